@@ -1,0 +1,51 @@
+# make demo | test | check | proto | bench -- every target installs what it needs into .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/installed
+PROTOS := $(wildcard protos/visard/v1/*.proto)
+# the machines we run on are small: one thread a process, as in the services
+export OMP_NUM_THREADS ?= 1
+export OPENBLAS_NUM_THREADS ?= 1
+
+.PHONY: all demo test check proto bench clean
+all: $(STAMP)
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade "pip==26.3" || true
+	$(BIN)/pip install --quiet torch==2.13.0
+	$(BIN)/pip install --quiet --editable ".[owner,services,dev]"
+	touch $@
+
+# photos for the demonstration: the test images in the source package of face_recognition
+PHOTOS := .photos/obama.jpg .photos/obama2.jpg .photos/biden.jpg
+.photos/%.jpg: $(STAMP)
+	mkdir -p .photos
+	$(BIN)/pip download --quiet --no-deps --no-binary :all: --dest .photos face_recognition==1.3.0
+	tar -xzf .photos/face_recognition-1.3.0.tar.gz -C .photos --strip-components=3 \
+	  face_recognition-1.3.0/tests/test_images/obama.jpg face_recognition-1.3.0/tests/test_images/obama2.jpg \
+	  face_recognition-1.3.0/tests/test_images/biden.jpg
+	touch $(PHOTOS)
+
+demo: $(STAMP) .photos/obama.jpg
+	$(BIN)/visard demo $(PHOTOS)
+
+test: $(STAMP) .photos/obama.jpg
+	$(BIN)/python -m pytest
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tests.stubs
+
+proto: $(STAMP)
+	PATH=$(BIN):$$PATH $(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=client --grpc_python_out=client \
+	  --mypy_out=client --mypy_grpc_out=client $(PROTOS)
+
+bench: $(STAMP) .photos/obama.jpg
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf .venv .photos .mypy_cache .ruff_cache .pytest_cache .hypothesis

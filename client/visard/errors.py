@@ -1,0 +1,143 @@
+"""All errors of the client.
+
+VisardError
+    CaptureError        the photo: nothing was sent
+        NotAnImage, NoFace, SeveralFaces, FaceTooSmall, TooDark
+    RequestError        the request: change it
+        InvalidRequest, NotFound, AlreadyExists, PermissionDenied, FailedPrecondition
+    ServiceError        the service: try again, or ask its operator
+        Unavailable, Exhausted, DeadlineExceeded, InternalError
+    TrustError          somebody between us and the parties, or one of them, does not keep to the rules
+        UntrustedKey, SealError, InconsistentAnswer
+"""
+
+from google.rpc import error_details_pb2, status_pb2
+from grpc import StatusCode
+from grpc.aio import AioRpcError
+
+
+class VisardError(Exception):
+    """Base of all errors of this package; its text is fit for a person."""
+
+
+class CaptureError(VisardError):
+    """The photo cannot be used; nothing was sent."""
+
+
+class NotAnImage(CaptureError):
+    """The file is no JPEG, PNG or PGM image."""
+
+
+class NoFace(CaptureError):
+    """No face was found."""
+
+
+class SeveralFaces(CaptureError):
+    """More than one face was found and none was chosen."""
+
+
+class FaceTooSmall(CaptureError):
+    """The face has too few pixels."""
+
+
+class TooDark(CaptureError):
+    """The face is too dark."""
+
+
+class RequestError(VisardError):
+    """The request cannot be served as it is."""
+
+
+class InvalidRequest(RequestError):
+    """A field is wrong; the text names it and says what is allowed."""
+
+
+class NotFound(RequestError):
+    """No such subject or model."""
+
+
+class AlreadyExists(RequestError):
+    """This request, or a model of this name, is there already."""
+
+
+class PermissionDenied(RequestError):
+    """The certificate's role may not do this."""
+
+
+class FailedPrecondition(RequestError):
+    """The parties are not in a state to do this."""
+
+
+class ServiceError(VisardError):
+    """The service could not answer."""
+
+
+class Unavailable(ServiceError):
+    """A service is down or lost its peers."""
+
+
+class Exhausted(ServiceError):
+    """A limit is reached; ``retry_after`` says in how many seconds to try again."""
+
+    def __init__(self, message: str, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class DeadlineExceeded(ServiceError):
+    """No answer in the time allowed."""
+
+
+class InternalError(ServiceError):
+    """A defect of the service; its log has the details."""
+
+
+class TrustError(VisardError):
+    """An answer or a key does not verify."""
+
+
+class UntrustedKey(TrustError):
+    """A party's key is not signed by the certificate authority."""
+
+
+class SealError(TrustError):
+    """A sealed message does not open."""
+
+    def __init__(self) -> None:
+        super().__init__("a sealed message does not open")
+
+
+class InconsistentAnswer(TrustError):
+    """The parties' answers contradict each other."""
+
+
+_ERRORS: dict[StatusCode, type[VisardError]] = {
+    StatusCode.INVALID_ARGUMENT: InvalidRequest,
+    StatusCode.NOT_FOUND: NotFound,
+    StatusCode.ALREADY_EXISTS: AlreadyExists,
+    StatusCode.PERMISSION_DENIED: PermissionDenied,
+    StatusCode.UNAUTHENTICATED: PermissionDenied,
+    StatusCode.FAILED_PRECONDITION: FailedPrecondition,
+    StatusCode.UNAVAILABLE: Unavailable,
+    StatusCode.CANCELLED: Unavailable,
+    StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
+}
+
+
+def from_rpc(error: AioRpcError) -> VisardError:
+    """The error that a failed call means."""
+    text = error.details() or error.code().name
+    if error.code() is StatusCode.RESOURCE_EXHAUSTED:
+        return Exhausted(text, _retry_after(error))
+    return _ERRORS.get(error.code(), InternalError)(text)
+
+
+def _retry_after(error: AioRpcError) -> float:
+    """Seconds in the call's RetryInfo, or one."""
+    for key, value in error.trailing_metadata() or ():
+        if key == "grpc-status-details-bin" and isinstance(value, bytes):
+            for detail in status_pb2.Status.FromString(value).details:
+                info = error_details_pb2.RetryInfo()
+                if detail.Unpack(info):
+                    return info.retry_delay.seconds + info.retry_delay.nanos / 1e9
+    return 1.0

@@ -1,0 +1,60 @@
+"""Sharing images and weights among three parties, and putting their answers together.
+
+Shamir sharing of degree 1 over F_p, p = 2^q - 1 (q = 31 or 61): party i (0, 1, 2) holds F(i + 1), F(0) is the secret.
+Any one share is uniform. Source: A. Shamir, "How to share a secret", CACM 1979.
+"""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from visard.errors import InconsistentAnswer
+from visard.v1 import common_pb2
+
+Shares = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]
+
+
+def word_type(q: int) -> np.dtype[Any]:
+    """How an element lies on the wire: 4 or 8 bytes, little-endian."""
+    return np.dtype({31: "<u4", 61: "<u8"}[q])
+
+
+def share(values: npt.NDArray[np.int64], q: int) -> Shares:
+    """Shares of signed integers |x| < p / 2, each in the shape of ``values``."""
+    p = (1 << q) - 1
+    secret = np.where(values < 0, values + p, values).astype(np.uint64)
+    slope = _uniform(values.size, q).reshape(values.shape)
+    # below 2^62 + 2^63: no overflow of 64 bits for either field
+    one = (secret + slope) % np.uint64(p)
+    two = (one + slope) % np.uint64(p)
+    three = (two + slope) % np.uint64(p)
+    dtype = word_type(q)
+    return one.astype(dtype), two.astype(dtype), three.astype(dtype)
+
+
+def _uniform(n: int, q: int) -> npt.NDArray[np.uint64]:
+    """Uniform elements: q random bits each, drawn again where they all are ones."""
+    dtype, mask = word_type(q), (1 << q) - 1
+    words = np.frombuffer(os.urandom(n * dtype.itemsize), dtype) & dtype.type(mask)
+    while len(rejected := np.flatnonzero(words == mask)):
+        words[rejected] = np.frombuffer(os.urandom(len(rejected) * dtype.itemsize), dtype) & dtype.type(mask)
+    return words.astype(np.uint64)
+
+
+def combine_bits(outcomes: Sequence[common_pb2.Outcome]) -> npt.NDArray[np.bool_]:
+    """The bits of three parties' answers, in party order; raises InconsistentAnswer.
+
+    A bit is b_0 ^ b_1 ^ b_2. Party i holds b_i and b_(i-1), so every piece comes twice.
+    """
+    count = outcomes[0].bits
+    size = -(-count // 8)
+    for i, outcome in enumerate(outcomes):
+        if outcome.bits != count or len(outcome.piece_own) != size or len(outcome.piece_previous) != size:
+            raise InconsistentAnswer("the parties' answers have different lengths")
+        if outcome.piece_own != outcomes[(i + 1) % 3].piece_previous:
+            raise InconsistentAnswer(f"parties {i} and {(i + 1) % 3} gave different pieces of the answer")
+    pieces = [np.frombuffer(outcome.piece_own, np.uint8) for outcome in outcomes]
+    bits = np.unpackbits(pieces[0] ^ pieces[1] ^ pieces[2], count=count, bitorder="little")
+    return bits.astype(np.bool_)

@@ -1,0 +1,1 @@
+"""The services of visard: gateway, parties, dealer, and the engine they share."""

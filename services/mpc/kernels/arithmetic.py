@@ -1,0 +1,196 @@
+"""Arithmetic mod p = 2^q - 1 on native words, generic over the field.
+
+The width of the operands names the field (32 bits: q = 31; 64 bits: q = 61), so the same source compiles to code with
+constant shifts for either. Operands are reduced (below p) and so are results. The scalar operations are LLVM
+intrinsics because Numba would widen 32-bit words and has no 128-bit product.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+Array = npt.NDArray[Any]
+
+_EXPONENT = {32: 31, 64: 61}
+
+
+def _reduce_once(builder: Any, x: Any) -> Any:
+    """x mod p for x < 2p: the smaller of x and x - p as unsigned words (x - p wraps round when x < p)."""
+    p = ir.Constant(x.type, (1 << _EXPONENT[x.type.width]) - 1)
+    y = builder.sub(x, p)
+    return builder.select(builder.icmp_unsigned("<", x, y), x, y)
+
+
+@intrinsic
+def add_mod(typingctx: Any, a: Any, b: Any) -> Any:
+    """a + b mod p."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _reduce_once(builder, builder.add(*args))
+
+    return a(a, b), codegen
+
+
+@intrinsic
+def sub_mod(typingctx: Any, a: Any, b: Any) -> Any:
+    """a - b mod p."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        d = builder.sub(*args)
+        e = builder.add(d, ir.Constant(d.type, (1 << _EXPONENT[d.type.width]) - 1))
+        return builder.select(builder.icmp_unsigned("<", d, e), d, e)
+
+    return a(a, b), codegen
+
+
+@intrinsic
+def mul_mod(typingctx: Any, a: Any, b: Any) -> Any:
+    """a * b mod p: the double-width product, its upper bits folded onto the lower ones."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        narrow = args[0].type
+        wide = ir.IntType(2 * narrow.width)
+        q = _EXPONENT[narrow.width]
+        x = builder.mul(builder.zext(args[0], wide), builder.zext(args[1], wide))
+        low = builder.trunc(builder.and_(x, ir.Constant(wide, (1 << q) - 1)), narrow)
+        high = builder.trunc(builder.lshr(x, ir.Constant(wide, q)), narrow)
+        return _reduce_once(builder, builder.add(low, high))
+
+    return a(a, b), codegen
+
+
+@intrinsic
+def from_int64(typingctx: Any, x: Any, like: Any) -> Any:
+    """An exact signed integer |x| < 2^53 mod p, in the storage type of ``like``."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        word = args[0].type
+        narrow = args[1].type
+        q = _EXPONENT[narrow.width]
+        p = (1 << q) - 1
+        # a multiple of p makes x positive; two folds then bring it below 2p
+        y = builder.add(args[0], ir.Constant(word, p << 23 if q == 31 else p))
+        for _ in range(2):
+            low = builder.and_(y, ir.Constant(word, p))
+            y = builder.add(low, builder.lshr(y, ir.Constant(word, q)))
+        return _reduce_once(builder, builder.trunc(y, narrow) if narrow.width < 64 else y)
+
+    if x != types.int64:
+        return None
+    return like(x, like), codegen
+
+
+@intrinsic
+def shr(typingctx: Any, a: Any, n: Any) -> Any:
+    """a >> n without widening."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        count = context.cast(builder, args[1], signature.args[1], signature.args[0])
+        return builder.lshr(args[0], count)
+
+    return a(a, n), codegen
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _add(a: Array, b: Array, out: Array) -> None:
+    for i in range(a.size):
+        out[i] = add_mod(a[i], b[i])
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _subtract(a: Array, b: Array, out: Array) -> None:
+    for i in range(a.size):
+        out[i] = sub_mod(a[i], b[i])
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _multiply(a: Array, b: Array, out: Array) -> None:
+    for i in range(a.size):
+        out[i] = mul_mod(a[i], b[i])
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _scale(a: Array, factor: Any, out: Array) -> None:
+    for i in range(a.size):
+        out[i] = mul_mod(a[i], factor)
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _mask_words(a: Array, mask: Any) -> int:
+    """Keep the lowest q bits of every word; how many of the results equal p."""
+    hits = 0
+    for i in range(a.size):
+        a[i] &= mask
+        hits += a[i] == mask
+    return hits
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _combine(own: Array, previous: Array, own_factor: Any, previous_factor: Any, out: Array) -> None:
+    for i in range(own.size):
+        out[i] = add_mod(mul_mod(own[i], own_factor), mul_mod(previous[i], previous_factor))
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _squared_distances(probe: Array, references: Array, out: Array) -> None:
+    for j in range(references.shape[0]):
+        total = sub_mod(probe[0], probe[0])
+        for k in range(probe.size):
+            d = sub_mod(probe[k], references[j, k])
+            total = add_mod(total, mul_mod(d, d))
+        out[j] = total
+
+
+def _flat(a: Array) -> Array:
+    return np.ascontiguousarray(a).reshape(-1)
+
+
+def add(a: Array, b: Array) -> Array:
+    """a + b mod p, elementwise on equal shapes."""
+    out = np.empty(a.shape, a.dtype)
+    _add(_flat(a), _flat(b), out.reshape(-1))
+    return out
+
+
+def subtract(a: Array, b: Array) -> Array:
+    """a - b mod p, elementwise on equal shapes."""
+    out = np.empty(a.shape, a.dtype)
+    _subtract(_flat(a), _flat(b), out.reshape(-1))
+    return out
+
+
+def multiply(a: Array, b: Array) -> Array:
+    """a * b mod p, elementwise on equal shapes."""
+    out = np.empty(a.shape, a.dtype)
+    _multiply(_flat(a), _flat(b), out.reshape(-1))
+    return out
+
+
+def scale(a: Array, factor: Any) -> Array:
+    """a times a scalar of the same storage type, mod p."""
+    out = np.empty(a.shape, a.dtype)
+    _scale(_flat(a), factor, out.reshape(-1))
+    return out
+
+
+def mask_words(a: Array, mask: Any) -> int:
+    """Clear the bits above the lowest q in place; the number of words that then equal p = mask (not an element)."""
+    return int(_mask_words(a, mask))
+
+
+def combine(own: Array, previous: Array, own_factor: Any, previous_factor: Any) -> Array:
+    """own * own_factor + previous * previous_factor mod p, elementwise."""
+    out = np.empty(own.shape, own.dtype)
+    _combine(own, previous, own_factor, previous_factor, out)
+    return out
+
+
+def squared_distances(probe: Array, references: Array) -> Array:
+    """Sum over k of (probe[k] - references[j, k])^2 mod p: shapes (D,) and (N, D) give (N,)."""
+    out = np.empty(references.shape[0], probe.dtype)
+    _squared_distances(np.ascontiguousarray(probe), np.ascontiguousarray(references), out)
+    return out

@@ -1,0 +1,1 @@
+"""The protocols, one file each: the dealer's half ``deal`` and the parties' online half side by side."""

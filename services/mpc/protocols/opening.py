@@ -1,0 +1,49 @@
+"""Opening: make a shared value public.
+
+Functionality: [[m]] -> m for all (degree at most 2), and <b> -> b for all.
+Cost: one round; an element sends 2 words (to both others), a bit sends 1 bit (each party's own piece, to the previous).
+Security: nothing is hidden. The caller masks first: with a uniform dealt value and a fresh zero sharing.
+"""
+
+import numpy as np
+
+from services.mpc.channel import Payload
+from services.mpc.errors import ProtocolError
+from services.mpc.field import Elements, Field, Words
+from services.mpc.kernels import opening as kernels
+from services.mpc.session import Session
+
+
+async def open_elements(s: Session, share: Elements) -> Elements:
+    """The values of a sharing of degree at most 2, shape (n,)."""
+    others = (s.next, s.previous)
+    messages = await s.channel.exchange(dict.fromkeys(others, payload(share)), others)
+    shares = {peer: _elements(s.field, messages[peer], share.size) for peer in others} | {s.party: share}
+    return await s.compute(share.size, kernels.recombine, shares[0], shares[1], shares[2])
+
+
+async def open_bits(s: Session, shared: Words) -> Words:
+    """The packed bits of a replicated sharing (2, words): the missing piece comes from the next party."""
+    messages = await s.channel.exchange({s.previous: payload(shared[0])}, (s.next,))
+    return shared[0] ^ shared[1] ^ words_from(messages[s.next], shared[0].size)
+
+
+def payload(words: Elements | Words) -> Payload:
+    """The raw little-endian words of an array, without a copy where it is contiguous."""
+    return memoryview(np.ascontiguousarray(words)).cast("B") if words.size else b""
+
+
+def words_from(message: bytes, n: int) -> Words:
+    """n words of packed bits from a peer; raises ProtocolError."""
+    if len(message) != 8 * n:
+        raise ProtocolError(f"a peer sent {len(message)} bytes where {8 * n} belong")
+    return np.frombuffer(message, np.uint64)
+
+
+def _elements(field: Field, message: bytes, n: int) -> Elements:
+    if len(message) != field.itemsize * n:
+        raise ProtocolError(f"a peer sent {len(message)} bytes where {field.itemsize * n} belong")
+    elements = np.frombuffer(bytearray(message), field.dtype)
+    if not field.is_reduced(elements):
+        raise ProtocolError("a peer sent a word that is no field element")
+    return elements

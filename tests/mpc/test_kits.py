@@ -1,0 +1,107 @@
+"""A kit is a deterministic function of master secret, plan and number; plans are checked; a kit is read exactly once."""
+
+import numpy as np
+import pytest
+
+from services.mpc.correlated import Dealing, KitReader
+from services.mpc.errors import KitError, PlanError
+from services.mpc.field import M31
+from services.mpc.kits import MAX_ELEMENTS, Kit, KitPlan, Section, deal_kit
+from services.mpc.prss import PairKeys
+from services.mpc.shamir import is_degree_1, reconstruct
+
+MASTER = bytes(range(32))
+PLAN = KitPlan(31, (Section("relu", 70, 12), Section("max", 65), Section("truncate", 3, 8), Section("compare", 1)))
+
+
+def same_number__should_give_the_same_kit_and_others_another() -> None:
+    first, again, other = deal_kit(PLAN, MASTER, 5), deal_kit(PLAN, MASTER, 5), deal_kit(PLAN, MASTER, 6)
+    stranger = deal_kit(PLAN, bytes(32), 5)
+    assert first.seeds == again.seeds
+    assert first.corrections == again.corrections
+    assert not set(first.seeds) & (set(other.seeds) | set(stranger.seeds))
+    assert first.corrections != other.corrections
+
+
+def parts__should_agree_pairwise() -> None:
+    kit = deal_kit(PLAN, MASTER, 1)
+    for i in range(3):
+        assert kit.part(i).own == kit.part((i + 1) % 3).previous
+
+
+def plan__should_survive_its_json() -> None:
+    assert KitPlan.parse(PLAN.json()) == PLAN
+    assert KitPlan.parse(PLAN.json()).digest == PLAN.digest
+
+
+@pytest.mark.parametrize("q", [31, 61])
+def correction_bytes__should_be_what_dealing_fills(q: int) -> None:
+    for section in (Section("relu", 100, 9), Section("max", 64), Section("truncate", 7, 3), Section("compare", 129)):
+        plan = KitPlan(q, (section,))
+        assert len(deal_kit(plan, MASTER, 1).corrections) == plan.correction_bytes
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b"",
+        b"[]",
+        b'{"q":31,"sections":[]}',
+        b'{"q":13,"sections":[["max",1,0]]}',
+        b'{"q":31,"sections":[["exec",1,0]]}',
+        b'{"q":31,"sections":[["max",0,0]]}',
+        b'{"q":31,"sections":[["max",1,1]]}',
+        b'{"q":31,"sections":[["relu",1,28]]}',
+        b'{"q":31,"sections":[["relu",1.5,2]]}',
+        b'{"q":31,"sections":[["relu",true,2]]}',
+        b'{"q":31,"sections":[["max",%d,0]]}' % (MAX_ELEMENTS + 1),
+        b'{"q":31,"sections":[%s]}' % b",".join([b'["relu",16777216,2]'] * 9),
+    ],
+)
+def malformed_plan__should_be_refused(bad: bytes) -> None:
+    with pytest.raises(PlanError):
+        KitPlan.parse(bad)
+
+
+def kit_of_another_size__should_be_refused() -> None:
+    kit = deal_kit(PLAN, MASTER, 1)
+    with pytest.raises(KitError, match="bytes"):
+        Kit(PLAN, 1, kit.part(0), 0, kit.corrections[:-1])
+
+
+def reading_on__should_be_refused() -> None:
+    plan = KitPlan(31, (Section("truncate", 3, 8),))
+    kit = Kit(plan, 1, deal_kit(plan, MASTER, 1).part(0), 0, deal_kit(plan, MASTER, 1).corrections)
+    kit.random(3), kit.value(3), kit.value(3)
+    with pytest.raises(KitError, match="ended"):
+        kit.value(1)
+
+
+def dealt_values__should_be_shared_and_hidden_by_corrections() -> None:
+    seeds = (b"0" * 16, b"1" * 16, b"2" * 16)
+    space = memoryview(bytearray(4 * 1000 + 8 * 2 * 4))
+    dealing = Dealing(M31, seeds, space)
+    x = M31.encode(np.arange(1000))
+    planes = np.arange(8, dtype=np.uint64).reshape(2, 4)
+    r = dealing.random(1000)
+    dealing.value(x)
+    dealing.bits(planes)
+    dealing.finish()
+    readers = [KitReader(M31, PairKeys(seeds[i], seeds[i - 1]), i, space) for i in range(3)]
+    random_shares = [reader.share(reader.random(1000)) for reader in readers]
+    shares = [reader.share(reader.value(1000)) for reader in readers]
+    bits = [reader.bits(2, 4) for reader in readers]
+    assert is_degree_1(M31, shares)
+    assert reconstruct(M31, shares).tolist() == x.tolist()
+    assert reconstruct(M31, random_shares).tolist() == r.tolist()
+    assert (bits[0][0] ^ bits[1][0] ^ bits[2][0] == planes).all()
+    assert all((bits[i][0] == bits[(i + 1) % 3][1]).all() for i in range(3))
+    assert (np.frombuffer(space[:4000], np.uint32) != x).mean() > 0.99
+
+
+def secrets__should_not_be_printed() -> None:
+    kit = deal_kit(PLAN, MASTER, 1)
+    reader = Kit(PLAN, 1, kit.part(0), 0, kit.corrections)
+    assert repr(kit) == f"<DealtKit: {PLAN.correction_bytes} bytes of corrections>"
+    assert repr(reader) == f"<Kit 1: {PLAN.correction_bytes} bytes>"
+    assert repr(reader.random(2)) == "<DealtValue: 2 secret elements>"
