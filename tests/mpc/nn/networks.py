@@ -1,0 +1,107 @@
+"""Small networks that use every layer on the list, and runs of programs by three parties in one process."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from services.mpc.correlated import Dealing
+from services.mpc.field import Integers, field_of
+from services.mpc.kits import Kit, deal_kit
+from services.mpc.local import local_channels
+from services.mpc.nn.execute import Model, embed, embed_plan
+from services.mpc.nn.program import Program
+from services.mpc.nn.twin import Rounding
+from services.mpc.session import Run
+from services.mpc.shamir import reconstruct, share
+
+MASTER = bytes(32)
+
+
+class Residual(nn.Module):
+    """Two convolutions with batch norm, a shortcut that is averaged and padded, and a second exit path."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entry = nn.Conv2d(2, 4, 3, stride=2)
+        self.relu = nn.ReLU()
+        self.pool = nn.MaxPool2d(3, stride=2)
+        self.first = nn.Conv2d(4, 6, 3, stride=2, bias=False)
+        self.norm = nn.BatchNorm2d(6)
+        self.second = nn.Conv2d(6, 6, 3, padding=1)
+        self.average = nn.AvgPool2d(2)
+        self.hidden = nn.Linear(6 * 4, 10)
+        self.last = nn.Linear(10, 5, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.pool(self.relu(self.entry(x)))
+        y = self.second(self.relu(self.norm(self.first(x))))
+        y = self.relu(functional.pad(y, (0, 1, 0, 1)) + functional.pad(self.average(x), (0, 0, 0, 0, 0, 2)))
+        return self.last(self.relu(self.hidden(torch.flatten(y, 1))))
+
+
+def residual(seed: int = 0) -> Residual:
+    """The network for 2 x 21 x 21 images, with random weights that keep activations near 1."""
+    torch.manual_seed(seed)
+    network = Residual().eval().requires_grad_(False)
+    network.entry.weight.div_(128)
+    network.norm.running_mean.uniform_(-0.1, 0.1)
+    network.norm.running_var.uniform_(0.5, 2)
+    network.norm.weight.uniform_(0.5, 2)
+    network.norm.bias.uniform_(-0.1, 0.1)
+    return network
+
+
+SHAPE = (2, 21, 21)
+
+
+def images(n: int, shape: tuple[int, ...] = SHAPE, seed: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (n, *shape)).astype(np.uint8)
+
+
+async def run_on_shares(program: Program, weights: Integers, batch: np.ndarray) -> tuple[Integers, list[Any], Rounding]:
+    """Descriptors (B, D), the parties' channels, and the rounding that the kit's random numbers amount to."""
+    field = field_of(program.q)
+    plan = embed_plan(program, len(batch))
+    drawn: list[np.ndarray] = []
+    original = Dealing.random
+
+    def recording(self: Dealing, n: int) -> np.ndarray:
+        drawn.append(original(self, n))
+        return drawn[-1]
+
+    Dealing.random = recording  # type: ignore[method-assign]
+    try:
+        dealt = deal_kit(plan, MASTER, 1)
+    finally:
+        Dealing.random = original  # type: ignore[method-assign]
+    weight_shares, image_shares = share(field, field.encode(weights)), share(field, field.encode(batch))
+    channels = local_channels()
+
+    async def party(i: int) -> Any:
+        kit = Kit(plan, 1, dealt.part(i), i, dealt.corrections)
+        result = await embed(Run(channels[i]), kit, Model(program, weight_shares[i]), image_shares[i])
+        assert kit.left == 0
+        return result
+
+    results = await asyncio.wait_for(asyncio.gather(*(party(i) for i in range(3))), 120)
+    masks = (r for r, section in zip(drawn, plan.sections, strict=True) if section.kind in ("relu", "truncate"))
+    return field.decode(reconstruct(field, results)), channels, kit_rounding(program.q, masks)
+
+
+def kit_rounding(q: int, masks: Iterator[np.ndarray]) -> Rounding:
+    """The truncation of protocols/truncation.py on plain integers, with the dealt r of each section in turn."""
+    p = (1 << q) - 1
+
+    def truncate(z: Integers, drop: int) -> Integers:
+        g, r = drop + 1, next(masks).astype(object)
+        moved = (2 * z.astype(object) + r + (1 << q - 2)) % p
+        wrapped = (r >> q - 1) * (1 - (moved >> q - 1))
+        out = (moved >> g) - (r >> g) + wrapped * (1 << q - g) - (1 << q - 2 >> g)
+        return out.astype(np.int64)
+
+    return truncate
