@@ -1,0 +1,1 @@
+"""What gateway, parties and dealer share: configuration, identity, TLS, faults, logs, the server's life."""

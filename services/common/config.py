@@ -1,0 +1,64 @@
+"""Configuration: one frozen model a service, read from a TOML file, then from the environment.
+
+``--config FILE`` or VISARD_CONFIG names the file; VISARD_LISTEN, VISARD_TLS__CA and so on override its fields.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from services.common.tls import Tls
+
+
+class ServiceConfig(BaseSettings):
+    """Fields that every service has."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix="VISARD_", env_nested_delimiter="__", toml_file=None
+    )
+
+    listen: str = Field(pattern=r"^.+:\d{1,5}$", description="host:port to listen on")
+    tls: Tls
+    reflection: bool = Field(default=False, description="offer gRPC reflection, for grpcurl")
+    log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
+    drain_seconds: float = Field(default=20.0, gt=0, le=300, description="time for calls in flight when stopping")
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], **sources: PydanticBaseSettingsSource
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment goes before the file."""
+        return sources["env_settings"], TomlConfigSettingsSource(settings_cls, _file)
+
+
+Config = TypeVar("Config", bound=ServiceConfig)
+_file: Path | None = None
+
+
+def load(cls: type[Config], argv: list[str]) -> Config:
+    """The configuration; a wrong field ends the process with a line that names it."""
+    parser = argparse.ArgumentParser(description=cls.__doc__)
+    parser.add_argument("--config", type=Path, default=os.environ.get("VISARD_CONFIG"), help="TOML file")
+    path = parser.parse_args(argv).config
+    if path is not None and not Path(path).is_file():
+        sys.exit(f"configuration: there is no file {path}")
+    try:
+        return read(cls, Path(path) if path is not None else None)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        sys.exit(f"configuration: {problems}")
+
+
+def read(cls: type[Config], path: Path | None, **overrides: Any) -> Config:
+    """The configuration in a file and the environment; raises pydantic.ValidationError."""
+    global _file  # noqa: PLW0603 -- pydantic-settings takes the file from the class, which must not change for others
+    _file = path
+    try:
+        return cls(**overrides)
+    finally:
+        _file = None

@@ -1,0 +1,36 @@
+"""Structured logs: one JSON object a line on standard error. Secrets cannot be logged: their type shows a size."""
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+
+def configure(service: str, level: str) -> None:
+    """Set up logging for a process."""
+    logging.basicConfig(stream=sys.stderr, level=level.upper(), format="%(message)s")
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _only_sizes,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(default=repr),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(service=service)
+
+
+def _only_sizes(logger: Any, method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Raw bytes and arrays may be shares or keys: whatever is binary is shown by its size."""
+    for key, value in event.items():
+        if isinstance(value, bytes | bytearray | memoryview):
+            event[key] = f"<{len(value)} bytes>"
+        elif hasattr(value, "dtype"):
+            event[key] = f"<array of {value.size}>"
+    return event

@@ -1,0 +1,120 @@
+"""Faults over the wire: statuses with google.rpc details on one side, faults again on the other."""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import grpc
+import structlog
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.rpc import error_details_pb2, status_pb2
+
+from services.common.errors import FAULTS, Internal, ServiceFault, Unavailable
+
+_DETAILS = "grpc-status-details-bin"
+log = structlog.get_logger()
+
+
+async def abort(context: "grpc.aio.ServicerContext[Any, Any]", fault: ServiceFault) -> NoReturn:
+    """End a call with a fault's status and details."""
+    code = grpc.StatusCode[fault.code]
+    status = status_pb2.Status(code=code.value[0], message=fault.message, details=_details(fault))
+    await context.abort(code, fault.message, trailing_metadata=((_DETAILS, status.SerializeToString()),))
+    raise AssertionError("abort returned")
+
+
+def _details(fault: ServiceFault) -> list[AnyMessage]:
+    messages: list[Any] = []
+    if fault.field is not None:
+        violation = error_details_pb2.BadRequest.FieldViolation(field=fault.field, description=fault.allowed or "")
+        messages.append(error_details_pb2.BadRequest(field_violations=[violation]))
+    if fault.retry_after is not None:
+        delay = Duration()
+        delay.FromNanoseconds(int(fault.retry_after * 1e9))
+        messages.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    packed = [AnyMessage() for _ in messages]
+    for wrapper, message in zip(packed, messages, strict=True):
+        wrapper.Pack(message)
+    return packed
+
+
+def fault_of(error: grpc.aio.AioRpcError, who: str) -> ServiceFault:
+    """The fault that another service answered, its details kept; ``who`` is named where it is away."""
+    fault = FAULTS.get(error.code().name, Unavailable)
+    text = error.details() or error.code().name
+    if fault is Unavailable:
+        text = text if text.startswith("party ") else f"{who} is unavailable"
+    known = fault(text)
+    for key, value in error.trailing_metadata() or ():
+        if key == _DETAILS and isinstance(value, bytes):
+            _restore(known, status_pb2.Status.FromString(value))
+    return known
+
+
+def _restore(fault: ServiceFault, status: status_pb2.Status) -> None:
+    bad, retry = error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
+    for detail in status.details:
+        if detail.Unpack(bad) and bad.field_violations:
+            fault.field, fault.allowed = bad.field_violations[0].field, bad.field_violations[0].description
+        elif detail.Unpack(retry):
+            fault.retry_after = retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9
+
+
+class FaultInterceptor(grpc.aio.ServerInterceptor):
+    """Turns faults into statuses; any other exception becomes INTERNAL with a number that the log explains."""
+
+    async def intercept_service(self, continuation: Callable[..., Any], details: grpc.HandlerCallDetails) -> Any:
+        """Wrap the handler of a call."""
+        handler = await continuation(details)
+        if handler is None:
+            return None
+        for kind in ("unary_unary", "stream_unary"):
+            if (behaviour := getattr(handler, kind)) is not None:
+                wrapped = _guard_unary(behaviour, details.method)
+                return _handlers[kind](wrapped, handler.request_deserializer, handler.response_serializer)
+        for kind in ("unary_stream", "stream_stream"):
+            if (behaviour := getattr(handler, kind)) is not None:
+                guarded = _guard_stream(behaviour, details.method)
+                return _handlers[kind](guarded, handler.request_deserializer, handler.response_serializer)
+        return handler
+
+
+_handlers: dict[str, Callable[..., Any]] = {
+    "unary_unary": grpc.unary_unary_rpc_method_handler,
+    "stream_unary": grpc.stream_unary_rpc_method_handler,
+    "unary_stream": grpc.unary_stream_rpc_method_handler,
+    "stream_stream": grpc.stream_stream_rpc_method_handler,
+}
+
+
+def _guard_unary(behaviour: Callable[..., Any], method: str) -> Callable[..., Any]:
+    async def call(request: Any, context: Any) -> Any:
+        try:
+            return await behaviour(request, context)
+        except Exception as error:
+            await _end(context, error, method)
+
+    return call
+
+
+def _guard_stream(behaviour: Callable[..., Any], method: str) -> Callable[..., Any]:
+    async def call(request: Any, context: Any) -> Any:
+        try:
+            async for message in behaviour(request, context):
+                yield message
+        except Exception as error:
+            await _end(context, error, method)
+
+    return call
+
+
+async def _end(context: Any, error: Exception, method: str) -> NoReturn:
+    if isinstance(error, grpc.aio.AbortError | grpc.aio.BaseError | asyncio.CancelledError):
+        raise error
+    if not isinstance(error, ServiceFault):
+        number = uuid.uuid4().hex[:12]
+        log.exception("internal error", method=method, number=number)
+        error = Internal(f"internal error {number}")
+    await abort(context, error)

@@ -1,0 +1,37 @@
+"""``python -m services.dealer --config FILE``: run the dealer."""
+
+import os
+import sys
+
+from services.common import lifecycle, logs
+from services.common.config import load
+from services.dealer.config import DealerConfig, master_key
+from services.dealer.factory import KitFactory
+from services.dealer.servicer import DealerServicer
+from visard.v1 import dealer_pb2_grpc
+
+SERVICES = {"visard.v1.Dealer": None}
+
+
+async def serve(config: DealerConfig) -> None:
+    """Serve until stopped."""
+    factory = KitFactory(master_key(config.master_key), config.cache_mb << 20)
+    servicer = DealerServicer(factory)
+    async with lifecycle.running(
+        config, SERVICES, lambda server: dealer_pb2_grpc.add_DealerServicer_to_server(servicer, server)
+    ) as health:
+        await health.set(True)
+        await lifecycle.until_stopped()
+    factory.close()
+
+
+def main() -> None:
+    """Entry point."""
+    config = load(DealerConfig, sys.argv[1:])
+    logs.configure("dealer", config.log_level)
+    os.nice(config.nice)
+    lifecycle.run(lambda: serve(config))
+
+
+if __name__ == "__main__":
+    main()

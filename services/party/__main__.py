@@ -1,0 +1,96 @@
+"""``python -m services.party --config FILE``: run a party."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from services.common import lifecycle, logs
+from services.common.config import load
+from services.common.lifecycle import Health
+from services.party.config import PartyConfig
+from services.party.dealing import DealerSource
+from services.party.deposits import DepositBox
+from services.party.jobs import Jobs
+from services.party.links import PeerLinks
+from services.party.models import ModelShelf
+from services.party.runs import Runner
+from services.party.servicer import Party, PartyServicer, PeerServicer
+from services.party.stock import KitStock
+from services.party.store import open_store
+from services.party.writes import Writes
+from visard.v1 import common_pb2, party_pb2_grpc, peer_pb2_grpc
+
+SERVICES = {"visard.v1.Party": None, "visard.v1.Peer": None}
+_HEALTH_SECONDS = 0.2
+
+
+@asynccontextmanager
+async def assembled(config: PartyConfig) -> AsyncIterator[Party]:
+    """A party put together, with its background work running."""
+    store = await open_store(config.store, config.data_dir)
+    dealer = config.tls.channel(config.dealer)
+    links = PeerLinks(config.index, config.peers, config.tls)
+    stock = KitStock(config.data_dir / "kits", config.index, DealerSource(dealer))
+    models = ModelShelf(store, stock, config.stock_target)
+    writes = Writes(store, links)
+    jobs = Jobs(config.index, store, models, writes)
+    runner = Runner(config, store, links, stock, jobs, writes)
+    key, public_key = _sealing_key(config)
+    party = Party(
+        config, store, links, stock, models, runner, DepositBox(config.max_deposit_mb << 20), key, public_key
+    )
+    await models.load_all()
+    background = [asyncio.create_task(work.run()) for work in (links, stock, writes)]
+    try:
+        yield party
+    finally:
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+        await dealer.close()
+        await store.close()
+
+
+def _sealing_key(config: PartyConfig) -> tuple[X25519PrivateKey, common_pb2.PartyKey]:
+    key = X25519PrivateKey.from_private_bytes(config.hpke_key.read_bytes())
+    public = key.public_key().public_bytes_raw()
+    signature = config.hpke_key.with_name(config.hpke_key.name + ".sig").read_bytes()
+    return key, common_pb2.PartyKey(party=config.index, public_key=public, signature=signature)
+
+
+async def _show_health(health: Health, party: Party) -> None:
+    """Serving while both peers are connected."""
+    while True:
+        if health.serving != party.links.up():
+            await health.set(party.links.up())
+        await asyncio.sleep(_HEALTH_SECONDS)
+
+
+async def serve(config: PartyConfig) -> None:
+    """Serve until stopped."""
+    async with assembled(config) as party:
+
+        def add(server: grpc.aio.Server) -> None:
+            party_pb2_grpc.add_PartyServicer_to_server(PartyServicer(party), server)
+            peer_pb2_grpc.add_PeerServicer_to_server(PeerServicer(party.links), server)
+
+        async with lifecycle.running(config, SERVICES, add) as health:
+            watcher = asyncio.create_task(_show_health(health, party))
+            await lifecycle.until_stopped()
+            watcher.cancel()
+            await asyncio.gather(watcher, return_exceptions=True)
+
+
+def main() -> None:
+    """Entry point."""
+    config = load(PartyConfig, sys.argv[1:])
+    logs.configure(f"party{config.index}", config.log_level)
+    lifecycle.run(lambda: serve(config))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""Fetching kits from the dealer."""
+
+from typing import Protocol
+
+import grpc
+
+from services.common.errors import Unavailable
+from services.common.rpc import fault_of
+from services.mpc.kits import KitPlan
+from services.mpc.prss import PairKeys
+from visard.v1 import dealer_pb2, dealer_pb2_grpc
+
+FETCH_SECONDS = 120.0  # for one kit, at a dealer that deals for three parties
+
+Fetched = tuple[PairKeys, bytearray]
+
+
+class KitSource(Protocol):
+    """Where kits come from."""
+
+    async def fetch(self, plan: KitPlan, number: int) -> Fetched:
+        """This party's seeds and the corrections of one kit; raises ServiceFault."""
+
+
+class DealerSource:
+    """Kits from the dealer's service."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = dealer_pb2_grpc.DealerStub(channel)
+
+    async def fetch(self, plan: KitPlan, number: int) -> Fetched:
+        """See KitSource."""
+        request = dealer_pb2.FetchRequest(run=plan.json(), first=number, count=1)
+        header, corrections = None, bytearray()
+        call = self._stub.Fetch(request, timeout=FETCH_SECONDS)
+        try:
+            async for chunk in call:
+                if chunk.HasField("header"):
+                    header = chunk.header
+                else:
+                    corrections += chunk.data
+                if len(corrections) > plan.correction_bytes:
+                    break
+        except grpc.aio.AioRpcError as error:
+            raise fault_of(error, "the dealer") from error
+        finally:
+            call.cancel()
+        whole = len(corrections) == plan.correction_bytes
+        if header is None or header.id != number or header.run_digest != plan.digest or not whole:
+            raise Unavailable("the dealer sent another kit than asked for")
+        return PairKeys(header.seed_own, header.seed_previous), corrections

@@ -1,0 +1,125 @@
+"""Shares on their way in: assembled from chunks, opened, and kept in memory until their run."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from services.common.errors import AlreadyExists, InvalidArgument, ResourceExhausted
+from services.mpc.field import Elements, Field
+from visard.errors import SealError
+from visard.sealing import Context, envelope_size, key_id, open_share
+from visard.secret import Secret
+from visard.v1 import common_pb2
+
+CHUNK_BYTES = 64 << 10
+_RETRY_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Deposit:
+    """A share that waits for its run."""
+
+    request: common_pb2.Request
+    context: Context
+    reply_key: Secret
+    share: Secret
+    program: bytes
+
+    def elements(self, field: Field) -> Elements:
+        """The share as field elements; raises InvalidArgument unless every word is below p."""
+        elements = np.frombuffer(bytearray(self.share.reveal()), field.dtype)
+        if not field.is_reduced(elements):
+            raise InvalidArgument.of("share", "words below 2^q - 1")
+        return elements
+
+
+@dataclass
+class Assembly:
+    """One share's chunks, in order."""
+
+    info: common_pb2.SealedShareInfo
+    data: bytearray = field(default_factory=bytearray)
+    next_index: int = 0
+    whole: bool = False
+
+    def add(self, chunk: common_pb2.Chunk) -> None:
+        """Append the next chunk; raises InvalidArgument."""
+        if chunk.party != self.info.party:
+            raise InvalidArgument.of("chunk.party", f"{self.info.party} on this stream")
+        if self.whole:
+            raise InvalidArgument.of("chunk", "nothing after the last chunk")
+        if chunk.index != self.next_index:
+            raise InvalidArgument.of("chunk.index", f"{self.next_index} comes next")
+        if not 0 < len(chunk.data) <= CHUNK_BYTES:
+            raise InvalidArgument.of("chunk.data", f"1 to {CHUNK_BYTES} bytes")
+        self.data += chunk.data
+        self.next_index += 1
+        self.whole = chunk.last
+        if len(self.data) > self.info.size or (self.whole and len(self.data) != self.info.size):
+            raise InvalidArgument.of("chunk.data", f"{self.info.size} bytes over all chunks, as announced")
+
+    def finish(self) -> bytes:
+        """The sealed share; raises InvalidArgument when the upload ended early."""
+        if not self.whole:
+            raise InvalidArgument.of("chunk.last", "true on the last chunk: the upload was cut off")
+        return bytes(self.data)
+
+
+def expect(header: common_pb2.UploadHeader, party: int, public_key: bytes, share_bytes: int) -> Assembly:
+    """Check a header against what this party expects; raises InvalidArgument before anything is allocated."""
+    if len(header.shares) != 1 or header.shares[0].party != party:
+        raise InvalidArgument.of("header.shares", f"exactly one, for party {party}")
+    info = header.shares[0]
+    if info.key_id != key_id(public_key):
+        raise InvalidArgument.of("header.shares.key_id", f"the key of party {party}: fetch the parties' keys again")
+    if info.size != envelope_size(share_bytes):
+        raise InvalidArgument.of("header.shares.size", f"{envelope_size(share_bytes)} bytes for this model and operation")
+    return Assembly(info)
+
+
+def unseal(header: common_pb2.UploadHeader, party: int, key: X25519PrivateKey, sealed: bytes) -> Deposit:
+    """Open a sealed share; raises InvalidArgument if it was sealed for another request, party or key."""
+    context = Context.from_request(header.request)
+    try:
+        reply_key, share = open_share(key, context, party, sealed)
+    except SealError as error:
+        raise InvalidArgument.of("share", "sealed to this party for exactly this request") from error
+    return Deposit(header.request, context, reply_key, share, header.program)
+
+
+class DepositBox:
+    """Deposits by request id, within limits of number and bytes."""
+
+    def __init__(self, max_bytes: int, max_count: int = 256) -> None:
+        self._max_bytes = max_bytes
+        self._max_count = max_count
+        self._deposits: dict[bytes, Deposit] = {}
+        self._reserved = 0
+
+    def reserve(self, size: int) -> None:
+        """Claim memory for an upload; raises ResourceExhausted. ``release`` gives it back."""
+        held = sum(len(deposit.share) for deposit in self._deposits.values())
+        if held + self._reserved + size > self._max_bytes or len(self._deposits) >= self._max_count:
+            raise ResourceExhausted("too many shares wait for their run", retry_after=_RETRY_SECONDS)
+        self._reserved += size
+
+    def release(self, size: int) -> None:
+        """Give claimed memory back."""
+        self._reserved -= size
+
+    def put(self, deposit: Deposit) -> None:
+        """Keep a deposit; raises AlreadyExists."""
+        if deposit.request.request_id in self._deposits:
+            raise AlreadyExists("a share of this request is here already")
+        self._deposits[deposit.request.request_id] = deposit
+
+    def take(self, request_id: bytes) -> Deposit | None:
+        """Remove and return a deposit."""
+        return self._deposits.pop(request_id, None)
+
+    def purge(self, now_unix_ms: int) -> None:
+        """Forget what has expired."""
+        for request_id, deposit in list(self._deposits.items()):
+            if deposit.request.expires_unix_ms < now_unix_ms:
+                del self._deposits[request_id]

@@ -1,0 +1,100 @@
+"""Kits on disk. A kit is taken by deleting it first: no crash and no second reader can bring it back."""
+
+import os
+import struct
+import threading
+from pathlib import Path
+
+from services.mpc.errors import KitError
+from services.mpc.kits import Kit, KitPlan
+from services.mpc.prf import KEY_BYTES
+from services.mpc.prss import PairKeys
+
+_HEADER = struct.Struct(f"<8s32sQ{KEY_BYTES}s{KEY_BYTES}s")
+_MAGIC = b"visardk1"
+
+
+class KitDirectory:
+    """The kits of one plan: files NUMBER.kit and the floor, below which no number is used any more."""
+
+    def __init__(self, directory: Path, plan: KitPlan, party: int) -> None:
+        self._directory = directory
+        self._plan = plan
+        self._party = party
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._sync_directory(directory.parent)
+        self._lock = threading.Lock()
+        self._floor = self.read_floor()
+
+    def read_floor(self) -> int:
+        """The persisted floor, 1 at first."""
+        path = self._directory / "floor"
+        return int(path.read_text()) if path.exists() else 1
+
+    def write_floor(self, floor: int) -> None:
+        """Persist the floor, durably, before anything depends on it. It never goes down, whoever comes first."""
+        with self._lock:
+            if floor > self._floor:
+                self._write(self._directory / "floor", str(floor).encode())
+                self._floor = floor
+
+    def scan(self) -> set[int]:
+        """Numbers of the whole kits here; leftovers of interrupted writes are removed."""
+        size, found = _HEADER.size + self._plan.correction_bytes, set()
+        for path in self._directory.iterdir():
+            if path.suffix == ".kit" and path.stem.isdigit() and path.stat().st_size == size:
+                found.add(int(path.stem))
+            elif path.name != "floor":
+                path.unlink()
+        return found
+
+    def store(self, number: int, keys: PairKeys, corrections: bytes | bytearray) -> None:
+        """Write a fetched kit, durably."""
+        header = _HEADER.pack(_MAGIC, self._plan.digest, number, keys.own, keys.previous)
+        self._write(self._path(number), header, corrections)
+
+    def take(self, number: int, floor: int) -> Kit:
+        """Delete a kit, persist the floor, then read it from the still open file; raises KitError."""
+        try:
+            with self._path(number).open("rb") as file:
+                self._path(number).unlink()
+                self._sync_directory(self._directory)
+                self.write_floor(floor)
+                header = file.read(_HEADER.size)
+                corrections = bytearray(self._plan.correction_bytes)
+                whole = file.readinto(corrections) == len(corrections) and not file.read(1)
+        except FileNotFoundError as error:
+            raise KitError(f"kit {number} is gone") from error
+        if not whole or len(header) != _HEADER.size:
+            raise KitError(f"kit {number} is not whole")
+        magic, digest, found, own, previous = _HEADER.unpack(header)
+        if (magic, digest, found) != (_MAGIC, self._plan.digest, number):
+            raise KitError(f"kit {number} is another one")
+        return Kit(self._plan, number, PairKeys(own, previous), self._party, corrections)
+
+    def delete(self, numbers: set[int]) -> None:
+        """Delete kits that will not be used."""
+        for number in numbers:
+            self._path(number).unlink(missing_ok=True)
+
+    def _path(self, number: int) -> Path:
+        return self._directory / f"{number}.kit"
+
+    def _write(self, path: Path, *parts: bytes | bytearray) -> None:
+        temporary = path.with_suffix(f".tmp{os.getpid()}")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            for part in parts:
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        self._sync_directory(self._directory)
+
+    @staticmethod
+    def _sync_directory(directory: Path) -> None:
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,73 @@
+"""Which kit numbers of a plan may still be used: pure decisions, no files, no clock.
+
+Numbers only grow. ``floor`` is the lowest number still acceptable; it is written down before any lower number's kit is
+used, so a crash can waste kits but never bring one back.
+"""
+
+from dataclasses import dataclass, field
+
+# a follower whose stock lies further behind the leader's numbers gives it up: more than a leader ever runs at a time
+WINDOW = 8
+
+
+@dataclass
+class Ledger:
+    """The numbers of one plan at one party."""
+
+    floor: int = 1
+    in_stock: set[int] = field(default_factory=set)
+    reserved: set[int] = field(default_factory=set)
+    demanded: set[int] = field(default_factory=set)
+    fetching: int | None = None
+
+    def next_to_fetch(self, target: int) -> int | None:
+        """The number to fetch now, or None when there is enough in stock."""
+        if self.fetching is not None:
+            return None
+        if missing := self.demanded - self.in_stock:
+            return min(missing)
+        if len(self.in_stock - self.reserved) >= target:
+            return None
+        return max([self.floor, *(n + 1 for n in self.in_stock)])
+
+    def arrived(self, number: int) -> bool:
+        """Take a fetched kit into stock; False when it came too late to be used."""
+        self.fetching = None
+        if number < self.floor and number not in self.demanded:
+            return False
+        self.in_stock.add(number)
+        return True
+
+    def reserve(self) -> int | None:
+        """The lowest number that nobody has reserved, now reserved; None when there is none."""
+        free = self.in_stock - self.reserved
+        if not free:
+            return None
+        number = min(free)
+        self.reserved.add(number)
+        return number
+
+    def demand(self, number: int) -> bool:
+        """Ask for one number that the leader has chosen; False when it can never be used (again)."""
+        if number < self.floor and number not in self.in_stock and number not in self.demanded:
+            return False
+        self.demanded.add(number)
+        return True
+
+    def taken(self, number: int) -> set[int]:
+        """A kit leaves the stock for good; returns the numbers too far behind it, to be deleted as well."""
+        for numbers in (self.in_stock, self.reserved, self.demanded):
+            numbers.discard(number)
+        self.floor = max(self.floor, number + 1)
+        return self._discard_below(number - WINDOW)
+
+    def raise_floor(self, floor: int) -> set[int]:
+        """Give up all numbers below; returns those in stock, to be deleted."""
+        self.floor = max(self.floor, floor)
+        return self._discard_below(self.floor)
+
+    def _discard_below(self, limit: int) -> set[int]:
+        old = {n for n in self.in_stock if n < limit}
+        self.in_stock -= old
+        self.reserved -= old
+        return old

@@ -1,0 +1,194 @@
+"""Peer links: one authenticated stream to each of the two other parties, kept up for ever.
+
+The party with the higher number calls. Both ends check that the certificate says who the peer is; a second stream of a
+live peer is refused. A link's PRSS key is made by its lower-numbered end and lives as long as the stream.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import grpc
+import structlog
+
+from services.common.errors import AlreadyExists, InvalidArgument, PermissionDenied
+from services.common.tls import Tls
+from services.mpc.errors import PeerLost
+from services.mpc.prf import KEY_BYTES
+from services.party.sessions import Sessions
+from visard.v1 import peer_pb2, peer_pb2_grpc
+from visard.version import __version__
+
+HELLO_SECONDS = 5.0
+_BACKOFF = (0.1, 2.0)
+
+log = structlog.get_logger()
+Frames = AsyncIterator[peer_pb2.Frame]
+
+
+class Link:
+    """A live stream to a peer: what to send, and the key."""
+
+    def __init__(self, peer: int, key: bytes) -> None:
+        self.peer = peer
+        self.key = key
+        self.outgoing: asyncio.Queue[peer_pb2.Frame | None] = asyncio.Queue()
+
+    def send(self, frame: peer_pb2.Frame) -> None:
+        """Queue a frame; frames keep their order."""
+        self.outgoing.put_nowait(frame)
+
+    def __repr__(self) -> str:
+        return f"<Link to party {self.peer}>"
+
+
+class PeerLinks:
+    """Both links of a party, and the sessions that run over them."""
+
+    def __init__(self, party: int, addresses: tuple[str, str, str], tls: Tls) -> None:
+        self.party = party
+        self.peers = tuple(peer for peer in range(3) if peer != party)
+        self.sessions = Sessions()
+        self.on_up: Callable[[int], Awaitable[None]] | None = None
+        self.on_log: Callable[[int, peer_pb2.LogReport], Awaitable[None]] | None = None
+        self._addresses = addresses
+        self._tls = tls
+        self._links: dict[int, Link] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def up(self) -> bool:
+        """Whether both peers are connected."""
+        return len(self._links) == len(self.peers)
+
+    def connected(self, peer: int) -> bool:
+        """Whether one peer is."""
+        return peer in self._links
+
+    def link(self, peer: int) -> Link:
+        """The live link to a peer; raises PeerLost."""
+        if peer not in self._links:
+            raise PeerLost(f"party {peer} is unavailable")
+        return self._links[peer]
+
+    async def run(self) -> None:
+        """Call the lower-numbered peers, for ever."""
+        async with asyncio.TaskGroup() as group:
+            for peer in range(self.party):
+                group.create_task(self._keep_calling(peer))
+
+    async def serve(self, peer: int, frames: Frames) -> Frames:
+        """The server's end of a peer's stream: ``peer`` is who its certificate says."""
+        if peer <= self.party:
+            raise PermissionDenied("the party with the higher number calls the one with the lower number")
+        if peer in self._links:
+            raise AlreadyExists(f"party {peer} is connected already")
+        async with asyncio.timeout(HELLO_SECONDS):
+            hello = await anext(aiter(frames))
+        if hello.hello.party != peer:
+            raise InvalidArgument.of("hello.party", f"{peer}, as the certificate says")
+        if peer in self._links:  # another stream was faster
+            raise AlreadyExists(f"party {peer} is connected already")
+        link = Link(peer, os.urandom(KEY_BYTES))
+        yield self._hello(link.key)
+        reader = self._connect(link, frames)
+        try:
+            while (frame := await link.outgoing.get()) is not None:
+                yield frame
+        finally:
+            reader.cancel()
+            self._disconnect(link)
+
+    async def _keep_calling(self, peer: int) -> None:
+        pause = _BACKOFF[0]
+        while True:
+            channel = self._tls.channel(self._addresses[peer])
+            try:
+                await self._call(peer, peer_pb2_grpc.PeerStub(channel))
+                pause = _BACKOFF[0]
+            except (grpc.aio.AioRpcError, TimeoutError, PeerLost) as error:
+                code = error.code().name if isinstance(error, grpc.aio.AioRpcError) else type(error).__name__
+                log.info("no link", peer=peer, reason=code)
+            finally:
+                await channel.close()
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _BACKOFF[1])
+
+    async def _call(self, peer: int, stub: peer_pb2_grpc.PeerAsyncStub) -> None:
+        """One stream to a peer, from hello to its end."""
+        call = stub.Exchange()
+        try:
+            async with asyncio.timeout(HELLO_SECONDS):
+                await call.write(self._hello(b""))
+                answer = await call.read()
+            if not isinstance(answer, peer_pb2.Frame) or len(answer.hello.prss_key) != KEY_BYTES:
+                await call.code()
+                raise PeerLost(f"party {peer} did not say hello")
+            if answer.hello.party != peer:
+                raise PeerLost(f"party {peer} says it is another one")
+            await self._converse(call, Link(peer, answer.hello.prss_key))
+        finally:
+            call.cancel()
+
+    async def _converse(self, call: "grpc.aio.StreamStreamCall[peer_pb2.Frame, peer_pb2.Frame]", link: Link) -> None:
+        reader = self._connect(link, aiter(call))
+        try:
+            while (frame := await link.outgoing.get()) is not None:
+                await call.write(frame)
+        except asyncio.InvalidStateError as error:  # the stream has ended under a write
+            raise PeerLost(f"party {link.peer} is unavailable") from error
+        finally:
+            reader.cancel()
+            self._disconnect(link)
+
+    def _hello(self, key: bytes) -> peer_pb2.Frame:
+        return peer_pb2.Frame(hello=peer_pb2.Hello(party=self.party, version=__version__, prss_key=key))
+
+    def _connect(self, link: Link, frames: Frames) -> asyncio.Task[None]:
+        """Make a link live and start to read from it."""
+        self._links[link.peer] = link
+        log.info("link up", peer=link.peer)
+        reader = self._spawn(self._read(link, frames))
+        if self.on_up is not None:
+            self._spawn(self.on_up(link.peer))
+        return reader
+
+    def _disconnect(self, link: Link) -> None:
+        if self._links.get(link.peer) is link:
+            del self._links[link.peer]
+            self.sessions.lost(link.peer)
+            log.info("link down", peer=link.peer)
+
+    async def _read(self, link: Link, frames: Frames) -> None:
+        """Hand every frame to where it belongs; the end of the stream ends the link."""
+        try:
+            async for frame in frames:
+                await self._dispatch(link, frame)
+        except grpc.aio.AioRpcError as error:
+            log.info("stream ended", peer=link.peer, reason=error.code().name)
+        finally:
+            self._disconnect(link)
+            link.outgoing.put_nowait(None)
+
+    async def _dispatch(self, link: Link, frame: peer_pb2.Frame) -> None:
+        kind = frame.WhichOneof("kind")
+        if kind == "message":
+            message = frame.message
+            self.sessions.deliver(message.session, link.peer, message.counter, message.payload)
+        elif kind == "close":
+            self.sessions.abort(frame.close.session, frame.close.code, frame.close.reason)
+        elif kind == "log" and self.on_log is not None:
+            self._spawn(self.on_log(link.peer, frame.log))
+
+    def _spawn(self, work: Awaitable[None]) -> asyncio.Task[None]:
+        """A task that is kept until it ends, and whose failure is logged and no more."""
+
+        async def body() -> None:
+            try:
+                await work
+            except Exception:
+                log.exception("a task of the peer links failed")
+
+        task = asyncio.get_running_loop().create_task(body())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task

@@ -1,0 +1,92 @@
+"""The published models at this party: programs, and weight shares prepared for the engine once."""
+
+import asyncio
+from dataclasses import dataclass
+
+import numpy as np
+
+from services.common.errors import InvalidArgument, NotFound
+from services.mpc.field import field_of
+from services.mpc.nn.errors import ProgramError
+from services.mpc.nn.execute import Model, embed_plan
+from services.mpc.nn.program import Program
+from services.party.stock import KitStock
+from services.party.store.base import ModelRecord, Store
+from visard.v1 import common_pb2
+
+MAX_PROGRAM_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Published:
+    """A model that is ready to run."""
+
+    name: str
+    model: Model
+
+    @property
+    def program(self) -> Program:
+        """Its program."""
+        return self.model.program
+
+    def info(self) -> common_pb2.ModelInfo:
+        """What callers are told about it."""
+        program = self.program
+        return common_pb2.ModelInfo(
+            name=self.name,
+            program_digest=program.digest,
+            input_shape=program.input_shape,
+            field_bits=program.q,
+            descriptor_size=program.output.size,
+            operating_points=sorted(program.operating_points),
+        )
+
+
+class ModelShelf:
+    """Models by name; loading prepares the weights and asks for kits."""
+
+    def __init__(self, store: Store, stock: KitStock, stock_target: int) -> None:
+        self._store = store
+        self._stock = stock
+        self._target = stock_target
+        self._models: dict[str, Published] = {}
+        self._lock = asyncio.Lock()
+
+    async def load_all(self) -> None:
+        """Load every published model."""
+        for name in await self._store.models():
+            await self.get(name)
+
+    async def get(self, name: str) -> Published:
+        """A model; raises NotFound."""
+        async with self._lock:
+            if name not in self._models:
+                record = await self._store.model(name)
+                if record is None:
+                    raise NotFound(f"model {name!r} is not published")
+                self._models[name] = await asyncio.to_thread(_prepare, record)
+                self._stock.want(embed_plan(self._models[name].program, 1), self._target)
+            return self._models[name]
+
+    def loaded(self) -> list[Published]:
+        """The models in memory."""
+        return list(self._models.values())
+
+
+def parse_program(header: common_pb2.UploadHeader) -> Program:
+    """The program of a Publish upload; raises InvalidArgument."""
+    if not 0 < len(header.program) <= MAX_PROGRAM_BYTES:
+        raise InvalidArgument.of("header.program", f"1 to {MAX_PROGRAM_BYTES} bytes of canonical JSON")
+    try:
+        program = Program.from_json(header.program)
+    except ProgramError as error:
+        raise InvalidArgument.of("header.program", str(error)) from error
+    if program.digest != header.request.program_digest or program.to_json() != header.program:
+        raise InvalidArgument.of("request.program_digest", "SHA-256 of the program in canonical form")
+    return program
+
+
+def _prepare(record: ModelRecord) -> Published:
+    program = Program.from_json(record.program)
+    weights = np.frombuffer(record.weights.reveal(), field_of(program.q).dtype)
+    return Published(record.name, Model(program, weights))

@@ -1,0 +1,283 @@
+"""Runs: one request from the moment all three parties were asked to the sealed answer.
+
+Party 0 leads. It alone queues and picks kit numbers, so that the parties cannot wait for each other in different orders.
+"""
+
+import asyncio
+import hashlib
+import resource
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from services.common.deadline import within
+from services.common.errors import AlreadyExists, InvalidArgument, ResourceExhausted, ServiceFault, Unavailable
+from services.mpc.errors import EngineError, PeerLost, RoundTimeout
+from services.mpc.kits import Kit, KitPlan
+from services.party import agreement, requests
+from services.party.agreement import FOLLOWERS, LEADER, Proposal, Refusal, Terms
+from services.party.config import PartyConfig
+from services.party.deposits import Deposit
+from services.party.errors import RequestConflict, StoreError
+from services.party.jobs import Answer, Jobs, Work
+from services.party.links import PeerLinks
+from services.party.mailbox import SessionAborted
+from services.party.runtime import SessionChannel
+from services.party.sessions import SESSION_BYTES
+from services.party.stock import RETRY_AFTER, KitBurnt, KitStock
+from services.party.store.base import Store
+from services.party.writes import Writes
+from visard.sealing import Context, seal_result
+from visard.v1 import common_pb2, party_pb2
+
+log = structlog.get_logger()
+
+
+@dataclass
+class _Meter:
+    """What a run cost."""
+
+    started: float
+    queued: float = 0.0
+    engine: float = 0.0
+    cpu: float = 0.0
+    kit_bytes: int = 0
+
+
+class Runner:
+    """Takes part in runs."""
+
+    def __init__(
+        self, config: PartyConfig, store: Store, links: PeerLinks, stock: KitStock, jobs: Jobs, writes: Writes
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._links = links
+        self._stock = stock
+        self._jobs = jobs
+        self._writes = writes
+        self._slots = asyncio.Semaphore(config.max_runs)
+        self._tasks: dict[bytes, asyncio.Task[party_pb2.RunResponse]] = {}
+        self._waiting = 0
+
+    @property
+    def active(self) -> int:
+        """Runs in progress, those in the queue included."""
+        return len(self._tasks)
+
+    async def run(
+        self, request: common_pb2.Request, deposit: Deposit | None, seconds: float
+    ) -> party_pb2.RunResponse:
+        """The whole run, bounded in time; raises ServiceFault."""
+        requests.check(request, int(time.time() * 1000))
+        if deposit is not None and deposit.context != Context.from_request(request):
+            raise InvalidArgument.of("request", "the one that the share was deposited for")
+        if request.request_id in self._tasks or not await self._first_time(request):
+            raise AlreadyExists("this request was seen before: every request needs a fresh id")
+        task = asyncio.ensure_future(self._run(request, deposit, seconds))
+        self._tasks[request.request_id] = task
+        try:
+            return await task
+        finally:
+            task.cancel()  # when the caller is gone
+            self._tasks.pop(request.request_id, None)
+
+    def cancel(self, request_id: bytes) -> None:
+        """Stop a run, if it is in progress."""
+        if task := self._tasks.get(request_id):
+            task.cancel()
+
+    async def _first_time(self, request: common_pb2.Request) -> bool:
+        now = int(time.time() * 1000)
+        return await self._store.remember(request.request_id, now, now + 2 * requests.MAX_EXPIRY_MS)
+
+    async def _run(
+        self, request: common_pb2.Request, deposit: Deposit | None, seconds: float
+    ) -> party_pb2.RunResponse:
+        context = Context.from_request(request)
+        session = hashlib.sha256(b"visard session" + context.digest).digest()[:SESSION_BYTES]
+        with structlog.contextvars.bound_contextvars(request=request.request_id.hex()), self._writes.running(
+            request.request_id
+        ):
+            async with self._session(session) as channel, within(seconds, "the run"):
+                meter = _Meter(time.monotonic())
+                answer = await self._together(channel, request, context, deposit, seconds, meter)
+                return self._response(request, context, deposit, channel, answer, meter)
+
+    @asynccontextmanager
+    async def _session(self, session: bytes) -> AsyncIterator[SessionChannel]:
+        """A channel, whose end the peers learn together with the reason, and engine errors as faults."""
+        try:
+            channel = SessionChannel(self._links, session, self._config.peer_timeout)
+        except PeerLost as error:
+            raise Unavailable(str(error)) from error
+        try:
+            yield channel
+        except BaseException as error:
+            fault = _fault(error)
+            if not isinstance(error, SessionAborted):
+                channel.abort(fault.code, fault.message)
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            raise fault from error
+        finally:
+            channel.close()
+
+    async def _together(
+        self,
+        channel: SessionChannel,
+        request: common_pb2.Request,
+        context: Context,
+        deposit: Deposit | None,
+        seconds: float,
+        meter: _Meter,
+    ) -> Answer:
+        """Queue, agree, run."""
+        async with self._slot(meter):
+            work = await self._jobs.prepare(request, context.digest, deposit)
+            if self._config.index == LEADER:
+                kits = await self._lead(channel, work)
+            else:
+                kits = await self._follow(channel, work, seconds)
+            meter.kit_bytes = sum(kit.plan.correction_bytes for kit in kits)
+            started, cpu = time.monotonic(), time.process_time()
+            channel.rounds = 0
+            answer = await self._jobs.perform(work, channel, kits)
+            meter.engine, meter.cpu = time.monotonic() - started, time.process_time() - cpu
+            return answer
+
+    @asynccontextmanager
+    async def _slot(self, meter: _Meter) -> AsyncIterator[None]:
+        """The leader's queue; the others follow it."""
+        if self._config.index != LEADER:
+            yield
+            return
+        if self._waiting >= self._config.max_queue:
+            raise ResourceExhausted("too many requests are waiting", retry_after=RETRY_AFTER)
+        self._waiting += 1
+        try:
+            await self._slots.acquire()
+        finally:
+            self._waiting -= 1
+        meter.queued = time.monotonic() - meter.started
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    def _terms(self, work: Work) -> Terms:
+        return Terms(work.digest.hex(), work.rows_digest.hex(), tuple(plan.digest.hex() for plan in work.plans))
+
+    async def _lead(self, channel: SessionChannel, work: Work) -> list[Kit]:
+        """Propose kit numbers, hear the others, pronounce the verdict; this party's kits."""
+        numbers = [await self._stock.reserve(plan, self._config.kit_wait) for plan in work.plans]
+        proposal = agreement.encode(Proposal(self._terms(work), tuple(numbers)))
+        await channel.exchange(dict.fromkeys(FOLLOWERS, proposal), ())
+        # taken in any case: the others may have taken theirs already
+        kits = [await self._take(plan, n) for plan, n in zip(work.plans, numbers, strict=True)]
+        channel.round_seconds = self._config.peer_timeout + self._config.kit_wait
+        replies = await channel.exchange({}, FOLLOWERS)
+        channel.round_seconds = self._config.peer_timeout
+        refusals = [agreement.decode_refusal(replies[peer]) for peer in FOLLOWERS]
+        verdict = agreement.verdict(refusals)
+        await channel.exchange(dict.fromkeys(FOLLOWERS, agreement.encode(verdict)), ())
+        for refusal in refusals:
+            if refusal is not None:
+                for plan, floor in zip(work.plans, refusal.floors, strict=False):
+                    await self._stock.raise_floor(plan, floor)
+        if verdict is not None:
+            raise verdict.fault()
+        return kits
+
+    async def _follow(self, channel: SessionChannel, work: Work, seconds: float) -> list[Kit]:
+        """Hear the leader's proposal, check it, take the kits it names, and hear the verdict."""
+        channel.round_seconds = seconds  # the leader may queue as long as the caller waits
+        message = await channel.exchange({}, (LEADER,))
+        channel.round_seconds = self._config.peer_timeout + self._config.kit_wait
+        proposal = agreement.decode_proposal(message[LEADER])
+        refusal, kits = agreement.check(proposal.terms, self._terms(work)), list[Kit]()
+        if refusal is None:
+            refusal, kits = await self._take_all(work.plans, proposal.kits)
+        await channel.exchange({LEADER: agreement.encode(refusal)}, ())
+        verdict = agreement.decode_refusal((await channel.exchange({}, (LEADER,)))[LEADER])
+        channel.round_seconds = self._config.peer_timeout
+        if verdict is not None:
+            raise verdict.fault()
+        return kits
+
+    async def _take_all(
+        self, plans: tuple[KitPlan, ...], numbers: tuple[int, ...]
+    ) -> tuple[Refusal | None, list[Kit]]:
+        kits: list[Kit] = []
+        try:
+            for plan, number in zip(plans, numbers, strict=True):
+                kits.append(await self._stock.take(plan, number, self._config.kit_wait))
+        except KitBurnt as burnt:
+            floors = tuple(burnt.floor if p.digest == plan.digest else 1 for p in plans)
+            return Refusal.of(ResourceExhausted("the kits were used up", retry_after=RETRY_AFTER), floors), []
+        except ServiceFault as fault:
+            return Refusal.of(fault), []
+        return None, kits
+
+    async def _take(self, plan: KitPlan, number: int) -> Kit:
+        try:
+            return await self._stock.take(plan, number, self._config.kit_wait)
+        except KitBurnt as error:
+            raise ResourceExhausted("the kits were used up", retry_after=RETRY_AFTER) from error
+
+    def _response(
+        self,
+        request: common_pb2.Request,
+        context: Context,
+        deposit: Deposit | None,
+        channel: SessionChannel,
+        answer: Answer,
+        meter: _Meter,
+    ) -> party_pb2.RunResponse:
+        report = common_pb2.PartyReport(
+            party=self._config.index,
+            engine_seconds=meter.engine,
+            cpu_seconds=meter.cpu,
+            rounds=channel.rounds,
+            sent_bytes=channel.sent_bytes,
+            kit_bytes=meter.kit_bytes,
+            queue_seconds=meter.queued,
+            peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        )
+        response = party_pb2.RunResponse(report=report, references_deleted=answer.references_changed)
+        if answer.model is not None:
+            response.model.CopyFrom(answer.model.info())
+        if deposit is not None:
+            sealed = seal_result(deposit.reply_key, context, self._config.index, answer.outcome)
+            response.result.CopyFrom(sealed)
+        # sizes and times only: what was asked about whom stays out of the log
+        log.info("run done", operation=request.operation, rounds=channel.rounds, seconds=round(meter.engine, 3))
+        return response
+
+
+def _fault(error: BaseException) -> ServiceFault:
+    """What a failure means to the caller, and to the peers."""
+    match error:
+        case ServiceFault():
+            return error
+        case SessionAborted():
+            return Refusal(error.code, error.reason, RETRY_AFTER if error.code == ResourceExhausted.code else None).fault()
+        case PeerLost():
+            return Unavailable(str(error))
+        case RoundTimeout():
+            return Unavailable("a party did not answer in time")
+        case asyncio.CancelledError():
+            return Unavailable("the request was cancelled")
+        case RequestConflict():
+            return AlreadyExists(str(error))
+        case StoreError():
+            log.error("store failure", reason=str(error))
+            return Unavailable("a party's store is unavailable")
+        case EngineError():
+            log.error("engine failure", reason=str(error), kind=type(error).__name__)
+            return Unavailable("a party could not finish the run")
+    log.exception("run failed")
+    return Unavailable("a party failed")

@@ -1,0 +1,173 @@
+"""A party's two services: Party for the gateway, Peer for the other parties."""
+
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from services.common.deadline import remaining, within
+from services.common.errors import InvalidArgument
+from services.common.identity import require, require_party
+from services.party import requests
+from services.party.config import PartyConfig
+from services.party.deposits import DepositBox, expect, unseal
+from services.party.links import PeerLinks
+from services.party.models import ModelShelf, parse_program
+from services.party.requests import Operation
+from services.party.runs import Runner
+from services.party.stock import KitStock
+from services.party.store.base import Store
+from visard.v1 import common_pb2, gateway_pb2, party_pb2, party_pb2_grpc, peer_pb2, peer_pb2_grpc
+from visard.version import __version__
+
+Context = grpc.aio.ServicerContext[Any, Any]
+UPLOAD_SECONDS = 60.0
+MAX_PAGE = 10_000
+
+
+@dataclass(frozen=True)
+class Party:
+    """Everything a party's services work with."""
+
+    config: PartyConfig
+    store: Store
+    links: PeerLinks
+    stock: KitStock
+    models: ModelShelf
+    runner: Runner
+    deposits: DepositBox
+    key: X25519PrivateKey
+    public_key: common_pb2.PartyKey
+
+
+class PartyServicer(party_pb2_grpc.PartyServicer):
+    """What the gateway calls."""
+
+    def __init__(self, party: Party) -> None:
+        self._party = party
+
+    async def Deposit(  # noqa: N802
+        self, request_iterator: AsyncIterator[common_pb2.Upload], context: Context
+    ) -> party_pb2.DepositResponse:
+        """Take this party's sealed share of a request."""
+        require(context, "gateway")
+        async with within(remaining(context, UPLOAD_SECONDS), "the upload"):
+            return await self._deposit(request_iterator)
+
+    async def _deposit(self, uploads: AsyncIterator[common_pb2.Upload]) -> party_pb2.DepositResponse:
+        party = self._party
+        first = await anext(aiter(uploads), None)
+        if first is None or not first.HasField("header"):
+            raise InvalidArgument.of("header", "the first message of an upload")
+        header, now = first.header, int(time.time() * 1000)
+        requests.check(header.request, now)
+        party.deposits.purge(now)
+        assembly = expect(header, party.config.index, party.public_key.public_key, await self._share_bytes(header))
+        size = assembly.info.size
+        party.deposits.reserve(size)
+        try:
+            async for upload in uploads:
+                if not upload.HasField("chunk"):
+                    raise InvalidArgument.of("header", "only once, at the beginning")
+                assembly.add(upload.chunk)
+            deposit = unseal(header, party.config.index, party.key, assembly.finish())
+            party.deposits.put(deposit)
+        finally:
+            party.deposits.release(size)
+        return party_pb2.DepositResponse(context_digest=deposit.context.digest)
+
+    async def _share_bytes(self, header: common_pb2.UploadHeader) -> int:
+        """How many bytes a share of this request must have; raises ServiceFault."""
+        if header.request.operation == Operation.OPERATION_PUBLISH:
+            program = parse_program(header)
+            return program.weight_count * (4 if program.q == 31 else 8)
+        if header.request.operation == Operation.OPERATION_DELETE:
+            raise InvalidArgument.of("request.operation", "one that has a share: delete has none")
+        model = (await self._party.models.get(header.request.model)).model
+        return header.request.images * model.program.values[0].size * model.field.itemsize
+
+    async def Run(self, request: party_pb2.RunRequest, context: Context) -> party_pb2.RunResponse:  # noqa: N802
+        """Take part in a run."""
+        require(context, "gateway")
+        seconds = remaining(context, self._party.config.run_timeout)
+        deposit = self._party.deposits.take(request.request.request_id)
+        return await self._party.runner.run(request.request, deposit, seconds)
+
+    async def Cancel(  # noqa: N802
+        self, request: party_pb2.CancelRequest, context: Context
+    ) -> party_pb2.CancelResponse:
+        """Drop a deposit, or stop a run."""
+        require(context, "gateway")
+        self._party.deposits.take(request.request_id)
+        self._party.runner.cancel(request.request_id)
+        return party_pb2.CancelResponse()
+
+    async def ListSubjects(  # noqa: N802
+        self, request: gateway_pb2.ListSubjectsRequest, context: Context
+    ) -> gateway_pb2.ListSubjectsResponse:
+        """A page of subjects, in order of name."""
+        require(context, "gateway")
+        if not 0 <= request.page_size <= MAX_PAGE:
+            raise InvalidArgument.of("page_size", f"1 to {MAX_PAGE}; 0 for 1000")
+        await self._party.models.get(request.model)
+        limit = request.page_size or 1000
+        found = await self._party.store.subjects(request.model, limit + 1, request.page_token)
+        subjects = [gateway_pb2.Subject(subject=s.subject, references=s.references) for s in found[:limit]]
+        token = subjects[-1].subject if len(found) > limit else ""
+        return gateway_pb2.ListSubjectsResponse(subjects=subjects, next_page_token=token)
+
+    async def GetStatus(  # noqa: N802
+        self, request: party_pb2.GetStatusRequest, context: Context
+    ) -> common_pb2.PartyStatus:
+        """How this party is."""
+        require(context, "gateway")
+        return await status(self._party)
+
+    async def GetKey(self, request: party_pb2.GetKeyRequest, context: Context) -> common_pb2.PartyKey:  # noqa: N802
+        """This party's sealing key, with the authority's signature."""
+        require(context, "gateway")
+        return self._party.public_key
+
+
+class PeerServicer(peer_pb2_grpc.PeerServicer):
+    """What the other parties call."""
+
+    def __init__(self, links: PeerLinks) -> None:
+        self._links = links
+
+    async def Exchange(  # noqa: N802
+        self, request_iterator: AsyncIterator[peer_pb2.Frame], context: Context
+    ) -> AsyncIterator[peer_pb2.Frame]:
+        """One stream for all runs."""
+        async for frame in self._links.serve(require_party(context), request_iterator):
+            yield frame
+
+
+async def status(party: Party) -> common_pb2.PartyStatus:
+    """What an operator wants to know."""
+    away = [peer for peer in party.links.peers if not party.links.connected(peer)]
+    subjects, references = await party.store.counts()
+    stock = [
+        common_pb2.KitStock(
+            program=level.plan.digest.hex(),
+            available=level.available,
+            target=level.target,
+            kit_bytes=level.plan.correction_bytes,
+        )
+        for level in party.stock.levels()
+    ]
+    return common_pb2.PartyStatus(
+        party=party.config.index,
+        ready=not away,
+        reason=" and ".join(f"party {peer} is not connected" for peer in away),
+        version=__version__,
+        peers=[common_pb2.PeerState(party=p, connected=party.links.connected(p)) for p in party.links.peers],
+        stock=stock,
+        subjects=subjects,
+        references=references,
+        runs_active=party.runner.active,
+        models=[published.info() for published in party.models.loaded()],
+    )

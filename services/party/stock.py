@@ -1,0 +1,162 @@
+"""The stock of kits: fetched ahead of need, reserved by the leader, taken once.
+
+Decisions are in ledger.py, files in kitfiles.py, the dealer behind dealing.py.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from services.common.errors import FailedPrecondition, ResourceExhausted, ServiceFault
+from services.mpc.errors import KitError
+from services.mpc.kits import Kit, KitPlan
+from services.party.dealing import KitSource
+from services.party.kitfiles import KitDirectory
+from services.party.ledger import Ledger
+
+RETRY_AFTER = 1.0  # seconds after which a caller without a kit may try again
+_BACKOFF = (0.2, 5.0)  # seconds between attempts to reach the dealer: at first, at most
+MAX_PLANS = 64  # plans kept in stock; the one not used for longest gives way
+
+log = structlog.get_logger()
+
+
+class KitBurnt(Exception):
+    """The number asked for can never be used (again); ``floor`` is the lowest one that can."""
+
+    def __init__(self, floor: int) -> None:
+        super().__init__(f"kits below {floor} are used up")
+        self.floor = floor
+
+
+@dataclass(frozen=True)
+class StockLevel:
+    """What the status shows of one plan."""
+
+    plan: KitPlan
+    available: int
+    target: int
+
+
+class _Shelf:
+    """One plan's ledger, files and waiters."""
+
+    def __init__(self, directory: Path, plan: KitPlan, party: int, target: int) -> None:
+        self.plan = plan
+        self.target = target
+        self.files = KitDirectory(directory / plan.digest.hex(), plan, party)
+        self.ledger = Ledger(self.files.read_floor())
+        self.changed = asyncio.Condition()
+        found = self.files.scan()
+        self.ledger.in_stock |= {n for n in found if n >= self.ledger.floor}
+        self.files.delete(found - self.ledger.in_stock)
+
+
+class KitStock:
+    """All kits of this party. ``run`` must be running for the stock to fill."""
+
+    def __init__(self, directory: Path, party: int, source: KitSource) -> None:
+        self._directory = directory
+        self._party = party
+        self._source = source
+        self._shelves: dict[bytes, _Shelf] = {}
+        self._work = asyncio.Event()
+
+    def want(self, plan: KitPlan, target: int) -> None:
+        """Keep ``target`` kits of a plan in stock from now on."""
+        shelf = self._shelves.pop(plan.digest, None) or _Shelf(self._directory, plan, self._party, target)
+        shelf.target = max(shelf.target, target)
+        self._shelves[plan.digest] = shelf  # most recently wanted last
+        while len(self._shelves) > MAX_PLANS:
+            del self._shelves[next(iter(self._shelves))]
+        self._work.set()
+
+    async def reserve(self, plan: KitPlan, seconds: float) -> int:
+        """A number for a new run, waiting for one if need be; raises ResourceExhausted."""
+        self.want(plan, 1)
+        shelf = self._shelves[plan.digest]
+        try:
+            async with asyncio.timeout(seconds), shelf.changed:
+                while (number := shelf.ledger.reserve()) is None:
+                    await shelf.changed.wait()
+        except TimeoutError as error:
+            message = "no kit in stock: the dealer is away, or slower than the requests"
+            raise ResourceExhausted(message, retry_after=RETRY_AFTER) from error
+        self._work.set()
+        return number
+
+    async def take(self, plan: KitPlan, number: int, seconds: float) -> Kit:
+        """The kit of this number, for this once; raises KitBurnt, and ResourceExhausted when it does not come."""
+        self.want(plan, 1)
+        shelf = self._shelves[plan.digest]
+        if not shelf.ledger.demand(number):
+            raise KitBurnt(shelf.ledger.floor)
+        self._work.set()
+        try:
+            async with asyncio.timeout(seconds), shelf.changed:
+                await shelf.changed.wait_for(lambda: number in shelf.ledger.in_stock)
+                old = shelf.ledger.taken(number)
+                floor = shelf.ledger.floor
+        except TimeoutError as error:
+            shelf.ledger.demanded.discard(number)
+            raise ResourceExhausted(f"kit {number} did not arrive", retry_after=RETRY_AFTER) from error
+        self._work.set()
+        try:
+            return await asyncio.to_thread(_take, shelf, number, floor, old)
+        except KitError as error:
+            raise FailedPrecondition(str(error)) from error
+
+    async def raise_floor(self, plan: KitPlan, floor: int) -> None:
+        """Use no number below ``floor`` any more: the others have burnt them."""
+        shelf = self._shelves[plan.digest]
+        old = shelf.ledger.raise_floor(floor)
+        await asyncio.to_thread(shelf.files.write_floor, shelf.ledger.floor)
+        await asyncio.to_thread(shelf.files.delete, old)
+        self._work.set()
+
+    def levels(self) -> list[StockLevel]:
+        """What is in stock."""
+        return [
+            StockLevel(shelf.plan, len(shelf.ledger.in_stock - shelf.ledger.reserved), shelf.target)
+            for shelf in self._shelves.values()
+        ]
+
+    async def run(self) -> None:
+        """Fetch what is missing, for ever: fair between plans, and patient when the dealer is away."""
+        pause = _BACKOFF[0]
+        while True:
+            self._work.clear()
+            try:
+                fetched = [await self._fetch(shelf) for shelf in list(self._shelves.values())]
+                pause = _BACKOFF[0]
+            except (ServiceFault, OSError) as error:
+                log.warning("no kit from the dealer", reason=str(error), retry_seconds=pause)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _BACKOFF[1])
+                continue
+            if not any(fetched):
+                await self._work.wait()
+
+    async def _fetch(self, shelf: _Shelf) -> bool:
+        """Fetch one kit of a plan, if one is missing."""
+        number = shelf.ledger.next_to_fetch(shelf.target)
+        if number is None:
+            return False
+        shelf.ledger.fetching = number
+        try:
+            keys, corrections = await self._source.fetch(shelf.plan, number)
+            await asyncio.to_thread(shelf.files.store, number, keys, corrections)
+        finally:
+            shelf.ledger.fetching = None
+        async with shelf.changed:
+            if not shelf.ledger.arrived(number):
+                shelf.files.delete({number})
+            shelf.changed.notify_all()
+        return True
+
+
+def _take(shelf: _Shelf, number: int, floor: int, old: set[int]) -> Kit:
+    shelf.files.delete(old)
+    return shelf.files.take(number, floor)

@@ -1,0 +1,226 @@
+"""The embedded store: SQLite in a directory, one connection in one thread, every write synced to disk."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from services.party.errors import RequestConflict, SchemaMismatch, StoreBusy, StoreError, StoreFull
+from services.party.store.base import Delete, Enrol, ModelRecord, Publish, Reference, State, SubjectCount, Write
+from visard.secret import Secret
+
+SCHEMA_VERSION = 1
+TIMEOUT_SECONDS = 30.0
+
+_SCHEMA = """
+CREATE TABLE writes (
+    request_id BLOB PRIMARY KEY, kind TEXT NOT NULL, digest BLOB NOT NULL, state INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE refs (
+    reference_id TEXT PRIMARY KEY, request_id BLOB NOT NULL, subject TEXT NOT NULL, model TEXT NOT NULL,
+    version INTEGER NOT NULL, created INTEGER NOT NULL, descriptor BLOB NOT NULL, visible INTEGER NOT NULL
+);
+CREATE INDEX refs_by_subject ON refs (model, subject) WHERE visible;
+CREATE INDEX refs_by_request ON refs (request_id);
+CREATE TABLE deletions (request_id BLOB NOT NULL, reference_id TEXT NOT NULL, PRIMARY KEY (request_id, reference_id));
+CREATE TABLE tombstones (reference_id TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE models (
+    request_id BLOB PRIMARY KEY, name TEXT NOT NULL, program BLOB NOT NULL, created INTEGER NOT NULL,
+    weights BLOB NOT NULL, visible INTEGER NOT NULL
+);
+CREATE TABLE seen (request_id BLOB PRIMARY KEY, expires INTEGER NOT NULL) WITHOUT ROWID;
+"""
+_COLUMNS = "reference_id, subject, model, version, created, descriptor"
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+
+
+class SqliteStore:
+    """See services.party.store.base.Store."""
+
+    def __init__(self, connection: sqlite3.Connection, worker: ThreadPoolExecutor) -> None:
+        self._connection = connection
+        self._worker = worker
+
+    @classmethod
+    async def open(cls, directory: Path) -> "SqliteStore":
+        """Open or make the database in a directory; raises SchemaMismatch and StoreError."""
+        worker = ThreadPoolExecutor(1, "store")
+        try:
+            connection = await asyncio.get_running_loop().run_in_executor(worker, _connect, directory)
+        except sqlite3.Error as error:
+            worker.shutdown()
+            raise StoreError(f"store in {directory}: {error}") from error
+        except BaseException:
+            worker.shutdown()
+            raise
+        return cls(connection, worker)
+
+    async def _do(self, work: Work[T]) -> T:
+        """Run a transaction in the store's thread: all of it or nothing."""
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(self._worker, self._transaction, work)
+        try:
+            # a caller that goes away does not stop the transaction half-way
+            return await asyncio.wait_for(asyncio.shield(future), TIMEOUT_SECONDS)
+        except TimeoutError as error:
+            raise StoreBusy(f"the store took more than {TIMEOUT_SECONDS:.0f} s") from error
+
+    def _transaction(self, work: Work[T]) -> T:
+        try:
+            with self._connection:
+                self._connection.execute("BEGIN IMMEDIATE")
+                return work(self._connection)
+        except sqlite3.Error as error:
+            full = getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+            raise (StoreFull if full else StoreError)(f"store: {error}") from error
+
+    async def stage(self, request_id: bytes, write: Write, digest: bytes) -> None:
+        """See Store.stage."""
+        await self._do(lambda db: _stage(db, request_id, write, digest))
+
+    async def commit(self, request_id: bytes) -> int:
+        """See Store.commit."""
+        return await self._do(lambda db: _commit(db, request_id))
+
+    async def drop(self, request_id: bytes) -> None:
+        """See Store.drop."""
+        await self._do(lambda db: _drop(db, request_id))
+
+    async def states(self, request_ids: Sequence[bytes]) -> dict[bytes, State]:
+        """See Store.states."""
+        return await self._do(lambda db: {i: _state(db, i) for i in request_ids})
+
+    async def pending(self) -> list[bytes]:
+        """See Store.pending."""
+        query = "SELECT request_id FROM writes WHERE state = ? ORDER BY request_id"
+        return await self._do(lambda db: [row[0] for row in db.execute(query, (State.PENDING,))])
+
+    async def references(self, model: str, subject: str) -> list[Reference]:
+        """See Store.references."""
+        query = f"SELECT {_COLUMNS} FROM refs WHERE visible AND model = ? AND subject = ? ORDER BY reference_id"  # noqa: S608
+        return await self._do(lambda db: [_reference(row) for row in db.execute(query, (model, subject))])
+
+    async def gallery(self, model: str) -> list[Reference]:
+        """See Store.gallery."""
+        query = f"SELECT {_COLUMNS} FROM refs WHERE visible AND model = ? ORDER BY reference_id"  # noqa: S608
+        return await self._do(lambda db: [_reference(row) for row in db.execute(query, (model,))])
+
+    async def subjects(self, model: str, limit: int, after: str) -> list[SubjectCount]:
+        """See Store.subjects."""
+        query = (
+            "SELECT subject, count(*) FROM refs WHERE visible AND model = ? AND subject > ? "
+            "GROUP BY subject ORDER BY subject LIMIT ?"
+        )
+        return await self._do(lambda db: [SubjectCount(*row) for row in db.execute(query, (model, after, limit))])
+
+    async def counts(self) -> tuple[int, int]:
+        """See Store.counts."""
+        query = "SELECT count(DISTINCT subject), count(*) FROM refs WHERE visible"
+        subjects, references = await self._do(lambda db: db.execute(query).fetchone())
+        return subjects, references
+
+    async def models(self) -> list[str]:
+        """See Store.models."""
+        query = "SELECT DISTINCT name FROM models WHERE visible ORDER BY name"
+        return await self._do(lambda db: [row[0] for row in db.execute(query)])
+
+    async def model(self, name: str) -> ModelRecord | None:
+        """See Store.model. Of models published at the same time under one name the lowest request id wins."""
+        query = (
+            "SELECT name, program, created, weights FROM models WHERE visible AND name = ? ORDER BY request_id LIMIT 1"
+        )
+        row = await self._do(lambda db: db.execute(query, (name,)).fetchone())
+        return ModelRecord(row[0], row[1], row[2], Secret(row[3])) if row else None
+
+    async def remember(self, request_id: bytes, now_unix_ms: int, expires_unix_ms: int) -> bool:
+        """See Store.remember."""
+
+        def work(db: sqlite3.Connection) -> bool:
+            db.execute("DELETE FROM seen WHERE expires < ?", (now_unix_ms,))
+            cursor = db.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (request_id, expires_unix_ms))
+            return cursor.rowcount == 1
+
+        return await self._do(work)
+
+    async def close(self) -> None:
+        """See Store.close."""
+        await asyncio.get_running_loop().run_in_executor(self._worker, self._connection.close)
+        self._worker.shutdown()
+
+
+def _connect(directory: Path) -> sqlite3.Connection:
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = directory / "visard.sqlite"
+    path.touch(mode=0o600)
+    connection = sqlite3.connect(path, timeout=5, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA secure_delete = ON")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version == 0:
+        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+    elif version != SCHEMA_VERSION:
+        connection.close()
+        raise SchemaMismatch(f"{path}: schema version {version}, this program wants {SCHEMA_VERSION}")
+    return connection
+
+
+def _reference(row: tuple[str, str, str, int, int, bytes]) -> Reference:
+    return Reference(*row[:5], Secret(row[5]))
+
+
+def _state(db: sqlite3.Connection, request_id: bytes) -> State:
+    row = db.execute("SELECT state FROM writes WHERE request_id = ?", (request_id,)).fetchone()
+    return State(row[0]) if row else State.UNKNOWN
+
+
+def _stage(db: sqlite3.Connection, request_id: bytes, write: Write, digest: bytes) -> None:
+    row = db.execute("SELECT digest, state FROM writes WHERE request_id = ?", (request_id,)).fetchone()
+    if row is not None:
+        if row[0] == digest and row[1] != State.DROPPED:
+            return
+        raise RequestConflict("the request id stands for another write, or for one that was dropped")
+    kind = type(write).__name__.lower()
+    db.execute("INSERT INTO writes VALUES (?, ?, ?, ?)", (request_id, kind, digest, State.PENDING))
+    match write:
+        case Enrol():
+            rows = [
+                (r.reference_id, request_id, r.subject, r.model, r.version, r.created_unix_ms, r.descriptor.reveal())
+                for r in write.references
+            ]
+            db.executemany("INSERT INTO refs VALUES (?, ?, ?, ?, ?, ?, ?, 0)", rows)
+        case Delete():
+            db.executemany("INSERT INTO deletions VALUES (?, ?)", [(request_id, i) for i in write.reference_ids])
+        case Publish(model):
+            row = (request_id, model.name, model.program, model.created_unix_ms, model.weights.reveal())
+            db.execute("INSERT INTO models VALUES (?, ?, ?, ?, ?, 0)", row)
+
+
+def _commit(db: sqlite3.Connection, request_id: bytes) -> int:
+    state = _state(db, request_id)
+    if state not in (State.PENDING, State.COMMITTED):
+        raise RequestConflict("only a staged write can be committed")
+    if state is State.COMMITTED:
+        return 0
+    own = (request_id,)
+    db.execute("UPDATE writes SET state = ? WHERE request_id = ?", (State.COMMITTED, request_id))
+    db.execute("UPDATE models SET visible = 1 WHERE request_id = ?", own)
+    # a reference whose deletion came first stays deleted
+    db.execute("DELETE FROM refs WHERE request_id = ? AND reference_id IN (SELECT reference_id FROM tombstones)", own)
+    added = db.execute("UPDATE refs SET visible = 1 WHERE request_id = ?", own).rowcount
+    doomed = "(SELECT reference_id FROM deletions WHERE request_id = ?)"
+    db.execute(f"INSERT OR IGNORE INTO tombstones {doomed[1:-1]}", own)  # noqa: S608
+    erased = db.execute(f"DELETE FROM refs WHERE reference_id IN {doomed}", own).rowcount  # noqa: S608
+    return added + erased
+
+
+def _drop(db: sqlite3.Connection, request_id: bytes) -> None:
+    if _state(db, request_id) is State.COMMITTED:
+        raise RequestConflict("a committed write cannot be dropped")
+    for table in ("refs", "deletions", "models"):
+        db.execute(f"DELETE FROM {table} WHERE request_id = ?", (request_id,))  # noqa: S608
+    db.execute("INSERT OR REPLACE INTO writes VALUES (?, '', x'', ?)", (request_id, State.DROPPED))
