@@ -3,12 +3,13 @@
 import os
 import sys
 
+from visard.v1 import dealer_pb2_grpc
+
 from services.common import lifecycle, logs
 from services.common.config import load
 from services.dealer.config import DealerConfig, master_key
 from services.dealer.factory import KitFactory
 from services.dealer.servicer import DealerServicer
-from visard.v1 import dealer_pb2_grpc
 
 SERVICES = {"visard.v1.Dealer": None}
 

@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
+from visard.v1 import dealer_pb2, dealer_pb2_grpc
 
 from services.common.errors import InvalidArgument
 from services.common.identity import require_party
 from services.dealer.factory import KitFactory
 from services.mpc.errors import PlanError
 from services.mpc.kits import DealtKit, KitPlan
-from visard.v1 import dealer_pb2, dealer_pb2_grpc
 
 MAX_PLAN_BYTES = 1 << 20
 MAX_COUNT = 16

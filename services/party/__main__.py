@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import grpc
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from visard.v1 import common_pb2, party_pb2_grpc, peer_pb2_grpc
 
 from services.common import lifecycle, logs
 from services.common.config import load
@@ -22,7 +23,6 @@ from services.party.servicer import Party, PartyServicer, PeerServicer
 from services.party.stock import KitStock
 from services.party.store import open_store
 from services.party.writes import Writes
-from visard.v1 import common_pb2, party_pb2_grpc, peer_pb2_grpc
 
 SERVICES = {"visard.v1.Party": None, "visard.v1.Peer": None}
 _HEALTH_SECONDS = 0.2
@@ -40,9 +40,7 @@ async def assembled(config: PartyConfig) -> AsyncIterator[Party]:
     jobs = Jobs(config.index, store, models, writes)
     runner = Runner(config, store, links, stock, jobs, writes)
     key, public_key = _sealing_key(config)
-    party = Party(
-        config, store, links, stock, models, runner, DepositBox(config.max_deposit_mb << 20), key, public_key
-    )
+    party = Party(config, store, links, stock, models, runner, DepositBox(config.max_deposit_mb << 20), key, public_key)
     await models.load_all()
     background = [asyncio.create_task(work.run()) for work in (links, stock, writes)]
     try:
@@ -83,6 +81,9 @@ async def serve(config: PartyConfig) -> None:
             await lifecycle.until_stopped()
             watcher.cancel()
             await asyncio.gather(watcher, return_exceptions=True)
+            await health.set(False)
+            await party.runner.drained(config.drain_seconds)
+            party.links.close()
 
 
 def main() -> None:

@@ -55,7 +55,9 @@ def check(terms: Terms, own: Terms) -> Refusal | None:
     if terms.request != own.request:
         return Refusal.of(FailedPrecondition("the parties were given different requests"))
     if terms.rows != own.rows:
-        return Refusal.of(FailedPrecondition("the parties hold different references: see visard status", retry_after=1.0))
+        return Refusal.of(
+            FailedPrecondition("the parties hold different references: see visard status", retry_after=1.0)
+        )
     if terms.plans != own.plans:
         return Refusal.of(FailedPrecondition("the parties run different versions, or hold different models"))
     return None

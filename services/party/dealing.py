@@ -3,12 +3,12 @@
 from typing import Protocol
 
 import grpc
+from visard.v1 import dealer_pb2, dealer_pb2_grpc
 
 from services.common.errors import Unavailable
 from services.common.rpc import fault_of
 from services.mpc.kits import KitPlan
 from services.mpc.prss import PairKeys
-from visard.v1 import dealer_pb2, dealer_pb2_grpc
 
 FETCH_SECONDS = 120.0  # for one kit, at a dealer that deals for three parties
 

@@ -4,13 +4,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-
-from services.common.errors import AlreadyExists, InvalidArgument, ResourceExhausted
-from services.mpc.field import Elements, Field
 from visard.errors import SealError
 from visard.sealing import Context, envelope_size, key_id, open_share
 from visard.secret import Secret
 from visard.v1 import common_pb2
+
+from services.common.errors import AlreadyExists, InvalidArgument, ResourceExhausted
+from services.mpc.field import Elements, Field
 
 CHUNK_BYTES = 64 << 10
 _RETRY_SECONDS = 2.0
@@ -74,7 +74,9 @@ def expect(header: common_pb2.UploadHeader, party: int, public_key: bytes, share
     if info.key_id != key_id(public_key):
         raise InvalidArgument.of("header.shares.key_id", f"the key of party {party}: fetch the parties' keys again")
     if info.size != envelope_size(share_bytes):
-        raise InvalidArgument.of("header.shares.size", f"{envelope_size(share_bytes)} bytes for this model and operation")
+        raise InvalidArgument.of(
+            "header.shares.size", f"{envelope_size(share_bytes)} bytes for this model and operation"
+        )
     return Assembly(info)
 
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from visard.secret import Secret
+from visard.v1 import common_pb2
 
 from services.common.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from services.mpc import matching
@@ -19,8 +21,6 @@ from services.party.requests import Operation
 from services.party.runtime import SessionChannel
 from services.party.store.base import Delete, Enrol, ModelRecord, Publish, Reference, Store, rows_digest
 from services.party.writes import Writes
-from visard.secret import Secret
-from visard.v1 import common_pb2
 
 MAX_REFERENCES = 64  # a subject and model
 

@@ -10,14 +10,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import grpc
 import structlog
+from visard.v1 import peer_pb2, peer_pb2_grpc
+from visard.version import __version__
 
 from services.common.errors import AlreadyExists, InvalidArgument, PermissionDenied
 from services.common.tls import Tls
 from services.mpc.errors import PeerLost
 from services.mpc.prf import KEY_BYTES
 from services.party.sessions import Sessions
-from visard.v1 import peer_pb2, peer_pb2_grpc
-from visard.version import __version__
 
 HELLO_SECONDS = 5.0
 _BACKOFF = (0.1, 2.0)
@@ -37,6 +37,10 @@ class Link:
     def send(self, frame: peer_pb2.Frame) -> None:
         """Queue a frame; frames keep their order."""
         self.outgoing.put_nowait(frame)
+
+    def send_end(self) -> None:
+        """End the stream after what is queued."""
+        self.outgoing.put_nowait(None)
 
     def __repr__(self) -> str:
         return f"<Link to party {self.peer}>"
@@ -76,6 +80,11 @@ class PeerLinks:
             for peer in range(self.party):
                 group.create_task(self._keep_calling(peer))
 
+    def close(self) -> None:
+        """End both streams: the server would wait for them when it stops."""
+        for link in self._links.values():
+            link.send_end()
+
     async def serve(self, peer: int, frames: Frames) -> Frames:
         """The server's end of a peer's stream: ``peer`` is who its certificate says."""
         if peer <= self.party:
@@ -113,7 +122,7 @@ class PeerLinks:
             await asyncio.sleep(pause)
             pause = min(2 * pause, _BACKOFF[1])
 
-    async def _call(self, peer: int, stub: peer_pb2_grpc.PeerAsyncStub) -> None:
+    async def _call(self, peer: int, stub: "peer_pb2_grpc.PeerAsyncStub") -> None:
         """One stream to a peer, from hello to its end."""
         call = stub.Exchange()
         try:
@@ -167,7 +176,7 @@ class PeerLinks:
             log.info("stream ended", peer=link.peer, reason=error.code().name)
         finally:
             self._disconnect(link)
-            link.outgoing.put_nowait(None)
+            link.send_end()
 
     async def _dispatch(self, link: Link, frame: peer_pb2.Frame) -> None:
         kind = frame.WhichOneof("kind")

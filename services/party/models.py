@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 import numpy as np
+from visard.v1 import common_pb2
 
 from services.common.errors import InvalidArgument, NotFound
 from services.mpc.field import field_of
@@ -12,7 +13,6 @@ from services.mpc.nn.execute import Model, embed_plan
 from services.mpc.nn.program import Program
 from services.party.stock import KitStock
 from services.party.store.base import ModelRecord, Store
-from visard.v1 import common_pb2
 
 MAX_PROGRAM_BYTES = 1 << 20
 

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Mapping
 
-from services.common.errors import InvalidArgument
 from visard.v1 import common_pb2
+
+from services.common.errors import InvalidArgument
 
 Operation = common_pb2.Operation
 

@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
+from visard.sealing import Context, seal_result
+from visard.v1 import common_pb2, party_pb2
 
 from services.common.deadline import within
 from services.common.errors import AlreadyExists, InvalidArgument, ResourceExhausted, ServiceFault, Unavailable
@@ -30,8 +32,6 @@ from services.party.sessions import SESSION_BYTES
 from services.party.stock import RETRY_AFTER, KitBurnt, KitStock
 from services.party.store.base import Store
 from services.party.writes import Writes
-from visard.sealing import Context, seal_result
-from visard.v1 import common_pb2, party_pb2
 
 log = structlog.get_logger()
 
@@ -68,9 +68,7 @@ class Runner:
         """Runs in progress, those in the queue included."""
         return len(self._tasks)
 
-    async def run(
-        self, request: common_pb2.Request, deposit: Deposit | None, seconds: float
-    ) -> party_pb2.RunResponse:
+    async def run(self, request: common_pb2.Request, deposit: Deposit | None, seconds: float) -> party_pb2.RunResponse:
         """The whole run, bounded in time; raises ServiceFault."""
         requests.check(request, int(time.time() * 1000))
         if deposit is not None and deposit.context != Context.from_request(request):
@@ -90,17 +88,21 @@ class Runner:
         if task := self._tasks.get(request_id):
             task.cancel()
 
+    async def drained(self, seconds: float) -> None:
+        """Wait until no run is in progress, but no longer than ``seconds``."""
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=seconds)
+
     async def _first_time(self, request: common_pb2.Request) -> bool:
         now = int(time.time() * 1000)
         return await self._store.remember(request.request_id, now, now + 2 * requests.MAX_EXPIRY_MS)
 
-    async def _run(
-        self, request: common_pb2.Request, deposit: Deposit | None, seconds: float
-    ) -> party_pb2.RunResponse:
+    async def _run(self, request: common_pb2.Request, deposit: Deposit | None, seconds: float) -> party_pb2.RunResponse:
         context = Context.from_request(request)
         session = hashlib.sha256(b"visard session" + context.digest).digest()[:SESSION_BYTES]
-        with structlog.contextvars.bound_contextvars(request=request.request_id.hex()), self._writes.running(
-            request.request_id
+        with (
+            structlog.contextvars.bound_contextvars(request=request.request_id.hex()),
+            self._writes.running(request.request_id),
         ):
             async with self._session(session) as channel, within(seconds, "the run"):
                 meter = _Meter(time.monotonic())
@@ -208,9 +210,7 @@ class Runner:
             raise verdict.fault()
         return kits
 
-    async def _take_all(
-        self, plans: tuple[KitPlan, ...], numbers: tuple[int, ...]
-    ) -> tuple[Refusal | None, list[Kit]]:
+    async def _take_all(self, plans: tuple[KitPlan, ...], numbers: tuple[int, ...]) -> tuple[Refusal | None, list[Kit]]:
         kits: list[Kit] = []
         try:
             for plan, number in zip(plans, numbers, strict=True):
@@ -264,7 +264,9 @@ def _fault(error: BaseException) -> ServiceFault:
         case ServiceFault():
             return error
         case SessionAborted():
-            return Refusal(error.code, error.reason, RETRY_AFTER if error.code == ResourceExhausted.code else None).fault()
+            return Refusal(
+                error.code, error.reason, RETRY_AFTER if error.code == ResourceExhausted.code else None
+            ).fault()
         case PeerLost():
             return Unavailable(str(error))
         case RoundTimeout():

@@ -15,13 +15,14 @@ from functools import cache
 from types import ModuleType
 from typing import Any, NoReturn
 
+from visard.v1 import peer_pb2
+
 from services.mpc.channel import PARTIES, Payload
 from services.mpc.errors import RoundTimeout
 from services.mpc.prf import KEY_BYTES
 from services.mpc.prss import PairKeys
 from services.party.links import Link, PeerLinks
 from services.party.mailbox import Mailbox
-from visard.v1 import peer_pb2
 
 _OPTIONS = Namespace(
     threshold=1, no_log=True, no_prss=False, no_async=False, no_barrier=True, ssl=False, sec_param=30, mix32_64bit=False
@@ -153,5 +154,3 @@ class SessionChannel:
     def close(self) -> None:
         """End the session here."""
         self._links.sessions.close(self._session)
-
-

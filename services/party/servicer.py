@@ -7,6 +7,8 @@ from typing import Any
 
 import grpc
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from visard.v1 import common_pb2, gateway_pb2, party_pb2, party_pb2_grpc, peer_pb2, peer_pb2_grpc
+from visard.version import __version__
 
 from services.common.deadline import remaining, within
 from services.common.errors import InvalidArgument
@@ -20,8 +22,6 @@ from services.party.requests import Operation
 from services.party.runs import Runner
 from services.party.stock import KitStock
 from services.party.store.base import Store
-from visard.v1 import common_pb2, gateway_pb2, party_pb2, party_pb2_grpc, peer_pb2, peer_pb2_grpc
-from visard.version import __version__
 
 Context = grpc.aio.ServicerContext[Any, Any]
 UPLOAD_SECONDS = 60.0
@@ -120,7 +120,7 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
         return gateway_pb2.ListSubjectsResponse(subjects=subjects, next_page_token=token)
 
     async def GetStatus(  # noqa: N802
-        self, request: party_pb2.GetStatusRequest, context: Context
+        self, request: gateway_pb2.GetStatusRequest, context: Context
     ) -> common_pb2.PartyStatus:
         """How this party is."""
         require(context, "gateway")

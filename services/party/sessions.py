@@ -7,7 +7,7 @@ a finished session is dropped. A session is bound to the links that were up when
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from services.mpc.errors import EngineError, PeerLost
+from services.mpc.errors import PeerLost
 from services.party.mailbox import Mailbox, SessionAborted
 
 SESSION_BYTES = 16

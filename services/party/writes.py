@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from typing import cast
 
 import structlog
+from visard.v1 import peer_pb2
 
 from services.party.errors import Divergence, StoreError
 from services.party.links import PeerLinks
 from services.party.recovery import Decision, decide
 from services.party.runtime import SessionChannel
 from services.party.store.base import State, Store, Write
-from visard.v1 import peer_pb2
 
 _STAGED = b"staged"
 _RETRY_SECONDS = 2.0

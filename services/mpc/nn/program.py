@@ -253,7 +253,9 @@ class Program:
                 sources = [getattr(op, name) for name in ("x", "y") if hasattr(op, name)]
                 _require(all(0 <= source <= k for source in sources), "operands made before it")
                 value = op.infer(values)
-                _require(1 <= value.size <= MAX_ELEMENTS and 0 <= value.scale <= 60, "a result of sensible size and scale")
+                _require(
+                    1 <= value.size <= MAX_ELEMENTS and 0 <= value.scale <= 60, "a result of sensible size and scale"
+                )
             except ProgramError as error:
                 raise ProgramError(f"operation {k} ({op.kind}): {error} required") from error
             values.append(value)

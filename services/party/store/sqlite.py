@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from visard.secret import Secret
+
 from services.party.errors import RequestConflict, SchemaMismatch, StoreBusy, StoreError, StoreFull
 from services.party.store.base import Delete, Enrol, ModelRecord, Publish, Reference, State, SubjectCount, Write
-from visard.secret import Secret
 
 SCHEMA_VERSION = 1
 TIMEOUT_SECONDS = 30.0
@@ -213,7 +214,7 @@ def _commit(db: sqlite3.Connection, request_id: bytes) -> int:
     db.execute("DELETE FROM refs WHERE request_id = ? AND reference_id IN (SELECT reference_id FROM tombstones)", own)
     added = db.execute("UPDATE refs SET visible = 1 WHERE request_id = ?", own).rowcount
     doomed = "(SELECT reference_id FROM deletions WHERE request_id = ?)"
-    db.execute(f"INSERT OR IGNORE INTO tombstones {doomed[1:-1]}", own)  # noqa: S608
+    db.execute(f"INSERT OR IGNORE INTO tombstones {doomed[1:-1]}", own)
     erased = db.execute(f"DELETE FROM refs WHERE reference_id IN {doomed}", own).rowcount  # noqa: S608
     return added + erased
 

@@ -1,0 +1,41 @@
+"""``python -m services.gateway --config FILE``: run the gateway."""
+
+import sys
+
+import grpc
+
+from services.common import lifecycle, logs
+from services.common.config import load
+from services.gateway.config import GatewayConfig
+from services.gateway.parties import Parties
+from services.gateway.relay import Relay
+from services.gateway.servicer import FaceMatchingServicer, ModelRegistryServicer
+from visard.v1 import gateway_pb2_grpc
+
+SERVICES = {"visard.v1.FaceMatching": None, "visard.v1.ModelRegistry": None}
+
+
+async def serve(config: GatewayConfig) -> None:
+    """Serve until stopped."""
+    parties = Parties(config.parties, config.tls)
+    relay = Relay(config, parties)
+
+    def add(server: grpc.aio.Server) -> None:
+        gateway_pb2_grpc.add_FaceMatchingServicer_to_server(FaceMatchingServicer(config, parties, relay), server)
+        gateway_pb2_grpc.add_ModelRegistryServicer_to_server(ModelRegistryServicer(config, parties, relay), server)
+
+    async with lifecycle.running(config, SERVICES, add) as health:
+        await health.set(True)
+        await lifecycle.until_stopped()
+    await parties.close()
+
+
+def main() -> None:
+    """Entry point."""
+    config = load(GatewayConfig, sys.argv[1:])
+    logs.configure("gateway", config.log_level)
+    lifecycle.run(lambda: serve(config))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""One upload: its chunks go on to the parties as they come, then the parties run, then their answers go back."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+from services.common.deadline import within
+from services.common.errors import ResourceExhausted, ServiceFault
+from services.gateway.config import GatewayConfig
+from services.gateway.parties import Parties, telling
+from services.gateway.upload import PARTIES, Upload
+from visard.v1 import common_pb2, party_pb2
+
+Uploads = AsyncIterator[common_pb2.Upload]
+Queue = asyncio.Queue[common_pb2.Upload | None]
+
+_BUFFERED = 4  # chunks held for a slow party
+RETRY_SECONDS = 1.0
+
+
+class Relay:
+    """Admits uploads and passes them on."""
+
+    def __init__(self, config: GatewayConfig, parties: Parties) -> None:
+        self._config = config
+        self._parties = parties
+        self._active = 0
+
+    async def run(self, uploads: Uploads, operation: int, seconds: float) -> list[party_pb2.RunResponse]:
+        """Relay one upload and run it; the three responses in order. Raises ServiceFault."""
+        if self._active >= self._config.max_uploads:
+            raise ResourceExhausted("too many uploads at a time", retry_after=RETRY_SECONDS)
+        self._active += 1
+        try:
+            return await self._run(uploads, operation, time.monotonic() + seconds)
+        finally:
+            self._active -= 1
+
+    async def run_without_share(self, request: common_pb2.Request, seconds: float) -> list[party_pb2.RunResponse]:
+        """Run a request that carries no share."""
+        timeout = min(seconds, self._config.run_timeout)
+        run = party_pb2.RunRequest(request=request)
+        try:
+            return await self._parties.ask_all(lambda stub, _: stub.Run(run, timeout=timeout))
+        except BaseException:
+            await asyncio.shield(self._parties.cancel(request.request_id))
+            raise
+
+    async def _run(self, uploads: Uploads, operation: int, deadline: float) -> list[party_pb2.RunResponse]:
+        limit = min(self._config.upload_timeout, deadline - time.monotonic())
+        async with within(limit, "the upload"):
+            upload = Upload.begin(await anext(aiter(uploads), None), operation)
+            try:
+                await self._deposit(upload, uploads, limit)
+            except BaseException:
+                await asyncio.shield(self._parties.cancel(upload.header.request.request_id))
+                raise
+        return await self.run_without_share(upload.header.request, deadline - time.monotonic())
+
+    async def _deposit(self, upload: Upload, uploads: Uploads, seconds: float) -> None:
+        """Stream each share to its party; a fault of one stops all."""
+        queues: list[Queue] = [asyncio.Queue(_BUFFERED) for _ in range(PARTIES)]
+        deposits = asyncio.ensure_future(
+            self._parties.ask_all(lambda stub, party: stub.Deposit(_drain(queues[party]), timeout=seconds))
+        )
+        feeding = asyncio.ensure_future(_feed(upload, uploads, queues))
+        try:
+            await asyncio.wait((deposits, feeding), return_when=asyncio.FIRST_COMPLETED)
+            if deposits.done() and not feeding.done():
+                await deposits  # a party refused early: its fault; all three cannot be content before the end
+            await feeding
+            await deposits
+        finally:
+            for task in (feeding, deposits):
+                task.cancel()
+            results = await asyncio.gather(feeding, deposits, return_exceptions=True)
+            faults = [r for r in results if isinstance(r, ServiceFault)]
+            if len(faults) > 1:
+                raise telling(list(faults))
+
+
+async def _drain(queue: Queue) -> AsyncIterator[common_pb2.Upload]:
+    while (message := await queue.get()) is not None:
+        yield message
+
+
+async def _feed(upload: Upload, uploads: Uploads, queues: list[Queue]) -> None:
+    """Check each message and hand it to its party's queue, waiting where a party is slow."""
+    for party, queue in enumerate(queues):
+        await queue.put(upload.header_for(party))
+    async for message in uploads:
+        await queues[upload.accept(message)].put(message)
+    upload.finish()
+    for queue in queues:
+        await queue.put(None)

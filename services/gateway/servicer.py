@@ -1,0 +1,139 @@
+"""The gateway's services: FaceMatching for everybody who has a client certificate, ModelRegistry for model owners."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+
+from services.common.deadline import remaining
+from services.common.errors import InvalidArgument, ServiceFault
+from services.common.identity import require
+from services.gateway.config import GatewayConfig
+from services.gateway.parties import Parties, agreeing
+from services.gateway.relay import Relay
+from services.gateway.upload import Operation
+from visard.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc, party_pb2
+from visard.version import __version__
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Uploads = AsyncIterator[common_pb2.Upload]
+
+CALLERS = ("client", "owner")
+DEFAULT_SECONDS = 120.0
+
+
+class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
+    """What clients call."""
+
+    def __init__(self, config: GatewayConfig, parties: Parties, relay: Relay) -> None:
+        self._config = config
+        self._parties = parties
+        self._relay = relay
+
+    async def Enrol(self, request_iterator: Uploads, context: Context) -> gateway_pb2.Result:  # noqa: N802
+        """Store descriptors under a subject."""
+        return await self._matching(request_iterator, context, Operation.OPERATION_ENROL)
+
+    async def Verify(self, request_iterator: Uploads, context: Context) -> gateway_pb2.Result:  # noqa: N802
+        """Compare with a subject."""
+        return await self._matching(request_iterator, context, Operation.OPERATION_VERIFY)
+
+    async def Identify(self, request_iterator: Uploads, context: Context) -> gateway_pb2.Result:  # noqa: N802
+        """Compare with everybody."""
+        return await self._matching(request_iterator, context, Operation.OPERATION_IDENTIFY)
+
+    async def Compare(self, request_iterator: Uploads, context: Context) -> gateway_pb2.Result:  # noqa: N802
+        """Compare two images."""
+        return await self._matching(request_iterator, context, Operation.OPERATION_COMPARE)
+
+    async def _matching(self, uploads: Uploads, context: Context, operation: int) -> gateway_pb2.Result:
+        require(context, *CALLERS)
+        started = time.monotonic()
+        responses = await self._relay.run(uploads, operation, remaining(context, DEFAULT_SECONDS))
+        return gateway_pb2.Result(
+            results=[response.result for response in responses],
+            reports=[response.report for response in responses],
+            gateway_seconds=time.monotonic() - started,
+        )
+
+    async def Delete(  # noqa: N802
+        self, request: gateway_pb2.DeleteRequest, context: Context
+    ) -> gateway_pb2.DeleteResponse:
+        """Forget a subject."""
+        require(context, *CALLERS)
+        if request.request.operation != Operation.OPERATION_DELETE:
+            raise InvalidArgument.of("request.operation", "OPERATION_DELETE for this method")
+        seconds = remaining(context, DEFAULT_SECONDS)
+        responses = await self._relay.run_without_share(request.request, seconds)
+        deleted = agreeing([response.references_deleted for response in responses], "what was deleted")
+        return gateway_pb2.DeleteResponse(references_deleted=deleted)
+
+    async def ListSubjects(  # noqa: N802
+        self, request: gateway_pb2.ListSubjectsRequest, context: Context
+    ) -> gateway_pb2.ListSubjectsResponse:
+        """A page of subjects."""
+        require(context, *CALLERS)
+        seconds = remaining(context, self._config.run_timeout)
+        answers = await self._parties.ask_all(lambda stub, _: stub.ListSubjects(request, timeout=seconds))
+        return agreeing(answers, "who is enrolled")
+
+    async def GetStatus(  # noqa: N802
+        self, request: gateway_pb2.GetStatusRequest, context: Context
+    ) -> gateway_pb2.GetStatusResponse:
+        """How the parties are; one that does not answer is not ready."""
+        require(context, *CALLERS)
+        parties = await statuses(self._parties, self._config.status_timeout)
+        ready = all(status.ready for status in parties)
+        return gateway_pb2.GetStatusResponse(ready=ready, version=__version__, parties=parties)
+
+    async def GetParties(  # noqa: N802
+        self, request: gateway_pb2.GetPartiesRequest, context: Context
+    ) -> gateway_pb2.GetPartiesResponse:
+        """The parties' sealing keys, for the client to verify."""
+        require(context, *CALLERS)
+        seconds = remaining(context, self._config.run_timeout)
+        ask = party_pb2.GetKeyRequest()
+        keys = await self._parties.ask_all(lambda stub, _: stub.GetKey(ask, timeout=seconds))
+        return gateway_pb2.GetPartiesResponse(parties=keys)
+
+
+class ModelRegistryServicer(gateway_pb2_grpc.ModelRegistryServicer):
+    """What model owners call."""
+
+    def __init__(self, config: GatewayConfig, parties: Parties, relay: Relay) -> None:
+        self._config = config
+        self._parties = parties
+        self._relay = relay
+
+    async def Publish(self, request_iterator: Uploads, context: Context) -> gateway_pb2.PublishResponse:  # noqa: N802
+        """Publish a network."""
+        require(context, "owner")
+        seconds = remaining(context, DEFAULT_SECONDS)
+        responses = await self._relay.run(request_iterator, Operation.OPERATION_PUBLISH, seconds)
+        return gateway_pb2.PublishResponse(model=agreeing([r.model for r in responses], "the model"))
+
+    async def ListModels(  # noqa: N802
+        self, request: gateway_pb2.ListModelsRequest, context: Context
+    ) -> gateway_pb2.ListModelsResponse:
+        """The models that all three parties have."""
+        require(context, *CALLERS)
+        seconds = remaining(context, self._config.run_timeout)
+        ask = gateway_pb2.GetStatusRequest()
+        found = await self._parties.ask_all(lambda stub, _: stub.GetStatus(ask, timeout=seconds))
+        models = agreeing([sorted(status.models, key=lambda m: m.name) for status in found], "the models")
+        return gateway_pb2.ListModelsResponse(models=models)
+
+
+async def statuses(parties: Parties, seconds: float) -> list[common_pb2.PartyStatus]:
+    """Every party's status; for one that does not answer, why not."""
+
+    async def one(party: int) -> common_pb2.PartyStatus:
+        ask = gateway_pb2.GetStatusRequest()
+        try:
+            return await parties.ask(lambda stub, _: stub.GetStatus(ask, timeout=seconds), party)
+        except ServiceFault as fault:
+            return common_pb2.PartyStatus(party=party, ready=False, reason=fault.message)
+
+    return list(await asyncio.gather(*(one(party) for party in range(3))))
