@@ -9,7 +9,8 @@ import structlog
 
 def configure(service: str, level: str) -> None:
     """Set up logging for a process."""
-    logging.basicConfig(stream=sys.stderr, level=level.upper(), format="%(message)s")
+    # libraries: warnings and worse only
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

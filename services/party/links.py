@@ -117,6 +117,8 @@ class PeerLinks:
             except (grpc.aio.AioRpcError, TimeoutError, PeerLost) as error:
                 code = error.code().name if isinstance(error, grpc.aio.AioRpcError) else type(error).__name__
                 log.info("no link", peer=peer, reason=code)
+            except Exception:
+                log.exception("a link failed", peer=peer)
             finally:
                 await channel.close()
             await asyncio.sleep(pause)
@@ -139,7 +141,7 @@ class PeerLinks:
             call.cancel()
 
     async def _converse(self, call: "grpc.aio.StreamStreamCall[peer_pb2.Frame, peer_pb2.Frame]", link: Link) -> None:
-        reader = self._connect(link, aiter(call))
+        reader = self._connect(link, _frames(call))
         try:
             while (frame := await link.outgoing.get()) is not None:
                 await call.write(frame)
@@ -201,3 +203,9 @@ class PeerLinks:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+async def _frames(call: "grpc.aio.StreamStreamCall[peer_pb2.Frame, peer_pb2.Frame]") -> Frames:
+    """What the server sends, to the end of the stream."""
+    while isinstance(frame := await call.read(), peer_pb2.Frame):
+        yield frame

@@ -1,0 +1,279 @@
+"""The client: photos in, answers out. Shares are made and sealed here; nobody else can put them together."""
+
+import asyncio
+import os
+import time
+import tomllib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self, TypeVar
+
+import grpc
+import numpy as np
+import numpy.typing as npt
+
+from visard import results
+from visard.capture import Chip, Picture, capture
+from visard.certs import verify_party_key
+from visard.errors import Exhausted, InvalidRequest, NotFound, Unavailable, UntrustedKey, from_rpc
+from visard.results import Enrolment, Identification, SubjectCount, Verification
+from visard.sealing import Context, key_id, new_reply_key, seal_share
+from visard.secret import Secret
+from visard.sharing import share
+from visard.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc
+
+Photo = Path | str | bytes | Picture | Chip
+Operation = common_pb2.Operation
+T = TypeVar("T")
+
+DEFAULT_MODEL = "face"
+DEFAULT_DEADLINE = 60.0
+CHUNK_BYTES = 64 << 10
+ATTEMPTS = 4
+_EXPIRY_SECONDS = 300.0
+_OPTIONS = [("grpc.max_receive_message_length", 64 << 20)]
+
+Uploads = AsyncIterator[common_pb2.Upload]
+Method = Callable[..., Awaitable[gateway_pb2.Result]]
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Where the gateway is and who we are: an address, and paths of PEM files."""
+
+    gateway: str
+    ca: Path
+    cert: Path
+    key: Path
+
+    @classmethod
+    def from_home(cls, home: Path, role: str = "client") -> "Connection":
+        """The connection that ``visard up`` has left in a directory; ``role`` is "client" or "owner"."""
+        path = home / "client.toml"
+        if not path.exists():
+            raise InvalidRequest(f"{path} does not exist: start the services with visard up, or name --home")
+        settings = tomllib.loads(path.read_text())
+        certs = home / settings["certs"]
+        return cls(settings["gateway"], certs / "ca.pem", certs / f"{role}.pem", certs / f"{role}.key")
+
+
+class Client:
+    """An asynchronous client; use it as ``async with``. Errors are those of visard.errors."""
+
+    def __init__(
+        self, connection: Connection, *, model: str = DEFAULT_MODEL, deadline: float = DEFAULT_DEADLINE
+    ) -> None:
+        self.model = model
+        self.deadline = deadline
+        self._connection = connection
+        self._ca = connection.ca.read_bytes()
+        self._keys: list[bytes] | None = None
+        self._infos: dict[str, common_pb2.ModelInfo] = {}
+
+    async def __aenter__(self) -> Self:
+        """Open the channel."""
+        pem = (self._connection.key.read_bytes(), self._connection.cert.read_bytes())
+        credentials = grpc.ssl_channel_credentials(self._ca, *pem)
+        self._channel = grpc.aio.secure_channel(self._connection.gateway, credentials, options=_OPTIONS)
+        self._matching = gateway_pb2_grpc.FaceMatchingStub(self._channel)
+        self._registry = gateway_pb2_grpc.ModelRegistryStub(self._channel)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close the channel."""
+        await self._channel.close()
+
+    async def enrol(self, subject: str, photos: Sequence[Photo], *, largest: bool = False) -> Enrolment:
+        """Store one reference a photo under a subject. Stored at all three parties or at none."""
+        outcomes, report = await self._ask(
+            self._matching.Enrol, Operation.OPERATION_ENROL, photos, subject, largest=largest, again=False
+        )
+        return Enrolment(subject, results.reference_ids(outcomes), report)
+
+    async def verify(
+        self, subject: str, photo: Photo, *, operating_point: str = "", largest: bool = False
+    ) -> Verification:
+        """Whether a photo shows an enrolled subject."""
+        outcomes, report = await self._ask(
+            self._matching.Verify, Operation.OPERATION_VERIFY, [photo], subject, operating_point, largest=largest
+        )
+        return Verification(results.match_bit(outcomes), report)
+
+    async def identify(self, photo: Photo, *, operating_point: str = "", largest: bool = False) -> Identification:
+        """Which enrolled subject a photo shows, if any."""
+        outcomes, report = await self._ask(
+            self._matching.Identify, Operation.OPERATION_IDENTIFY, [photo], "", operating_point, largest=largest
+        )
+        return Identification(results.matched_subject(outcomes), report)
+
+    async def compare(
+        self, photo: Photo, other: Photo, *, operating_point: str = "", largest: bool = False
+    ) -> Verification:
+        """Whether two photos show the same person; nothing is stored."""
+        outcomes, report = await self._ask(
+            self._matching.Compare, Operation.OPERATION_COMPARE, [photo, other], "", operating_point, largest=largest
+        )
+        return Verification(results.match_bit(outcomes), report)
+
+    async def delete(self, subject: str) -> int:
+        """Forget a subject; how many references it had."""
+        request = self._request(Operation.OPERATION_DELETE, subject)
+        call = gateway_pb2.DeleteRequest(request=request)
+        response = await self._call(lambda: self._matching.Delete(call, timeout=self.deadline))
+        return response.references_deleted
+
+    async def subjects(self) -> list[SubjectCount]:
+        """Everybody who is enrolled."""
+        found: list[SubjectCount] = []
+        token = ""
+        while True:
+            ask = gateway_pb2.ListSubjectsRequest(model=self.model, page_token=token)
+            page = await self._again(lambda ask=ask: self._matching.ListSubjects(ask, timeout=self.deadline))  # type: ignore[misc]
+            found += [SubjectCount(s.subject, s.references) for s in page.subjects]
+            if not (token := page.next_page_token):
+                return found
+
+    async def status(self) -> gateway_pb2.GetStatusResponse:
+        """How the services are."""
+        ask = gateway_pb2.GetStatusRequest()
+        return await self._again(lambda: self._matching.GetStatus(ask, timeout=self.deadline))
+
+    async def models(self) -> list[common_pb2.ModelInfo]:
+        """The published models."""
+        ask = gateway_pb2.ListModelsRequest()
+        response = await self._again(lambda: self._registry.ListModels(ask, timeout=self.deadline))
+        return list(response.models)
+
+    async def publish(self, name: str, program: bytes, digest: bytes, weights: npt.NDArray[np.int64], q: int) -> None:
+        """Publish a compiled network under a name; its weights leave this machine as three sealed shares only."""
+        request = self._request(Operation.OPERATION_PUBLISH, "", model=name)
+        request.program_digest = digest
+        uploads, _ = self._seal(request, [weights], q, await self._party_keys(), program)
+        await self._call(lambda: self._registry.Publish(uploads, timeout=self.deadline))
+
+    async def _ask(
+        self,
+        method: Method,
+        operation: int,
+        photos: Sequence[Photo],
+        subject: str,
+        operating_point: str = "",
+        *,
+        largest: bool,
+        again: bool = True,
+    ) -> tuple[list[common_pb2.Outcome], results.Report]:
+        """Capture, share, seal, send, open. ``again``: a lost answer may be asked for again, since nothing is stored."""
+        chips = [await asyncio.to_thread(capture, photo, largest=largest) for photo in photos]
+        started = time.monotonic()
+        info = await self._model_info()
+        images = [_pixels(chip, info) for chip in chips]
+
+        async def once() -> tuple[gateway_pb2.Result, Context, list[Secret]]:
+            # a fresh id, fresh shares, fresh reply keys: nothing is ever sent twice
+            request = self._request(operation, subject, operating_point, len(images))
+            uploads, keys = self._seal(request, images, info.field_bits, await self._party_keys())
+            result = await self._call(lambda: method(uploads, timeout=self.deadline))
+            return result, Context.from_request(request), keys
+
+        result, context, keys = await self._again(once, unavailable=again, rpc=False)
+        outcomes = results.open_all(result, context, keys)
+        return outcomes, results.report(time.monotonic() - started, result)
+
+    def _request(
+        self, operation: int, subject: str = "", operating_point: str = "", images: int = 0, model: str | None = None
+    ) -> common_pb2.Request:
+        return common_pb2.Request(
+            request_id=os.urandom(16),
+            operation=common_pb2.Operation.Name(operation),  # type: ignore[arg-type]
+            subject=subject,
+            model=model or self.model,
+            images=images,
+            operating_point=operating_point,
+            expires_unix_ms=int((time.time() + _EXPIRY_SECONDS) * 1000),
+        )
+
+    def _seal(
+        self,
+        request: common_pb2.Request,
+        values: Sequence[npt.NDArray[np.int64]],
+        q: int,
+        keys: list[bytes],
+        program: bytes = b"",
+    ) -> tuple[Uploads, list[Secret]]:
+        """Shares of the values, sealed each to its party, as an upload; and the reply keys inside."""
+        context = Context.from_request(request)
+        shares = share(np.concatenate([v.reshape(-1) for v in values]), q)
+        replies = [new_reply_key() for _ in keys]
+        sealed = [
+            seal_share(key, context, party, reply, part.tobytes())
+            for party, (key, reply, part) in enumerate(zip(keys, replies, shares, strict=True))
+        ]
+        infos = [
+            common_pb2.SealedShareInfo(party=party, key_id=key_id(key), size=len(data))
+            for party, (key, data) in enumerate(zip(keys, sealed, strict=True))
+        ]
+        header = common_pb2.UploadHeader(request=request, shares=infos, program=program)
+        return _chunks(header, sealed), replies
+
+    async def _party_keys(self) -> list[bytes]:
+        """The parties' sealing keys, each signed by our authority; raises UntrustedKey."""
+        if self._keys is None:
+            ask = gateway_pb2.GetPartiesRequest()
+            response = await self._again(lambda: self._matching.GetParties(ask, timeout=self.deadline))
+            if [party.party for party in response.parties] != [0, 1, 2]:
+                raise UntrustedKey("the keys of three parties are needed")
+            for party in response.parties:
+                verify_party_key(self._ca, party.party, party.public_key, party.signature)
+            self._keys = [party.public_key for party in response.parties]
+        return self._keys
+
+    async def _model_info(self) -> common_pb2.ModelInfo:
+        if self.model not in self._infos:
+            self._infos = {info.name: info for info in await self.models()}
+        if self.model not in self._infos:
+            raise NotFound(f"model {self.model!r} is not published: see visard model publish")
+        return self._infos[self.model]
+
+    async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
+        """One call, its failure as one of our errors."""
+        try:
+            return await call()
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc(error) from error
+
+    async def _again(
+        self, call: Callable[[], Awaitable[T]], *, unavailable: bool = True, rpc: bool = True
+    ) -> T:
+        """A call, repeated a few times when the service is exhausted or away, within the deadline."""
+        end = time.monotonic() + self.deadline
+        for attempt in range(ATTEMPTS):
+            try:
+                return await (self._call(call) if rpc else call())
+            except (Exhausted, Unavailable) as error:
+                pause = error.retry_after if isinstance(error, Exhausted) else 0.3 * 2**attempt
+                may = unavailable or isinstance(error, Exhausted)
+                if not may or attempt == ATTEMPTS - 1 or time.monotonic() + pause > end:
+                    raise
+                await asyncio.sleep(pause)
+        raise AssertionError("unreachable")
+
+
+async def _chunks(header: common_pb2.UploadHeader, sealed: Sequence[bytes]) -> Uploads:
+    """The upload: the header, then the shares' chunks in turn, so that all parties receive at the same time."""
+    yield common_pb2.Upload(header=header)
+    for index in range(-(-max(map(len, sealed)) // CHUNK_BYTES)):
+        for party, data in enumerate(sealed):
+            piece = data[index * CHUNK_BYTES : (index + 1) * CHUNK_BYTES]
+            last = (index + 1) * CHUNK_BYTES >= len(data)
+            yield common_pb2.Upload(chunk=common_pb2.Chunk(party=party, index=index, data=piece, last=last))
+
+
+def _pixels(chip: Chip, info: common_pb2.ModelInfo) -> npt.NDArray[np.int64]:
+    """A chip as the model's input, (C, H, W)."""
+    pixels = chip.pixels.transpose(2, 0, 1).astype(np.int64)
+    if list(pixels.shape) != list(info.input_shape):
+        raise InvalidRequest(f"model {info.name} takes images of shape {list(info.input_shape)}, not {list(pixels.shape)}")
+    return pixels
+
+

@@ -1,0 +1,148 @@
+"""All five services on this machine, each a process of its own: for trying visard, and for its tests."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from visard import certs
+from visard.errors import Unavailable
+
+SERVICES = ("dealer", "party0", "party1", "party2", "gateway")
+BASE_PORT = 7300
+START_SECONDS = 90.0  # the first start on a machine compiles the kernels
+STOP_SECONDS = 10.0
+_PR_SET_PDEATHSIG = 1
+_OFFSETS = {"gateway": 0, "dealer": 1, "party0": 10, "party1": 11, "party2": 12}
+
+
+@dataclass
+class Cluster:
+    """A gateway, a dealer and three parties under one directory."""
+
+    home: Path
+    base_port: int = BASE_PORT
+    stock_target: int = 4
+    options: dict[str, str] = field(default_factory=dict)  # further TOML lines for the parties
+    processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+
+    def address(self, name: str) -> str:
+        """Where a service listens."""
+        return f"127.0.0.1:{self.base_port + _OFFSETS[name]}"
+
+    def prepare(self) -> None:
+        """Certificates and configuration files, where there are none yet."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        (self.home / "logs").mkdir(exist_ok=True)
+        if not (self.home / "certs" / "ca.pem").exists():
+            certs.init(self.home / "certs")
+        for name in SERVICES:
+            (self.home / f"{name}.toml").write_text(self._config(name))
+        client = f'gateway = "{self.address("gateway")}"\ncerts = "certs"\n'
+        (self.home / "client.toml").write_text(client)
+
+    def start(self, names: Sequence[str] = SERVICES, seconds: float = START_SECONDS) -> None:
+        """Start services and wait until they are healthy; raises Unavailable with the end of the log."""
+        for name in names:
+            self._spawn(name)
+        end = time.monotonic() + seconds
+        for name in names:
+            self._await(name, end)
+
+    def stop(self) -> None:
+        """Stop everything, the gateway first, whatever it takes."""
+        for name in reversed(SERVICES):
+            if process := self.processes.get(name):
+                process.terminate()
+        end = time.monotonic() + STOP_SECONDS
+        for process in self.processes.values():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.1, end - time.monotonic()))
+            process.kill()
+            process.wait()
+        self.processes.clear()
+
+    def kill(self, name: str) -> None:
+        """SIGKILL: no goodbye."""
+        process = self.processes.pop(name)
+        process.kill()
+        process.wait()
+
+    def healthy(self, name: str) -> bool:
+        """Whether a service says that it serves."""
+        pem = {k: (self.home / "certs" / f).read_bytes() for k, f in (("ca", "ca.pem"), ("key", "client.key"), ("cert", "client.pem"))}
+        credentials = grpc.ssl_channel_credentials(pem["ca"], pem["key"], pem["cert"])
+        with grpc.secure_channel(self.address(name), credentials) as channel:
+            try:
+                stub = health_pb2_grpc.HealthStub(channel)
+                answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=1)
+            except grpc.RpcError:
+                return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+    def log_tail(self, name: str, lines: int = 15) -> str:
+        """The end of a service's log."""
+        path = self.home / "logs" / f"{name}.log"
+        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""
+
+    def _await(self, name: str, end: float) -> None:
+        while not self.healthy(name):
+            if self.processes[name].poll() is not None:
+                raise Unavailable(f"{name} ended while it started:\n{self.log_tail(name)}")
+            if time.monotonic() > end:
+                raise Unavailable(f"{name} did not become healthy in time:\n{self.log_tail(name)}")
+            time.sleep(0.1)
+
+    def _spawn(self, name: str) -> None:
+        module = "party" if name.startswith("party") else name
+        command = [sys.executable, "-m", f"services.{module}", "--config", str(self.home / f"{name}.toml")]
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("VISARD_")} | threads
+        with (self.home / "logs" / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,  # Ctrl-C reaches us alone; we stop them in order
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 -- no threads matter yet
+            )
+
+    def _config(self, name: str) -> str:
+        folder = self.home.resolve() / "certs"
+        lines = [
+            f'listen = "{self.address(name)}"',
+            "reflection = true",
+            f'tls = {{ ca = "{folder}/ca.pem", cert = "{folder}/{name}.pem", key = "{folder}/{name}.key" }}',
+        ]
+        parties = ", ".join(f'"{self.address(f"party{i}")}"' for i in range(3))
+        if name == "gateway":
+            lines.append(f"parties = [{parties}]")
+        elif name == "dealer":
+            lines.append(f'master_key = "{self.home.resolve()}/dealer.master"')
+        else:
+            lines += [
+                f"index = {name[-1]}",
+                f'data_dir = "{self.home.resolve()}/{name}"',
+                f'hpke_key = "{folder}/{name}.hpke"',
+                f"peers = [{parties}]",
+                f'dealer = "{self.address("dealer")}"',
+                f"stock_target = {self.stock_target}",
+                *(f"{key} = {value}" for key, value in self.options.items()),
+            ]
+        return "\n".join(lines) + "\n"
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel to end this process when the one that started it is gone."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,144 @@
+"""What calls return, and how the parties' sealed answers become that."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from visard.errors import InconsistentAnswer
+from visard.sealing import Context, open_result
+from visard.secret import Secret
+from visard.sharing import combine_bits
+from visard.v1 import common_pb2, gateway_pb2
+
+
+@dataclass(frozen=True)
+class PartyCost:
+    """What a request cost one party."""
+
+    party: int
+    engine_seconds: float
+    cpu_seconds: float
+    queue_seconds: float
+    rounds: int
+    sent_mb: float
+    kit_mb: float
+    peak_memory_mb: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a request cost: seconds as the client saw them, and each party's part."""
+
+    seconds: float
+    gateway_seconds: float
+    parties: tuple[PartyCost, ...]
+
+    @property
+    def rounds(self) -> int:
+        """Rounds of communication between the parties."""
+        return max(party.rounds for party in self.parties)
+
+    @property
+    def sent_mb_per_party(self) -> float:
+        """Megabytes that the busiest party sent to the others."""
+        return max(party.sent_mb for party in self.parties)
+
+    @property
+    def kit_mb(self) -> float:
+        """Megabytes of correlated randomness used by each party."""
+        return max(party.kit_mb for party in self.parties)
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """The references that were stored."""
+
+    subject: str
+    references: tuple[str, ...]
+    report: Report
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Whether the photo shows the subject (verify), or the same person as the other photo (compare)."""
+
+    match: bool
+    report: Report
+
+
+@dataclass(frozen=True)
+class Identification:
+    """Who the photo shows, or None."""
+
+    subject: str | None
+    report: Report
+
+
+@dataclass(frozen=True)
+class SubjectCount:
+    """An enrolled subject and how many references it has."""
+
+    subject: str
+    references: int
+
+
+def open_all(result: gateway_pb2.Result, context: Context, keys: Sequence[Secret]) -> list[common_pb2.Outcome]:
+    """Open the three sealed answers, in party order; raises SealError and InconsistentAnswer."""
+    if [sealed.party for sealed in result.results] != [0, 1, 2]:
+        raise InconsistentAnswer("the answers of three parties are needed, in order")
+    return [open_result(key, context, i, sealed) for i, (key, sealed) in enumerate(zip(keys, result.results, strict=True))]
+
+
+def reference_ids(outcomes: Sequence[common_pb2.Outcome]) -> tuple[str, ...]:
+    """The stored references; raises InconsistentAnswer."""
+    if any(outcome.reference_ids != outcomes[0].reference_ids for outcome in outcomes):
+        raise InconsistentAnswer("the parties stored different references")
+    return tuple(outcomes[0].reference_ids)
+
+
+def match_bit(outcomes: Sequence[common_pb2.Outcome]) -> bool:
+    """The one bit of a verification; raises InconsistentAnswer."""
+    bits = combine_bits(outcomes)
+    if len(bits) != 1:
+        raise InconsistentAnswer("one bit is the answer to this question")
+    return bool(bits[0])
+
+
+def matched_subject(outcomes: Sequence[common_pb2.Outcome]) -> str | None:
+    """The subject of an identification; raises InconsistentAnswer."""
+    bits = combine_bits(outcomes)
+    table = list(outcomes[0].row_subjects)
+    if any(outcome.row_digest != row_table_digest(table) for outcome in outcomes):
+        raise InconsistentAnswer("the parties searched different galleries")
+    row = int(sum(1 << k for k in np.flatnonzero(bits[1:])))
+    if not len(bits) or row >= len(table):
+        raise InconsistentAnswer("the answer names no row")
+    return table[row] if bits[0] else None
+
+
+def row_table_digest(subjects: Sequence[str]) -> bytes:
+    """SHA-256 over the subjects of the rows, each with its length."""
+    hasher = hashlib.sha256(b"visard row table v1")
+    for subject in subjects:
+        hasher.update(len(subject.encode()).to_bytes(4, "big") + subject.encode())
+    return hasher.digest()
+
+
+def report(seconds: float, result: gateway_pb2.Result) -> Report:
+    """The costs in a result."""
+    costs = tuple(
+        PartyCost(
+            party=r.party,
+            engine_seconds=r.engine_seconds,
+            cpu_seconds=r.cpu_seconds,
+            queue_seconds=r.queue_seconds,
+            rounds=r.rounds,
+            sent_mb=r.sent_bytes / 1e6,
+            kit_mb=r.kit_bytes / 1e6,
+            peak_memory_mb=r.peak_rss_bytes / 1e6,
+        )
+        for r in result.reports
+    )
+    return Report(seconds, result.gateway_seconds, costs)
