@@ -1,0 +1,254 @@
+"""The commands."""
+
+import asyncio
+import dataclasses
+import json
+import signal
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from visard import certs as certificates
+from visard.cli.output import MATCH, NO_MATCH, costs, emit, err, out, progress, status_table
+from visard.client import DEFAULT_DEADLINE, DEFAULT_MODEL, Client, Connection
+from visard.cluster import BASE_PORT, Cluster
+from visard.results import Verification
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+model_app = typer.Typer(no_args_is_help=True, help="Networks: publish and list them.")
+certs_app = typer.Typer(no_args_is_help=True, help="Certificates and sealing keys.")
+app.add_typer(model_app, name="model")
+app.add_typer(certs_app, name="certs")
+
+T = TypeVar("T")
+
+Home = Annotated[Path, typer.Option(envvar="VISARD_HOME", help="Directory of visard up: certificates, addresses.")]
+Model = Annotated[str, typer.Option(help="Name of a published model.")]
+Json = Annotated[bool, typer.Option("--json", help="Answer with one JSON object.")]
+Largest = Annotated[bool, typer.Option("--largest", help="Of several faces take the largest.")]
+Deadline = Annotated[float, typer.Option(min=0.001, max=600, help="Seconds to wait for an answer.")]
+Point = Annotated[str, typer.Option("--operating-point", help="Named threshold; empty for the model's default.")]
+
+DEFAULT_HOME = Path(".visard")
+
+
+def with_client(
+    home: Path, model: str, deadline: float, work: Callable[[Client], Awaitable[T]], role: str = "client"
+) -> T:
+    """Run work with a connected client."""
+
+    async def body() -> T:
+        async with Client(Connection.from_home(home, role), model=model, deadline=deadline) as client:
+            return await work(client)
+
+    return asyncio.run(body())
+
+
+@app.command()
+def up(
+    home: Home = DEFAULT_HOME,
+    port: Annotated[int, typer.Option(min=1024, max=65000, help="Port of the gateway; the others follow.")] = BASE_PORT,
+    model: Annotated[bool, typer.Option(help="Publish the face network if nothing is published.")] = True,
+    ready_file: Annotated[Path | None, typer.Option(help="File to make when everything is ready.")] = None,
+) -> None:
+    """Start gateway, parties and dealer on this machine; Ctrl-C stops them."""
+    cluster = Cluster(home, port)
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    cluster.prepare()
+    try:
+        with progress("starting five services"):
+            cluster.start()
+        if model:
+            publish_default(home)
+        err.print(f"ready: gateway at {cluster.address('gateway')}, certificates in {home / 'certs'}. Ctrl-C stops.")
+        if ready_file is not None:
+            ready_file.touch()
+        stopped.wait()
+    finally:
+        with progress("stopping"):
+            cluster.stop()
+
+
+def publish_default(home: Path) -> None:
+    """Publish the face network under the default name unless something is published."""
+    from visard import publish as publishing  # noqa: PLC0415 -- brings torch with it
+
+    async def work(client: Client) -> None:
+        if not await client.models():
+            await publishing.publish(client, DEFAULT_MODEL, publishing.compile_face_model())
+
+    with progress("publishing the face network"):
+        with_client(home, DEFAULT_MODEL, DEFAULT_DEADLINE, work, role="owner")
+
+
+@app.command()
+def enrol(
+    name: str,
+    photos: Annotated[list[Path], typer.Argument(help="One reference is stored for each.")],
+    home: Home = DEFAULT_HOME,
+    model: Model = DEFAULT_MODEL,
+    largest: Largest = False,
+    deadline: Deadline = DEFAULT_DEADLINE,
+    as_json: Json = False,
+) -> None:
+    """Store a face under a name."""
+    with progress(f"enrolling {name}"):
+        done = with_client(home, model, deadline, lambda c: c.enrol(name, photos, largest=largest))
+    text = f"enrolled {name}: {len(done.references)} references, {done.report.seconds:.2f} s"
+    emit(as_json, text, subject=name, references=list(done.references), **costs(done.report))
+
+
+@app.command()
+def verify(
+    name: str,
+    photo: Path,
+    home: Home = DEFAULT_HOME,
+    model: Model = DEFAULT_MODEL,
+    operating_point: Point = "",
+    largest: Largest = False,
+    deadline: Deadline = DEFAULT_DEADLINE,
+    as_json: Json = False,
+) -> None:
+    """Does the photo show NAME? Exit status 0 for yes, 1 for no."""
+    with progress(f"verifying {name}"):
+        answer = with_client(
+            home, model, deadline, lambda c: c.verify(name, photo, operating_point=operating_point, largest=largest)
+        )
+    _show(answer, as_json)
+
+
+@app.command()
+def compare(
+    photo: Path,
+    other: Path,
+    home: Home = DEFAULT_HOME,
+    model: Model = DEFAULT_MODEL,
+    operating_point: Point = "",
+    largest: Largest = False,
+    deadline: Deadline = DEFAULT_DEADLINE,
+    as_json: Json = False,
+) -> None:
+    """Do two photos show the same person? Nothing is stored."""
+    with progress("comparing"):
+        answer = with_client(
+            home, model, deadline, lambda c: c.compare(photo, other, operating_point=operating_point, largest=largest)
+        )
+    _show(answer, as_json)
+
+
+@app.command()
+def identify(
+    photo: Path,
+    home: Home = DEFAULT_HOME,
+    model: Model = DEFAULT_MODEL,
+    operating_point: Point = "",
+    largest: Largest = False,
+    deadline: Deadline = DEFAULT_DEADLINE,
+    as_json: Json = False,
+) -> None:
+    """Who is it? Exit status 1 when it is nobody enrolled."""
+    with progress("identifying"):
+        answer = with_client(
+            home, model, deadline, lambda c: c.identify(photo, operating_point=operating_point, largest=largest)
+        )
+    emit(as_json, answer.subject or "nobody enrolled", subject=answer.subject, **costs(answer.report))
+    raise typer.Exit(MATCH if answer.subject else NO_MATCH)
+
+
+@app.command()
+def delete(name: str, home: Home = DEFAULT_HOME, model: Model = DEFAULT_MODEL, as_json: Json = False) -> None:
+    """Forget a subject and all its references."""
+    deleted = with_client(home, model, DEFAULT_DEADLINE, lambda c: c.delete(name))
+    emit(as_json, f"deleted {name}: {deleted} references", subject=name, references=deleted)
+
+
+@app.command("list")
+def list_subjects(home: Home = DEFAULT_HOME, model: Model = DEFAULT_MODEL, as_json: Json = False) -> None:
+    """Who is enrolled."""
+    found = with_client(home, model, DEFAULT_DEADLINE, lambda c: c.subjects())
+    if as_json:
+        out.print(json.dumps([dataclasses.asdict(s) for s in found]), markup=False)
+    for subject in () if as_json else found:
+        out.print(f"{subject.subject}\t{subject.references}", markup=False)
+
+
+@app.command()
+def status(home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
+    """How the services are. Exit status 1 when they are not all ready."""
+    answer = with_client(home, DEFAULT_MODEL, 10, lambda c: c.status())
+    if as_json:
+        parties = [
+            {"party": p.party, "ready": p.ready, "reason": p.reason, "subjects": p.subjects} for p in answer.parties
+        ]
+        out.print(json.dumps({"ready": answer.ready, "version": answer.version, "parties": parties}), markup=False)
+    else:
+        out.print(status_table(answer))
+    raise typer.Exit(0 if answer.ready else 1)
+
+
+@model_app.command()
+def publish(
+    name: Annotated[str, typer.Argument(help="Name to publish under.")] = DEFAULT_MODEL,
+    q: Annotated[int, typer.Option(help="Field 2^q - 1: 31 (fast) or 61 (finer).")] = 31,
+    calibrate: Annotated[list[Path] | None, typer.Option(help="Photos to check ranges on; patterns if none.")] = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Compile dlib's face network, share its weights and publish it."""
+    from visard import publish as publishing  # noqa: PLC0415 -- brings torch with it
+
+    if q not in (31, 61):
+        raise typer.BadParameter("31 or 61", param_hint="--q")
+    with progress("compiling"):
+        compiled = publishing.compile_face_model(calibrate or (), q=q)
+    with progress("sharing the weights"):
+        with_client(home, name, DEFAULT_DEADLINE, lambda c: publishing.publish(c, name, compiled), role="owner")
+    out.print(f"published {name}: {compiled.multiply_adds / 1e6:.0f} M multiply-adds, {len(compiled.weights)} weights")
+
+
+@model_app.command("list")
+def list_models(home: Home = DEFAULT_HOME) -> None:
+    """The published models."""
+    for model in with_client(home, DEFAULT_MODEL, DEFAULT_DEADLINE, lambda c: c.models()):
+        shape = "x".join(map(str, model.input_shape))
+        out.print(f"{model.name}\t{shape} to {model.descriptor_size}\tq = {model.field_bits}", markup=False)
+
+
+@certs_app.command()
+def init(
+    directory: Path,
+    host: Annotated[list[str] | None, typer.Option(help="Names and addresses of the services.")] = None,
+) -> None:
+    """Make an authority, a certificate for each role, and the parties' sealing keys."""
+    certificates.init(directory, host or ("localhost", "127.0.0.1"))
+    out.print(
+        f"certificates in {directory}; move each party's key and .hpke file to its operator, and keep ca.key safe"
+    )
+
+
+@app.command()
+def demo(
+    photos: Annotated[
+        list[Path] | None, typer.Argument(help="A photo, another of the same person, a stranger's.")
+    ] = None,
+    home: Annotated[Path | None, typer.Option(envvar="VISARD_HOME", help="Use running services.")] = None,
+    picture: Annotated[Path, typer.Option(help="Where to draw photo, chip and shares.")] = Path("demo.png"),
+    as_json: Json = False,
+) -> None:
+    """Show it: enrol a face, verify another photo and a stranger's, identify, delete."""
+    from visard import demo as demonstration  # noqa: PLC0415 -- brings torch with it
+
+    result = demonstration.show(photos or [], home, picture, quiet=as_json)
+    if as_json:
+        out.print(json.dumps(dataclasses.asdict(result)), markup=False)
+    raise typer.Exit(MATCH if result.as_expected else 2)
+
+
+def _show(answer: Verification, as_json: bool) -> None:
+    text = f"{'match' if answer.match else 'no match'} ({answer.report.seconds:.2f} s)"
+    emit(as_json, text, match=answer.match, **costs(answer.report))
+    raise typer.Exit(MATCH if answer.match else NO_MATCH)

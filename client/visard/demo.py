@@ -1,0 +1,189 @@
+"""The demonstration: real photos through real services, and a picture of what each of them sees."""
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from visard import publish as publishing
+from visard.capture import Chip, Picture, capture
+from visard.cli.output import progress
+from visard.client import DEFAULT_MODEL, Client, Connection
+from visard.cluster import Cluster
+from visard.errors import InvalidRequest
+from visard.results import Report
+from visard.sharing import share
+
+SUBJECT = "demo-subject"
+OTHERS = ("demo-passer-by",)
+PHOTOS = tuple(Path(".photos") / name for name in ("obama.jpg", "obama2.jpg", "biden.jpg"))
+DEMO_PORT = 7400
+_TILE = 150
+
+console = Console(stderr=True, highlight=False)
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What happened, and what it cost. ``decisions_equal_float``: every answer is that of the float network."""
+
+    match: bool
+    stranger_match: bool
+    identified: str | None
+    decisions_equal_float: bool
+    verify_seconds: float
+    sent_mb_per_party: float
+    kit_mb: float
+    rounds: int
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether the same person matched, the stranger did not, and the float network says the same."""
+        return self.match and not self.stranger_match and self.identified == SUBJECT and self.decisions_equal_float
+
+
+def show(photos: Sequence[Path], home: Path | None, picture: Path, *, quiet: bool = False) -> DemoResult:
+    """Run the demonstration on three photos (a person, the same person, a stranger)."""
+    first, second, stranger = _three(photos or PHOTOS)
+    chips = [capture(photo, largest=True) for photo in (first, second, stranger)]
+    picture.write_bytes(draw(chips[0]))
+    with _services(home) as connected:
+        result, steps = asyncio.run(_play(connected, chips))
+    if not quiet:
+        _print(result, steps, picture)
+    return result
+
+
+def _three(photos: Sequence[Path]) -> tuple[Path, Path, Path]:
+    if len(photos) != 3:
+        raise InvalidRequest("three photos are needed: a person, the same person again, and a stranger")
+    missing = [photo for photo in photos if not photo.exists()]
+    if missing:
+        raise InvalidRequest(f"{missing[0]} does not exist: name three photos, or fetch the usual ones with make demo")
+    return photos[0], photos[1], photos[2]
+
+
+@contextmanager
+def _services(home: Path | None) -> Iterator[Path]:
+    """The home of running services: the given one, or of our own for as long as this takes."""
+    if home is not None and (home / "client.toml").exists():
+        yield home
+        return
+    with tempfile.TemporaryDirectory(prefix="visard-demo-") as directory:
+        cluster = Cluster(Path(directory), DEMO_PORT)
+        cluster.prepare()
+        try:
+            with progress("starting gateway, dealer and three parties (compiles kernels the first time)"):
+                cluster.start()
+            yield cluster.home
+        finally:
+            cluster.stop()
+
+
+Steps = list[tuple[str, str, Report]]
+
+
+async def _play(home: Path, chips: list[Chip]) -> tuple[DemoResult, Steps]:
+    first, second, stranger = chips
+    await _publish(home)
+    async with Client(Connection.from_home(home)) as client:
+        for subject in (SUBJECT, *OTHERS):  # leftovers of a demonstration that was interrupted
+            if subject in {found.subject for found in await client.subjects()}:
+                await client.delete(subject)
+        with progress("enrolling, verifying, identifying"):
+            enrolled = await client.enrol(SUBJECT, [first])
+            await client.enrol(OTHERS[0], [stranger])
+            same = await client.verify(SUBJECT, second)
+            started = time.monotonic()
+            again = await client.verify(SUBJECT, second)  # warm
+            seconds = time.monotonic() - started
+            other = await client.verify(SUBJECT, stranger)
+            identified = await client.identify(second)
+            for subject in (SUBJECT, *OTHERS):
+                await client.delete(subject)
+    decisions = (same.match, again.match, other.match, identified.subject == SUBJECT)
+    result = DemoResult(
+        match=same.match,
+        stranger_match=other.match,
+        identified=identified.subject,
+        decisions_equal_float=decisions == _float_decisions(chips),
+        verify_seconds=round(seconds, 3),
+        sent_mb_per_party=round(again.report.sent_mb_per_party, 3),
+        kit_mb=round(again.report.kit_mb, 3),
+        rounds=again.report.rounds,
+    )
+    steps = [
+        ("enrol a photo", f"{len(enrolled.references)} reference stored, as shares", enrolled.report),
+        ("verify another photo", _words(same.match), again.report),
+        ("verify a stranger", _words(other.match), other.report),
+        ("identify among 2", identified.subject or "nobody", identified.report),
+    ]
+    return result, steps
+
+
+async def _publish(home: Path) -> None:
+    async with Client(Connection.from_home(home, "owner")) as owner:
+        if DEFAULT_MODEL not in {model.name for model in await owner.models()}:
+            with progress("publishing the face network: its weights are shared as well"):
+                compiled = await asyncio.to_thread(publishing.compile_face_model)
+                await publishing.publish(owner, DEFAULT_MODEL, compiled)
+
+
+def _float_decisions(chips: list[Chip]) -> tuple[bool, bool, bool, bool]:
+    """What the plaintext network in floating point answers to the same questions."""
+    import torch  # noqa: PLC0415 -- heavy, and only the demonstration needs it
+
+    from visard.models import face_resnet  # noqa: PLC0415
+
+    pixels = torch.from_numpy(np.stack([chip.pixels for chip in chips])).permute(0, 3, 1, 2).float()
+    first, second, stranger = face_resnet.load()(pixels)
+    limit = face_resnet.OPERATING_POINTS["default"]
+    same, other = bool((first - second).norm() <= limit), bool((first - stranger).norm() <= limit)
+    nearer = bool((first - second).norm() < (stranger - second).norm())
+    return same, same, other, same and nearer
+
+
+def draw(chip: Chip) -> bytes:
+    """A PNG: the photo, the chip, and the three shares of the chip, which are noise."""
+    height, width = chip.photo.shape[:2]
+    photo = cv2.resize(chip.photo, (_TILE * width // height, _TILE), interpolation=cv2.INTER_AREA)
+    shares = share(chip.pixels.astype(np.int64), 31)
+    tiles: list[Picture] = [photo, chip.pixels, *((part >> 23).astype(np.uint8) for part in shares)]
+    gap = np.full((_TILE, 8, 3), 255, np.uint8)
+    row = np.concatenate([part for tile in tiles for part in (tile, gap)][:-1], axis=1)
+    done, png = cv2.imencode(".png", cv2.cvtColor(row, cv2.COLOR_RGB2BGR))
+    assert done
+    return png.tobytes()
+
+
+def _words(match: bool) -> str:
+    return "match" if match else "no match"
+
+
+def _print(result: DemoResult, steps: Steps, picture: Path) -> None:
+    out = Console(highlight=False)
+    table = Table(title="Three parties, none of which saw a face")
+    for heading in ("step", "answer", "seconds", "rounds", "MB sent a party", "kit MB"):
+        table.add_column(heading, justify="left" if heading in ("step", "answer") else "right")
+    for step, answer, report in steps:
+        figures = (
+            f"{report.seconds:.2f}",
+            str(report.rounds),
+            f"{report.sent_mb_per_party:.1f}",
+            f"{report.kit_mb:.1f}",
+        )
+        table.add_row(step, answer, *figures)
+    out.print(table)
+    equal = "the same" if result.decisions_equal_float else "DIFFERENT"
+    out.print(
+        f"The float network in plaintext gives {equal} answers. A warm verification took {result.verify_seconds:.2f} s."
+    )
+    out.print(f"{picture}: the photo, the face as it was cut out, and the three shares that left this program.")
