@@ -100,9 +100,13 @@ def align(photo: Picture, landmarks: npt.NDArray[np.float64]) -> Picture:
     shrink = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     if shrink < 0.5:  # reduce first: a warp alone would skip pixels
         height, width = photo.shape[:2]
-        photo = cv2.resize(photo, None, fx=2 * shrink, fy=2 * shrink, interpolation=cv2.INTER_AREA)
+        photo = np.asarray(
+            cv2.resize(photo, None, fx=2 * shrink, fy=2 * shrink, interpolation=cv2.INTER_AREA), np.uint8
+        )
         matrix = _similarity(landmarks * [photo.shape[1] / width, photo.shape[0] / height], TEMPLATE)
-    chip = cv2.warpAffine(photo, matrix, (CHIP_SIZE, CHIP_SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    chip = cv2.warpAffine(
+        photo, matrix, (CHIP_SIZE, CHIP_SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     return np.asarray(chip, np.uint8)
 
 

@@ -82,7 +82,7 @@ class Client:
 
     async def __aexit__(self, *_: object) -> None:
         """Close the channel."""
-        await self._channel.close()
+        await self._channel.close(None)
 
     async def enrol(self, subject: str, photos: Sequence[Photo], *, largest: bool = False) -> Enrolment:
         """Store one reference a photo under a subject. Stored at all three parties or at none."""
@@ -242,9 +242,7 @@ class Client:
         except grpc.aio.AioRpcError as error:
             raise from_rpc(error) from error
 
-    async def _again(
-        self, call: Callable[[], Awaitable[T]], *, unavailable: bool = True, rpc: bool = True
-    ) -> T:
+    async def _again(self, call: Callable[[], Awaitable[T]], *, unavailable: bool = True, rpc: bool = True) -> T:
         """A call, repeated a few times when the service is exhausted or away, within the deadline."""
         end = time.monotonic() + self.deadline
         for attempt in range(ATTEMPTS):
@@ -273,7 +271,7 @@ def _pixels(chip: Chip, info: common_pb2.ModelInfo) -> npt.NDArray[np.int64]:
     """A chip as the model's input, (C, H, W)."""
     pixels = chip.pixels.transpose(2, 0, 1).astype(np.int64)
     if list(pixels.shape) != list(info.input_shape):
-        raise InvalidRequest(f"model {info.name} takes images of shape {list(info.input_shape)}, not {list(pixels.shape)}")
+        raise InvalidRequest(
+            f"model {info.name} takes images of shape {list(info.input_shape)}, not {list(pixels.shape)}"
+        )
     return pixels
-
-

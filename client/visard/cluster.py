@@ -79,7 +79,10 @@ class Cluster:
 
     def healthy(self, name: str) -> bool:
         """Whether a service says that it serves."""
-        pem = {k: (self.home / "certs" / f).read_bytes() for k, f in (("ca", "ca.pem"), ("key", "client.key"), ("cert", "client.pem"))}
+        pem = {
+            k: (self.home / "certs" / f).read_bytes()
+            for k, f in (("ca", "ca.pem"), ("key", "client.key"), ("cert", "client.pem"))
+        }
         credentials = grpc.ssl_channel_credentials(pem["ca"], pem["key"], pem["cert"])
         with grpc.secure_channel(self.address(name), credentials) as channel:
             try:

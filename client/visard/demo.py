@@ -154,7 +154,8 @@ def _float_decisions(chips: list[Chip]) -> tuple[bool, bool, bool, bool]:
 def draw(chip: Chip) -> bytes:
     """A PNG: the photo, the chip, and the three shares of the chip, which are noise."""
     height, width = chip.photo.shape[:2]
-    photo = cv2.resize(chip.photo, (_TILE * width // height, _TILE), interpolation=cv2.INTER_AREA)
+    size = (_TILE * width // height, _TILE)
+    photo = np.asarray(cv2.resize(chip.photo, size, interpolation=cv2.INTER_AREA), np.uint8)
     shares = share(chip.pixels.astype(np.int64), 31)
     tiles: list[Picture] = [photo, chip.pixels, *((part >> 23).astype(np.uint8) for part in shares)]
     gap = np.full((_TILE, 8, 3), 255, np.uint8)

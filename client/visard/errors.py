@@ -11,6 +11,8 @@ VisardError
         UntrustedKey, SealError, InconsistentAnswer
 """
 
+from typing import cast
+
 from google.rpc import error_details_pb2, status_pb2
 from grpc import StatusCode
 from grpc.aio import AioRpcError
@@ -134,10 +136,10 @@ def from_rpc(error: AioRpcError) -> VisardError:
 
 def _retry_after(error: AioRpcError) -> float:
     """Seconds in the call's RetryInfo, or one."""
-    for key, value in error.trailing_metadata() or ():
+    for key, value in cast("tuple[tuple[str, str | bytes], ...]", error.trailing_metadata() or ()):
         if key == "grpc-status-details-bin" and isinstance(value, bytes):
             for detail in status_pb2.Status.FromString(value).details:
                 info = error_details_pb2.RetryInfo()
                 if detail.Unpack(info):
-                    return info.retry_delay.seconds + info.retry_delay.nanos / 1e9
+                    return float(info.retry_delay.seconds + info.retry_delay.nanos / 1e9)
     return 1.0

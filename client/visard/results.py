@@ -88,7 +88,9 @@ def open_all(result: gateway_pb2.Result, context: Context, keys: Sequence[Secret
     """Open the three sealed answers, in party order; raises SealError and InconsistentAnswer."""
     if [sealed.party for sealed in result.results] != [0, 1, 2]:
         raise InconsistentAnswer("the answers of three parties are needed, in order")
-    return [open_result(key, context, i, sealed) for i, (key, sealed) in enumerate(zip(keys, result.results, strict=True))]
+    return [
+        open_result(key, context, i, sealed) for i, (key, sealed) in enumerate(zip(keys, result.results, strict=True))
+    ]
 
 
 def reference_ids(outcomes: Sequence[common_pb2.Outcome]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from visard.errors import InconsistentAnswer
 from visard.v1 import common_pb2
 
@@ -37,7 +38,7 @@ def share(values: npt.NDArray[np.int64], q: int) -> Shares:
 def _uniform(n: int, q: int) -> npt.NDArray[np.uint64]:
     """Uniform elements: q random bits each, drawn again where they all are ones."""
     dtype, mask = word_type(q), (1 << q) - 1
-    words = np.frombuffer(os.urandom(n * dtype.itemsize), dtype) & dtype.type(mask)
+    words: npt.NDArray[Any] = np.frombuffer(os.urandom(n * dtype.itemsize), dtype) & dtype.type(mask)
     while len(rejected := np.flatnonzero(words == mask)):
         words[rejected] = np.frombuffer(os.urandom(len(rejected) * dtype.itemsize), dtype) & dtype.type(mask)
     return words.astype(np.uint64)

@@ -29,7 +29,9 @@ class SyncClient:
         self._run(self._client.__aenter__())
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Close the channel and end the thread."""
         self._run(self._client.__aexit__(kind, error, trace))
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -48,9 +50,7 @@ class SyncClient:
         """See Client.identify."""
         return self._run(self._client.identify(photo, operating_point=operating_point, largest=largest))
 
-    def compare(
-        self, photo: Photo, other: Photo, *, operating_point: str = "", largest: bool = False
-    ) -> Verification:
+    def compare(self, photo: Photo, other: Photo, *, operating_point: str = "", largest: bool = False) -> Verification:
         """See Client.compare."""
         return self._run(self._client.compare(photo, other, operating_point=operating_point, largest=largest))
 

@@ -30,10 +30,15 @@ class ServiceConfig(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], **sources: PydanticBaseSettingsSource
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment goes before the file."""
-        return sources["env_settings"], TomlConfigSettingsSource(settings_cls, _file)
+        """Arguments go before the environment, and that before the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, _file)
 
 
 Config = TypeVar("Config", bound=ServiceConfig)

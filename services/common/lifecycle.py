@@ -9,8 +9,8 @@ from typing import Any
 import grpc
 import structlog
 import uvloop
+from grpc_health.v1 import health as health_service
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 
 from services.common.config import ServiceConfig
@@ -24,7 +24,7 @@ class Health:
     """What the health service says: serving or not."""
 
     def __init__(self) -> None:
-        self.servicer = health_aio.HealthServicer()
+        self.servicer = health_service.aio.HealthServicer()  # type: ignore[attr-defined]
         self.serving = False
 
     async def set(self, serving: bool) -> None:

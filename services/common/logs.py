@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
@@ -27,7 +28,7 @@ def configure(service: str, level: str) -> None:
     structlog.contextvars.bind_contextvars(service=service)
 
 
-def _only_sizes(logger: Any, method: str, event: dict[str, Any]) -> dict[str, Any]:
+def _only_sizes(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Raw bytes and arrays may be shares or keys: whatever is binary is shown by its size."""
     for key, value in event.items():
         if isinstance(value, bytes | bytearray | memoryview):

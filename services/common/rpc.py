@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import grpc
 import structlog
@@ -12,6 +12,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 
 from services.common.errors import FAULTS, Internal, ServiceFault, Unavailable
+
+Pairs = tuple[tuple[str, str | bytes], ...]
 
 _DETAILS = "grpc-status-details-bin"
 log = structlog.get_logger()
@@ -47,7 +49,7 @@ def fault_of(error: grpc.aio.AioRpcError, who: str) -> ServiceFault:
     if fault is Unavailable:
         text = text if text.startswith("party ") else f"{who} is unavailable"
     known = fault(text)
-    for key, value in error.trailing_metadata() or ():
+    for key, value in cast(Pairs, error.trailing_metadata() or ()):
         if key == _DETAILS and isinstance(value, bytes):
             _restore(known, status_pb2.Status.FromString(value))
     return known
@@ -62,7 +64,7 @@ def _restore(fault: ServiceFault, status: status_pb2.Status) -> None:
             fault.retry_after = retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9
 
 
-class FaultInterceptor(grpc.aio.ServerInterceptor):
+class FaultInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     """Turns faults into statuses; any other exception becomes INTERNAL with a number that the log explains."""
 
     async def intercept_service(self, continuation: Callable[..., Any], details: grpc.HandlerCallDetails) -> Any:

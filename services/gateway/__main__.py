@@ -3,6 +3,7 @@
 import sys
 
 import grpc
+from visard.v1 import gateway_pb2_grpc
 
 from services.common import lifecycle, logs
 from services.common.config import load
@@ -10,7 +11,6 @@ from services.gateway.config import GatewayConfig
 from services.gateway.parties import Parties
 from services.gateway.relay import Relay
 from services.gateway.servicer import FaceMatchingServicer, ModelRegistryServicer
-from visard.v1 import gateway_pb2_grpc
 
 SERVICES = {"visard.v1.FaceMatching": None, "visard.v1.ModelRegistry": None}
 

@@ -6,11 +6,11 @@ from typing import TypeVar
 
 import grpc
 import structlog
+from visard.v1 import party_pb2, party_pb2_grpc
 
 from services.common.errors import Internal, ServiceFault, Unavailable
 from services.common.rpc import fault_of
 from services.common.tls import Tls
-from visard.v1 import party_pb2, party_pb2_grpc
 
 T = TypeVar("T")
 Call = Callable[["party_pb2_grpc.PartyAsyncStub", int], Awaitable[T]]
@@ -35,7 +35,7 @@ class Parties:
     async def close(self) -> None:
         """Close the channels."""
         for channel in self._channels:
-            await channel.close()
+            await channel.close(None)
 
     async def ask(self, call: Call[T], party: int) -> T:
         """One call to one party; raises ServiceFault that names it."""
@@ -48,7 +48,7 @@ class Parties:
         """The same call to all three at once; if one fails the others are cancelled, and the most telling fault raised."""
         tasks = [asyncio.ensure_future(self.ask(call, party)) for party in range(len(self.stubs))]
         try:
-            done, waiting = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            _, waiting = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
             if waiting:
                 await asyncio.wait(waiting, timeout=_GRACE_SECONDS)
             faults = [error for task in tasks if task.done() and (error := task.exception())]
@@ -86,5 +86,3 @@ def agreeing(answers: list[T], what: str) -> T:
     if any(answer != answers[0] for answer in answers):
         raise Unavailable(f"the parties disagree about {what}: try again, then see visard status", retry_after=1.0)
     return answers[0]
-
-

@@ -4,12 +4,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
+from visard.v1 import common_pb2, party_pb2
+
 from services.common.deadline import within
 from services.common.errors import ResourceExhausted, ServiceFault
 from services.gateway.config import GatewayConfig
 from services.gateway.parties import Parties, telling
 from services.gateway.upload import PARTIES, Upload
-from visard.v1 import common_pb2, party_pb2
 
 Uploads = AsyncIterator[common_pb2.Upload]
 Queue = asyncio.Queue[common_pb2.Upload | None]
@@ -26,7 +27,9 @@ class Relay:
         self._parties = parties
         self._active = 0
 
-    async def run(self, uploads: Uploads, operation: int, seconds: float) -> list[party_pb2.RunResponse]:
+    async def run(
+        self, uploads: Uploads, operation: "common_pb2.Operation.ValueType", seconds: float
+    ) -> list[party_pb2.RunResponse]:
         """Relay one upload and run it; the three responses in order. Raises ServiceFault."""
         if self._active >= self._config.max_uploads:
             raise ResourceExhausted("too many uploads at a time", retry_after=RETRY_SECONDS)
@@ -46,7 +49,9 @@ class Relay:
             await asyncio.shield(self._parties.cancel(request.request_id))
             raise
 
-    async def _run(self, uploads: Uploads, operation: int, deadline: float) -> list[party_pb2.RunResponse]:
+    async def _run(
+        self, uploads: Uploads, operation: "common_pb2.Operation.ValueType", deadline: float
+    ) -> list[party_pb2.RunResponse]:
         limit = min(self._config.upload_timeout, deadline - time.monotonic())
         async with within(limit, "the upload"):
             upload = Upload.begin(await anext(aiter(uploads), None), operation)

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
+from visard.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc, party_pb2
+from visard.version import __version__
 
 from services.common.deadline import remaining
 from services.common.errors import InvalidArgument, ServiceFault
@@ -14,8 +16,6 @@ from services.gateway.config import GatewayConfig
 from services.gateway.parties import Parties, agreeing
 from services.gateway.relay import Relay
 from services.gateway.upload import Operation
-from visard.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc, party_pb2
-from visard.version import __version__
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Uploads = AsyncIterator[common_pb2.Upload]
@@ -48,7 +48,9 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
         """Compare two images."""
         return await self._matching(request_iterator, context, Operation.OPERATION_COMPARE)
 
-    async def _matching(self, uploads: Uploads, context: Context, operation: int) -> gateway_pb2.Result:
+    async def _matching(
+        self, uploads: Uploads, context: Context, operation: "common_pb2.Operation.ValueType"
+    ) -> gateway_pb2.Result:
         require(context, *CALLERS)
         started = time.monotonic()
         responses = await self._relay.run(uploads, operation, remaining(context, DEFAULT_SECONDS))

@@ -5,8 +5,9 @@ The gateway checks only what it needs to pass things on; the parties check every
 
 from dataclasses import dataclass, field
 
-from services.common.errors import InvalidArgument
 from visard.v1 import common_pb2
+
+from services.common.errors import InvalidArgument
 
 PARTIES = 3
 CHUNK_BYTES = 64 << 10
@@ -28,7 +29,7 @@ class Upload:
     whole: list[bool] = field(default_factory=lambda: [False] * PARTIES)
 
     @classmethod
-    def begin(cls, first: common_pb2.Upload | None, operation: int) -> "Upload":
+    def begin(cls, first: common_pb2.Upload | None, operation: "common_pb2.Operation.ValueType") -> "Upload":
         """Check the first message; raises InvalidArgument."""
         if first is None or not first.HasField("header"):
             raise InvalidArgument.of("header", "the first message of an upload")
@@ -78,5 +79,3 @@ class Upload:
         for party in range(PARTIES):
             if not self.whole[party]:
                 raise InvalidArgument.of("chunk.last", f"true on party {party}'s last chunk: the upload was cut off")
-
-

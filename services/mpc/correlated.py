@@ -49,7 +49,7 @@ class Dealing:
         """Deal a degree-1 sharing of x, shape (n,)."""
         label = self._next_label()
         out = np.frombuffer(self._reserve(x.nbytes), x.dtype)
-        kernels.correct(x, *(prf.elements(label, x.size, self.field) for prf in self._prfs), out)
+        kernels.correct(x, [prf.elements(label, x.size, self.field) for prf in self._prfs], out)
 
     def random_bits(self, words: int) -> Words:
         """Uniform packed bits, as the seeds give them; no correction."""

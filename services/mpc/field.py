@@ -16,6 +16,7 @@ from services.mpc.kernels import arithmetic
 
 Elements = npt.NDArray[Any]  # uint32 (q = 31) or uint64 (q = 61), every word below p
 Words = npt.NDArray[np.uint64]  # packed bits, 64 a word, lowest first
+Bools = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.int64]
 
 

@@ -80,8 +80,10 @@ class Matrix:
     def _products(self, left: Floats, right: Elements) -> Floats:
         parts = limbs.split(right, self.field.p, self._scheme.right)
         if len(parts) == 1:  # one tall product
-            return (left.reshape(-1, left.shape[2]) @ parts[0]).reshape(len(left), self.rows, -1)
-        return np.matmul(left, _sums(parts, self._scheme.terms))
+            tall: Floats = left.reshape(-1, left.shape[2]) @ parts[0]
+            return tall.reshape(len(left), self.rows, -1)
+        products: Floats = np.matmul(left, _sums(parts, self._scheme.terms))
+        return products
 
 
 def convolve(

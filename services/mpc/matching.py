@@ -3,7 +3,7 @@
 import numpy as np
 
 from services.mpc.bits import ReplicatedBits, pack, unpack
-from services.mpc.field import Elements, Words
+from services.mpc.field import Bools, Elements, Words
 from services.mpc.kits import Kit, KitPlan, Section
 from services.mpc.protocols import minimum, threshold
 from services.mpc.protocols.conjunction import conjunction
@@ -37,7 +37,7 @@ async def identify(run: Run, kit: Kit, probe: Elements, references: Elements, li
     return ReplicatedBits(await _reveal_row(s, match, row), 1 + row.shape[1])
 
 
-async def _reveal_row(s: Session, match: Words, row: Words) -> Words:
+async def _reveal_row(s: Session, match: Words, row: Bools) -> Words:
     """The match bit, then the row's bits where it matches."""
     bit = (match & np.uint64(1)).astype(np.bool_)
     if not row.shape[1]:

@@ -30,7 +30,7 @@ class Prf:
         nonce = label.to_bytes(8, "big") + bytes(8)
         encryptor = Cipher(self._cipher, modes.CTR(nonce)).encryptor()
         out = np.empty(size + _BLOCK, np.uint8)  # the library wants room for one more block
-        view = memoryview(out).cast("B")
+        view = out.data.cast("B")
         for start in range(0, size, len(_ZEROS)):
             n = min(len(_ZEROS), size - start)
             encryptor.update_into(memoryview(_ZEROS)[:n], view[start:])

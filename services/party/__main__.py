@@ -49,7 +49,7 @@ async def assembled(config: PartyConfig) -> AsyncIterator[Party]:
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
-        await dealer.close()
+        await dealer.close(None)
         await store.close()
 
 

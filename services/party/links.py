@@ -24,6 +24,7 @@ _BACKOFF = (0.1, 2.0)
 
 log = structlog.get_logger()
 Frames = AsyncIterator[peer_pb2.Frame]
+_Stream = grpc.aio.StreamStreamCall[peer_pb2.Frame, peer_pb2.Frame]
 
 
 class Link:
@@ -120,13 +121,13 @@ class PeerLinks:
             except Exception:
                 log.exception("a link failed", peer=peer)
             finally:
-                await channel.close()
+                await channel.close(None)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _BACKOFF[1])
 
     async def _call(self, peer: int, stub: "peer_pb2_grpc.PeerAsyncStub") -> None:
         """One stream to a peer, from hello to its end."""
-        call = stub.Exchange()
+        call = stub.Exchange()  # type: ignore[call-arg]  # write() serves as well as an iterator
         try:
             async with asyncio.timeout(HELLO_SECONDS):
                 await call.write(self._hello(b""))
@@ -140,7 +141,7 @@ class PeerLinks:
         finally:
             call.cancel()
 
-    async def _converse(self, call: "grpc.aio.StreamStreamCall[peer_pb2.Frame, peer_pb2.Frame]", link: Link) -> None:
+    async def _converse(self, call: _Stream, link: Link) -> None:
         reader = self._connect(link, _frames(call))
         try:
             while (frame := await link.outgoing.get()) is not None:
@@ -205,7 +206,7 @@ class PeerLinks:
         return task
 
 
-async def _frames(call: "grpc.aio.StreamStreamCall[peer_pb2.Frame, peer_pb2.Frame]") -> Frames:
+async def _frames(call: _Stream) -> Frames:
     """What the server sends, to the end of the stream."""
     while isinstance(frame := await call.read(), peer_pb2.Frame):
         yield frame

@@ -28,13 +28,15 @@ class Sessions:
         """Begin a session; raises ValueError if it is open or was open."""
         if session in self.mailboxes or session in self.finished:
             raise ValueError("a session is opened once")
-        self.mailboxes[session] = self.early.pop(session, None) or Mailbox()
-        return self.mailboxes[session]
+        mailbox = self.early.pop(session) if session in self.early else Mailbox()
+        self.mailboxes[session] = mailbox
+        return mailbox
 
     def close(self, session: bytes) -> None:
         """End a session and recognise its late messages from now on."""
         self.mailboxes.pop(session, None)
-        self.early.pop(session, None)
+        if session in self.early:
+            del self.early[session]
         self.finished[session] = None
         while len(self.finished) > _REMEMBERED:
             self.finished.popitem(last=False)

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
 from visard.models.dlib_format import Reader, WeightFileError
 
 INPUT_SHAPE = (3, 150, 150)

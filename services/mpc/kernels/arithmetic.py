@@ -25,7 +25,7 @@ def _reduce_once(builder: Any, x: Any) -> Any:
     return builder.select(builder.icmp_unsigned("<", x, y), x, y)
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def add_mod(typingctx: Any, a: Any, b: Any) -> Any:
     """a + b mod p."""
 
@@ -35,7 +35,7 @@ def add_mod(typingctx: Any, a: Any, b: Any) -> Any:
     return a(a, b), codegen
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def sub_mod(typingctx: Any, a: Any, b: Any) -> Any:
     """a - b mod p."""
 
@@ -47,7 +47,7 @@ def sub_mod(typingctx: Any, a: Any, b: Any) -> Any:
     return a(a, b), codegen
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def mul_mod(typingctx: Any, a: Any, b: Any) -> Any:
     """a * b mod p: the double-width product, its upper bits folded onto the lower ones."""
 
@@ -63,7 +63,7 @@ def mul_mod(typingctx: Any, a: Any, b: Any) -> Any:
     return a(a, b), codegen
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def from_int64(typingctx: Any, x: Any, like: Any) -> Any:
     """An exact signed integer |x| < 2^53 mod p, in the storage type of ``like``."""
 
@@ -84,7 +84,7 @@ def from_int64(typingctx: Any, x: Any, like: Any) -> Any:
     return like(x, like), codegen
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def shr(typingctx: Any, a: Any, n: Any) -> Any:
     """a >> n without widening."""
 

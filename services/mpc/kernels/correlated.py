@@ -36,9 +36,9 @@ def sum3(a: Array, b: Array, c: Array) -> Array:
     return out
 
 
-def correct(x: Array, a: Array, b: Array, c: Array, out: Array) -> None:
-    """x - a - b - c mod p into out."""
-    _correct(x, a, b, c, out)
+def correct(x: Array, draws: list[Array], out: Array) -> None:
+    """x minus the sum of three draws mod p, into out."""
+    _correct(x, *draws, out)
 
 
 def shares(own: Array, previous: Array, correction: Array, factors: tuple[Any, Any]) -> Array:

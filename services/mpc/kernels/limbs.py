@@ -12,7 +12,7 @@ Array = npt.NDArray[Any]
 
 
 @njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
-def _signed(x: Any, p: int) -> int:
+def _signed(x: Any, p: int) -> Any:
     """The representative of x of least absolute value."""
     y = np.int64(x)
     return y - p if y > p >> 1 else y

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from services.mpc.field import Integers
 from services.mpc.nn import program as ir
-from services.mpc.nn.errors import RangeExceeded, UnsupportedLayer
+from services.mpc.nn.errors import ProgramError, RangeExceeded, UnsupportedLayer
 from services.mpc.nn.twin import random_rounding, run_twin
 
 Floats = npt.NDArray[np.float64]
@@ -174,7 +174,7 @@ class _Builder:
         name = self.place(node) if node is not None else "output"
         try:
             self.values.append(op.infer(self.values))
-        except ir.ProgramError as error:
+        except ProgramError as error:
             raise UnsupportedLayer(f"{name}: {error} required") from error
         self.operations.append(op)
         self.names.append(name)
@@ -362,5 +362,5 @@ def _check_range(name: str, largest: float, bound: float, margin: float) -> None
 def _pair(x: int | tuple[int, ...] | None) -> ir.Pair:
     if isinstance(x, int):
         return x, x
-    assert x is not None and len(x) == 2
+    assert x is not None
     return x[0], x[1]

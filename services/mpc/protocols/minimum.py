@@ -12,7 +12,7 @@ import numpy as np
 
 from services.mpc.bits import invert, pack, unpack
 from services.mpc.correlated import Dealing
-from services.mpc.field import Elements, Words
+from services.mpc.field import Bools, Elements, Words
 from services.mpc.protocols import comparison, maximum
 from services.mpc.protocols.conjunction import local_conjunction
 from services.mpc.protocols.opening import payload, words_from
@@ -33,15 +33,15 @@ def levels(n: int) -> list[int]:
     return out
 
 
-async def minimum(s: Session, z: Elements) -> tuple[Elements, Words]:
+async def minimum(s: Session, z: Elements) -> tuple[Elements, Bools]:
     """The least of (n,) shares of degree at most 2, as (1,), and its position's bits, (2, ceil(log2 n)) of one bool each."""
-    path = np.zeros((2, 0, z.size), np.bool_)  # (pieces, bits so far, candidates)
+    path: Bools = np.zeros((2, 0, z.size), np.bool_)  # (pieces, bits so far, candidates)
     while z.size > 1:
         z, path = await _level(s, z, path)
     return z, path[:, :, 0]
 
 
-async def _level(s: Session, z: Elements, path: Words) -> tuple[Elements, Words]:
+async def _level(s: Session, z: Elements, path: Bools) -> tuple[Elements, Bools]:
     """Halve the candidates: neighbours 2j and 2j + 1 meet; a last odd one passes."""
     pairs = z.size // 2
     a, b, bye = np.ascontiguousarray(z[: 2 * pairs : 2]), np.ascontiguousarray(z[1 : 2 * pairs : 2]), z[2 * pairs :]
@@ -57,7 +57,7 @@ async def _level(s: Session, z: Elements, path: Words) -> tuple[Elements, Words]
     return winners, np.concatenate([met, passed], axis=2)
 
 
-async def _open_and_choose(s: Session, masked: Words, second: Words, path: Words) -> tuple[Words, Words]:
+async def _open_and_choose(s: Session, masked: Words, second: Words, path: Bools) -> tuple[Words, Bools]:
     """Open ``masked`` (2, words) and choose between the pairs' paths by ``second``, in one round."""
     first, other = path[:, :, 0::2], path[:, :, 1::2]
     gates = np.ascontiguousarray(np.broadcast_to(second[:, None], (2, path.shape[1], second.shape[1])))

@@ -25,12 +25,13 @@ async def open_elements(s: Session, share: Elements) -> Elements:
 async def open_bits(s: Session, shared: Words) -> Words:
     """The packed bits of a replicated sharing (2, words): the missing piece comes from the next party."""
     messages = await s.channel.exchange({s.previous: payload(shared[0])}, (s.next,))
-    return shared[0] ^ shared[1] ^ words_from(messages[s.next], shared[0].size)
+    mine: Words = shared[0] ^ shared[1]
+    return mine ^ words_from(messages[s.next], shared[0].size)
 
 
 def payload(words: Elements | Words) -> Payload:
     """The raw little-endian words of an array, without a copy where it is contiguous."""
-    return memoryview(np.ascontiguousarray(words)).cast("B") if words.size else b""
+    return np.ascontiguousarray(words).data.cast("B") if words.size else b""
 
 
 def words_from(message: bytes, n: int) -> Words:
