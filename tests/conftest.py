@@ -1,0 +1,63 @@
+"""What many tests share: the data beside the project, photos, and one running cluster for all end-to-end tests."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from visard import publish
+from visard.client import DEFAULT_MODEL, Client, Connection
+from visard.cluster import Cluster
+
+SHARED = Path(__file__).parents[2] / "shared"
+PHOTOS = Path(__file__).parents[1] / ".photos"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Data for tests; a test that needs it fails without it."""
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def photos() -> dict[str, Path]:
+    """The photos of the demonstration, fetched by make."""
+    return {name: PHOTOS / f"{name}.jpg" for name in ("obama", "obama2", "biden")}
+
+
+def free_port_base() -> int:
+    """A base port whose thirteen ports are free now."""
+    for base in range(17300, 30000, 20):
+        try:
+            for offset in (0, 1, 10, 11, 12):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", base + offset))
+        except OSError:
+            continue
+        return base
+    raise OSError("no free ports")
+
+
+def publish_face(home: Path) -> None:
+    """Publish the face network at a fresh cluster."""
+
+    async def work() -> None:
+        async with Client(Connection.from_home(home, "owner")) as owner:
+            await publish.publish(owner, DEFAULT_MODEL, publish.compile_face_model())
+
+    asyncio.run(work())
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Five services as processes, with the face network published. Tests leave it healthy and without their subjects."""
+    running = Cluster(tmp_path_factory.mktemp("home"), free_port_base())
+    running.prepare()
+    try:
+        running.start()
+        publish_face(running.home)
+        yield running
+    finally:
+        running.stop()

@@ -1,0 +1,57 @@
+"""Real photos go through gateway, parties and dealer, and the answers are those of the float network in plaintext."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.people import pairs
+from visard.client import Client, Connection
+from visard.cluster import Cluster
+from visard.errors import InvalidRequest, NotFound
+
+
+async def enrolled_person__should_be_recognised_and_forgotten(cluster: Cluster, photos: dict[str, Path]) -> None:
+    async with Client(Connection.from_home(cluster.home)) as client:
+        enrolment = await client.enrol("obama", [photos["obama"]])
+        assert len(enrolment.references) == 1
+        assert {s.subject: s.references for s in await client.subjects()}["obama"] == 1
+        assert (await client.verify("obama", photos["obama2"])).match
+        assert not (await client.verify("obama", photos["biden"])).match
+        assert (await client.identify(photos["obama2"])).subject == "obama"
+        assert (await client.identify(photos["biden"])).subject is None
+        assert await client.delete("obama") == 1
+        with pytest.raises(NotFound, match="obama"):
+            await client.verify("obama", photos["obama2"])
+        assert "obama" not in {s.subject for s in await client.subjects()}
+
+
+async def several_references__should_all_be_compared(cluster: Cluster, photos: dict[str, Path]) -> None:
+    async with Client(Connection.from_home(cluster.home)) as client:
+        enrolment = await client.enrol("two-faces", [photos["obama"], photos["biden"]])
+        assert len(set(enrolment.references)) == 2
+        for probe in ("obama2", "biden"):
+            assert (await client.verify("two-faces", photos[probe])).match
+        assert await client.delete("two-faces") == 2
+
+
+async def decisions__should_equal_the_float_network_on_real_pairs(cluster: Cluster, shared: Path) -> None:
+    chosen = pairs(shared, same=5, different=5)
+    async with Client(Connection.from_home(cluster.home)) as client:
+        answers = [(await client.compare(pair.first, pair.second)).match for pair in chosen]
+    assert answers == [pair.float_match for pair in chosen]
+    assert sum(answers) >= 4
+
+
+async def cost__should_be_what_the_design_says(cluster: Cluster, photos: dict[str, Path]) -> None:
+    async with Client(Connection.from_home(cluster.home)) as client:
+        report = (await client.compare(photos["obama"], photos["obama2"])).report
+    # two networks of 28 ReLUs and 4 pooling stages of 5 rounds and one truncation, less one; then one comparison
+    assert report.rounds == 2 * 166 + 4 - 0
+    assert report.sent_mb_per_party == pytest.approx(2 * 6.986, rel=0.01)
+    assert report.kit_mb == pytest.approx(2 * 22.13, rel=0.01)
+
+
+async def operating_point__should_be_one_of_the_model(cluster: Cluster, photos: dict[str, Path]) -> None:
+    async with Client(Connection.from_home(cluster.home)) as client:
+        with pytest.raises(InvalidRequest, match=r"operating_point.*default"):
+            await client.compare(photos["obama"], photos["biden"], operating_point="lenient")
