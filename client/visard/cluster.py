@@ -1,9 +1,7 @@
 """All five services on this machine, each a process of its own: for trying visard, and for its tests."""
 
 import contextlib
-import ctypes
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -21,7 +19,6 @@ SERVICES = ("dealer", "party0", "party1", "party2", "gateway")
 BASE_PORT = 7300
 START_SECONDS = 90.0  # the first start on a machine compiles the kernels
 STOP_SECONDS = 10.0
-_PR_SET_PDEATHSIG = 1
 _OFFSETS = {"gateway": 0, "dealer": 1, "party0": 10, "party1": 11, "party2": 12}
 
 
@@ -67,15 +64,19 @@ class Cluster:
         for process in self.processes.values():
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.1, end - time.monotonic()))
-            process.kill()
-            process.wait()
+            self._end(process)
         self.processes.clear()
 
     def kill(self, name: str) -> None:
         """SIGKILL: no goodbye."""
-        process = self.processes.pop(name)
+        self._end(self.processes.pop(name))
+
+    @staticmethod
+    def _end(process: "subprocess.Popen[bytes]") -> None:
         process.kill()
         process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
 
     def healthy(self, name: str) -> bool:
         """Whether a service says that it serves."""
@@ -110,15 +111,15 @@ class Cluster:
         command = [sys.executable, "-m", f"services.{module}", "--config", str(self.home / f"{name}.toml")]
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         environment = {k: v for k, v in os.environ.items() if not k.startswith("VISARD_")} | threads
+        environment["VISARD_LIFELINE"] = "stdin"
         with (self.home / "logs" / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 command,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # the lifeline: it ends with us, however we end, and the service with it
                 stdout=log,
                 stderr=log,
                 env=environment,
                 start_new_session=True,  # Ctrl-C reaches us alone; we stop them in order
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 -- no threads matter yet
             )
 
     def _config(self, name: str) -> str:
@@ -144,8 +145,3 @@ class Cluster:
                 *(f"{key} = {value}" for key, value in self.options.items()),
             ]
         return "\n".join(lines) + "\n"
-
-
-def _die_with_parent() -> None:
-    """Ask the kernel to end this process when the one that started it is gone."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,7 +1,9 @@
 """The life of a server process: start, health, reflection, drain."""
 
 import asyncio
+import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -63,11 +65,13 @@ async def running(
 
 
 async def until_stopped() -> None:
-    """Wait for SIGTERM or SIGINT."""
+    """Wait for SIGTERM or SIGINT or, with VISARD_LIFELINE=stdin, for the end of whoever started us."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    if os.environ.get("VISARD_LIFELINE") == "stdin":
+        loop.add_reader(sys.stdin.fileno(), stop.set)
     await stop.wait()
     log.info("stopping")
 

@@ -44,11 +44,13 @@ def _details(fault: ServiceFault) -> list[AnyMessage]:
 
 def fault_of(error: grpc.aio.AioRpcError, who: str) -> ServiceFault:
     """The fault that another service answered, its details kept; ``who`` is named where it is away."""
-    fault = FAULTS.get(error.code().name, Unavailable)
-    text = error.details() or error.code().name
-    if fault is Unavailable:
-        text = text if text.startswith("party ") else f"{who} is unavailable"
-    known = fault(text)
+    code = error.code().name
+    text = error.details() or code
+    if code in ("UNAVAILABLE", "CANCELLED"):
+        # a service that fails says who is missing; a connection that fails knows only sockets
+        known: ServiceFault = Unavailable(text if text.startswith("party ") else f"{who} is unavailable")
+    else:
+        known = FAULTS.get(code, Internal)(text if code in FAULTS else f"{who} answered {code}")
     for key, value in cast(Pairs, error.trailing_metadata() or ()):
         if key == _DETAILS and isinstance(value, bytes):
             _restore(known, status_pb2.Status.FromString(value))

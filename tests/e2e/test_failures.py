@@ -1,0 +1,129 @@
+"""Whoever dies in the middle of a run, the caller hears UNAVAILABLE in time, the others live on, and nothing is lost.
+
+Each service is killed (SIGKILL) while a verification runs, and while an enrolment runs. Afterwards the parties hold the
+same references, and after a restart on the same data the next verification succeeds.
+"""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from visard.client import Client, Connection
+from visard.cluster import SERVICES, Cluster
+from visard.errors import DeadlineExceeded, FailedPrecondition, NotFound, ServiceError, Unavailable
+
+DEADLINE = 20.0
+
+
+def references(cluster: Cluster, party: int) -> set[tuple[str, str]]:
+    """What a party's database shows, and its writes that are neither committed nor dropped."""
+    with sqlite3.connect(cluster.home / f"party{party}" / "visard.sqlite", timeout=10) as db:
+        rows = set(db.execute("SELECT reference_id, subject FROM refs WHERE visible"))
+        pending = db.execute("SELECT count(*) FROM writes WHERE state = 2").fetchone()[0]
+    return rows | ({("pending", str(pending))} if pending else set())
+
+
+async def until_equal(cluster: Cluster, seconds: float = 20) -> set[tuple[str, str]]:
+    """Wait until recovery has left the same references everywhere, and nothing pending."""
+    end = time.monotonic() + seconds
+    while True:
+        views = [references(cluster, party) for party in range(3)]
+        settled = views[0] == views[1] == views[2] and not any(row[0] == "pending" for row in views[0])
+        if settled or time.monotonic() > end:
+            assert settled, views
+            return views[0]
+        await asyncio.sleep(0.2)
+
+
+async def verified(client: Client, photo: Path, subject: str = "anchor", seconds: float = 30) -> bool:
+    """A verification that waits for the services to find each other again."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return (await client.verify(subject, photo)).match
+        except (ServiceError, FailedPrecondition):
+            if time.monotonic() > end:
+                raise
+            await asyncio.sleep(0.3)
+
+
+@pytest.fixture
+async def anchored(
+    cluster: Cluster, photos: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Client]:
+    """A client that does not try again, with one subject enrolled that must survive everything."""
+    monkeypatch.setattr("visard.client.ATTEMPTS", 1)
+    async with Client(Connection.from_home(cluster.home), deadline=DEADLINE) as client:
+        await client.enrol("anchor", [photos["obama"]])
+        assert await verified(client, photos["obama2"])
+        yield client
+        for subject in await client.subjects():
+            await client.delete(subject.subject)
+
+
+def restart(cluster: Cluster, name: str) -> None:
+    cluster.start([name])
+    for service in SERVICES:  # all links are up again
+        end = time.monotonic() + 20
+        while not cluster.healthy(service):
+            assert time.monotonic() < end, f"{service} is not healthy\n{cluster.log_tail(service)}"
+            time.sleep(0.1)
+
+
+@pytest.mark.parametrize("victim", ["party0", "party1", "party2", "gateway"])
+async def killed_service__should_fail_the_verification_and_nothing_else(
+    cluster: Cluster, anchored: Client, photos: dict[str, Path], victim: str
+) -> None:
+    before = await until_equal(cluster)
+    others = {name: process.pid for name, process in cluster.processes.items() if name != victim}
+    run = asyncio.ensure_future(anchored.verify("anchor", photos["obama2"]))
+    await asyncio.sleep(0.25)  # in the middle of the network
+    cluster.kill(victim)
+    started = time.monotonic()
+    with pytest.raises(Unavailable):
+        await run
+    assert time.monotonic() - started < DEADLINE
+    assert {name: p.pid for name, p in cluster.processes.items() if p.poll() is None} == others
+    restart(cluster, victim)
+    assert await verified(anchored, photos["obama2"])
+    assert await until_equal(cluster) == before
+
+
+async def killed_dealer__should_not_stop_runs_that_have_kits(
+    cluster: Cluster, anchored: Client, photos: dict[str, Path]
+) -> None:
+    cluster.kill("dealer")
+    try:
+        assert await verified(anchored, photos["obama2"])
+    finally:
+        restart(cluster, "dealer")
+    assert await verified(anchored, photos["obama2"])
+
+
+@pytest.mark.parametrize("victim", ["party0", "party1", "party2", "gateway"])
+@pytest.mark.parametrize("moment", [0.1, 0.35])
+async def interrupted_enrolment__should_be_whole_or_absent(
+    cluster: Cluster, anchored: Client, photos: dict[str, Path], victim: str, moment: float
+) -> None:
+    run = asyncio.ensure_future(anchored.enrol("newcomer", [photos["biden"]]))
+    await asyncio.sleep(moment)
+    cluster.kill(victim)
+    acknowledged = False
+    try:
+        await run
+        acknowledged = True
+    except (Unavailable, DeadlineExceeded):
+        pass
+    restart(cluster, victim)
+    subjects = {subject for _, subject in await until_equal(cluster)}
+    assert "anchor" in subjects
+    assert not acknowledged or "newcomer" in subjects
+    try:
+        assert await verified(anchored, photos["biden"], "newcomer")
+        assert "newcomer" in subjects
+    except NotFound:
+        assert "newcomer" not in subjects
