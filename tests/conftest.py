@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from visard import publish
 from visard.client import DEFAULT_MODEL, Client, Connection
 from visard.cluster import Cluster

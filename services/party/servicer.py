@@ -13,6 +13,7 @@ from visard.version import __version__
 from services.common.deadline import remaining, within
 from services.common.errors import InvalidArgument
 from services.common.identity import require, require_party
+from services.common.uploads import refusing_politely
 from services.party import requests
 from services.party.config import PartyConfig
 from services.party.deposits import DepositBox, expect, unseal
@@ -54,7 +55,7 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
     ) -> party_pb2.DepositResponse:
         """Take this party's sealed share of a request."""
         require(context, "gateway")
-        async with within(remaining(context, UPLOAD_SECONDS), "the upload"):
+        async with within(remaining(context, UPLOAD_SECONDS), "the upload"), refusing_politely(request_iterator):
             return await self._deposit(request_iterator)
 
     async def _deposit(self, uploads: AsyncIterator[common_pb2.Upload]) -> party_pb2.DepositResponse:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-
 from visard.capture import Chip, capture
 from visard.models import face_resnet
 

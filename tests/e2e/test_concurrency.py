@@ -4,9 +4,10 @@ import asyncio
 import random
 from pathlib import Path
 
-from tests.e2e.people import Pair, pairs
 from visard.client import Client, Connection
 from visard.cluster import Cluster
+
+from tests.e2e.people import Pair, pairs
 
 PEOPLE = 5
 VERIFICATIONS = 20

@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-
 from visard.client import Client, Connection
 from visard.cluster import SERVICES, Cluster
 from visard.errors import DeadlineExceeded, FailedPrecondition, NotFound, ServiceError, Unavailable
@@ -52,9 +51,7 @@ async def verified(client: Client, photo: Path, subject: str = "anchor", seconds
 
 
 @pytest.fixture
-async def anchored(
-    cluster: Cluster, photos: dict[str, Path], monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Client]:
+async def anchored(cluster: Cluster, photos: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Client]:
     """A client that does not try again, with one subject enrolled that must survive everything."""
     monkeypatch.setattr("visard.client.ATTEMPTS", 1)
     async with Client(Connection.from_home(cluster.home), deadline=DEADLINE) as client:

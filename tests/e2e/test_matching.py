@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-
-from tests.e2e.people import pairs
 from visard.client import Client, Connection
 from visard.cluster import Cluster
 from visard.errors import InvalidRequest, NotFound
+
+from tests.e2e.people import pairs
 
 
 async def enrolled_person__should_be_recognised_and_forgotten(cluster: Cluster, photos: dict[str, Path]) -> None:

@@ -3,23 +3,24 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import grpc
+import pytest
+from visard import certs
+from visard.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc, party_pb2, party_pb2_grpc
 
 from services.common.errors import ServiceFault
-from services.common.rpc import FaultInterceptor
+from services.common.rpc import FaultInterceptor, fault_of
 from services.common.tls import SERVER_OPTIONS, Tls
 from services.gateway.config import GatewayConfig
 from services.gateway.parties import Parties
 from services.gateway.relay import Relay
 from services.gateway.servicer import FaceMatchingServicer, ModelRegistryServicer
-from visard import certs
-from visard.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc, party_pb2, party_pb2_grpc
 
 Operation = common_pb2.Operation
 LONG = 3600.0  # for those who hang: longer than any deadline in these tests
@@ -79,7 +80,9 @@ class FakeParty(party_pb2_grpc.PartyServicer):
 
     async def ListSubjects(self, request: Any, context: Any) -> gateway_pb2.ListSubjectsResponse:
         token = f"after {request.page_token}" if request.page_token else ""
-        return gateway_pb2.ListSubjectsResponse(subjects=self.subjects[: request.page_size or None], next_page_token=token)
+        return gateway_pb2.ListSubjectsResponse(
+            subjects=self.subjects[: request.page_size or None], next_page_token=token
+        )
 
     async def GetStatus(self, request: Any, context: Any) -> common_pb2.PartyStatus:
         await self._maybe_hang("GetStatus")
@@ -198,7 +201,20 @@ async def stream(messages: Iterable[common_pb2.Upload], then_wait: float = 0.0) 
     await asyncio.sleep(then_wait)
 
 
-async def eventually(event: asyncio.Event) -> None:
+async def eventually(happened: asyncio.Event | Callable[[], bool]) -> None:
     """Wait for what must happen; raises TimeoutError when it does not."""
     async with asyncio.timeout(PATIENCE):
-        await event.wait()
+        if isinstance(happened, asyncio.Event):
+            await happened.wait()
+        while not isinstance(happened, asyncio.Event) and not happened():
+            await asyncio.sleep(0.02)
+
+
+async def refusal(call: Awaitable[Any]) -> ServiceFault:
+    """The fault that a call ends with, its details restored; fails when there is none, or none in time."""
+    async with asyncio.timeout(PATIENCE):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call
+    fault = fault_of(caught.value, "the gateway")
+    fault.message = caught.value.details() or ""  # as it was said, not as fault_of puts it
+    return fault

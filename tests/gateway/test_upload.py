@@ -5,11 +5,11 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from visard.v1 import common_pb2
 
 from services.common.errors import InvalidArgument
 from services.gateway.upload import CHUNK_BYTES, MAX_PROGRAM_BYTES, MAX_SHARE_BYTES, Upload
 from tests.gateway.harness import Operation, chunk, header, request
-from visard.v1 import common_pb2
 
 VERIFY = Operation.OPERATION_VERIFY
 

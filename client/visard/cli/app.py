@@ -172,9 +172,9 @@ def list_subjects(home: Home = DEFAULT_HOME, model: Model = DEFAULT_MODEL, as_js
     """Who is enrolled."""
     found = with_client(home, model, DEFAULT_DEADLINE, lambda c: c.subjects())
     if as_json:
-        out.print(json.dumps([dataclasses.asdict(s) for s in found]), markup=False)
+        typer.echo(json.dumps([dataclasses.asdict(s) for s in found]))
     for subject in () if as_json else found:
-        out.print(f"{subject.subject}\t{subject.references}", markup=False)
+        typer.echo(f"{subject.subject}\t{subject.references}")
 
 
 @app.command()
@@ -185,7 +185,7 @@ def status(home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
         parties = [
             {"party": p.party, "ready": p.ready, "reason": p.reason, "subjects": p.subjects} for p in answer.parties
         ]
-        out.print(json.dumps({"ready": answer.ready, "version": answer.version, "parties": parties}), markup=False)
+        typer.echo(json.dumps({"ready": answer.ready, "version": answer.version, "parties": parties}))
     else:
         out.print(status_table(answer))
     raise typer.Exit(0 if answer.ready else 1)
@@ -215,7 +215,7 @@ def list_models(home: Home = DEFAULT_HOME) -> None:
     """The published models."""
     for model in with_client(home, DEFAULT_MODEL, DEFAULT_DEADLINE, lambda c: c.models()):
         shape = "x".join(map(str, model.input_shape))
-        out.print(f"{model.name}\t{shape} to {model.descriptor_size}\tq = {model.field_bits}", markup=False)
+        typer.echo(f"{model.name}\t{shape} to {model.descriptor_size}\tq = {model.field_bits}")
 
 
 @certs_app.command()
@@ -244,7 +244,7 @@ def demo(
 
     result = demonstration.show(photos or [], home, picture, quiet=as_json)
     if as_json:
-        out.print(json.dumps(dataclasses.asdict(result)), markup=False)
+        typer.echo(json.dumps(dataclasses.asdict(result)))
     raise typer.Exit(MATCH if result.as_expected else 2)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -37,7 +38,7 @@ def _nothing() -> Iterator[None]:
 
 def emit(as_json: bool, text: str, **fields: Any) -> None:
     """An answer: a line for people, or one JSON object."""
-    out.print(json.dumps(fields) if as_json else text, markup=False)
+    typer.echo(json.dumps(fields) if as_json else text)
 
 
 def costs(report: Report) -> dict[str, float]:

@@ -1,0 +1,27 @@
+"""Refusing an upload politely.
+
+A gRPC client that is still writing when its call ends may see an internal error instead of the status (grpc.aio, 1.85).
+So an upload that is refused is read to its end first, without keeping anything, for a short time.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from services.common.errors import ServiceFault
+
+DRAIN_SECONDS = 1.0
+
+
+@asynccontextmanager
+async def refusing_politely(uploads: AsyncIterator[Any]) -> AsyncIterator[None]:
+    """Let a ServiceFault of the block pass only after the rest of the upload was read, or a second has gone by."""
+    try:
+        yield
+    except ServiceFault:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                async for _ in uploads:
+                    pass
+        raise

