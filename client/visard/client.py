@@ -16,7 +16,7 @@ import numpy.typing as npt
 from visard import results
 from visard.capture import Chip, Picture, capture
 from visard.certs import verify_party_key
-from visard.errors import Exhausted, InvalidRequest, NotFound, Unavailable, UntrustedKey, from_rpc
+from visard.errors import DeadlineExceeded, Exhausted, InvalidRequest, NotFound, Unavailable, UntrustedKey, from_rpc
 from visard.results import Enrolment, Identification, SubjectCount, Verification
 from visard.sealing import Context, key_id, new_reply_key, seal_share
 from visard.secret import Secret
@@ -129,7 +129,7 @@ class Client:
         token = ""
         while True:
             ask = gateway_pb2.ListSubjectsRequest(model=self.model, page_token=token)
-            page = await self._again(lambda ask=ask: self._matching.ListSubjects(ask, timeout=self.deadline))  # type: ignore[misc]
+            page = await self._again(lambda left, ask=ask: self._matching.ListSubjects(ask, timeout=left))  # type: ignore[misc]
             found += [SubjectCount(s.subject, s.references) for s in page.subjects]
             if not (token := page.next_page_token):
                 return found
@@ -137,12 +137,12 @@ class Client:
     async def status(self) -> gateway_pb2.GetStatusResponse:
         """How the services are."""
         ask = gateway_pb2.GetStatusRequest()
-        return await self._again(lambda: self._matching.GetStatus(ask, timeout=self.deadline))
+        return await self._again(lambda left: self._matching.GetStatus(ask, timeout=left))
 
     async def models(self) -> list[common_pb2.ModelInfo]:
         """The published models."""
         ask = gateway_pb2.ListModelsRequest()
-        response = await self._again(lambda: self._registry.ListModels(ask, timeout=self.deadline))
+        response = await self._again(lambda left: self._registry.ListModels(ask, timeout=left))
         return list(response.models)
 
     async def publish(self, name: str, program: bytes, digest: bytes, weights: npt.NDArray[np.int64], q: int) -> None:
@@ -166,19 +166,29 @@ class Client:
         """Capture, share, seal, send, open. ``again``: a lost answer may be asked for again, since nothing is stored."""
         chips = [await asyncio.to_thread(capture, photo, largest=largest) for photo in photos]
         started = time.monotonic()
+        try:
+            async with asyncio.timeout(self.deadline):  # models and keys are fetched first: they share the deadline
+                asked = (operation, subject, operating_point)
+                outcomes, result = await self._exchange(method, asked, chips, again)
+        except TimeoutError as error:
+            raise DeadlineExceeded(f"no answer within {self.deadline:g} s") from error
+        return outcomes, results.report(time.monotonic() - started, result)
+
+    async def _exchange(
+        self, method: Method, asked: tuple[int, str, str], chips: Sequence[Chip], again: bool
+    ) -> tuple[list[common_pb2.Outcome], gateway_pb2.Result]:
         info = await self._model_info()
         images = [_pixels(chip, info) for chip in chips]
 
-        async def once() -> tuple[gateway_pb2.Result, Context, list[Secret]]:
+        async def once(left: float) -> tuple[gateway_pb2.Result, Context, list[Secret]]:
             # a fresh id, fresh shares, fresh reply keys: nothing is ever sent twice
-            request = self._request(operation, subject, operating_point, len(images))
+            request = self._request(*asked, len(images))
             uploads, keys = self._seal(request, images, info.field_bits, await self._party_keys())
-            result = await self._call(lambda: method(uploads, timeout=self.deadline))
+            result = await self._call(lambda: method(uploads, timeout=left))
             return result, Context.from_request(request), keys
 
         result, context, keys = await self._again(once, unavailable=again, rpc=False)
-        outcomes = results.open_all(result, context, keys)
-        return outcomes, results.report(time.monotonic() - started, result)
+        return results.open_all(result, context, keys), result
 
     def _request(
         self, operation: int, subject: str = "", operating_point: str = "", images: int = 0, model: str | None = None
@@ -220,7 +230,7 @@ class Client:
         """The parties' sealing keys, each signed by our authority; raises UntrustedKey."""
         if self._keys is None:
             ask = gateway_pb2.GetPartiesRequest()
-            response = await self._again(lambda: self._matching.GetParties(ask, timeout=self.deadline))
+            response = await self._again(lambda left: self._matching.GetParties(ask, timeout=left))
             if [party.party for party in response.parties] != [0, 1, 2]:
                 raise UntrustedKey("the keys of three parties are needed")
             for party in response.parties:
@@ -242,12 +252,13 @@ class Client:
         except grpc.aio.AioRpcError as error:
             raise from_rpc(error) from error
 
-    async def _again(self, call: Callable[[], Awaitable[T]], *, unavailable: bool = True, rpc: bool = True) -> T:
-        """A call, repeated a few times when the service is exhausted or away, within the deadline."""
+    async def _again(self, call: Callable[[float], Awaitable[T]], *, unavailable: bool = True, rpc: bool = True) -> T:
+        """A call, repeated a few times when the service is exhausted or away; all attempts share one deadline."""
         end = time.monotonic() + self.deadline
         for attempt in range(ATTEMPTS):
             try:
-                return await (self._call(call) if rpc else call())
+                left = max(end - time.monotonic(), 0.001)
+                return await (self._call(lambda left=left: call(left)) if rpc else call(left))  # type: ignore[misc]
             except (Exhausted, Unavailable) as error:
                 pause = error.retry_after if isinstance(error, Exhausted) else 0.3 * 2**attempt
                 may = unavailable or isinstance(error, Exhausted)

@@ -1,0 +1,61 @@
+"""Certificates carry one role each and chain to the authority; sealing keys are believed only with its signature."""
+
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from visard import certs
+from visard.errors import UntrustedKey
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("pki")
+    certs.init(directory, ["localhost", "127.0.0.1", "party.example"])
+    return directory
+
+
+@pytest.mark.parametrize(("name", "role"), certs.ROLES.items())
+def certificate__should_name_its_role_and_hosts(pki: Path, name: str, role: str) -> None:
+    authority = x509.load_pem_x509_certificate((pki / "ca.pem").read_bytes())
+    certificate = x509.load_pem_x509_certificate((pki / f"{name}.pem").read_bytes())
+    certificate.verify_directly_issued_by(authority)
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.UniformResourceIdentifier) == [role]
+    assert names.get_values_for_type(x509.DNSName) == ["localhost", "party.example"]
+    assert [str(ip) for ip in names.get_values_for_type(x509.IPAddress)] == ["127.0.0.1"]
+
+
+def private_files__should_be_private(pki: Path) -> None:
+    private = [*pki.glob("*.key"), *pki.glob("*.hpke")]
+    assert len(private) == 8 + 3
+    assert {path.stat().st_mode & 0o777 for path in private} == {0o600}
+
+
+def existing_certificates__should_not_be_overwritten(pki: Path) -> None:
+    before = (pki / "ca.pem").read_bytes()
+    with pytest.raises(certs.CertificatesExist, match="already"):
+        certs.init(pki)
+    assert (pki / "ca.pem").read_bytes() == before
+
+
+@pytest.mark.parametrize("party", [0, 1, 2])
+def sealing_key__should_be_the_signed_one_of_its_party(pki: Path, party: int) -> None:
+    ca = (pki / "ca.pem").read_bytes()
+    key, signature = ((pki / f"party{party}.hpke.{kind}").read_bytes() for kind in ("pub", "sig"))
+    private = X25519PrivateKey.from_private_bytes((pki / f"party{party}.hpke").read_bytes())
+    assert private.public_key().public_bytes_raw() == key
+    certs.verify_party_key(ca, party, key, signature)
+    other = X25519PrivateKey.generate().public_key().public_bytes_raw()
+    for number, offered, signed in ((party, other, signature), ((party + 1) % 3, key, signature), (party, key, b"")):
+        with pytest.raises(UntrustedKey, match=f"party {number}"):
+            certs.verify_party_key(ca, number, offered, signed)
+
+
+def key_of_another_authority__should_not_be_believed(pki: Path, tmp_path: Path) -> None:
+    certs.init(tmp_path / "other")
+    key, signature = ((tmp_path / "other" / f"party0.hpke.{kind}").read_bytes() for kind in ("pub", "sig"))
+    with pytest.raises(UntrustedKey):
+        certs.verify_party_key((pki / "ca.pem").read_bytes(), 0, key, signature)

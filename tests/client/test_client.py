@@ -1,0 +1,297 @@
+"""The client sends what it was given, readable by one party each, and believes only what its authority vouches for."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import visard
+from visard import certs
+from visard.capture import Chip
+from visard.client import ATTEMPTS, Client, Connection
+from visard.errors import (
+    DeadlineExceeded,
+    Exhausted,
+    InconsistentAnswer,
+    InternalError,
+    InvalidRequest,
+    NoFace,
+    NotFound,
+    SealError,
+    Unavailable,
+    UntrustedKey,
+    VisardError,
+)
+from visard.results import SubjectCount
+from visard.sync import SyncClient
+from visard.v1 import common_pb2
+
+from services.common import errors as faults
+from tests.client.double import LONG, Double, connected, serving
+
+Operation = common_pb2.Operation
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("client") / "certs"
+    certs.init(path)
+    return path
+
+
+def chip(seed: int) -> Chip:
+    pixels = np.random.default_rng(seed).integers(0, 256, (150, 150, 3), dtype=np.uint8)
+    return Chip(pixels, pixels)
+
+
+def flat(*chips: Chip) -> np.ndarray:
+    """Chips as the network takes them: channels first, one after another."""
+    return np.concatenate([c.pixels.transpose(2, 0, 1).reshape(-1) for c in chips]).astype(np.int64)
+
+
+async def enrolment__should_send_the_images_as_shares_and_return_the_references(folder: Path) -> None:
+    async with connected(folder) as (double, client):
+        enrolment = await client.enrol("ann", [chip(1), chip(2)])
+    [received] = double.received
+    assert np.array_equal(received.secret, flat(chip(1), chip(2)))
+    request = received.request
+    assert (request.operation, request.subject, request.model) == (Operation.OPERATION_ENROL, "ann", "face")
+    assert (request.images, len(request.request_id)) == (2, 16)
+    assert received.largest_chunk == 64 << 10
+    assert enrolment.references == ("ref0", "ref1")
+
+
+@pytest.mark.parametrize("match", [True, False])
+async def decision__should_be_the_parties_bit(folder: Path, match: bool) -> None:
+    async with connected(folder) as (double, client):
+        double.bits = [match]
+        verification = await client.verify("ann", chip(1), operating_point="strict")
+        comparison = await client.compare(chip(1), chip(2))
+    assert (verification.match, comparison.match) == (match, match)
+    assert verification.report.rounds == 7
+    verified, compared = double.received
+    assert (verified.request.operating_point, verified.request.images) == ("strict", 1)
+    assert (compared.request.subject, compared.request.images) == ("", 2)
+    assert np.array_equal(compared.secret, flat(chip(1), chip(2)))
+
+
+async def identification__should_name_the_row(folder: Path) -> None:
+    async with connected(folder) as (double, client):
+        double.table, double.bits = ["ann", "bob", "cid"], [True, False, True]
+        assert (await client.identify(chip(1))).subject == "cid"
+        double.bits = [False, False, False]
+        assert (await client.identify(chip(1))).subject is None
+
+
+async def share__should_never_be_sent_twice(folder: Path) -> None:
+    async with connected(folder) as (double, client):
+        double.faults = [faults.Unavailable("lost a peer")]
+        await client.verify("ann", chip(1))
+        await client.verify("ann", chip(1))
+    assert len(double.received) == 3
+    assert len({r.request.request_id for r in double.received}) == 3
+    assert len({key for r in double.received for key in r.reply_keys}) == 9
+    assert len({share.tobytes() for r in double.received for share in r.shares}) == 9
+
+
+async def photo_without_a_face__should_not_be_sent(folder: Path) -> None:
+    async with connected(folder) as (double, client):
+        with pytest.raises(NoFace):
+            await client.enrol("ann", [chip(1), np.full((200, 200, 3), 128, np.uint8)])
+    assert not double.calls
+
+
+async def chip__should_not_be_sent_when_the_model_takes_another_shape(folder: Path) -> None:
+    async with connected(folder) as (double, client):
+        double.info.input_shape[:] = [1, 92, 112]
+        with pytest.raises(InvalidRequest, match="92"):
+            await client.verify("ann", chip(1))
+        with pytest.raises(NotFound, match="other"):
+            await Client.verify(_of_model(client, "other"), "ann", chip(1))
+    assert not double.received
+
+
+def _of_model(client: Client, name: str) -> Client:
+    client.model = name
+    return client
+
+
+def doubled(double: Double) -> None:
+    double.signed[1].CopyFrom(double.signed[0])
+
+
+def renumbered(double: Double) -> None:
+    """Party 0's key, signed for party 0, offered as party 1's."""
+    doubled(double)
+    double.signed[1].party = 1
+
+
+def replaced(double: Double) -> None:
+    double.signed[2].public_key = double.signed[2].public_key[::-1]
+
+
+def missing(double: Double) -> None:
+    double.signed.pop()
+
+
+@pytest.mark.parametrize("change", [doubled, renumbered, replaced, missing])
+async def key__should_not_be_used_unless_our_authority_signed_it(
+    folder: Path, change: Callable[[Double], None]
+) -> None:
+    async with connected(folder) as (double, client):
+        change(double)
+        for _ in range(2):  # and what was refused once is not remembered as good
+            with pytest.raises(UntrustedKey):
+                await client.verify("ann", chip(1))
+    assert not double.received
+
+
+async def keys_and_models__should_be_fetched_once(folder: Path) -> None:
+    async with connected(folder) as (double, client):
+        for _ in range(3):
+            await client.verify("ann", chip(1))
+    assert (double.calls["GetParties"], double.calls["ListModels"], double.calls["Verify"]) == (1, 1, 3)
+
+
+async def answer__should_not_be_believed_when_parties_contradict_each_other(folder: Path) -> None:
+    async with connected(folder) as (double, client):
+        for party in range(3):
+            double.spoil = lambda outcomes, i=party: setattr(outcomes[i], "piece_own", b"\xff\xff")  # type: ignore[misc]
+            with pytest.raises(InconsistentAnswer):
+                await client.verify("ann", chip(1))
+
+
+async def answer__should_not_be_believed_when_it_answers_another_request(folder: Path) -> None:
+    async with connected(folder) as (double, client):
+        kept: list[Any] = []
+        double.tamper = lambda result: kept.append([s.SerializeToString() for s in result.results])
+        await client.verify("ann", chip(1))
+        double.tamper = lambda result: [s.ParseFromString(old) for s, old in zip(result.results, kept[0], strict=True)]
+        with pytest.raises(SealError):
+            await client.verify("ann", chip(1))
+
+
+async def exhausted_service__should_be_asked_again_as_it_says(folder: Path) -> None:
+    async with connected(folder) as (double, client):
+        double.faults = [faults.ResourceExhausted("no kit", retry_after=0.01) for _ in range(ATTEMPTS - 1)]
+        await client.verify("ann", chip(1))
+        assert double.calls["Verify"] == ATTEMPTS
+        await client.enrol("ann", [chip(1)])
+        double.faults = [faults.ResourceExhausted("no kit", retry_after=0.01) for _ in range(ATTEMPTS)]
+        with pytest.raises(Exhausted) as caught:
+            await client.enrol("ann", [chip(1)])
+        assert caught.value.retry_after == pytest.approx(0.01)
+    assert double.calls["Enrol"] == 1 + ATTEMPTS
+
+
+async def enrolment__should_not_be_repeated_when_its_answer_was_lost(folder: Path) -> None:
+    async with connected(folder) as (double, client):
+        await client.verify("ann", chip(1))  # fetches keys and models
+        double.faults = [faults.Unavailable("lost a peer")]
+        with pytest.raises(Unavailable):
+            await client.enrol("ann", [chip(1)])
+    assert double.calls["Enrol"] == 1
+
+
+REFUSALS = {
+    faults.InvalidArgument.of("subject", "letters"): InvalidRequest,
+    faults.NotFound("no subject"): NotFound,
+    faults.Internal("internal error 1"): InternalError,
+}
+
+
+@pytest.mark.parametrize("fault", REFUSALS, ids=lambda fault: fault.code)
+async def refusal__should_not_be_asked_again(folder: Path, fault: faults.ServiceFault) -> None:
+    async with connected(folder) as (double, client):
+        await client.verify("ann", chip(1))
+        double.faults = [fault]
+        with pytest.raises(REFUSALS[fault], match=fault.message):
+            await client.verify("ann", chip(1))
+    assert double.calls["Verify"] == 2
+
+
+async def deadline__should_bound_all_attempts_together(folder: Path) -> None:
+    async with connected(folder, deadline=2.0) as (double, client):
+        await client.verify("ann", chip(1))
+        double.remaining.clear()
+        double.faults, double.pause = [faults.Unavailable("lost a peer")], 0.5
+        await client.verify("ann", chip(1))
+    first, second = double.remaining
+    assert second < first - 0.5
+
+
+async def hanging_service__should_end_at_the_deadline(folder: Path) -> None:
+    async with connected(folder, deadline=0.5) as (double, client):
+        double.pause = LONG
+        calls: list[Awaitable[Any]] = [client.status(), client.verify("ann", chip(1)), client.delete("ann")]
+        for call in calls:
+            async with asyncio.timeout(10):
+                with pytest.raises(DeadlineExceeded):
+                    await call
+
+
+async def subjects__should_be_gathered_from_all_pages(folder: Path) -> None:
+    async with connected(folder) as (double, client):
+        found = await client.subjects()
+    assert found == [SubjectCount("ann", 1), SubjectCount("bob", 2), SubjectCount("cid", 3)]
+    assert double.calls["ListSubjects"] == 3
+
+
+async def deletion__should_name_the_subject(folder: Path) -> None:
+    async with connected(folder) as (double, client):
+        assert await client.delete("ann") == 3
+    request = double.received[0].request
+    assert (request.operation, request.subject) == (Operation.OPERATION_DELETE, "ann")
+
+
+async def publication__should_send_the_weights_as_shares_and_bind_the_program(folder: Path) -> None:
+    weights = np.array([0, 1, -1, 2**29, -(2**29)] * 20_000, np.int64)
+    async with connected(folder) as (double, client):
+        await client.publish("face", b"{}", bytes(range(32)), weights, 31)
+    [received] = double.received
+    assert np.array_equal(received.secret, weights)
+    assert (received.program, received.request.program_digest) == (b"{}", bytes(range(32)))
+
+
+async def stranger__should_get_no_connection(folder: Path, tmp_path: Path) -> None:
+    certs.init(tmp_path / "other")
+    async with serving(folder) as (double, connection):
+        other = tmp_path / "other"
+        for ca, pair in ((other, folder), (folder, other)):
+            ours = Connection(connection.gateway, ca / "ca.pem", pair / "client.pem", pair / "client.key")
+            async with Client(ours, deadline=1.0) as client:
+                with pytest.raises((Unavailable, DeadlineExceeded)):
+                    await client.status()
+    assert not double.calls
+
+
+async def sync_client__should_answer_in_a_thread_without_a_loop(folder: Path) -> None:
+    def work(connection: Connection) -> tuple[bool, int, str]:
+        with SyncClient(connection) as client:
+            found = client.verify("ann", chip(1)).match, len(client.subjects())
+            double.faults = [faults.NotFound("no subject")]
+            with pytest.raises(NotFound) as caught:
+                client.delete("bob")
+            return *found, str(caught.value)
+
+    async with serving(folder) as (double, connection):
+        assert await asyncio.to_thread(work, connection) == (True, 3, "no subject")
+
+
+def connection__should_name_the_file_that_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match=r"client\.toml"):
+        Connection.from_home(tmp_path)
+
+
+def package__should_export_these_names() -> None:
+    assert sorted(visard.__all__) == [
+        "CaptureError", "Chip", "Client", "Connection", "Enrolment", "Identification", "Report", "RequestError",
+        "ServiceError", "SyncClient", "TrustError", "Verification", "VisardError", "__version__", "capture",
+    ]  # fmt: skip
+    for name in visard.__all__:
+        assert getattr(visard, name)
+    assert issubclass(UntrustedKey, VisardError)
+    with pytest.raises(AttributeError):
+        _ = visard.nothing
