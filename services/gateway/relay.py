@@ -8,7 +8,6 @@ from visard.v1 import common_pb2, party_pb2
 
 from services.common.deadline import within
 from services.common.errors import ResourceExhausted, ServiceFault
-from services.common.uploads import refusing_politely
 from services.gateway.config import GatewayConfig
 from services.gateway.parties import Parties, telling
 from services.gateway.upload import PARTIES, Upload
@@ -54,7 +53,7 @@ class Relay:
         self, uploads: Uploads, operation: "common_pb2.Operation.ValueType", deadline: float
     ) -> list[party_pb2.RunResponse]:
         limit = min(self._config.upload_timeout, deadline - time.monotonic())
-        async with within(limit, "the upload"), refusing_politely(uploads):
+        async with within(limit, "the upload"):
             upload = Upload.begin(await anext(aiter(uploads), None), operation)
             try:
                 await self._deposit(upload, uploads, limit)

@@ -10,8 +10,9 @@ from visard.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc, party_pb2
 from visard.version import __version__
 
 from services.common.deadline import remaining
-from services.common.errors import InvalidArgument, ServiceFault
+from services.common.errors import DeadlineExceeded, InvalidArgument, ServiceFault
 from services.common.identity import require
+from services.common.uploads import refusing_politely
 from services.gateway.config import GatewayConfig
 from services.gateway.parties import Parties, agreeing
 from services.gateway.relay import Relay
@@ -51,10 +52,20 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
     async def _matching(
         self, uploads: Uploads, context: Context, operation: "common_pb2.Operation.ValueType"
     ) -> gateway_pb2.Result:
-        require(context, *CALLERS)
         started = time.monotonic()
-        responses = await self._relay.run(uploads, operation, remaining(context, DEFAULT_SECONDS))
+        request_id = b""
+
+        async def noted() -> Uploads:
+            nonlocal request_id
+            async for message in uploads:
+                request_id = request_id or message.header.request.request_id
+                yield message
+
+        async with refusing_politely(uploads):  # around everything that may refuse
+            require(context, *CALLERS)
+            responses = await self._relay.run(noted(), operation, remaining(context, DEFAULT_SECONDS))
         return gateway_pb2.Result(
+            request_id=request_id,
             results=[response.result for response in responses],
             reports=[response.report for response in responses],
             gateway_seconds=time.monotonic() - started,
@@ -111,9 +122,10 @@ class ModelRegistryServicer(gateway_pb2_grpc.ModelRegistryServicer):
 
     async def Publish(self, request_iterator: Uploads, context: Context) -> gateway_pb2.PublishResponse:  # noqa: N802
         """Publish a network."""
-        require(context, "owner")
-        seconds = remaining(context, DEFAULT_SECONDS)
-        responses = await self._relay.run(request_iterator, Operation.OPERATION_PUBLISH, seconds)
+        async with refusing_politely(request_iterator):
+            require(context, "owner")
+            seconds = remaining(context, DEFAULT_SECONDS)
+            responses = await self._relay.run(request_iterator, Operation.OPERATION_PUBLISH, seconds)
         return gateway_pb2.PublishResponse(model=agreeing([r.model for r in responses], "the model"))
 
     async def ListModels(  # noqa: N802
@@ -135,7 +147,10 @@ async def statuses(parties: Parties, seconds: float) -> list[common_pb2.PartySta
         ask = gateway_pb2.GetStatusRequest()
         try:
             return await parties.ask(lambda stub, _: stub.GetStatus(ask, timeout=seconds), party)
+        except DeadlineExceeded:
+            reason = f"party {party} did not answer within {seconds:g} s"
         except ServiceFault as fault:
-            return common_pb2.PartyStatus(party=party, ready=False, reason=fault.message)
+            reason = fault.message
+        return common_pb2.PartyStatus(party=party, ready=False, reason=reason)
 
     return list(await asyncio.gather(*(one(party) for party in range(3))))

@@ -222,6 +222,13 @@ async def deadline__should_bound_all_attempts_together(folder: Path) -> None:
     assert second < first - 0.5
 
 
+async def deadline__should_cover_what_a_first_call_fetches(folder: Path) -> None:
+    async with connected(folder, deadline=0.5) as (double, client):
+        double.pause = 0.3  # models, keys and the question itself: each in time, all together not
+        with pytest.raises(DeadlineExceeded):
+            await client.verify("ann", chip(1))
+
+
 async def hanging_service__should_end_at_the_deadline(folder: Path) -> None:
     async with connected(folder, deadline=0.5) as (double, client):
         double.pause = LONG

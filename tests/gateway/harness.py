@@ -17,6 +17,7 @@ from visard.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc, party_pb2, part
 from services.common.errors import ServiceFault
 from services.common.rpc import FaultInterceptor, fault_of
 from services.common.tls import SERVER_OPTIONS, Tls
+from services.common.uploads import refusing_politely
 from services.gateway.config import GatewayConfig
 from services.gateway.parties import Parties
 from services.gateway.relay import Relay
@@ -50,11 +51,12 @@ class FakeParty(party_pb2_grpc.PartyServicer):
         messages: list[common_pb2.Upload] = []
         self.uploads.append(messages)
         try:
-            if self.deposit_fault:
-                raise self.deposit_fault
-            await self._maybe_hang("Deposit")
-            async for message in request_iterator:
-                messages.append(message)
+            async with refusing_politely(request_iterator):
+                if self.deposit_fault:
+                    raise self.deposit_fault
+                await self._maybe_hang("Deposit")
+                async for message in request_iterator:
+                    messages.append(message)
         finally:
             self.deposit_ended.set()
         return party_pb2.DepositResponse(context_digest=bytes(32))

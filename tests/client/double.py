@@ -1,0 +1,194 @@
+"""A stand-in for the services over mutual TLS: it opens what the three parties would open, and answers as told."""
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import numpy.typing as npt
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from visard import certs
+from visard.client import Client, Connection
+from visard.results import row_table_digest
+from visard.sealing import Context, key_id, open_share, seal_result
+from visard.secret import Secret
+from visard.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc
+
+from services.common.errors import ServiceFault
+from services.common.rpc import FaultInterceptor
+from services.common.tls import SERVER_OPTIONS, Tls
+
+LONG = 3600.0
+Q = 31
+P = (1 << Q) - 1
+Outcomes = list[common_pb2.Outcome]
+
+
+@dataclass
+class Received:
+    """One upload: what was asked, each party's share and reply key, and the secret behind the shares."""
+
+    request: common_pb2.Request
+    shares: list[npt.NDArray[np.int64]]
+    reply_keys: list[bytes]
+    program: bytes
+    largest_chunk: int
+
+    @property
+    def secret(self) -> npt.NDArray[np.int64]:
+        """F(0) of the line through F(1), F(2) and F(3), signed."""
+        one, two, three = self.shares
+        assert np.array_equal((2 * two - one) % P, three)
+        value = (2 * one - two) % P
+        return np.where(value > P // 2, value - P, value)
+
+
+class Double(gateway_pb2_grpc.FaceMatchingServicer, gateway_pb2_grpc.ModelRegistryServicer):
+    """Records uploads. ``faults`` are answered first, one a call that is no mere look; ``spoil``, ``tamper`` change answers."""
+
+    def __init__(self, folder: Path) -> None:
+        self.keys = [X25519PrivateKey.from_private_bytes((folder / f"party{i}.hpke").read_bytes()) for i in range(3)]
+        self.signed = [
+            common_pb2.PartyKey(
+                party=i,
+                public_key=(folder / f"party{i}.hpke.pub").read_bytes(),
+                signature=(folder / f"party{i}.hpke.sig").read_bytes(),
+            )
+            for i in range(3)
+        ]
+        self.info = common_pb2.ModelInfo(name="face", input_shape=(3, 150, 150), field_bits=Q)
+        self.calls: Counter[str] = Counter()
+        self.received: list[Received] = []
+        self.remaining: list[float] = []
+        self.faults: list[ServiceFault] = []
+        self.pause = 0.0  # before each answer and each fault
+        self.bits = [True]
+        self.table: list[str] = []
+        self.spoil: Callable[[Outcomes], object] = lambda outcomes: None
+        self.tamper: Callable[[gateway_pb2.Result], object] = lambda result: None
+
+    async def _begin(self, method: str, context: Any) -> None:
+        self.calls[method] += 1
+        self.remaining.append(context.time_remaining())
+        await asyncio.sleep(self.pause)
+        if self.faults and not method.startswith(("Get", "List")):
+            raise self.faults.pop(0)
+
+    async def _receive(self, uploads: AsyncIterator[common_pb2.Upload]) -> Received:
+        header = (await anext(aiter(uploads))).header
+        data, largest = [b"", b"", b""], 0
+        async for message in uploads:
+            data[message.chunk.party] += message.chunk.data
+            largest = max(largest, len(message.chunk.data))
+        context = Context.from_request(header.request)
+        shares, replies = [], []
+        for party, (info, sealed) in enumerate(zip(header.shares, data, strict=True)):
+            assert (info.party, info.size) == (party, len(sealed))
+            assert info.key_id == key_id(self.signed[party].public_key)
+            reply, share = open_share(self.keys[party], context, party, sealed)
+            shares.append(np.frombuffer(share.reveal(), "<u4").astype(np.int64))
+            replies.append(reply.reveal())
+        self.received.append(Received(header.request, shares, replies, header.program, largest))
+        return self.received[-1]
+
+    def outcomes(self, request: common_pb2.Request) -> Outcomes:
+        """What three honest parties would answer."""
+        packed = np.packbits(np.array(self.bits, bool), bitorder="little").tobytes()
+        pieces = [os.urandom(len(packed)), os.urandom(len(packed))]
+        pieces.append(bytes(a ^ b ^ c for a, b, c in zip(packed, *pieces, strict=True)))
+        return [
+            common_pb2.Outcome(
+                reference_ids=[f"ref{k}" for k in range(request.images)],
+                bits=len(self.bits),
+                piece_own=pieces[i],
+                piece_previous=pieces[i - 1],
+                row_subjects=self.table if i == 0 else [],
+                row_digest=row_table_digest(self.table),
+            )
+            for i in range(3)
+        ]
+
+    async def _match(self, method: str, uploads: Any, context: Any) -> gateway_pb2.Result:
+        received = await self._receive(uploads)
+        await self._begin(method, context)
+        outcomes, bound = self.outcomes(received.request), Context.from_request(received.request)
+        self.spoil(outcomes)
+        sealed = [seal_result(Secret(k), bound, i, outcomes[i]) for i, k in enumerate(received.reply_keys)]
+        reports = [common_pb2.PartyReport(party=i, rounds=5 + i, sent_bytes=1_500_000) for i in range(3)]
+        result = gateway_pb2.Result(results=sealed, reports=reports, gateway_seconds=0.5)
+        self.tamper(result)
+        return result
+
+    async def Enrol(self, request_iterator: Any, context: Any) -> gateway_pb2.Result:
+        return await self._match("Enrol", request_iterator, context)
+
+    async def Verify(self, request_iterator: Any, context: Any) -> gateway_pb2.Result:
+        return await self._match("Verify", request_iterator, context)
+
+    async def Identify(self, request_iterator: Any, context: Any) -> gateway_pb2.Result:
+        return await self._match("Identify", request_iterator, context)
+
+    async def Compare(self, request_iterator: Any, context: Any) -> gateway_pb2.Result:
+        return await self._match("Compare", request_iterator, context)
+
+    async def Publish(self, request_iterator: Any, context: Any) -> gateway_pb2.PublishResponse:
+        await self._receive(request_iterator)
+        await self._begin("Publish", context)
+        return gateway_pb2.PublishResponse(model=self.info)
+
+    async def Delete(self, request: gateway_pb2.DeleteRequest, context: Any) -> gateway_pb2.DeleteResponse:
+        await self._begin("Delete", context)
+        self.received.append(Received(request.request, [], [], b"", 0))
+        return gateway_pb2.DeleteResponse(references_deleted=3)
+
+    async def ListSubjects(self, request: Any, context: Any) -> gateway_pb2.ListSubjectsResponse:
+        await self._begin("ListSubjects", context)
+        names = ["ann", "bob", "cid"]
+        at = names.index(request.page_token) + 1 if request.page_token else 0
+        subjects = [gateway_pb2.Subject(subject=names[at], references=at + 1)]
+        return gateway_pb2.ListSubjectsResponse(
+            subjects=subjects, next_page_token=names[at] if at + 1 < len(names) else ""
+        )
+
+    async def GetStatus(self, request: Any, context: Any) -> gateway_pb2.GetStatusResponse:
+        await self._begin("GetStatus", context)
+        return gateway_pb2.GetStatusResponse(ready=True)
+
+    async def GetParties(self, request: Any, context: Any) -> gateway_pb2.GetPartiesResponse:
+        await self._begin("GetParties", context)
+        return gateway_pb2.GetPartiesResponse(parties=self.signed)
+
+    async def ListModels(self, request: Any, context: Any) -> gateway_pb2.ListModelsResponse:
+        await self._begin("ListModels", context)
+        return gateway_pb2.ListModelsResponse(models=[self.info])
+
+
+@asynccontextmanager
+async def serving(folder: Path) -> AsyncIterator[tuple[Double, Connection]]:
+    """A running double with an authority of its own, and the connection of a client to it."""
+    if not (folder / "ca.pem").exists():
+        certs.init(folder)
+    double = Double(folder)
+    tls = Tls(ca=folder / "ca.pem", cert=folder / "gateway.pem", key=folder / "gateway.key")
+    server = grpc.aio.server(interceptors=[FaultInterceptor()], options=SERVER_OPTIONS)
+    gateway_pb2_grpc.add_FaceMatchingServicer_to_server(double, server)
+    gateway_pb2_grpc.add_ModelRegistryServicer_to_server(double, server)
+    port = server.add_secure_port("127.0.0.1:0", tls.server_credentials())
+    await server.start()
+    try:
+        yield double, Connection(f"127.0.0.1:{port}", folder / "ca.pem", folder / "client.pem", folder / "client.key")
+    finally:
+        await server.stop(None)
+
+
+@asynccontextmanager
+async def connected(folder: Path, **settings: Any) -> AsyncIterator[tuple[Double, Client]]:
+    """A double and a client of it."""
+    async with serving(folder) as (double, connection), Client(connection, **settings) as client:
+        yield double, client

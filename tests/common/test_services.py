@@ -1,0 +1,210 @@
+"""A service behind mutual TLS: who may call is decided by the certificate, faults arrive with their details, texts do not leak."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc import StatusCode
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from services.common import lifecycle
+from services.common.config import ServiceConfig
+from services.common.errors import FAULTS, InvalidArgument, ResourceExhausted, ServiceFault, Unavailable
+from services.common.identity import require, require_party
+from services.common.rpc import fault_of
+from services.common.tls import Tls
+from tests.conftest import free_port_base
+from visard import certs
+from visard.v1 import gateway_pb2, gateway_pb2_grpc
+
+ASK = gateway_pb2.GetStatusRequest()
+
+
+class Behaviour(gateway_pb2_grpc.FaceMatchingServicer):
+    """GetStatus does what a test wants."""
+
+    def __init__(self) -> None:
+        self.do: Any = None
+
+    async def GetStatus(self, request: Any, context: Any) -> gateway_pb2.GetStatusResponse:
+        result = self.do(context)
+        if asyncio.iscoroutine(result):
+            await result
+        return gateway_pb2.GetStatusResponse(ready=True)
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("pki")
+    certs.init(directory)
+    return directory
+
+
+def tls(pki: Path, name: str) -> Tls:
+    return Tls(ca=pki / "ca.pem", cert=pki / f"{name}.pem", key=pki / f"{name}.key")
+
+
+@pytest.fixture
+async def served(pki: Path) -> AsyncIterator[tuple[Behaviour, str]]:
+    behaviour, address = Behaviour(), f"localhost:{free_port_base()}"
+    config = ServiceConfig(listen=address, tls=tls(pki, "gateway"), reflection=True, drain_seconds=1)
+    async with lifecycle.running(
+        config,
+        {"visard.v1.FaceMatching": None},
+        lambda server: gateway_pb2_grpc.add_FaceMatchingServicer_to_server(behaviour, server),
+    ) as health:
+        await health.set(True)
+        yield behaviour, address
+
+
+async def status_of(address: str, tls_: Tls) -> grpc.aio.AioRpcError | None:
+    async with tls_.channel(address) as channel:
+        try:
+            await gateway_pb2_grpc.FaceMatchingStub(channel).GetStatus(ASK, timeout=5)
+        except grpc.aio.AioRpcError as error:
+            return error
+    return None
+
+
+@pytest.mark.parametrize("name", ["client", "owner", "gateway", "dealer", "party0", "party2"])
+async def role__should_decide_who_may_call(served: tuple[Behaviour, str], pki: Path, name: str) -> None:
+    behaviour, address = served
+    behaviour.do = lambda context: require(context, "client", "owner")
+    error = await status_of(address, tls(pki, name))
+    if name in ("client", "owner"):
+        assert error is None
+    else:
+        assert error is not None
+        assert error.code() is StatusCode.PERMISSION_DENIED
+        assert name.rstrip("012") in (error.details() or "")
+
+
+async def party__should_be_known_by_its_certificate(served: tuple[Behaviour, str], pki: Path) -> None:
+    behaviour, address = served
+    seen: list[int] = []
+    behaviour.do = lambda context: seen.append(require_party(context))
+    assert await status_of(address, tls(pki, "party2")) is None
+    assert seen == [2]
+    assert (await status_of(address, tls(pki, "client"))).code() is StatusCode.PERMISSION_DENIED  # type: ignore[union-attr]
+
+
+async def stranger__should_not_get_through_tls(served: tuple[Behaviour, str], pki: Path, tmp_path: Path) -> None:
+    _, address = served
+    certs.init(tmp_path / "other")
+    mixed = Tls(ca=pki / "ca.pem", cert=tmp_path / "other" / "client.pem", key=tmp_path / "other" / "client.key")
+    for credentials in (mixed.channel(address), grpc.aio.insecure_channel(address)):
+        async with credentials as channel:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await gateway_pb2_grpc.FaceMatchingStub(channel).GetStatus(ASK, timeout=3)
+            assert caught.value.code() in (StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED)
+
+
+@pytest.mark.parametrize("fault", FAULTS.values())
+async def fault__should_arrive_with_its_details(
+    served: tuple[Behaviour, str], pki: Path, fault: type[ServiceFault]
+) -> None:
+    behaviour, address = served
+
+    def refuse(_: Any) -> None:
+        raise fault("party 1 says so", field="request.subject", allowed="letters", retry_after=1.5)
+
+    behaviour.do = refuse
+    error = await status_of(address, tls(pki, "client"))
+    assert error is not None
+    assert error.code().name == fault.code
+    again = fault_of(error, "the gateway")
+    assert type(again) is fault
+    assert (again.message, again.field, again.allowed, again.retry_after) == (
+        "party 1 says so",
+        "request.subject",
+        "letters",
+        1.5,
+    )
+
+
+async def internal_error__should_keep_its_text_to_the_log(served: tuple[Behaviour, str], pki: Path) -> None:
+    behaviour, address = served
+
+    def fail(_: Any) -> None:
+        raise RuntimeError("the secret is 42")
+
+    behaviour.do = fail
+    error = await status_of(address, tls(pki, "client"))
+    assert error is not None
+    assert error.code() is StatusCode.INTERNAL
+    assert (error.details() or "").startswith("internal error ")
+    assert "secret" not in str(error)
+
+
+async def absent_service__should_be_unavailable_by_name(pki: Path) -> None:
+    error = await status_of(f"localhost:{free_port_base()}", tls(pki, "client"))
+    assert error is not None
+    fault = fault_of(error, "party 2")
+    assert isinstance(fault, Unavailable)
+    assert fault.message == "party 2 is unavailable"
+
+
+async def health_and_reflection__should_answer(served: tuple[Behaviour, str], pki: Path) -> None:
+    _, address = served
+    async with tls(pki, "client").channel(address) as channel:
+        health = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
+        assert health.status == health_pb2.HealthCheckResponse.SERVING
+        asked = reflection_pb2.ServerReflectionRequest(list_services="")
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        answers = [answer async for answer in stub.ServerReflectionInfo(iter([asked]), timeout=5)]
+        names = {service.name for service in answers[0].list_services_response.service}
+        assert {"visard.v1.FaceMatching", "grpc.health.v1.Health"} <= names
+
+
+def dealer(pki: Path, tmp_path: Path, *lines: str, **environment: str) -> "subprocess.Popen[str]":
+    names = {kind: f"{pki}/{file}" for kind, file in (("ca", "ca.pem"), ("cert", "dealer.pem"), ("key", "dealer.key"))}
+    quoted = ", ".join(f'{kind} = "{path}"' for kind, path in names.items())
+    config = tmp_path / "dealer.toml"
+    config.write_text("\n".join([f"tls = {{ {quoted} }}", f'master_key = "{tmp_path}/master"', *lines]))
+    command = [sys.executable, "-m", "services.dealer", "--config", str(config)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | environment)
+
+
+@pytest.mark.parametrize(
+    ("line", "environment", "named"),
+    [
+        ('listen = "nowhere"', {}, "listen"),
+        ('listen = "localhost:1"\nnice = 99', {}, "nice"),
+        ('listen = "localhost:1"\nsurprise = 1', {}, "surprise"),
+        ('listen = "localhost:1"', {"VISARD_CACHE_MB": "lots"}, "cache_mb"),
+        ("", {}, "listen"),
+    ],
+)
+def wrong_configuration__should_be_named(
+    pki: Path, tmp_path: Path, line: str, environment: dict[str, str], named: str
+) -> None:
+    _, text = dealer(pki, tmp_path, line, **environment).communicate(timeout=60)
+    assert text.startswith("configuration: ")
+    assert named in text
+    assert "Traceback" not in text
+
+
+def stopped_service__should_say_so_in_json_and_end_cleanly(pki: Path, tmp_path: Path) -> None:
+    process = dealer(pki, tmp_path, 'listen = "localhost:1"', VISARD_LISTEN=f"localhost:{free_port_base()}")
+    assert process.stderr is not None
+    first = json.loads(process.stderr.readline())
+    assert (first["event"], first["service"], first["level"]) == ("listening", "dealer", "info")
+    process.send_signal(signal.SIGTERM)
+    _, rest = process.communicate(timeout=20)
+    assert [json.loads(line)["event"] for line in rest.splitlines()] == ["stopping", "stopped"]
+    assert process.returncode == 0
+
+
+def invalid_argument__should_name_field_and_what_is_allowed() -> None:
+    fault = InvalidArgument.of("images", "1 to 16")
+    assert (fault.message, fault.field, fault.allowed) == ("images: 1 to 16", "images", "1 to 16")
+    assert ResourceExhausted("full", retry_after=2).retry_after == 2

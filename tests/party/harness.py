@@ -1,0 +1,68 @@
+"""Three parties' links over real mutual TLS, in one process."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import grpc
+
+from services.common.rpc import FaultInterceptor
+from services.common.tls import SERVER_OPTIONS, Tls
+from services.party.links import PeerLinks
+from services.party.servicer import PeerServicer
+from tests.conftest import free_port_base
+from visard.v1 import peer_pb2_grpc
+
+
+def tls(pki: Path, name: str) -> Tls:
+    """The files of a role."""
+    return Tls(ca=pki / "ca.pem", cert=pki / f"{name}.pem", key=pki / f"{name}.key")
+
+
+class LinkedParty:
+    """One party: its links, their server and the task that calls the others."""
+
+    def __init__(self, pki: Path, index: int, addresses: tuple[str, str, str]) -> None:
+        self.links = PeerLinks(index, addresses, tls(pki, f"party{index}"))
+        self._tls, self._address = tls(pki, f"party{index}"), addresses[index]
+        self._server: grpc.aio.Server | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Listen and call."""
+        self._server = grpc.aio.server(interceptors=[FaultInterceptor()], options=SERVER_OPTIONS)
+        peer_pb2_grpc.add_PeerServicer_to_server(PeerServicer(self.links), self._server)
+        self._server.add_secure_port(self._address, self._tls.server_credentials())
+        await self._server.start()
+        self._task = asyncio.create_task(self.links.run())
+
+    async def stop(self) -> None:
+        """Gone, as after a crash."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        self.links.close()
+        if self._server is not None:
+            await self._server.stop(0)
+
+
+async def until(condition: object, seconds: float = 10) -> None:
+    """Wait until a callable is true."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # type: ignore[operator]
+            await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def linked(pki: Path) -> AsyncIterator[list[LinkedParty]]:
+    """Three parties with all links up."""
+    base = free_port_base()
+    addresses = (f"localhost:{base}", f"localhost:{base + 1}", f"localhost:{base + 10}")
+    parties = [LinkedParty(pki, i, addresses) for i in range(3)]
+    async with AsyncExitStack() as stack:
+        for party in parties:
+            await party.start()
+            stack.push_async_callback(party.stop)
+        await until(lambda: all(party.links.up() for party in parties))
+        yield parties

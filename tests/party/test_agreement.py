@@ -1,0 +1,70 @@
+"""The start of a run: terms that differ, refusals and nonsense make all three parties answer the same. Pure."""
+
+import pytest
+
+from services.common.errors import ResourceExhausted
+from services.mpc.errors import ProtocolError
+from services.party.agreement import (
+    Proposal,
+    Refusal,
+    Terms,
+    check,
+    decode_proposal,
+    decode_refusal,
+    encode,
+    verdict,
+)
+
+TERMS = Terms("request", "rows", ("plan", "plan"))
+
+
+def equal_terms__should_be_accepted() -> None:
+    assert check(TERMS, Terms("request", "rows", ("plan", "plan"))) is None
+
+
+@pytest.mark.parametrize(
+    ("own", "text"),
+    [
+        (Terms("other", "rows", ("plan", "plan")), "different requests"),
+        (Terms("request", "other", ("plan", "plan")), "different references"),
+        (Terms("request", "rows", ("plan",)), "different versions"),
+    ],
+)
+def different_terms__should_be_refused_with_the_reason(own: Terms, text: str) -> None:
+    refusal = check(TERMS, own)
+    assert refusal is not None
+    assert (refusal.code, text in refusal.message) == ("FAILED_PRECONDITION", True)
+
+
+def messages__should_survive_the_wire() -> None:
+    proposal = Proposal(TERMS, (3, 4))
+    refusal = Refusal("RESOURCE_EXHAUSTED", "no kit", 1.5, (7, 1))
+    assert decode_proposal(encode(proposal)) == proposal
+    assert decode_refusal(encode(refusal)) == refusal
+    assert decode_refusal(encode(None)) is None
+    fault = refusal.fault()
+    assert isinstance(fault, ResourceExhausted)
+    assert (fault.message, fault.retry_after) == ("no kit", 1.5)
+
+
+def first_refusal__should_be_the_verdict() -> None:
+    refusal = Refusal("NOT_FOUND", "no such subject")
+    assert verdict([None, None]) is None
+    assert verdict([None, refusal]) == refusal
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [b"", b"null", b"[]", b"{}", b'{"terms":{"request":"r","rows":"x","plans":["p"]},"kits":[]}', b"\xff",
+     b'{"terms":{"request":"r","rows":"x","plans":["p"]},"kits":[0]}', b'{"terms":1,"kits":[1]}'],
+)  # fmt: skip
+def nonsense__should_be_a_protocol_error(nonsense: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        decode_proposal(nonsense)
+    if nonsense not in (b"null",):
+        with pytest.raises(ProtocolError):
+            decode_refusal(nonsense)
+
+
+def unknown_status__should_become_internal() -> None:
+    assert Refusal("MADE_UP", "x").fault().code == "INTERNAL"
