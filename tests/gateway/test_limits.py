@@ -61,6 +61,7 @@ async def upload__should_end_when_it_takes_too_long(folder: Path, sent: int) -> 
         messages = small_upload(request())[:sent]
         fault = await refusal(house.matching().Verify(stream(messages, LONG), timeout=SECONDS))
         assert fault.code == "DEADLINE_EXCEEDED"
+        assert "the upload took longer" in fault.message  # the gateway's limit, not the caller's
         for party in house.parties:
             assert not party.runs
             if party.uploads:

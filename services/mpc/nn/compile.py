@@ -321,18 +321,16 @@ def _measure(
     program: ir.Program, weights: Integers, names: list[str], calibration: npt.NDArray[np.uint8], margin: float
 ) -> list[LayerReport]:
     """Run the twin on the calibration images and check every value that the protocols open."""
-    largest = [float(calibration.max())]
+    largest = np.zeros(len(program.values))
+    norm = 0.0
 
     def observe(k: int, value: Integers) -> None:
-        largest.append(float(np.abs(value).max()))
+        largest[k + 1] = max(largest[k + 1], float(np.abs(value).max()))
 
     for image in calibration:
-        seen = largest
-        largest = [float(image.max())]
+        largest[0] = max(largest[0], float(image.max()))
         descriptor = run_twin(program, weights, image[None].astype(np.int64), random_rounding(0), observe)
-        largest = [max(a, b) for a, b in zip(largest, seen, strict=True)] if len(seen) > 1 else largest
-        norm = float((descriptor.astype(np.float64) ** 2).sum())
-        _check_range("descriptor", 4 * norm, 2.0 ** (program.q - 3), 1.0)
+        norm = max(norm, float((descriptor.astype(np.float64) ** 2).sum()))
     reports = []
     for k, (op, name) in enumerate(zip(program.operations, names, strict=True)):
         bound = _bound(op, program.q)
@@ -341,6 +339,8 @@ def _measure(
         adds = prod(shapes[0]) * prod(value.shape[1:]) if shapes else 0
         bits = log2(max(largest[k + 1], 1))
         reports.append(LayerReport(name, op.kind, value.shape, adds, bits, log2(bound / max(largest[op.x], 1))))
+    # a squared distance is at most 4 times the largest squared norm, and it is compared with the threshold
+    _check_range("descriptor", 4 * norm, 2.0 ** (program.q - 3), 1.0)
     return reports
 
 

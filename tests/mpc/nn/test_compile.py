@@ -1,0 +1,146 @@
+"""A torch module becomes a program of the same function; every other layer and every dangerous range is refused by name."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from services.mpc.nn.compile import PROFILES, Compiled, compile_module
+from services.mpc.nn.errors import RangeExceeded, UnsupportedLayer
+from services.mpc.nn.program import AveragePool, Conv, MaxPool, Relu
+from services.mpc.nn.twin import random_rounding, run_twin
+from tests.mpc.nn.networks import SHAPE, images, residual
+
+POINTS = {"default": 0.6}
+SMALL = (1, 8, 8)
+
+
+def compiled(module: nn.Module, shape: tuple[int, int, int] = SMALL, q: int = 31, **options: float) -> Compiled:
+    calibration = images(6, shape, seed=9)
+    return compile_module(module, shape, q=q, calibration=calibration, operating_points=POINTS, **options)  # type: ignore[arg-type]
+
+
+def scaled(module: nn.Conv2d) -> nn.Conv2d:
+    """A first layer for raw pixels."""
+    with torch.no_grad():
+        module.weight.div_(128)
+    return module
+
+
+def head(channels: int) -> list[nn.Module]:
+    return [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 4)]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.Sequential(scaled(nn.Conv2d(1, 4, 3, padding=1)), nn.ReLU(), *head(4)),
+        lambda: nn.Sequential(scaled(nn.Conv2d(1, 4, 3, bias=False)), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 4)),
+        lambda: nn.Sequential(scaled(nn.Conv2d(1, 2, 3, stride=2)), nn.MaxPool2d(2), nn.ReLU(), nn.Flatten(), nn.Linear(2, 4)),
+        lambda: nn.Sequential(scaled(nn.Conv2d(1, 2, 1)), nn.Identity(), nn.Dropout(), nn.AvgPool2d(4), nn.Flatten(), nn.Linear(8, 4)),
+        lambda: nn.Sequential(nn.AvgPool2d((2, 4)), scaled(nn.Conv2d(1, 2, (2, 1))), nn.ReLU(), nn.ReLU(), nn.Flatten(), nn.Linear(12, 4)),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("q", [31, 61])
+def program__should_compute_the_modules_function(make: Callable[[], nn.Sequential], q: int) -> None:
+    torch.manual_seed(3)
+    module = make().eval().requires_grad_(False)
+    module[-1].weight.div_(8)  # descriptors of a length that squared distances in q = 31 can hold
+    module[-1].bias.div_(8)
+    result = compiled(module, q=q)
+    probes = images(4, SMALL, seed=5)
+    found = run_twin(result.program, result.weights, probes, random_rounding(1)) / 2**result.program.output.scale
+    assert np.abs(found - module(torch.from_numpy(probes).float()).numpy()).max() < (0.02 if q == 31 else 1e-3)
+
+
+@pytest.mark.parametrize("q", [31, 61])
+def residual_network__should_keep_its_structure(q: int) -> None:
+    result = compiled(residual(), SHAPE, q)
+    kinds = [op.kind for op in result.program.operations]
+    assert kinds.count("conv") == 3
+    assert kinds.count("relu") == 4
+    assert result.program.output.scale == PROFILES[q].output
+    assert result.program.weight_count == len(result.weights)
+    assert result.multiply_adds == sum(layer.multiply_adds for layer in result.layers)
+
+
+def pooling__should_come_before_its_relu() -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(scaled(nn.Conv2d(1, 2, 3)), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(18, 4)).eval()
+    operations = compiled(module).program.operations
+    assert [type(op) for op in operations[:3]] == [Conv, MaxPool, Relu]
+
+
+def relu_that_is_read_twice__should_stay_where_it_is() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.relu, self.pool = scaled(nn.Conv2d(1, 2, 3)), nn.ReLU(), nn.MaxPool2d(2)
+            self.average, self.last = nn.AvgPool2d(2), nn.Linear(18, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.relu(self.conv(x))
+            return self.last(torch.flatten(self.pool(y) + self.average(y), 1))
+
+    torch.manual_seed(0)
+    module = Twice().eval().requires_grad_(False)
+    result = compiled(module)
+    assert [type(op) for op in result.program.operations[:4]] == [Conv, Relu, MaxPool, AveragePool]
+    probes = images(3, SMALL, seed=4)
+    found = run_twin(result.program, result.weights, probes, random_rounding(1)) / 2**result.program.output.scale
+    assert np.abs(found - module(torch.from_numpy(probes).float()).numpy()).max() < 0.02
+
+
+class Functional(nn.Module):
+    """One function between a convolution and the end."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.conv, self.last, self.function = scaled(nn.Conv2d(1, 2, 3)), nn.Linear(72, 4), function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(torch.flatten(self.function(self.conv(x)), 1))
+
+
+@pytest.mark.parametrize(
+    ("make", "named"),
+    [
+        (lambda: nn.Sequential(nn.Conv2d(1, 2, 3), nn.Sigmoid()), "1: Sigmoid"),
+        (lambda: nn.Sequential(nn.Conv2d(1, 2, 3), nn.GroupNorm(1, 2)), "1: GroupNorm"),
+        (lambda: nn.Sequential(nn.Conv2d(2, 2, 3, groups=2)), "0: Conv2d with groups 2"),
+        (lambda: nn.Sequential(nn.Conv2d(1, 2, 3, dilation=2)), "0: Conv2d with dilation"),
+        (lambda: nn.Sequential(nn.Conv2d(1, 2, 3, padding="same")), "0: Conv2d with padding 'same'"),
+        (lambda: nn.Sequential(nn.Conv2d(1, 2, 3, padding=1, padding_mode="reflect")), "padding_mode reflect"),
+        (lambda: nn.Sequential(nn.MaxPool2d(3, padding=1)), "0: MaxPool2d with padding"),
+        (lambda: nn.Sequential(nn.AvgPool2d(3)), "0: a window of 1, 2, 4, 8"),
+        (lambda: nn.Sequential(nn.BatchNorm2d(1)), "0: a BatchNorm2d must follow"),
+        (lambda: nn.Sequential(nn.AdaptiveAvgPool2d(2)), "0: AdaptiveAvgPool2d to 2"),
+        (lambda: Functional(torch.sigmoid), "sigmoid"),
+        (lambda: Functional(lambda x: x * 2), "mul"),
+        (lambda: Functional(lambda x: x + 1), "addition of a constant"),
+        (lambda: Functional(lambda x: functional.pad(x, (1, 0))), "padding other than zeros after"),
+        (lambda: Functional(lambda x: functional.pad(x, (0, 1), value=1.0)), "padding other than zeros after"),
+    ],
+)
+def layer_off_the_list__should_be_refused_by_name(make: Callable[[], nn.Module], named: str) -> None:
+    with pytest.raises(UnsupportedLayer, match=named):
+        compiled(make().eval())
+
+
+def range_beyond_the_field__should_be_refused_by_layer() -> None:
+    torch.manual_seed(0)
+    network = residual()
+    with torch.no_grad():
+        network.first.weight.mul_(400)
+    with pytest.raises(RangeExceeded, match=r"relu.*2\^28"):
+        compiled(network, SHAPE, 31)
+    assert compiled(network, SHAPE, 61).program.q == 61  # the larger field has room
+
+
+def margin__should_be_kept() -> None:
+    tightest = min(layer.headroom_bits for layer in compiled(residual(), SHAPE).layers)
+    with pytest.raises(RangeExceeded, match="margin"):
+        compiled(residual(), SHAPE, margin=2 ** (tightest + 0.1))

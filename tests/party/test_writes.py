@@ -1,0 +1,125 @@
+"""A write is committed at all three parties or at none, also when one of them is gone between staging and committing."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from services.mpc.errors import PeerLost
+from services.party import writes as module
+from services.party.runtime import SessionChannel
+from services.party.store.base import Enrol, State
+from services.party.store.sqlite import SqliteStore
+from services.party.writes import Writes
+from tests.party.harness import LinkedParty, linked, until
+from tests.party.store.test_conformance import ONE, reference
+from visard import certs
+
+WRITE = Enrol((reference("a"), reference("b")))
+DIGEST = b"d" * 32
+
+
+@dataclass
+class Writer:
+    """A party's links, store and write log."""
+
+    party: LinkedParty
+    store: SqliteStore
+    writes: Writes
+
+    def channel(self, session: bytes = b"s" * 16) -> SessionChannel:
+        return SessionChannel(self.party.links, session, 2.0)
+
+    async def state(self) -> State:
+        return (await self.store.states([ONE]))[ONE]
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("pki")
+    certs.init(directory)
+    return directory
+
+
+@pytest.fixture
+async def writers(pki: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[Writer]]:
+    monkeypatch.setattr(module, "_RETRY_SECONDS", 0.1)
+    async with AsyncExitStack() as stack:
+        parties = await stack.enter_async_context(linked(pki))
+        made = []
+        for index, party in enumerate(parties):
+            store = await SqliteStore.open(tmp_path / f"party{index}")
+            stack.push_async_callback(store.close)
+            made.append(Writer(party, store, Writes(store, party.links)))
+        tasks = [asyncio.create_task(writer.writes.run()) for writer in made]
+        yield made
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def settled(writers: list[Writer], state: State) -> None:
+    async with asyncio.timeout(8):
+        while {await writer.state() for writer in writers} != {state}:
+            await asyncio.sleep(0.05)
+
+
+async def run(writer: Writer) -> int:
+    with writer.writes.running(ONE):
+        return await writer.writes.make(writer.channel(), ONE, DIGEST, WRITE)
+
+
+async def write__should_be_committed_everywhere(writers: list[Writer]) -> None:
+    assert await asyncio.gather(*(run(writer) for writer in writers)) == [2, 2, 2]
+    assert {await writer.state() for writer in writers} == {State.COMMITTED}
+
+
+async def peer_lost_before_it_staged__should_undo_the_write(writers: list[Writer]) -> None:
+    runs = [asyncio.ensure_future(run(writer)) for writer in writers[:2]]
+    await until(lambda: all(w.writes._running for w in writers[:2]))
+    await asyncio.sleep(0.1)
+    await writers[2].party.stop()
+    for future in runs:
+        with pytest.raises(PeerLost):
+            await future
+    assert [await writer.state() for writer in writers[:2]] == [State.PENDING] * 2
+    await asyncio.sleep(0.3)  # with a party away nothing is decided
+    assert [await writer.state() for writer in writers[:2]] == [State.PENDING] * 2
+    await writers[2].party.start()
+    await settled(writers[:2], State.DROPPED)
+    assert await writers[2].state() is State.UNKNOWN
+
+
+async def crash_after_staging_everywhere__should_complete_the_write(writers: list[Writer]) -> None:
+    for writer in writers:
+        await writer.store.stage(ONE, WRITE, DIGEST)
+    await settled(writers, State.COMMITTED)
+    assert [len(await writer.store.gallery("face")) for writer in writers] == [2, 2, 2]
+
+
+async def crash_after_one_commit__should_complete_the_write(writers: list[Writer]) -> None:
+    for writer in writers:
+        await writer.store.stage(ONE, WRITE, DIGEST)
+    await writers[1].store.commit(ONE)
+    await settled(writers, State.COMMITTED)
+
+
+async def run_in_progress__should_be_waited_for(writers: list[Writer]) -> None:
+    for writer in writers[:2]:
+        await writer.store.stage(ONE, WRITE, DIGEST)
+    with writers[2].writes.running(ONE):  # it may stage yet
+        await asyncio.sleep(0.5)
+        assert [await writer.state() for writer in writers[:2]] == [State.PENDING] * 2
+    await settled(writers[:2], State.DROPPED)
+
+
+async def dropped_write__should_not_be_made_later(writers: list[Writer]) -> None:
+    for writer in writers[:2]:
+        await writer.store.stage(ONE, WRITE, DIGEST)
+    await settled(writers[:2], State.DROPPED)
+    results = await asyncio.gather(*(run(writer) for writer in writers), return_exceptions=True)
+    assert all(isinstance(result, Exception) for result in results)
+    assert [len(await writer.store.gallery("face")) for writer in writers] == [0, 0, 0]
