@@ -26,7 +26,16 @@ def master_key(path: Path) -> bytes:
             file.write(os.urandom(MASTER_KEY_BYTES))
             file.flush()
             os.fsync(file.fileno())
+        _sync_directory(path.parent)  # a key that is lost makes the parties' stocks worthless
     key = path.read_bytes()
     if len(key) != MASTER_KEY_BYTES:
         raise ValueError(f"{path}: {MASTER_KEY_BYTES} bytes expected")
     return key
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,6 +1,6 @@
 """The dealer's service."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import grpc
@@ -49,7 +49,8 @@ def _plan(request: dealer_pb2.FetchRequest) -> KitPlan:
         raise InvalidArgument.of("run", str(error)) from error
 
 
-def _chunks(plan: KitPlan, kit_id: int, kit: DealtKit, party: int) -> list[dealer_pb2.KitChunk]:
+def _chunks(plan: KitPlan, kit_id: int, kit: DealtKit, party: int) -> Iterator[dealer_pb2.KitChunk]:
+    """A party's part of a kit, piece by piece: three parties at once must not hold three copies."""
     keys = kit.part(party)
     header = dealer_pb2.KitHeader(
         id=kit_id,
@@ -58,6 +59,6 @@ def _chunks(plan: KitPlan, kit_id: int, kit: DealtKit, party: int) -> list[deale
         seed_previous=keys.previous,
         size=len(kit.corrections),
     )
-    pieces = (kit.corrections[start : start + _CHUNK] for start in range(0, len(kit.corrections), _CHUNK))
-    data = [dealer_pb2.KitChunk(data=bytes(piece)) for piece in pieces]
-    return [dealer_pb2.KitChunk(header=header), *data]
+    yield dealer_pb2.KitChunk(header=header)
+    for start in range(0, len(kit.corrections), _CHUNK):
+        yield dealer_pb2.KitChunk(data=bytes(kit.corrections[start : start + _CHUNK]))

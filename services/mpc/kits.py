@@ -87,7 +87,7 @@ class KitPlan:
             raw = json.loads(data)
             sections = tuple(Section(str(kind), _integer(n), _integer(drop)) for kind, n, drop in raw["sections"])
             return cls(_integer(raw["q"]), sections)
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise PlanError("run: canonical JSON of a kit plan") from error
 
     @cached_property
@@ -133,11 +133,11 @@ class Kit(KitReader):
         return f"<Kit {self.kit_id}: {self.plan.correction_bytes} bytes>"
 
 
-def deal_kit(plan: KitPlan, master: bytes, kit_id: int) -> DealtKit:
+def deal_kit(plan: KitPlan, master: bytes, kit_id: int, dealing_type: type[Dealing] = Dealing) -> DealtKit:
     """Kit ``kit_id`` (from 1) of a plan, under a master secret of 32 bytes."""
     seeds = _seeds(plan, master, kit_id)
     corrections = memoryview(bytearray(plan.correction_bytes))
-    dealing = Dealing(plan.field, seeds, corrections)
+    dealing = dealing_type(plan.field, seeds, corrections)
     for section in plan.sections:
         _KINDS[section.kind].deal(dealing, section.n, section.drop)
     dealing.finish()

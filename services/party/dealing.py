@@ -48,4 +48,7 @@ class DealerSource:
         whole = len(corrections) == plan.correction_bytes
         if header is None or header.id != number or header.run_digest != plan.digest or not whole:
             raise Unavailable("the dealer sent another kit than asked for")
-        return PairKeys(header.seed_own, header.seed_previous), corrections
+        try:
+            return PairKeys(header.seed_own, header.seed_previous), corrections
+        except ValueError as error:
+            raise Unavailable("the dealer sent seeds of a wrong size") from error

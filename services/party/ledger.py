@@ -6,8 +6,8 @@ used, so a crash can waste kits but never bring one back.
 
 from dataclasses import dataclass, field
 
-# a follower whose stock lies further behind the leader's numbers gives it up: more than a leader ever runs at a time
-WINDOW = 8
+# a follower whose stock lies further behind the leader's numbers gives it up: two enrolments of 16 photos at a time
+WINDOW = 32
 
 
 @dataclass
@@ -26,7 +26,8 @@ class Ledger:
             return None
         if missing := self.demanded - self.in_stock:
             return min(missing)
-        if len(self.in_stock - self.reserved) >= target:
+        # kits below the floor wait for runs that overtook each other; they are no stock for runs to come
+        if sum(n >= self.floor for n in self.in_stock - self.reserved) >= target:
             return None
         return max([self.floor, *(n + 1 for n in self.in_stock)])
 
@@ -46,6 +47,11 @@ class Ledger:
         number = min(free)
         self.reserved.add(number)
         return number
+
+    def release(self, number: int) -> None:
+        """Give back a reserved number that no other party was told; below the floor it stays wasted."""
+        if number >= self.floor:
+            self.reserved.discard(number)
 
     def demand(self, number: int) -> bool:
         """Ask for one number that the leader has chosen; False when it can never be used (again)."""

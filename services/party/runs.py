@@ -175,7 +175,7 @@ class Runner:
 
     async def _lead(self, channel: SessionChannel, work: Work) -> list[Kit]:
         """Propose kit numbers, hear the others, pronounce the verdict; this party's kits."""
-        numbers = [await self._stock.reserve(plan, self._config.kit_wait) for plan in work.plans]
+        numbers = await self._reserve(work.plans)
         proposal = agreement.encode(Proposal(self._terms(work), tuple(numbers)))
         await channel.exchange(dict.fromkeys(FOLLOWERS, proposal), ())
         # taken in any case: the others may have taken theirs already
@@ -221,6 +221,18 @@ class Runner:
         except ServiceFault as fault:
             return Refusal.of(fault), []
         return None, kits
+
+    async def _reserve(self, plans: tuple[KitPlan, ...]) -> list[int]:
+        """A number for each plan; none is kept from others when one cannot be had."""
+        numbers: list[int] = []
+        try:
+            for plan in plans:
+                numbers.append(await self._stock.reserve(plan, self._config.kit_wait))
+        except BaseException:
+            for plan, number in zip(plans, numbers, strict=False):
+                self._stock.release(plan, number)
+            raise
+        return numbers
 
     async def _take(self, plan: KitPlan, number: int) -> Kit:
         try:

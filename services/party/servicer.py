@@ -143,8 +143,9 @@ class PeerServicer(peer_pb2_grpc.PeerServicer):
         self, request_iterator: AsyncIterator[peer_pb2.Frame], context: Context
     ) -> AsyncIterator[peer_pb2.Frame]:
         """One stream for all runs."""
-        async for frame in self._links.serve(require_party(context), request_iterator):
-            yield frame
+        async with refusing_politely(request_iterator):
+            async for frame in self._links.serve(require_party(context), request_iterator):
+                yield frame
 
 
 async def status(party: Party) -> common_pb2.PartyStatus:

@@ -4,8 +4,10 @@ Decisions are in ledger.py, files in kitfiles.py, the dealer behind dealing.py.
 """
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -53,6 +55,12 @@ class _Shelf:
         self.ledger.in_stock |= {n for n in found if n >= self.ledger.floor}
         self.files.delete(found - self.ledger.in_stock)
 
+    def clear(self) -> None:
+        """Delete the kits that nobody waits for; their numbers stay good."""
+        idle = self.ledger.in_stock - self.ledger.demanded - self.ledger.reserved
+        self.ledger.in_stock -= idle
+        self.files.delete(idle)
+
 
 class KitStock:
     """All kits of this party. ``run`` must be running for the stock to fill."""
@@ -62,15 +70,18 @@ class KitStock:
         self._party = party
         self._source = source
         self._shelves: dict[bytes, _Shelf] = {}
+        # every shelf somebody still works with: a second one of the same plan could use a number twice
+        self._alive: WeakValueDictionary[bytes, _Shelf] = WeakValueDictionary()
         self._work = asyncio.Event()
 
     def want(self, plan: KitPlan, target: int) -> None:
         """Keep ``target`` kits of a plan in stock from now on."""
-        shelf = self._shelves.pop(plan.digest, None) or _Shelf(self._directory, plan, self._party, target)
+        shelf = self._alive.get(plan.digest) or _Shelf(self._directory, plan, self._party, target)
         shelf.target = max(shelf.target, target)
-        self._shelves[plan.digest] = shelf  # most recently wanted last
+        self._shelves.pop(plan.digest, None)
+        self._shelves[plan.digest] = self._alive[plan.digest] = shelf  # most recently wanted last
         while len(self._shelves) > MAX_PLANS:
-            del self._shelves[next(iter(self._shelves))]
+            self._shelves.pop(next(iter(self._shelves))).clear()
         self._work.set()
 
     async def reserve(self, plan: KitPlan, seconds: float) -> int:
@@ -87,6 +98,11 @@ class KitStock:
         self._work.set()
         return number
 
+    def release(self, plan: KitPlan, number: int) -> None:
+        """Give back a reserved number that no other party was told."""
+        self.want(plan, 1)
+        self._shelves[plan.digest].ledger.release(number)
+
     async def take(self, plan: KitPlan, number: int, seconds: float) -> Kit:
         """The kit of this number, for this once; raises KitBurnt, and ResourceExhausted when it does not come."""
         self.want(plan, 1)
@@ -100,8 +116,9 @@ class KitStock:
                 old = shelf.ledger.taken(number)
                 floor = shelf.ledger.floor
         except TimeoutError as error:
-            shelf.ledger.demanded.discard(number)
             raise ResourceExhausted(f"kit {number} did not arrive", retry_after=RETRY_AFTER) from error
+        finally:
+            shelf.ledger.demanded.discard(number)  # also when the caller is gone
         self._work.set()
         try:
             return await asyncio.to_thread(_take, shelf, number, floor, old)
@@ -110,6 +127,7 @@ class KitStock:
 
     async def raise_floor(self, plan: KitPlan, floor: int) -> None:
         """Use no number below ``floor`` any more: the others have burnt them."""
+        self.want(plan, 1)
         shelf = self._shelves[plan.digest]
         old = shelf.ledger.raise_floor(floor)
         await asyncio.to_thread(shelf.files.write_floor, shelf.ledger.floor)
@@ -128,16 +146,26 @@ class KitStock:
         pause = _BACKOFF[0]
         while True:
             self._work.clear()
-            try:
-                fetched = [await self._fetch(shelf) for shelf in list(self._shelves.values())]
+            outcomes = [await self._attempt(shelf) for shelf in list(self._shelves.values())]
+            if True in outcomes:
                 pause = _BACKOFF[0]
-            except (ServiceFault, OSError) as error:
-                log.warning("no kit from the dealer", reason=str(error), retry_seconds=pause)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, _BACKOFF[1])
-                continue
-            if not any(fetched):
+            elif None not in outcomes:
                 await self._work.wait()
+            else:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await self._work.wait()
+                pause = min(2 * pause, _BACKOFF[1])
+
+    async def _attempt(self, shelf: _Shelf) -> bool | None:
+        """Whether a kit was fetched; None when it failed, which must not keep other plans waiting."""
+        try:
+            return await self._fetch(shelf)
+        except (ServiceFault, OSError) as error:
+            log.warning("no kit from the dealer", reason=str(error))
+        except Exception:
+            log.exception("fetching a kit failed")
+        return None
 
     async def _fetch(self, shelf: _Shelf) -> bool:
         """Fetch one kit of a plan, if one is missing."""

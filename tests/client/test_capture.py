@@ -7,7 +7,6 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-
 from visard import capture as module
 from visard.capture import TEMPLATE, capture, detect, load_photo
 from visard.errors import FaceTooSmall, NoFace, NotAnImage, SeveralFaces, TooDark

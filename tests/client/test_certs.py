@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-
 from visard import certs
 from visard.errors import UntrustedKey
 

@@ -4,7 +4,6 @@ import os
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-
 from visard.errors import SealError
 from visard.sealing import (
     SUITE,
@@ -120,7 +119,9 @@ def suite__should_open_the_vector_of_rfc_9180() -> None:
     key = X25519PrivateKey.from_private_bytes(
         bytes.fromhex("8057991eef8f1f1af18f4a9491d16a1ce333f695d4db8e38da75975c4478e0fb")
     )
-    assert key.public_key().public_bytes_raw().hex() == "4310ee97d88cc1f088a5576c77ab0cf5c3ac797f3d95139c6c84b5429c59662a"
+    assert (
+        key.public_key().public_bytes_raw().hex() == "4310ee97d88cc1f088a5576c77ab0cf5c3ac797f3d95139c6c84b5429c59662a"
+    )
     sealed = SUITE.encrypt(b"Beauty is truth, truth beauty", key.public_key(), info=b"Ode on a Grecian Urn")
     assert len(sealed) == 32 + 29 + 16
     assert SUITE.decrypt(sealed, key, info=b"Ode on a Grecian Urn") == b"Beauty is truth, truth beauty"

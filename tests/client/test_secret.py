@@ -3,7 +3,6 @@
 import pickle
 
 import pytest
-
 from visard.secret import Secret
 
 VALUE = b"correct horse battery"

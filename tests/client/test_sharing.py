@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from visard.errors import InconsistentAnswer
+from visard.sharing import combine_bits, share
+from visard.v1 import common_pb2
 
 from services.mpc.field import field_of
 from services.mpc.shamir import is_degree_1, reconstruct
 from tests.mpc.statistics import looks_uniform
-from visard.errors import InconsistentAnswer
-from visard.sharing import combine_bits, share
-from visard.v1 import common_pb2
 
 FIELDS = pytest.mark.parametrize("q", [31, 61])
 
@@ -41,7 +41,8 @@ def outcomes(bits: list[int]) -> list[common_pb2.Outcome]:
     pieces = [0b1011, 0b0110]
     pieces.append(sum(b << k for k, b in enumerate(bits)) ^ pieces[0] ^ pieces[1])
     return [
-        common_pb2.Outcome(bits=4, piece_own=bytes([pieces[i]]), piece_previous=bytes([pieces[i - 1]])) for i in range(3)
+        common_pb2.Outcome(bits=4, piece_own=bytes([pieces[i]]), piece_previous=bytes([pieces[i - 1]]))
+        for i in range(3)
     ]
 
 

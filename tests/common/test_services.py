@@ -1,4 +1,4 @@
-"""A service behind mutual TLS: who may call is decided by the certificate, faults arrive with their details, texts do not leak."""
+"""Behind mutual TLS the certificate decides who may call; faults arrive with their details, and texts do not leak."""
 
 import asyncio
 import json
@@ -15,6 +15,8 @@ import pytest
 from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from visard import certs
+from visard.v1 import gateway_pb2, gateway_pb2_grpc
 
 from services.common import lifecycle
 from services.common.config import ServiceConfig
@@ -23,8 +25,6 @@ from services.common.identity import require, require_party
 from services.common.rpc import fault_of
 from services.common.tls import Tls
 from tests.conftest import free_port_base
-from visard import certs
-from visard.v1 import gateway_pb2, gateway_pb2_grpc
 
 ASK = gateway_pb2.GetStatusRequest()
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import grpc
 import pytest
 from grpc import StatusCode
+from visard import certs
+from visard.v1 import dealer_pb2, dealer_pb2_grpc
 
 from services.common import lifecycle
 from services.common.errors import InvalidArgument, Unavailable
@@ -17,8 +19,6 @@ from services.dealer.servicer import DealerServicer
 from services.mpc.kits import KitPlan, Section, deal_kit
 from services.party.dealing import DealerSource
 from tests.conftest import free_port_base
-from visard import certs
-from visard.v1 import dealer_pb2, dealer_pb2_grpc
 
 PLAN = KitPlan(31, (Section("relu", 40_000, 12), Section("max", 100)))  # more than one chunk
 MASTER = bytes(range(32))

@@ -6,13 +6,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import grpc
+from visard.v1 import peer_pb2_grpc
 
 from services.common.rpc import FaultInterceptor
 from services.common.tls import SERVER_OPTIONS, Tls
 from services.party.links import PeerLinks
 from services.party.servicer import PeerServicer
 from tests.conftest import free_port_base
-from visard.v1 import peer_pb2_grpc
 
 
 def tls(pki: Path, name: str) -> Tls:

@@ -5,14 +5,14 @@ import os
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from visard.sealing import Context, envelope_size, key_id, new_reply_key, seal_share
+from visard.secret import Secret
+from visard.v1 import common_pb2
 
 from services.common.errors import AlreadyExists, InvalidArgument, ResourceExhausted
 from services.mpc.field import M31, M61
 from services.party import requests
 from services.party.deposits import CHUNK_BYTES, Deposit, DepositBox, expect, unseal
-from visard.sealing import Context, envelope_size, key_id, new_reply_key, seal_share
-from visard.secret import Secret
-from visard.v1 import common_pb2
 
 NOW = 1_790_000_000_000
 KEY = X25519PrivateKey.generate()

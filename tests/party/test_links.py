@@ -15,6 +15,8 @@ import grpc
 import pytest
 from grpc import StatusCode
 from mpyc import finfields, thresha
+from visard import certs
+from visard.v1 import peer_pb2, peer_pb2_grpc
 
 from services.mpc.errors import PeerLost, RoundTimeout
 from services.mpc.field import M31
@@ -23,8 +25,6 @@ from services.mpc.shamir import reconstruct
 from services.party.mailbox import SessionAborted
 from services.party.runtime import PickleRefused, SessionChannel, mpyc_runtime
 from tests.party.harness import LinkedParty, linked, tls, until
-from visard import certs
-from visard.v1 import peer_pb2, peer_pb2_grpc
 
 SECONDS = 5.0
 

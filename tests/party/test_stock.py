@@ -180,7 +180,9 @@ def kit_whose_taker_was_killed__should_never_come_back(tmp_path: Path) -> None:
     assert KitDirectory(tmp_path / "kits", PLAN, 0).scan() == set()
 
 
-@given(st.lists(st.tuples(st.sampled_from(["reserve", "fetch", "demand", "take", "floor", "crash"]), st.integers(1, 12))))
+@given(
+    st.lists(st.tuples(st.sampled_from(["reserve", "fetch", "demand", "take", "floor", "crash"]), st.integers(1, 12)))
+)
 def ledger__should_never_use_a_number_twice(steps: list[tuple[str, int]]) -> None:
     ledger, used, floors = Ledger(), [], [1]
     for step, n in steps:

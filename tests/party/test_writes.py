@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from visard import certs
 
 from services.mpc.errors import PeerLost
 from services.party import writes as module
@@ -16,7 +17,6 @@ from services.party.store.sqlite import SqliteStore
 from services.party.writes import Writes
 from tests.party.harness import LinkedParty, linked, until
 from tests.party.store.test_conformance import ONE, reference
-from visard import certs
 
 WRITE = Enrol((reference("a"), reference("b")))
 DIGEST = b"d" * 32

@@ -3,7 +3,7 @@
 import sys
 
 from visard.cli.app import app
-from visard.cli.output import ERROR, complain
+from visard.cli.output import ERROR, complain, err
 from visard.errors import VisardError
 
 
@@ -16,3 +16,6 @@ def main() -> None:
         sys.exit(ERROR)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception:  # a defect of ours must not look like "no match"
+        err.print_exception(show_locals=False)
+        sys.exit(ERROR)

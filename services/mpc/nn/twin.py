@@ -6,12 +6,15 @@ of a kit the twin is bit-exact (tests/mpc/nn/test_execute.py).
 
 from collections.abc import Callable
 from math import prod
+from typing import cast
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-from services.mpc.field import Integers
+from services.mpc.correlated import Dealing
+from services.mpc.field import Elements, Integers
+from services.mpc.kits import KitPlan, deal_kit
 from services.mpc.nn.errors import RangeExceeded
 from services.mpc.nn.program import (
     Add,
@@ -41,6 +44,36 @@ def random_rounding(seed: int) -> Rounding:
 
     def truncate(z: Integers, drop: int) -> Integers:
         return (2 * z + rng.integers(0, 1 << drop + 1, z.shape)) >> (drop + 1)
+
+    return truncate
+
+
+def dealt_rounding(plan: KitPlan, master: bytes, kit_id: int) -> Rounding:
+    """The rounding of a run that uses this kit, bit for bit: for the dealer's eyes, which are a test's or a benchmark's.
+
+    Truncations must be asked for in the order of the plan.
+    """
+    drawn: list[Elements] = []
+
+    class Recording(Dealing):
+        """Keeps the r of every section."""
+
+        def random(self, n: int) -> Elements:
+            drawn.append(super().random(n))
+            return drawn[-1]
+
+    deal_kit(plan, master, kit_id, Recording)
+    sections = zip(drawn, plan.sections, strict=True)
+    masks = iter([r for r, section in sections if section.kind in ("relu", "truncate")])
+    p, q = plan.field.p, plan.q
+
+    def truncate(z: Integers, drop: int) -> Integers:
+        # the formula of protocols/truncation.py in Python integers: 2 z + r passes 63 bits
+        g, r = drop + 1, next(masks).astype(object)
+        moved = (2 * z.astype(object) + r + (1 << q - 2)) % p
+        wrapped = (r >> q - 1) * (1 - (moved >> q - 1))
+        exact = (moved >> g) - (r >> g) + wrapped * (1 << q - g) - (1 << q - 2 >> g)
+        return cast(Integers, exact.astype(np.int64))
 
     return truncate
 

@@ -1,7 +1,6 @@
 """Small networks that use every layer on the list, and runs of programs by three parties in one process."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,13 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from services.mpc.correlated import Dealing
 from services.mpc.field import Integers, field_of
 from services.mpc.kits import Kit, deal_kit
 from services.mpc.local import local_channels
 from services.mpc.nn.execute import Model, embed, embed_plan
 from services.mpc.nn.program import Program
-from services.mpc.nn.twin import Rounding
+from services.mpc.nn.twin import Rounding, dealt_rounding
 from services.mpc.session import Run
 from services.mpc.shamir import reconstruct, share
 
@@ -67,18 +65,7 @@ async def run_on_shares(program: Program, weights: Integers, batch: np.ndarray) 
     """Descriptors (B, D), the parties' channels, and the rounding that the kit's random numbers amount to."""
     field = field_of(program.q)
     plan = embed_plan(program, len(batch))
-    drawn: list[np.ndarray] = []
-    original = Dealing.random
-
-    def recording(self: Dealing, n: int) -> np.ndarray:
-        drawn.append(original(self, n))
-        return drawn[-1]
-
-    Dealing.random = recording  # type: ignore[method-assign]
-    try:
-        dealt = deal_kit(plan, MASTER, 1)
-    finally:
-        Dealing.random = original  # type: ignore[method-assign]
+    dealt = deal_kit(plan, MASTER, 1)
     weight_shares, image_shares = share(field, field.encode(weights)), share(field, field.encode(batch))
     channels = local_channels()
 
@@ -89,19 +76,4 @@ async def run_on_shares(program: Program, weights: Integers, batch: np.ndarray) 
         return result
 
     results = await asyncio.wait_for(asyncio.gather(*(party(i) for i in range(3))), 120)
-    masks = (r for r, section in zip(drawn, plan.sections, strict=True) if section.kind in ("relu", "truncate"))
-    return field.decode(reconstruct(field, results)), channels, kit_rounding(program.q, masks)
-
-
-def kit_rounding(q: int, masks: Iterator[np.ndarray]) -> Rounding:
-    """The truncation of protocols/truncation.py on plain integers, with the dealt r of each section in turn."""
-    p = (1 << q) - 1
-
-    def truncate(z: Integers, drop: int) -> Integers:
-        g, r = drop + 1, next(masks).astype(object)
-        moved = (2 * z.astype(object) + r + (1 << q - 2)) % p
-        wrapped = (r >> q - 1) * (1 - (moved >> q - 1))
-        out = (moved >> g) - (r >> g) + wrapped * (1 << q - g) - (1 << q - 2 >> g)
-        return out.astype(np.int64)
-
-    return truncate
+    return field.decode(reconstruct(field, results)), channels, dealt_rounding(plan, MASTER, 1)

@@ -1,6 +1,7 @@
 """A torch module becomes a program of the same function; every other layer and every dangerous range is refused by name."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,20 +31,24 @@ def scaled(module: nn.Conv2d) -> nn.Conv2d:
     return module
 
 
-def head(channels: int) -> list[nn.Module]:
-    return [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 4)]
+def sequential(*layers: nn.Module, last: int) -> nn.Sequential:
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(last, 4))
+
+
+def conv(*arguments: Any, **options: Any) -> nn.Conv2d:
+    return scaled(nn.Conv2d(*arguments, **options))
 
 
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: nn.Sequential(scaled(nn.Conv2d(1, 4, 3, padding=1)), nn.ReLU(), *head(4)),
-        lambda: nn.Sequential(scaled(nn.Conv2d(1, 4, 3, bias=False)), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 4)),
-        lambda: nn.Sequential(scaled(nn.Conv2d(1, 2, 3, stride=2)), nn.MaxPool2d(2), nn.ReLU(), nn.Flatten(), nn.Linear(2, 4)),
-        lambda: nn.Sequential(scaled(nn.Conv2d(1, 2, 1)), nn.Identity(), nn.Dropout(), nn.AvgPool2d(4), nn.Flatten(), nn.Linear(8, 4)),
-        lambda: nn.Sequential(nn.AvgPool2d((2, 4)), scaled(nn.Conv2d(1, 2, (2, 1))), nn.ReLU(), nn.ReLU(), nn.Flatten(), nn.Linear(12, 4)),
+        lambda: sequential(conv(1, 4, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), last=4),
+        lambda: sequential(conv(1, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(), last=144),
+        lambda: sequential(conv(1, 2, 3, stride=2), nn.MaxPool2d(2), nn.ReLU(), last=2),
+        lambda: sequential(conv(1, 2, 1), nn.Identity(), nn.Dropout(), nn.AvgPool2d(4), last=8),
+        lambda: sequential(nn.AvgPool2d((2, 4)), conv(1, 2, (2, 1)), nn.ReLU(), nn.ReLU(), last=12),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("q", [31, 61])
 def program__should_compute_the_modules_function(make: Callable[[], nn.Sequential], q: int) -> None:
     torch.manual_seed(3)
@@ -69,7 +74,9 @@ def residual_network__should_keep_its_structure(q: int) -> None:
 
 def pooling__should_come_before_its_relu() -> None:
     torch.manual_seed(0)
-    module = nn.Sequential(scaled(nn.Conv2d(1, 2, 3)), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(18, 4)).eval()
+    module = nn.Sequential(
+        scaled(nn.Conv2d(1, 2, 3)), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(18, 4)
+    ).eval()
     operations = compiled(module).program.operations
     assert [type(op) for op in operations[:3]] == [Conv, MaxPool, Relu]
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from visard.models import calibration, face_resnet
+from visard.publish import PATTERN_MARGIN, PHOTO_MARGIN
 
 from services.mpc.nn.compile import Compiled, compile_module
 from services.mpc.nn.execute import embed_plan
 from services.mpc.nn.twin import random_rounding, run_twin
 from tests.mpc.nn.networks import run_on_shares
-from visard.models import calibration, face_resnet
-from visard.publish import PATTERN_MARGIN, PHOTO_MARGIN
 
 
 @pytest.fixture(scope="module")

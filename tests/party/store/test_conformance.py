@@ -12,11 +12,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from visard.secret import Secret
 
 from services.party.errors import RequestConflict, StoreError
 from services.party.store import open_store
 from services.party.store.base import Delete, Enrol, ModelRecord, Publish, Reference, State, Store, rows_digest
-from visard.secret import Secret
 
 BACKENDS = ["sqlite"]
 ONE, TWO, THREE = (bytes([k]) * 16 for k in (1, 2, 3))
@@ -200,7 +200,9 @@ asyncio.run(main())
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("lines", [1, 2, 7, 40])
 async def killed_writer__should_leave_whole_writes(backend: str, tmp_path: Path, lines: int) -> None:
-    process = subprocess.Popen([sys.executable, "-c", WRITER, backend, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITER, backend, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     seen = [process.stdout.readline().split() for _ in range(lines)]
     process.send_signal(signal.SIGKILL)

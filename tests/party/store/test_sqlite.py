@@ -5,13 +5,13 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from visard.secret import Secret
 
 from services.party.errors import SchemaMismatch, StoreError, StoreFull
 from services.party.store import open_store
 from services.party.store.base import Delete, Enrol, ModelRecord, Publish
 from services.party.store.sqlite import SqliteStore
 from tests.party.store.test_conformance import ONE, TWO, reference
-from visard.secret import Secret
 
 
 async def database__should_be_private(tmp_path: Path) -> None:
@@ -36,9 +36,7 @@ async def file_that_is_no_database__should_be_refused(tmp_path: Path) -> None:
 
 async def pragma(store: SqliteStore, text: str) -> int:
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(
-        store._worker, lambda: store._connection.execute(f"PRAGMA {text}").fetchone()[0]
-    )
+    return await loop.run_in_executor(store._worker, lambda: store._connection.execute(f"PRAGMA {text}").fetchone()[0])
 
 
 async def full_disk__should_leave_nothing_half_stored(tmp_path: Path) -> None:

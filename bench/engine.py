@@ -1,0 +1,123 @@
+"""Measuring the engine: three workers, and a check of what they computed against the plaintext twin."""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from visard import certs
+
+from bench import rows
+from bench.rows import Row
+from bench.worker import MASTER
+from services.mpc.field import field_of
+from services.mpc.nn.twin import dealt_rounding, run_twin
+from services.mpc.shamir import reconstruct
+
+TIMEOUT = 900.0
+_PORT = 18300
+
+
+def measure(row: Row, repeat: int) -> dict[str, Any]:
+    """The row's figures: medians over the runs, the slowest or largest of the parties."""
+    with tempfile.TemporaryDirectory() as directory:
+        folder = Path(directory)
+        certs.init(folder / "certs")
+        reports = _run_workers(row, repeat, folder)
+        exact = all(_exact(row, number, folder) for number in (0, repeat))
+    runs = [[party[k] for party in reports] for k in range(1, repeat + 1)]
+
+    def median(name: str, pick: Any) -> float:
+        return float(statistics.median(pick(party[name] for party in run) for run in runs))
+
+    engine = median("wall", max)
+    return {
+        "row": row.name,
+        "batch": row.batch,
+        "n": row.n,
+        "field_bits": row.q,
+        "client_s": None,
+        "engine_s": round(engine, 4),
+        "cpu_s_parties": round(median("cpu", sum), 4),
+        "cpu_s_dealer": round(median("cpu_dealer", max), 4),
+        "rounds": int(median("rounds", max)),
+        "sent_mb_party": round(median("sent", max) / 1e6, 4),
+        "kit_mb": round(rows.plan(row).correction_bytes / 1e6, 4),
+        "rss_mb_party": round(median("rss", max) / 1e6, 1),
+        "ratio_torch": round(engine / plaintext_seconds(row, repeat), 1),
+        "exact": exact,
+    }
+
+
+def _run_workers(row: Row, repeat: int, folder: Path) -> list[list[dict[str, Any]]]:
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    workers = []
+    for party in range(3):
+        settings = {
+            "party": party,
+            "row": rows.as_json(row),
+            "repeat": repeat,
+            "out": str(folder),
+            "certs": str(folder / "certs"),
+            "addresses": [f"localhost:{_PORT + i}" for i in range(3)],
+        }
+        command = [sys.executable, "-m", "bench.worker", json.dumps(settings)]
+        workers.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | threads))
+    end = time.monotonic() + TIMEOUT
+    try:
+        outputs = [worker.communicate(timeout=end - time.monotonic())[0] for worker in workers]
+    finally:
+        for worker in workers:
+            worker.kill()
+    if any(worker.returncode for worker in workers):
+        raise SystemExit(f"bench: a worker of row {row.name} failed")
+    return [[json.loads(line) for line in output.splitlines() if line.startswith("{")] for output in outputs]
+
+
+def _exact(row: Row, number: int, folder: Path) -> bool:
+    """Whether a run's result is the twin's to the last bit."""
+    parts = [np.load(folder / f"party{party}-{number}.npy") for party in range(3)]
+    if row.is_network:
+        network = rows.network(row.name, row.q)
+        rounding = dealt_rounding(rows.plan(row), MASTER, number + 1)
+        expected = run_twin(network.program, network.weights, rows.images(row), rounding)
+        field = field_of(row.q)
+        return bool((field.decode(reconstruct(field, parts)) == expected).all())
+    size = parts[0].size // 2
+    count = row.n if row.name == "W3" else 1 + (row.n - 1).bit_length()
+    bits = np.unpackbits(parts[0][:size] ^ parts[1][:size] ^ parts[2][:size], count=count, bitorder="little")
+    probe, references = rows.gallery(row)
+    distances = ((references - probe) ** 2).sum(axis=1)
+    if row.name == "W3":
+        return bool((bits == (distances > rows.LIMIT)).all())
+    position = sum(int(bit) << k for k, bit in enumerate(bits[1:]))
+    return bool(bits[0] == (distances.min() <= rows.LIMIT) and distances[position] == distances.min())
+
+
+def _plaintext(row: Row) -> Callable[[], object]:
+    if row.is_network:
+        module, inputs = rows.network(row.name, row.q).module, torch.from_numpy(rows.images(row)).float()
+        return lambda: module(inputs)
+    probe, references = (torch.from_numpy(x).float() for x in rows.gallery(row))
+    return lambda: ((references - probe) ** 2).sum(1) > rows.LIMIT
+
+
+def plaintext_seconds(row: Row, repeat: int) -> float:
+    """The same in plaintext torch, float32, one thread: the median of as many runs."""
+    torch.set_num_threads(1)
+    work = _plaintext(row)
+    times = []
+    with torch.no_grad():
+        for _ in range(repeat + 2):
+            started = time.perf_counter()
+            work()
+            times.append(time.perf_counter() - started)
+    return statistics.median(times[2:])

@@ -1,0 +1,152 @@
+"""The workloads. Each is a public description from which every process builds the same work.
+
+W1  the face network, one or more images
+W2  the thesis' network: 1x100x100; convolutions 4@7, 8@5, 16@3, 32@3 with 2x2 max-pool and ReLU; 512-256-64
+W3  squared distances of one probe to N references of 128 numbers, and the comparison of each with a threshold;
+    W3T the tournament for the nearest instead
+W4  ReLU (W4R) and 2x2 max-pool (W4P) on 250x250, one secret 3x3 convolution (W4C) on 100x100
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from visard.models import calibration, face_resnet
+from visard.publish import PATTERN_MARGIN
+
+from services.mpc import matching
+from services.mpc.field import Integers
+from services.mpc.kits import KitPlan
+from services.mpc.nn.compile import Compiled, compile_module
+from services.mpc.nn.execute import embed_plan
+from services.mpc.nn.program import Conv, Flatten, MaxPool, Program, Relu, Truncate
+
+POINTS = {"default": 0.6}
+DESCRIPTOR = 128
+LIMIT = 200_000  # of squared distances between the random descriptors of W3
+_SEED = 7
+
+
+@dataclass(frozen=True)
+class Row:
+    """One workload: its name, images at a time, references, and the field."""
+
+    name: str
+    batch: int = 1
+    n: int = 0
+    q: int = 31
+
+    @property
+    def is_network(self) -> bool:
+        """Whether it is a program on images."""
+        return not self.name.startswith("W3")
+
+
+@dataclass(frozen=True)
+class Network:
+    """A program, its weights as integers, and a torch module of the same work."""
+
+    program: Program
+    weights: Integers
+    module: nn.Module
+
+
+@cache
+def network(name: str, q: int) -> Network:
+    """The program of a row."""
+    if name == "W1":
+        face = face_resnet.load()
+        return _compiled(face, face_resnet.INPUT_SHAPE, q, PATTERN_MARGIN)
+    if name == "W2":
+        return _compiled(thesis_network(), (1, 100, 100), q, PATTERN_MARGIN)
+    layer = {
+        "W4R": ((1, 250, 250), (Relu(0, 0), Flatten(1)), nn.ReLU()),
+        "W4P": ((1, 250, 250), (MaxPool(0, (2, 2), (2, 2)), Flatten(1)), nn.MaxPool2d(2)),
+        "W4C": (
+            (1, 100, 100),
+            (Conv(0, 1, (3, 3), (1, 1), (0, 0), 12, bias=False), Truncate(1, 12), Flatten(2)),
+            nn.Conv2d(1, 1, 3, bias=False),
+        ),
+    }[name]
+    shape, operations, module = layer
+    program = Program(q, shape, 0, operations, POINTS)
+    weights = np.random.default_rng(_SEED).integers(-(1 << 12), 1 << 12, program.weight_count)
+    return Network(program, weights, module)
+
+
+class EvenPad(nn.Module):
+    """A zero row and column, where max-pooling with a ReLU after it would round an odd size up."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C, H + 1, W + 1)."""
+        return functional.pad(x, (0, 1, 0, 1))
+
+
+def thesis_network() -> nn.Module:
+    """The thesis' classic CNN (154,592 parameters), with random weights; descriptors short enough for q = 31."""
+    torch.manual_seed(_SEED)
+    layers: list[nn.Module] = []
+    channels = 1
+    for width, kernel in ((4, 7), (8, 5), (16, 3), (32, 3)):
+        layers += [nn.Conv2d(channels, width, kernel), *([EvenPad()] if width == 8 else []), nn.MaxPool2d(2), nn.ReLU()]
+        channels = width
+    layers += [nn.Flatten(), nn.Linear(512, 256), nn.ReLU(), nn.Linear(256, 64)]
+    first = cast(nn.Conv2d, layers[0])
+    first.weight.data.div_(64)  # raw pixels in
+    return nn.Sequential(*layers).eval().requires_grad_(False)
+
+
+def _compiled(module: nn.Module, shape: tuple[int, int, int], q: int, margin: float) -> Network:
+    compiled: Compiled = compile_module(
+        module, shape, q=q, calibration=calibration.patterns(shape), operating_points=POINTS, margin=margin
+    )
+    return Network(compiled.program, compiled.weights, module)
+
+
+def plan(row: Row) -> KitPlan:
+    """What a run of the row consumes."""
+    if row.is_network:
+        return embed_plan(network(row.name, row.q).program, row.batch)
+    return matching.identify_plan(row.q, row.n) if row.name == "W3T" else matching.verify_plan(row.q, row.n)
+
+
+def images(row: Row) -> Integers:
+    """The images of a row, (B, C, H, W), the same in every process."""
+    shape = network(row.name, row.q).program.input_shape
+    rng = np.random.default_rng(_SEED + 1)
+    if row.name.startswith("W4"):
+        return rng.integers(-128, 128, (row.batch, *shape))
+    return rng.integers(0, 256, (row.batch, *shape))
+
+
+def gallery(row: Row) -> tuple[Integers, Integers]:
+    """Probe (D,) and references (N, D) of W3, |x| < 64."""
+    rng = np.random.default_rng(_SEED + 2)
+    references = rng.integers(-40, 41, (row.n, DESCRIPTOR))
+    return references[row.n // 2] + rng.integers(-3, 4, DESCRIPTOR), references
+
+
+def parse(names: str, batches: list[int], sizes: list[int], q: int) -> list[Row]:
+    """Rows from the command line: W1 for each batch, W3 and W3T for each size, W4 as its three parts."""
+    rows: list[Row] = []
+    for name in names.split(","):
+        if name == "W1":
+            rows += [Row(name, batch, q=q) for batch in batches]
+        elif name in ("W3", "W3T"):
+            rows += [Row(name, n=n, q=q) for n in sizes]
+        elif name == "W4":
+            rows += [Row(part, q=q) for part in ("W4R", "W4P", "W4C")]
+        elif name in ("W2", "W4R", "W4P", "W4C"):
+            rows.append(Row(name, q=q))
+        else:
+            raise SystemExit(f"bench: no row {name}; there are W1, W2, W3, W3T, W4, W4R, W4P, W4C")
+    return rows
+
+
+def as_json(row: Row) -> dict[str, Any]:
+    """For a worker's command line."""
+    return {"name": row.name, "batch": row.batch, "n": row.n, "q": row.q}

@@ -1,0 +1,135 @@
+"""One party of a measurement, as a process of its own: the engine over the real peer links.
+
+``python -m bench.worker SETTINGS``: settings as JSON; one JSON line a run on standard output.
+"""
+
+import asyncio
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import uvloop
+from visard.v1 import peer_pb2_grpc
+
+from bench import rows
+from bench.rows import Row
+from services.common.rpc import FaultInterceptor
+from services.common.tls import SERVER_OPTIONS, Tls
+from services.mpc import matching
+from services.mpc.bits import ReplicatedBits
+from services.mpc.field import Elements, field_of
+from services.mpc.kits import Kit, deal_kit
+from services.mpc.nn.execute import Model, embed
+from services.mpc.prf import Prf
+from services.mpc.protocols import threshold
+from services.mpc.session import Run, Session
+from services.party.links import PeerLinks
+from services.party.runtime import SessionChannel
+from services.party.servicer import PeerServicer
+
+MASTER = bytes(32)
+ROUND_SECONDS = 60.0
+LINGER_SECONDS = 0.5
+
+
+def shares(q: int, x: Any, party: int, label: int) -> Elements:
+    """This party's share of public test data: all parties derive the same slope, so none needs to talk."""
+    field = field_of(q)
+    secret = field.encode(x)
+    slope = Prf(bytes(16)).elements(label, secret.size, field).reshape(secret.shape)
+    return field.add(secret, field.scale(slope, party + 1))
+
+
+class Worker:
+    """A party: its links, and the row prepared."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.party: int = settings["party"]
+        self.row = Row(**settings["row"])
+        self.repeat: int = settings["repeat"]
+        self.out = Path(settings["out"])
+        certs = Path(settings["certs"])
+        name = f"party{self.party}"
+        self.tls = Tls(ca=certs / "ca.pem", cert=certs / f"{name}.pem", key=certs / f"{name}.key")
+        self.address: str = settings["addresses"][self.party]
+        self.links = PeerLinks(self.party, tuple(settings["addresses"]), self.tls)
+        self.plan = rows.plan(self.row)
+
+    async def serve(self) -> None:
+        """Connect, run, report."""
+        import grpc  # noqa: PLC0415 -- after the arguments are known to be right
+
+        server = grpc.aio.server(interceptors=[FaultInterceptor()], options=SERVER_OPTIONS)
+        peer_pb2_grpc.add_PeerServicer_to_server(PeerServicer(self.links), server)
+        server.add_secure_port(self.address, self.tls.server_credentials())
+        await server.start()
+        calling = asyncio.create_task(self.links.run())
+        async with asyncio.timeout(60):
+            while not self.links.up():
+                await asyncio.sleep(0.01)
+        work = self._work()
+        for number in range(self.repeat + 1):  # the first one warms up
+            report = await self._measure(number, work)
+            print(json.dumps(report), flush=True)
+        await asyncio.sleep(LINGER_SECONDS)  # the others may still be reading our last message
+        calling.cancel()
+        self.links.close()
+        await server.stop(1)
+
+    async def _measure(self, number: int, work: Any) -> dict[str, Any]:
+        started = time.process_time()
+        dealt = deal_kit(self.plan, MASTER, number + 1)
+        dealer = time.process_time() - started
+        kit = Kit(self.plan, number + 1, dealt.part(self.party), self.party, dealt.corrections)
+        channel = SessionChannel(self.links, number.to_bytes(16, "big"), ROUND_SECONDS)
+        peers = [peer for peer in range(3) if peer != self.party]
+        await channel.exchange(dict.fromkeys(peers, b"ready"), peers)
+        sent, channel.rounds = channel.sent_bytes, 0
+        wall, cpu = time.perf_counter(), time.process_time()
+        result = await work(Run(channel), kit)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        np.save(self.out / f"party{self.party}-{number}.npy", result)
+        await channel.exchange(dict.fromkeys(peers, b"done"), peers)
+        channel.close()
+        return {
+            "wall": wall,
+            "cpu": cpu,
+            "cpu_dealer": dealer,
+            "rounds": channel.rounds - 1,
+            "sent": channel.sent_bytes - sent - 8,
+            "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        }
+
+    def _work(self) -> Any:
+        row, party = self.row, self.party
+        if row.is_network:
+            network = rows.network(row.name, row.q)
+            model = Model(network.program, shares(row.q, network.weights, party, 1))
+            images = shares(row.q, rows.images(row), party, 2)
+
+            async def work(run: Run, kit: Kit) -> Elements:
+                return await embed(run, kit, model, images)
+
+            return work
+        probe, references = (shares(row.q, x, party, k + 3) for k, x in enumerate(rows.gallery(row)))
+
+        async def match(run: Run, kit: Kit) -> Elements:
+            if row.name == "W3T":
+                return _pieces(await matching.identify(run, kit, probe, references, rows.LIMIT))
+            s = Session(run, kit)
+            distances = await s.compute(references.size, threshold.distances, probe, references)
+            return _pieces(ReplicatedBits(await threshold.exceeds(s, distances, rows.LIMIT), row.n))
+
+        return match
+
+
+def _pieces(bits: ReplicatedBits) -> Elements:
+    return np.frombuffer(b"".join(bits.pieces()), np.uint8)
+
+
+if __name__ == "__main__":
+    uvloop.run(Worker(json.loads(sys.argv[1])).serve())
