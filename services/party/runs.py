@@ -230,7 +230,7 @@ class Runner:
                 numbers.append(await self._stock.reserve(plan, self._config.kit_wait))
         except BaseException:
             for plan, number in zip(plans, numbers, strict=False):
-                self._stock.release(plan, number)
+                await self._stock.release(plan, number)
             raise
         return numbers
 

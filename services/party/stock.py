@@ -98,10 +98,13 @@ class KitStock:
         self._work.set()
         return number
 
-    def release(self, plan: KitPlan, number: int) -> None:
+    async def release(self, plan: KitPlan, number: int) -> None:
         """Give back a reserved number that no other party was told."""
         self.want(plan, 1)
-        self._shelves[plan.digest].ledger.release(number)
+        shelf = self._shelves[plan.digest]
+        async with shelf.changed:
+            shelf.ledger.release(number)
+            shelf.changed.notify_all()
 
     async def take(self, plan: KitPlan, number: int, seconds: float) -> Kit:
         """The kit of this number, for this once; raises KitBurnt, and ResourceExhausted when it does not come."""
