@@ -12,7 +12,6 @@ all: $(STAMP)
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --upgrade "pip==26.3" || true
 	$(BIN)/pip install --quiet torch==2.13.0
 	$(BIN)/pip install --quiet --editable ".[owner,services,dev]"
 	touch $@
@@ -45,7 +44,7 @@ proto: $(STAMP)
 	  --mypy_out=client --mypy_grpc_out=client $(PROTOS)
 
 bench: $(STAMP) .photos/obama.jpg
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench --profile
 
 clean:
 	rm -rf .venv .photos .mypy_cache .ruff_cache .pytest_cache .hypothesis

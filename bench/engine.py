@@ -16,6 +16,7 @@ import torch
 from visard import certs
 
 from bench import rows
+from bench.delay import Link
 from bench.rows import Row
 from bench.worker import MASTER
 from services.mpc.field import field_of
@@ -26,12 +27,12 @@ TIMEOUT = 900.0
 _PORT = 18300
 
 
-def measure(row: Row, repeat: int) -> dict[str, Any]:
+def measure(row: Row, repeat: int, *, profile: bool = False, link: Link | None = None) -> dict[str, Any]:
     """The row's figures: medians over the runs, the slowest or largest of the parties."""
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory)
-        certs.init(folder / "certs")
-        reports = _run_workers(row, repeat, folder)
+        certs.init(folder / "certs", link.hosts if link is not None else ["localhost"])
+        reports = _run_workers(row, repeat, folder, profile, link)
         exact = all(_exact(row, number, folder) for number in (0, repeat))
     runs = [[party[k] for party in reports] for k in range(1, repeat + 1)]
 
@@ -54,12 +55,21 @@ def measure(row: Row, repeat: int) -> dict[str, Any]:
         "rss_mb_party": round(median("rss", max) / 1e6, 1),
         "ratio_torch": round(engine / plaintext_seconds(row, repeat), 1),
         "exact": exact,
+        "stages": stages(runs),
     }
 
 
-def _run_workers(row: Row, repeat: int, folder: Path) -> list[list[dict[str, Any]]]:
+def stages(runs: list[list[dict[str, Any]]]) -> dict[str, float]:
+    """Median seconds of each stage at party 0, the longest first."""
+    names = {name for run in runs for name in run[0]["stages"]}
+    medians = {name: statistics.median(run[0]["stages"].get(name, 0.0) for run in runs) for name in names}
+    return {name: round(seconds, 5) for name, seconds in sorted(medians.items(), key=lambda item: -item[1])}
+
+
+def _run_workers(row: Row, repeat: int, folder: Path, profile: bool, link: Link | None) -> list[list[dict[str, Any]]]:
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     workers = []
+    hosts = link.hosts if link is not None else ["localhost"] * 3
     for party in range(3):
         settings = {
             "party": party,
@@ -67,9 +77,12 @@ def _run_workers(row: Row, repeat: int, folder: Path) -> list[list[dict[str, Any
             "repeat": repeat,
             "out": str(folder),
             "certs": str(folder / "certs"),
-            "addresses": [f"localhost:{_PORT + i}" for i in range(3)],
+            "addresses": [f"{host}:{_PORT + i}" for i, host in enumerate(hosts)],
+            "profile": profile,
         }
         command = [sys.executable, "-m", "bench.worker", json.dumps(settings)]
+        if link is not None:
+            command = link.inside(party, command)
         workers.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | threads))
     end = time.monotonic() + TIMEOUT
     try:

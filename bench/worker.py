@@ -16,6 +16,7 @@ import uvloop
 from visard.v1 import peer_pb2_grpc
 
 from bench import rows
+from bench.profile import Profile
 from bench.rows import Row
 from services.common.rpc import FaultInterceptor
 from services.common.tls import SERVER_OPTIONS, Tls
@@ -58,6 +59,9 @@ class Worker:
         self.address: str = settings["addresses"][self.party]
         self.links = PeerLinks(self.party, tuple(settings["addresses"]), self.tls)
         self.plan = rows.plan(self.row)
+        self.profile = Profile() if settings["profile"] else None
+        if self.profile is not None:
+            self.profile.install()
 
     async def serve(self) -> None:
         """Connect, run, report."""
@@ -89,9 +93,12 @@ class Worker:
         peers = [peer for peer in range(3) if peer != self.party]
         await channel.exchange(dict.fromkeys(peers, b"ready"), peers)
         sent, channel.rounds = channel.sent_bytes, 0
+        if self.profile is not None:
+            self.profile.seconds.clear()
         wall, cpu = time.perf_counter(), time.process_time()
         result = await work(Run(channel), kit)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        stages = dict(self.profile.seconds) if self.profile is not None else {}
         np.save(self.out / f"party{self.party}-{number}.npy", result)
         await channel.exchange(dict.fromkeys(peers, b"done"), peers)
         channel.close()
@@ -101,6 +108,7 @@ class Worker:
             "cpu_dealer": dealer,
             "rounds": channel.rounds - 1,
             "sent": channel.sent_bytes - sent - 8,
+            "stages": stages,
             "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         }
 

@@ -24,6 +24,7 @@ from services.mpc.prss import PairKeys
 MAX_SECTIONS = 4096
 MAX_ELEMENTS = 1 << 24
 MAX_KIT_BYTES = 1 << 30
+_FINGERPRINTED = 4096  # bytes of corrections; another dealer's kit differs from the first on
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,11 @@ class Kit(KitReader):
         super().__init__(plan.field, keys, party, memoryview(bytearray(view)) if view.readonly else view)
         self.plan = plan
         self.kit_id = kit_id
+
+    @property
+    def fingerprint(self) -> bytes:
+        """16 bytes that are equal at parties that hold the same kit: the corrections depend on all three seeds."""
+        return hashlib.blake2b(self._corrections[:_FINGERPRINTED], digest_size=16, person=b"visard kit").digest()
 
     def __repr__(self) -> str:
         return f"<Kit {self.kit_id}: {self.plan.correction_bytes} bytes>"

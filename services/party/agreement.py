@@ -6,12 +6,16 @@ the leader's verdict. Whoever refuses makes all three answer the same status.
 
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
-from services.common.errors import FAULTS, FailedPrecondition, Internal, ServiceFault
+from services.common.errors import FAULTS, FailedPrecondition, Internal, ResourceExhausted, ServiceFault
 from services.mpc.errors import ProtocolError
 
 LEADER = 0
+RETRY_AFTER = 1.0  # seconds after which a caller may try again
 FOLLOWERS = (1, 2)
+
+_NONSENSE = (ValueError, TypeError, KeyError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,14 @@ class Refusal:
         return FAULTS.get(self.code, Internal)(self.message, retry_after=self.retry_after)
 
 
+@dataclass(frozen=True)
+class Reply:
+    """A follower's answer: why not, or the fingerprints of the kits it has taken."""
+
+    refusal: Refusal | None
+    kits: tuple[str, ...] = ()
+
+
 def check(terms: Terms, own: Terms) -> Refusal | None:
     """A follower's view of the leader's terms."""
     if terms.request != own.request:
@@ -63,12 +75,16 @@ def check(terms: Terms, own: Terms) -> Refusal | None:
     return None
 
 
-def verdict(replies: list[Refusal | None]) -> Refusal | None:
-    """The first refusal, or None: go."""
-    return next((reply for reply in replies if reply is not None), None)
+def verdict(replies: list[Reply], own_kits: tuple[str, ...]) -> Refusal | None:
+    """The first refusal, or None: go. Kits of one number must be one kit, or every answer would be wrong."""
+    refusal = next((reply.refusal for reply in replies if reply.refusal is not None), None)
+    if refusal is None and any(reply.kits != own_kits for reply in replies):
+        message = "the parties' kits of one number differ: was the dealer's key changed? they are discarded"
+        return Refusal.of(ResourceExhausted(message, retry_after=RETRY_AFTER))
+    return refusal
 
 
-def encode(message: Proposal | Refusal | None) -> bytes:
+def encode(message: Proposal | Reply | Refusal | None) -> bytes:
     """A message as JSON; None means yes."""
     return json.dumps(asdict(message) if message is not None else None).encode()
 
@@ -81,21 +97,33 @@ def decode_proposal(data: bytes) -> Proposal:
         plans = tuple(str(plan) for plan in terms["plans"])
         kits = tuple(int(number) for number in raw["kits"])
         proposal = Proposal(Terms(str(terms["request"]), str(terms["rows"]), plans), kits)
-    except (ValueError, TypeError, KeyError) as error:
+    except _NONSENSE as error:
         raise ProtocolError("the leader's proposal makes no sense") from error
     if len(proposal.kits) != len(proposal.terms.plans) or any(not 0 < number < 1 << 62 for number in kits):
         raise ProtocolError("the leader's proposal makes no sense")
     return proposal
 
 
-def decode_refusal(data: bytes) -> Refusal | None:
-    """A reply or verdict; raises ProtocolError."""
+def decode_reply(data: bytes) -> Reply:
+    """A follower's reply; raises ProtocolError."""
     try:
         raw = json.loads(data)
-        if raw is None:
-            return None
-        floors = tuple(int(floor) for floor in raw["floors"])
-        retry = raw["retry_after"]
-        return Refusal(str(raw["code"]), str(raw["message"]), None if retry is None else float(retry), floors)
-    except (ValueError, TypeError, KeyError) as error:
+        return Reply(_refusal(raw["refusal"]), tuple(str(kit) for kit in raw["kits"]))
+    except _NONSENSE as error:
         raise ProtocolError("a peer's reply makes no sense") from error
+
+
+def decode_verdict(data: bytes) -> Refusal | None:
+    """The leader's verdict; raises ProtocolError."""
+    try:
+        return _refusal(json.loads(data))
+    except _NONSENSE as error:
+        raise ProtocolError("the leader's verdict makes no sense") from error
+
+
+def _refusal(raw: Any) -> Refusal | None:
+    if raw is None:
+        return None
+    floors = tuple(int(floor) for floor in raw["floors"])
+    retry = raw["retry_after"]
+    return Refusal(str(raw["code"]), str(raw["message"]), None if retry is None else float(retry), floors)

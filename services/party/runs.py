@@ -20,7 +20,7 @@ from services.common.errors import AlreadyExists, InvalidArgument, ResourceExhau
 from services.mpc.errors import EngineError, PeerLost, RoundTimeout
 from services.mpc.kits import Kit, KitPlan
 from services.party import agreement, requests
-from services.party.agreement import FOLLOWERS, LEADER, Proposal, Refusal, Terms
+from services.party.agreement import FOLLOWERS, LEADER, RETRY_AFTER, Proposal, Refusal, Reply, Terms
 from services.party.config import PartyConfig
 from services.party.deposits import Deposit
 from services.party.errors import RequestConflict, StoreError
@@ -29,7 +29,7 @@ from services.party.links import PeerLinks
 from services.party.mailbox import SessionAborted
 from services.party.runtime import SessionChannel
 from services.party.sessions import SESSION_BYTES
-from services.party.stock import RETRY_AFTER, KitBurnt, KitStock
+from services.party.stock import KitBurnt, KitStock
 from services.party.store.base import Store
 from services.party.writes import Writes
 
@@ -183,13 +183,12 @@ class Runner:
         channel.round_seconds = self._config.peer_timeout + self._config.kit_wait
         replies = await channel.exchange({}, FOLLOWERS)
         channel.round_seconds = self._config.peer_timeout
-        refusals = [agreement.decode_refusal(replies[peer]) for peer in FOLLOWERS]
-        verdict = agreement.verdict(refusals)
+        answers = [agreement.decode_reply(replies[peer]) for peer in FOLLOWERS]
+        verdict = agreement.verdict(answers, fingerprints(kits))
         await channel.exchange(dict.fromkeys(FOLLOWERS, agreement.encode(verdict)), ())
-        for refusal in refusals:
-            if refusal is not None:
-                for plan, floor in zip(work.plans, refusal.floors, strict=False):
-                    await self._stock.raise_floor(plan, floor)
+        for answer in answers:
+            for plan, floor in zip(work.plans, answer.refusal.floors if answer.refusal else (), strict=False):
+                await self._stock.raise_floor(plan, floor)
         if verdict is not None:
             raise verdict.fault()
         return kits
@@ -203,8 +202,8 @@ class Runner:
         refusal, kits = agreement.check(proposal.terms, self._terms(work)), list[Kit]()
         if refusal is None:
             refusal, kits = await self._take_all(work.plans, proposal.kits)
-        await channel.exchange({LEADER: agreement.encode(refusal)}, ())
-        verdict = agreement.decode_refusal((await channel.exchange({}, (LEADER,)))[LEADER])
+        await channel.exchange({LEADER: agreement.encode(Reply(refusal, fingerprints(kits)))}, ())
+        verdict = agreement.decode_verdict((await channel.exchange({}, (LEADER,)))[LEADER])
         channel.round_seconds = self._config.peer_timeout
         if verdict is not None:
             raise verdict.fault()
@@ -268,6 +267,11 @@ class Runner:
         # sizes and times only: what was asked about whom stays out of the log
         log.info("run done", operation=request.operation, rounds=channel.rounds, seconds=round(meter.engine, 3))
         return response
+
+
+def fingerprints(kits: list[Kit]) -> tuple[str, ...]:
+    """What the parties compare of their kits."""
+    return tuple(kit.fingerprint.hex() for kit in kits)
 
 
 def _fault(error: BaseException) -> ServiceFault:

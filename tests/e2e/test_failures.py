@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from visard.client import Client, Connection
 from visard.cluster import SERVICES, Cluster
-from visard.errors import DeadlineExceeded, FailedPrecondition, NotFound, ServiceError, Unavailable
+from visard.errors import DeadlineExceeded, Exhausted, FailedPrecondition, NotFound, ServiceError, Unavailable
 
 DEADLINE = 20.0
 
@@ -124,3 +124,20 @@ async def interrupted_enrolment__should_be_whole_or_absent(
         assert "newcomer" in subjects
     except NotFound:
         assert "newcomer" not in subjects
+
+
+async def changed_dealer_key__should_be_noticed_and_survived(
+    cluster: Cluster, anchored: Client, photos: dict[str, Path]
+) -> None:
+    """Kits of one number from two keys would make every answer wrong: they are burnt instead."""
+    cluster.kill("dealer")
+    cluster.kill("party1")
+    for kit in (cluster.home / "party1" / "kits").rglob("*.kit"):
+        kit.unlink()  # so that this party fetches the same numbers from the changed dealer
+    (cluster.home / "dealer.master").unlink()
+    cluster.start(["dealer", "party1"])
+    with pytest.raises(Exhausted, match="differ"):
+        for _ in range(3):
+            assert await anchored.verify("anchor", photos["obama2"])
+    for _ in range(8):  # the leader's old kits burn one by one
+        assert await verified(anchored, photos["obama2"])

@@ -63,6 +63,16 @@ def malformed_plan__should_be_refused(bad: bytes) -> None:
         KitPlan.parse(bad)
 
 
+def fingerprint__should_tell_kits_apart() -> None:
+    def prints(master: bytes, number: int) -> set[bytes]:
+        kit = deal_kit(PLAN, master, number)
+        return {Kit(PLAN, number, kit.part(i), i, kit.corrections).fingerprint for i in range(3)}
+
+    found = [prints(MASTER, 1), prints(MASTER, 2), prints(bytes(32), 1)]
+    assert [len(one) for one in found] == [1, 1, 1]
+    assert len(set.union(*found)) == 3
+
+
 def kit_of_another_size__should_be_refused() -> None:
     kit = deal_kit(PLAN, MASTER, 1)
     with pytest.raises(KitError, match="bytes"):

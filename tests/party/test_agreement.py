@@ -7,10 +7,12 @@ from services.mpc.errors import ProtocolError
 from services.party.agreement import (
     Proposal,
     Refusal,
+    Reply,
     Terms,
     check,
     decode_proposal,
-    decode_refusal,
+    decode_reply,
+    decode_verdict,
     encode,
     verdict,
 )
@@ -40,8 +42,10 @@ def messages__should_survive_the_wire() -> None:
     proposal = Proposal(TERMS, (3, 4))
     refusal = Refusal("RESOURCE_EXHAUSTED", "no kit", 1.5, (7, 1))
     assert decode_proposal(encode(proposal)) == proposal
-    assert decode_refusal(encode(refusal)) == refusal
-    assert decode_refusal(encode(None)) is None
+    assert decode_verdict(encode(refusal)) == refusal
+    assert decode_verdict(encode(None)) is None
+    for reply in (Reply(refusal), Reply(None, ("ab", "cd"))):
+        assert decode_reply(encode(reply)) == reply
     fault = refusal.fault()
     assert isinstance(fault, ResourceExhausted)
     assert (fault.message, fault.retry_after) == ("no kit", 1.5)
@@ -49,21 +53,30 @@ def messages__should_survive_the_wire() -> None:
 
 def first_refusal__should_be_the_verdict() -> None:
     refusal = Refusal("NOT_FOUND", "no such subject")
-    assert verdict([None, None]) is None
-    assert verdict([None, refusal]) == refusal
+    agreed = Reply(None, ("ab",))
+    assert verdict([agreed, agreed], ("ab",)) is None
+    assert verdict([agreed, Reply(refusal)], ("ab",)) == refusal
+
+
+def kits_of_different_dealers__should_not_be_used() -> None:
+    found = verdict([Reply(None, ("ab",)), Reply(None, ("cd",))], ("ab",))
+    assert found is not None
+    assert (found.code, "differ" in found.message) == ("RESOURCE_EXHAUSTED", True)
 
 
 @pytest.mark.parametrize(
     "nonsense",
-    [b"", b"null", b"[]", b"{}", b'{"terms":{"request":"r","rows":"x","plans":["p"]},"kits":[]}', b"\xff",
+    [b"", b"[" * 100_000, b"null", b"[]", b"{}", b'{"terms":{"request":"r","rows":"x","plans":["p"]},"kits":[]}', b"\xff",
      b'{"terms":{"request":"r","rows":"x","plans":["p"]},"kits":[0]}', b'{"terms":1,"kits":[1]}'],
 )  # fmt: skip
 def nonsense__should_be_a_protocol_error(nonsense: bytes) -> None:
     with pytest.raises(ProtocolError):
         decode_proposal(nonsense)
-    if nonsense not in (b"null",):
+    with pytest.raises(ProtocolError):
+        decode_reply(nonsense)
+    if nonsense != b"null":
         with pytest.raises(ProtocolError):
-            decode_refusal(nonsense)
+            decode_verdict(nonsense)
 
 
 def unknown_status__should_become_internal() -> None:

@@ -1,4 +1,4 @@
-"""Kits on disk: private, whole or not at all, deleted before they are read, and below the floor for ever after, even for kill -9."""
+"""Kits on disk: private, whole or not at all, deleted before they are read, and never back below the floor, even for kill -9."""
 
 import subprocess
 import sys

@@ -101,7 +101,9 @@ class Disk(RuleBasedStateMachine):
 
     @invariant()
     def fetching_never_asks_for_what_was_used_and_comes_to_an_end(self) -> None:
-        ledger = Ledger(self.ledger.floor, set(self.ledger.in_stock), set(self.ledger.reserved), set(self.ledger.demanded))
+        ledger = Ledger(
+            self.ledger.floor, set(self.ledger.in_stock), set(self.ledger.reserved), set(self.ledger.demanded)
+        )
         limit = TARGET + len(ledger.demanded)
         for _ in range(limit):
             number = ledger.next_to_fetch(TARGET)

@@ -303,7 +303,7 @@ class Program:
             points = {str(name): float(t) for name, t in raw.pop("operating_points").items()}
             shape = tuple(_integer(n) for n in raw.pop("input_shape"))
             program = cls(_integer(raw.pop("q")), shape, _integer(raw.pop("input_scale")), operations, points)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ProgramError("program: canonical JSON with known operations and integer fields") from error
         if raw or not all(map(isfinite, points.values())):
             raise ProgramError("program: unknown fields")

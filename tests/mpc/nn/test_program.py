@@ -95,6 +95,7 @@ def spoilt(change: Any) -> bytes:
         b"",
         b"[]",
         b"\xff",
+        b"[" * 100_000,
         spoilt(lambda r: r.pop("q")),
         spoilt(lambda r: r.update(extra=1)),
         spoilt(lambda r: r["operations"].append(["exec", {"x": 0}])),

@@ -1,0 +1,247 @@
+"""Dealing stops when nobody listens, a failure is not kept, kits outlive the dealer's memory, and a lying dealer is noticed."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc import StatusCode
+from visard import certs
+from visard.v1 import dealer_pb2, dealer_pb2_grpc
+
+from services.common import lifecycle
+from services.common.errors import Unavailable
+from services.dealer import factory as factory_module
+from services.dealer.config import DealerConfig
+from services.dealer.factory import KitFactory
+from services.dealer.servicer import DealerServicer
+from services.mpc.errors import PlanError
+from services.mpc.kits import DealtKit, KitPlan, Section, deal_kit
+from services.party.dealing import DealerSource, Fetched
+from tests.conftest import free_port_base
+from tests.dealer.test_dealer import MASTER, PLAN, tls
+
+SMALL = KitPlan(31, (Section("truncate", 10, 8),))
+Deal = Callable[[KitPlan, bytes, int], DealtKit]
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("pki")
+    certs.init(directory)
+    return directory
+
+
+async def served(servicer: dealer_pb2_grpc.DealerServicer, pki: Path) -> AsyncIterator[grpc.aio.Channel]:
+    address = f"localhost:{free_port_base()}"
+    config = DealerConfig(listen=address, tls=tls(pki, "dealer"), master_key=pki / "unused", drain_seconds=1)
+    async with (
+        lifecycle.running(config, {}, lambda s: dealer_pb2_grpc.add_DealerServicer_to_server(servicer, s)),
+        tls(pki, "party1").channel(address) as channel,
+    ):
+        yield channel
+
+
+@pytest.fixture
+def factory() -> KitFactory:
+    return KitFactory(MASTER, 8 << 20)
+
+
+@pytest.fixture
+async def channel(factory: KitFactory, pki: Path) -> AsyncIterator[grpc.aio.Channel]:
+    async for channel in served(DealerServicer(factory), pki):
+        yield channel
+    factory.close()
+
+
+class Gate:
+    """A dealing that waits for the test, kit by kit."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.started: list[int] = []
+        self.permits = threading.Semaphore(0)
+        monkeypatch.setattr(factory_module, "deal_kit", self.deal)
+
+    def deal(self, plan: KitPlan, master: bytes, kit_id: int) -> DealtKit:
+        self.started.append(kit_id)
+        assert self.permits.acquire(timeout=20)
+        return deal_kit(plan, master, kit_id)
+
+    async def reached(self, count: int) -> None:
+        async with asyncio.timeout(5):
+            while len(self.started) < count:
+                await asyncio.sleep(0.005)
+
+
+async def several_kits__should_come_in_order_in_small_pieces(channel: grpc.aio.Channel) -> None:
+    request = dealer_pb2.FetchRequest(run=PLAN.json(), first=4, count=3)
+    chunks = [chunk async for chunk in dealer_pb2_grpc.DealerStub(channel).Fetch(request, timeout=30)]
+    headers = [chunk.header for chunk in chunks if chunk.HasField("header")]
+    assert [header.id for header in headers] == [4, 5, 6]
+    assert {header.size for header in headers} == {PLAN.correction_bytes}
+    assert max(len(chunk.data) for chunk in chunks) <= 1 << 20 < PLAN.correction_bytes
+    data = b"".join(chunk.data for chunk in chunks)
+    assert data == b"".join(bytes(deal_kit(PLAN, MASTER, number).corrections) for number in (4, 5, 6))
+
+
+async def cancelled_call__should_stop_the_dealing_between_kits(
+    channel: grpc.aio.Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(monkeypatch)
+    call = dealer_pb2_grpc.DealerStub(channel).Fetch(dealer_pb2.FetchRequest(run=SMALL.json(), first=1, count=16))
+    reading = asyncio.ensure_future(call.read())
+    await gate.reached(1)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    await asyncio.sleep(0.1)  # for the dealer to hear of it
+    gate.permits.release(16)
+    source = DealerSource(channel)
+    await source.fetch(SMALL, 100)
+    assert gate.started == [1, 100]
+
+
+async def deadline__should_be_kept_by_a_slow_dealer(channel: grpc.aio.Channel, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate(monkeypatch)
+    request = dealer_pb2.FetchRequest(run=SMALL.json(), first=1, count=1)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await dealer_pb2_grpc.DealerStub(channel).Fetch(request, timeout=0.2).read()
+    assert caught.value.code() is StatusCode.DEADLINE_EXCEEDED
+    gate.permits.release(16)
+
+
+async def one_caller_giving_up__should_not_take_the_kit_from_another(
+    factory: KitFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(monkeypatch)
+    first, second = (asyncio.create_task(factory.kit(SMALL, 1)) for _ in range(2))
+    await gate.reached(1)
+    first.cancel()
+    gate.permits.release()
+    assert (await second).corrections == deal_kit(SMALL, MASTER, 1).corrections
+    assert gate.started == [1]
+    factory.close()
+
+
+async def failed_dealing__should_be_tried_again(factory: KitFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> DealtKit:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(factory_module, "deal_kit", fail)
+        with pytest.raises(MemoryError):
+            await factory.kit(SMALL, 1)
+        await asyncio.sleep(0)
+    assert (await factory.kit(SMALL, 1)).seeds == deal_kit(SMALL, MASTER, 1).seeds
+    factory.close()
+
+
+async def kit_larger_than_the_cache__should_be_dealt_and_not_kept() -> None:
+    factory = KitFactory(MASTER, 1)
+    assert len((await factory.kit(SMALL, 1)).corrections) == SMALL.correction_bytes
+    await asyncio.sleep(0)
+    assert not factory._kits
+    factory.close()
+
+
+def kits__should_depend_on_the_master_the_plan_and_the_number_alone() -> None:
+    kit, other = deal_kit(SMALL, MASTER, 1), KitPlan(31, (Section("truncate", 10, 9),))
+    assert (deal_kit(SMALL, MASTER, 1).seeds, deal_kit(SMALL, MASTER, 1).corrections) == (kit.seeds, kit.corrections)
+    different = [deal_kit(SMALL, MASTER, 2), deal_kit(SMALL, bytes(32), 1), deal_kit(other, MASTER, 1)]
+    seeds = [seed for dealt in (kit, *different) for seed in dealt.seeds]
+    assert len(set(seeds)) == len(seeds) == 12
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        b"[" * 500_000,
+        b'{"q":31}',
+        b'{"q":7,"sections":[["max",1,0]]}',
+        b'{"q":31,"sections":[["max",1]]}',
+        b"\xff",
+        b"1",
+    ],
+    ids=["deep", "no sections", "other field", "short section", "not text", "not an object"],
+)
+def malformed_plan__should_be_a_plan_error(run: bytes) -> None:
+    with pytest.raises(PlanError):
+        KitPlan.parse(run)
+
+
+class Liar(dealer_pb2_grpc.DealerServicer):
+    """Sends a kit with one thing wrong."""
+
+    def __init__(self, lie: str) -> None:
+        self.lie = lie
+
+    async def Fetch(self, request: dealer_pb2.FetchRequest, context: object) -> AsyncIterator[dealer_pb2.KitChunk]:
+        header = dealer_pb2.KitHeader(
+            id=request.first, run_digest=SMALL.digest, seed_own=bytes(16), seed_previous=bytes(16)
+        )
+        size = SMALL.correction_bytes
+        match self.lie:
+            case "seed":
+                header.seed_own = bytes(5)
+            case "number":
+                header.id += 1
+            case "plan":
+                header.run_digest = bytes(32)
+            case "short":
+                size -= 1
+            case "endless":
+                size = 1 << 40
+        if self.lie != "header":
+            yield dealer_pb2.KitChunk(header=header)
+        while size > 0:
+            yield dealer_pb2.KitChunk(data=bytes(min(size, 1 << 16)))
+            size -= 1 << 16
+
+
+@pytest.mark.parametrize("lie", ["seed", "number", "plan", "short", "endless", "header"])
+async def wrong_kit__should_be_unavailable(pki: Path, lie: str) -> None:
+    async for channel in served(Liar(lie), pki):
+        with pytest.raises(Unavailable, match="the dealer sent"):
+            await DealerSource(channel).fetch(SMALL, 1)
+
+
+def dealer_process__should_step_back_keep_its_key_and_say_nothing_of_it(pki: Path, tmp_path: Path) -> None:
+    """The real process: priority lowered, the same kits after a restart, no secret in its log, ended by SIGTERM."""
+    address = f"localhost:{free_port_base()}"
+    key = tmp_path / "master.key"
+    names = {f"VISARD_TLS__{part.upper()}": str(pki / file) for part, file in TLS_FILES.items()}
+    environment = {**os.environ, **names, "VISARD_LISTEN": address, "VISARD_MASTER_KEY": str(key)}
+    kits: list[Fetched] = []
+    for _ in range(2):
+        command = [sys.executable, "-m", "services.dealer"]
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+            try:
+                kits.append(asyncio.run(fetch_when_up(pki, address)))
+                assert os.getpriority(os.PRIO_PROCESS, process.pid) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)
+                process.send_signal(signal.SIGTERM)
+                log, _unused = process.communicate(timeout=20)
+            finally:
+                process.kill()
+        assert process.returncode == 0
+        secrets = [key.read_bytes(), kits[0][0].own, kits[0][0].previous]
+        assert b"listening" in log
+        assert not any(
+            form in log for secret in secrets for form in (secret, secret.hex().encode(), repr(secret).encode())
+        )
+    assert kits[0] == kits[1]
+    assert key.stat().st_mode & 0o777 == 0o600
+
+
+TLS_FILES = {"ca": "ca.pem", "cert": "dealer.pem", "key": "dealer.key"}
+
+
+async def fetch_when_up(pki: Path, address: str) -> Fetched:
+    async with asyncio.timeout(30), tls(pki, "party2").channel(address) as channel:
+        await channel.channel_ready()
+        return await DealerSource(channel).fetch(SMALL, 1)
