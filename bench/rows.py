@@ -9,15 +9,15 @@ W4  ReLU (W4R) and 2x2 max-pool (W4P) on 250x250, one secret 3x3 convolution (W4
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 from visard.models import calibration, face_resnet
 from visard.publish import PATTERN_MARGIN
 
+from bench.thesis import SHAPE as THESIS_SHAPE
+from bench.thesis import thesis_network
 from services.mpc import matching
 from services.mpc.field import Integers
 from services.mpc.kits import KitPlan
@@ -62,7 +62,7 @@ def network(name: str, q: int) -> Network:
         face = face_resnet.load()
         return _compiled(face, face_resnet.INPUT_SHAPE, q, PATTERN_MARGIN)
     if name == "W2":
-        return _compiled(thesis_network(), (1, 100, 100), q, PATTERN_MARGIN)
+        return _compiled(thesis_network(), THESIS_SHAPE, q, PATTERN_MARGIN)
     layer = {
         "W4R": ((1, 250, 250), (Relu(0, 0), Flatten(1)), nn.ReLU()),
         "W4P": ((1, 250, 250), (MaxPool(0, (2, 2), (2, 2)), Flatten(1)), nn.MaxPool2d(2)),
@@ -76,28 +76,6 @@ def network(name: str, q: int) -> Network:
     program = Program(q, shape, 0, operations, POINTS)
     weights = np.random.default_rng(_SEED).integers(-(1 << 12), 1 << 12, program.weight_count)
     return Network(program, weights, module)
-
-
-class EvenPad(nn.Module):
-    """A zero row and column, where max-pooling with a ReLU after it would round an odd size up."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, C, H + 1, W + 1)."""
-        return functional.pad(x, (0, 1, 0, 1))
-
-
-def thesis_network() -> nn.Module:
-    """The thesis' classic CNN (154,592 parameters), with random weights; descriptors short enough for q = 31."""
-    torch.manual_seed(_SEED)
-    layers: list[nn.Module] = []
-    channels = 1
-    for width, kernel in ((4, 7), (8, 5), (16, 3), (32, 3)):
-        layers += [nn.Conv2d(channels, width, kernel), *([EvenPad()] if width == 8 else []), nn.MaxPool2d(2), nn.ReLU()]
-        channels = width
-    layers += [nn.Flatten(), nn.Linear(512, 256), nn.ReLU(), nn.Linear(256, 64)]
-    first = cast(nn.Conv2d, layers[0])
-    first.weight.data.div_(64)  # raw pixels in
-    return nn.Sequential(*layers).eval().requires_grad_(False)
 
 
 def _compiled(module: nn.Module, shape: tuple[int, int, int], q: int, margin: float) -> Network:
