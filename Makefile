@@ -1,4 +1,4 @@
-# make demo | test | check | proto | bench -- every target installs what it needs into .venv first.
+# make demo | test | check | proto | bench | bench-peers -- every target installs what it needs into .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
@@ -7,7 +7,7 @@ PROTOS := $(wildcard protos/visard/v1/*.proto)
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: all demo test check proto bench clean
+.PHONY: all demo test check proto bench bench-peers clean
 all: $(STAMP)
 
 $(STAMP): pyproject.toml
@@ -46,5 +46,8 @@ proto: $(STAMP)
 bench: $(STAMP) .photos/obama.jpg
 	$(BIN)/python -m bench --profile
 
+bench-peers: $(STAMP)
+	$(BIN)/python -m bench.peers
+
 clean:
-	rm -rf .venv .photos .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .photos .peers .mypy_cache .ruff_cache .pytest_cache .hypothesis
