@@ -10,6 +10,8 @@ from visard import publish
 from visard.client import DEFAULT_MODEL, Client, Connection
 from visard.cluster import Cluster
 
+from tests.mongod import Mongod
+
 SHARED = Path(__file__).parents[2] / "shared"
 PHOTOS = Path(__file__).parents[1] / ".photos"
 
@@ -24,6 +26,25 @@ def shared() -> Path:
 def photos() -> dict[str, Path]:
     """The photos of the demonstration, fetched by make."""
     return {name: PHOTOS / f"{name}.jpg" for name in ("obama", "obama2", "biden")}
+
+
+@pytest.fixture(scope="session")
+def replica_set(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
+    """A mongod as a replica set of one, with TLS and passwords."""
+    yield from _mongod(tmp_path_factory, replica_set=True)
+
+
+@pytest.fixture(scope="session")
+def standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
+    """A mongod on its own."""
+    yield from _mongod(tmp_path_factory, replica_set=False)
+
+
+def _mongod(tmp_path_factory: pytest.TempPathFactory, *, replica_set: bool) -> Iterator[Mongod]:
+    server = Mongod(tmp_path_factory.mktemp("mongod"), replica_set)
+    server.start()
+    yield server
+    server.stop()
 
 
 def free_port_base() -> int:

@@ -83,8 +83,9 @@ def thesis_row(mpc: Any, share: Callable[[Any], Secret]) -> tuple[Work, Secret]:
             k = layer.kernel_size[0]
             y = matrix @ x.flatten()[windows(height, width, channels, k)] + bias
             y = y.reshape(layer.out_channels, height - k + 1, width - k + 1)
-            # an odd last row and column is left out: a few comparisons less than ours
-            y = y[:, : y.shape[1] // 2 * 2, : y.shape[2] // 2 * 2]
+            # an odd last row and column is doubled, which before a ReLU means the same as our zeros
+            rows, columns = (np.minimum(np.arange(-(-n // 2) * 2), n - 1) for n in y.shape[1:])
+            y = y[:, rows, :][:, :, columns]
             x = rectify(mpc, pool(mpc, y))
         return x
 

@@ -1,7 +1,8 @@
 """Certificates for a deployment: one authority, one certificate a role, one sealing key a party.
 
 All TLS keys are ECDSA P-256 (what every TLS stack takes). A certificate's role is a URI in its subject alternative names:
-``visard://gateway``, ``visard://dealer``, ``visard://party/0``, ``visard://client/NAME``, ``visard://owner/NAME``.
+``visard://gateway``, ``visard://dealer``, ``visard://party/0``, ``visard://client/NAME``, ``visard://owner/NAME``,
+``visard://admin/NAME``.
 A party's X25519 sealing key is signed by the authority, so that a client which has ca.pem needs to trust nobody else.
 """
 
@@ -29,6 +30,7 @@ ROLES = {
     "party2": "visard://party/2",
     "client": "visard://client/default",
     "owner": "visard://owner/default",
+    "admin": "visard://admin/default",
 }
 _VALID_DAYS = 825
 

@@ -4,10 +4,10 @@ import asyncio
 import os
 import time
 import tomllib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import grpc
 import numpy as np
@@ -16,8 +16,24 @@ import numpy.typing as npt
 from visard import results
 from visard.capture import Chip, Picture, capture
 from visard.certs import verify_party_key
-from visard.errors import DeadlineExceeded, Exhausted, InvalidRequest, NotFound, Unavailable, UntrustedKey, from_rpc
-from visard.results import Enrolment, Identification, SubjectCount, Verification
+from visard.errors import (
+    DeadlineExceeded,
+    Exhausted,
+    InvalidRequest,
+    NotFound,
+    Unavailable,
+    Undone,
+    UntrustedKey,
+    from_rpc,
+)
+from visard.results import (
+    Enrolment,
+    Identification,
+    StoredReference,
+    SubjectCount,
+    Verification,
+    stored_reference,
+)
 from visard.sealing import Context, key_id, new_reply_key, seal_share
 from visard.secret import Secret
 from visard.sharing import share
@@ -30,12 +46,14 @@ T = TypeVar("T")
 DEFAULT_MODEL = "face"
 DEFAULT_DEADLINE = 60.0
 CHUNK_BYTES = 64 << 10
+REQUEST_ID_BYTES = 16
 ATTEMPTS = 4
 _EXPIRY_SECONDS = 300.0
 _OPTIONS = [("grpc.max_receive_message_length", 64 << 20)]
 
 Uploads = AsyncIterator[common_pb2.Upload]
 Method = Callable[..., Awaitable[gateway_pb2.Result]]
+Answered = tuple[gateway_pb2.Result, Context, list[Secret]]
 
 
 @dataclass(frozen=True)
@@ -78,16 +96,33 @@ class Client:
         self._channel = grpc.aio.secure_channel(self._connection.gateway, credentials, options=_OPTIONS)
         self._matching = gateway_pb2_grpc.FaceMatchingStub(self._channel)
         self._registry = gateway_pb2_grpc.ModelRegistryStub(self._channel)
+        self._admin = gateway_pb2_grpc.AdminStub(self._channel)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Close the channel."""
         await self._channel.close(None)
 
-    async def enrol(self, subject: str, photos: Sequence[Photo], *, largest: bool = False) -> Enrolment:
-        """Store one reference a photo under a subject. Stored at all three parties or at none."""
+    async def enrol(
+        self,
+        subject: str,
+        photos: Sequence[Photo],
+        *,
+        largest: bool = False,
+        replace: bool = False,
+        unique: bool = False,
+        ttl_seconds: int = 0,
+        metadata: bytes = b"",
+    ) -> Enrolment:
+        """Store one reference a photo under a subject. Stored at all three parties or at none.
+
+        ``replace`` erases the subject's earlier references in the same step. ``unique`` refuses somebody who is enrolled
+        under another name (AlreadyExists). ``ttl_seconds`` erases the references after so long; 0 is never. ``metadata``,
+        at most 4096 bytes, is kept as it is, readable by gateway and parties.
+        """
+        options = {"replace": replace, "unique": unique, "ttl_seconds": ttl_seconds, "metadata": metadata}
         outcomes, report = await self._ask(
-            self._matching.Enrol, Operation.OPERATION_ENROL, photos, subject, largest=largest, again=False
+            self._matching.Enrol, Operation.OPERATION_ENROL, photos, subject, largest=largest, options=options
         )
         return Enrolment(subject, results.reference_ids(outcomes), report)
 
@@ -116,12 +151,27 @@ class Client:
         )
         return Verification(results.match_bit(outcomes), report)
 
-    async def delete(self, subject: str) -> int:
-        """Forget a subject; how many references it had."""
-        request = self._request(Operation.OPERATION_DELETE, subject)
-        call = gateway_pb2.DeleteRequest(request=request)
-        response = await self._call(lambda: self._matching.Delete(call, timeout=self.deadline))
+    async def delete(self, subject: str, reference_ids: Sequence[str] = ()) -> int:
+        """Forget a subject, or those of its references; how many."""
+        request = self._request(Operation.OPERATION_DELETE, subject, reference_ids=list(reference_ids))
+        response = await self._write(
+            request, lambda r, left: self._matching.Delete(gateway_pb2.DeleteRequest(request=r), timeout=left)
+        )
         return response.references_deleted
+
+    async def rename(self, subject: str, new_subject: str) -> int:
+        """Give a subject another name, which must be free; how many references moved."""
+        request = self._request(Operation.OPERATION_RENAME, subject, new_subject=new_subject)
+        response = await self._write(
+            request, lambda r, left: self._matching.Rename(gateway_pb2.RenameRequest(request=r), timeout=left)
+        )
+        return response.references_renamed
+
+    async def references(self, subject: str) -> list[StoredReference]:
+        """What is kept about a subject. No biometric plaintext is kept anywhere, so none can be had."""
+        ask = gateway_pb2.ListReferencesRequest(model=self.model, subject=subject)
+        response = await self._again(lambda left: self._matching.ListReferences(ask, timeout=left))
+        return [stored_reference(info) for info in response.references]
 
     async def subjects(self) -> list[SubjectCount]:
         """Everybody who is enrolled."""
@@ -147,10 +197,54 @@ class Client:
 
     async def publish(self, name: str, program: bytes, digest: bytes, weights: npt.NDArray[np.int64], q: int) -> None:
         """Publish a compiled network under a name; its weights leave this machine as three sealed shares only."""
-        request = self._request(Operation.OPERATION_PUBLISH, "", model=name)
-        request.program_digest = digest
-        uploads, _ = self._seal(request, [weights], q, await self._party_keys(), program)
-        await self._call(lambda: self._registry.Publish(uploads, timeout=self.deadline))
+        request = self._request(Operation.OPERATION_PUBLISH, model=name, program_digest=digest)
+        keys = await self._party_keys()
+
+        async def once(r: common_pb2.Request, left: float) -> gateway_pb2.PublishResponse:
+            uploads, _ = self._seal(r, [weights], q, keys, program)
+            return await self._registry.Publish(uploads, timeout=left)
+
+        await self._write(request, once)
+
+    async def withdraw(self, name: str) -> None:
+        """Remove a model that nobody is enrolled with."""
+        request = self._request(Operation.OPERATION_WITHDRAW, model=name)
+        await self._write(
+            request, lambda r, left: self._registry.Withdraw(gateway_pb2.WithdrawRequest(request=r), timeout=left)
+        )
+        self._infos.pop(name, None)
+
+    async def audit_nodes(self, prefixes: Sequence[str]) -> list[list[gateway_pb2.AuditNode]]:
+        """Each party's hashes below prefixes of references' ids (admin): see visard.admin.audit."""
+        ask = gateway_pb2.AuditRequest(prefixes=prefixes)
+        response = await self._again(lambda left: self._admin.Audit(ask, timeout=left))
+        return [list(party.nodes) for party in response.parties]
+
+    async def refresh(self) -> int:
+        """New shares for everything that is stored (admin); how many references were renewed."""
+        request = self._request(Operation.OPERATION_REFRESH, model="")
+        response = await self._write(
+            request, lambda r, left: self._admin.Refresh(gateway_pb2.RefreshRequest(request=r), timeout=left)
+        )
+        return response.references_renewed
+
+    async def recover(self, party: int) -> int:
+        """Write a party's store anew from the two others (admin); how many references it holds then."""
+        ask = gateway_pb2.RecoverRequest(request=self._request(Operation.OPERATION_RECOVER, model="", party=party))
+        response = await self._call(lambda: self._admin.Recover(ask, timeout=self.deadline))
+        return response.references_restored
+
+    async def _write(self, request: common_pb2.Request, call: Callable[[common_pb2.Request, float], Awaitable[T]]) -> T:
+        """A write: sent again with the same id when its answer is lost, and with a fresh one when it was undone."""
+
+        async def once(left: float) -> T:
+            try:
+                return await self._call(lambda: call(request, left))
+            except Undone:
+                request.request_id = os.urandom(REQUEST_ID_BYTES)
+                raise
+
+        return await self._again(once)
 
     async def _ask(
         self,
@@ -161,46 +255,60 @@ class Client:
         operating_point: str = "",
         *,
         largest: bool,
-        again: bool = True,
+        options: Mapping[str, Any] | None = None,
     ) -> tuple[list[common_pb2.Outcome], results.Report]:
-        """Capture, share, seal, send, open. ``again``: a lost answer may be asked for again, since nothing is stored."""
+        """Capture, share, seal, send, open. With ``options`` it is a write, which keeps its id when it is sent again."""
         chips = [await asyncio.to_thread(capture, photo, largest=largest) for photo in photos]
         started = time.monotonic()
         try:
             async with asyncio.timeout(self.deadline):  # models and keys are fetched first: they share the deadline
                 asked = (operation, subject, operating_point)
-                outcomes, result = await self._exchange(method, asked, chips, again)
+                outcomes, result = await self._exchange(method, asked, chips, options)
         except TimeoutError as error:
             raise DeadlineExceeded(f"no answer within {self.deadline:g} s") from error
         return outcomes, results.report(time.monotonic() - started, result)
 
     async def _exchange(
-        self, method: Method, asked: tuple[int, str, str], chips: Sequence[Chip], again: bool
+        self,
+        method: Method,
+        asked: tuple[int, str, str],
+        chips: Sequence[Chip],
+        options: Mapping[str, Any] | None,
     ) -> tuple[list[common_pb2.Outcome], gateway_pb2.Result]:
         info = await self._model_info()
         images = [_pixels(chip, info) for chip in chips]
 
-        async def once(left: float) -> tuple[gateway_pb2.Result, Context, list[Secret]]:
-            # a fresh id, fresh shares, fresh reply keys: nothing is ever sent twice
-            request = self._request(*asked, len(images))
+        async def once(request: common_pb2.Request, left: float) -> Answered:
+            # fresh shares and fresh reply keys, also for a write that is sent again
             uploads, keys = self._seal(request, images, info.field_bits, await self._party_keys())
-            result = await self._call(lambda: method(uploads, timeout=left))
-            return result, Context.from_request(request), keys
+            return await method(uploads, timeout=left), Context.from_request(request), keys
 
-        result, context, keys = await self._again(once, unavailable=again, rpc=False)
+        if options is None:
+            fresh = lambda left: self._call(lambda: once(self._request(*asked, len(images)), left))  # noqa: E731
+            result, context, keys = await self._again(fresh)
+        else:
+            result, context, keys = await self._write(self._request(*asked, len(images), **options), once)
         return results.open_all(result, context, keys), result
 
     def _request(
-        self, operation: int, subject: str = "", operating_point: str = "", images: int = 0, model: str | None = None
+        self,
+        operation: int,
+        subject: str = "",
+        operating_point: str = "",
+        images: int = 0,
+        *,
+        model: str | None = None,
+        **options: Any,
     ) -> common_pb2.Request:
         return common_pb2.Request(
-            request_id=os.urandom(16),
+            request_id=os.urandom(REQUEST_ID_BYTES),
             operation=common_pb2.Operation.Name(operation),  # type: ignore[arg-type]
             subject=subject,
-            model=model or self.model,
+            model=self.model if model is None else model,
             images=images,
             operating_point=operating_point,
             expires_unix_ms=int((time.time() + _EXPIRY_SECONDS) * 1000),
+            **options,
         )
 
     def _seal(
@@ -252,17 +360,16 @@ class Client:
         except grpc.aio.AioRpcError as error:
             raise from_rpc(error) from error
 
-    async def _again(self, call: Callable[[float], Awaitable[T]], *, unavailable: bool = True, rpc: bool = True) -> T:
+    async def _again(self, call: Callable[[float], Awaitable[T]]) -> T:
         """A call, repeated a few times when the service is exhausted or away; all attempts share one deadline."""
         end = time.monotonic() + self.deadline
         for attempt in range(ATTEMPTS):
             try:
                 left = max(end - time.monotonic(), 0.001)
-                return await (self._call(lambda left=left: call(left)) if rpc else call(left))  # type: ignore[misc]
-            except (Exhausted, Unavailable) as error:
+                return await self._call(lambda left=left: call(left))  # type: ignore[misc]
+            except (Exhausted, Unavailable, Undone) as error:
                 pause = error.retry_after if isinstance(error, Exhausted) else 0.3 * 2**attempt
-                may = unavailable or isinstance(error, Exhausted)
-                if not may or attempt == ATTEMPTS - 1 or time.monotonic() + pause > end:
+                if attempt == ATTEMPTS - 1 or time.monotonic() + pause > end:
                     raise
                 await asyncio.sleep(pause)
         raise AssertionError("unreachable")

@@ -6,7 +6,7 @@ VisardError
     RequestError        the request: change it
         InvalidRequest, NotFound, AlreadyExists, PermissionDenied, FailedPrecondition
     ServiceError        the service: try again, or ask its operator
-        Unavailable, Exhausted, DeadlineExceeded, InternalError
+        Unavailable, Undone, Exhausted, DeadlineExceeded, InternalError
     TrustError          somebody between us and the parties, or one of them, does not keep to the rules
         UntrustedKey, SealError, InconsistentAnswer
 """
@@ -59,7 +59,7 @@ class NotFound(RequestError):
 
 
 class AlreadyExists(RequestError):
-    """This request, or a model of this name, is there already."""
+    """This request, a subject or model of this name, or (with unique) this person, is there already."""
 
 
 class PermissionDenied(RequestError):
@@ -76,6 +76,10 @@ class ServiceError(VisardError):
 
 class Unavailable(ServiceError):
     """A service is down or lost its peers."""
+
+
+class Undone(ServiceError):
+    """A write was undone after a failure: nothing is stored. Send it again as a new request."""
 
 
 class Exhausted(ServiceError):
@@ -120,6 +124,7 @@ _ERRORS: dict[StatusCode, type[VisardError]] = {
     StatusCode.PERMISSION_DENIED: PermissionDenied,
     StatusCode.UNAUTHENTICATED: PermissionDenied,
     StatusCode.FAILED_PRECONDITION: FailedPrecondition,
+    StatusCode.ABORTED: Undone,
     StatusCode.UNAVAILABLE: Unavailable,
     StatusCode.CANCELLED: Unavailable,
     StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,

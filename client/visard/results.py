@@ -84,6 +84,24 @@ class SubjectCount:
     references: int
 
 
+@dataclass(frozen=True)
+class StoredReference:
+    """What is kept about a reference, but for the shares. Times in milliseconds since 1970; ``expires`` None is never."""
+
+    reference_id: str
+    version: int
+    created_unix_ms: int
+    updated_unix_ms: int
+    expires_unix_ms: int | None
+    metadata: bytes
+
+
+def stored_reference(info: gateway_pb2.ReferenceInfo) -> StoredReference:
+    """From the wire."""
+    times = (info.created_unix_ms, info.updated_unix_ms, info.expires_unix_ms or None)
+    return StoredReference(info.reference_id, info.version, *times, info.metadata)
+
+
 def open_all(result: gateway_pb2.Result, context: Context, keys: Sequence[Secret]) -> list[common_pb2.Outcome]:
     """Open the three sealed answers, in party order; raises SealError and InconsistentAnswer."""
     if [sealed.party for sealed in result.results] != [0, 1, 2]:

@@ -44,10 +44,16 @@ class Context:
             request.operating_point.encode(),
             request.expires_unix_ms.to_bytes(8, "big"),
             request.program_digest,
+            b"".join(_sized(name.encode()) for name in request.reference_ids),
+            request.new_subject.encode(),
+            bytes([request.replace, request.unique]),
+            request.ttl_seconds.to_bytes(4, "big"),
+            request.metadata,
+            request.party.to_bytes(4, "big"),
         )
         hasher = hashlib.sha256(b"visard/v1/request")
         for field in fields:
-            hasher.update(len(field).to_bytes(4, "big") + field)
+            hasher.update(_sized(field))
         return cls(hasher.digest())
 
     def info(self, party: int) -> bytes:
@@ -57,6 +63,10 @@ class Context:
     def answer(self, party: int) -> bytes:
         """Associated data of a party's answer."""
         return b"visard/v1/answer" + bytes([party]) + self.digest
+
+
+def _sized(field: bytes) -> bytes:
+    return len(field).to_bytes(4, "big") + field
 
 
 def key_id(public_key: bytes) -> bytes:

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from visard.client import DEFAULT_DEADLINE, DEFAULT_MODEL, Client, Connection, Photo
-from visard.results import Enrolment, Identification, SubjectCount, Verification
+from visard.results import Enrolment, Identification, StoredReference, SubjectCount, Verification
 from visard.v1 import common_pb2, gateway_pb2
 
 T = TypeVar("T")
@@ -38,9 +38,28 @@ class SyncClient:
         self._thread.join()
         self._loop.close()
 
-    def enrol(self, subject: str, photos: Sequence[Photo], *, largest: bool = False) -> Enrolment:
+    def enrol(
+        self,
+        subject: str,
+        photos: Sequence[Photo],
+        *,
+        largest: bool = False,
+        replace: bool = False,
+        unique: bool = False,
+        ttl_seconds: int = 0,
+        metadata: bytes = b"",
+    ) -> Enrolment:
         """See Client.enrol."""
-        return self._run(self._client.enrol(subject, photos, largest=largest))
+        work = self._client.enrol(
+            subject,
+            photos,
+            largest=largest,
+            replace=replace,
+            unique=unique,
+            ttl_seconds=ttl_seconds,
+            metadata=metadata,
+        )
+        return self._run(work)
 
     def verify(self, subject: str, photo: Photo, *, operating_point: str = "", largest: bool = False) -> Verification:
         """See Client.verify."""
@@ -54,9 +73,17 @@ class SyncClient:
         """See Client.compare."""
         return self._run(self._client.compare(photo, other, operating_point=operating_point, largest=largest))
 
-    def delete(self, subject: str) -> int:
+    def delete(self, subject: str, reference_ids: Sequence[str] = ()) -> int:
         """See Client.delete."""
-        return self._run(self._client.delete(subject))
+        return self._run(self._client.delete(subject, reference_ids))
+
+    def rename(self, subject: str, new_subject: str) -> int:
+        """See Client.rename."""
+        return self._run(self._client.rename(subject, new_subject))
+
+    def references(self, subject: str) -> list[StoredReference]:
+        """See Client.references."""
+        return self._run(self._client.references(subject))
 
     def subjects(self) -> list[SubjectCount]:
         """See Client.subjects."""

@@ -1,7 +1,7 @@
 """Faults: what a service answers when it cannot do what it was asked. Each maps to one gRPC status.
 
 ServiceFault
-    caller's     InvalidArgument, NotFound, AlreadyExists, PermissionDenied
+    caller's     InvalidArgument, NotFound, AlreadyExists, PermissionDenied, Aborted
     operator's   FailedPrecondition, ResourceExhausted, Unavailable, DeadlineExceeded
     developer's  Internal (made of any other exception; its text stays in the log)
 """
@@ -53,6 +53,12 @@ class PermissionDenied(ServiceFault):
     code = "PERMISSION_DENIED"
 
 
+class Aborted(ServiceFault):
+    """The write was undone after a failure; it may be sent again with a fresh request id."""
+
+    code = "ABORTED"
+
+
 class FailedPrecondition(ServiceFault):
     """The parties are not in a state in which this could be done."""
 
@@ -90,6 +96,7 @@ FAULTS: dict[str, type[ServiceFault]] = {
         NotFound,
         AlreadyExists,
         PermissionDenied,
+        Aborted,
         FailedPrecondition,
         ResourceExhausted,
         Unavailable,

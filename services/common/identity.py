@@ -8,7 +8,7 @@ import grpc
 from services.common.errors import PermissionDenied
 
 _SCHEME = "visard://"
-KINDS = ("gateway", "dealer", "party", "client", "owner")
+KINDS = ("gateway", "dealer", "party", "client", "owner", "admin")
 
 
 @dataclass(frozen=True)

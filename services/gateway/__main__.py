@@ -1,5 +1,6 @@
 """``python -m services.gateway --config FILE``: run the gateway."""
 
+import asyncio
 import sys
 
 import grpc
@@ -7,12 +8,13 @@ from visard.v1 import gateway_pb2_grpc
 
 from services.common import lifecycle, logs
 from services.common.config import load
+from services.gateway.admin import AdminServicer, Expiry
 from services.gateway.config import GatewayConfig
 from services.gateway.parties import Parties
 from services.gateway.relay import Relay
 from services.gateway.servicer import FaceMatchingServicer, ModelRegistryServicer
 
-SERVICES = {"visard.v1.FaceMatching": None, "visard.v1.ModelRegistry": None}
+SERVICES = {"visard.v1.FaceMatching": None, "visard.v1.ModelRegistry": None, "visard.v1.Admin": None}
 
 
 async def serve(config: GatewayConfig) -> None:
@@ -23,10 +25,14 @@ async def serve(config: GatewayConfig) -> None:
     def add(server: grpc.aio.Server) -> None:
         gateway_pb2_grpc.add_FaceMatchingServicer_to_server(FaceMatchingServicer(config, parties, relay), server)
         gateway_pb2_grpc.add_ModelRegistryServicer_to_server(ModelRegistryServicer(config, parties, relay), server)
+        gateway_pb2_grpc.add_AdminServicer_to_server(AdminServicer(config, parties, relay), server)
 
     async with lifecycle.running(config, SERVICES, add) as health:
+        expiry = asyncio.create_task(Expiry(config, parties, relay).run())
         await health.set(True)
         await lifecycle.until_stopped()
+        expiry.cancel()
+        await asyncio.gather(expiry, return_exceptions=True)
     await parties.close()
 
 

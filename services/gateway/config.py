@@ -13,3 +13,7 @@ class GatewayConfig(ServiceConfig):
     upload_timeout: float = Field(default=60.0, gt=0, le=600, description="longest upload in seconds")
     run_timeout: float = Field(default=60.0, gt=0, le=600, description="longest run in seconds, waiting included")
     status_timeout: float = Field(default=2.0, gt=0, le=60, description="seconds a party may take to say how it is")
+    expiry_interval: float = Field(
+        default=60.0, gt=0, le=86400, description="seconds between looks for references whose time is over"
+    )
+    admin_timeout: float = Field(default=600.0, gt=0, le=86400, description="longest refresh or recovery in seconds")

@@ -1,15 +1,16 @@
 """One upload: its chunks go on to the parties as they come, then the parties run, then their answers go back."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
 
 from visard.v1 import common_pb2, party_pb2
 
 from services.common.deadline import within
-from services.common.errors import ResourceExhausted, ServiceFault
+from services.common.errors import InvalidArgument, ResourceExhausted, ServiceFault
 from services.gateway.config import GatewayConfig
-from services.gateway.parties import Parties, telling
+from services.gateway.parties import Parties, agreeing, telling
 from services.gateway.upload import PARTIES, Upload
 
 Uploads = AsyncIterator[common_pb2.Upload]
@@ -17,6 +18,8 @@ Queue = asyncio.Queue[common_pb2.Upload | None]
 
 _BUFFERED = 4  # chunks held for a slow party
 RETRY_SECONDS = 1.0
+ATTEMPT_BYTES = 16
+_LONG = (common_pb2.Operation.OPERATION_REFRESH, common_pb2.Operation.OPERATION_RECOVER)
 
 
 class Relay:
@@ -41,13 +44,23 @@ class Relay:
 
     async def run_without_share(self, request: common_pb2.Request, seconds: float) -> list[party_pb2.RunResponse]:
         """Run a request that carries no share."""
-        timeout = min(seconds, self._config.run_timeout)
-        run = party_pb2.RunRequest(request=request)
+        longest = self._config.admin_timeout if request.operation in _LONG else self._config.run_timeout
+        timeout = min(seconds, longest)
+        run = party_pb2.RunRequest(request=request, attempt=os.urandom(ATTEMPT_BYTES))
         try:
             return await self._parties.ask_all(lambda stub, _: stub.Run(run, timeout=timeout))
         except BaseException:
             await asyncio.shield(self._parties.cancel(request.request_id))
             raise
+
+    async def change(
+        self, request: common_pb2.Request, operation: "common_pb2.Operation.ValueType", seconds: float
+    ) -> int:
+        """Run a write that carries no share; how many references it names."""
+        if request.operation != operation:
+            raise InvalidArgument.of("request.operation", f"{common_pb2.Operation.Name(operation)} for this method")
+        responses = await self.run_without_share(request, seconds)
+        return agreeing([response.references_changed for response in responses], "what was changed")
 
     async def _run(
         self, uploads: Uploads, operation: "common_pb2.Operation.ValueType", deadline: float

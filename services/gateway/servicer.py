@@ -10,7 +10,7 @@ from visard.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc, party_pb2
 from visard.version import __version__
 
 from services.common.deadline import remaining
-from services.common.errors import DeadlineExceeded, InvalidArgument, ServiceFault
+from services.common.errors import DeadlineExceeded, ServiceFault
 from services.common.identity import require
 from services.common.uploads import refusing_politely
 from services.gateway.config import GatewayConfig
@@ -74,14 +74,31 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
     async def Delete(  # noqa: N802
         self, request: gateway_pb2.DeleteRequest, context: Context
     ) -> gateway_pb2.DeleteResponse:
-        """Forget a subject."""
+        """Forget a subject, or some of its references."""
         require(context, *CALLERS)
-        if request.request.operation != Operation.OPERATION_DELETE:
-            raise InvalidArgument.of("request.operation", "OPERATION_DELETE for this method")
-        seconds = remaining(context, DEFAULT_SECONDS)
-        responses = await self._relay.run_without_share(request.request, seconds)
-        deleted = agreeing([response.references_deleted for response in responses], "what was deleted")
-        return gateway_pb2.DeleteResponse(references_deleted=deleted)
+        changed = await self._relay.change(
+            request.request, Operation.OPERATION_DELETE, remaining(context, DEFAULT_SECONDS)
+        )
+        return gateway_pb2.DeleteResponse(references_deleted=changed)
+
+    async def Rename(  # noqa: N802
+        self, request: gateway_pb2.RenameRequest, context: Context
+    ) -> gateway_pb2.RenameResponse:
+        """Give a subject another name."""
+        require(context, *CALLERS)
+        changed = await self._relay.change(
+            request.request, Operation.OPERATION_RENAME, remaining(context, DEFAULT_SECONDS)
+        )
+        return gateway_pb2.RenameResponse(references_renamed=changed)
+
+    async def ListReferences(  # noqa: N802
+        self, request: gateway_pb2.ListReferencesRequest, context: Context
+    ) -> gateway_pb2.ListReferencesResponse:
+        """What is kept about a subject."""
+        require(context, *CALLERS)
+        seconds = remaining(context, self._config.run_timeout)
+        answers = await self._parties.ask_all(lambda stub, _: stub.ListReferences(request, timeout=seconds))
+        return agreeing(answers, "what is kept")
 
     async def ListSubjects(  # noqa: N802
         self, request: gateway_pb2.ListSubjectsRequest, context: Context
@@ -138,6 +155,14 @@ class ModelRegistryServicer(gateway_pb2_grpc.ModelRegistryServicer):
         found = await self._parties.ask_all(lambda stub, _: stub.GetStatus(ask, timeout=seconds))
         models = agreeing([sorted(status.models, key=lambda m: m.name) for status in found], "the models")
         return gateway_pb2.ListModelsResponse(models=models)
+
+    async def Withdraw(  # noqa: N802
+        self, request: gateway_pb2.WithdrawRequest, context: Context
+    ) -> gateway_pb2.WithdrawResponse:
+        """Remove a model."""
+        require(context, "owner")
+        await self._relay.change(request.request, Operation.OPERATION_WITHDRAW, remaining(context, DEFAULT_SECONDS))
+        return gateway_pb2.WithdrawResponse()
 
 
 async def statuses(parties: Parties, seconds: float) -> list[common_pb2.PartyStatus]:

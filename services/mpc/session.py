@@ -12,7 +12,7 @@ from services.mpc.prss import Prss
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_THREAD_FROM = 1 << 14  # elements from which a kernel is worth the 0.1 ms that a change of thread costs
+_THREAD_FROM = 1 << 17  # elements from which a kernel holds the event loop for longer than a change of thread is worth
 
 
 class Run:

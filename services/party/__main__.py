@@ -15,13 +15,14 @@ from services.common.lifecycle import Health
 from services.party.config import PartyConfig
 from services.party.dealing import DealerSource
 from services.party.deposits import DepositBox
-from services.party.jobs import Jobs
 from services.party.links import PeerLinks
 from services.party.models import ModelShelf
+from services.party.operations import Desk
 from services.party.runs import Runner
 from services.party.servicer import Party, PartyServicer, PeerServicer
 from services.party.stock import KitStock
 from services.party.store import open_store
+from services.party.upkeep import Upkeep
 from services.party.writes import Writes
 
 SERVICES = {"visard.v1.Party": None, "visard.v1.Peer": None}
@@ -37,12 +38,14 @@ async def assembled(config: PartyConfig) -> AsyncIterator[Party]:
     stock = KitStock(config.data_dir / "kits", config.index, DealerSource(dealer))
     models = ModelShelf(store, stock, config.stock_target)
     writes = Writes(store, links)
-    jobs = Jobs(config.index, store, models, writes)
-    runner = Runner(config, store, links, stock, jobs, writes)
+    writes.on_recovered = models.forget
+    upkeep = Upkeep(store, links, writes)
+    runner = Runner(config, Desk(config.index, store, models, stock, writes), links, upkeep)
     key, public_key = _sealing_key(config)
-    party = Party(config, store, links, stock, models, runner, DepositBox(config.max_deposit_mb << 20), key, public_key)
+    deposits = DepositBox(config.max_deposit_mb << 20)
+    party = Party(config, store, links, stock, models, runner, upkeep, deposits, key, public_key)
     await models.load_all()
-    background = [asyncio.create_task(work.run()) for work in (links, stock, writes)]
+    background = [asyncio.create_task(work.run()) for work in (links, stock, writes, upkeep)]
     try:
         yield party
     finally:

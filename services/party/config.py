@@ -15,7 +15,12 @@ class PartyConfig(ServiceConfig):
     hpke_key: Path = Field(description="X25519 private key, 32 bytes; FILE.sig and FILE.pub beside it")
     peers: tuple[str, str, str] = Field(description="addresses of parties 0, 1, 2; the own entry is not used")
     dealer: str = Field(description="address of the dealer")
-    store: str = Field(default="sqlite", description="sqlite")
+    store: str = Field(
+        default="sqlite",
+        repr=False,
+        pattern=r"^(sqlite|mongodb(\+srv)?://.+)$",
+        description="sqlite, or the mongodb:// URI of a server with a database of this party's own",
+    )
     stock_target: int = Field(default=4, ge=1, le=256, description="kits kept ready for each network")
     max_runs: int = Field(default=2, ge=1, le=64, description="runs at a time (party 0 decides)")
     max_queue: int = Field(default=64, ge=0, le=4096, description="runs waiting (party 0 decides)")
@@ -23,3 +28,4 @@ class PartyConfig(ServiceConfig):
     peer_timeout: float = Field(default=10.0, gt=0, le=120, description="seconds a peer may take for a round")
     kit_wait: float = Field(default=5.0, gt=0, le=60, description="seconds a run may wait for a kit")
     run_timeout: float = Field(default=60.0, gt=0, le=600, description="longest run in seconds, waiting included")
+    admin_timeout: float = Field(default=600.0, gt=0, le=86400, description="longest refresh or recovery in seconds")

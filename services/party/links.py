@@ -56,6 +56,7 @@ class PeerLinks:
         self.sessions = Sessions()
         self.on_up: Callable[[int], Awaitable[None]] | None = None
         self.on_log: Callable[[int, peer_pb2.LogReport], Awaitable[None]] | None = None
+        self.on_set: Callable[[int, peer_pb2.SetReport], Awaitable[None]] | None = None
         self._addresses = addresses
         self._tls = tls
         self._links: dict[int, Link] = {}
@@ -190,6 +191,8 @@ class PeerLinks:
             self.sessions.abort(frame.close.session, frame.close.code, frame.close.reason)
         elif kind == "log" and self.on_log is not None:
             self._spawn(self.on_log(link.peer, frame.log))
+        elif kind == "set" and self.on_set is not None:
+            self._spawn(self.on_set(link.peer, frame.set))
 
     def _spawn(self, work: Awaitable[None]) -> asyncio.Task[None]:
         """A task that is kept until it ends, and whose failure is logged and no more."""

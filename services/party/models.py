@@ -22,6 +22,7 @@ class Published:
     """A model that is ready to run."""
 
     name: str
+    version: int
     model: Model
 
     @property
@@ -68,6 +69,14 @@ class ModelShelf:
                 self._stock.want(embed_plan(self._models[name].program, 1), self._target)
             return self._models[name]
 
+    def known(self, name: str) -> Published | None:
+        """A model, if it is in memory."""
+        return self._models.get(name)
+
+    def forget(self) -> None:
+        """Read all models from the store again, when they are asked for: they were renewed, or withdrawn."""
+        self._models.clear()
+
     def loaded(self) -> list[Published]:
         """The models in memory."""
         return list(self._models.values())
@@ -89,4 +98,4 @@ def parse_program(header: common_pb2.UploadHeader) -> Program:
 def _prepare(record: ModelRecord) -> Published:
     program = Program.from_json(record.program)
     weights = np.frombuffer(record.weights.reveal(), field_of(program.q).dtype)
-    return Published(record.name, Model(program, weights))
+    return Published(record.name, record.version, Model(program, weights))

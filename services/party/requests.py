@@ -10,23 +10,62 @@ from services.common.errors import InvalidArgument
 Operation = common_pb2.Operation
 
 REQUEST_ID_BYTES = 16
+ATTEMPT_BYTES = 16
 MAX_EXPIRY_MS = 10 * 60 * 1000
 MAX_IMAGES = 16
+MAX_REFERENCES = 64  # a subject and model
+MAX_METADATA_BYTES = 4096
+MAX_TTL_SECONDS = 10 * 366 * 24 * 3600
 
 _SUBJECT = re.compile(r"[A-Za-z0-9._@-]{1,128}")
 _MODEL = re.compile(r"[a-z0-9._-]{1,64}")
 _POINT = re.compile(r"[A-Za-z0-9_]{0,64}")
+_REFERENCE = re.compile(r"[0-9a-f]{32}")
 
 # images a request of each operation carries
-_IMAGES: Mapping[int, range] = {
+_IMAGES: Mapping["common_pb2.Operation.ValueType", range] = {
     Operation.OPERATION_ENROL: range(1, MAX_IMAGES + 1),
     Operation.OPERATION_VERIFY: range(1, 2),
     Operation.OPERATION_IDENTIFY: range(1, 2),
     Operation.OPERATION_COMPARE: range(2, 3),
     Operation.OPERATION_DELETE: range(1),
     Operation.OPERATION_PUBLISH: range(1),
+    Operation.OPERATION_RENAME: range(1),
+    Operation.OPERATION_WITHDRAW: range(1),
+    Operation.OPERATION_EXPIRE: range(1),
+    Operation.OPERATION_REFRESH: range(1),
+    Operation.OPERATION_RECOVER: range(1),
 }
-_WITH_SUBJECT = (Operation.OPERATION_ENROL, Operation.OPERATION_VERIFY, Operation.OPERATION_DELETE)
+_WITH_SUBJECT = (
+    Operation.OPERATION_ENROL,
+    Operation.OPERATION_VERIFY,
+    Operation.OPERATION_DELETE,
+    Operation.OPERATION_RENAME,
+)
+# operations that change what is stored: their ids may come again
+WRITES = frozenset(
+    {
+        Operation.OPERATION_ENROL,
+        Operation.OPERATION_DELETE,
+        Operation.OPERATION_PUBLISH,
+        Operation.OPERATION_RENAME,
+        Operation.OPERATION_WITHDRAW,
+        Operation.OPERATION_EXPIRE,
+        Operation.OPERATION_REFRESH,
+    }
+)
+# operations on everything that is stored
+LONG = frozenset({Operation.OPERATION_REFRESH, Operation.OPERATION_RECOVER})
+# operations that carry a share, and so must be uploaded
+WITH_SHARE = frozenset(
+    {
+        Operation.OPERATION_ENROL,
+        Operation.OPERATION_VERIFY,
+        Operation.OPERATION_IDENTIFY,
+        Operation.OPERATION_COMPARE,
+        Operation.OPERATION_PUBLISH,
+    }
+)
 
 
 def check(request: common_pb2.Request, now_unix_ms: int) -> None:
@@ -34,13 +73,9 @@ def check(request: common_pb2.Request, now_unix_ms: int) -> None:
     if len(request.request_id) != REQUEST_ID_BYTES:
         raise InvalidArgument.of("request.request_id", f"{REQUEST_ID_BYTES} bytes")
     if request.operation not in _IMAGES:
-        raise InvalidArgument.of("request.operation", "enrol, verify, identify, compare, delete or publish")
-    if request.operation in _WITH_SUBJECT:
-        _match(_SUBJECT, "request.subject", request.subject, "1 to 128 of A-Z a-z 0-9 . _ @ -")
-    elif request.subject:
-        raise InvalidArgument.of("request.subject", "empty for this operation")
-    _match(_MODEL, "request.model", request.model, "1 to 64 of a-z 0-9 . _ -")
-    _match(_POINT, "request.operating_point", request.operating_point, "at most 64 of A-Z a-z 0-9 _")
+        names = ", ".join(Operation.Name(known).removeprefix("OPERATION_").lower() for known in _IMAGES)
+        raise InvalidArgument.of("request.operation", f"one of {names}")
+    _check_names(request)
     allowed = _IMAGES[request.operation]
     if request.images not in allowed:
         raise InvalidArgument.of("request.images", f"{allowed.start} to {allowed.stop - 1} for this operation")
@@ -49,6 +84,45 @@ def check(request: common_pb2.Request, now_unix_ms: int) -> None:
     publishing = request.operation == Operation.OPERATION_PUBLISH
     if len(request.program_digest) != (32 if publishing else 0):
         raise InvalidArgument.of("request.program_digest", "32 bytes for publish, else empty")
+    _check_options(request)
+
+
+def _check_names(request: common_pb2.Request) -> None:
+    if request.operation in _WITH_SUBJECT:
+        _match(_SUBJECT, "request.subject", request.subject, "1 to 128 of A-Z a-z 0-9 . _ @ -")
+    elif request.subject:
+        raise InvalidArgument.of("request.subject", "empty for this operation")
+    if request.operation == Operation.OPERATION_RENAME:
+        _match(_SUBJECT, "request.new_subject", request.new_subject, "1 to 128 of A-Z a-z 0-9 . _ @ -")
+        if request.new_subject == request.subject:
+            raise InvalidArgument.of("request.new_subject", "another name than before")
+    elif request.new_subject:
+        raise InvalidArgument.of("request.new_subject", "empty for this operation")
+    if request.operation not in LONG:
+        _match(_MODEL, "request.model", request.model, "1 to 64 of a-z 0-9 . _ -")
+    elif request.model:
+        raise InvalidArgument.of("request.model", "empty for this operation")
+    _match(_POINT, "request.operating_point", request.operating_point, "at most 64 of A-Z a-z 0-9 _")
+
+
+def _check_options(request: common_pb2.Request) -> None:
+    """Fields that one operation alone may set."""
+    enrols = request.operation == Operation.OPERATION_ENROL
+    for name in ("replace", "unique", "ttl_seconds", "metadata"):
+        if getattr(request, name) and not enrols:
+            raise InvalidArgument.of(f"request.{name}", "for enrol only")
+    if request.ttl_seconds > MAX_TTL_SECONDS:
+        raise InvalidArgument.of("request.ttl_seconds", f"at most {MAX_TTL_SECONDS}: ten years")
+    if len(request.metadata) > MAX_METADATA_BYTES:
+        raise InvalidArgument.of("request.metadata", f"at most {MAX_METADATA_BYTES} bytes")
+    if request.reference_ids and request.operation != Operation.OPERATION_DELETE:
+        raise InvalidArgument.of("request.reference_ids", "for delete only")
+    if len(set(request.reference_ids)) != len(request.reference_ids) or len(request.reference_ids) > MAX_REFERENCES:
+        raise InvalidArgument.of("request.reference_ids", f"at most {MAX_REFERENCES}, each once")
+    for reference_id in request.reference_ids:
+        _match(_REFERENCE, "request.reference_ids", reference_id, "32 hex digits each")
+    if request.party > (2 if request.operation == Operation.OPERATION_RECOVER else 0):
+        raise InvalidArgument.of("request.party", "0, 1 or 2 for recover, else 0")
 
 
 def _match(pattern: re.Pattern[str], field: str, value: str, allowed: str) -> None:

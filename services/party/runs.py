@@ -16,7 +16,14 @@ from visard.sealing import Context, seal_result
 from visard.v1 import common_pb2, party_pb2
 
 from services.common.deadline import within
-from services.common.errors import AlreadyExists, InvalidArgument, ResourceExhausted, ServiceFault, Unavailable
+from services.common.errors import (
+    Aborted,
+    AlreadyExists,
+    InvalidArgument,
+    ResourceExhausted,
+    ServiceFault,
+    Unavailable,
+)
 from services.mpc.errors import EngineError, PeerLost, RoundTimeout
 from services.mpc.kits import Kit, KitPlan
 from services.party import agreement, requests
@@ -24,14 +31,19 @@ from services.party.agreement import FOLLOWERS, LEADER, RETRY_AFTER, Proposal, R
 from services.party.config import PartyConfig
 from services.party.deposits import Deposit
 from services.party.errors import RequestConflict, StoreError
-from services.party.jobs import Answer, Jobs, Work
+from services.party.gate import Gate
 from services.party.links import PeerLinks
 from services.party.mailbox import SessionAborted
+from services.party.operations import JOBS, Answer, Desk, Work
 from services.party.runtime import SessionChannel
 from services.party.sessions import SESSION_BYTES
 from services.party.stock import KitBurnt, KitStock
-from services.party.store.base import Store
+from services.party.store.base import State, Store
+from services.party.upkeep import Upkeep
 from services.party.writes import Writes
+
+# what waits for exclusive operations, and they for it
+_TURNS = requests.WRITES | {requests.Operation.OPERATION_RECOVER}
 
 log = structlog.get_logger()
 
@@ -50,15 +62,15 @@ class _Meter:
 class Runner:
     """Takes part in runs."""
 
-    def __init__(
-        self, config: PartyConfig, store: Store, links: PeerLinks, stock: KitStock, jobs: Jobs, writes: Writes
-    ) -> None:
+    def __init__(self, config: PartyConfig, desk: Desk, links: PeerLinks, upkeep: Upkeep) -> None:
         self._config = config
-        self._store = store
+        self._desk = desk
+        self._store: Store = desk.store
         self._links = links
-        self._stock = stock
-        self._jobs = jobs
-        self._writes = writes
+        self._stock: KitStock = desk.stock
+        self._writes: Writes = desk.writes
+        self._upkeep = upkeep
+        self._gate = Gate()
         self._slots = asyncio.Semaphore(config.max_runs)
         self._tasks: dict[bytes, asyncio.Task[party_pb2.RunResponse]] = {}
         self._waiting = 0
@@ -68,20 +80,52 @@ class Runner:
         """Runs in progress, those in the queue included."""
         return len(self._tasks)
 
-    async def run(self, request: common_pb2.Request, deposit: Deposit | None, seconds: float) -> party_pb2.RunResponse:
+    async def run(
+        self, request: common_pb2.Request, attempt: bytes, deposit: Deposit | None, seconds: float
+    ) -> party_pb2.RunResponse:
         """The whole run, bounded in time; raises ServiceFault."""
         requests.check(request, int(time.time() * 1000))
-        if deposit is not None and deposit.context != Context.from_request(request):
+        if len(attempt) != requests.ATTEMPT_BYTES:
+            raise InvalidArgument.of("attempt", f"{requests.ATTEMPT_BYTES} bytes")
+        context = Context.from_request(request)
+        if deposit is not None and deposit.context != context:
             raise InvalidArgument.of("request", "the one that the share was deposited for")
-        if request.request_id in self._tasks or not await self._first_time(request):
+        if request.request_id in self._tasks:
+            raise Unavailable("this request is under way", retry_after=RETRY_AFTER)
+        if request.operation in requests.WRITES and await self._made_before(request, context, seconds):
+            return await self._again(request, context, deposit)
+        if not await self._first_time(request, attempt):
             raise AlreadyExists("this request was seen before: every request needs a fresh id")
-        task = asyncio.ensure_future(self._run(request, deposit, seconds))
+        task = asyncio.ensure_future(self._run(request, context, attempt, deposit, seconds))
         self._tasks[request.request_id] = task
         try:
             return await task
         finally:
             task.cancel()  # when the caller is gone
             self._tasks.pop(request.request_id, None)
+
+    async def _made_before(self, request: common_pb2.Request, context: Context, seconds: float) -> bool:
+        """Whether this very write is committed; raises ServiceFault for another one, and for one that was undone."""
+        entry = await self._store.entry(request.request_id)
+        if entry is None:
+            return False
+        state = await self._writes.settled(request.request_id, seconds)
+        if state is State.DROPPED:
+            raise Aborted("the write was undone after a failure: nothing is stored; send it with a fresh request id")
+        if entry.digest[: len(context.digest)] != context.digest:
+            raise AlreadyExists("this request id stands for another write")
+        if state is State.PENDING:
+            raise Unavailable("the write waits for a party that is away", retry_after=RETRY_AFTER)
+        return True
+
+    async def _again(
+        self, request: common_pb2.Request, context: Context, deposit: Deposit | None
+    ) -> party_pb2.RunResponse:
+        """The answer to a write that was made before: the same as the first time."""
+        entry = await self._store.entry(request.request_id)
+        answer = JOBS[request.operation].repeated(self._desk, request, context.digest)
+        answer.references_changed = entry.changes if entry is not None else 0
+        return self._response(request, context, deposit, None, answer, _Meter(time.monotonic()))
 
     def cancel(self, request_id: bytes) -> None:
         """Stop a run, if it is in progress."""
@@ -93,13 +137,17 @@ class Runner:
         if self._tasks:
             await asyncio.wait(self._tasks.values(), timeout=seconds)
 
-    async def _first_time(self, request: common_pb2.Request) -> bool:
+    async def _first_time(self, request: common_pb2.Request, attempt: bytes) -> bool:
         now = int(time.time() * 1000)
-        return await self._store.remember(request.request_id, now, now + 2 * requests.MAX_EXPIRY_MS)
+        seen = request.request_id
+        if request.operation in requests.WRITES:  # an id may come again, an attempt may not: it names the session
+            seen = hashlib.sha256(b"visard attempt" + request.request_id + attempt).digest()[: len(seen)]
+        return await self._store.remember(seen, now, now + 2 * requests.MAX_EXPIRY_MS)
 
-    async def _run(self, request: common_pb2.Request, deposit: Deposit | None, seconds: float) -> party_pb2.RunResponse:
-        context = Context.from_request(request)
-        session = hashlib.sha256(b"visard session" + context.digest).digest()[:SESSION_BYTES]
+    async def _run(
+        self, request: common_pb2.Request, context: Context, attempt: bytes, deposit: Deposit | None, seconds: float
+    ) -> party_pb2.RunResponse:
+        session = hashlib.sha256(b"visard session" + context.digest + attempt).digest()[:SESSION_BYTES]
         with (
             structlog.contextvars.bound_contextvars(request=request.request_id.hex()),
             self._writes.running(request.request_id),
@@ -138,18 +186,43 @@ class Runner:
         meter: _Meter,
     ) -> Answer:
         """Queue, agree, run."""
-        async with self._slot(meter):
-            work = await self._jobs.prepare(request, context.digest, deposit)
-            if self._config.index == LEADER:
-                kits = await self._lead(channel, work)
-            else:
-                kits = await self._follow(channel, work, seconds)
+        if request.operation != requests.Operation.OPERATION_RECOVER:
+            self._upkeep.require_agreement()
+        job = JOBS[request.operation]
+        leads = self._config.index == LEADER
+        async with self._slot(meter), self._turn(request):
+            proposal = None if leads else await self._proposal(channel, seconds)
+            refusal: Refusal | None = None
+            work = Work(request, context.digest)
+            try:
+                if not leads and job.exclusive(request):  # what the leader has waited for must be settled here as well
+                    await self._writes.quiet(request.request_id, self._config.peer_timeout / 2)
+                work = await job.prepare(self._desk, request, context.digest, deposit)
+            except ServiceFault as fault:
+                if proposal is None:
+                    raise
+                refusal = Refusal.of(fault)
+            kits = await (
+                self._lead(channel, work) if proposal is None else self._follow(channel, work, proposal, refusal)
+            )
             meter.kit_bytes = sum(kit.plan.correction_bytes for kit in kits)
             started, cpu = time.monotonic(), time.process_time()
             channel.rounds = 0
-            answer = await self._jobs.perform(work, channel, kits)
+            answer = await job.perform(self._desk, work, channel, kits)
             meter.engine, meter.cpu = time.monotonic() - started, time.process_time() - cpu
             return answer
+
+    @asynccontextmanager
+    async def _turn(self, request: common_pb2.Request) -> AsyncIterator[None]:
+        """At the leader: exclusive operations run alone among the writes."""
+        if self._config.index != LEADER or request.operation not in _TURNS:
+            yield
+        elif JOBS[request.operation].exclusive(request):
+            async with self._gate.writing():
+                yield
+        else:
+            async with self._gate.reading():
+                yield
 
     @asynccontextmanager
     async def _slot(self, meter: _Meter) -> AsyncIterator[None]:
@@ -193,13 +266,17 @@ class Runner:
             raise verdict.fault()
         return kits
 
-    async def _follow(self, channel: SessionChannel, work: Work, seconds: float) -> list[Kit]:
-        """Hear the leader's proposal, check it, take the kits it names, and hear the verdict."""
+    async def _proposal(self, channel: SessionChannel, seconds: float) -> Proposal:
         channel.round_seconds = seconds  # the leader may queue as long as the caller waits
         message = await channel.exchange({}, (LEADER,))
+        return agreement.decode_proposal(message[LEADER])
+
+    async def _follow(
+        self, channel: SessionChannel, work: Work, proposal: Proposal, refusal: Refusal | None
+    ) -> list[Kit]:
+        """Check the leader's proposal, take the kits it names, and hear the verdict."""
         channel.round_seconds = self._config.peer_timeout + self._config.kit_wait
-        proposal = agreement.decode_proposal(message[LEADER])
-        refusal, kits = agreement.check(proposal.terms, self._terms(work)), list[Kit]()
+        refusal, kits = refusal or agreement.check(proposal.terms, self._terms(work)), list[Kit]()
         if refusal is None:
             refusal, kits = await self._take_all(work.plans, proposal.kits)
         await channel.exchange({LEADER: agreement.encode(Reply(refusal, fingerprints(kits)))}, ())
@@ -244,7 +321,7 @@ class Runner:
         request: common_pb2.Request,
         context: Context,
         deposit: Deposit | None,
-        channel: SessionChannel,
+        channel: SessionChannel | None,
         answer: Answer,
         meter: _Meter,
     ) -> party_pb2.RunResponse:
@@ -252,20 +329,20 @@ class Runner:
             party=self._config.index,
             engine_seconds=meter.engine,
             cpu_seconds=meter.cpu,
-            rounds=channel.rounds,
-            sent_bytes=channel.sent_bytes,
+            rounds=channel.rounds if channel is not None else 0,
+            sent_bytes=channel.sent_bytes if channel is not None else 0,
             kit_bytes=meter.kit_bytes,
             queue_seconds=meter.queued,
             peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         )
-        response = party_pb2.RunResponse(report=report, references_deleted=answer.references_changed)
+        response = party_pb2.RunResponse(report=report, references_changed=answer.references_changed)
         if answer.model is not None:
             response.model.CopyFrom(answer.model.info())
         if deposit is not None:
             sealed = seal_result(deposit.reply_key, context, self._config.index, answer.outcome)
             response.result.CopyFrom(sealed)
         # sizes and times only: what was asked about whom stays out of the log
-        log.info("run done", operation=request.operation, rounds=channel.rounds, seconds=round(meter.engine, 3))
+        log.info("run done", operation=request.operation, rounds=report.rounds, seconds=round(meter.engine, 3))
         return response
 
 

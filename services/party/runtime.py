@@ -87,7 +87,7 @@ class SessionChannel:
         self.rounds = 0
         self.round_seconds = round_seconds
         self._links = links
-        self._session = session
+        self.session = session
         ends = {peer: links.link(peer) for peer in links.peers}  # raises PeerLost before anything is opened
         mailbox = links.sessions.open(session)
         self._ports = {peer: _Port(link, session, mailbox) for peer, link in ends.items()}
@@ -107,7 +107,7 @@ class SessionChannel:
         runtime._prss_keys = {
             pair: ends[next(p for p in pair if p != self.party)].key for pair in pairs if self.party in pair
         }
-        label = hashlib.blake2b(self._session, digest_size=8, person=b"visard pc").digest()
+        label = hashlib.blake2b(self.session, digest_size=8, person=b"visard pc").digest()
         runtime._program_counter = [int.from_bytes(label, "little") >> 2, 0]  # room to count below 2^63
         return runtime
 
@@ -115,7 +115,7 @@ class SessionChannel:
         def key(peer: int) -> bytes:
             pair = tuple(sorted((self.party, peer)))
             link_key = self._runtime._prss_keys[pair]
-            return hashlib.blake2b(self._session, key=link_key, digest_size=KEY_BYTES, person=b"visard prss").digest()
+            return hashlib.blake2b(self.session, key=link_key, digest_size=KEY_BYTES, person=b"visard prss").digest()
 
         return PairKeys(own=key((self.party + 1) % PARTIES), previous=key((self.party + 2) % PARTIES))
 
@@ -146,11 +146,11 @@ class SessionChannel:
 
     def abort(self, code: str, reason: str) -> None:
         """Tell the peers that this session is given up, and why."""
-        close = peer_pb2.Close(session=self._session, code=code, reason=reason)
+        close = peer_pb2.Close(session=self.session, code=code, reason=reason)
         for peer in self._links.peers:
             if self._links.connected(peer):
                 self._links.link(peer).send(peer_pb2.Frame(close=close))
 
     def close(self) -> None:
         """End the session here."""
-        self._links.sessions.close(self._session)
+        self._links.sessions.close(self.session)

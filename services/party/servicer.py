@@ -11,7 +11,7 @@ from visard.v1 import common_pb2, gateway_pb2, party_pb2, party_pb2_grpc, peer_p
 from visard.version import __version__
 
 from services.common.deadline import remaining, within
-from services.common.errors import InvalidArgument
+from services.common.errors import InvalidArgument, NotFound
 from services.common.identity import require, require_party
 from services.common.uploads import refusing_politely
 from services.party import requests
@@ -22,7 +22,8 @@ from services.party.models import ModelShelf, parse_program
 from services.party.requests import Operation
 from services.party.runs import Runner
 from services.party.stock import KitStock
-from services.party.store.base import Store
+from services.party.store.base import Reference, Store
+from services.party.upkeep import Upkeep
 
 Context = grpc.aio.ServicerContext[Any, Any]
 UPLOAD_SECONDS = 60.0
@@ -39,6 +40,7 @@ class Party:
     stock: KitStock
     models: ModelShelf
     runner: Runner
+    upkeep: Upkeep
     deposits: DepositBox
     key: X25519PrivateKey
     public_key: common_pb2.PartyKey
@@ -85,17 +87,20 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
         if header.request.operation == Operation.OPERATION_PUBLISH:
             program = parse_program(header)
             return program.weight_count * (4 if program.q == 31 else 8)
-        if header.request.operation == Operation.OPERATION_DELETE:
-            raise InvalidArgument.of("request.operation", "one that has a share: delete has none")
+        if header.request.operation not in requests.WITH_SHARE:
+            raise InvalidArgument.of("request.operation", "one that has a share")
         model = (await self._party.models.get(header.request.model)).model
         return header.request.images * model.program.values[0].size * model.field.itemsize
 
     async def Run(self, request: party_pb2.RunRequest, context: Context) -> party_pb2.RunResponse:  # noqa: N802
         """Take part in a run."""
         require(context, "gateway")
-        seconds = remaining(context, self._party.config.run_timeout)
+        config = self._party.config
+        seconds = remaining(
+            context, config.admin_timeout if request.request.operation in requests.LONG else config.run_timeout
+        )
         deposit = self._party.deposits.take(request.request.request_id)
-        return await self._party.runner.run(request.request, deposit, seconds)
+        return await self._party.runner.run(request.request, request.attempt, deposit, seconds)
 
     async def Cancel(  # noqa: N802
         self, request: party_pb2.CancelRequest, context: Context
@@ -119,6 +124,22 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
         subjects = [gateway_pb2.Subject(subject=s.subject, references=s.references) for s in found[:limit]]
         token = subjects[-1].subject if len(found) > limit else ""
         return gateway_pb2.ListSubjectsResponse(subjects=subjects, next_page_token=token)
+
+    async def ListReferences(  # noqa: N802
+        self, request: gateway_pb2.ListReferencesRequest, context: Context
+    ) -> gateway_pb2.ListReferencesResponse:
+        """What is kept about a subject, but for the shares."""
+        require(context, "gateway")
+        await self._party.models.get(request.model)
+        rows = await self._party.store.references(request.model, request.subject)
+        if not rows:
+            raise NotFound(f"subject {request.subject!r} is not enrolled")
+        return gateway_pb2.ListReferencesResponse(references=[_reference_info(row) for row in rows])
+
+    async def Audit(self, request: gateway_pb2.AuditRequest, context: Context) -> gateway_pb2.PartyAudit:  # noqa: N802
+        """Hashes of what is stored here, below prefixes of the references' ids."""
+        require(context, "gateway")
+        return await self._party.upkeep.audit(request)
 
     async def GetStatus(  # noqa: N802
         self, request: gateway_pb2.GetStatusRequest, context: Context
@@ -148,9 +169,21 @@ class PeerServicer(peer_pb2_grpc.PeerServicer):
                 yield frame
 
 
+def _reference_info(row: Reference) -> gateway_pb2.ReferenceInfo:
+    return gateway_pb2.ReferenceInfo(
+        reference_id=row.reference_id,
+        version=row.version,
+        created_unix_ms=row.created_unix_ms,
+        updated_unix_ms=row.updated_unix_ms,
+        expires_unix_ms=row.expires_unix_ms,
+        metadata=row.metadata,
+    )
+
+
 async def status(party: Party) -> common_pb2.PartyStatus:
     """What an operator wants to know."""
-    away = [peer for peer in party.links.peers if not party.links.connected(peer)]
+    problems = [f"party {peer} is not connected" for peer in party.links.peers if not party.links.connected(peer)]
+    problems += [party.upkeep.problem] if party.upkeep.problem else []
     subjects, references = await party.store.counts()
     stock = [
         common_pb2.KitStock(
@@ -163,8 +196,9 @@ async def status(party: Party) -> common_pb2.PartyStatus:
     ]
     return common_pb2.PartyStatus(
         party=party.config.index,
-        ready=not away,
-        reason=" and ".join(f"party {peer} is not connected" for peer in away),
+        ready=not problems,
+        reason=" and ".join(problems),
+        store=party.store.description,
         version=__version__,
         peers=[common_pb2.PeerState(party=p, connected=party.links.connected(p)) for p in party.links.peers],
         stock=stock,

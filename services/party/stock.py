@@ -137,6 +137,12 @@ class KitStock:
         await asyncio.to_thread(shelf.files.delete, old)
         self._work.set()
 
+    def discard(self) -> None:
+        """Throw away every kit that no run waits for: after a disk was lost, who knows which were used."""
+        for shelf in self._shelves.values():
+            shelf.clear()
+        self._work.set()
+
     def levels(self) -> list[StockLevel]:
         """What is in stock."""
         return [

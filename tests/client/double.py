@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -65,6 +65,7 @@ class Double(gateway_pb2_grpc.FaceMatchingServicer, gateway_pb2_grpc.ModelRegist
         self.info = common_pb2.ModelInfo(name="face", input_shape=(3, 150, 150), field_bits=Q)
         self.calls: Counter[str] = Counter()
         self.received: list[Received] = []
+        self.attempts: defaultdict[str, list[common_pb2.Request]] = defaultdict(list)
         self.remaining: list[float] = []
         self.faults: list[ServiceFault] = []
         self.pause = 0.0  # before each answer and each fault
@@ -116,6 +117,7 @@ class Double(gateway_pb2_grpc.FaceMatchingServicer, gateway_pb2_grpc.ModelRegist
 
     async def _match(self, method: str, uploads: Any, context: Any) -> gateway_pb2.Result:
         received = await self._receive(uploads)
+        self.attempts[method].append(received.request)
         await self._begin(method, context)
         outcomes, bound = self.outcomes(received.request), Context.from_request(received.request)
         self.spoil(outcomes)
@@ -143,6 +145,7 @@ class Double(gateway_pb2_grpc.FaceMatchingServicer, gateway_pb2_grpc.ModelRegist
         return gateway_pb2.PublishResponse(model=self.info)
 
     async def Delete(self, request: gateway_pb2.DeleteRequest, context: Any) -> gateway_pb2.DeleteResponse:
+        self.attempts["Delete"].append(request.request)
         await self._begin("Delete", context)
         self.received.append(Received(request.request, [], [], b"", 0))
         return gateway_pb2.DeleteResponse(references_deleted=3)

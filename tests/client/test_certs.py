@@ -29,7 +29,7 @@ def certificate__should_name_its_role_and_hosts(pki: Path, name: str, role: str)
 
 def private_files__should_be_private(pki: Path) -> None:
     private = [*pki.glob("*.key"), *pki.glob("*.hpke")]
-    assert len(private) == 8 + 3
+    assert len(private) == len(certs.ROLES) + 1 + 3
     assert {path.stat().st_mode & 0o777 for path in private} == {0o600}
 
 

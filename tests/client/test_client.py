@@ -188,13 +188,40 @@ async def exhausted_service__should_be_asked_again_as_it_says(folder: Path) -> N
     assert double.calls["Enrol"] == 1 + ATTEMPTS
 
 
-async def enrolment__should_not_be_repeated_when_its_answer_was_lost(folder: Path) -> None:
+async def write__should_keep_its_id_when_its_answer_was_lost(folder: Path) -> None:
     async with connected(folder) as (double, client):
-        await client.verify("ann", chip(1))  # fetches keys and models
         double.faults = [faults.Unavailable("lost a peer")]
-        with pytest.raises(Unavailable):
-            await client.enrol("ann", [chip(1)])
-    assert double.calls["Enrol"] == 1
+        await client.enrol("ann", [chip(1)])
+        lost, sent = double.attempts["Enrol"]
+        assert lost == sent
+        double.faults = [faults.Unavailable("lost a peer")]
+        await client.delete("ann")
+        lost, sent = double.attempts["Delete"]
+        assert lost == sent
+
+
+async def undone_write__should_be_sent_again_as_a_new_request(folder: Path) -> None:
+    async with connected(folder) as (double, client):
+        double.faults = [faults.Aborted("undone")]
+        await client.enrol("ann", [chip(1)])
+        undone, sent = double.attempts["Enrol"]
+        assert undone.request_id != sent.request_id
+        assert undone.subject == sent.subject
+
+
+async def verification__should_have_a_fresh_id_each_time(folder: Path) -> None:
+    async with connected(folder) as (double, client):
+        double.faults = [faults.Unavailable("lost a peer")]
+        await client.verify("ann", chip(1))
+        lost, sent = double.attempts["Verify"]
+        assert lost.request_id != sent.request_id
+
+
+async def options_of_an_enrolment__should_reach_the_parties(folder: Path) -> None:
+    async with connected(folder) as (double, client):
+        await client.enrol("ann", [chip(1)], replace=True, unique=True, ttl_seconds=9, metadata=b"note")
+        request = double.received[-1].request
+        assert (request.replace, request.unique, request.ttl_seconds, request.metadata) == (True, True, 9, b"note")
 
 
 REFUSALS = {

@@ -37,6 +37,12 @@ OTHERS: dict[str, object] = {
     "operating_point": "",
     "expires_unix_ms": 1_790_000_000_001,
     "program_digest": b"q" * 32,
+    "new_subject": "eve",
+    "replace": True,
+    "unique": True,
+    "ttl_seconds": 60,
+    "metadata": b"note",
+    "party": 2,
 }
 CONTEXT = Context.from_request(REQUEST)
 KEY = X25519PrivateKey.generate()
@@ -57,7 +63,7 @@ def envelope_size__should_be_exact(size: int) -> None:
 
 
 def every_field__should_be_bound() -> None:
-    assert {f.name for f in REQUEST.DESCRIPTOR.fields} == set(OTHERS)
+    assert {f.name for f in REQUEST.DESCRIPTOR.fields} == {*OTHERS, "reference_ids"}
     sealed = seal_share(PUBLIC, CONTEXT, 1, new_reply_key(), b"share")
     for name, other in OTHERS.items():
         changed = common_pb2.Request()
@@ -66,6 +72,11 @@ def every_field__should_be_bound() -> None:
         assert Context.from_request(changed) != CONTEXT
         with pytest.raises(SealError):
             open_share(KEY, Context.from_request(changed), 1, sealed)
+
+
+def reference_ids__should_be_bound_one_by_one() -> None:
+    requests = [common_pb2.Request(reference_ids=ids) for ids in ([], ["ab"], ["a", "b"], ["b", "a"], ["ab", ""])]
+    assert len({Context.from_request(request).digest for request in requests}) == len(requests)
 
 
 def neighbouring_fields__should_not_run_together() -> None:

@@ -73,7 +73,7 @@ class FakeParty(party_pb2_grpc.PartyServicer):
         sealed = common_pb2.SealedResult(party=self.number, ciphertext=b"answer %d" % self.number)
         report = common_pb2.PartyReport(party=self.number, rounds=7)
         return party_pb2.RunResponse(
-            result=sealed, report=report, references_deleted=self.deleted, model=self.models[0]
+            result=sealed, report=report, references_changed=self.deleted, model=self.models[0]
         )
 
     async def Cancel(self, request: party_pb2.CancelRequest, context: Any) -> party_pb2.CancelResponse:

@@ -12,13 +12,13 @@ from visard import certs
 from services.mpc.errors import PeerLost
 from services.party import writes as module
 from services.party.runtime import SessionChannel
-from services.party.store.base import Enrol, State
+from services.party.store.base import Change, State
 from services.party.store.sqlite import SqliteStore
 from services.party.writes import Writes
 from tests.party.harness import LinkedParty, linked, until
 from tests.party.store.test_conformance import ONE, reference
 
-WRITE = Enrol((reference("a"), reference("b")))
+WRITE = Change((reference("a"), reference("b")))
 DIGEST = b"d" * 32
 
 
@@ -79,7 +79,7 @@ async def write__should_be_committed_everywhere(writers: list[Writer]) -> None:
 
 async def peer_lost_before_it_staged__should_undo_the_write(writers: list[Writer]) -> None:
     runs = [asyncio.ensure_future(run(writer)) for writer in writers[:2]]
-    await until(lambda: all(w.writes._running for w in writers[:2]))
+    await until(lambda: all(w.writes._recovery.running for w in writers[:2]))
     await asyncio.sleep(0.1)
     await writers[2].party.stop()
     for future in runs:

@@ -1,50 +1,28 @@
 """The commands."""
 
-import asyncio
 import dataclasses
 import json
 import signal
 import threading
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
 from visard import certs as certificates
+from visard.cli import admin
 from visard.cli.output import MATCH, NO_MATCH, costs, emit, err, out, progress, status_table
-from visard.client import DEFAULT_DEADLINE, DEFAULT_MODEL, Client, Connection
+from visard.cli.session import DEFAULT_HOME, Deadline, Home, Json, Largest, Model, Point, with_client
+from visard.client import DEFAULT_DEADLINE, DEFAULT_MODEL, Client
 from visard.cluster import BASE_PORT, Cluster
-from visard.results import Verification
+from visard.results import Enrolment, Verification
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 model_app = typer.Typer(no_args_is_help=True, help="Networks: publish and list them.")
 certs_app = typer.Typer(no_args_is_help=True, help="Certificates and sealing keys.")
 app.add_typer(model_app, name="model")
 app.add_typer(certs_app, name="certs")
-
-T = TypeVar("T")
-
-Home = Annotated[Path, typer.Option(envvar="VISARD_HOME", help="Directory of visard up: certificates, addresses.")]
-Model = Annotated[str, typer.Option(help="Name of a published model.")]
-Json = Annotated[bool, typer.Option("--json", help="Answer with one JSON object.")]
-Largest = Annotated[bool, typer.Option("--largest", help="Of several faces take the largest.")]
-Deadline = Annotated[float, typer.Option(min=0.001, max=600, help="Seconds to wait for an answer.")]
-Point = Annotated[str, typer.Option("--operating-point", help="Named threshold; empty for the model's default.")]
-
-DEFAULT_HOME = Path(".visard")
-
-
-def with_client(
-    home: Path, model: str, deadline: float, work: Callable[[Client], Awaitable[T]], role: str = "client"
-) -> T:
-    """Run work with a connected client."""
-
-    async def body() -> T:
-        async with Client(Connection.from_home(home, role), model=model, deadline=deadline) as client:
-            return await work(client)
-
-    return asyncio.run(body())
+app.add_typer(admin.app, name="admin")
 
 
 @app.command()
@@ -83,7 +61,7 @@ def publish_default(home: Path) -> None:
             await publishing.publish(client, DEFAULT_MODEL, publishing.compile_face_model())
 
     with progress("publishing the face network"):
-        with_client(home, DEFAULT_MODEL, DEFAULT_DEADLINE, work, role="owner")
+        with_client(home, work, role="owner")
 
 
 @app.command()
@@ -93,12 +71,22 @@ def enrol(
     home: Home = DEFAULT_HOME,
     model: Model = DEFAULT_MODEL,
     largest: Largest = False,
+    replace: Annotated[bool, typer.Option(help="Erase the subject's earlier references in the same step.")] = False,
+    unique: Annotated[bool, typer.Option(help="Refuse somebody who is enrolled under another name.")] = False,
+    ttl: Annotated[int, typer.Option(min=0, help="Seconds until the references are erased; 0 for never.")] = 0,
+    note: Annotated[str, typer.Option(help="Kept with the references, not secret.")] = "",
     deadline: Deadline = DEFAULT_DEADLINE,
     as_json: Json = False,
 ) -> None:
     """Store a face under a name."""
+
+    async def work(c: Client) -> Enrolment:
+        return await c.enrol(
+            name, photos, largest=largest, replace=replace, unique=unique, ttl_seconds=ttl, metadata=note.encode()
+        )
+
     with progress(f"enrolling {name}"):
-        done = with_client(home, model, deadline, lambda c: c.enrol(name, photos, largest=largest))
+        done = with_client(home, work, model=model, deadline=deadline)
     text = f"enrolled {name}: {len(done.references)} references, {done.report.seconds:.2f} s"
     emit(as_json, text, subject=name, references=list(done.references), **costs(done.report))
 
@@ -117,7 +105,10 @@ def verify(
     """Does the photo show NAME? Exit status 0 for yes, 1 for no."""
     with progress(f"verifying {name}"):
         answer = with_client(
-            home, model, deadline, lambda c: c.verify(name, photo, operating_point=operating_point, largest=largest)
+            home,
+            lambda c: c.verify(name, photo, operating_point=operating_point, largest=largest),
+            model=model,
+            deadline=deadline,
         )
     _show(answer, as_json)
 
@@ -136,7 +127,10 @@ def compare(
     """Do two photos show the same person? Nothing is stored."""
     with progress("comparing"):
         answer = with_client(
-            home, model, deadline, lambda c: c.compare(photo, other, operating_point=operating_point, largest=largest)
+            home,
+            lambda c: c.compare(photo, other, operating_point=operating_point, largest=largest),
+            model=model,
+            deadline=deadline,
         )
     _show(answer, as_json)
 
@@ -154,23 +148,52 @@ def identify(
     """Who is it? Exit status 1 when it is nobody enrolled."""
     with progress("identifying"):
         answer = with_client(
-            home, model, deadline, lambda c: c.identify(photo, operating_point=operating_point, largest=largest)
+            home,
+            lambda c: c.identify(photo, operating_point=operating_point, largest=largest),
+            model=model,
+            deadline=deadline,
         )
     emit(as_json, answer.subject or "nobody enrolled", subject=answer.subject, **costs(answer.report))
     raise typer.Exit(MATCH if answer.subject else NO_MATCH)
 
 
 @app.command()
-def delete(name: str, home: Home = DEFAULT_HOME, model: Model = DEFAULT_MODEL, as_json: Json = False) -> None:
-    """Forget a subject and all its references."""
-    deleted = with_client(home, model, DEFAULT_DEADLINE, lambda c: c.delete(name))
+def delete(
+    name: str,
+    reference: Annotated[list[str] | None, typer.Option(help="Only this reference; may be repeated.")] = None,
+    home: Home = DEFAULT_HOME,
+    model: Model = DEFAULT_MODEL,
+    as_json: Json = False,
+) -> None:
+    """Forget a subject and all its references, or some of them."""
+    deleted = with_client(home, lambda c: c.delete(name, reference or ()), model=model)
     emit(as_json, f"deleted {name}: {deleted} references", subject=name, references=deleted)
+
+
+@app.command()
+def rename(
+    name: str, new_name: str, home: Home = DEFAULT_HOME, model: Model = DEFAULT_MODEL, as_json: Json = False
+) -> None:
+    """Give a subject another name."""
+    moved = with_client(home, lambda c: c.rename(name, new_name), model=model)
+    emit(as_json, f"renamed {name} to {new_name}: {moved} references", subject=new_name, references=moved)
+
+
+@app.command()
+def export(name: str, home: Home = DEFAULT_HOME, model: Model = DEFAULT_MODEL) -> None:
+    """Everything that is kept about a subject, as JSON. No biometric plaintext exists, so there is none in it."""
+    rows = with_client(home, lambda c: c.references(name), model=model)
+    references = [dataclasses.asdict(row) | {"metadata": row.metadata.hex()} for row in rows]
+    note = "Each reference also has 128 numbers that exist only as shares at three parties; nobody can export them."
+    typer.echo(
+        json.dumps({"subject": name, "model": model, "references": references, "biometric_data": note}, indent=1)
+    )
 
 
 @app.command("list")
 def list_subjects(home: Home = DEFAULT_HOME, model: Model = DEFAULT_MODEL, as_json: Json = False) -> None:
     """Who is enrolled."""
-    found = with_client(home, model, DEFAULT_DEADLINE, lambda c: c.subjects())
+    found = with_client(home, lambda c: c.subjects(), model=model)
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(s) for s in found]))
     for subject in () if as_json else found:
@@ -180,7 +203,7 @@ def list_subjects(home: Home = DEFAULT_HOME, model: Model = DEFAULT_MODEL, as_js
 @app.command()
 def status(home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
     """How the services are. Exit status 1 when they are not all ready."""
-    answer = with_client(home, DEFAULT_MODEL, 10, lambda c: c.status())
+    answer = with_client(home, lambda c: c.status(), deadline=10)
     if as_json:
         parties = [
             {"party": p.party, "ready": p.ready, "reason": p.reason, "subjects": p.subjects} for p in answer.parties
@@ -206,16 +229,23 @@ def publish(
     with progress("compiling"):
         compiled = publishing.compile_face_model(calibrate or (), q=q)
     with progress("sharing the weights"):
-        with_client(home, name, DEFAULT_DEADLINE, lambda c: publishing.publish(c, name, compiled), role="owner")
+        with_client(home, lambda c: publishing.publish(c, name, compiled), role="owner")
     out.print(f"published {name}: {compiled.multiply_adds / 1e6:.0f} M multiply-adds, {len(compiled.weights)} weights")
 
 
 @model_app.command("list")
 def list_models(home: Home = DEFAULT_HOME) -> None:
     """The published models."""
-    for model in with_client(home, DEFAULT_MODEL, DEFAULT_DEADLINE, lambda c: c.models()):
+    for model in with_client(home, lambda c: c.models()):
         shape = "x".join(map(str, model.input_shape))
         typer.echo(f"{model.name}\t{shape} to {model.descriptor_size}\tq = {model.field_bits}")
+
+
+@model_app.command("delete")
+def withdraw(name: str, home: Home = DEFAULT_HOME) -> None:
+    """Remove a model that nobody is enrolled with."""
+    with_client(home, lambda c: c.withdraw(name), role="owner")
+    out.print(f"deleted model {name}")
 
 
 @certs_app.command()

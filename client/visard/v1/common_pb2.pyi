@@ -32,6 +32,15 @@ class _OperationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operation.V
     OPERATION_COMPARE: _Operation.ValueType  # 4
     OPERATION_DELETE: _Operation.ValueType  # 5
     OPERATION_PUBLISH: _Operation.ValueType  # 6
+    OPERATION_RENAME: _Operation.ValueType  # 8
+    OPERATION_WITHDRAW: _Operation.ValueType  # 9
+    """Remove a model that has no references."""
+    OPERATION_EXPIRE: _Operation.ValueType  # 10
+    """Erase references whose time is over. What the gateway asks for by itself."""
+    OPERATION_REFRESH: _Operation.ValueType  # 11
+    """New shares for all references and models (admin)."""
+    OPERATION_RECOVER: _Operation.ValueType  # 12
+    """Write one party's store anew (admin)."""
 
 class Operation(_Operation, metaclass=_OperationEnumTypeWrapper): ...
 
@@ -42,6 +51,15 @@ OPERATION_IDENTIFY: Operation.ValueType  # 3
 OPERATION_COMPARE: Operation.ValueType  # 4
 OPERATION_DELETE: Operation.ValueType  # 5
 OPERATION_PUBLISH: Operation.ValueType  # 6
+OPERATION_RENAME: Operation.ValueType  # 8
+OPERATION_WITHDRAW: Operation.ValueType  # 9
+"""Remove a model that has no references."""
+OPERATION_EXPIRE: Operation.ValueType  # 10
+"""Erase references whose time is over. What the gateway asks for by itself."""
+OPERATION_REFRESH: Operation.ValueType  # 11
+"""New shares for all references and models (admin)."""
+OPERATION_RECOVER: Operation.ValueType  # 12
+"""Write one party's store anew (admin)."""
 Global___Operation: _TypeAlias = Operation  # noqa: Y015
 
 @_typing.final
@@ -60,8 +78,17 @@ class Request(_message.Message):
     OPERATING_POINT_FIELD_NUMBER: _builtins.int
     EXPIRES_UNIX_MS_FIELD_NUMBER: _builtins.int
     PROGRAM_DIGEST_FIELD_NUMBER: _builtins.int
+    REFERENCE_IDS_FIELD_NUMBER: _builtins.int
+    NEW_SUBJECT_FIELD_NUMBER: _builtins.int
+    REPLACE_FIELD_NUMBER: _builtins.int
+    UNIQUE_FIELD_NUMBER: _builtins.int
+    TTL_SECONDS_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    PARTY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.bytes
-    """16 random bytes, chosen by the caller; a party accepts each once."""
+    """16 random bytes, chosen by the caller. A write with an id that was seen before is answered again, if all fields of
+    the request are the same, and refused otherwise; any other operation is refused.
+    """
     operation: Global___Operation.ValueType
     subject: _builtins.str
     """Who is enrolled, verified or deleted: 1 to 128 characters of [A-Za-z0-9._@-]. Empty for Identify, Compare, Publish."""
@@ -75,6 +102,22 @@ class Request(_message.Message):
     """After this time (milliseconds since the Unix epoch) no party starts the request."""
     program_digest: _builtins.bytes
     """Publish only: SHA-256 of the canonical JSON of the program."""
+    new_subject: _builtins.str
+    """Rename only: the subject's new name."""
+    replace: _builtins.bool
+    """Enrol: the subject's earlier references are erased in the same step."""
+    unique: _builtins.bool
+    """Enrol: refused if a reference of another subject is within the default operating point's distance."""
+    ttl_seconds: _builtins.int
+    """Enrol: seconds until the references are erased; 0 for never. At most ten years."""
+    metadata: _builtins.bytes
+    """Enrol: kept with every reference as it is, at most 4096 bytes. Not secret: gateway and parties can read it."""
+    party: _builtins.int
+    """Recover only: the party whose store is written anew from the two others."""
+    @_builtins.property
+    def reference_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Delete: only these references of the subject; all of them when there are none. At most 64 ids of 32 hex digits."""
+
     def __init__(
         self,
         *,
@@ -86,10 +129,17 @@ class Request(_message.Message):
         operating_point: _builtins.str = ...,
         expires_unix_ms: _builtins.int = ...,
         program_digest: _builtins.bytes = ...,
+        reference_ids: _abc.Iterable[_builtins.str] | None = ...,
+        new_subject: _builtins.str = ...,
+        replace: _builtins.bool = ...,
+        unique: _builtins.bool = ...,
+        ttl_seconds: _builtins.int = ...,
+        metadata: _builtins.bytes = ...,
+        party: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_unix_ms", b"expires_unix_ms", "images", b"images", "model", b"model", "operating_point", b"operating_point", "operation", b"operation", "program_digest", b"program_digest", "request_id", b"request_id", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_unix_ms", b"expires_unix_ms", "images", b"images", "metadata", b"metadata", "model", b"model", "new_subject", b"new_subject", "operating_point", b"operating_point", "operation", b"operation", "party", b"party", "program_digest", b"program_digest", "reference_ids", b"reference_ids", "replace", b"replace", "request_id", b"request_id", "subject", b"subject", "ttl_seconds", b"ttl_seconds", "unique", b"unique"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -458,6 +508,7 @@ class PartyStatus(_message.Message):
     REFERENCES_FIELD_NUMBER: _builtins.int
     RUNS_ACTIVE_FIELD_NUMBER: _builtins.int
     MODELS_FIELD_NUMBER: _builtins.int
+    STORE_FIELD_NUMBER: _builtins.int
     party: _builtins.int
     ready: _builtins.bool
     reason: _builtins.str
@@ -466,6 +517,8 @@ class PartyStatus(_message.Message):
     subjects: _builtins.int
     references: _builtins.int
     runs_active: _builtins.int
+    store: _builtins.str
+    """What the references and models are kept in."""
     @_builtins.property
     def peers(self) -> _containers.RepeatedCompositeFieldContainer[Global___PeerState]: ...
     @_builtins.property
@@ -485,10 +538,11 @@ class PartyStatus(_message.Message):
         references: _builtins.int = ...,
         runs_active: _builtins.int = ...,
         models: _abc.Iterable[Global___ModelInfo] | None = ...,
+        store: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["models", b"models", "party", b"party", "peers", b"peers", "ready", b"ready", "reason", b"reason", "references", b"references", "runs_active", b"runs_active", "stock", b"stock", "subjects", b"subjects", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["models", b"models", "party", b"party", "peers", b"peers", "ready", b"ready", "reason", b"reason", "references", b"references", "runs_active", b"runs_active", "stock", b"stock", "store", b"store", "subjects", b"subjects", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

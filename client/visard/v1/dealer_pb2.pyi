@@ -24,7 +24,7 @@ class FetchRequest(_message.Message):
     FIRST_FIELD_NUMBER: _builtins.int
     COUNT_FIELD_NUMBER: _builtins.int
     run: _builtins.bytes
-    """What the kits are for: canonical JSON of a run description (services.mpc.nn.run). Public."""
+    """What the kits are for: canonical JSON of a kit plan (services.mpc.kits.KitPlan). Public."""
     first: _builtins.int
     """First kit id, from 1."""
     count: _builtins.int

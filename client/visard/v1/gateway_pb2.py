@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from visard.v1 import common_pb2 as visard_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17visard/v1/gateway.proto\x12\tvisard.v1\x1a\x16visard/v1/common.proto\"\x88\x01\n\x06Result\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12(\n\x07results\x18\x02 \x03(\x0b\x32\x17.visard.v1.SealedResult\x12\'\n\x07reports\x18\x03 \x03(\x0b\x32\x16.visard.v1.PartyReport\x12\x17\n\x0fgateway_seconds\x18\x04 \x01(\x01\"4\n\rDeleteRequest\x12#\n\x07request\x18\x01 \x01(\x0b\x32\x12.visard.v1.Request\",\n\x0e\x44\x65leteResponse\x12\x1a\n\x12references_deleted\x18\x01 \x01(\r\"K\n\x13ListSubjectsRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"U\n\x14ListSubjectsResponse\x12$\n\x08subjects\x18\x01 \x03(\x0b\x32\x12.visard.v1.Subject\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\".\n\x07Subject\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x12\n\nreferences\x18\x02 \x01(\r\"\x12\n\x10GetStatusRequest\"\\\n\x11GetStatusResponse\x12\r\n\x05ready\x18\x01 \x01(\x08\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\'\n\x07parties\x18\x03 \x03(\x0b\x32\x16.visard.v1.PartyStatus\"\x13\n\x11GetPartiesRequest\":\n\x12GetPartiesResponse\x12$\n\x07parties\x18\x01 \x03(\x0b\x32\x13.visard.v1.PartyKey\"6\n\x0fPublishResponse\x12#\n\x05model\x18\x01 \x01(\x0b\x32\x14.visard.v1.ModelInfo\"\x13\n\x11ListModelsRequest\":\n\x12ListModelsResponse\x12$\n\x06models\x18\x01 \x03(\x0b\x32\x14.visard.v1.ModelInfo2\xfb\x03\n\x0c\x46\x61\x63\x65Matching\x12/\n\x05\x45nrol\x12\x11.visard.v1.Upload\x1a\x11.visard.v1.Result(\x01\x12\x30\n\x06Verify\x12\x11.visard.v1.Upload\x1a\x11.visard.v1.Result(\x01\x12\x32\n\x08Identify\x12\x11.visard.v1.Upload\x1a\x11.visard.v1.Result(\x01\x12\x31\n\x07\x43ompare\x12\x11.visard.v1.Upload\x1a\x11.visard.v1.Result(\x01\x12=\n\x06\x44\x65lete\x12\x18.visard.v1.DeleteRequest\x1a\x19.visard.v1.DeleteResponse\x12O\n\x0cListSubjects\x12\x1e.visard.v1.ListSubjectsRequest\x1a\x1f.visard.v1.ListSubjectsResponse\x12\x46\n\tGetStatus\x12\x1b.visard.v1.GetStatusRequest\x1a\x1c.visard.v1.GetStatusResponse\x12I\n\nGetParties\x12\x1c.visard.v1.GetPartiesRequest\x1a\x1d.visard.v1.GetPartiesResponse2\x96\x01\n\rModelRegistry\x12:\n\x07Publish\x12\x11.visard.v1.Upload\x1a\x1a.visard.v1.PublishResponse(\x01\x12I\n\nListModels\x12\x1c.visard.v1.ListModelsRequest\x1a\x1d.visard.v1.ListModelsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17visard/v1/gateway.proto\x12\tvisard.v1\x1a\x16visard/v1/common.proto\"\x88\x01\n\x06Result\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12(\n\x07results\x18\x02 \x03(\x0b\x32\x17.visard.v1.SealedResult\x12\'\n\x07reports\x18\x03 \x03(\x0b\x32\x16.visard.v1.PartyReport\x12\x17\n\x0fgateway_seconds\x18\x04 \x01(\x01\"4\n\rDeleteRequest\x12#\n\x07request\x18\x01 \x01(\x0b\x32\x12.visard.v1.Request\",\n\x0e\x44\x65leteResponse\x12\x1a\n\x12references_deleted\x18\x01 \x01(\r\"4\n\rRenameRequest\x12#\n\x07request\x18\x01 \x01(\x0b\x32\x12.visard.v1.Request\",\n\x0eRenameResponse\x12\x1a\n\x12references_renamed\x18\x01 \x01(\r\"7\n\x15ListReferencesRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\"F\n\x16ListReferencesResponse\x12,\n\nreferences\x18\x01 \x03(\x0b\x32\x18.visard.v1.ReferenceInfo\"\x93\x01\n\rReferenceInfo\x12\x14\n\x0creference_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x17\n\x0f\x63reated_unix_ms\x18\x03 \x01(\x04\x12\x17\n\x0fupdated_unix_ms\x18\x04 \x01(\x04\x12\x17\n\x0f\x65xpires_unix_ms\x18\x05 \x01(\x04\x12\x10\n\x08metadata\x18\x06 \x01(\x0c\"6\n\x0fWithdrawRequest\x12#\n\x07request\x18\x01 \x01(\x0b\x32\x12.visard.v1.Request\"\x12\n\x10WithdrawResponse\" \n\x0c\x41uditRequest\x12\x10\n\x08prefixes\x18\x01 \x03(\t\"7\n\rAuditResponse\x12&\n\x07parties\x18\x01 \x03(\x0b\x32\x15.visard.v1.PartyAudit\"1\n\nPartyAudit\x12#\n\x05nodes\x18\x01 \x03(\x0b\x32\x14.visard.v1.AuditNode\"_\n\tAuditNode\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\x12\x10\n\x08set_hash\x18\x03 \x01(\x0c\x12!\n\x04rows\x18\x04 \x03(\x0b\x32\x13.visard.v1.AuditRow\"Q\n\x08\x41uditRow\x12\x14\n\x0creference_id\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\r\"5\n\x0eRefreshRequest\x12#\n\x07request\x18\x01 \x01(\x0b\x32\x12.visard.v1.Request\"-\n\x0fRefreshResponse\x12\x1a\n\x12references_renewed\x18\x01 \x01(\r\"5\n\x0eRecoverRequest\x12#\n\x07request\x18\x01 \x01(\x0b\x32\x12.visard.v1.Request\".\n\x0fRecoverResponse\x12\x1b\n\x13references_restored\x18\x01 \x01(\r\"K\n\x13ListSubjectsRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"U\n\x14ListSubjectsResponse\x12$\n\x08subjects\x18\x01 \x03(\x0b\x32\x12.visard.v1.Subject\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\".\n\x07Subject\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x12\n\nreferences\x18\x02 \x01(\r\"\x12\n\x10GetStatusRequest\"\\\n\x11GetStatusResponse\x12\r\n\x05ready\x18\x01 \x01(\x08\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\'\n\x07parties\x18\x03 \x03(\x0b\x32\x16.visard.v1.PartyStatus\"\x13\n\x11GetPartiesRequest\":\n\x12GetPartiesResponse\x12$\n\x07parties\x18\x01 \x03(\x0b\x32\x13.visard.v1.PartyKey\"6\n\x0fPublishResponse\x12#\n\x05model\x18\x01 \x01(\x0b\x32\x14.visard.v1.ModelInfo\"\x13\n\x11ListModelsRequest\":\n\x12ListModelsResponse\x12$\n\x06models\x18\x01 \x03(\x0b\x32\x14.visard.v1.ModelInfo2\x91\x05\n\x0c\x46\x61\x63\x65Matching\x12/\n\x05\x45nrol\x12\x11.visard.v1.Upload\x1a\x11.visard.v1.Result(\x01\x12\x30\n\x06Verify\x12\x11.visard.v1.Upload\x1a\x11.visard.v1.Result(\x01\x12\x32\n\x08Identify\x12\x11.visard.v1.Upload\x1a\x11.visard.v1.Result(\x01\x12\x31\n\x07\x43ompare\x12\x11.visard.v1.Upload\x1a\x11.visard.v1.Result(\x01\x12=\n\x06\x44\x65lete\x12\x18.visard.v1.DeleteRequest\x1a\x19.visard.v1.DeleteResponse\x12=\n\x06Rename\x12\x18.visard.v1.RenameRequest\x1a\x19.visard.v1.RenameResponse\x12U\n\x0eListReferences\x12 .visard.v1.ListReferencesRequest\x1a!.visard.v1.ListReferencesResponse\x12O\n\x0cListSubjects\x12\x1e.visard.v1.ListSubjectsRequest\x1a\x1f.visard.v1.ListSubjectsResponse\x12\x46\n\tGetStatus\x12\x1b.visard.v1.GetStatusRequest\x1a\x1c.visard.v1.GetStatusResponse\x12I\n\nGetParties\x12\x1c.visard.v1.GetPartiesRequest\x1a\x1d.visard.v1.GetPartiesResponse2\xdb\x01\n\rModelRegistry\x12:\n\x07Publish\x12\x11.visard.v1.Upload\x1a\x1a.visard.v1.PublishResponse(\x01\x12I\n\nListModels\x12\x1c.visard.v1.ListModelsRequest\x1a\x1d.visard.v1.ListModelsResponse\x12\x43\n\x08Withdraw\x12\x1a.visard.v1.WithdrawRequest\x1a\x1b.visard.v1.WithdrawResponse2\xc7\x01\n\x05\x41\x64min\x12:\n\x05\x41udit\x12\x17.visard.v1.AuditRequest\x1a\x18.visard.v1.AuditResponse\x12@\n\x07Refresh\x12\x19.visard.v1.RefreshRequest\x1a\x1a.visard.v1.RefreshResponse\x12@\n\x07Recover\x12\x19.visard.v1.RecoverRequest\x1a\x1a.visard.v1.RecoverResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,28 +38,62 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELETEREQUEST']._serialized_end=253
   _globals['_DELETERESPONSE']._serialized_start=255
   _globals['_DELETERESPONSE']._serialized_end=299
-  _globals['_LISTSUBJECTSREQUEST']._serialized_start=301
-  _globals['_LISTSUBJECTSREQUEST']._serialized_end=376
-  _globals['_LISTSUBJECTSRESPONSE']._serialized_start=378
-  _globals['_LISTSUBJECTSRESPONSE']._serialized_end=463
-  _globals['_SUBJECT']._serialized_start=465
-  _globals['_SUBJECT']._serialized_end=511
-  _globals['_GETSTATUSREQUEST']._serialized_start=513
-  _globals['_GETSTATUSREQUEST']._serialized_end=531
-  _globals['_GETSTATUSRESPONSE']._serialized_start=533
-  _globals['_GETSTATUSRESPONSE']._serialized_end=625
-  _globals['_GETPARTIESREQUEST']._serialized_start=627
-  _globals['_GETPARTIESREQUEST']._serialized_end=646
-  _globals['_GETPARTIESRESPONSE']._serialized_start=648
-  _globals['_GETPARTIESRESPONSE']._serialized_end=706
-  _globals['_PUBLISHRESPONSE']._serialized_start=708
-  _globals['_PUBLISHRESPONSE']._serialized_end=762
-  _globals['_LISTMODELSREQUEST']._serialized_start=764
-  _globals['_LISTMODELSREQUEST']._serialized_end=783
-  _globals['_LISTMODELSRESPONSE']._serialized_start=785
-  _globals['_LISTMODELSRESPONSE']._serialized_end=843
-  _globals['_FACEMATCHING']._serialized_start=846
-  _globals['_FACEMATCHING']._serialized_end=1353
-  _globals['_MODELREGISTRY']._serialized_start=1356
-  _globals['_MODELREGISTRY']._serialized_end=1506
+  _globals['_RENAMEREQUEST']._serialized_start=301
+  _globals['_RENAMEREQUEST']._serialized_end=353
+  _globals['_RENAMERESPONSE']._serialized_start=355
+  _globals['_RENAMERESPONSE']._serialized_end=399
+  _globals['_LISTREFERENCESREQUEST']._serialized_start=401
+  _globals['_LISTREFERENCESREQUEST']._serialized_end=456
+  _globals['_LISTREFERENCESRESPONSE']._serialized_start=458
+  _globals['_LISTREFERENCESRESPONSE']._serialized_end=528
+  _globals['_REFERENCEINFO']._serialized_start=531
+  _globals['_REFERENCEINFO']._serialized_end=678
+  _globals['_WITHDRAWREQUEST']._serialized_start=680
+  _globals['_WITHDRAWREQUEST']._serialized_end=734
+  _globals['_WITHDRAWRESPONSE']._serialized_start=736
+  _globals['_WITHDRAWRESPONSE']._serialized_end=754
+  _globals['_AUDITREQUEST']._serialized_start=756
+  _globals['_AUDITREQUEST']._serialized_end=788
+  _globals['_AUDITRESPONSE']._serialized_start=790
+  _globals['_AUDITRESPONSE']._serialized_end=845
+  _globals['_PARTYAUDIT']._serialized_start=847
+  _globals['_PARTYAUDIT']._serialized_end=896
+  _globals['_AUDITNODE']._serialized_start=898
+  _globals['_AUDITNODE']._serialized_end=993
+  _globals['_AUDITROW']._serialized_start=995
+  _globals['_AUDITROW']._serialized_end=1076
+  _globals['_REFRESHREQUEST']._serialized_start=1078
+  _globals['_REFRESHREQUEST']._serialized_end=1131
+  _globals['_REFRESHRESPONSE']._serialized_start=1133
+  _globals['_REFRESHRESPONSE']._serialized_end=1178
+  _globals['_RECOVERREQUEST']._serialized_start=1180
+  _globals['_RECOVERREQUEST']._serialized_end=1233
+  _globals['_RECOVERRESPONSE']._serialized_start=1235
+  _globals['_RECOVERRESPONSE']._serialized_end=1281
+  _globals['_LISTSUBJECTSREQUEST']._serialized_start=1283
+  _globals['_LISTSUBJECTSREQUEST']._serialized_end=1358
+  _globals['_LISTSUBJECTSRESPONSE']._serialized_start=1360
+  _globals['_LISTSUBJECTSRESPONSE']._serialized_end=1445
+  _globals['_SUBJECT']._serialized_start=1447
+  _globals['_SUBJECT']._serialized_end=1493
+  _globals['_GETSTATUSREQUEST']._serialized_start=1495
+  _globals['_GETSTATUSREQUEST']._serialized_end=1513
+  _globals['_GETSTATUSRESPONSE']._serialized_start=1515
+  _globals['_GETSTATUSRESPONSE']._serialized_end=1607
+  _globals['_GETPARTIESREQUEST']._serialized_start=1609
+  _globals['_GETPARTIESREQUEST']._serialized_end=1628
+  _globals['_GETPARTIESRESPONSE']._serialized_start=1630
+  _globals['_GETPARTIESRESPONSE']._serialized_end=1688
+  _globals['_PUBLISHRESPONSE']._serialized_start=1690
+  _globals['_PUBLISHRESPONSE']._serialized_end=1744
+  _globals['_LISTMODELSREQUEST']._serialized_start=1746
+  _globals['_LISTMODELSREQUEST']._serialized_end=1765
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1767
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1825
+  _globals['_FACEMATCHING']._serialized_start=1828
+  _globals['_FACEMATCHING']._serialized_end=2485
+  _globals['_MODELREGISTRY']._serialized_start=2488
+  _globals['_MODELREGISTRY']._serialized_end=2707
+  _globals['_ADMIN']._serialized_start=2710
+  _globals['_ADMIN']._serialized_end=2909
 # @@protoc_insertion_point(module_scope)

@@ -60,6 +60,16 @@ class FaceMatchingStub:
                 request_serializer=visard_dot_v1_dot_gateway__pb2.DeleteRequest.SerializeToString,
                 response_deserializer=visard_dot_v1_dot_gateway__pb2.DeleteResponse.FromString,
                 _registered_method=True)
+        self.Rename = channel.unary_unary(
+                '/visard.v1.FaceMatching/Rename',
+                request_serializer=visard_dot_v1_dot_gateway__pb2.RenameRequest.SerializeToString,
+                response_deserializer=visard_dot_v1_dot_gateway__pb2.RenameResponse.FromString,
+                _registered_method=True)
+        self.ListReferences = channel.unary_unary(
+                '/visard.v1.FaceMatching/ListReferences',
+                request_serializer=visard_dot_v1_dot_gateway__pb2.ListReferencesRequest.SerializeToString,
+                response_deserializer=visard_dot_v1_dot_gateway__pb2.ListReferencesResponse.FromString,
+                _registered_method=True)
         self.ListSubjects = channel.unary_unary(
                 '/visard.v1.FaceMatching/ListSubjects',
                 request_serializer=visard_dot_v1_dot_gateway__pb2.ListSubjectsRequest.SerializeToString,
@@ -109,7 +119,21 @@ class FaceMatchingServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Delete(self, request, context):
-        """Forget a subject and all its references.
+        """Forget a subject and all its references, or some of them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Rename(self, request, context):
+        """Give a subject's references another name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListReferences(self, request, context):
+        """What is kept about a subject, but for the shares. No biometric plaintext exists anywhere, so none can be exported.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -161,6 +185,16 @@ def add_FaceMatchingServicer_to_server(servicer, server):
                     servicer.Delete,
                     request_deserializer=visard_dot_v1_dot_gateway__pb2.DeleteRequest.FromString,
                     response_serializer=visard_dot_v1_dot_gateway__pb2.DeleteResponse.SerializeToString,
+            ),
+            'Rename': grpc.unary_unary_rpc_method_handler(
+                    servicer.Rename,
+                    request_deserializer=visard_dot_v1_dot_gateway__pb2.RenameRequest.FromString,
+                    response_serializer=visard_dot_v1_dot_gateway__pb2.RenameResponse.SerializeToString,
+            ),
+            'ListReferences': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReferences,
+                    request_deserializer=visard_dot_v1_dot_gateway__pb2.ListReferencesRequest.FromString,
+                    response_serializer=visard_dot_v1_dot_gateway__pb2.ListReferencesResponse.SerializeToString,
             ),
             'ListSubjects': grpc.unary_unary_rpc_method_handler(
                     servicer.ListSubjects,
@@ -324,6 +358,60 @@ class FaceMatching:
             _registered_method=True)
 
     @staticmethod
+    def Rename(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visard.v1.FaceMatching/Rename',
+            visard_dot_v1_dot_gateway__pb2.RenameRequest.SerializeToString,
+            visard_dot_v1_dot_gateway__pb2.RenameResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReferences(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visard.v1.FaceMatching/ListReferences',
+            visard_dot_v1_dot_gateway__pb2.ListReferencesRequest.SerializeToString,
+            visard_dot_v1_dot_gateway__pb2.ListReferencesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListSubjects(request,
             target,
             options=(),
@@ -425,6 +513,11 @@ class ModelRegistryStub:
                 request_serializer=visard_dot_v1_dot_gateway__pb2.ListModelsRequest.SerializeToString,
                 response_deserializer=visard_dot_v1_dot_gateway__pb2.ListModelsResponse.FromString,
                 _registered_method=True)
+        self.Withdraw = channel.unary_unary(
+                '/visard.v1.ModelRegistry/Withdraw',
+                request_serializer=visard_dot_v1_dot_gateway__pb2.WithdrawRequest.SerializeToString,
+                response_deserializer=visard_dot_v1_dot_gateway__pb2.WithdrawResponse.FromString,
+                _registered_method=True)
 
 
 class ModelRegistryServicer:
@@ -444,6 +537,13 @@ class ModelRegistryServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Withdraw(self, request, context):
+        """Remove a model that nobody is enrolled with.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ModelRegistryServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -456,6 +556,11 @@ def add_ModelRegistryServicer_to_server(servicer, server):
                     servicer.ListModels,
                     request_deserializer=visard_dot_v1_dot_gateway__pb2.ListModelsRequest.FromString,
                     response_serializer=visard_dot_v1_dot_gateway__pb2.ListModelsResponse.SerializeToString,
+            ),
+            'Withdraw': grpc.unary_unary_rpc_method_handler(
+                    servicer.Withdraw,
+                    request_deserializer=visard_dot_v1_dot_gateway__pb2.WithdrawRequest.FromString,
+                    response_serializer=visard_dot_v1_dot_gateway__pb2.WithdrawResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -513,6 +618,197 @@ class ModelRegistry:
             '/visard.v1.ModelRegistry/ListModels',
             visard_dot_v1_dot_gateway__pb2.ListModelsRequest.SerializeToString,
             visard_dot_v1_dot_gateway__pb2.ListModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Withdraw(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visard.v1.ModelRegistry/Withdraw',
+            visard_dot_v1_dot_gateway__pb2.WithdrawRequest.SerializeToString,
+            visard_dot_v1_dot_gateway__pb2.WithdrawResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class AdminStub:
+    """What administrators call.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Audit = channel.unary_unary(
+                '/visard.v1.Admin/Audit',
+                request_serializer=visard_dot_v1_dot_gateway__pb2.AuditRequest.SerializeToString,
+                response_deserializer=visard_dot_v1_dot_gateway__pb2.AuditResponse.FromString,
+                _registered_method=True)
+        self.Refresh = channel.unary_unary(
+                '/visard.v1.Admin/Refresh',
+                request_serializer=visard_dot_v1_dot_gateway__pb2.RefreshRequest.SerializeToString,
+                response_deserializer=visard_dot_v1_dot_gateway__pb2.RefreshResponse.FromString,
+                _registered_method=True)
+        self.Recover = channel.unary_unary(
+                '/visard.v1.Admin/Recover',
+                request_serializer=visard_dot_v1_dot_gateway__pb2.RecoverRequest.SerializeToString,
+                response_deserializer=visard_dot_v1_dot_gateway__pb2.RecoverResponse.FromString,
+                _registered_method=True)
+
+
+class AdminServicer:
+    """What administrators call.
+    """
+
+    def Audit(self, request, context):
+        """Hashes of what each party holds, below prefixes of the references' ids: to find where the parties differ.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Refresh(self, request, context):
+        """New shares for everything that is stored: shares that were stolen before and after do not fit together.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Recover(self, request, context):
+        """Write the store of a party that has lost it anew, from the two others, which learn nothing by it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_AdminServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Audit': grpc.unary_unary_rpc_method_handler(
+                    servicer.Audit,
+                    request_deserializer=visard_dot_v1_dot_gateway__pb2.AuditRequest.FromString,
+                    response_serializer=visard_dot_v1_dot_gateway__pb2.AuditResponse.SerializeToString,
+            ),
+            'Refresh': grpc.unary_unary_rpc_method_handler(
+                    servicer.Refresh,
+                    request_deserializer=visard_dot_v1_dot_gateway__pb2.RefreshRequest.FromString,
+                    response_serializer=visard_dot_v1_dot_gateway__pb2.RefreshResponse.SerializeToString,
+            ),
+            'Recover': grpc.unary_unary_rpc_method_handler(
+                    servicer.Recover,
+                    request_deserializer=visard_dot_v1_dot_gateway__pb2.RecoverRequest.FromString,
+                    response_serializer=visard_dot_v1_dot_gateway__pb2.RecoverResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'visard.v1.Admin', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('visard.v1.Admin', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Admin:
+    """What administrators call.
+    """
+
+    @staticmethod
+    def Audit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visard.v1.Admin/Audit',
+            visard_dot_v1_dot_gateway__pb2.AuditRequest.SerializeToString,
+            visard_dot_v1_dot_gateway__pb2.AuditResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Refresh(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visard.v1.Admin/Refresh',
+            visard_dot_v1_dot_gateway__pb2.RefreshRequest.SerializeToString,
+            visard_dot_v1_dot_gateway__pb2.RefreshResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Recover(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visard.v1.Admin/Recover',
+            visard_dot_v1_dot_gateway__pb2.RecoverRequest.SerializeToString,
+            visard_dot_v1_dot_gateway__pb2.RecoverResponse.FromString,
             options,
             channel_credentials,
             insecure,

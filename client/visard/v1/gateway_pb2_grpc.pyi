@@ -46,7 +46,11 @@ class FaceMatchingStub:
     Compare: _grpc.StreamUnaryMultiCallable[_common_pb2.Upload, _gateway_pb2.Result]
     """Do two images show the same person? Nothing is stored."""
     Delete: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.DeleteRequest, _gateway_pb2.DeleteResponse]
-    """Forget a subject and all its references."""
+    """Forget a subject and all its references, or some of them."""
+    Rename: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.RenameRequest, _gateway_pb2.RenameResponse]
+    """Give a subject's references another name."""
+    ListReferences: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListReferencesRequest, _gateway_pb2.ListReferencesResponse]
+    """What is kept about a subject, but for the shares. No biometric plaintext exists anywhere, so none can be exported."""
     ListSubjects: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListSubjectsRequest, _gateway_pb2.ListSubjectsResponse]
     GetStatus: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetStatusRequest, _gateway_pb2.GetStatusResponse]
     GetParties: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetPartiesRequest, _gateway_pb2.GetPartiesResponse]
@@ -64,7 +68,11 @@ class FaceMatchingAsyncStub(FaceMatchingStub):
     Compare: _aio.StreamUnaryMultiCallable[_common_pb2.Upload, _gateway_pb2.Result]  # type: ignore[assignment]
     """Do two images show the same person? Nothing is stored."""
     Delete: _aio.UnaryUnaryMultiCallable[_gateway_pb2.DeleteRequest, _gateway_pb2.DeleteResponse]  # type: ignore[assignment]
-    """Forget a subject and all its references."""
+    """Forget a subject and all its references, or some of them."""
+    Rename: _aio.UnaryUnaryMultiCallable[_gateway_pb2.RenameRequest, _gateway_pb2.RenameResponse]  # type: ignore[assignment]
+    """Give a subject's references another name."""
+    ListReferences: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListReferencesRequest, _gateway_pb2.ListReferencesResponse]  # type: ignore[assignment]
+    """What is kept about a subject, but for the shares. No biometric plaintext exists anywhere, so none can be exported."""
     ListSubjects: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListSubjectsRequest, _gateway_pb2.ListSubjectsResponse]  # type: ignore[assignment]
     GetStatus: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetStatusRequest, _gateway_pb2.GetStatusResponse]  # type: ignore[assignment]
     GetParties: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetPartiesRequest, _gateway_pb2.GetPartiesResponse]  # type: ignore[assignment]
@@ -109,7 +117,23 @@ class FaceMatchingServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_pb2.DeleteRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.DeleteResponse, _abc.Awaitable[_gateway_pb2.DeleteResponse]]:
-        """Forget a subject and all its references."""
+        """Forget a subject and all its references, or some of them."""
+
+    @_abc_1.abstractmethod
+    def Rename(
+        self,
+        request: _gateway_pb2.RenameRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.RenameResponse, _abc.Awaitable[_gateway_pb2.RenameResponse]]:
+        """Give a subject's references another name."""
+
+    @_abc_1.abstractmethod
+    def ListReferences(
+        self,
+        request: _gateway_pb2.ListReferencesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.ListReferencesResponse, _abc.Awaitable[_gateway_pb2.ListReferencesResponse]]:
+        """What is kept about a subject, but for the shares. No biometric plaintext exists anywhere, so none can be exported."""
 
     @_abc_1.abstractmethod
     def ListSubjects(
@@ -145,6 +169,8 @@ class ModelRegistryStub:
     Publish: _grpc.StreamUnaryMultiCallable[_common_pb2.Upload, _gateway_pb2.PublishResponse]
     """Publish a network: its program is public, its weights are uploaded as three sealed shares."""
     ListModels: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListModelsRequest, _gateway_pb2.ListModelsResponse]
+    Withdraw: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.WithdrawRequest, _gateway_pb2.WithdrawResponse]
+    """Remove a model that nobody is enrolled with."""
 
 @_typing.type_check_only
 class ModelRegistryAsyncStub(ModelRegistryStub):
@@ -154,6 +180,8 @@ class ModelRegistryAsyncStub(ModelRegistryStub):
     Publish: _aio.StreamUnaryMultiCallable[_common_pb2.Upload, _gateway_pb2.PublishResponse]  # type: ignore[assignment]
     """Publish a network: its program is public, its weights are uploaded as three sealed shares."""
     ListModels: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListModelsRequest, _gateway_pb2.ListModelsResponse]  # type: ignore[assignment]
+    Withdraw: _aio.UnaryUnaryMultiCallable[_gateway_pb2.WithdrawRequest, _gateway_pb2.WithdrawResponse]  # type: ignore[assignment]
+    """Remove a model that nobody is enrolled with."""
 
 class ModelRegistryServicer(metaclass=_abc_1.ABCMeta):
     """What model owners call."""
@@ -173,4 +201,67 @@ class ModelRegistryServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.ListModelsResponse, _abc.Awaitable[_gateway_pb2.ListModelsResponse]]: ...
 
+    @_abc_1.abstractmethod
+    def Withdraw(
+        self,
+        request: _gateway_pb2.WithdrawRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.WithdrawResponse, _abc.Awaitable[_gateway_pb2.WithdrawResponse]]:
+        """Remove a model that nobody is enrolled with."""
+
 def add_ModelRegistryServicer_to_server(servicer: ModelRegistryServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class AdminStub:
+    """What administrators call."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> AdminAsyncStub: ...
+    Audit: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.AuditRequest, _gateway_pb2.AuditResponse]
+    """Hashes of what each party holds, below prefixes of the references' ids: to find where the parties differ."""
+    Refresh: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.RefreshRequest, _gateway_pb2.RefreshResponse]
+    """New shares for everything that is stored: shares that were stolen before and after do not fit together."""
+    Recover: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.RecoverRequest, _gateway_pb2.RecoverResponse]
+    """Write the store of a party that has lost it anew, from the two others, which learn nothing by it."""
+
+@_typing.type_check_only
+class AdminAsyncStub(AdminStub):
+    """What administrators call."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    Audit: _aio.UnaryUnaryMultiCallable[_gateway_pb2.AuditRequest, _gateway_pb2.AuditResponse]  # type: ignore[assignment]
+    """Hashes of what each party holds, below prefixes of the references' ids: to find where the parties differ."""
+    Refresh: _aio.UnaryUnaryMultiCallable[_gateway_pb2.RefreshRequest, _gateway_pb2.RefreshResponse]  # type: ignore[assignment]
+    """New shares for everything that is stored: shares that were stolen before and after do not fit together."""
+    Recover: _aio.UnaryUnaryMultiCallable[_gateway_pb2.RecoverRequest, _gateway_pb2.RecoverResponse]  # type: ignore[assignment]
+    """Write the store of a party that has lost it anew, from the two others, which learn nothing by it."""
+
+class AdminServicer(metaclass=_abc_1.ABCMeta):
+    """What administrators call."""
+
+    @_abc_1.abstractmethod
+    def Audit(
+        self,
+        request: _gateway_pb2.AuditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.AuditResponse, _abc.Awaitable[_gateway_pb2.AuditResponse]]:
+        """Hashes of what each party holds, below prefixes of the references' ids: to find where the parties differ."""
+
+    @_abc_1.abstractmethod
+    def Refresh(
+        self,
+        request: _gateway_pb2.RefreshRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.RefreshResponse, _abc.Awaitable[_gateway_pb2.RefreshResponse]]:
+        """New shares for everything that is stored: shares that were stolen before and after do not fit together."""
+
+    @_abc_1.abstractmethod
+    def Recover(
+        self,
+        request: _gateway_pb2.RecoverRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.RecoverResponse, _abc.Awaitable[_gateway_pb2.RecoverResponse]]:
+        """Write the store of a party that has lost it anew, from the two others, which learn nothing by it."""
+
+def add_AdminServicer_to_server(servicer: AdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -42,16 +42,20 @@ class RunRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REQUEST_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    attempt: _builtins.bytes
+    """16 random bytes, the same for all three parties and fresh for each attempt at a request: they name the session."""
     @_builtins.property
     def request(self) -> _common_pb2.Request: ...
     def __init__(
         self,
         *,
         request: _common_pb2.Request | None = ...,
+        attempt: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "request", b"request"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -63,12 +67,13 @@ class RunResponse(_message.Message):
 
     RESULT_FIELD_NUMBER: _builtins.int
     REPORT_FIELD_NUMBER: _builtins.int
-    REFERENCES_DELETED_FIELD_NUMBER: _builtins.int
+    REFERENCES_CHANGED_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
-    references_deleted: _builtins.int
+    references_changed: _builtins.int
+    """How many references a write names."""
     @_builtins.property
     def result(self) -> _common_pb2.SealedResult:
-        """Absent for Delete and Publish."""
+        """Absent for operations without a share, and for Publish."""
 
     @_builtins.property
     def report(self) -> _common_pb2.PartyReport: ...
@@ -79,12 +84,12 @@ class RunResponse(_message.Message):
         *,
         result: _common_pb2.SealedResult | None = ...,
         report: _common_pb2.PartyReport | None = ...,
-        references_deleted: _builtins.int = ...,
+        references_changed: _builtins.int = ...,
         model: _common_pb2.ModelInfo | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "report", b"report", "result", b"result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "references_deleted", b"references_deleted", "report", b"report", "result", b"result"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "references_changed", b"references_changed", "report", b"report", "result", b"result"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -56,6 +56,16 @@ class PartyStub:
                 request_serializer=visard_dot_v1_dot_gateway__pb2.ListSubjectsRequest.SerializeToString,
                 response_deserializer=visard_dot_v1_dot_gateway__pb2.ListSubjectsResponse.FromString,
                 _registered_method=True)
+        self.ListReferences = channel.unary_unary(
+                '/visard.v1.Party/ListReferences',
+                request_serializer=visard_dot_v1_dot_gateway__pb2.ListReferencesRequest.SerializeToString,
+                response_deserializer=visard_dot_v1_dot_gateway__pb2.ListReferencesResponse.FromString,
+                _registered_method=True)
+        self.Audit = channel.unary_unary(
+                '/visard.v1.Party/Audit',
+                request_serializer=visard_dot_v1_dot_gateway__pb2.AuditRequest.SerializeToString,
+                response_deserializer=visard_dot_v1_dot_gateway__pb2.PartyAudit.FromString,
+                _registered_method=True)
         self.GetStatus = channel.unary_unary(
                 '/visard.v1.Party/GetStatus',
                 request_serializer=visard_dot_v1_dot_gateway__pb2.GetStatusRequest.SerializeToString,
@@ -98,6 +108,18 @@ class PartyServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListReferences(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Audit(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetStatus(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -132,6 +154,16 @@ def add_PartyServicer_to_server(servicer, server):
                     servicer.ListSubjects,
                     request_deserializer=visard_dot_v1_dot_gateway__pb2.ListSubjectsRequest.FromString,
                     response_serializer=visard_dot_v1_dot_gateway__pb2.ListSubjectsResponse.SerializeToString,
+            ),
+            'ListReferences': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReferences,
+                    request_deserializer=visard_dot_v1_dot_gateway__pb2.ListReferencesRequest.FromString,
+                    response_serializer=visard_dot_v1_dot_gateway__pb2.ListReferencesResponse.SerializeToString,
+            ),
+            'Audit': grpc.unary_unary_rpc_method_handler(
+                    servicer.Audit,
+                    request_deserializer=visard_dot_v1_dot_gateway__pb2.AuditRequest.FromString,
+                    response_serializer=visard_dot_v1_dot_gateway__pb2.PartyAudit.SerializeToString,
             ),
             'GetStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatus,
@@ -252,6 +284,60 @@ class Party:
             '/visard.v1.Party/ListSubjects',
             visard_dot_v1_dot_gateway__pb2.ListSubjectsRequest.SerializeToString,
             visard_dot_v1_dot_gateway__pb2.ListSubjectsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReferences(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visard.v1.Party/ListReferences',
+            visard_dot_v1_dot_gateway__pb2.ListReferencesRequest.SerializeToString,
+            visard_dot_v1_dot_gateway__pb2.ListReferencesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Audit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visard.v1.Party/Audit',
+            visard_dot_v1_dot_gateway__pb2.AuditRequest.SerializeToString,
+            visard_dot_v1_dot_gateway__pb2.PartyAudit.FromString,
             options,
             channel_credentials,
             insecure,

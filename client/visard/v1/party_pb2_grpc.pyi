@@ -40,6 +40,8 @@ class PartyStub:
     Cancel: _grpc.UnaryUnaryMultiCallable[_party_pb2.CancelRequest, _party_pb2.CancelResponse]
     """Drop a deposited share, or stop a run."""
     ListSubjects: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListSubjectsRequest, _gateway_pb2.ListSubjectsResponse]
+    ListReferences: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListReferencesRequest, _gateway_pb2.ListReferencesResponse]
+    Audit: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.AuditRequest, _gateway_pb2.PartyAudit]
     GetStatus: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetStatusRequest, _common_pb2.PartyStatus]
     GetKey: _grpc.UnaryUnaryMultiCallable[_party_pb2.GetKeyRequest, _common_pb2.PartyKey]
 
@@ -53,6 +55,8 @@ class PartyAsyncStub(PartyStub):
     Cancel: _aio.UnaryUnaryMultiCallable[_party_pb2.CancelRequest, _party_pb2.CancelResponse]  # type: ignore[assignment]
     """Drop a deposited share, or stop a run."""
     ListSubjects: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListSubjectsRequest, _gateway_pb2.ListSubjectsResponse]  # type: ignore[assignment]
+    ListReferences: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListReferencesRequest, _gateway_pb2.ListReferencesResponse]  # type: ignore[assignment]
+    Audit: _aio.UnaryUnaryMultiCallable[_gateway_pb2.AuditRequest, _gateway_pb2.PartyAudit]  # type: ignore[assignment]
     GetStatus: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetStatusRequest, _common_pb2.PartyStatus]  # type: ignore[assignment]
     GetKey: _aio.UnaryUnaryMultiCallable[_party_pb2.GetKeyRequest, _common_pb2.PartyKey]  # type: ignore[assignment]
 
@@ -87,6 +91,20 @@ class PartyServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_pb2.ListSubjectsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.ListSubjectsResponse, _abc.Awaitable[_gateway_pb2.ListSubjectsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListReferences(
+        self,
+        request: _gateway_pb2.ListReferencesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.ListReferencesResponse, _abc.Awaitable[_gateway_pb2.ListReferencesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def Audit(
+        self,
+        request: _gateway_pb2.AuditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.PartyAudit, _abc.Awaitable[_gateway_pb2.PartyAudit]]: ...
 
     @_abc_1.abstractmethod
     def GetStatus(

@@ -27,6 +27,7 @@ class Frame(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     CLOSE_FIELD_NUMBER: _builtins.int
     LOG_FIELD_NUMBER: _builtins.int
+    SET_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello: ...
     @_builtins.property
@@ -35,6 +36,8 @@ class Frame(_message.Message):
     def close(self) -> Global___Close: ...
     @_builtins.property
     def log(self) -> Global___LogReport: ...
+    @_builtins.property
+    def set(self) -> Global___SetReport: ...
     def __init__(
         self,
         *,
@@ -42,12 +45,13 @@ class Frame(_message.Message):
         message: Global___Message | None = ...,
         close: Global___Close | None = ...,
         log: Global___LogReport | None = ...,
+        set: Global___SetReport | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["close", b"close", "hello", b"hello", "kind", b"kind", "log", b"log", "message", b"message"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["close", b"close", "hello", b"hello", "kind", b"kind", "log", b"log", "message", b"message", "set", b"set"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["close", b"close", "hello", b"hello", "kind", b"kind", "log", b"log", "message", b"message"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["close", b"close", "hello", b"hello", "kind", b"kind", "log", b"log", "message", b"message", "set", b"set"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "message", "close", "log"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "message", "close", "log", "set"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -160,6 +164,169 @@ class LogReport(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LogReport: _TypeAlias = LogReport  # noqa: Y015
+
+@_typing.final
+class SetReport(_message.Message):
+    """What the sender holds, by hashes: equal at parties that hold the same."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFERENCES_FIELD_NUMBER: _builtins.int
+    WRITES_FIELD_NUMBER: _builtins.int
+    PENDING_FIELD_NUMBER: _builtins.int
+    references: _builtins.bytes
+    """Of the references: see AuditNode.set_hash."""
+    writes: _builtins.bytes
+    """Of the ids of committed writes."""
+    pending: _builtins.int
+    """Writes that are neither committed nor dropped."""
+    def __init__(
+        self,
+        *,
+        references: _builtins.bytes = ...,
+        writes: _builtins.bytes = ...,
+        pending: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pending", b"pending", "references", b"references", "writes", b"writes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetReport: _TypeAlias = SetReport  # noqa: Y015
+
+@_typing.final
+class Manifest(_message.Message):
+    """What a recovering party is told, in one message of a session: everything but the shares."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFERENCES_FIELD_NUMBER: _builtins.int
+    MODELS_FIELD_NUMBER: _builtins.int
+    WRITES_FIELD_NUMBER: _builtins.int
+    TOMBSTONES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def references(self) -> _containers.RepeatedCompositeFieldContainer[Global___ManifestReference]: ...
+    @_builtins.property
+    def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___ManifestModel]: ...
+    @_builtins.property
+    def writes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ManifestWrite]: ...
+    @_builtins.property
+    def tombstones(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        references: _abc.Iterable[Global___ManifestReference] | None = ...,
+        models: _abc.Iterable[Global___ManifestModel] | None = ...,
+        writes: _abc.Iterable[Global___ManifestWrite] | None = ...,
+        tombstones: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["models", b"models", "references", b"references", "tombstones", b"tombstones", "writes", b"writes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Manifest: _TypeAlias = Manifest  # noqa: Y015
+
+@_typing.final
+class ManifestReference(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFERENCE_ID_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    CREATED_UNIX_MS_FIELD_NUMBER: _builtins.int
+    UPDATED_UNIX_MS_FIELD_NUMBER: _builtins.int
+    EXPIRES_UNIX_MS_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    reference_id: _builtins.str
+    subject: _builtins.str
+    model: _builtins.str
+    version: _builtins.int
+    created_unix_ms: _builtins.int
+    updated_unix_ms: _builtins.int
+    expires_unix_ms: _builtins.int
+    metadata: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        reference_id: _builtins.str = ...,
+        subject: _builtins.str = ...,
+        model: _builtins.str = ...,
+        version: _builtins.int = ...,
+        created_unix_ms: _builtins.int = ...,
+        updated_unix_ms: _builtins.int = ...,
+        expires_unix_ms: _builtins.int = ...,
+        metadata: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_unix_ms", b"created_unix_ms", "expires_unix_ms", b"expires_unix_ms", "metadata", b"metadata", "model", b"model", "reference_id", b"reference_id", "subject", b"subject", "updated_unix_ms", b"updated_unix_ms", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ManifestReference: _TypeAlias = ManifestReference  # noqa: Y015
+
+@_typing.final
+class ManifestModel(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PROGRAM_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    CREATED_UNIX_MS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    program: _builtins.bytes
+    version: _builtins.int
+    created_unix_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        program: _builtins.bytes = ...,
+        version: _builtins.int = ...,
+        created_unix_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_unix_ms", b"created_unix_ms", "name", b"name", "program", b"program", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ManifestModel: _TypeAlias = ManifestModel  # noqa: Y015
+
+@_typing.final
+class ManifestWrite(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.bytes
+    kind: _builtins.str
+    digest: _builtins.bytes
+    state: Global___LogEntry.State.ValueType
+    changes: _builtins.int
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.bytes = ...,
+        kind: _builtins.str = ...,
+        digest: _builtins.bytes = ...,
+        state: Global___LogEntry.State.ValueType = ...,
+        changes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "digest", b"digest", "kind", b"kind", "request_id", b"request_id", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ManifestWrite: _TypeAlias = ManifestWrite  # noqa: Y015
 
 @_typing.final
 class LogEntry(_message.Message):

@@ -1,4 +1,4 @@
-"""A party's durable state: one interface, and the embedded implementation."""
+"""A party's durable state: one interface, the embedded implementation, and MongoDB."""
 
 from pathlib import Path
 
@@ -8,7 +8,15 @@ from services.party.store.sqlite import SqliteStore
 
 
 async def open_store(uri: str, data_dir: Path) -> Store:
-    """The store that ``uri`` names: "sqlite" keeps everything in ``data_dir``; raises StoreError for others."""
+    """The store that ``uri`` names; raises StoreError.
+
+    "sqlite" keeps everything in ``data_dir``; "mongodb://..." or "mongodb+srv://..." is a MongoDB server.
+    """
     if uri == "sqlite":
         return await SqliteStore.open(data_dir)
-    raise StoreError(f"store: {uri.partition(':')[0]!r} is unknown; allowed: sqlite")
+    scheme = uri.partition(":")[0]
+    if scheme in ("mongodb", "mongodb+srv"):
+        from services.party.store.mongo import MongoStore  # noqa: PLC0415 -- only who uses it pays for its import
+
+        return await MongoStore.open(uri)
+    raise StoreError(f"store: {scheme!r} is unknown; allowed: sqlite, mongodb://")

@@ -1,7 +1,7 @@
 """What a party keeps, and the interface of every store.
 
 Writes happen in two steps. ``stage`` makes a write durable but invisible; ``commit`` makes it visible, ``drop`` forgets
-it. All three parties stage before any commits (services.party.runs), and after a crash they compare states
+it. All three parties stage before any commits (services.party.writes), and after a crash they compare states
 (services.party.recovery). Every backend passes tests/party/store.
 """
 
@@ -26,14 +26,35 @@ class State(IntEnum):
 
 @dataclass(frozen=True)
 class Reference:
-    """One enrolled descriptor: its public names and this party's share (little-endian words)."""
+    """One enrolled descriptor: what is public about it, and this party's share (little-endian words).
+
+    ``version`` grows by one with every change. ``expires_unix_ms`` 0 means never. ``metadata`` is the caller's, opaque.
+    """
 
     reference_id: str
     subject: str
     model: str
     version: int
     created_unix_ms: int
+    updated_unix_ms: int
+    expires_unix_ms: int
+    metadata: bytes
     descriptor: Secret
+
+    @property
+    def name(self) -> "Name":
+        """Its public name."""
+        return Name(self.reference_id, self.subject, self.model, self.version)
+
+
+@dataclass(frozen=True)
+class Name:
+    """The public name of a reference: what the parties compare."""
+
+    reference_id: str
+    subject: str
+    model: str
+    version: int
 
 
 @dataclass(frozen=True)
@@ -42,24 +63,26 @@ class ModelRecord:
 
     name: str
     program: bytes
+    version: int
     created_unix_ms: int
     weights: Secret
 
 
 @dataclass(frozen=True)
-class Enrol:
-    """Insert references."""
+class Change:
+    """Insert references and erase others, as one: to enrol, to replace, to delete. What is erased never comes back."""
 
-    references: tuple[Reference, ...]
+    add: tuple[Reference, ...] = ()
+    erase: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Delete:
-    """Erase exactly these references of a subject, and remember that they are gone."""
+class Rename:
+    """Give references to another subject."""
 
-    model: str
-    subject: str
     reference_ids: tuple[str, ...]
+    subject: str
+    updated_unix_ms: int
 
 
 @dataclass(frozen=True)
@@ -69,7 +92,34 @@ class Publish:
     model: ModelRecord
 
 
-Write = Enrol | Delete | Publish
+@dataclass(frozen=True)
+class Withdraw:
+    """Remove a model."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Renew:
+    """New shares for references and for models' weights, by id and by name; their versions grow."""
+
+    descriptors: tuple[tuple[str, Secret], ...]
+    weights: tuple[tuple[str, Secret], ...]
+    updated_unix_ms: int
+
+
+Write = Change | Rename | Publish | Withdraw | Renew
+
+
+@dataclass(frozen=True)
+class LogEntry:
+    """A write in the log, finished or not: its kind, the digest of the request, and how many references it changes."""
+
+    request_id: bytes
+    kind: str
+    digest: bytes
+    state: State
+    changes: int
 
 
 @dataclass(frozen=True)
@@ -83,6 +133,8 @@ class SubjectCount:
 class Store(Protocol):
     """A party's durable state. Every method is bounded in time and raises StoreError when it cannot do its work."""
 
+    description: str
+
     async def stage(self, request_id: bytes, write: Write, digest: bytes) -> None:
         """Make a write durable, unseen by readers. The same id and digest again do nothing.
 
@@ -90,7 +142,7 @@ class Store(Protocol):
         """
 
     async def commit(self, request_id: bytes) -> int:
-        """Apply a staged write, once; how many references it added or erased. Raises RequestConflict if unknown."""
+        """Apply a staged write, once; how many references it names. Raises RequestConflict if unknown."""
 
     async def drop(self, request_id: bytes) -> None:
         """Forget a staged write, and refuse its id from now on. Raises RequestConflict if it is committed."""
@@ -101,11 +153,20 @@ class Store(Protocol):
     async def pending(self) -> list[bytes]:
         """Ids of writes that are staged and neither committed nor dropped."""
 
+    async def entry(self, request_id: bytes) -> LogEntry | None:
+        """What the log says about a write."""
+
     async def references(self, model: str, subject: str) -> list[Reference]:
         """A subject's references, by id."""
 
     async def gallery(self, model: str) -> list[Reference]:
         """All references of a model, by id: the same order at every party."""
+
+    async def names(self) -> list[Name]:
+        """The public names of all references, by id."""
+
+    async def expired(self, model: str, before_unix_ms: int, limit: int) -> list[Name]:
+        """References of a model whose time is over, by id."""
 
     async def subjects(self, model: str, limit: int, after: str) -> list[SubjectCount]:
         """Subjects in order of name, beginning after ``after``."""
@@ -119,6 +180,24 @@ class Store(Protocol):
     async def model(self, name: str) -> ModelRecord | None:
         """A published model."""
 
+    async def log(self) -> list[LogEntry]:
+        """The whole log, by id."""
+
+    async def tombstones(self) -> list[str]:
+        """Ids of erased references, which never come back."""
+
+    async def adopt(
+        self,
+        references: Sequence[Reference],
+        models: Sequence[ModelRecord],
+        log: Sequence[LogEntry],
+        tombstones: Sequence[str],
+    ) -> None:
+        """Take over what the peers hold, while this store is being restored; what is here already stays as it is."""
+
+    async def clear(self) -> None:
+        """Erase everything, in order to be restored from the peers."""
+
     async def remember(self, request_id: bytes, now_unix_ms: int, expires_unix_ms: int) -> bool:
         """Note that a request was seen; False if it was seen before. Expired ones are forgotten."""
 
@@ -126,10 +205,22 @@ class Store(Protocol):
         """Finish what is under way and close."""
 
 
-def rows_digest(references: Sequence[Reference]) -> bytes:
+def changes_of(write: Write) -> int:
+    """How many references a write names."""
+    match write:
+        case Change():
+            return len(write.add) + len(write.erase)
+        case Rename():
+            return len(write.reference_ids)
+        case Renew():
+            return len(write.descriptors)
+    return 0
+
+
+def rows_digest(names: Sequence[Name]) -> bytes:
     """SHA-256 over the public names of references in order: equal at parties that hold the same rows."""
     hasher = hashlib.sha256(b"visard rows v1")
-    for row in references:
+    for row in names:
         for part in (row.reference_id, row.subject, row.model, str(row.version)):
             hasher.update(len(part.encode()).to_bytes(4, "big") + part.encode())
     return hasher.digest()

@@ -10,30 +10,60 @@ from typing import TypeVar
 from visard.secret import Secret
 
 from services.party.errors import RequestConflict, SchemaMismatch, StoreBusy, StoreError, StoreFull
-from services.party.store.base import Delete, Enrol, ModelRecord, Publish, Reference, State, SubjectCount, Write
+from services.party.store.base import (
+    Change,
+    LogEntry,
+    ModelRecord,
+    Name,
+    Publish,
+    Reference,
+    Rename,
+    Renew,
+    State,
+    SubjectCount,
+    Withdraw,
+    Write,
+    changes_of,
+)
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 TIMEOUT_SECONDS = 30.0
 
 _SCHEMA = """
 CREATE TABLE writes (
-    request_id BLOB PRIMARY KEY, kind TEXT NOT NULL, digest BLOB NOT NULL, state INTEGER NOT NULL
+    request_id BLOB PRIMARY KEY, kind TEXT NOT NULL, digest BLOB NOT NULL, state INTEGER NOT NULL, changes INTEGER NOT NULL
 ) WITHOUT ROWID;
+CREATE INDEX writes_pending ON writes (state) WHERE state = 2;
 CREATE TABLE refs (
     reference_id TEXT PRIMARY KEY, request_id BLOB NOT NULL, subject TEXT NOT NULL, model TEXT NOT NULL,
-    version INTEGER NOT NULL, created INTEGER NOT NULL, descriptor BLOB NOT NULL, visible INTEGER NOT NULL
+    version INTEGER NOT NULL, created INTEGER NOT NULL, updated INTEGER NOT NULL, expires INTEGER NOT NULL,
+    metadata BLOB NOT NULL, descriptor BLOB NOT NULL, visible INTEGER NOT NULL
 );
 CREATE INDEX refs_by_subject ON refs (model, subject) WHERE visible;
+CREATE INDEX refs_by_expiry ON refs (model, expires) WHERE visible AND expires > 0;
 CREATE INDEX refs_by_request ON refs (request_id);
-CREATE TABLE deletions (request_id BLOB NOT NULL, reference_id TEXT NOT NULL, PRIMARY KEY (request_id, reference_id));
-CREATE TABLE tombstones (reference_id TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE models (
-    request_id BLOB PRIMARY KEY, name TEXT NOT NULL, program BLOB NOT NULL, created INTEGER NOT NULL,
-    weights BLOB NOT NULL, visible INTEGER NOT NULL
+    request_id BLOB PRIMARY KEY, name TEXT NOT NULL, program BLOB NOT NULL, version INTEGER NOT NULL,
+    created INTEGER NOT NULL, weights BLOB NOT NULL, visible INTEGER NOT NULL
 );
+-- what a staged write will do: ids to erase or rename, new shares
+CREATE TABLE deletions (request_id BLOB NOT NULL, reference_id TEXT NOT NULL, PRIMARY KEY (request_id, reference_id));
+CREATE TABLE renames (
+    request_id BLOB NOT NULL, reference_id TEXT NOT NULL, subject TEXT NOT NULL, updated INTEGER NOT NULL,
+    PRIMARY KEY (request_id, reference_id)
+);
+CREATE TABLE renewals (
+    request_id BLOB NOT NULL, target TEXT NOT NULL, name TEXT NOT NULL, share BLOB NOT NULL, updated INTEGER NOT NULL,
+    PRIMARY KEY (request_id, target, name)
+);
+CREATE TABLE withdrawals (request_id BLOB PRIMARY KEY, name TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE tombstones (reference_id TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE seen (request_id BLOB PRIMARY KEY, expires INTEGER NOT NULL) WITHOUT ROWID;
 """
-_COLUMNS = "reference_id, subject, model, version, created, descriptor"
+_COLUMNS = "reference_id, subject, model, version, created, updated, expires, metadata, descriptor"
+_NAME = "reference_id, subject, model, version"
+_STAGED = ("refs", "models", "deletions", "renames", "renewals", "withdrawals")  # by request_id
+_TABLES = (*_STAGED, "writes", "tombstones", "seen")
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -41,6 +71,8 @@ Work = Callable[[sqlite3.Connection], T]
 
 class SqliteStore:
     """See services.party.store.base.Store."""
+
+    description = f"SQLite {sqlite3.sqlite_version}, embedded"
 
     def __init__(self, connection: sqlite3.Connection, worker: ThreadPoolExecutor) -> None:
         self._connection = connection
@@ -100,6 +132,12 @@ class SqliteStore:
         query = "SELECT request_id FROM writes WHERE state = ? ORDER BY request_id"
         return await self._do(lambda db: [row[0] for row in db.execute(query, (State.PENDING,))])
 
+    async def entry(self, request_id: bytes) -> LogEntry | None:
+        """See Store.entry."""
+        query = "SELECT * FROM writes WHERE request_id = ?"
+        row = await self._do(lambda db: db.execute(query, (request_id,)).fetchone())
+        return _entry(row) if row else None
+
     async def references(self, model: str, subject: str) -> list[Reference]:
         """See Store.references."""
         query = f"SELECT {_COLUMNS} FROM refs WHERE visible AND model = ? AND subject = ? ORDER BY reference_id"  # noqa: S608
@@ -109,6 +147,19 @@ class SqliteStore:
         """See Store.gallery."""
         query = f"SELECT {_COLUMNS} FROM refs WHERE visible AND model = ? ORDER BY reference_id"  # noqa: S608
         return await self._do(lambda db: [_reference(row) for row in db.execute(query, (model,))])
+
+    async def names(self) -> list[Name]:
+        """See Store.names."""
+        query = f"SELECT {_NAME} FROM refs WHERE visible ORDER BY reference_id"  # noqa: S608
+        return await self._do(lambda db: [Name(*row) for row in db.execute(query)])
+
+    async def expired(self, model: str, before_unix_ms: int, limit: int) -> list[Name]:
+        """See Store.expired."""
+        query = (
+            f"SELECT {_NAME} FROM refs WHERE visible AND model = ? AND expires > 0 AND expires <= ? "  # noqa: S608
+            "ORDER BY reference_id LIMIT ?"
+        )
+        return await self._do(lambda db: [Name(*row) for row in db.execute(query, (model, before_unix_ms, limit))])
 
     async def subjects(self, model: str, limit: int, after: str) -> list[SubjectCount]:
         """See Store.subjects."""
@@ -132,10 +183,41 @@ class SqliteStore:
     async def model(self, name: str) -> ModelRecord | None:
         """See Store.model. Of models published at the same time under one name the lowest request id wins."""
         query = (
-            "SELECT name, program, created, weights FROM models WHERE visible AND name = ? ORDER BY request_id LIMIT 1"
+            "SELECT name, program, version, created, weights FROM models WHERE visible AND name = ? "
+            "ORDER BY request_id LIMIT 1"
         )
         row = await self._do(lambda db: db.execute(query, (name,)).fetchone())
-        return ModelRecord(row[0], row[1], row[2], Secret(row[3])) if row else None
+        return ModelRecord(row[0], row[1], row[2], row[3], Secret(row[4])) if row else None
+
+    async def log(self) -> list[LogEntry]:
+        """See Store.log."""
+        return await self._do(
+            lambda db: [_entry(row) for row in db.execute("SELECT * FROM writes ORDER BY request_id")]
+        )
+
+    async def tombstones(self) -> list[str]:
+        """See Store.tombstones."""
+        query = "SELECT reference_id FROM tombstones ORDER BY reference_id"
+        return await self._do(lambda db: [row[0] for row in db.execute(query)])
+
+    async def adopt(
+        self,
+        references: Sequence[Reference],
+        models: Sequence[ModelRecord],
+        log: Sequence[LogEntry],
+        tombstones: Sequence[str],
+    ) -> None:
+        """See Store.adopt."""
+        await self._do(lambda db: _adopt(db, references, models, log, tombstones))
+
+    async def clear(self) -> None:
+        """See Store.clear."""
+
+        def work(db: sqlite3.Connection) -> None:
+            for table in _TABLES:
+                db.execute(f"DELETE FROM {table}")  # noqa: S608
+
+        await self._do(work)
 
     async def remember(self, request_id: bytes, now_unix_ms: int, expires_unix_ms: int) -> bool:
         """See Store.remember."""
@@ -170,8 +252,12 @@ def _connect(directory: Path) -> sqlite3.Connection:
     return connection
 
 
-def _reference(row: tuple[str, str, str, int, int, bytes]) -> Reference:
-    return Reference(*row[:5], Secret(row[5]))
+def _reference(row: tuple[str, str, str, int, int, int, int, bytes, bytes]) -> Reference:
+    return Reference(*row[:8], Secret(row[8]))
+
+
+def _entry(row: tuple[bytes, str, bytes, int, int]) -> LogEntry:
+    return LogEntry(row[0], row[1], row[2], State(row[3]), row[4])
 
 
 def _state(db: sqlite3.Connection, request_id: bytes) -> State:
@@ -186,42 +272,89 @@ def _stage(db: sqlite3.Connection, request_id: bytes, write: Write, digest: byte
             return
         raise RequestConflict("the request id stands for another write, or for one that was dropped")
     kind = type(write).__name__.lower()
-    db.execute("INSERT INTO writes VALUES (?, ?, ?, ?)", (request_id, kind, digest, State.PENDING))
+    db.execute(
+        "INSERT INTO writes VALUES (?, ?, ?, ?, ?)", (request_id, kind, digest, State.PENDING, changes_of(write))
+    )
     match write:
-        case Enrol():
-            rows = [
-                (r.reference_id, request_id, r.subject, r.model, r.version, r.created_unix_ms, r.descriptor.reveal())
-                for r in write.references
-            ]
-            db.executemany("INSERT INTO refs VALUES (?, ?, ?, ?, ?, ?, ?, 0)", rows)
-        case Delete():
-            db.executemany("INSERT INTO deletions VALUES (?, ?)", [(request_id, i) for i in write.reference_ids])
+        case Change(add, erase):
+            db.executemany(_INSERT_REFERENCE, [_row(r, request_id, visible=False) for r in add])
+            db.executemany("INSERT INTO deletions VALUES (?, ?)", [(request_id, i) for i in erase])
+        case Rename(ids, subject, updated):
+            db.executemany("INSERT INTO renames VALUES (?, ?, ?, ?)", [(request_id, i, subject, updated) for i in ids])
+        case Renew(descriptors, weights, updated):
+            for target, shares in (("refs", descriptors), ("models", weights)):
+                rows = [(request_id, target, name, share.reveal(), updated) for name, share in shares]
+                db.executemany("INSERT INTO renewals VALUES (?, ?, ?, ?, ?)", rows)
         case Publish(model):
-            row = (request_id, model.name, model.program, model.created_unix_ms, model.weights.reveal())
-            db.execute("INSERT INTO models VALUES (?, ?, ?, ?, ?, 0)", row)
+            db.execute(_INSERT_MODEL, _model_row(model, request_id, visible=False))
+        case Withdraw(name):
+            db.execute("INSERT INTO withdrawals VALUES (?, ?)", (request_id, name))
+
+
+_INSERT_REFERENCE = "INSERT OR IGNORE INTO refs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_MODEL = "INSERT OR IGNORE INTO models VALUES (?, ?, ?, ?, ?, ?, ?)"
+
+
+def _row(r: Reference, request_id: bytes, *, visible: bool) -> tuple[object, ...]:
+    times = (r.created_unix_ms, r.updated_unix_ms, r.expires_unix_ms)
+    names = (r.reference_id, request_id, r.subject, r.model, r.version)
+    return (*names, *times, r.metadata, r.descriptor.reveal(), visible)
+
+
+def _model_row(m: ModelRecord, request_id: bytes, *, visible: bool) -> tuple[object, ...]:
+    return (request_id, m.name, m.program, m.version, m.created_unix_ms, m.weights.reveal(), visible)
 
 
 def _commit(db: sqlite3.Connection, request_id: bytes) -> int:
-    state = _state(db, request_id)
-    if state not in (State.PENDING, State.COMMITTED):
+    row = db.execute("SELECT state, changes FROM writes WHERE request_id = ?", (request_id,)).fetchone()
+    if row is None or row[0] not in (State.PENDING, State.COMMITTED):
         raise RequestConflict("only a staged write can be committed")
-    if state is State.COMMITTED:
-        return 0
-    own = (request_id,)
-    db.execute("UPDATE writes SET state = ? WHERE request_id = ?", (State.COMMITTED, request_id))
-    db.execute("UPDATE models SET visible = 1 WHERE request_id = ?", own)
+    if row[0] == State.PENDING:
+        db.execute("UPDATE writes SET state = ? WHERE request_id = ?", (State.COMMITTED, request_id))
+        for statement in _EFFECTS:
+            db.execute(statement, {"id": request_id})
+    return int(row[1])
+
+
+# what a commit does, whatever the kind of write: the tables that it did not fill are empty
+_EFFECTS = (
+    "UPDATE models SET visible = 1 WHERE request_id = :id",
+    "DELETE FROM models WHERE name IN (SELECT name FROM withdrawals WHERE request_id = :id)",
+    "INSERT OR IGNORE INTO tombstones SELECT reference_id FROM deletions WHERE request_id = :id",
+    "DELETE FROM refs WHERE reference_id IN (SELECT reference_id FROM deletions WHERE request_id = :id)",
     # a reference whose deletion came first stays deleted
-    db.execute("DELETE FROM refs WHERE request_id = ? AND reference_id IN (SELECT reference_id FROM tombstones)", own)
-    added = db.execute("UPDATE refs SET visible = 1 WHERE request_id = ?", own).rowcount
-    doomed = "(SELECT reference_id FROM deletions WHERE request_id = ?)"
-    db.execute(f"INSERT OR IGNORE INTO tombstones {doomed[1:-1]}", own)
-    erased = db.execute(f"DELETE FROM refs WHERE reference_id IN {doomed}", own).rowcount  # noqa: S608
-    return added + erased
+    "DELETE FROM refs WHERE request_id = :id AND reference_id IN (SELECT reference_id FROM tombstones)",
+    "UPDATE refs SET visible = 1 WHERE request_id = :id",
+    """UPDATE refs SET subject = r.subject, updated = r.updated, version = version + 1
+       FROM renames r WHERE r.request_id = :id AND r.reference_id = refs.reference_id""",
+    """UPDATE refs SET descriptor = n.share, updated = n.updated, version = version + 1
+       FROM renewals n WHERE n.request_id = :id AND n.target = 'refs' AND n.name = refs.reference_id""",
+    """UPDATE models SET weights = n.share, version = version + 1
+       FROM renewals n WHERE n.request_id = :id AND n.target = 'models' AND n.name = models.name""",
+    "DELETE FROM renewals WHERE request_id = :id",
+    "DELETE FROM deletions WHERE request_id = :id",
+    "DELETE FROM renames WHERE request_id = :id",
+)
 
 
 def _drop(db: sqlite3.Connection, request_id: bytes) -> None:
     if _state(db, request_id) is State.COMMITTED:
         raise RequestConflict("a committed write cannot be dropped")
-    for table in ("refs", "deletions", "models"):
+    for table in _STAGED:
         db.execute(f"DELETE FROM {table} WHERE request_id = ?", (request_id,))  # noqa: S608
-    db.execute("INSERT OR REPLACE INTO writes VALUES (?, '', x'', ?)", (request_id, State.DROPPED))
+    db.execute("INSERT OR REPLACE INTO writes VALUES (?, '', x'', ?, 0)", (request_id, State.DROPPED))
+
+
+def _adopt(
+    db: sqlite3.Connection,
+    references: Sequence[Reference],
+    models: Sequence[ModelRecord],
+    log: Sequence[LogEntry],
+    tombstones: Sequence[str],
+) -> None:
+    rows = [(e.request_id, e.kind, e.digest, e.state, e.changes) for e in log]
+    db.executemany("INSERT OR IGNORE INTO writes VALUES (?, ?, ?, ?, ?)", rows)
+    db.executemany("INSERT OR IGNORE INTO tombstones VALUES (?)", [(i,) for i in tombstones])
+    db.executemany(_INSERT_REFERENCE, [_row(r, b"", visible=True) for r in references])
+    for model in models:
+        db.execute(_INSERT_MODEL, _model_row(model, b"adopted " + model.name.encode(), visible=True))

@@ -1,6 +1,6 @@
 """Every store keeps the promises of services.party.store.base: durable staging, atomic commits, sticky drops, same order.
 
-A new backend is added to ``BACKENDS``.
+On SQLite, on a MongoDB replica set (TLS, SCRAM) and on a standalone mongod. A new backend is added to ``BACKENDS``.
 """
 
 import asyncio
@@ -16,25 +16,55 @@ from visard.secret import Secret
 
 from services.party.errors import RequestConflict, StoreError
 from services.party.store import open_store
-from services.party.store.base import Delete, Enrol, ModelRecord, Publish, Reference, State, Store, rows_digest
+from services.party.store.base import (
+    Change,
+    LogEntry,
+    ModelRecord,
+    Publish,
+    Reference,
+    Rename,
+    Renew,
+    State,
+    Store,
+    Withdraw,
+    rows_digest,
+)
 
-BACKENDS = ["sqlite"]
+BACKENDS = ["sqlite", "replica_set", "standalone"]
 ONE, TWO, THREE = (bytes([k]) * 16 for k in (1, 2, 3))
 
 
-def reference(name: str, subject: str = "ada", model: str = "face") -> Reference:
-    return Reference(name, subject, model, 1, 1_790_000_000_000, Secret(name.encode() * 64))
+def reference(name: str, subject: str = "ada", model: str = "face", expires: int = 0) -> Reference:
+    born = 1_790_000_000_000
+    return Reference(name, subject, model, 1, born, born, expires, b"note", Secret(name.encode() * 64))
 
 
-@pytest.fixture(params=BACKENDS)
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    opened = await open_store(request.param, tmp_path)
+def model(name: str = "face", weights: bytes = b"w" * 100) -> ModelRecord:
+    return ModelRecord(name, b'{"q":31}', 1, 5, Secret(weights))
+
+
+@pytest.fixture
+def uri(request: pytest.FixtureRequest) -> str:
+    """A store of its own for each test."""
+    if request.param == "sqlite":
+        return "sqlite"
+    return str(request.getfixturevalue(request.param).uri(f"test_{os.urandom(6).hex()}"))
+
+
+@pytest.fixture
+async def store(uri: str, tmp_path: Path) -> AsyncIterator[Store]:
+    opened = await open_store(uri, tmp_path)
     yield opened
     await opened.close()
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "uri" in metafunc.fixturenames:
+        metafunc.parametrize("uri", BACKENDS, indirect=True)
+
+
 async def staged_write__should_be_unseen_until_committed(store: Store) -> None:
-    await store.stage(ONE, Enrol((reference("b"), reference("a"))), b"digest")
+    await store.stage(ONE, Change((reference("b"), reference("a"))), b"digest")
     assert await store.references("face", "ada") == []
     assert await store.counts() == (0, 0)
     assert await store.states([ONE, TWO]) == {ONE: State.PENDING, TWO: State.UNKNOWN}
@@ -48,17 +78,17 @@ async def staged_write__should_be_unseen_until_committed(store: Store) -> None:
 
 
 async def commit__should_be_applied_once(store: Store) -> None:
-    await store.stage(ONE, Enrol((reference("a"),)), b"digest")
-    assert [await store.commit(ONE) for _ in range(3)] == [1, 0, 0]
+    await store.stage(ONE, Change((reference("a"),)), b"digest")
+    assert [await store.commit(ONE) for _ in range(3)] == [1, 1, 1]
     assert len(await store.gallery("face")) == 1
 
 
 async def staging__should_be_idempotent_for_the_same_content_only(store: Store) -> None:
-    write = Enrol((reference("a"),))
+    write = Change((reference("a"),))
     await store.stage(ONE, write, b"digest")
     await store.stage(ONE, write, b"digest")
     with pytest.raises(RequestConflict):
-        await store.stage(ONE, Enrol((reference("b"),)), b"other")
+        await store.stage(ONE, Change((reference("b"),)), b"other")
     await store.commit(ONE)
     await store.stage(ONE, write, b"digest")
     assert await store.states([ONE]) == {ONE: State.COMMITTED}
@@ -66,21 +96,21 @@ async def staging__should_be_idempotent_for_the_same_content_only(store: Store) 
 
 
 async def dropped_write__should_stay_dropped(store: Store) -> None:
-    await store.stage(ONE, Enrol((reference("a"),)), b"digest")
+    await store.stage(ONE, Change((reference("a"),)), b"digest")
     await store.drop(ONE)
     await store.drop(ONE)
     assert await store.states([ONE]) == {ONE: State.DROPPED}
-    for attempt in (store.commit(ONE), store.stage(ONE, Enrol((reference("a"),)), b"digest")):
+    for attempt in (store.commit(ONE), store.stage(ONE, Change((reference("a"),)), b"digest")):
         with pytest.raises(RequestConflict):
             await attempt
     await store.drop(TWO)  # dropped before it was ever seen
     with pytest.raises(RequestConflict):
-        await store.stage(TWO, Enrol((reference("b"),)), b"digest")
+        await store.stage(TWO, Change((reference("b"),)), b"digest")
     assert await store.gallery("face") == []
 
 
 async def committed_write__should_not_be_dropped(store: Store) -> None:
-    await store.stage(ONE, Enrol((reference("a"),)), b"digest")
+    await store.stage(ONE, Change((reference("a"),)), b"digest")
     await store.commit(ONE)
     with pytest.raises(RequestConflict):
         await store.drop(ONE)
@@ -90,9 +120,9 @@ async def committed_write__should_not_be_dropped(store: Store) -> None:
 
 
 async def deletion__should_erase_exactly_what_it_names(store: Store) -> None:
-    await store.stage(ONE, Enrol((reference("a"), reference("b"), reference("c", "bob"))), b"1")
+    await store.stage(ONE, Change((reference("a"), reference("b"), reference("c", "bob"))), b"1")
     await store.commit(ONE)
-    await store.stage(TWO, Delete("face", "ada", ("a", "b")), b"2")
+    await store.stage(TWO, Change(erase=("a", "b")), b"2")
     assert len(await store.gallery("face")) == 3
     assert await store.commit(TWO) == 2
     assert [row.reference_id for row in await store.gallery("face")] == ["c"]
@@ -100,29 +130,31 @@ async def deletion__should_erase_exactly_what_it_names(store: Store) -> None:
 
 @pytest.mark.parametrize("deletion_first", [True, False])
 async def order_of_commits__should_not_matter(store: Store, deletion_first: bool) -> None:
-    await store.stage(ONE, Enrol((reference("a"), reference("b"))), b"1")
-    await store.stage(TWO, Delete("face", "ada", ("a",)), b"2")
+    await store.stage(ONE, Change((reference("a"), reference("b"))), b"1")
+    await store.stage(TWO, Change(erase=("a",)), b"2")
     for request in (TWO, ONE) if deletion_first else (ONE, TWO):
         await store.commit(request)
     assert [row.reference_id for row in await store.gallery("face")] == ["b"]
 
 
-async def rows__should_come_in_the_same_order_everywhere(store: Store, tmp_path: Path) -> None:
-    names = [f"{k:02x}" for k in (7, 3, 255, 16)]
-    for k, name in enumerate(names):
+async def rows__should_come_in_the_same_order_everywhere(store: Store) -> None:
+    ids = [f"{k:02x}" for k in (7, 3, 255, 16)]
+    for k, name in enumerate(ids):
         request = bytes([k + 1]) * 16
-        await store.stage(request, Enrol((reference(name, f"s{k}"),)), b"d")
+        await store.stage(request, Change((reference(name, f"s{k}"),)), b"d")
         await store.commit(request)
     gallery = await store.gallery("face")
-    assert [row.reference_id for row in gallery] == sorted(names)
-    other = [reference(n, f"s{names.index(n)}") for n in sorted(names)]
-    assert rows_digest(gallery) == rows_digest(other)
-    assert rows_digest(gallery) != rows_digest(other[:-1])
+    assert [row.reference_id for row in gallery] == sorted(ids)
+    other = [reference(n, f"s{ids.index(n)}") for n in sorted(ids)]
+    names = [row.name for row in other]
+    assert rows_digest([row.name for row in gallery]) == rows_digest(names)
+    assert await store.names() == names
+    assert rows_digest(names) != rows_digest(names[:-1])
 
 
 async def subjects__should_be_paged_by_name(store: Store) -> None:
     rows = [reference(f"r{k}", f"subject-{k % 5}") for k in range(12)] + [reference("x", "zoe", "other")]
-    await store.stage(ONE, Enrol(tuple(rows)), b"d")
+    await store.stage(ONE, Change(tuple(rows)), b"d")
     await store.commit(ONE)
     first = await store.subjects("face", 3, "")
     rest = await store.subjects("face", 3, first[-1].subject)
@@ -137,7 +169,7 @@ async def subjects__should_be_paged_by_name(store: Store) -> None:
 
 
 async def model__should_be_kept_whole(store: Store) -> None:
-    record = ModelRecord("face", b'{"q":31}', 5, Secret(os.urandom(3 << 20)))
+    record = model(weights=os.urandom(3 << 20))
     await store.stage(ONE, Publish(record), b"d")
     assert await store.model("face") is None
     await store.commit(ONE)
@@ -154,7 +186,7 @@ async def request_ids__should_be_remembered_until_they_expire(store: Store) -> N
 async def readers__should_see_whole_commits_while_writers_write(store: Store) -> None:
     async def write(k: int) -> None:
         request = bytes([k]) * 16
-        await store.stage(request, Enrol(tuple(reference(f"{k}-{j}") for j in range(10))), b"d")
+        await store.stage(request, Change(tuple(reference(f"{k}-{j}") for j in range(10))), b"d")
         await store.commit(request)
 
     async def read() -> None:
@@ -165,15 +197,14 @@ async def readers__should_see_whole_commits_while_writers_write(store: Store) ->
     assert len(await store.gallery("face")) == 100
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-async def everything__should_survive_reopening(backend: str, tmp_path: Path) -> None:
-    first = await open_store(backend, tmp_path)
-    await first.stage(ONE, Enrol((reference("a"),)), b"1")
+async def everything__should_survive_reopening(uri: str, tmp_path: Path) -> None:
+    first = await open_store(uri, tmp_path)
+    await first.stage(ONE, Change((reference("a"),)), b"1")
     await first.commit(ONE)
-    await first.stage(TWO, Enrol((reference("b"),)), b"2")
+    await first.stage(TWO, Change((reference("b"),)), b"2")
     await first.drop(THREE)
     await first.close()
-    again = await open_store(backend, tmp_path)
+    again = await open_store(uri, tmp_path)
     assert await again.states([ONE, TWO, THREE]) == {ONE: State.COMMITTED, TWO: State.PENDING, THREE: State.DROPPED}
     assert await again.commit(TWO) == 1
     assert len(await again.gallery("face")) == 2
@@ -184,12 +215,12 @@ WRITER = """
 import asyncio, sys
 from pathlib import Path
 from services.party.store import open_store
-from tests.party.store.test_conformance import Enrol, reference
+from tests.party.store.test_conformance import Change, reference
 async def main():
     store = await open_store(sys.argv[1], Path(sys.argv[2]))
     for k in range(1, 10_000):
         request = k.to_bytes(16, "big")
-        await store.stage(request, Enrol(tuple(reference(f"{k}-{j}") for j in range(8))), b"d")
+        await store.stage(request, Change(tuple(reference(f"{k}-{j}") for j in range(8))), b"d")
         print("staged", k, flush=True)
         await store.commit(request)
         print("committed", k, flush=True)
@@ -197,17 +228,14 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("lines", [1, 2, 7, 40])
-async def killed_writer__should_leave_whole_writes(backend: str, tmp_path: Path, lines: int) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", WRITER, backend, str(tmp_path)], stdout=subprocess.PIPE, text=True
-    )
+async def killed_writer__should_leave_whole_writes(uri: str, tmp_path: Path, lines: int) -> None:
+    process = subprocess.Popen([sys.executable, "-c", WRITER, uri, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     seen = [process.stdout.readline().split() for _ in range(lines)]
     process.send_signal(signal.SIGKILL)
     seen += [line.split() for line in process.communicate()[0].splitlines() if len(line.split()) == 2]
-    store = await open_store(backend, tmp_path)
+    store = await open_store(uri, tmp_path)
     for kind, k in seen:
         (state,) = (await store.states([int(k).to_bytes(16, "big")])).values()
         assert state is State.COMMITTED or (kind == "staged" and state is State.PENDING)
@@ -218,6 +246,118 @@ async def killed_writer__should_leave_whole_writes(backend: str, tmp_path: Path,
     await store.close()
 
 
+async def replacement__should_be_one_step(store: Store) -> None:
+    await store.stage(ONE, Change((reference("a"), reference("b"))), b"1")
+    await store.commit(ONE)
+    await store.stage(TWO, Change((reference("c"),), ("a", "b")), b"2")
+    assert [row.reference_id for row in await store.gallery("face")] == ["a", "b"]
+    assert await store.commit(TWO) == 3
+    assert [row.reference_id for row in await store.gallery("face")] == ["c"]
+    assert await store.tombstones() == ["a", "b"]
+
+
+async def renaming__should_move_references_and_raise_their_versions(store: Store) -> None:
+    await store.stage(ONE, Change((reference("a"), reference("b"), reference("c", "bob"))), b"1")
+    await store.commit(ONE)
+    await store.stage(TWO, Rename(("a", "b"), "eve", 7), b"2")
+    assert [await store.commit(TWO) for _ in range(2)] == [2, 2]
+    assert await store.references("face", "ada") == []
+    moved = await store.references("face", "eve")
+    assert [(r.reference_id, r.version, r.updated_unix_ms, r.metadata) for r in moved] == [
+        ("a", 2, 7, b"note"),
+        ("b", 2, 7, b"note"),
+    ]
+    assert [r.version for r in await store.references("face", "bob")] == [1]
+
+
+async def renewal__should_change_shares_and_nothing_else(store: Store) -> None:
+    await store.stage(ONE, Change((reference("a"), reference("b"))), b"1")
+    await store.commit(ONE)
+    await store.stage(TWO, Publish(model()), b"2")
+    await store.commit(TWO)
+    await store.stage(THREE, Renew((("a", Secret(b"new a")),), (("face", Secret(b"new w")),), 9), b"3")
+    assert (await store.gallery("face"))[0] == reference("a")
+    assert [await store.commit(THREE) for _ in range(2)] == [1, 1]
+    first, second = await store.gallery("face")
+    assert (first.descriptor, first.version, first.subject) == (Secret(b"new a"), 2, "ada")
+    assert second == reference("b")
+    renewed = await store.model("face")
+    assert renewed is not None
+    assert (renewed.weights, renewed.version, renewed.program) == (Secret(b"new w"), 2, model().program)
+
+
+async def renewal_of_an_erased_reference__should_not_bring_it_back(store: Store) -> None:
+    await store.stage(ONE, Change((reference("a"),)), b"1")
+    await store.commit(ONE)
+    await store.stage(TWO, Renew((("a", Secret(b"new")),), (), 9), b"2")
+    await store.stage(THREE, Change(erase=("a",)), b"3")
+    for request in (THREE, TWO):
+        await store.commit(request)
+    assert await store.gallery("face") == []
+
+
+async def dropped_renewal__should_leave_the_old_shares(store: Store) -> None:
+    await store.stage(ONE, Publish(model()), b"1")
+    await store.commit(ONE)
+    await store.stage(TWO, Renew((), (("face", Secret(b"new")),), 9), b"2")
+    await store.drop(TWO)
+    assert await store.model("face") == model()
+
+
+async def withdrawn_model__should_be_gone(store: Store) -> None:
+    await store.stage(ONE, Publish(model()), b"1")
+    await store.commit(ONE)
+    await store.stage(TWO, Withdraw("face"), b"2")
+    assert await store.models() == ["face"]
+    await store.commit(TWO)
+    assert await store.models() == []
+    assert await store.model("face") is None
+    await store.stage(THREE, Publish(model(weights=b"again")), b"3")
+    await store.commit(THREE)
+    assert await store.model("face") == model(weights=b"again")
+
+
+async def expired_references__should_be_found(store: Store) -> None:
+    rows = (
+        reference("a", expires=10),
+        reference("b", expires=20),
+        reference("c"),
+        reference("d", model="o", expires=5),
+    )
+    await store.stage(ONE, Change(rows), b"1")
+    assert await store.expired("face", 100, 10) == []
+    await store.commit(ONE)
+    assert [n.reference_id for n in await store.expired("face", 10, 10)] == ["a"]
+    assert [n.reference_id for n in await store.expired("face", 100, 10)] == ["a", "b"]
+    assert [n.reference_id for n in await store.expired("face", 100, 1)] == ["a"]
+
+
+async def log_entry__should_say_what_was_done(store: Store) -> None:
+    assert await store.entry(ONE) is None
+    await store.stage(ONE, Change((reference("a"), reference("b"))), b"digest")
+    assert await store.entry(ONE) == LogEntry(ONE, "change", b"digest", State.PENDING, 2)
+    await store.commit(ONE)
+    assert await store.entry(ONE) == LogEntry(ONE, "change", b"digest", State.COMMITTED, 2)
+    await store.drop(TWO)
+    assert [(e.request_id, e.state) for e in await store.log()] == [(ONE, State.COMMITTED), (TWO, State.DROPPED)]
+
+
+async def restored_store__should_hold_what_it_was_given(store: Store) -> None:
+    await store.stage(ONE, Change((reference("old"),)), b"1")
+    await store.commit(ONE)
+    await store.clear()
+    assert (await store.counts(), await store.log(), await store.tombstones()) == ((0, 0), [], [])
+    entries = [LogEntry(TWO, "change", b"2", State.COMMITTED, 1), LogEntry(THREE, "", b"", State.DROPPED, 0)]
+    for _ in range(2):  # an interrupted restoration is done again
+        await store.adopt([reference("a"), reference("b")], [model()], entries, ["gone"])
+    assert [row.reference_id for row in await store.gallery("face")] == ["a", "b"]
+    assert await store.model("face") == model()
+    assert await store.log() == entries
+    assert await store.tombstones() == ["gone"]
+    with pytest.raises(RequestConflict):
+        await store.stage(THREE, Change((reference("c"),)), b"3")
+
+
 async def unknown_backend__should_be_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="allowed: sqlite"):
+    with pytest.raises(StoreError, match="allowed: sqlite, mongodb"):
         await open_store("postgres://somewhere", tmp_path)

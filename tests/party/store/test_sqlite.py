@@ -5,13 +5,12 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from visard.secret import Secret
 
 from services.party.errors import SchemaMismatch, StoreError, StoreFull
 from services.party.store import open_store
-from services.party.store.base import Delete, Enrol, ModelRecord, Publish
+from services.party.store.base import Change, Publish
 from services.party.store.sqlite import SqliteStore
-from tests.party.store.test_conformance import ONE, TWO, reference
+from tests.party.store.test_conformance import ONE, TWO, model, reference
 
 
 async def database__should_be_private(tmp_path: Path) -> None:
@@ -41,25 +40,25 @@ async def pragma(store: SqliteStore, text: str) -> int:
 
 async def full_disk__should_leave_nothing_half_stored(tmp_path: Path) -> None:
     store = await SqliteStore.open(tmp_path)
-    await store.stage(ONE, Enrol((reference("a"),)), b"1")
+    await store.stage(ONE, Change((reference("a"),)), b"1")
     await store.commit(ONE)
     pages = await pragma(store, "page_count")
     await pragma(store, f"max_page_count = {pages + 5}")
     with pytest.raises(StoreFull):
-        await store.stage(TWO, Publish(ModelRecord("face", b"{}", 1, Secret(bytes(1 << 20)))), b"2")
+        await store.stage(TWO, Publish(model(weights=bytes(1 << 20))), b"2")
     assert await store.pending() == []
     assert await store.models() == []
     assert len(await store.gallery("face")) == 1
     await pragma(store, "max_page_count = 1000000")
-    await store.stage(TWO, Publish(ModelRecord("face", b"{}", 1, Secret(bytes(1 << 20)))), b"2")
+    await store.stage(TWO, Publish(model(weights=bytes(1 << 20))), b"2")
     await store.close()
 
 
 async def erased_descriptor__should_be_gone_from_the_file(tmp_path: Path) -> None:
     store = await open_store("sqlite", tmp_path)
-    await store.stage(ONE, Enrol((reference("unmistakable"),)), b"1")
+    await store.stage(ONE, Change((reference("unmistakable"),)), b"1")
     await store.commit(ONE)
-    await store.stage(TWO, Delete("face", "ada", ("unmistakable",)), b"2")
+    await store.stage(TWO, Change(erase=("unmistakable",)), b"2")
     await store.commit(TWO)
     await store.close()
     assert reference("unmistakable").descriptor.reveal() not in (tmp_path / "visard.sqlite").read_bytes()

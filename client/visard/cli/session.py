@@ -1,0 +1,38 @@
+"""What commands have in common: where the services are, the usual options, and a connected client."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from visard.client import DEFAULT_DEADLINE, DEFAULT_MODEL, Client, Connection
+
+T = TypeVar("T")
+
+Home = Annotated[Path, typer.Option(envvar="VISARD_HOME", help="Directory of visard up: certificates, addresses.")]
+Model = Annotated[str, typer.Option(help="Name of a published model.")]
+Json = Annotated[bool, typer.Option("--json", help="Answer with one JSON object.")]
+Largest = Annotated[bool, typer.Option("--largest", help="Of several faces take the largest.")]
+Deadline = Annotated[float, typer.Option(min=0.001, max=600, help="Seconds to wait for an answer.")]
+Point = Annotated[str, typer.Option("--operating-point", help="Named threshold; empty for the model's default.")]
+
+DEFAULT_HOME = Path(".visard")
+
+
+def with_client(
+    home: Path,
+    work: Callable[[Client], Awaitable[T]],
+    *,
+    model: str = DEFAULT_MODEL,
+    deadline: float = DEFAULT_DEADLINE,
+    role: str = "client",
+) -> T:
+    """Run work with a connected client."""
+
+    async def body() -> T:
+        async with Client(Connection.from_home(home, role), model=model, deadline=deadline) as client:
+            return await work(client)
+
+    return asyncio.run(body())

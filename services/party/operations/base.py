@@ -1,0 +1,148 @@
+"""What operations have in common: the work they prepare, the answer they give, and what they work with."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from visard.v1 import common_pb2
+
+from services.common.errors import InvalidArgument, NotFound
+from services.mpc.bits import ReplicatedBits
+from services.mpc.field import Elements
+from services.mpc.kits import Kit, KitPlan
+from services.mpc.nn.execute import Model, embed
+from services.mpc.session import Run
+from services.party.deposits import Deposit
+from services.party.models import ModelShelf, Published
+from services.party.runtime import SessionChannel
+from services.party.stock import KitStock
+from services.party.store.base import Name, Reference, Store, Write, rows_digest
+from services.party.writes import Writes
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What an operation works with."""
+
+    party: int
+    store: Store
+    models: ModelShelf
+    stock: KitStock
+    writes: Writes
+
+    async def write(self, work: "Work", channel: SessionChannel, write: Write) -> int:
+        """Make a write at all three parties; how many references it names."""
+        return await self.writes.make(channel, work.request.request_id, work.digest + channel.session, write)
+
+
+@dataclass
+class Work:
+    """A request as this party is about to run it: fixed before the parties agree to start."""
+
+    request: common_pb2.Request
+    digest: bytes
+    plans: tuple[KitPlan, ...] = ()
+    names: Sequence[Name] = ()
+    rows: Sequence[Reference] = ()
+    model: Published | None = None
+    images: Elements | None = None
+    write: Write | None = None
+
+    @property
+    def rows_digest(self) -> bytes:
+        """What the parties compare: the public names of the rows, and the version of the model's weights."""
+        version = self.model.version if self.model is not None else 0
+        return hashlib.sha256(rows_digest(self.names) + version.to_bytes(8, "big")).digest()
+
+    @property
+    def network(self) -> Model:
+        """The model, of an operation that has one."""
+        assert self.model is not None
+        return self.model.model
+
+    @property
+    def limit(self) -> int:
+        """The squared threshold of the request's operating point."""
+        return self.network.program.threshold(self.request.operating_point)
+
+
+@dataclass
+class Answer:
+    """The outcome to seal for the caller, and what is public about it."""
+
+    outcome: common_pb2.Outcome = field(default_factory=common_pb2.Outcome)
+    references_changed: int = 0
+    model: Published | None = None
+
+
+class Job(Protocol):
+    """One operation. ``exclusive`` ones run while no other write of theirs does (party 0 sees to it)."""
+
+    def exclusive(self, request: common_pb2.Request) -> bool:
+        """Whether no enrolment may be under way."""
+
+    async def prepare(self, desk: Desk, request: common_pb2.Request, digest: bytes, deposit: Deposit | None) -> Work:
+        """Read what the request is about; raises ServiceFault naming what is missing."""
+
+    async def perform(self, desk: Desk, work: Work, channel: SessionChannel, kits: list[Kit]) -> Answer:
+        """Run the protocols and make the writes."""
+
+    def repeated(self, desk: Desk, request: common_pb2.Request, digest: bytes) -> Answer:
+        """The answer to a write that was made before."""
+
+
+class Reading:
+    """A job that writes nothing: never asked about again, never exclusive."""
+
+    def exclusive(self, request: common_pb2.Request) -> bool:
+        """See Job."""
+        return False
+
+    def repeated(self, desk: Desk, request: common_pb2.Request, digest: bytes) -> Answer:
+        """See Job."""
+        raise InvalidArgument.of("request.request_id", "fresh for every request")
+
+
+def present(deposit: Deposit | None) -> Deposit:
+    """The share that was deposited; raises NotFound."""
+    if deposit is None:
+        raise NotFound("no share of this request was deposited here")
+    return deposit
+
+
+def images_of(request: common_pb2.Request, model: Published, deposit: Deposit | None) -> Elements:
+    """The shared images of a request, (N, C, H, W); raises ServiceFault."""
+    points = model.program.operating_points
+    if request.operating_point and request.operating_point not in points:
+        raise InvalidArgument.of("request.operating_point", " or ".join(sorted(points)))
+    shape = (request.images, *model.program.input_shape)
+    return present(deposit).elements(model.model.field).reshape(shape)
+
+
+async def describe(run: Run, kits: Sequence[Kit], model: Model, images: Elements) -> list[Elements]:
+    """The descriptors (D,) of images, one kit each."""
+    return [(await embed(run, kit, model, image[None]))[0] for kit, image in zip(kits, images, strict=True)]
+
+
+def descriptors(rows: Sequence[Reference], model: Model) -> Elements:
+    """The rows' descriptor shares, (N, D)."""
+    raw = b"".join(row.descriptor.reveal() for row in rows)
+    return np.frombuffer(raw, model.field.dtype).reshape(len(rows), -1).copy()
+
+
+def bits_outcome(bits: ReplicatedBits) -> common_pb2.Outcome:
+    """An answer's bits, as this party's two pieces."""
+    own, previous = bits.pieces()
+    return common_pb2.Outcome(bits=bits.count, piece_own=own, piece_previous=previous)
+
+
+def live(rows: Sequence[Reference], request: common_pb2.Request) -> list[Reference]:
+    """The rows whose time is not over when the request expires: the same at every party, whatever its clock says."""
+    return [row for row in rows if not 0 < row.expires_unix_ms <= request.expires_unix_ms]
+
+
+def names_of(rows: Sequence[Reference]) -> list[Name]:
+    """The rows' public names."""
+    return [row.name for row in rows]

@@ -1,0 +1,175 @@
+"""Enrol, delete, rename, expire: writes to the references."""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from visard.secret import Secret
+from visard.v1 import common_pb2
+
+from services.common.errors import AlreadyExists, InvalidArgument, NotFound
+from services.mpc import matching
+from services.mpc.field import Elements
+from services.mpc.kits import Kit
+from services.mpc.nn.execute import embed_plan
+from services.mpc.protocols.opening import open_bits
+from services.mpc.session import Run, Session
+from services.party.deposits import Deposit
+from services.party.operations.base import (
+    Answer,
+    Desk,
+    Work,
+    describe,
+    descriptors,
+    images_of,
+    live,
+    names_of,
+)
+from services.party.requests import MAX_EXPIRY_MS, MAX_REFERENCES
+from services.party.runtime import SessionChannel
+from services.party.store.base import Change, Reference, Rename
+
+EXPIRE_AT_ONCE = 10_000  # references that one run erases
+
+
+class _Changing:
+    """A write of which nothing is told but how many references it names."""
+
+    def exclusive(self, request: common_pb2.Request) -> bool:
+        """See Job."""
+        return False
+
+    def repeated(self, desk: Desk, request: common_pb2.Request, digest: bytes) -> Answer:
+        """See Job."""
+        return Answer()
+
+    async def perform(self, desk: Desk, work: Work, channel: SessionChannel, kits: list[Kit]) -> Answer:
+        """See Job."""
+        assert work.write is not None
+        return Answer(references_changed=await desk.write(work, channel, work.write))
+
+
+class Enrol:
+    """Descriptors of photos become references, in addition to the subject's earlier ones or in their place."""
+
+    def exclusive(self, request: common_pb2.Request) -> bool:
+        """A check against everybody must see the enrolments that are under way."""
+        return request.unique
+
+    async def prepare(self, desk: Desk, request: common_pb2.Request, digest: bytes, deposit: Deposit | None) -> Work:
+        """See Job."""
+        model = await desk.models.get(request.model)
+        images = images_of(request, model, deposit)
+        own = await desk.store.references(request.model, request.subject)
+        if request.images + (0 if request.replace else len(own)) > MAX_REFERENCES:
+            raise InvalidArgument.of("request.images", f"a subject has at most {MAX_REFERENCES} references")
+        rows = await _others(desk, request) if request.unique else []
+        compare = (matching.verify_plan(model.program.q, len(rows)),) * request.images if rows else ()
+        plans = (embed_plan(model.program, 1),) * request.images + compare
+        erase = Change(erase=tuple(row.reference_id for row in own) if request.replace else ())
+        return Work(request, digest, plans, names_of([*own, *rows]), rows, model, images, erase)
+
+    async def perform(self, desk: Desk, work: Work, channel: SessionChannel, kits: list[Kit]) -> Answer:
+        """See Job."""
+        assert work.images is not None
+        assert isinstance(work.write, Change)
+        run, count = Run(channel), work.request.images
+        found = await describe(run, kits[:count], work.network, work.images)
+        for kit, descriptor in zip(kits[count:], found, strict=False):
+            if await _is_known(run, kit, descriptor, work):
+                raise AlreadyExists("a photo shows somebody who is enrolled under another name")
+        references = tuple(_reference(work, k, descriptor) for k, descriptor in enumerate(found))
+        changed = await desk.write(work, channel, Change(references, work.write.erase))
+        return Answer(_ids_outcome(work.request, work.digest), changed)
+
+    def repeated(self, desk: Desk, request: common_pb2.Request, digest: bytes) -> Answer:
+        """See Job."""
+        return Answer(_ids_outcome(request, digest))
+
+
+async def _others(desk: Desk, request: common_pb2.Request) -> list[Reference]:
+    rows = live(await desk.store.gallery(request.model), request)
+    return [row for row in rows if row.subject != request.subject]
+
+
+async def _is_known(run: Run, kit: Kit, descriptor: Elements, work: Work) -> bool:
+    """Whether a descriptor is within the default distance of any row; the parties learn this bit and no other."""
+    limit = work.network.program.threshold("")
+    bits = await matching.verify(run, kit, descriptor, descriptors(work.rows, work.network), limit)
+    (word,) = await open_bits(Session(run, kit), bits.shared)
+    return bool(word & np.uint64(1))
+
+
+def _reference(work: Work, index: int, descriptor: Elements) -> Reference:
+    request = work.request
+    born = request.expires_unix_ms  # a time that is the same at every party: a few minutes from now
+    expires = born + 1000 * request.ttl_seconds if request.ttl_seconds else 0
+    share = Secret(descriptor.tobytes())
+    name = reference_ids(work.digest, request.images)[index]
+    return Reference(name, request.subject, request.model, 1, born, born, expires, request.metadata, share)
+
+
+def reference_ids(digest: bytes, count: int) -> list[str]:
+    """The same ids at every party: 16 bytes of SHA-256 over the request and the image's number, in hex."""
+    return [hashlib.sha256(b"visard reference v1" + digest + bytes([k])).hexdigest()[:32] for k in range(count)]
+
+
+def _ids_outcome(request: common_pb2.Request, digest: bytes) -> common_pb2.Outcome:
+    return common_pb2.Outcome(reference_ids=reference_ids(digest, request.images))
+
+
+class Delete(_Changing):
+    """Erase all references of a subject, or those that are named."""
+
+    async def prepare(self, desk: Desk, request: common_pb2.Request, digest: bytes, deposit: Deposit | None) -> Work:
+        """See Job."""
+        await desk.models.get(request.model)
+        rows = await _subject(desk, request)
+        if request.reference_ids:
+            rows = _named(rows, request)
+        erase = tuple(row.reference_id for row in rows)
+        return Work(request, digest, names=names_of(rows), write=Change(erase=erase))
+
+
+def _named(rows: Sequence[Reference], request: common_pb2.Request) -> list[Reference]:
+    named = [row for row in rows if row.reference_id in request.reference_ids]
+    missing = set(request.reference_ids) - {row.reference_id for row in named}
+    if missing:
+        raise NotFound(f"subject {request.subject!r} has no reference {min(missing)}")
+    return named
+
+
+async def _subject(desk: Desk, request: common_pb2.Request) -> list[Reference]:
+    rows = await desk.store.references(request.model, request.subject)
+    if not rows:
+        raise NotFound(f"subject {request.subject!r} is not enrolled")
+    return rows
+
+
+class RenameSubject(_Changing):
+    """Give all references of a subject to another one, which must not exist yet."""
+
+    async def prepare(self, desk: Desk, request: common_pb2.Request, digest: bytes, deposit: Deposit | None) -> Work:
+        """See Job."""
+        await desk.models.get(request.model)
+        rows = await _subject(desk, request)
+        if await desk.store.references(request.model, request.new_subject):
+            raise AlreadyExists(f"subject {request.new_subject!r} is enrolled already")
+        rename = Rename(tuple(row.reference_id for row in rows), request.new_subject, request.expires_unix_ms)
+        return Work(request, digest, names=names_of(rows), write=rename)
+
+    def exclusive(self, request: common_pb2.Request) -> bool:
+        """Nobody may enrol under the new name meanwhile."""
+        return True
+
+
+class Expire(_Changing):
+    """Erase references whose time is over: that of ten minutes before the request's end, so not in the future."""
+
+    async def prepare(self, desk: Desk, request: common_pb2.Request, digest: bytes, deposit: Deposit | None) -> Work:
+        """See Job."""
+        now = request.expires_unix_ms - MAX_EXPIRY_MS
+        names = await desk.store.expired(request.model, now, EXPIRE_AT_ONCE)
+        if not names:
+            raise NotFound("no reference's time is over")
+        return Work(request, digest, names=names, write=Change(erase=tuple(name.reference_id for name in names)))

@@ -1,0 +1,101 @@
+"""Verify, compare, identify: one network run a photo, one comparison, one sealed answer."""
+
+import hashlib
+from collections.abc import Sequence
+
+from visard.v1 import common_pb2
+
+from services.common.errors import FailedPrecondition, NotFound
+from services.mpc import matching
+from services.mpc.kits import Kit
+from services.mpc.nn.execute import embed_plan
+from services.mpc.session import Run
+from services.party.deposits import Deposit
+from services.party.operations.base import (
+    Answer,
+    Desk,
+    Reading,
+    Work,
+    bits_outcome,
+    describe,
+    descriptors,
+    images_of,
+    live,
+    names_of,
+)
+from services.party.runtime import SessionChannel
+
+
+class Verify(Reading):
+    """Is this photo the subject?"""
+
+    async def prepare(self, desk: Desk, request: common_pb2.Request, digest: bytes, deposit: Deposit | None) -> Work:
+        """See Job."""
+        model = await desk.models.get(request.model)
+        images = images_of(request, model, deposit)
+        rows = live(await desk.store.references(request.model, request.subject), request)
+        if not rows:
+            raise NotFound(f"subject {request.subject!r} is not enrolled")
+        plans = embed_plan(model.program, 1), matching.verify_plan(model.program.q, len(rows))
+        return Work(request, digest, plans, names_of(rows), rows, model, images)
+
+    async def perform(self, desk: Desk, work: Work, channel: SessionChannel, kits: list[Kit]) -> Answer:
+        """See Job."""
+        assert work.images is not None
+        run = Run(channel)
+        (probe,) = await describe(run, kits[:-1], work.network, work.images)
+        bits = await matching.verify(run, kits[-1], probe, descriptors(work.rows, work.network), work.limit)
+        return Answer(bits_outcome(bits))
+
+
+class Compare(Reading):
+    """Do two photos show one person?"""
+
+    async def prepare(self, desk: Desk, request: common_pb2.Request, digest: bytes, deposit: Deposit | None) -> Work:
+        """See Job."""
+        model = await desk.models.get(request.model)
+        images = images_of(request, model, deposit)
+        plans = (embed_plan(model.program, 1),) * 2 + (matching.verify_plan(model.program.q, 1),)
+        return Work(request, digest, plans, model=model, images=images)
+
+    async def perform(self, desk: Desk, work: Work, channel: SessionChannel, kits: list[Kit]) -> Answer:
+        """See Job."""
+        assert work.images is not None
+        run = Run(channel)
+        probe, reference = await describe(run, kits[:-1], work.network, work.images)
+        return Answer(bits_outcome(await matching.verify(run, kits[-1], probe, reference[None], work.limit)))
+
+
+class Identify(Reading):
+    """Who of the enrolled is it, if anybody?"""
+
+    async def prepare(self, desk: Desk, request: common_pb2.Request, digest: bytes, deposit: Deposit | None) -> Work:
+        """See Job."""
+        model = await desk.models.get(request.model)
+        images = images_of(request, model, deposit)
+        rows = live(await desk.store.gallery(request.model), request)
+        if not rows:
+            raise FailedPrecondition("nobody is enrolled")
+        plans = embed_plan(model.program, 1), matching.identify_plan(model.program.q, len(rows))
+        return Work(request, digest, plans, names_of(rows), rows, model, images)
+
+    async def perform(self, desk: Desk, work: Work, channel: SessionChannel, kits: list[Kit]) -> Answer:
+        """See Job."""
+        assert work.images is not None
+        run = Run(channel)
+        (probe,) = await describe(run, kits[:-1], work.network, work.images)
+        bits = await matching.identify(run, kits[-1], probe, descriptors(work.rows, work.network), work.limit)
+        outcome = bits_outcome(bits)
+        subjects = [row.subject for row in work.rows]
+        outcome.row_digest = row_table_digest(subjects)
+        if desk.party == 0:  # once is enough: the two others vouch for it
+            outcome.row_subjects.extend(subjects)
+        return Answer(outcome)
+
+
+def row_table_digest(subjects: Sequence[str]) -> bytes:
+    """SHA-256 over the subjects of the rows, each with its length: see visard.results."""
+    hasher = hashlib.sha256(b"visard row table v1")
+    for subject in subjects:
+        hasher.update(len(subject.encode()).to_bytes(4, "big") + subject.encode())
+    return hasher.digest()

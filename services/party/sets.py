@@ -1,0 +1,106 @@
+"""Do the parties hold the same? Order-free hashes of what is stored, and when a difference is real. Pure.
+
+The hash of a set is the sum of its members' hashes mod 2^512: it does not depend on order, and an element can be added
+without the others (M. Bellare, D. Micciancio, "A new paradigm for collision-free hashing", EUROCRYPT 1997). It is meant
+against accidents, not against a party that lies.
+"""
+
+import hashlib
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from services.party.store.base import LogEntry, Name, State
+
+HASH_BYTES = 64
+LEAF_ROWS = 16  # an audit lists so few rows instead of splitting them further
+_MODULUS = 1 << 8 * HASH_BYTES
+_DIGITS = "0123456789abcdef"
+
+
+def element_hash(parts: Iterable[bytes]) -> int:
+    """BLAKE2b over parts, each with its length."""
+    hasher = hashlib.blake2b(digest_size=HASH_BYTES, person=b"visard set")
+    for part in parts:
+        hasher.update(len(part).to_bytes(4, "big") + part)
+    return int.from_bytes(hasher.digest(), "big")
+
+
+def set_hash(hashes: Iterable[int]) -> bytes:
+    """The hash of a set, from its members'."""
+    return (sum(hashes) % _MODULUS).to_bytes(HASH_BYTES, "big")
+
+
+@dataclass(frozen=True)
+class Node:
+    """The references whose ids begin with a prefix: how many, their hash, and themselves if they are few."""
+
+    prefix: str
+    count: int
+    hash: bytes
+    rows: tuple[Name, ...]
+
+
+class Holdings:
+    """What a party holds, hashed once: its references by id, and its committed writes."""
+
+    def __init__(self, names: Sequence[Name], log: Sequence[LogEntry]) -> None:
+        self._names = sorted(names, key=lambda name: name.reference_id)
+        self._ids = [name.reference_id for name in self._names]
+        self._hashes = [_name_hash(name) for name in self._names]
+        committed = [entry for entry in log if entry.state is State.COMMITTED]
+        self.references = set_hash(self._hashes)
+        self.writes = set_hash(element_hash([entry.request_id]) for entry in committed)
+        self.pending = sum(entry.state is State.PENDING for entry in log)
+
+    def node(self, prefix: str) -> Node:
+        """The references below a prefix of hex digits."""
+        first, last = bisect_left(self._ids, prefix), bisect_left(self._ids, prefix + "g")
+        rows = tuple(self._names[first:last]) if last - first <= LEAF_ROWS else ()
+        return Node(prefix, last - first, set_hash(self._hashes[first:last]), rows)
+
+
+def _name_hash(name: Name) -> int:
+    parts = (name.reference_id, name.subject, name.model, str(name.version))
+    return element_hash(part.encode() for part in parts)
+
+
+def children(prefix: str) -> list[str]:
+    """One digit further."""
+    return [prefix + digit for digit in _DIGITS]
+
+
+@dataclass(frozen=True)
+class View:
+    """A party's hashes at one moment."""
+
+    references: bytes
+    writes: bytes
+    pending: int
+
+
+@dataclass
+class SetWatch:
+    """When does a difference between two parties mean that they have diverged?
+
+    Reports cross writes that are under way. So a difference counts only when both sides have stood still, with nothing
+    pending, for ``patience`` comparisons in a row.
+    """
+
+    patience: int = 3
+    _last: dict[int, tuple[View, View]] = field(default_factory=dict)
+    _count: dict[int, int] = field(default_factory=dict)
+
+    def compare(self, peer: int, own: View, other: View) -> bool:
+        """Whether this party and a peer have diverged, now that the peer has sent its view."""
+        same = own.references == other.references and own.writes == other.writes
+        unsettled = own.pending > 0 or other.pending > 0
+        again = self._last.get(peer) == (own, other)
+        self._count[peer] = 0 if same or unsettled else (self._count.get(peer, 0) + 1 if again else 1)
+        self._last[peer] = (own, other)
+        return self._count[peer] >= self.patience
+
+    def forget(self, peer: int) -> None:
+        """The peer is gone: what it said is old."""
+        self._last.pop(peer, None)
+        self._count.pop(peer, None)

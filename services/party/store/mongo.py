@@ -1,0 +1,347 @@
+"""The store on MongoDB, through motor: one database a party. The only file that knows motor.
+
+Works on a replica set and on a standalone mongod, so it needs no transaction over several documents. A write is one
+document in ``writes``: it is staged when that document is there (what it carries was put in place before), and committed
+when the document's state says so. The effects that follow (making rows visible, erasing, renaming, renewing) can be
+repeated without harm: they are finished before anybody reads, also after a crash in their midst.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorGridFSBucket
+from pymongo import ASCENDING
+from pymongo.errors import (
+    AutoReconnect,
+    ConfigurationError,
+    ConnectionFailure,
+    DuplicateKeyError,
+    InvalidURI,
+    OperationFailure,
+    PyMongoError,
+)
+
+from services.party.errors import RequestConflict, SchemaMismatch, StoreBusy, StoreError
+from services.party.gate import Gate
+from services.party.store import mongo_documents as documents
+from services.party.store.base import (
+    LogEntry,
+    ModelRecord,
+    Name,
+    Reference,
+    State,
+    SubjectCount,
+    Write,
+)
+from services.party.store.mongo_writes import MongoWrites
+
+SCHEMA_VERSION = 1
+TIMEOUT_SECONDS = 30.0
+SELECTION_SECONDS = 3.0
+_PAUSE = 0.2  # seconds before an operation is tried again while a primary is elected
+_DEFAULT_DATABASE = "visard"
+_AUTHENTICATION_FAILED = 18
+
+T = TypeVar("T")
+Document = dict[str, Any]
+
+
+class MongoStore:
+    """See services.party.store.base.Store."""
+
+    def __init__(self, client: Any, database: Any, description: str) -> None:
+        self.description = description
+        self._client = client
+        self._db = database
+        self._files = AsyncIOMotorGridFSBucket(database, bucket_name="weights")
+        self._writes = MongoWrites(database, self._files)
+        self._gate = Gate()
+        self._behind = True  # some committed write may not have had its effects yet
+
+    @classmethod
+    async def open(cls, uri: str) -> "MongoStore":
+        """Connect and check the schema; raises StoreError, whose text never holds the URI's password."""
+        milliseconds = int(SELECTION_SECONDS * 1000)
+        try:
+            client: Any = AsyncIOMotorClient(
+                uri,
+                w="majority",
+                journal=True,
+                retryWrites=False,  # a standalone has none; every operation here may be repeated as a whole
+                serverSelectionTimeoutMS=milliseconds,
+                connectTimeoutMS=milliseconds,
+                socketTimeoutMS=int(TIMEOUT_SECONDS * 1000),
+                appname="visard",
+            )
+            database = client.get_default_database(_DEFAULT_DATABASE)
+        except (InvalidURI, ConfigurationError, ValueError) as error:
+            raise StoreError("store: not a usable mongodb:// URI") from error
+        store = cls(client, database, "MongoDB")
+        try:
+            await store._do(store._prepare)
+        except BaseException:
+            client.close()
+            raise
+        return store
+
+    async def _prepare(self) -> None:
+        hello = await self._client.admin.command("hello")
+        info = await self._client.server_info()
+        kind = f"replica set {hello['setName']}" if "setName" in hello else "standalone"
+        self.description = f"MongoDB {info['version']}, {kind}"
+        found = await self._db.meta.find_one_and_update(
+            {"_id": "schema"}, {"$setOnInsert": {"version": SCHEMA_VERSION}}, upsert=True, return_document=True
+        )
+        if found["version"] != SCHEMA_VERSION:
+            raise SchemaMismatch(f"database: schema version {found['version']}, this program wants {SCHEMA_VERSION}")
+        await self._db.refs.create_index([("model", ASCENDING), ("visible", ASCENDING), ("subject", ASCENDING)])
+        await self._db.refs.create_index([("request_id", ASCENDING)])
+        await self._db.refs.create_index([("expires", ASCENDING)])
+        await self._db.models.create_index([("name", ASCENDING)])
+        await self._db.writes.create_index([("state", ASCENDING), ("applied", ASCENDING)])
+        await self._db.seen.create_index([("expires", ASCENDING)])
+        await self._db.renewals.create_index([("request_id", ASCENDING)])
+
+    async def _do(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Run an operation that may be repeated, again and again while a primary is being elected."""
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                while True:
+                    try:
+                        return await work()
+                    except AutoReconnect as error:
+                        if "authentication" in str(error).lower() or not await self._selectable():
+                            raise
+                        await asyncio.sleep(_PAUSE)
+        except TimeoutError as error:
+            raise StoreBusy(f"store: no answer within {TIMEOUT_SECONDS:.0f} s") from error
+        except OperationFailure as error:
+            wrong = error.code == _AUTHENTICATION_FAILED
+            raise StoreError(
+                "store: the server refuses user or password" if wrong else f"store: {error.code}"
+            ) from error
+        except ConnectionFailure as error:
+            raise StoreError("store: the server cannot be reached") from error
+        except PyMongoError as error:
+            raise StoreError(f"store: {type(error).__name__}") from error
+
+    async def _selectable(self) -> bool:
+        try:
+            await self._client.admin.command("ping")
+        except ConnectionFailure:
+            return False
+        return True
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[None]:
+        """No commit's effects are under way, and none is missing."""
+        if self._behind:
+            async with self._gate.writing():
+                await self._catch_up()
+        async with self._gate.reading():
+            yield
+
+    async def _catch_up(self) -> None:
+        if self._behind:
+            async for entry in self._db.writes.find({"state": State.COMMITTED, "applied": False}).sort("_id"):
+                await self._writes.apply(entry)
+            self._behind = False
+
+    async def _read(self, work: Callable[[], Awaitable[T]]) -> T:
+        async def whole() -> T:
+            async with self._reading():
+                return await work()
+
+        return await self._do(whole)
+
+    async def stage(self, request_id: bytes, write: Write, digest: bytes) -> None:
+        """See Store.stage."""
+        await self._do(lambda: self._writes.stage(request_id, write, digest))
+
+    async def commit(self, request_id: bytes) -> int:
+        """See Store.commit."""
+
+        async def work() -> int:
+            async with self._gate.writing():
+                await self._catch_up()
+                ready = {"_id": request_id, "state": {"$in": [State.PENDING, State.COMMITTED]}}
+                found = await self._db.writes.find_one(ready)
+                if found is None:
+                    raise RequestConflict("only a staged write can be committed")
+                if found["state"] == State.PENDING:
+                    self._behind = True
+                    await self._db.writes.update_one(
+                        {"_id": request_id, "state": State.PENDING}, {"$set": {"state": State.COMMITTED}}
+                    )
+                    await self._catch_up()
+                return int(found["changes"])
+
+        return await self._do(work)
+
+    async def drop(self, request_id: bytes) -> None:
+        """See Store.drop."""
+
+        async def work() -> None:
+            dropped = documents.log(LogEntry(request_id, "", b"", State.DROPPED, 0))
+            try:
+                await self._db.writes.replace_one(
+                    {"_id": request_id, "state": {"$ne": State.COMMITTED}}, dropped, upsert=True
+                )
+            except DuplicateKeyError as error:
+                raise RequestConflict("a committed write cannot be dropped") from error
+            await self._writes.remove_payload(request_id)
+
+        await self._do(work)
+
+    async def states(self, request_ids: Sequence[bytes]) -> dict[bytes, State]:
+        """See Store.states."""
+
+        async def work() -> dict[bytes, State]:
+            found = self._db.writes.find({"_id": {"$in": list(request_ids)}}, {"state": 1})
+            known = {row["_id"]: State(row["state"]) async for row in found}
+            return {i: known.get(i, State.UNKNOWN) for i in request_ids}
+
+        return await self._do(work)
+
+    async def pending(self) -> list[bytes]:
+        """See Store.pending."""
+        return [row["_id"] for row in await self._find("writes", {"state": State.PENDING}, {"_id": 1})]
+
+    async def entry(self, request_id: bytes) -> LogEntry | None:
+        """See Store.entry."""
+        found = await self._find("writes", {"_id": request_id})
+        return documents.log_of(found[0]) if found else None
+
+    async def _find(
+        self, collection: str, query: Document, fields: Document | None = None, limit: int = 0
+    ) -> list[Document]:
+        async def work() -> list[Document]:
+            cursor = self._db[collection].find(query, fields).sort("_id").limit(limit)
+            return [row async for row in cursor]
+
+        return await self._read(work)
+
+    async def references(self, model: str, subject: str) -> list[Reference]:
+        """See Store.references."""
+        query = {"model": model, "subject": subject, "visible": True}
+        return [documents.reference_of(row) for row in await self._find("refs", query)]
+
+    async def gallery(self, model: str) -> list[Reference]:
+        """See Store.gallery."""
+        return [documents.reference_of(row) for row in await self._find("refs", {"model": model, "visible": True})]
+
+    async def names(self) -> list[Name]:
+        """See Store.names."""
+        return [documents.name_of(row) for row in await self._find("refs", {"visible": True}, documents.NAME_FIELDS)]
+
+    async def expired(self, model: str, before_unix_ms: int, limit: int) -> list[Name]:
+        """See Store.expired."""
+        query = {"model": model, "visible": True, "expires": {"$gt": 0, "$lte": before_unix_ms}}
+        return [documents.name_of(row) for row in await self._find("refs", query, documents.NAME_FIELDS, limit)]
+
+    async def subjects(self, model: str, limit: int, after: str) -> list[SubjectCount]:
+        """See Store.subjects."""
+
+        async def work() -> list[SubjectCount]:
+            stages = [
+                {"$match": {"model": model, "visible": True, "subject": {"$gt": after}}},
+                {"$group": {"_id": "$subject", "references": {"$sum": 1}}},
+                {"$sort": {"_id": 1}},
+                {"$limit": limit},
+            ]
+            return [SubjectCount(row["_id"], row["references"]) async for row in self._db.refs.aggregate(stages)]
+
+        return await self._read(work)
+
+    async def counts(self) -> tuple[int, int]:
+        """See Store.counts."""
+
+        async def work() -> tuple[int, int]:
+            stages = [{"$match": {"visible": True}}, {"$group": {"_id": "$subject", "n": {"$sum": 1}}}]
+            counts = [row["n"] async for row in self._db.refs.aggregate(stages)]
+            return len(counts), sum(counts)
+
+        return await self._read(work)
+
+    async def models(self) -> list[str]:
+        """See Store.models."""
+        return sorted({row["name"] for row in await self._find("models", {"visible": True}, {"name": 1})})
+
+    async def model(self, name: str) -> ModelRecord | None:
+        """See Store.model. Of models published at the same time under one name the lowest request id wins."""
+
+        async def work() -> ModelRecord | None:
+            found = await self._db.models.find_one({"name": name, "visible": True}, sort=[("_id", ASCENDING)])
+            if found is None:
+                return None
+            stream = await self._files.open_download_stream(found["file"])
+            return documents.model_of(found, await stream.read())
+
+        return await self._read(work)
+
+    async def log(self) -> list[LogEntry]:
+        """See Store.log."""
+        return [documents.log_of(row) for row in await self._find("writes", {})]
+
+    async def tombstones(self) -> list[str]:
+        """See Store.tombstones."""
+        return [row["_id"] for row in await self._find("tombstones", {})]
+
+    async def adopt(
+        self,
+        references: Sequence[Reference],
+        models: Sequence[ModelRecord],
+        log: Sequence[LogEntry],
+        tombstones: Sequence[str],
+    ) -> None:
+        """See Store.adopt."""
+
+        async def work() -> None:
+            await self._writes.insert("refs", [documents.reference(r, b"", visible=True) for r in references])
+            for model in models:
+                await self._writes.put_model(b"adopted " + model.name.encode(), model, visible=True)
+            await self._writes.insert("tombstones", [{"_id": i} for i in tombstones])
+            await self._writes.insert("writes", [documents.log(e) | {"applied": True} for e in log])
+
+        await self._do(work)
+
+    async def clear(self) -> None:
+        """See Store.clear."""
+
+        async def work() -> None:
+            collections = (
+                "refs",
+                "models",
+                "writes",
+                "tombstones",
+                "seen",
+                "renewals",
+                "weights.files",
+                "weights.chunks",
+            )
+            for collection in collections:
+                await self._db[collection].delete_many({})
+
+        await self._do(work)
+
+    async def remember(self, request_id: bytes, now_unix_ms: int, expires_unix_ms: int) -> bool:
+        """See Store.remember."""
+        token = os.urandom(16)
+
+        async def work() -> bool:
+            await self._db.seen.delete_many({"expires": {"$lt": now_unix_ms}})
+            try:
+                await self._db.seen.insert_one({"_id": request_id, "expires": expires_unix_ms, "token": token})
+            except DuplicateKeyError:
+                # our own insertion, where its acknowledgement was lost
+                return await self._db.seen.find_one({"_id": request_id, "token": token}) is not None
+            return True
+
+        return await self._do(work)
+
+    async def close(self) -> None:
+        """See Store.close."""
+        self._client.close()

@@ -1,0 +1,84 @@
+"""What the MongoDB store's documents look like, and back again. No I/O."""
+
+from typing import Any
+
+from bson import Binary
+from visard.secret import Secret
+
+from services.party.store.base import LogEntry, ModelRecord, Name, Reference, State
+
+Document = dict[str, Any]
+
+NAME_FIELDS = {"subject": 1, "model": 1, "version": 1}
+
+
+def reference(row: Reference, request_id: bytes, *, visible: bool) -> Document:
+    """A reference, staged by a request."""
+    return {
+        "_id": row.reference_id,
+        "request_id": request_id,
+        "subject": row.subject,
+        "model": row.model,
+        "version": row.version,
+        "created": row.created_unix_ms,
+        "updated": row.updated_unix_ms,
+        "expires": row.expires_unix_ms,
+        "metadata": Binary(row.metadata),
+        "descriptor": Binary(row.descriptor.reveal()),
+        "visible": visible,
+    }
+
+
+def reference_of(row: Document) -> Reference:
+    """The reference in a document."""
+    return Reference(
+        row["_id"],
+        row["subject"],
+        row["model"],
+        row["version"],
+        row["created"],
+        row["updated"],
+        row["expires"],
+        bytes(row["metadata"]),
+        Secret(bytes(row["descriptor"])),
+    )
+
+
+def name_of(row: Document) -> Name:
+    """The public name in a reference's document."""
+    return Name(row["_id"], row["subject"], row["model"], row["version"])
+
+
+def model(record: ModelRecord, request_id: bytes, *, visible: bool) -> Document:
+    """A model, whose weights lie in a file of the request's id."""
+    return {
+        "_id": request_id,
+        "name": record.name,
+        "program": Binary(record.program),
+        "version": record.version,
+        "created": record.created_unix_ms,
+        "file": Binary(request_id),
+        "visible": visible,
+    }
+
+
+def model_of(row: Document, weights: bytes) -> ModelRecord:
+    """The model in a document."""
+    return ModelRecord(row["name"], bytes(row["program"]), row["version"], row["created"], Secret(weights))
+
+
+def log(entry: LogEntry) -> Document:
+    """A write in the log."""
+    return {
+        "_id": entry.request_id,
+        "kind": entry.kind,
+        "digest": Binary(entry.digest),
+        "state": int(entry.state),
+        "changes": entry.changes,
+        "applied": False,
+    }
+
+
+def log_of(row: Document) -> LogEntry:
+    """The log entry in a document."""
+    return LogEntry(bytes(row["_id"]), row["kind"], bytes(row["digest"]), State(row["state"]), row["changes"])

@@ -1,0 +1,96 @@
+"""A genuine mongod for tests: a replica set of one with TLS and SCRAM, or a plain standalone."""
+
+import importlib.util
+import os
+import socket
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+from visard import certs
+
+USER, PASSWORD = "party", "correct-horse"
+_START_SECONDS = 30.0
+
+
+def program() -> Path:
+    """The server in the package fiftyone-db."""
+    spec = importlib.util.find_spec("fiftyone")
+    assert spec is not None
+    folders = list(spec.submodule_search_locations or ())
+    return next(path for folder in folders if (path := Path(folder) / "db" / "bin" / "mongod").exists())
+
+
+@dataclass
+class Mongod:
+    """One server over one directory; it can be stopped, killed and started again."""
+
+    directory: Path
+    replica_set: bool
+    port: int = 0
+    process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", self.port))
+            self.port = probe.getsockname()[1]
+        (self.directory / "db").mkdir(parents=True, exist_ok=True)
+        if self.replica_set:
+            certs.init(self.directory / "certs")
+            pki = self.directory / "certs"
+            (pki / "mongod.pem").write_bytes((pki / "gateway.key").read_bytes() + (pki / "gateway.pem").read_bytes())
+            descriptor = os.open(self.directory / "keyfile", os.O_WRONLY | os.O_CREAT, 0o400)
+            with os.fdopen(descriptor, "w") as file:
+                file.write("visardtests" * 4)
+
+    def uri(self, database: str, password: str = PASSWORD) -> str:
+        """What a party's configuration says."""
+        if not self.replica_set:
+            return f"mongodb://127.0.0.1:{self.port}/{database}"
+        pki = self.directory / "certs"
+        options = f"replicaSet=rs0&authSource=admin&tls=true&tlsCAFile={pki}/ca.pem"
+        return f"mongodb://{USER}:{password}@localhost:{self.port}/{database}?{options}"
+
+    def start(self) -> None:
+        """Start and wait until it takes writes."""
+        command = [program(), "--dbpath", self.directory / "db", "--port", str(self.port), "--bind_ip", "localhost"]
+        command += ["--wiredTigerCacheSizeGB", "0.25", "--logpath", self.directory / "mongod.log", "--logappend"]
+        if self.replica_set:
+            pki = self.directory / "certs"
+            command += ["--replSet", "rs0", "--keyFile", self.directory / "keyfile", "--tlsMode", "requireTLS"]
+            command += ["--tlsCertificateKeyFile", pki / "mongod.pem", "--tlsCAFile", pki / "ca.pem"]
+            command += ["--tlsAllowConnectionsWithoutCertificates"]
+        self.process = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL)
+        end = time.monotonic() + _START_SECONDS
+        while not self._ready():
+            assert self.process.poll() is None, (self.directory / "mongod.log").read_text()[-2000:]
+            assert time.monotonic() < end, "mongod did not become primary"
+            time.sleep(0.1)
+
+    def _ready(self) -> bool:
+        options = {"serverSelectionTimeoutMS": 2000, "directConnection": True}
+        if self.replica_set:
+            options |= {"tls": True, "tlsCAFile": str(self.directory / "certs" / "ca.pem")}
+        with MongoClient("localhost", self.port, **options) as client:
+            try:
+                hello = client.admin.command("hello")
+                if self.replica_set and "setName" not in hello:
+                    members = [{"_id": 0, "host": f"localhost:{self.port}"}]
+                    client.admin.command("replSetInitiate", {"_id": "rs0", "members": members})
+                    return False
+                if hello.get("isWritablePrimary") and self.replica_set and not (self.directory / "user").exists():
+                    client.admin.command("createUser", USER, pwd=PASSWORD, roles=["readWriteAnyDatabase"])
+                    (self.directory / "user").touch()
+                return bool(hello.get("isWritablePrimary"))
+            except PyMongoError:
+                return False
+
+    def stop(self, *, kill: bool = False) -> None:
+        """End the server, politely or not."""
+        if self.process is not None:
+            self.process.kill() if kill else self.process.terminate()
+            self.process.wait(30)
+            self.process = None
