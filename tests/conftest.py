@@ -73,7 +73,7 @@ def publish_face(home: Path) -> None:
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Five services as processes, with the face network published. Tests leave it healthy and without their subjects."""
-    running = Cluster(tmp_path_factory.mktemp("home"), free_port_base())
+    running = Cluster(tmp_path_factory.mktemp("home"), free_port_base(), expiry_interval=1.0)
     running.prepare()
     try:
         running.start()

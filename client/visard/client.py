@@ -48,7 +48,7 @@ DEFAULT_DEADLINE = 60.0
 CHUNK_BYTES = 64 << 10
 REQUEST_ID_BYTES = 16
 ATTEMPTS = 4
-_EXPIRY_SECONDS = 300.0
+_LIFETIME_MS = 300_000
 _OPTIONS = [("grpc.max_receive_message_length", 64 << 20)]
 
 Uploads = AsyncIterator[common_pb2.Upload]
@@ -300,6 +300,7 @@ class Client:
         model: str | None = None,
         **options: Any,
     ) -> common_pb2.Request:
+        now = int(time.time() * 1000)
         return common_pb2.Request(
             request_id=os.urandom(REQUEST_ID_BYTES),
             operation=common_pb2.Operation.Name(operation),  # type: ignore[arg-type]
@@ -307,7 +308,8 @@ class Client:
             model=self.model if model is None else model,
             images=images,
             operating_point=operating_point,
-            expires_unix_ms=int((time.time() + _EXPIRY_SECONDS) * 1000),
+            sent_unix_ms=now,
+            expires_unix_ms=now + _LIFETIME_MS,
             **options,
         )
 

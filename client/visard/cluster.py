@@ -1,6 +1,7 @@
 """All five services on this machine, each a process of its own: for trying visard, and for its tests."""
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -30,6 +31,8 @@ class Cluster:
     base_port: int = BASE_PORT
     stock_target: int = 4
     options: dict[str, str] = field(default_factory=dict)  # further TOML lines for the parties
+    store: str = "sqlite"  # of each party; {party} stands for its number
+    expiry_interval: float = 60.0
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
     def address(self, name: str) -> str:
@@ -43,7 +46,9 @@ class Cluster:
         if not (self.home / "certs" / "ca.pem").exists():
             certs.init(self.home / "certs")
         for name in SERVICES:
-            (self.home / f"{name}.toml").write_text(self._config(name))
+            path = self.home / f"{name}.toml"
+            path.touch(mode=0o600)  # a store's address may hold a password
+            path.write_text(self._config(name))
         client = f'gateway = "{self.address("gateway")}"\ncerts = "certs"\n'
         (self.home / "client.toml").write_text(client)
 
@@ -131,7 +136,7 @@ class Cluster:
         ]
         parties = ", ".join(f'"{self.address(f"party{i}")}"' for i in range(3))
         if name == "gateway":
-            lines.append(f"parties = [{parties}]")
+            lines += [f"parties = [{parties}]", f"expiry_interval = {self.expiry_interval}"]
         elif name == "dealer":
             lines.append(f'master_key = "{self.home.resolve()}/dealer.master"')
         else:
@@ -142,6 +147,7 @@ class Cluster:
                 f"peers = [{parties}]",
                 f'dealer = "{self.address("dealer")}"',
                 f"stock_target = {self.stock_target}",
+                f"store = {json.dumps(self.store.replace('{party}', name[-1]))}",
                 *(f"{key} = {value}" for key, value in self.options.items()),
             ]
         return "\n".join(lines) + "\n"

@@ -50,6 +50,7 @@ class Context:
             request.ttl_seconds.to_bytes(4, "big"),
             request.metadata,
             request.party.to_bytes(4, "big"),
+            request.sent_unix_ms.to_bytes(8, "big"),
         )
         hasher = hashlib.sha256(b"visard/v1/request")
         for field in fields:

@@ -19,8 +19,7 @@ from services.gateway.upload import REQUEST_ID_BYTES, Operation
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
-# a request's time may lie so far ahead, and the parties take that off again: see OPERATION_EXPIRE
-_AHEAD_MS = 10 * 60 * 1000 - 1000
+_LIFETIME_MS = 5 * 60 * 1000
 
 log = structlog.get_logger()
 
@@ -84,11 +83,13 @@ class Expiry:
         return [model.name for model in status.models]
 
     async def _expire(self, model: str) -> None:
+        now = int(time.time() * 1000)
         request = common_pb2.Request(
             request_id=os.urandom(REQUEST_ID_BYTES),
             operation=Operation.OPERATION_EXPIRE,
             model=model,
-            expires_unix_ms=int(time.time() * 1000) + _AHEAD_MS,
+            sent_unix_ms=now,
+            expires_unix_ms=now + _LIFETIME_MS,
         )
         try:
             erased = await self._relay.change(request, Operation.OPERATION_EXPIRE, self._config.run_timeout)

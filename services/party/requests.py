@@ -12,6 +12,7 @@ Operation = common_pb2.Operation
 REQUEST_ID_BYTES = 16
 ATTEMPT_BYTES = 16
 MAX_EXPIRY_MS = 10 * 60 * 1000
+MAX_AHEAD_MS = 60 * 1000
 MAX_IMAGES = 16
 MAX_REFERENCES = 64  # a subject and model
 MAX_METADATA_BYTES = 4096
@@ -81,6 +82,8 @@ def check(request: common_pb2.Request, now_unix_ms: int) -> None:
         raise InvalidArgument.of("request.images", f"{allowed.start} to {allowed.stop - 1} for this operation")
     if not now_unix_ms < request.expires_unix_ms <= now_unix_ms + MAX_EXPIRY_MS:
         raise InvalidArgument.of("request.expires_unix_ms", f"in the next {MAX_EXPIRY_MS // 60000} minutes")
+    if not now_unix_ms - MAX_EXPIRY_MS <= request.sent_unix_ms <= now_unix_ms + MAX_AHEAD_MS:
+        raise InvalidArgument.of("request.sent_unix_ms", "the time now, at most ten minutes ago: check the clocks")
     publishing = request.operation == Operation.OPERATION_PUBLISH
     if len(request.program_digest) != (32 if publishing else 0):
         raise InvalidArgument.of("request.program_digest", "32 bytes for publish, else empty")

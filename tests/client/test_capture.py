@@ -1,6 +1,7 @@
 """Real photos become aligned chips; what cannot be used is refused with a reason before anything is sent."""
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -116,3 +117,12 @@ def dark_face__should_be_refused(portrait: np.ndarray) -> None:
 def ready_chip__should_pass_unchanged(portrait: np.ndarray) -> None:
     chip = capture(portrait, largest=True)
     assert capture(chip) is chip
+
+
+def photos_in_several_threads__should_not_disturb_each_other(shared: Path) -> None:
+    files = [*sorted((shared / "data" / "lfw-dev" / "Bono").glob("*.jpg")), shared / "data" / "orl" / "s1" / "1.pgm"]
+    alone = [capture(file, largest=True).pixels for file in files]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda file: capture(file, largest=True).pixels, files * 4))
+    for k, chip in enumerate(together):
+        assert (chip == alone[k % len(files)]).all()

@@ -43,6 +43,7 @@ OTHERS: dict[str, object] = {
     "ttl_seconds": 60,
     "metadata": b"note",
     "party": 2,
+    "sent_unix_ms": 1_790_000_000_000,
 }
 CONTEXT = Context.from_request(REQUEST)
 KEY = X25519PrivateKey.generate()

@@ -31,6 +31,7 @@ def request(**fields: object) -> common_pb2.Request:
         "operation": COMPARE,
         "model": "face",
         "images": 2,
+        "sent_unix_ms": int(time.time() * 1000),
         "expires_unix_ms": int(time.time() * 1000) + 60_000,
     }
     return common_pb2.Request(**(valid | fields))  # type: ignore[arg-type]

@@ -176,7 +176,13 @@ def request(operation: int = Operation.OPERATION_VERIFY) -> common_pb2.Request:
     expires = int((time.time() + 60) * 1000)
     name = Operation.Name(operation)  # type: ignore[arg-type]
     return common_pb2.Request(
-        request_id=os.urandom(16), operation=name, subject="ann", model="face", images=1, expires_unix_ms=expires
+        request_id=os.urandom(16),
+        operation=name,
+        subject="ann",
+        model="face",
+        images=1,
+        expires_unix_ms=expires,
+        sent_unix_ms=expires - 1000,
     )
 
 

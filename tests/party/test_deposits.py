@@ -28,6 +28,7 @@ def request(**changes: object) -> common_pb2.Request:
         "subject": "ada",
         "model": "face",
         "images": 1,
+        "sent_unix_ms": NOW,
         "expires_unix_ms": NOW + 1000,
     }
     return common_pb2.Request(**(fields | changes))  # type: ignore[arg-type]
@@ -167,6 +168,15 @@ def box__should_keep_its_limits() -> None:
         ({"operation": 1, "images": 17}, "request.images"),
         ({"operation": 4, "images": 2}, "request.subject"),
         ({"expires_unix_ms": NOW}, "request.expires_unix_ms"),
+        ({"sent_unix_ms": NOW + requests.MAX_AHEAD_MS + 1}, "request.sent_unix_ms"),
+        ({"sent_unix_ms": NOW - requests.MAX_EXPIRY_MS - 1}, "request.sent_unix_ms"),
+        ({"replace": True, "operation": requests.Operation.OPERATION_VERIFY}, "request.replace"),
+        ({"ttl_seconds": 1, "operation": requests.Operation.OPERATION_VERIFY}, "request.ttl_seconds"),
+        ({"ttl_seconds": requests.MAX_TTL_SECONDS + 1}, "request.ttl_seconds"),
+        ({"metadata": bytes(requests.MAX_METADATA_BYTES + 1)}, "request.metadata"),
+        ({"reference_ids": ["a" * 32]}, "request.reference_ids"),
+        ({"party": 1}, "request.party"),
+        ({"new_subject": "eve"}, "request.new_subject"),
         ({"expires_unix_ms": NOW + requests.MAX_EXPIRY_MS + 1}, "request.expires_unix_ms"),
         ({"program_digest": b"d" * 32}, "request.program_digest"),
         ({"operation": 6, "subject": "", "images": 0}, "request.program_digest"),

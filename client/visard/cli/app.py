@@ -30,10 +30,13 @@ def up(
     home: Home = DEFAULT_HOME,
     port: Annotated[int, typer.Option(min=1024, max=65000, help="Port of the gateway; the others follow.")] = BASE_PORT,
     model: Annotated[bool, typer.Option(help="Publish the face network if nothing is published.")] = True,
+    store: Annotated[
+        str, typer.Option(envvar="VISARD_STORE", help="sqlite, or mongodb://HOST/NAME{party}: a database a party.")
+    ] = "sqlite",
     ready_file: Annotated[Path | None, typer.Option(help="File to make when everything is ready.")] = None,
 ) -> None:
     """Start gateway, parties and dealer on this machine; Ctrl-C stops them."""
-    cluster = Cluster(home, port)
+    cluster = Cluster(home, port, store=store)
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())

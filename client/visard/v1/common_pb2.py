@@ -24,41 +24,41 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16visard/v1/common.proto\x12\tvisard.v1\"\xc3\x02\n\x07Request\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12\'\n\toperation\x18\x02 \x01(\x0e\x32\x14.visard.v1.Operation\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x0e\n\x06images\x18\x05 \x01(\r\x12\x17\n\x0foperating_point\x18\x06 \x01(\t\x12\x17\n\x0f\x65xpires_unix_ms\x18\x07 \x01(\x04\x12\x16\n\x0eprogram_digest\x18\x08 \x01(\x0c\x12\x15\n\rreference_ids\x18\t \x03(\t\x12\x13\n\x0bnew_subject\x18\n \x01(\t\x12\x0f\n\x07replace\x18\x0b \x01(\x08\x12\x0e\n\x06unique\x18\x0c \x01(\x08\x12\x13\n\x0bttl_seconds\x18\r \x01(\r\x12\x10\n\x08metadata\x18\x0e \x01(\x0c\x12\r\n\x05party\x18\x0f \x01(\r\"p\n\x0cUploadHeader\x12#\n\x07request\x18\x01 \x01(\x0b\x32\x12.visard.v1.Request\x12*\n\x06shares\x18\x02 \x03(\x0b\x32\x1a.visard.v1.SealedShareInfo\x12\x0f\n\x07program\x18\x03 \x01(\x0c\">\n\x0fSealedShareInfo\x12\r\n\x05party\x18\x01 \x01(\r\x12\x0e\n\x06key_id\x18\x02 \x01(\x0c\x12\x0c\n\x04size\x18\x03 \x01(\x04\"A\n\x05\x43hunk\x12\r\n\x05party\x18\x01 \x01(\r\x12\r\n\x05index\x18\x02 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x0c\n\x04last\x18\x04 \x01(\x08\"^\n\x06Upload\x12)\n\x06header\x18\x01 \x01(\x0b\x32\x17.visard.v1.UploadHeaderH\x00\x12!\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x10.visard.v1.ChunkH\x00\x42\x06\n\x04part\"1\n\rShareEnvelope\x12\x11\n\treply_key\x18\x01 \x01(\x0c\x12\r\n\x05share\x18\x02 \x01(\x0c\"@\n\x0cSealedResult\x12\r\n\x05party\x18\x01 \x01(\r\x12\r\n\x05nonce\x18\x02 \x01(\x0c\x12\x12\n\nciphertext\x18\x03 \x01(\x0c\"\x83\x01\n\x07Outcome\x12\x15\n\rreference_ids\x18\x01 \x03(\t\x12\x0c\n\x04\x62its\x18\x02 \x01(\r\x12\x11\n\tpiece_own\x18\x03 \x01(\x0c\x12\x16\n\x0epiece_previous\x18\x04 \x01(\x0c\x12\x14\n\x0crow_subjects\x18\x05 \x03(\t\x12\x12\n\nrow_digest\x18\x06 \x01(\x0c\"\xaf\x01\n\x0bPartyReport\x12\r\n\x05party\x18\x01 \x01(\r\x12\x16\n\x0e\x65ngine_seconds\x18\x02 \x01(\x01\x12\x13\n\x0b\x63pu_seconds\x18\x03 \x01(\x01\x12\x0e\n\x06rounds\x18\x04 \x01(\r\x12\x12\n\nsent_bytes\x18\x05 \x01(\x04\x12\x11\n\tkit_bytes\x18\x06 \x01(\x04\x12\x15\n\rqueue_seconds\x18\x07 \x01(\x01\x12\x16\n\x0epeak_rss_bytes\x18\x08 \x01(\x04\"@\n\x08PartyKey\x12\r\n\x05party\x18\x01 \x01(\r\x12\x12\n\npublic_key\x18\x02 \x01(\x0c\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"\x8d\x01\n\tModelInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0eprogram_digest\x18\x02 \x01(\x0c\x12\x13\n\x0binput_shape\x18\x03 \x03(\r\x12\x12\n\nfield_bits\x18\x04 \x01(\r\x12\x17\n\x0f\x64\x65scriptor_size\x18\x05 \x01(\r\x12\x18\n\x10operating_points\x18\x06 \x03(\t\"-\n\tPeerState\x12\r\n\x05party\x18\x01 \x01(\r\x12\x11\n\tconnected\x18\x02 \x01(\x08\"\x85\x02\n\x0bPartyStatus\x12\r\n\x05party\x18\x01 \x01(\r\x12\r\n\x05ready\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\x12#\n\x05peers\x18\x05 \x03(\x0b\x32\x14.visard.v1.PeerState\x12\"\n\x05stock\x18\x06 \x03(\x0b\x32\x13.visard.v1.KitStock\x12\x10\n\x08subjects\x18\x07 \x01(\x04\x12\x12\n\nreferences\x18\x08 \x01(\x04\x12\x13\n\x0bruns_active\x18\t \x01(\r\x12$\n\x06models\x18\n \x03(\x0b\x32\x14.visard.v1.ModelInfo\x12\r\n\x05store\x18\x0b \x01(\t\"Q\n\x08KitStock\x12\x0f\n\x07program\x18\x01 \x01(\t\x12\x11\n\tavailable\x18\x02 \x01(\r\x12\x0e\n\x06target\x18\x03 \x01(\r\x12\x11\n\tkit_bytes\x18\x04 \x01(\x04*\x9f\x02\n\tOperation\x12\x19\n\x15OPERATION_UNSPECIFIED\x10\x00\x12\x13\n\x0fOPERATION_ENROL\x10\x01\x12\x14\n\x10OPERATION_VERIFY\x10\x02\x12\x16\n\x12OPERATION_IDENTIFY\x10\x03\x12\x15\n\x11OPERATION_COMPARE\x10\x04\x12\x14\n\x10OPERATION_DELETE\x10\x05\x12\x15\n\x11OPERATION_PUBLISH\x10\x06\x12\x14\n\x10OPERATION_RENAME\x10\x08\x12\x16\n\x12OPERATION_WITHDRAW\x10\t\x12\x14\n\x10OPERATION_EXPIRE\x10\n\x12\x15\n\x11OPERATION_REFRESH\x10\x0b\x12\x15\n\x11OPERATION_RECOVER\x10\x0c\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16visard/v1/common.proto\x12\tvisard.v1\"\xd9\x02\n\x07Request\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12\'\n\toperation\x18\x02 \x01(\x0e\x32\x14.visard.v1.Operation\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x0e\n\x06images\x18\x05 \x01(\r\x12\x17\n\x0foperating_point\x18\x06 \x01(\t\x12\x17\n\x0f\x65xpires_unix_ms\x18\x07 \x01(\x04\x12\x16\n\x0eprogram_digest\x18\x08 \x01(\x0c\x12\x15\n\rreference_ids\x18\t \x03(\t\x12\x13\n\x0bnew_subject\x18\n \x01(\t\x12\x0f\n\x07replace\x18\x0b \x01(\x08\x12\x0e\n\x06unique\x18\x0c \x01(\x08\x12\x13\n\x0bttl_seconds\x18\r \x01(\r\x12\x10\n\x08metadata\x18\x0e \x01(\x0c\x12\r\n\x05party\x18\x0f \x01(\r\x12\x14\n\x0csent_unix_ms\x18\x10 \x01(\x04\"p\n\x0cUploadHeader\x12#\n\x07request\x18\x01 \x01(\x0b\x32\x12.visard.v1.Request\x12*\n\x06shares\x18\x02 \x03(\x0b\x32\x1a.visard.v1.SealedShareInfo\x12\x0f\n\x07program\x18\x03 \x01(\x0c\">\n\x0fSealedShareInfo\x12\r\n\x05party\x18\x01 \x01(\r\x12\x0e\n\x06key_id\x18\x02 \x01(\x0c\x12\x0c\n\x04size\x18\x03 \x01(\x04\"A\n\x05\x43hunk\x12\r\n\x05party\x18\x01 \x01(\r\x12\r\n\x05index\x18\x02 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x0c\n\x04last\x18\x04 \x01(\x08\"^\n\x06Upload\x12)\n\x06header\x18\x01 \x01(\x0b\x32\x17.visard.v1.UploadHeaderH\x00\x12!\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x10.visard.v1.ChunkH\x00\x42\x06\n\x04part\"1\n\rShareEnvelope\x12\x11\n\treply_key\x18\x01 \x01(\x0c\x12\r\n\x05share\x18\x02 \x01(\x0c\"@\n\x0cSealedResult\x12\r\n\x05party\x18\x01 \x01(\r\x12\r\n\x05nonce\x18\x02 \x01(\x0c\x12\x12\n\nciphertext\x18\x03 \x01(\x0c\"\x83\x01\n\x07Outcome\x12\x15\n\rreference_ids\x18\x01 \x03(\t\x12\x0c\n\x04\x62its\x18\x02 \x01(\r\x12\x11\n\tpiece_own\x18\x03 \x01(\x0c\x12\x16\n\x0epiece_previous\x18\x04 \x01(\x0c\x12\x14\n\x0crow_subjects\x18\x05 \x03(\t\x12\x12\n\nrow_digest\x18\x06 \x01(\x0c\"\xaf\x01\n\x0bPartyReport\x12\r\n\x05party\x18\x01 \x01(\r\x12\x16\n\x0e\x65ngine_seconds\x18\x02 \x01(\x01\x12\x13\n\x0b\x63pu_seconds\x18\x03 \x01(\x01\x12\x0e\n\x06rounds\x18\x04 \x01(\r\x12\x12\n\nsent_bytes\x18\x05 \x01(\x04\x12\x11\n\tkit_bytes\x18\x06 \x01(\x04\x12\x15\n\rqueue_seconds\x18\x07 \x01(\x01\x12\x16\n\x0epeak_rss_bytes\x18\x08 \x01(\x04\"@\n\x08PartyKey\x12\r\n\x05party\x18\x01 \x01(\r\x12\x12\n\npublic_key\x18\x02 \x01(\x0c\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"\x8d\x01\n\tModelInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0eprogram_digest\x18\x02 \x01(\x0c\x12\x13\n\x0binput_shape\x18\x03 \x03(\r\x12\x12\n\nfield_bits\x18\x04 \x01(\r\x12\x17\n\x0f\x64\x65scriptor_size\x18\x05 \x01(\r\x12\x18\n\x10operating_points\x18\x06 \x03(\t\"-\n\tPeerState\x12\r\n\x05party\x18\x01 \x01(\r\x12\x11\n\tconnected\x18\x02 \x01(\x08\"\x85\x02\n\x0bPartyStatus\x12\r\n\x05party\x18\x01 \x01(\r\x12\r\n\x05ready\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\x12#\n\x05peers\x18\x05 \x03(\x0b\x32\x14.visard.v1.PeerState\x12\"\n\x05stock\x18\x06 \x03(\x0b\x32\x13.visard.v1.KitStock\x12\x10\n\x08subjects\x18\x07 \x01(\x04\x12\x12\n\nreferences\x18\x08 \x01(\x04\x12\x13\n\x0bruns_active\x18\t \x01(\r\x12$\n\x06models\x18\n \x03(\x0b\x32\x14.visard.v1.ModelInfo\x12\r\n\x05store\x18\x0b \x01(\t\"Q\n\x08KitStock\x12\x0f\n\x07program\x18\x01 \x01(\t\x12\x11\n\tavailable\x18\x02 \x01(\r\x12\x0e\n\x06target\x18\x03 \x01(\r\x12\x11\n\tkit_bytes\x18\x04 \x01(\x04*\x9f\x02\n\tOperation\x12\x19\n\x15OPERATION_UNSPECIFIED\x10\x00\x12\x13\n\x0fOPERATION_ENROL\x10\x01\x12\x14\n\x10OPERATION_VERIFY\x10\x02\x12\x16\n\x12OPERATION_IDENTIFY\x10\x03\x12\x15\n\x11OPERATION_COMPARE\x10\x04\x12\x14\n\x10OPERATION_DELETE\x10\x05\x12\x15\n\x11OPERATION_PUBLISH\x10\x06\x12\x14\n\x10OPERATION_RENAME\x10\x08\x12\x16\n\x12OPERATION_WITHDRAW\x10\t\x12\x14\n\x10OPERATION_EXPIRE\x10\n\x12\x15\n\x11OPERATION_REFRESH\x10\x0b\x12\x15\n\x11OPERATION_RECOVER\x10\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'visard.v1.common_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OPERATION']._serialized_start=1738
-  _globals['_OPERATION']._serialized_end=2025
+  _globals['_OPERATION']._serialized_start=1760
+  _globals['_OPERATION']._serialized_end=2047
   _globals['_REQUEST']._serialized_start=38
-  _globals['_REQUEST']._serialized_end=361
-  _globals['_UPLOADHEADER']._serialized_start=363
-  _globals['_UPLOADHEADER']._serialized_end=475
-  _globals['_SEALEDSHAREINFO']._serialized_start=477
-  _globals['_SEALEDSHAREINFO']._serialized_end=539
-  _globals['_CHUNK']._serialized_start=541
-  _globals['_CHUNK']._serialized_end=606
-  _globals['_UPLOAD']._serialized_start=608
-  _globals['_UPLOAD']._serialized_end=702
-  _globals['_SHAREENVELOPE']._serialized_start=704
-  _globals['_SHAREENVELOPE']._serialized_end=753
-  _globals['_SEALEDRESULT']._serialized_start=755
-  _globals['_SEALEDRESULT']._serialized_end=819
-  _globals['_OUTCOME']._serialized_start=822
-  _globals['_OUTCOME']._serialized_end=953
-  _globals['_PARTYREPORT']._serialized_start=956
-  _globals['_PARTYREPORT']._serialized_end=1131
-  _globals['_PARTYKEY']._serialized_start=1133
-  _globals['_PARTYKEY']._serialized_end=1197
-  _globals['_MODELINFO']._serialized_start=1200
-  _globals['_MODELINFO']._serialized_end=1341
-  _globals['_PEERSTATE']._serialized_start=1343
-  _globals['_PEERSTATE']._serialized_end=1388
-  _globals['_PARTYSTATUS']._serialized_start=1391
-  _globals['_PARTYSTATUS']._serialized_end=1652
-  _globals['_KITSTOCK']._serialized_start=1654
-  _globals['_KITSTOCK']._serialized_end=1735
+  _globals['_REQUEST']._serialized_end=383
+  _globals['_UPLOADHEADER']._serialized_start=385
+  _globals['_UPLOADHEADER']._serialized_end=497
+  _globals['_SEALEDSHAREINFO']._serialized_start=499
+  _globals['_SEALEDSHAREINFO']._serialized_end=561
+  _globals['_CHUNK']._serialized_start=563
+  _globals['_CHUNK']._serialized_end=628
+  _globals['_UPLOAD']._serialized_start=630
+  _globals['_UPLOAD']._serialized_end=724
+  _globals['_SHAREENVELOPE']._serialized_start=726
+  _globals['_SHAREENVELOPE']._serialized_end=775
+  _globals['_SEALEDRESULT']._serialized_start=777
+  _globals['_SEALEDRESULT']._serialized_end=841
+  _globals['_OUTCOME']._serialized_start=844
+  _globals['_OUTCOME']._serialized_end=975
+  _globals['_PARTYREPORT']._serialized_start=978
+  _globals['_PARTYREPORT']._serialized_end=1153
+  _globals['_PARTYKEY']._serialized_start=1155
+  _globals['_PARTYKEY']._serialized_end=1219
+  _globals['_MODELINFO']._serialized_start=1222
+  _globals['_MODELINFO']._serialized_end=1363
+  _globals['_PEERSTATE']._serialized_start=1365
+  _globals['_PEERSTATE']._serialized_end=1410
+  _globals['_PARTYSTATUS']._serialized_start=1413
+  _globals['_PARTYSTATUS']._serialized_end=1674
+  _globals['_KITSTOCK']._serialized_start=1676
+  _globals['_KITSTOCK']._serialized_end=1757
 # @@protoc_insertion_point(module_scope)

@@ -25,7 +25,7 @@ from services.party.operations.base import (
     live,
     names_of,
 )
-from services.party.requests import MAX_EXPIRY_MS, MAX_REFERENCES
+from services.party.requests import MAX_REFERENCES
 from services.party.runtime import SessionChannel
 from services.party.store.base import Change, Reference, Rename
 
@@ -102,7 +102,7 @@ async def _is_known(run: Run, kit: Kit, descriptor: Elements, work: Work) -> boo
 
 def _reference(work: Work, index: int, descriptor: Elements) -> Reference:
     request = work.request
-    born = request.expires_unix_ms  # a time that is the same at every party: a few minutes from now
+    born = request.sent_unix_ms
     expires = born + 1000 * request.ttl_seconds if request.ttl_seconds else 0
     share = Secret(descriptor.tobytes())
     name = reference_ids(work.digest, request.images)[index]
@@ -155,7 +155,7 @@ class RenameSubject(_Changing):
         rows = await _subject(desk, request)
         if await desk.store.references(request.model, request.new_subject):
             raise AlreadyExists(f"subject {request.new_subject!r} is enrolled already")
-        rename = Rename(tuple(row.reference_id for row in rows), request.new_subject, request.expires_unix_ms)
+        rename = Rename(tuple(row.reference_id for row in rows), request.new_subject, request.sent_unix_ms)
         return Work(request, digest, names=names_of(rows), write=rename)
 
     def exclusive(self, request: common_pb2.Request) -> bool:
@@ -164,12 +164,11 @@ class RenameSubject(_Changing):
 
 
 class Expire(_Changing):
-    """Erase references whose time is over: that of ten minutes before the request's end, so not in the future."""
+    """Erase references whose time is over when the request is sent."""
 
     async def prepare(self, desk: Desk, request: common_pb2.Request, digest: bytes, deposit: Deposit | None) -> Work:
         """See Job."""
-        now = request.expires_unix_ms - MAX_EXPIRY_MS
-        names = await desk.store.expired(request.model, now, EXPIRE_AT_ONCE)
+        names = await desk.store.expired(request.model, request.sent_unix_ms, EXPIRE_AT_ONCE)
         if not names:
             raise NotFound("no reference's time is over")
         return Work(request, digest, names=names, write=Change(erase=tuple(name.reference_id for name in names)))

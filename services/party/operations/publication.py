@@ -28,7 +28,7 @@ class PublishModel:
         header = common_pb2.UploadHeader(request=request, program=share.program)
         elements = share.elements(field_of(parse_program(header).q))
         weights = Secret(elements.tobytes())
-        record = ModelRecord(request.model, share.program, 1, request.expires_unix_ms, weights)
+        record = ModelRecord(request.model, share.program, 1, request.sent_unix_ms, weights)
         return Work(request, digest, write=Publish(record))
 
     async def perform(self, desk: Desk, work: Work, channel: SessionChannel, kits: list[Kit]) -> Answer:

@@ -54,7 +54,7 @@ class Refresh:
         """See Job."""
         seed = await common_seed(channel)
         models = await _models(desk)
-        updated = work.request.expires_unix_ms
+        updated = work.request.sent_unix_ms
         renewed = await asyncio.to_thread(renew, seed, desk.party, models, work.rows, updated)
         changed = await desk.write(work, channel, renewed)
         desk.models.forget()

@@ -1,0 +1,1 @@
+"""What happens after crashes and losses, and what administrators do about it."""
