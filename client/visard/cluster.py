@@ -20,6 +20,9 @@ BASE_PORT = 7300
 START_SECONDS = 90.0  # the first start on a machine compiles the kernels
 STOP_SECONDS = 10.0
 _OFFSETS = {"gateway": 0, "dealer": 1, "party0": 10, "party1": 11, "party2": 12}
+# of the ports without TLS, on this machine alone
+_METRICS = {"gateway": 2, "dealer": 3, "party0": 13, "party1": 14, "party2": 15}
+_HEALTH = {"gateway": 4, "dealer": 5, "party0": 16, "party1": 17, "party2": 18}
 
 
 @dataclass
@@ -35,6 +38,14 @@ class Cluster:
     def address(self, name: str) -> str:
         """Where a service listens."""
         return f"127.0.0.1:{self.base_port + _OFFSETS[name]}"
+
+    def metrics_address(self, name: str) -> str:
+        """Where a service offers /metrics."""
+        return f"127.0.0.1:{self.base_port + _METRICS[name]}"
+
+    def health_address(self, name: str) -> str:
+        """Where a service answers health without TLS."""
+        return f"127.0.0.1:{self.base_port + _HEALTH[name]}"
 
     def prepare(self) -> None:
         """Certificates and configuration files, where there are none yet."""
@@ -126,6 +137,8 @@ class Cluster:
         folder = self.home.resolve() / "certs"
         lines = [
             f'listen = "{self.address(name)}"',
+            f'metrics_listen = "{self.metrics_address(name)}"',
+            f'health_listen = "{self.health_address(name)}"',
             "reflection = true",
             f'tls = {{ ca = "{folder}/ca.pem", cert = "{folder}/{name}.pem", key = "{folder}/{name}.key" }}',
         ]

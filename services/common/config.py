@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from services.common.address import PATTERN, Address
 from services.common.tls import Tls
 
 
@@ -22,7 +23,9 @@ class ServiceConfig(BaseSettings):
         frozen=True, extra="forbid", env_prefix="VISARD_", env_nested_delimiter="__", toml_file=None
     )
 
-    listen: str = Field(pattern=r"^.+:\d{1,5}$", description="host:port to listen on")
+    listen: str = Field(pattern=PATTERN, description="host:port to listen on")
+    health_listen: Address | None = Field(default=None, description="host:port without TLS: gRPC health, nothing else")
+    metrics_listen: Address | None = Field(default=None, description="host:port without TLS: /metrics for Prometheus")
     tls: Tls
     reflection: bool = Field(default=False, description="offer gRPC reflection, for grpcurl")
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")

@@ -1,13 +1,16 @@
 """``python -m services.gateway --config FILE``: run the gateway."""
 
 import sys
+from functools import partial
 
 import grpc
 from visard.v1 import gateway_pb2_grpc
 
 from services.common import lifecycle, logs
 from services.common.config import load
+from services.common.metrics import reading
 from services.gateway.config import GatewayConfig
+from services.gateway.metrics import gauges
 from services.gateway.parties import Parties
 from services.gateway.relay import Relay
 from services.gateway.servicer import FaceMatchingServicer, ModelRegistryServicer
@@ -24,9 +27,10 @@ async def serve(config: GatewayConfig) -> None:
         gateway_pb2_grpc.add_FaceMatchingServicer_to_server(FaceMatchingServicer(config, parties, relay), server)
         gateway_pb2_grpc.add_ModelRegistryServicer_to_server(ModelRegistryServicer(config, parties, relay), server)
 
-    async with lifecycle.running(config, SERVICES, add) as health:
-        await health.set(True)
-        await lifecycle.until_stopped()
+    with reading(partial(gauges, parties, relay)):
+        async with lifecycle.running(config, SERVICES, add) as health:
+            await health.set(True)
+            await lifecycle.until_stopped()
     await parties.close()
 
 

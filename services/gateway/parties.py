@@ -37,6 +37,11 @@ class Parties:
         for channel in self._channels:
             await channel.close(None)
 
+    def reachable(self) -> list[bool]:
+        """For each party whether its channel is up, or at rest."""
+        broken = (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN)
+        return [channel.get_state() not in broken for channel in self._channels]
+
     async def ask(self, call: Call[T], party: int) -> T:
         """One call to one party; raises ServiceFault that names it."""
         try:

@@ -8,7 +8,9 @@ from visard.v1 import common_pb2, party_pb2
 
 from services.common.deadline import within
 from services.common.errors import ResourceExhausted, ServiceFault
+from services.common.metrics import stage
 from services.gateway.config import GatewayConfig
+from services.gateway.metrics import RELAYED
 from services.gateway.parties import Parties, telling
 from services.gateway.upload import PARTIES, Upload
 
@@ -27,6 +29,11 @@ class Relay:
         self._parties = parties
         self._active = 0
 
+    @property
+    def active(self) -> int:
+        """Requests with a share that are in progress."""
+        return self._active
+
     async def run(
         self, uploads: Uploads, operation: "common_pb2.Operation.ValueType", seconds: float
     ) -> list[party_pb2.RunResponse]:
@@ -44,7 +51,8 @@ class Relay:
         timeout = min(seconds, self._config.run_timeout)
         run = party_pb2.RunRequest(request=request)
         try:
-            return await self._parties.ask_all(lambda stub, _: stub.Run(run, timeout=timeout))
+            with stage("run"):
+                return await self._parties.ask_all(lambda stub, _: stub.Run(run, timeout=timeout))
         except BaseException:
             await asyncio.shield(self._parties.cancel(request.request_id))
             raise
@@ -56,7 +64,8 @@ class Relay:
         async with within(limit, "the upload"):
             upload = Upload.begin(await anext(aiter(uploads), None), operation)
             try:
-                await self._deposit(upload, uploads, limit)
+                with stage("deposit"):
+                    await self._deposit(upload, uploads, limit)
             except BaseException:
                 await asyncio.shield(self._parties.cancel(upload.header.request.request_id))
                 raise
@@ -94,7 +103,9 @@ async def _feed(upload: Upload, uploads: Uploads, queues: list[Queue]) -> None:
     for party, queue in enumerate(queues):
         await queue.put(upload.header_for(party))
     async for message in uploads:
-        await queues[upload.accept(message)].put(message)
+        party = upload.accept(message)
+        await queues[party].put(message)
+        RELAYED.labels(party).inc(len(message.chunk.data))
     upload.finish()
     for queue in queues:
         await queue.put(None)

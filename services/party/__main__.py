@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import grpc
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -12,11 +13,13 @@ from visard.v1 import common_pb2, party_pb2_grpc, peer_pb2_grpc
 from services.common import lifecycle, logs
 from services.common.config import load
 from services.common.lifecycle import Health
+from services.common.metrics import reading
 from services.party.config import PartyConfig
 from services.party.dealing import DealerSource
 from services.party.deposits import DepositBox
 from services.party.jobs import Jobs
 from services.party.links import PeerLinks
+from services.party.metrics import gauges, timed
 from services.party.models import ModelShelf
 from services.party.runs import Runner
 from services.party.servicer import Party, PartyServicer, PeerServicer
@@ -31,7 +34,7 @@ _HEALTH_SECONDS = 0.2
 @asynccontextmanager
 async def assembled(config: PartyConfig) -> AsyncIterator[Party]:
     """A party put together, with its background work running."""
-    store = await open_store(config.store, config.data_dir)
+    store = timed(await open_store(config.store, config.data_dir))
     dealer = config.tls.channel(config.dealer)
     links = PeerLinks(config.index, config.peers, config.tls)
     stock = KitStock(config.data_dir / "kits", config.index, DealerSource(dealer))
@@ -76,14 +79,15 @@ async def serve(config: PartyConfig) -> None:
             party_pb2_grpc.add_PartyServicer_to_server(PartyServicer(party), server)
             peer_pb2_grpc.add_PeerServicer_to_server(PeerServicer(party.links), server)
 
-        async with lifecycle.running(config, SERVICES, add) as health:
-            watcher = asyncio.create_task(_show_health(health, party))
-            await lifecycle.until_stopped()
-            watcher.cancel()
-            await asyncio.gather(watcher, return_exceptions=True)
-            await health.set(False)
-            await party.runner.drained(config.drain_seconds)
-            party.links.close()
+        with reading(partial(gauges, party.links, party.stock, party.runner)):
+            async with lifecycle.running(config, SERVICES, add) as health:
+                watcher = asyncio.create_task(_show_health(health, party))
+                await lifecycle.until_stopped()
+                watcher.cancel()
+                await asyncio.gather(watcher, return_exceptions=True)
+                await health.set(False)
+                await party.runner.drained(config.drain_seconds)
+                party.links.close()
 
 
 def main() -> None:

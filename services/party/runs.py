@@ -17,6 +17,7 @@ from visard.v1 import common_pb2, party_pb2
 
 from services.common.deadline import within
 from services.common.errors import AlreadyExists, InvalidArgument, ResourceExhausted, ServiceFault, Unavailable
+from services.common.metrics import stage
 from services.mpc.errors import EngineError, PeerLost, RoundTimeout
 from services.mpc.kits import Kit, KitPlan
 from services.party import agreement, requests
@@ -27,6 +28,7 @@ from services.party.errors import RequestConflict, StoreError
 from services.party.jobs import Answer, Jobs, Work
 from services.party.links import PeerLinks
 from services.party.mailbox import SessionAborted
+from services.party.metrics import ran
 from services.party.runtime import SessionChannel
 from services.party.sessions import SESSION_BYTES
 from services.party.stock import KitBurnt, KitStock
@@ -67,6 +69,11 @@ class Runner:
     def active(self) -> int:
         """Runs in progress, those in the queue included."""
         return len(self._tasks)
+
+    @property
+    def waiting(self) -> int:
+        """Runs in the leader's queue."""
+        return self._waiting
 
     async def run(self, request: common_pb2.Request, deposit: Deposit | None, seconds: float) -> party_pb2.RunResponse:
         """The whole run, bounded in time; raises ServiceFault."""
@@ -139,15 +146,16 @@ class Runner:
     ) -> Answer:
         """Queue, agree, run."""
         async with self._slot(meter):
-            work = await self._jobs.prepare(request, context.digest, deposit)
-            if self._config.index == LEADER:
-                kits = await self._lead(channel, work)
-            else:
-                kits = await self._follow(channel, work, seconds)
+            with stage("store"):
+                work = await self._jobs.prepare(request, context.digest, deposit)
+            with stage("agreement"):
+                leads = self._config.index == LEADER
+                kits = await (self._lead(channel, work) if leads else self._follow(channel, work, seconds))
             meter.kit_bytes = sum(kit.plan.correction_bytes for kit in kits)
             started, cpu = time.monotonic(), time.process_time()
             channel.rounds = 0
-            answer = await self._jobs.perform(work, channel, kits)
+            with stage("engine"):
+                answer = await self._jobs.perform(work, channel, kits)
             meter.engine, meter.cpu = time.monotonic() - started, time.process_time() - cpu
             return answer
 
@@ -161,7 +169,8 @@ class Runner:
             raise ResourceExhausted("too many requests are waiting", retry_after=RETRY_AFTER)
         self._waiting += 1
         try:
-            await self._slots.acquire()
+            with stage("queue"):
+                await self._slots.acquire()
         finally:
             self._waiting -= 1
         meter.queued = time.monotonic() - meter.started
@@ -258,6 +267,7 @@ class Runner:
             queue_seconds=meter.queued,
             peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         )
+        ran(request, report)
         response = party_pb2.RunResponse(report=report, references_deleted=answer.references_changed)
         if answer.model is not None:
             response.model.CopyFrom(answer.model.info())
