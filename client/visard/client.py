@@ -32,7 +32,13 @@ DEFAULT_DEADLINE = 60.0
 CHUNK_BYTES = 64 << 10
 ATTEMPTS = 4
 _EXPIRY_SECONDS = 300.0
-_OPTIONS = [("grpc.max_receive_message_length", 64 << 20)]
+_OPTIONS = [
+    ("grpc.max_receive_message_length", 64 << 20),
+    # a gateway that restarts is found again within a second or two
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.min_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+]
 
 Uploads = AsyncIterator[common_pb2.Upload]
 Method = Callable[..., Awaitable[gateway_pb2.Result]]

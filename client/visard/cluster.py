@@ -19,6 +19,7 @@ SERVICES = ("dealer", "party0", "party1", "party2", "gateway")
 BASE_PORT = 7300
 START_SECONDS = 90.0  # the first start on a machine compiles the kernels
 STOP_SECONDS = 10.0
+RESTART_SECONDS = 30.0  # longer than a service drains
 _OFFSETS = {"gateway": 0, "dealer": 1, "party0": 10, "party1": 11, "party2": 12}
 # of the ports without TLS, on this machine alone
 _METRICS = {"gateway": 2, "dealer": 3, "party0": 13, "party1": 14, "party2": 15}
@@ -77,6 +78,15 @@ class Cluster:
                 process.wait(max(0.1, end - time.monotonic()))
             self._end(process)
         self.processes.clear()
+
+    def restart(self, name: str) -> None:
+        """Stop one service in order, as an operator would, and start it again; raises Unavailable."""
+        process = self.processes.pop(name)
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(RESTART_SECONDS)
+        self._end(process)
+        self.start([name])
 
     def kill(self, name: str) -> None:
         """SIGKILL: no goodbye."""

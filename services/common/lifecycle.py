@@ -81,8 +81,14 @@ def _watch_for_the_end() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     if os.environ.get("VISARD_LIFELINE") == "stdin":
-        loop.add_reader(sys.stdin.fileno(), stop.set)
+        loop.add_reader(sys.stdin.fileno(), _ended, stop)
     _stop.set(stop)
+
+
+def _ended(stop: asyncio.Event) -> None:
+    stop.set()
+    # the end of a pipe can be read for ever: without this the drain would compete with a busy loop
+    asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
 
 
 def run(main: Callable[[], Awaitable[None]]) -> None:

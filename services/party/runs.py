@@ -35,6 +35,9 @@ from services.party.stock import KitBurnt, KitStock
 from services.party.store.base import Store
 from services.party.writes import Writes
 
+# a peer that is a little behind still needs the third party's messages when our link to it ends
+_PARTING_SECONDS = 0.5
+
 log = structlog.get_logger()
 
 
@@ -64,6 +67,7 @@ class Runner:
         self._slots = asyncio.Semaphore(config.max_runs)
         self._tasks: dict[bytes, asyncio.Task[party_pb2.RunResponse]] = {}
         self._waiting = 0
+        self._stopping = False
 
     @property
     def active(self) -> int:
@@ -77,6 +81,7 @@ class Runner:
 
     async def run(self, request: common_pb2.Request, deposit: Deposit | None, seconds: float) -> party_pb2.RunResponse:
         """The whole run, bounded in time; raises ServiceFault."""
+        self.admit()
         requests.check(request, int(time.time() * 1000))
         if deposit is not None and deposit.context != Context.from_request(request):
             raise InvalidArgument.of("request", "the one that the share was deposited for")
@@ -95,10 +100,17 @@ class Runner:
         if task := self._tasks.get(request_id):
             task.cancel()
 
+    def admit(self) -> None:
+        """Raises Unavailable once this party is stopping: the caller tries again, and finds it back."""
+        if self._stopping:
+            raise Unavailable(f"party {self._config.index} is restarting")
+
     async def drained(self, seconds: float) -> None:
-        """Wait until no run is in progress, but no longer than ``seconds``."""
+        """Start nothing new, and wait until no run is in progress, but no longer than ``seconds``."""
+        self._stopping = True
         if self._tasks:
             await asyncio.wait(self._tasks.values(), timeout=seconds)
+            await asyncio.sleep(_PARTING_SECONDS)
 
     async def _first_time(self, request: common_pb2.Request) -> bool:
         now = int(time.time() * 1000)

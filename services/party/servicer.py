@@ -56,6 +56,7 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
         """Take this party's sealed share of a request."""
         require(context, "gateway")
         async with within(remaining(context, UPLOAD_SECONDS), "the upload"), refusing_politely(request_iterator):
+            self._party.runner.admit()
             return await self._deposit(request_iterator)
 
     async def _deposit(self, uploads: AsyncIterator[common_pb2.Upload]) -> party_pb2.DepositResponse:
