@@ -9,10 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-
-from visard import certs
+from visard import certs, health
 from visard.errors import Unavailable
 
 SERVICES = ("dealer", "party0", "party1", "party2", "gateway")
@@ -101,18 +98,13 @@ class Cluster:
 
     def healthy(self, name: str) -> bool:
         """Whether a service says that it serves."""
-        pem = {
-            k: (self.home / "certs" / f).read_bytes()
-            for k, f in (("ca", "ca.pem"), ("key", "client.key"), ("cert", "client.pem"))
-        }
-        credentials = grpc.ssl_channel_credentials(pem["ca"], pem["key"], pem["cert"])
-        with grpc.secure_channel(self.address(name), credentials) as channel:
-            try:
-                stub = health_pb2_grpc.HealthStub(channel)
-                answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=1)
-            except grpc.RpcError:
-                return False
-        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+        folder = self.home / "certs"
+        try:
+            return health.serving(
+                self.address(name), (folder / "ca.pem", folder / "client.pem", folder / "client.key"), 1
+            )
+        except Unavailable:
+            return False
 
     def log_tail(self, name: str, lines: int = 15) -> str:
         """The end of a service's log."""

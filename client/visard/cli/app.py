@@ -12,7 +12,8 @@ from typing import Annotated, TypeVar
 import typer
 
 from visard import certs as certificates
-from visard.cli.output import MATCH, NO_MATCH, costs, emit, err, out, progress, status_table
+from visard.cli import operate
+from visard.cli.output import MATCH, NO_MATCH, costs, emit, err, out, progress
 from visard.client import DEFAULT_DEADLINE, DEFAULT_MODEL, Client, Connection
 from visard.cluster import BASE_PORT, Cluster
 from visard.results import Verification
@@ -22,6 +23,7 @@ model_app = typer.Typer(no_args_is_help=True, help="Networks: publish and list t
 certs_app = typer.Typer(no_args_is_help=True, help="Certificates and sealing keys.")
 app.add_typer(model_app, name="model")
 app.add_typer(certs_app, name="certs")
+app.add_typer(operate.app)
 
 T = TypeVar("T")
 
@@ -175,20 +177,6 @@ def list_subjects(home: Home = DEFAULT_HOME, model: Model = DEFAULT_MODEL, as_js
         typer.echo(json.dumps([dataclasses.asdict(s) for s in found]))
     for subject in () if as_json else found:
         typer.echo(f"{subject.subject}\t{subject.references}")
-
-
-@app.command()
-def status(home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
-    """How the services are. Exit status 1 when they are not all ready."""
-    answer = with_client(home, DEFAULT_MODEL, 10, lambda c: c.status())
-    if as_json:
-        parties = [
-            {"party": p.party, "ready": p.ready, "reason": p.reason, "subjects": p.subjects} for p in answer.parties
-        ]
-        typer.echo(json.dumps({"ready": answer.ready, "version": answer.version, "parties": parties}))
-    else:
-        out.print(status_table(answer))
-    raise typer.Exit(0 if answer.ready else 1)
 
 
 @model_app.command()
