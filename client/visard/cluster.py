@@ -78,12 +78,16 @@ class Cluster:
 
     def restart(self, name: str) -> None:
         """Stop one service in order, as an operator would, and start it again; raises Unavailable."""
+        self.stop_one(name)
+        self.start([name])
+
+    def stop_one(self, name: str) -> None:
+        """SIGTERM: the service finishes what it has begun."""
         process = self.processes.pop(name)
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(RESTART_SECONDS)
         self._end(process)
-        self.start([name])
 
     def kill(self, name: str) -> None:
         """SIGKILL: no goodbye."""

@@ -21,6 +21,7 @@ from services.party.jobs import Jobs
 from services.party.links import PeerLinks
 from services.party.metrics import gauges, timed
 from services.party.models import ModelShelf
+from services.party.modelset import ModelSets
 from services.party.runs import Runner
 from services.party.servicer import Party, PartyServicer, PeerServicer
 from services.party.stock import KitStock
@@ -39,13 +40,15 @@ async def assembled(config: PartyConfig) -> AsyncIterator[Party]:
     links = PeerLinks(config.index, config.peers, config.tls)
     stock = KitStock(config.data_dir / "kits", config.index, DealerSource(dealer))
     models = ModelShelf(store, stock, config.stock_target)
+    model_sets = ModelSets(store, models, links)
     writes = Writes(store, links)
     jobs = Jobs(config.index, store, models, writes)
     runner = Runner(config, store, links, stock, jobs, writes)
     key, public_key = _sealing_key(config)
-    party = Party(config, store, links, stock, models, runner, DepositBox(config.max_deposit_mb << 20), key, public_key)
+    deposits = DepositBox(config.max_deposit_mb << 20)
+    party = Party(config, store, links, stock, models, model_sets, runner, deposits, key, public_key)
     await models.load_all()
-    background = [asyncio.create_task(work.run()) for work in (links, stock, writes)]
+    background = [asyncio.create_task(work.run()) for work in (links, stock, writes, model_sets)]
     try:
         yield party
     finally:
@@ -79,7 +82,7 @@ async def serve(config: PartyConfig) -> None:
             party_pb2_grpc.add_PartyServicer_to_server(PartyServicer(party), server)
             peer_pb2_grpc.add_PeerServicer_to_server(PeerServicer(party.links), server)
 
-        with reading(partial(gauges, party.links, party.stock, party.runner)):
+        with reading(partial(gauges, party.links, party.stock, party.runner, party.model_sets)):
             async with lifecycle.running(config, SERVICES, add) as health:
                 watcher = asyncio.create_task(_show_health(health, party))
                 await lifecycle.until_stopped()

@@ -11,6 +11,7 @@ from services.party.store.base import Store
 
 if TYPE_CHECKING:  # they count here
     from services.party.links import PeerLinks
+    from services.party.modelset import ModelSets
     from services.party.runs import Runner
     from services.party.stock import KitStock
 
@@ -56,9 +57,11 @@ def timed(store: Store) -> Store:
     return cast(Store, _TimedStore(store))
 
 
-def gauges(links: "PeerLinks", stock: "KitStock", runner: "Runner") -> list[Metric]:
+def gauges(links: "PeerLinks", stock: "KitStock", runner: "Runner", model_sets: "ModelSets") -> list[Metric]:
     """How the party is right now."""
     levels = [(level.plan.digest.hex()[:PLAN_DIGITS], level) for level in stock.levels()]
+    differing = model_sets.differing()
+    differ = [(str(peer), float(peer in differing)) for peer in links.peers]
     peers = [(str(peer), float(links.connected(peer))) for peer in links.peers]
     return [
         gauge("visard_kits_available", "Kits in stock.", [(p, x.available) for p, x in levels], "plan"),
@@ -66,4 +69,5 @@ def gauges(links: "PeerLinks", stock: "KitStock", runner: "Runner") -> list[Metr
         gauge("visard_runs_active", "Runs in progress, those in the queue included.", [("", runner.active)]),
         gauge("visard_queue_length", "Runs that wait for a slot; only party 0 queues.", [("", runner.waiting)]),
         gauge("visard_peer_connected", "1 while the link to a peer is up.", peers, "peer"),
+        gauge("visard_peer_models_differ", "1 while a peer has published other models.", differ, "peer"),
     ]

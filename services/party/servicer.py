@@ -19,6 +19,7 @@ from services.party.config import PartyConfig
 from services.party.deposits import DepositBox, expect, unseal
 from services.party.links import PeerLinks
 from services.party.models import ModelShelf, parse_program
+from services.party.modelset import ModelSets
 from services.party.requests import Operation
 from services.party.runs import Runner
 from services.party.stock import KitStock
@@ -38,6 +39,7 @@ class Party:
     links: PeerLinks
     stock: KitStock
     models: ModelShelf
+    model_sets: ModelSets
     runner: Runner
     deposits: DepositBox
     key: X25519PrivateKey
@@ -151,8 +153,8 @@ class PeerServicer(peer_pb2_grpc.PeerServicer):
 
 async def status(party: Party) -> common_pb2.PartyStatus:
     """What an operator wants to know."""
-    away = [peer for peer in party.links.peers if not party.links.connected(peer)]
     subjects, references = await party.store.counts()
+    reasons = obstacles(party.links, party.model_sets.differing())
     stock = [
         common_pb2.KitStock(
             program=level.plan.digest.hex(),
@@ -164,13 +166,29 @@ async def status(party: Party) -> common_pb2.PartyStatus:
     ]
     return common_pb2.PartyStatus(
         party=party.config.index,
-        ready=not away,
-        reason=" and ".join(f"party {peer} is not connected" for peer in away),
+        ready=not reasons,
+        reason=" and ".join(reasons),
         version=__version__,
-        peers=[common_pb2.PeerState(party=p, connected=party.links.connected(p)) for p in party.links.peers],
+        peers=[_peer_state(party, peer) for peer in party.links.peers],
         stock=stock,
         subjects=subjects,
         references=references,
         runs_active=party.runner.active,
         models=[published.info() for published in party.models.loaded()],
+    )
+
+
+def obstacles(links: PeerLinks, differing: list[int]) -> list[str]:
+    """Why this party is not ready, in words for an operator."""
+    away = [peer for peer in links.peers if not links.connected(peer)]
+    reasons = [links.refusals.get(peer, f"party {peer} is not connected") for peer in away]
+    return reasons + [f"party {peer} has published other models: see visard model list" for peer in differing]
+
+
+def _peer_state(party: Party, peer: int) -> common_pb2.PeerState:
+    return common_pb2.PeerState(
+        party=peer,
+        connected=party.links.connected(peer),
+        version=party.links.versions.get(peer, ""),
+        models_differ=peer in party.model_sets.differing(),
     )

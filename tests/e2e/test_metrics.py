@@ -33,6 +33,7 @@ SAMPLES = {
         "visard_runs_active",
         "visard_queue_length",
         "visard_peer_connected",
+        "visard_peer_models_differ",
     ),
 }
 EVERYWHERE = (

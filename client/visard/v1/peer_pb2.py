@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14visard/v1/peer.proto\x12\tvisard.v1\"\xa1\x01\n\x05\x46rame\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.visard.v1.HelloH\x00\x12%\n\x07message\x18\x02 \x01(\x0b\x32\x12.visard.v1.MessageH\x00\x12!\n\x05\x63lose\x18\x03 \x01(\x0b\x32\x10.visard.v1.CloseH\x00\x12#\n\x03log\x18\x04 \x01(\x0b\x32\x14.visard.v1.LogReportH\x00\x42\x06\n\x04kind\"9\n\x05Hello\x12\r\n\x05party\x18\x01 \x01(\r\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x10\n\x08prss_key\x18\x03 \x01(\x0c\"<\n\x07Message\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\x0f\n\x07\x63ounter\x18\x02 \x01(\x10\x12\x0f\n\x07payload\x18\x03 \x01(\x0c\"6\n\x05\x43lose\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"E\n\tLogReport\x12$\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x13.visard.v1.LogEntry\x12\x12\n\nwant_reply\x18\x02 \x01(\x08\"\xc9\x01\n\x08LogEntry\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12(\n\x05state\x18\x02 \x01(\x0e\x32\x19.visard.v1.LogEntry.State\"\x7f\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_RUNNING\x10\x01\x12\x11\n\rSTATE_PENDING\x10\x02\x12\x13\n\x0fSTATE_COMMITTED\x10\x03\x12\x11\n\rSTATE_DROPPED\x10\x04\x12\x11\n\rSTATE_UNKNOWN\x10\x05\x32:\n\x04Peer\x12\x32\n\x08\x45xchange\x12\x10.visard.v1.Frame\x1a\x10.visard.v1.Frame(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14visard/v1/peer.proto\x12\tvisard.v1\"\xcb\x01\n\x05\x46rame\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.visard.v1.HelloH\x00\x12%\n\x07message\x18\x02 \x01(\x0b\x32\x12.visard.v1.MessageH\x00\x12!\n\x05\x63lose\x18\x03 \x01(\x0b\x32\x10.visard.v1.CloseH\x00\x12#\n\x03log\x18\x04 \x01(\x0b\x32\x14.visard.v1.LogReportH\x00\x12(\n\tmodel_set\x18\x1e \x01(\x0b\x32\x13.visard.v1.ModelSetH\x00\x42\x06\n\x04kind\"K\n\x05Hello\x12\r\n\x05party\x18\x01 \x01(\r\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x10\n\x08prss_key\x18\x03 \x01(\x0c\x12\x10\n\x08protocol\x18\x1e \x01(\r\"\x1a\n\x08ModelSet\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\"<\n\x07Message\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\x0f\n\x07\x63ounter\x18\x02 \x01(\x10\x12\x0f\n\x07payload\x18\x03 \x01(\x0c\"6\n\x05\x43lose\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"E\n\tLogReport\x12$\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x13.visard.v1.LogEntry\x12\x12\n\nwant_reply\x18\x02 \x01(\x08\"\xc9\x01\n\x08LogEntry\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12(\n\x05state\x18\x02 \x01(\x0e\x32\x19.visard.v1.LogEntry.State\"\x7f\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_RUNNING\x10\x01\x12\x11\n\rSTATE_PENDING\x10\x02\x12\x13\n\x0fSTATE_COMMITTED\x10\x03\x12\x11\n\rSTATE_DROPPED\x10\x04\x12\x11\n\rSTATE_UNKNOWN\x10\x05\x32:\n\x04Peer\x12\x32\n\x08\x45xchange\x12\x10.visard.v1.Frame\x1a\x10.visard.v1.Frame(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,19 +32,21 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'visard.v1.peer_pb2', _globa
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_FRAME']._serialized_start=36
-  _globals['_FRAME']._serialized_end=197
-  _globals['_HELLO']._serialized_start=199
-  _globals['_HELLO']._serialized_end=256
-  _globals['_MESSAGE']._serialized_start=258
-  _globals['_MESSAGE']._serialized_end=318
-  _globals['_CLOSE']._serialized_start=320
-  _globals['_CLOSE']._serialized_end=374
-  _globals['_LOGREPORT']._serialized_start=376
-  _globals['_LOGREPORT']._serialized_end=445
-  _globals['_LOGENTRY']._serialized_start=448
-  _globals['_LOGENTRY']._serialized_end=649
-  _globals['_LOGENTRY_STATE']._serialized_start=522
-  _globals['_LOGENTRY_STATE']._serialized_end=649
-  _globals['_PEER']._serialized_start=651
-  _globals['_PEER']._serialized_end=709
+  _globals['_FRAME']._serialized_end=239
+  _globals['_HELLO']._serialized_start=241
+  _globals['_HELLO']._serialized_end=316
+  _globals['_MODELSET']._serialized_start=318
+  _globals['_MODELSET']._serialized_end=344
+  _globals['_MESSAGE']._serialized_start=346
+  _globals['_MESSAGE']._serialized_end=406
+  _globals['_CLOSE']._serialized_start=408
+  _globals['_CLOSE']._serialized_end=462
+  _globals['_LOGREPORT']._serialized_start=464
+  _globals['_LOGREPORT']._serialized_end=533
+  _globals['_LOGENTRY']._serialized_start=536
+  _globals['_LOGENTRY']._serialized_end=737
+  _globals['_LOGENTRY_STATE']._serialized_start=610
+  _globals['_LOGENTRY_STATE']._serialized_end=737
+  _globals['_PEER']._serialized_start=739
+  _globals['_PEER']._serialized_end=797
 # @@protoc_insertion_point(module_scope)
