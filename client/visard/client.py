@@ -16,7 +16,16 @@ import numpy.typing as npt
 from visard import results
 from visard.capture import Chip, Picture, capture
 from visard.certs import verify_party_key
-from visard.errors import DeadlineExceeded, Exhausted, InvalidRequest, NotFound, Unavailable, UntrustedKey, from_rpc
+from visard.errors import (
+    DeadlineExceeded,
+    Exhausted,
+    InvalidRequest,
+    NotFound,
+    StaleKey,
+    Unavailable,
+    UntrustedKey,
+    from_rpc,
+)
 from visard.results import Enrolment, Identification, SubjectCount, Verification
 from visard.sealing import Context, key_id, new_reply_key, seal_share
 from visard.secret import Secret
@@ -153,10 +162,14 @@ class Client:
 
     async def publish(self, name: str, program: bytes, digest: bytes, weights: npt.NDArray[np.int64], q: int) -> None:
         """Publish a compiled network under a name; its weights leave this machine as three sealed shares only."""
-        request = self._request(Operation.OPERATION_PUBLISH, "", model=name)
-        request.program_digest = digest
-        uploads, _ = self._seal(request, [weights], q, await self._party_keys(), program)
-        await self._call(lambda: self._registry.Publish(uploads, timeout=self.deadline))
+
+        async def once() -> None:
+            request = self._request(Operation.OPERATION_PUBLISH, "", model=name)
+            request.program_digest = digest
+            uploads, _ = self._seal(request, [weights], q, await self._party_keys(), program)
+            await self._call(lambda: self._registry.Publish(uploads, timeout=self.deadline))
+
+        await self._with_fresh_keys(once)
 
     async def _ask(
         self,
@@ -193,7 +206,7 @@ class Client:
             result = await self._call(lambda: method(uploads, timeout=left))
             return result, Context.from_request(request), keys
 
-        result, context, keys = await self._again(once, unavailable=again, rpc=False)
+        result, context, keys = await self._with_fresh_keys(lambda: self._again(once, unavailable=again, rpc=False))
         return results.open_all(result, context, keys), result
 
     def _request(
@@ -243,6 +256,14 @@ class Client:
                 verify_party_key(self._ca, party.party, party.public_key, party.signature)
             self._keys = [party.public_key for party in response.parties]
         return self._keys
+
+    async def _with_fresh_keys(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Work that seals, done once more when a party has another key by now: a refused share was not looked at."""
+        try:
+            return await work()
+        except StaleKey:
+            self._keys = None
+            return await work()
 
     async def _model_info(self) -> common_pb2.ModelInfo:
         if self.model not in self._infos:

@@ -7,15 +7,14 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 import grpc
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from visard.v1 import common_pb2, party_pb2_grpc, peer_pb2_grpc
+from visard.v1 import party_pb2_grpc, peer_pb2_grpc
 
 from services.common import lifecycle, logs
 from services.common.config import load
 from services.common.lifecycle import Health
 from services.common.metrics import reading
 from services.party.config import PartyConfig
-from services.party.dealing import DealerSource
+from services.party.dealing import RenewedDealer
 from services.party.deposits import DepositBox
 from services.party.jobs import Jobs
 from services.party.links import PeerLinks
@@ -23,6 +22,7 @@ from services.party.metrics import gauges, timed
 from services.party.models import ModelShelf
 from services.party.modelset import ModelSets
 from services.party.runs import Runner
+from services.party.sealingkeys import SealingKeys
 from services.party.servicer import Party, PartyServicer, PeerServicer
 from services.party.stock import KitStock
 from services.party.store import open_store
@@ -36,17 +36,17 @@ _HEALTH_SECONDS = 0.2
 async def assembled(config: PartyConfig) -> AsyncIterator[Party]:
     """A party put together, with its background work running."""
     store = timed(await open_store(config.store, config.data_dir))
-    dealer = config.tls.channel(config.dealer)
+    dealer = RenewedDealer(config.tls, config.dealer)
     links = PeerLinks(config.index, config.peers, config.tls)
-    stock = KitStock(config.data_dir / "kits", config.index, DealerSource(dealer))
+    stock = KitStock(config.data_dir / "kits", config.index, dealer)
     models = ModelShelf(store, stock, config.stock_target)
     model_sets = ModelSets(store, models, links)
     writes = Writes(store, links)
     jobs = Jobs(config.index, store, models, writes)
     runner = Runner(config, store, links, stock, jobs, writes)
-    key, public_key = _sealing_key(config)
+    keys = SealingKeys(config.index, config.tls.ca, config.hpke_key, config.hpke_previous)
     deposits = DepositBox(config.max_deposit_mb << 20)
-    party = Party(config, store, links, stock, models, model_sets, runner, deposits, key, public_key)
+    party = Party(config, store, links, stock, models, model_sets, runner, deposits, keys)
     await models.load_all()
     background = [asyncio.create_task(work.run()) for work in (links, stock, writes, model_sets)]
     try:
@@ -55,15 +55,8 @@ async def assembled(config: PartyConfig) -> AsyncIterator[Party]:
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
-        await dealer.close(None)
+        await dealer.close()
         await store.close()
-
-
-def _sealing_key(config: PartyConfig) -> tuple[X25519PrivateKey, common_pb2.PartyKey]:
-    key = X25519PrivateKey.from_private_bytes(config.hpke_key.read_bytes())
-    public = key.public_key().public_bytes_raw()
-    signature = config.hpke_key.with_name(config.hpke_key.name + ".sig").read_bytes()
-    return key, common_pb2.PartyKey(party=config.index, public_key=public, signature=signature)
 
 
 async def _show_health(health: Health, party: Party) -> None:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from visard.v1 import common_pb2, gateway_pb2, party_pb2, party_pb2_grpc, peer_pb2, peer_pb2_grpc
 from visard.version import __version__
 
@@ -22,6 +21,7 @@ from services.party.models import ModelShelf, parse_program
 from services.party.modelset import ModelSets
 from services.party.requests import Operation
 from services.party.runs import Runner
+from services.party.sealingkeys import SealingKeys
 from services.party.stock import KitStock
 from services.party.store.base import Store
 
@@ -42,8 +42,7 @@ class Party:
     model_sets: ModelSets
     runner: Runner
     deposits: DepositBox
-    key: X25519PrivateKey
-    public_key: common_pb2.PartyKey
+    keys: SealingKeys
 
 
 class PartyServicer(party_pb2_grpc.PartyServicer):
@@ -69,7 +68,8 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
         header, now = first.header, int(time.time() * 1000)
         requests.check(header.request, now)
         party.deposits.purge(now)
-        assembly = expect(header, party.config.index, party.public_key.public_key, await self._share_bytes(header))
+        key = party.keys.named(header.shares[0].key_id if header.shares else b"")
+        assembly = expect(header, party.config.index, key.public, await self._share_bytes(header))
         size = assembly.info.size
         party.deposits.reserve(size)
         try:
@@ -77,7 +77,7 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
                 if not upload.HasField("chunk"):
                     raise InvalidArgument.of("header", "only once, at the beginning")
                 assembly.add(upload.chunk)
-            deposit = unseal(header, party.config.index, party.key, assembly.finish())
+            deposit = unseal(header, party.config.index, key.private, assembly.finish())
             party.deposits.put(deposit)
         finally:
             party.deposits.release(size)
@@ -133,7 +133,7 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
     async def GetKey(self, request: party_pb2.GetKeyRequest, context: Context) -> common_pb2.PartyKey:  # noqa: N802
         """This party's sealing key, with the authority's signature."""
         require(context, "gateway")
-        return self._party.public_key
+        return self._party.keys.offered()
 
 
 class PeerServicer(peer_pb2_grpc.PeerServicer):

@@ -24,6 +24,7 @@ certs_app = typer.Typer(no_args_is_help=True, help="Certificates and sealing key
 app.add_typer(model_app, name="model")
 app.add_typer(certs_app, name="certs")
 app.add_typer(operate.app)
+certs_app.add_typer(operate.certs_app)
 
 T = TypeVar("T")
 

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from visard import certs as certificates
 from visard import health as probe
 from visard.cli.output import out, status_table
 from visard.client import Client, Connection
@@ -19,6 +20,7 @@ from visard.errors import VisardError
 from visard.v1 import gateway_pb2
 
 app = typer.Typer()
+certs_app = typer.Typer()
 
 WATCH_SECONDS = 1.0
 _DIGITS = 12  # of a plan's digest, as in the metrics
@@ -62,6 +64,26 @@ def health(
     answer = probe.serving(address, pem, seconds)
     typer.echo("serving" if answer else "not serving")
     raise typer.Exit(0 if answer else 1)
+
+
+@certs_app.command()
+def rotate_hpke(
+    directory: Annotated[Path, typer.Argument(help="Where ca.key and the party's sealing key are.")],
+    party: Annotated[int, typer.Argument(min=0, max=2)],
+) -> None:
+    """Give a party a new sealing key; it opens shares sealed to the old one as long as FILE.previous is there."""
+    certificates.rotate_hpke(directory, party)
+    out.print(f"party{party}.hpke is new and signed; the key before it is party{party}.hpke.previous")
+
+
+@certs_app.command()
+def renew(
+    directory: Annotated[Path, typer.Argument(help="Where ca.key and the certificate are.")],
+    name: Annotated[str, typer.Argument(help="gateway, dealer, party0, party1, party2, client or owner.")],
+) -> None:
+    """Renew a certificate and its key for the same role and hosts; services take it without a restart."""
+    certificates.renew(directory, name)
+    out.print(f"{name}.pem and {name}.key are new")
 
 
 async def _ask(connection: Connection) -> gateway_pb2.GetStatusResponse:
