@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from visard.errors import UntrustedKey, VisardError
+from visard.errors import InvalidRequest, UntrustedKey, VisardError
 from visard.sealing import party_key_statement
 
 ROLES = {
@@ -58,19 +58,68 @@ def init(directory: Path, hosts: Iterable[str] = ("localhost", "127.0.0.1")) -> 
     (directory / "ca.pem").write_bytes(ca.public_bytes(serialization.Encoding.PEM))
 
 
+def rotate_hpke(directory: Path, party: int) -> None:
+    """Give a party a new signed sealing key; the old one moves to partyN.hpke.previous. Needs ca.key.
+
+    The party opens shares sealed to either for as long as the previous file is there.
+    """
+    old = directory / f"party{party}.hpke"
+    ca_key = _ca_key(directory)
+    _write_private(old.with_name(f"{old.name}.previous"), _existing(old).read_bytes())
+    _sealing_key(directory, party, ca_key)
+
+
+def renew(directory: Path, name: str) -> None:
+    """A new certificate and key for a role, for the same host names. Needs ca.key. Services take it without a restart."""
+    path = directory / f"{name}.pem"
+    old = x509.load_pem_x509_certificate(_existing(path).read_bytes())
+    names = old.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    hosts = [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
+    (role,) = names.get_values_for_type(x509.UniformResourceIdentifier)
+    ca = x509.load_pem_x509_certificate((directory / "ca.pem").read_bytes())
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = _certificate(ca, _ca_key(directory), key.public_key(), role, hosts)
+    _write_key(directory / f"{name}.key", key)
+    _write(path, certificate.public_bytes(serialization.Encoding.PEM))
+
+
+def _ca_key(directory: Path) -> ec.EllipticCurvePrivateKey:
+    key = serialization.load_pem_private_key(_existing(directory / "ca.key").read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    return key
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise InvalidRequest(f"{path} does not exist")
+    return path
+
+
 def verify_party_key(ca_pem: bytes, party: int, public_key: bytes, signature: bytes) -> None:
-    """Check the authority's signature under a party's sealing key; raises UntrustedKey."""
-    authority = x509.load_pem_x509_certificate(ca_pem).public_key()
+    """Check the authority's signature under a party's sealing key; raises UntrustedKey.
+
+    ``ca_pem`` may hold several authorities, while one takes over from another: any of them will do.
+    """
+    authorities = [certificate.public_key() for certificate in x509.load_pem_x509_certificates(ca_pem)]
+    statement = party_key_statement(party, public_key)
+    if len(public_key) != 32 or not any(_signed(authority, statement, signature) for authority in authorities):
+        raise UntrustedKey(f"the sealing key offered for party {party} is not signed by our authority")
+
+
+def _signed(authority: object, statement: bytes, signature: bytes) -> bool:
     try:
-        if not isinstance(authority, ec.EllipticCurvePublicKey) or len(public_key) != 32:
-            raise InvalidSignature
-        authority.verify(signature, party_key_statement(party, public_key), ec.ECDSA(hashes.SHA256()))
-    except InvalidSignature as error:
-        raise UntrustedKey(f"the sealing key offered for party {party} is not signed by our authority") from error
+        if not isinstance(authority, ec.EllipticCurvePublicKey):
+            return False
+        authority.verify(signature, statement, ec.ECDSA(hashes.SHA256()))
+    except InvalidSignature:
+        return False
+    return True
 
 
 def _authority(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "visard root")])
+    # a name of its own: between two roots of one name in a bundle TLS would not find the right one
+    common = f"visard root {os.urandom(4).hex()}"
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
     usage = x509.KeyUsage(True, False, False, False, False, True, True, False, False)
     builder = _builder(name, name, key.public_key())
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -113,8 +162,8 @@ def _sealing_key(directory: Path, party: int, ca_key: ec.EllipticCurvePrivateKey
     public = key.public_key().public_bytes_raw()
     signature = ca_key.sign(party_key_statement(party, public), ec.ECDSA(hashes.SHA256()))
     _write_private(directory / f"party{party}.hpke", key.private_bytes_raw())
-    (directory / f"party{party}.hpke.pub").write_bytes(public)
-    (directory / f"party{party}.hpke.sig").write_bytes(signature)
+    _write(directory / f"party{party}.hpke.pub", public)
+    _write(directory / f"party{party}.hpke.sig", signature)
 
 
 def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
@@ -124,6 +173,16 @@ def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
 
 def _write_private(path: Path, data: bytes) -> None:
     """Write a file that only its owner may read, from its first byte on."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    _write(path, data, 0o600)
+
+
+def _write(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Write a file as a whole: whoever reads it sees the old one or the new one."""
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)

@@ -21,6 +21,7 @@ from visard.errors import (
     Exhausted,
     InvalidRequest,
     NotFound,
+    StaleKey,
     Unavailable,
     Undone,
     UntrustedKey,
@@ -49,7 +50,13 @@ CHUNK_BYTES = 64 << 10
 REQUEST_ID_BYTES = 16
 ATTEMPTS = 4
 _LIFETIME_MS = 300_000
-_OPTIONS = [("grpc.max_receive_message_length", 64 << 20)]
+_OPTIONS = [
+    ("grpc.max_receive_message_length", 64 << 20),
+    # a gateway that restarts is found again within a second or two
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.min_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+]
 
 Uploads = AsyncIterator[common_pb2.Upload]
 Method = Callable[..., Awaitable[gateway_pb2.Result]]
@@ -198,13 +205,12 @@ class Client:
     async def publish(self, name: str, program: bytes, digest: bytes, weights: npt.NDArray[np.int64], q: int) -> None:
         """Publish a compiled network under a name; its weights leave this machine as three sealed shares only."""
         request = self._request(Operation.OPERATION_PUBLISH, model=name, program_digest=digest)
-        keys = await self._party_keys()
 
         async def once(r: common_pb2.Request, left: float) -> gateway_pb2.PublishResponse:
-            uploads, _ = self._seal(r, [weights], q, keys, program)
+            uploads, _ = self._seal(r, [weights], q, await self._party_keys(), program)
             return await self._registry.Publish(uploads, timeout=left)
 
-        await self._write(request, once)
+        await self._with_fresh_keys(lambda: self._write(request, once))
 
     async def withdraw(self, name: str) -> None:
         """Remove a model that nobody is enrolled with."""
@@ -283,11 +289,14 @@ class Client:
             uploads, keys = self._seal(request, images, info.field_bits, await self._party_keys())
             return await method(uploads, timeout=left), Context.from_request(request), keys
 
-        if options is None:
-            fresh = lambda left: self._call(lambda: once(self._request(*asked, len(images)), left))  # noqa: E731
-            result, context, keys = await self._again(fresh)
-        else:
-            result, context, keys = await self._write(self._request(*asked, len(images), **options), once)
+        async def attempts() -> Answered:
+            if options is None:
+                return await self._again(
+                    lambda left: self._call(lambda: once(self._request(*asked, len(images)), left))
+                )
+            return await self._write(self._request(*asked, len(images), **options), once)
+
+        result, context, keys = await self._with_fresh_keys(attempts)
         return results.open_all(result, context, keys), result
 
     def _request(
@@ -347,6 +356,14 @@ class Client:
                 verify_party_key(self._ca, party.party, party.public_key, party.signature)
             self._keys = [party.public_key for party in response.parties]
         return self._keys
+
+    async def _with_fresh_keys(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Work that seals, done once more when a party has another key by now: a refused share was not looked at."""
+        try:
+            return await work()
+        except StaleKey:
+            self._keys = None
+            return await work()
 
     async def _model_info(self) -> common_pb2.ModelInfo:
         if self.model not in self._infos:

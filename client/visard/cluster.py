@@ -10,17 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-
-from visard import certs
+from visard import certs, health
 from visard.errors import Unavailable
 
 SERVICES = ("dealer", "party0", "party1", "party2", "gateway")
 BASE_PORT = 7300
 START_SECONDS = 90.0  # the first start on a machine compiles the kernels
 STOP_SECONDS = 10.0
+RESTART_SECONDS = 30.0  # longer than a service drains
 _OFFSETS = {"gateway": 0, "dealer": 1, "party0": 10, "party1": 11, "party2": 12}
+# of the ports without TLS, on this machine alone
+_METRICS = {"gateway": 2, "dealer": 3, "party0": 13, "party1": 14, "party2": 15}
+_HEALTH = {"gateway": 4, "dealer": 5, "party0": 16, "party1": 17, "party2": 18}
 
 
 @dataclass
@@ -38,6 +39,18 @@ class Cluster:
     def address(self, name: str) -> str:
         """Where a service listens."""
         return f"127.0.0.1:{self.base_port + _OFFSETS[name]}"
+
+    def metrics_address(self, name: str) -> str:
+        """Where a service offers /metrics."""
+        return f"127.0.0.1:{self.base_port + _METRICS[name]}"
+
+    def health_address(self, name: str) -> str:
+        """Where a service answers health without TLS."""
+        return f"127.0.0.1:{self.base_port + _HEALTH[name]}"
+
+    def module(self, name: str) -> str:
+        """The program of a service."""
+        return f"services.{'party' if name.startswith('party') else name}"
 
     def prepare(self) -> None:
         """Certificates and configuration files, where there are none yet."""
@@ -72,6 +85,19 @@ class Cluster:
             self._end(process)
         self.processes.clear()
 
+    def restart(self, name: str) -> None:
+        """Stop one service in order, as an operator would, and start it again; raises Unavailable."""
+        self.stop_one(name)
+        self.start([name])
+
+    def stop_one(self, name: str) -> None:
+        """SIGTERM: the service finishes what it has begun."""
+        process = self.processes.pop(name)
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(RESTART_SECONDS)
+        self._end(process)
+
     def kill(self, name: str) -> None:
         """SIGKILL: no goodbye."""
         self._end(self.processes.pop(name))
@@ -85,18 +111,13 @@ class Cluster:
 
     def healthy(self, name: str) -> bool:
         """Whether a service says that it serves."""
-        pem = {
-            k: (self.home / "certs" / f).read_bytes()
-            for k, f in (("ca", "ca.pem"), ("key", "client.key"), ("cert", "client.pem"))
-        }
-        credentials = grpc.ssl_channel_credentials(pem["ca"], pem["key"], pem["cert"])
-        with grpc.secure_channel(self.address(name), credentials) as channel:
-            try:
-                stub = health_pb2_grpc.HealthStub(channel)
-                answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=1)
-            except grpc.RpcError:
-                return False
-        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+        folder = self.home / "certs"
+        try:
+            return health.serving(
+                self.address(name), (folder / "ca.pem", folder / "client.pem", folder / "client.key"), 1
+            )
+        except Unavailable:
+            return False
 
     def log_tail(self, name: str, lines: int = 15) -> str:
         """The end of a service's log."""
@@ -112,8 +133,7 @@ class Cluster:
             time.sleep(0.1)
 
     def _spawn(self, name: str) -> None:
-        module = "party" if name.startswith("party") else name
-        command = [sys.executable, "-m", f"services.{module}", "--config", str(self.home / f"{name}.toml")]
+        command = [sys.executable, "-m", self.module(name), "--config", str(self.home / f"{name}.toml")]
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         environment = {k: v for k, v in os.environ.items() if not k.startswith("VISARD_")} | threads
         environment["VISARD_LIFELINE"] = "stdin"
@@ -131,6 +151,8 @@ class Cluster:
         folder = self.home.resolve() / "certs"
         lines = [
             f'listen = "{self.address(name)}"',
+            f'metrics_listen = "{self.metrics_address(name)}"',
+            f'health_listen = "{self.health_address(name)}"',
             "reflection = true",
             f'tls = {{ ca = "{folder}/ca.pem", cert = "{folder}/{name}.pem", key = "{folder}/{name}.key" }}',
         ]
@@ -144,6 +166,7 @@ class Cluster:
                 f"index = {name[-1]}",
                 f'data_dir = "{self.home.resolve()}/{name}"',
                 f'hpke_key = "{folder}/{name}.hpke"',
+                f'hpke_previous = "{folder}/{name}.hpke.previous"',
                 f"peers = [{parties}]",
                 f'dealer = "{self.address("dealer")}"',
                 f"stock_target = {self.stock_target}",

@@ -4,14 +4,15 @@ VisardError
     CaptureError        the photo: nothing was sent
         NotAnImage, NoFace, SeveralFaces, FaceTooSmall, TooDark
     RequestError        the request: change it
-        InvalidRequest, NotFound, AlreadyExists, PermissionDenied, FailedPrecondition
+        InvalidRequest (StaleKey), NotFound, AlreadyExists, PermissionDenied, FailedPrecondition
     ServiceError        the service: try again, or ask its operator
         Unavailable, Undone, Exhausted, DeadlineExceeded, InternalError
     TrustError          somebody between us and the parties, or one of them, does not keep to the rules
         UntrustedKey, SealError, InconsistentAnswer
 """
 
-from typing import cast
+from collections.abc import Iterator
+from typing import Any, cast
 
 from google.rpc import error_details_pb2, status_pb2
 from grpc import StatusCode
@@ -52,6 +53,10 @@ class RequestError(VisardError):
 
 class InvalidRequest(RequestError):
     """A field is wrong; the text names it and says what is allowed."""
+
+
+class StaleKey(InvalidRequest):
+    """A party has another sealing key by now. The client fetches the keys anew and sends again, once, by itself."""
 
 
 class NotFound(RequestError):
@@ -117,6 +122,7 @@ class InconsistentAnswer(TrustError):
     """The parties' answers contradict each other."""
 
 
+_KEY_FIELD = "header.shares.key_id"
 _ERRORS: dict[StatusCode, type[VisardError]] = {
     StatusCode.INVALID_ARGUMENT: InvalidRequest,
     StatusCode.NOT_FOUND: NotFound,
@@ -136,15 +142,27 @@ def from_rpc(error: AioRpcError) -> VisardError:
     text = error.details() or error.code().name
     if error.code() is StatusCode.RESOURCE_EXHAUSTED:
         return Exhausted(text, _retry_after(error))
+    if error.code() is StatusCode.INVALID_ARGUMENT and _field(error) == _KEY_FIELD:
+        return StaleKey(text)
     return _ERRORS.get(error.code(), InternalError)(text)
 
 
 def _retry_after(error: AioRpcError) -> float:
     """Seconds in the call's RetryInfo, or one."""
+    info = error_details_pb2.RetryInfo()
+    if any(detail.Unpack(info) for detail in _details(error)):
+        return float(info.retry_delay.seconds + info.retry_delay.nanos / 1e9)
+    return 1.0
+
+
+def _field(error: AioRpcError) -> str:
+    """The field that the service found wrong, if it named one."""
+    bad = error_details_pb2.BadRequest()
+    found = any(detail.Unpack(bad) for detail in _details(error)) and bad.field_violations
+    return bad.field_violations[0].field if found else ""
+
+
+def _details(error: AioRpcError) -> Iterator[Any]:
     for key, value in cast("tuple[tuple[str, str | bytes], ...]", error.trailing_metadata() or ()):
         if key == "grpc-status-details-bin" and isinstance(value, bytes):
-            for detail in status_pb2.Status.FromString(value).details:
-                info = error_details_pb2.RetryInfo()
-                if detail.Unpack(info):
-                    return float(info.retry_delay.seconds + info.retry_delay.nanos / 1e9)
-    return 1.0
+            yield from status_pb2.Status.FromString(value).details

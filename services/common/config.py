@@ -4,7 +4,9 @@
 """
 
 import argparse
+import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +14,7 @@ from typing import Any, TypeVar
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from services.common.address import PATTERN, Address
 from services.common.tls import Tls
 
 
@@ -22,7 +25,9 @@ class ServiceConfig(BaseSettings):
         frozen=True, extra="forbid", env_prefix="VISARD_", env_nested_delimiter="__", toml_file=None
     )
 
-    listen: str = Field(pattern=r"^.+:\d{1,5}$", description="host:port to listen on")
+    listen: str = Field(pattern=PATTERN, description="host:port to listen on")
+    health_listen: Address | None = Field(default=None, description="host:port without TLS: gRPC health, nothing else")
+    metrics_listen: Address | None = Field(default=None, description="host:port without TLS: /metrics for Prometheus")
     tls: Tls
     reflection: bool = Field(default=False, description="offer gRPC reflection, for grpcurl")
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
@@ -49,14 +54,40 @@ def load(cls: type[Config], argv: list[str]) -> Config:
     """The configuration; a wrong field ends the process with a line that names it."""
     parser = argparse.ArgumentParser(description=cls.__doc__)
     parser.add_argument("--config", type=Path, default=os.environ.get("VISARD_CONFIG"), help="TOML file")
-    path = parser.parse_args(argv).config
+    parser.add_argument("--print-config", action="store_true", help="show the configuration as JSON and end")
+    options = parser.parse_args(argv)
+    path = options.config
     if path is not None and not Path(path).is_file():
         sys.exit(f"configuration: there is no file {path}")
     try:
-        return read(cls, Path(path) if path is not None else None)
+        config = read(cls, Path(path) if path is not None else None)
+        if options.print_config:
+            print(shown(config))
+            sys.exit()
+        return config
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         sys.exit(f"configuration: {problems}")
+
+
+def shown(config: ServiceConfig) -> str:
+    """The configuration as JSON: defaults, file and environment together. Files of keys are named and not read."""
+    return json.dumps(_without_secrets(config.model_dump(mode="json")), indent=2)
+
+
+def _without_secrets(value: Any) -> Any:
+    """The same, with the password of every URI hidden."""
+    if isinstance(value, dict):
+        return {key: _without_secrets(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_secrets(item) for item in value]
+    return _hide(value) if isinstance(value, str) else value
+
+
+def _hide(text: str) -> str:
+    """A text without what its URIs keep secret: everything between the user's name and the last @, and odd options."""
+    text = re.sub(r"(://[^:@/]*):.*@", r"\1:***@", text, flags=re.DOTALL)
+    return re.sub(r"([?&][^=&]*(?:password|secret|token|mechanismproperties)[^=&]*=)[^&]*", r"\1***", text, flags=re.I)
 
 
 def read(cls: type[Config], path: Path | None, **overrides: Any) -> Config:

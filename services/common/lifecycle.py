@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import grpc
@@ -16,10 +17,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from services.common.config import ServiceConfig
+from services.common.metrics import CountInterceptor, exposed
+from services.common.probes import probed
 from services.common.rpc import FaultInterceptor
 from services.common.tls import SERVER_OPTIONS
 
 log = structlog.get_logger()
+_stop: ContextVar[asyncio.Event] = ContextVar("stop")
 
 
 class Health:
@@ -44,7 +48,7 @@ async def running(
 
     ``services`` are the full names that reflection lists.
     """
-    server = grpc.aio.server(interceptors=[FaultInterceptor()], options=SERVER_OPTIONS)
+    server = grpc.aio.server(interceptors=[CountInterceptor(), FaultInterceptor()], options=SERVER_OPTIONS)
     health = Health()
     await health.set(False)
     add(server)
@@ -54,32 +58,44 @@ async def running(
         reflection.enable_server_reflection(names, server)
     if not server.add_secure_port(config.listen, config.tls.server_credentials()):
         raise OSError(f"cannot listen on {config.listen}")
-    await server.start()
-    log.info("listening", address=config.listen)
-    try:
-        yield health
-    finally:
-        await health.set(False)
-        await server.stop(config.drain_seconds)
-        log.info("stopped")
+    async with probed(config.health_listen, health.servicer), exposed(config.metrics_listen):
+        await server.start()
+        log.info("listening", address=config.listen)
+        try:
+            yield health
+        finally:
+            await health.set(False)
+            await server.stop(config.drain_seconds)
+    log.info("stopped")
 
 
 async def until_stopped() -> None:
     """Wait for SIGTERM or SIGINT or, with VISARD_LIFELINE=stdin, for the end of whoever started us."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    await _stop.get().wait()
+    log.info("stopping")
+
+
+def _watch_for_the_end() -> None:
+    """From here on a signal ends the service in order, however far it has come with starting."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     if os.environ.get("VISARD_LIFELINE") == "stdin":
-        loop.add_reader(sys.stdin.fileno(), stop.set)
-    await stop.wait()
-    log.info("stopping")
+        loop.add_reader(sys.stdin.fileno(), _ended, stop)
+    _stop.set(stop)
+
+
+def _ended(stop: asyncio.Event) -> None:
+    stop.set()
+    # the end of a pipe can be read for ever: without this the drain would compete with a busy loop
+    asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
 
 
 def run(main: Callable[[], Awaitable[None]]) -> None:
     """Run a service to its end on uvloop."""
 
     async def body() -> None:
+        _watch_for_the_end()
         await main()
 
     uvloop.run(body())

@@ -74,15 +74,7 @@ class FaultInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         handler = await continuation(details)
         if handler is None:
             return None
-        for kind in ("unary_unary", "stream_unary"):
-            if (behaviour := getattr(handler, kind)) is not None:
-                wrapped = _guard_unary(behaviour, details.method)
-                return _handlers[kind](wrapped, handler.request_deserializer, handler.response_serializer)
-        for kind in ("unary_stream", "stream_stream"):
-            if (behaviour := getattr(handler, kind)) is not None:
-                guarded = _guard_stream(behaviour, details.method)
-                return _handlers[kind](guarded, handler.request_deserializer, handler.response_serializer)
-        return handler
+        return rewrap(handler, lambda b: _guard_unary(b, details.method), lambda b: _guard_stream(b, details.method))
 
 
 _handlers: dict[str, Callable[..., Any]] = {
@@ -91,6 +83,15 @@ _handlers: dict[str, Callable[..., Any]] = {
     "unary_stream": grpc.unary_stream_rpc_method_handler,
     "stream_stream": grpc.stream_stream_rpc_method_handler,
 }
+
+
+def rewrap(handler: Any, unary: Callable[..., Any], stream: Callable[..., Any]) -> Any:
+    """A handler whose behaviour is wrapped: by ``unary`` if it returns one message, by ``stream`` if it yields many."""
+    for kind, make in _handlers.items():
+        if (behaviour := getattr(handler, kind)) is not None:
+            wrapped = (unary if kind.endswith("unary") else stream)(behaviour)
+            return make(wrapped, handler.request_deserializer, handler.response_serializer)
+    return handler
 
 
 def _guard_unary(behaviour: Callable[..., Any], method: str) -> Callable[..., Any]:

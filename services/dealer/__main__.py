@@ -2,13 +2,16 @@
 
 import os
 import sys
+from functools import partial
 
 from visard.v1 import dealer_pb2_grpc
 
 from services.common import lifecycle, logs
 from services.common.config import load
+from services.common.metrics import reading
 from services.dealer.config import DealerConfig, master_key
 from services.dealer.factory import KitFactory
+from services.dealer.metrics import gauges
 from services.dealer.servicer import DealerServicer
 
 SERVICES = {"visard.v1.Dealer": None}
@@ -18,11 +21,12 @@ async def serve(config: DealerConfig) -> None:
     """Serve until stopped."""
     factory = KitFactory(master_key(config.master_key), config.cache_mb << 20)
     servicer = DealerServicer(factory)
-    async with lifecycle.running(
-        config, SERVICES, lambda server: dealer_pb2_grpc.add_DealerServicer_to_server(servicer, server)
-    ) as health:
-        await health.set(True)
-        await lifecycle.until_stopped()
+    with reading(partial(gauges, factory)):
+        async with lifecycle.running(
+            config, SERVICES, lambda server: dealer_pb2_grpc.add_DealerServicer_to_server(servicer, server)
+        ) as health:
+            await health.set(True)
+            await lifecycle.until_stopped()
     factory.close()
 
 

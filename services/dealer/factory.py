@@ -4,6 +4,8 @@ import asyncio
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 
+from services.common.metrics import stage
+from services.dealer.metrics import DEALT
 from services.mpc.kits import DealtKit, KitPlan, deal_kit
 
 
@@ -22,12 +24,29 @@ class KitFactory:
         key = (plan.digest, kit_id)
         if key not in self._kits:
             loop = asyncio.get_running_loop()
-            self._kits[key] = loop.run_in_executor(self._worker, deal_kit, plan, self._master, kit_id)
+            self._kits[key] = loop.run_in_executor(self._worker, self._deal, plan, kit_id)
             self._kits[key].add_done_callback(lambda _: self._evict())
             self.dealt += 1
         self._kits.move_to_end(key)
         # one caller that gives up must not take the kit away from the others
         return await asyncio.shield(self._kits[key])
+
+    def _deal(self, plan: KitPlan, kit_id: int) -> DealtKit:
+        with stage("deal"):
+            kit = deal_kit(plan, self._master, kit_id)
+        DEALT.inc()
+        return kit
+
+    @property
+    def waiting(self) -> int:
+        """Kits asked for and not yet made."""
+        return sum(not kit.done() for kit in self._kits.values())
+
+    @property
+    def cached_bytes(self) -> int:
+        """Bytes of the kits kept for the other parties."""
+        made = (kit.result() for kit in self._kits.values() if kit.done() and not (kit.cancelled() or kit.exception()))
+        return sum(len(kit.corrections) for kit in made)
 
     def _evict(self) -> None:
         """Forget the kits not asked for longest, and failures at once."""

@@ -9,6 +9,7 @@ from visard.v1 import dealer_pb2, dealer_pb2_grpc
 from services.common.errors import InvalidArgument
 from services.common.identity import require_party
 from services.dealer.factory import KitFactory
+from services.dealer.metrics import DELIVERED
 from services.mpc.errors import PlanError
 from services.mpc.kits import DealtKit, KitPlan
 
@@ -34,6 +35,7 @@ class DealerServicer(dealer_pb2_grpc.DealerServicer):
         for kit_id in range(request.first, request.first + request.count):
             for chunk in _chunks(plan, kit_id, await self._factory.kit(plan, kit_id), party):
                 yield chunk
+                DELIVERED.labels(party).inc(len(chunk.data))
 
 
 def _plan(request: dealer_pb2.FetchRequest) -> KitPlan:

@@ -2,14 +2,17 @@
 
 import asyncio
 import sys
+from functools import partial
 
 import grpc
 from visard.v1 import gateway_pb2_grpc
 
 from services.common import lifecycle, logs
 from services.common.config import load
+from services.common.metrics import reading
 from services.gateway.admin import AdminServicer, Expiry
 from services.gateway.config import GatewayConfig
+from services.gateway.metrics import gauges
 from services.gateway.parties import Parties
 from services.gateway.relay import Relay
 from services.gateway.servicer import FaceMatchingServicer, ModelRegistryServicer
@@ -27,12 +30,13 @@ async def serve(config: GatewayConfig) -> None:
         gateway_pb2_grpc.add_ModelRegistryServicer_to_server(ModelRegistryServicer(config, parties, relay), server)
         gateway_pb2_grpc.add_AdminServicer_to_server(AdminServicer(config, parties, relay), server)
 
-    async with lifecycle.running(config, SERVICES, add) as health:
-        expiry = asyncio.create_task(Expiry(config, parties, relay).run())
-        await health.set(True)
-        await lifecycle.until_stopped()
-        expiry.cancel()
-        await asyncio.gather(expiry, return_exceptions=True)
+    with reading(partial(gauges, parties, relay)):
+        async with lifecycle.running(config, SERVICES, add) as health:
+            expiry = asyncio.create_task(Expiry(config, parties, relay).run())
+            await health.set(True)
+            await lifecycle.until_stopped()
+            expiry.cancel()
+            await asyncio.gather(expiry, return_exceptions=True)
     await parties.close()
 
 

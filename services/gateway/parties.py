@@ -8,9 +8,11 @@ import grpc
 import structlog
 from visard.v1 import party_pb2, party_pb2_grpc
 
+from services.common.channels import Renewed
 from services.common.errors import Internal, ServiceFault, Unavailable
 from services.common.rpc import fault_of
 from services.common.tls import Tls
+from services.gateway.upload import PARTIES
 
 T = TypeVar("T")
 Call = Callable[["party_pb2_grpc.PartyAsyncStub", int], Awaitable[T]]
@@ -27,26 +29,31 @@ class Parties:
     """Channels to the three parties."""
 
     def __init__(self, addresses: tuple[str, str, str], tls: Tls) -> None:
-        self._channels = [tls.channel(address) for address in addresses]
-        self.stubs: list[party_pb2_grpc.PartyAsyncStub] = [
-            party_pb2_grpc.PartyStub(channel) for channel in self._channels
-        ]
+        self._links = [Renewed(tls, address, _stub) for address in addresses]
 
     async def close(self) -> None:
         """Close the channels."""
-        for channel in self._channels:
-            await channel.close(None)
+        for link in self._links:
+            await link.close()
+
+    def stub(self, party: int) -> "party_pb2_grpc.PartyAsyncStub":
+        """What to call a party with, now."""
+        return self._links[party].current()
+
+    def reachable(self) -> list[bool]:
+        """For each party whether its channel is up, or at rest."""
+        return [not link.broken() for link in self._links]
 
     async def ask(self, call: Call[T], party: int) -> T:
         """One call to one party; raises ServiceFault that names it."""
         try:
-            return await call(self.stubs[party], party)
+            return await call(self.stub(party), party)
         except grpc.aio.AioRpcError as error:
             raise fault_of(error, f"party {party}") from error
 
     async def ask_all(self, call: Call[T]) -> list[T]:
         """The same call to all three at once; if one fails the others are cancelled, and the most telling fault raised."""
-        tasks = [asyncio.ensure_future(self.ask(call, party)) for party in range(len(self.stubs))]
+        tasks = [asyncio.ensure_future(self.ask(call, party)) for party in range(PARTIES)]
         try:
             _, waiting = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
             if waiting:
@@ -63,10 +70,14 @@ class Parties:
     async def cancel(self, request_id: bytes) -> None:
         """Tell all parties to forget a request; those that are away forget it by themselves."""
         request = party_pb2.CancelRequest(request_id=request_id)
-        calls = (stub.Cancel(request, timeout=CANCEL_SECONDS) for stub in self.stubs)
+        calls = (self.stub(party).Cancel(request, timeout=CANCEL_SECONDS) for party in range(PARTIES))
         for result in await asyncio.gather(*(_completed(call) for call in calls), return_exceptions=True):
             if isinstance(result, Exception):
                 log.info("cancel not delivered", reason=type(result).__name__)
+
+
+def _stub(channel: grpc.aio.Channel) -> "party_pb2_grpc.PartyAsyncStub":
+    return party_pb2_grpc.PartyStub(channel)
 
 
 async def _completed(call: Awaitable[party_pb2.CancelResponse]) -> party_pb2.CancelResponse:

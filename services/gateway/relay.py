@@ -9,7 +9,9 @@ from visard.v1 import common_pb2, party_pb2
 
 from services.common.deadline import within
 from services.common.errors import InvalidArgument, ResourceExhausted, ServiceFault
+from services.common.metrics import stage
 from services.gateway.config import GatewayConfig
+from services.gateway.metrics import RELAYED
 from services.gateway.parties import Parties, agreeing, telling
 from services.gateway.upload import PARTIES, Upload
 
@@ -30,6 +32,11 @@ class Relay:
         self._parties = parties
         self._active = 0
 
+    @property
+    def active(self) -> int:
+        """Requests with a share that are in progress."""
+        return self._active
+
     async def run(
         self, uploads: Uploads, operation: "common_pb2.Operation.ValueType", seconds: float
     ) -> list[party_pb2.RunResponse]:
@@ -48,7 +55,8 @@ class Relay:
         timeout = min(seconds, longest)
         run = party_pb2.RunRequest(request=request, attempt=os.urandom(ATTEMPT_BYTES))
         try:
-            return await self._parties.ask_all(lambda stub, _: stub.Run(run, timeout=timeout))
+            with stage("run"):
+                return await self._parties.ask_all(lambda stub, _: stub.Run(run, timeout=timeout))
         except BaseException:
             await asyncio.shield(self._parties.cancel(request.request_id))
             raise
@@ -69,7 +77,8 @@ class Relay:
         async with within(limit, "the upload"):
             upload = Upload.begin(await anext(aiter(uploads), None), operation)
             try:
-                await self._deposit(upload, uploads, limit)
+                with stage("deposit"):
+                    await self._deposit(upload, uploads, limit)
             except BaseException:
                 await asyncio.shield(self._parties.cancel(upload.header.request.request_id))
                 raise
@@ -107,7 +116,9 @@ async def _feed(upload: Upload, uploads: Uploads, queues: list[Queue]) -> None:
     for party, queue in enumerate(queues):
         await queue.put(upload.header_for(party))
     async for message in uploads:
-        await queues[upload.accept(message)].put(message)
+        party = upload.accept(message)
+        await queues[party].put(message)
+        RELAYED.labels(party).inc(len(message.chunk.data))
     upload.finish()
     for queue in queues:
         await queue.put(None)

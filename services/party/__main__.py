@@ -4,21 +4,25 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import grpc
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from visard.v1 import common_pb2, party_pb2_grpc, peer_pb2_grpc
+from visard.v1 import party_pb2_grpc, peer_pb2_grpc
 
 from services.common import lifecycle, logs
 from services.common.config import load
 from services.common.lifecycle import Health
+from services.common.metrics import reading
 from services.party.config import PartyConfig
-from services.party.dealing import DealerSource
+from services.party.dealing import RenewedDealer
 from services.party.deposits import DepositBox
 from services.party.links import PeerLinks
+from services.party.metrics import gauges, timed
 from services.party.models import ModelShelf
+from services.party.modelset import ModelSets
 from services.party.operations import Desk
 from services.party.runs import Runner
+from services.party.sealingkeys import SealingKeys
 from services.party.servicer import Party, PartyServicer, PeerServicer
 from services.party.stock import KitStock
 from services.party.store import open_store
@@ -32,35 +36,29 @@ _HEALTH_SECONDS = 0.2
 @asynccontextmanager
 async def assembled(config: PartyConfig) -> AsyncIterator[Party]:
     """A party put together, with its background work running."""
-    store = await open_store(config.store, config.data_dir)
-    dealer = config.tls.channel(config.dealer)
+    store = timed(await open_store(config.store, config.data_dir))
+    dealer = RenewedDealer(config.tls, config.dealer)
     links = PeerLinks(config.index, config.peers, config.tls)
-    stock = KitStock(config.data_dir / "kits", config.index, DealerSource(dealer))
+    stock = KitStock(config.data_dir / "kits", config.index, dealer)
     models = ModelShelf(store, stock, config.stock_target)
+    model_sets = ModelSets(store, models, links)
     writes = Writes(store, links)
     writes.on_recovered = models.forget
     upkeep = Upkeep(store, links, writes)
     runner = Runner(config, Desk(config.index, store, models, stock, writes), links, upkeep)
-    key, public_key = _sealing_key(config)
+    keys = SealingKeys(config.index, config.tls.ca, config.hpke_key, config.hpke_previous)
     deposits = DepositBox(config.max_deposit_mb << 20)
-    party = Party(config, store, links, stock, models, runner, upkeep, deposits, key, public_key)
+    party = Party(config, store, links, stock, models, model_sets, runner, upkeep, deposits, keys)
     await models.load_all()
-    background = [asyncio.create_task(work.run()) for work in (links, stock, writes, upkeep)]
+    background = [asyncio.create_task(work.run()) for work in (links, stock, writes, model_sets, upkeep)]
     try:
         yield party
     finally:
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
-        await dealer.close(None)
+        await dealer.close()
         await store.close()
-
-
-def _sealing_key(config: PartyConfig) -> tuple[X25519PrivateKey, common_pb2.PartyKey]:
-    key = X25519PrivateKey.from_private_bytes(config.hpke_key.read_bytes())
-    public = key.public_key().public_bytes_raw()
-    signature = config.hpke_key.with_name(config.hpke_key.name + ".sig").read_bytes()
-    return key, common_pb2.PartyKey(party=config.index, public_key=public, signature=signature)
 
 
 async def _show_health(health: Health, party: Party) -> None:
@@ -79,14 +77,15 @@ async def serve(config: PartyConfig) -> None:
             party_pb2_grpc.add_PartyServicer_to_server(PartyServicer(party), server)
             peer_pb2_grpc.add_PeerServicer_to_server(PeerServicer(party.links), server)
 
-        async with lifecycle.running(config, SERVICES, add) as health:
-            watcher = asyncio.create_task(_show_health(health, party))
-            await lifecycle.until_stopped()
-            watcher.cancel()
-            await asyncio.gather(watcher, return_exceptions=True)
-            await health.set(False)
-            await party.runner.drained(config.drain_seconds)
-            party.links.close()
+        with reading(partial(gauges, party.links, party.stock, party.runner, party.model_sets)):
+            async with lifecycle.running(config, SERVICES, add) as health:
+                watcher = asyncio.create_task(_show_health(health, party))
+                await lifecycle.until_stopped()
+                watcher.cancel()
+                await asyncio.gather(watcher, return_exceptions=True)
+                await health.set(False)
+                await party.runner.drained(config.drain_seconds)
+                party.links.close()
 
 
 def main() -> None:

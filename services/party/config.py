@@ -13,6 +13,7 @@ class PartyConfig(ServiceConfig):
     index: int = Field(ge=0, le=2, description="this party's number")
     data_dir: Path = Field(description="store and kits")
     hpke_key: Path = Field(description="X25519 private key, 32 bytes; FILE.sig and FILE.pub beside it")
+    hpke_previous: Path | None = Field(default=None, description="the sealing key before this one; may be missing")
     peers: tuple[str, str, str] = Field(description="addresses of parties 0, 1, 2; the own entry is not used")
     dealer: str = Field(description="address of the dealer")
     store: str = Field(

@@ -5,8 +5,10 @@ from typing import Protocol
 import grpc
 from visard.v1 import dealer_pb2, dealer_pb2_grpc
 
+from services.common.channels import Renewed
 from services.common.errors import Unavailable
 from services.common.rpc import fault_of
+from services.common.tls import Tls
 from services.mpc.kits import KitPlan
 from services.mpc.prss import PairKeys
 
@@ -52,3 +54,18 @@ class DealerSource:
             return PairKeys(header.seed_own, header.seed_previous), corrections
         except ValueError as error:
             raise Unavailable("the dealer sent seeds of a wrong size") from error
+
+
+class RenewedDealer:
+    """The dealer at an address, whatever becomes of our certificates."""
+
+    def __init__(self, tls: Tls, address: str) -> None:
+        self._source = Renewed(tls, address, DealerSource)
+
+    async def fetch(self, plan: KitPlan, number: int) -> Fetched:
+        """See KitSource."""
+        return await self._source.current().fetch(plan, number)
+
+    async def close(self) -> None:
+        """Close the channel."""
+        await self._source.close()

@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import grpc
 import structlog
 from visard.v1 import peer_pb2, peer_pb2_grpc
-from visard.version import __version__
+from visard.version import PROTOCOL, __version__
 
-from services.common.errors import AlreadyExists, InvalidArgument, PermissionDenied
+from services.common.errors import AlreadyExists, FailedPrecondition, InvalidArgument, PermissionDenied
 from services.common.tls import Tls
 from services.mpc.errors import PeerLost
 from services.mpc.prf import KEY_BYTES
@@ -57,6 +57,9 @@ class PeerLinks:
         self.on_up: Callable[[int], Awaitable[None]] | None = None
         self.on_log: Callable[[int, peer_pb2.LogReport], Awaitable[None]] | None = None
         self.on_set: Callable[[int, peer_pb2.SetReport], Awaitable[None]] | None = None
+        self.on_models: Callable[[int, peer_pb2.ModelSet], None] | None = None
+        self.versions: dict[int, str] = {}  # of the peers, as they said last
+        self.refusals: dict[int, str] = {}  # peers with whom there will be no link, and why
         self._addresses = addresses
         self._tls = tls
         self._links: dict[int, Link] = {}
@@ -97,6 +100,8 @@ class PeerLinks:
             hello = await anext(aiter(frames))
         if hello.hello.party != peer:
             raise InvalidArgument.of("hello.party", f"{peer}, as the certificate says")
+        if not self._speaks_ours(peer, hello.hello):
+            raise FailedPrecondition(self.refusals[peer])
         if peer in self._links:  # another stream was faster
             raise AlreadyExists(f"party {peer} is connected already")
         link = Link(peer, os.urandom(KEY_BYTES))
@@ -117,8 +122,7 @@ class PeerLinks:
                 await self._call(peer, peer_pb2_grpc.PeerStub(channel))
                 pause = _BACKOFF[0]
             except (grpc.aio.AioRpcError, TimeoutError, PeerLost) as error:
-                code = error.code().name if isinstance(error, grpc.aio.AioRpcError) else type(error).__name__
-                log.info("no link", peer=peer, reason=code)
+                log.info("no link", peer=peer, reason=self._why(peer, error))
             except Exception:
                 log.exception("a link failed", peer=peer)
             finally:
@@ -138,6 +142,8 @@ class PeerLinks:
                 raise PeerLost(f"party {peer} did not say hello")
             if answer.hello.party != peer:
                 raise PeerLost(f"party {peer} says it is another one")
+            if not self._speaks_ours(peer, answer.hello):
+                raise PeerLost(self.refusals[peer])
             await self._converse(call, Link(peer, answer.hello.prss_key))
         finally:
             call.cancel()
@@ -154,7 +160,29 @@ class PeerLinks:
             self._disconnect(link)
 
     def _hello(self, key: bytes) -> peer_pb2.Frame:
-        return peer_pb2.Frame(hello=peer_pb2.Hello(party=self.party, version=__version__, prss_key=key))
+        hello = peer_pb2.Hello(party=self.party, version=__version__, prss_key=key, protocol=PROTOCOL)
+        return peer_pb2.Frame(hello=hello)
+
+    def _speaks_ours(self, peer: int, hello: peer_pb2.Hello) -> bool:
+        """Whether runs with this peer make sense; if not, ``refusals`` says why."""
+        self.versions[peer] = hello.version
+        if hello.protocol == PROTOCOL:
+            self.refusals.pop(peer, None)
+            return True
+        theirs, ours = f"{hello.version!r} (protocol {hello.protocol})", f"{__version__!r} (protocol {PROTOCOL})"
+        self.refusals[peer] = f"party {peer} runs version {theirs}, this party {ours}: run one version at all three"
+        log.error("link refused", peer=peer, reason=self.refusals[peer])
+        return False
+
+    def _why(self, peer: int, error: Exception) -> str:
+        """Why a call ended; a peer that refuses us for our version is remembered."""
+        if not isinstance(error, grpc.aio.AioRpcError):
+            return str(error) or type(error).__name__
+        if error.code() is grpc.StatusCode.FAILED_PRECONDITION:
+            self.refusals[peer] = f"party {peer} refuses the link: {error.details()}"
+        else:
+            self.refusals.pop(peer, None)  # away, or a new one: what it said before is history
+        return f"{error.code().name}: {error.details()}"
 
     def _connect(self, link: Link, frames: Frames) -> asyncio.Task[None]:
         """Make a link live and start to read from it."""
@@ -189,6 +217,8 @@ class PeerLinks:
             self.sessions.deliver(message.session, link.peer, message.counter, message.payload)
         elif kind == "close":
             self.sessions.abort(frame.close.session, frame.close.code, frame.close.reason)
+        elif kind == "model_set" and self.on_models is not None:
+            self.on_models(link.peer, frame.model_set)
         elif kind == "log" and self.on_log is not None:
             self._spawn(self.on_log(link.peer, frame.log))
         elif kind == "set" and self.on_set is not None:

@@ -24,6 +24,7 @@ from services.common.errors import (
     ServiceFault,
     Unavailable,
 )
+from services.common.metrics import stage
 from services.mpc.errors import EngineError, PeerLost, RoundTimeout
 from services.mpc.kits import Kit, KitPlan
 from services.party import agreement, requests
@@ -34,6 +35,7 @@ from services.party.errors import RequestConflict, StoreError
 from services.party.gate import Gate
 from services.party.links import PeerLinks
 from services.party.mailbox import SessionAborted
+from services.party.metrics import ran
 from services.party.operations import JOBS, Answer, Desk, Work
 from services.party.runtime import SessionChannel
 from services.party.sessions import SESSION_BYTES
@@ -44,6 +46,8 @@ from services.party.writes import Writes
 
 # what waits for exclusive operations, and they for it
 _TURNS = requests.WRITES | {requests.Operation.OPERATION_RECOVER}
+# a peer that is a little behind still needs the third party's messages when our link to it ends
+_PARTING_SECONDS = 0.5
 
 log = structlog.get_logger()
 
@@ -74,16 +78,23 @@ class Runner:
         self._slots = asyncio.Semaphore(config.max_runs)
         self._tasks: dict[bytes, asyncio.Task[party_pb2.RunResponse]] = {}
         self._waiting = 0
+        self._stopping = False
 
     @property
     def active(self) -> int:
         """Runs in progress, those in the queue included."""
         return len(self._tasks)
 
+    @property
+    def waiting(self) -> int:
+        """Runs in the leader's queue."""
+        return self._waiting
+
     async def run(
         self, request: common_pb2.Request, attempt: bytes, deposit: Deposit | None, seconds: float
     ) -> party_pb2.RunResponse:
         """The whole run, bounded in time; raises ServiceFault."""
+        self.admit()
         requests.check(request, int(time.time() * 1000))
         if len(attempt) != requests.ATTEMPT_BYTES:
             raise InvalidArgument.of("attempt", f"{requests.ATTEMPT_BYTES} bytes")
@@ -132,10 +143,17 @@ class Runner:
         if task := self._tasks.get(request_id):
             task.cancel()
 
+    def admit(self) -> None:
+        """Raises Unavailable once this party is stopping: the caller tries again, and finds it back."""
+        if self._stopping:
+            raise Unavailable(f"party {self._config.index} is restarting")
+
     async def drained(self, seconds: float) -> None:
-        """Wait until no run is in progress, but no longer than ``seconds``."""
+        """Start nothing new, and wait until no run is in progress, but no longer than ``seconds``."""
+        self._stopping = True
         if self._tasks:
             await asyncio.wait(self._tasks.values(), timeout=seconds)
+            await asyncio.sleep(_PARTING_SECONDS)
 
     async def _first_time(self, request: common_pb2.Request, attempt: bytes) -> bool:
         now = int(time.time() * 1000)
@@ -191,24 +209,28 @@ class Runner:
         job = JOBS[request.operation]
         leads = self._config.index == LEADER
         async with self._slot(meter), self._turn(request):
-            proposal = None if leads else await self._proposal(channel, seconds)
+            with stage("agreement"):
+                proposal = None if leads else await self._proposal(channel, seconds)
             refusal: Refusal | None = None
             work = Work(request, context.digest)
             try:
                 if not leads and job.exclusive(request):  # what the leader has waited for must be settled here as well
                     await self._writes.quiet(request.request_id, self._config.peer_timeout / 2)
-                work = await job.prepare(self._desk, request, context.digest, deposit)
+                with stage("store"):
+                    work = await job.prepare(self._desk, request, context.digest, deposit)
             except ServiceFault as fault:
                 if proposal is None:
                     raise
                 refusal = Refusal.of(fault)
-            kits = await (
-                self._lead(channel, work) if proposal is None else self._follow(channel, work, proposal, refusal)
-            )
+            with stage("agreement"):
+                kits = await (
+                    self._lead(channel, work) if proposal is None else self._follow(channel, work, proposal, refusal)
+                )
             meter.kit_bytes = sum(kit.plan.correction_bytes for kit in kits)
             started, cpu = time.monotonic(), time.process_time()
             channel.rounds = 0
-            answer = await job.perform(self._desk, work, channel, kits)
+            with stage("engine"):
+                answer = await job.perform(self._desk, work, channel, kits)
             meter.engine, meter.cpu = time.monotonic() - started, time.process_time() - cpu
             return answer
 
@@ -234,7 +256,8 @@ class Runner:
             raise ResourceExhausted("too many requests are waiting", retry_after=RETRY_AFTER)
         self._waiting += 1
         try:
-            await self._slots.acquire()
+            with stage("queue"):
+                await self._slots.acquire()
         finally:
             self._waiting -= 1
         meter.queued = time.monotonic() - meter.started
@@ -335,6 +358,7 @@ class Runner:
             queue_seconds=meter.queued,
             peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         )
+        ran(request, report)
         response = party_pb2.RunResponse(report=report, references_changed=answer.references_changed)
         if answer.model is not None:
             response.model.CopyFrom(answer.model.info())

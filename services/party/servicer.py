@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from visard.v1 import common_pb2, gateway_pb2, party_pb2, party_pb2_grpc, peer_pb2, peer_pb2_grpc
 from visard.version import __version__
 
@@ -19,8 +18,10 @@ from services.party.config import PartyConfig
 from services.party.deposits import DepositBox, expect, unseal
 from services.party.links import PeerLinks
 from services.party.models import ModelShelf, parse_program
+from services.party.modelset import ModelSets
 from services.party.requests import Operation
 from services.party.runs import Runner
+from services.party.sealingkeys import SealingKeys
 from services.party.stock import KitStock
 from services.party.store.base import Reference, Store
 from services.party.upkeep import Upkeep
@@ -39,11 +40,11 @@ class Party:
     links: PeerLinks
     stock: KitStock
     models: ModelShelf
+    model_sets: ModelSets
     runner: Runner
     upkeep: Upkeep
     deposits: DepositBox
-    key: X25519PrivateKey
-    public_key: common_pb2.PartyKey
+    keys: SealingKeys
 
 
 class PartyServicer(party_pb2_grpc.PartyServicer):
@@ -58,6 +59,7 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
         """Take this party's sealed share of a request."""
         require(context, "gateway")
         async with within(remaining(context, UPLOAD_SECONDS), "the upload"), refusing_politely(request_iterator):
+            self._party.runner.admit()
             return await self._deposit(request_iterator)
 
     async def _deposit(self, uploads: AsyncIterator[common_pb2.Upload]) -> party_pb2.DepositResponse:
@@ -68,7 +70,8 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
         header, now = first.header, int(time.time() * 1000)
         requests.check(header.request, now)
         party.deposits.purge(now)
-        assembly = expect(header, party.config.index, party.public_key.public_key, await self._share_bytes(header))
+        key = party.keys.named(header.shares[0].key_id if header.shares else b"")
+        assembly = expect(header, party.config.index, key.public, await self._share_bytes(header))
         size = assembly.info.size
         party.deposits.reserve(size)
         try:
@@ -76,7 +79,7 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
                 if not upload.HasField("chunk"):
                     raise InvalidArgument.of("header", "only once, at the beginning")
                 assembly.add(upload.chunk)
-            deposit = unseal(header, party.config.index, party.key, assembly.finish())
+            deposit = unseal(header, party.config.index, key.private, assembly.finish())
             party.deposits.put(deposit)
         finally:
             party.deposits.release(size)
@@ -151,7 +154,7 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
     async def GetKey(self, request: party_pb2.GetKeyRequest, context: Context) -> common_pb2.PartyKey:  # noqa: N802
         """This party's sealing key, with the authority's signature."""
         require(context, "gateway")
-        return self._party.public_key
+        return self._party.keys.offered()
 
 
 class PeerServicer(peer_pb2_grpc.PeerServicer):
@@ -182,9 +185,9 @@ def _reference_info(row: Reference) -> gateway_pb2.ReferenceInfo:
 
 async def status(party: Party) -> common_pb2.PartyStatus:
     """What an operator wants to know."""
-    problems = [f"party {peer} is not connected" for peer in party.links.peers if not party.links.connected(peer)]
-    problems += [party.upkeep.problem] if party.upkeep.problem else []
     subjects, references = await party.store.counts()
+    reasons = obstacles(party.links, party.model_sets.differing())
+    reasons += [party.upkeep.problem] if party.upkeep.problem else []
     stock = [
         common_pb2.KitStock(
             program=level.plan.digest.hex(),
@@ -196,14 +199,30 @@ async def status(party: Party) -> common_pb2.PartyStatus:
     ]
     return common_pb2.PartyStatus(
         party=party.config.index,
-        ready=not problems,
-        reason=" and ".join(problems),
+        ready=not reasons,
+        reason=" and ".join(reasons),
         store=party.store.description,
         version=__version__,
-        peers=[common_pb2.PeerState(party=p, connected=party.links.connected(p)) for p in party.links.peers],
+        peers=[_peer_state(party, peer) for peer in party.links.peers],
         stock=stock,
         subjects=subjects,
         references=references,
         runs_active=party.runner.active,
         models=[published.info() for published in party.models.loaded()],
+    )
+
+
+def obstacles(links: PeerLinks, differing: list[int]) -> list[str]:
+    """Why this party is not ready, in words for an operator."""
+    away = [peer for peer in links.peers if not links.connected(peer)]
+    reasons = [links.refusals.get(peer, f"party {peer} is not connected") for peer in away]
+    return reasons + [f"party {peer} has published other models: see visard model list" for peer in differing]
+
+
+def _peer_state(party: Party, peer: int) -> common_pb2.PeerState:
+    return common_pb2.PeerState(
+        party=peer,
+        connected=party.links.connected(peer),
+        version=party.links.versions.get(peer, ""),
+        models_differ=peer in party.model_sets.differing(),
     )

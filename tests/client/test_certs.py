@@ -58,3 +58,13 @@ def key_of_another_authority__should_not_be_believed(pki: Path, tmp_path: Path) 
     key, signature = ((tmp_path / "other" / f"party0.hpke.{kind}").read_bytes() for kind in ("pub", "sig"))
     with pytest.raises(UntrustedKey):
         certs.verify_party_key((pki / "ca.pem").read_bytes(), 0, key, signature)
+
+
+def key_of_either_authority_in_a_bundle__should_be_believed(pki: Path, tmp_path: Path) -> None:
+    certs.init(tmp_path / "next")
+    bundle = (pki / "ca.pem").read_bytes() + (tmp_path / "next" / "ca.pem").read_bytes()
+    for folder in (pki, tmp_path / "next"):
+        key, signature = ((folder / f"party0.hpke.{kind}").read_bytes() for kind in ("pub", "sig"))
+        certs.verify_party_key(bundle, 0, key, signature)
+        with pytest.raises(UntrustedKey):
+            certs.verify_party_key(bundle, 1, key, signature)

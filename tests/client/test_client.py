@@ -19,6 +19,7 @@ from visard.errors import (
     NoFace,
     NotFound,
     SealError,
+    StaleKey,
     Unavailable,
     UntrustedKey,
 )
@@ -301,3 +302,22 @@ async def stranger__should_get_no_connection(folder: Path, tmp_path: Path) -> No
                 with pytest.raises((Unavailable, DeadlineExceeded)):
                     await client.status()
     assert not double.calls
+
+
+async def changed_sealing_key__should_be_fetched_anew_once(folder: Path) -> None:
+    async with connected(folder) as (double, client):
+        stale = faults.InvalidArgument.of("header.shares.key_id", "the key of party 1: fetch the parties' keys again")
+        assert (await client.verify("ann", chip(1))).match
+        double.faults = [stale]
+        assert (await client.verify("ann", chip(1))).match
+        assert double.calls["GetParties"] == 2
+        first, second = double.received[-2:]
+        assert first.request.request_id != second.request.request_id
+        double.faults = [stale, stale]
+        with pytest.raises(StaleKey, match="party 1"):
+            await client.verify("ann", chip(1))
+        assert double.calls["GetParties"] == 3
+        double.faults = [faults.InvalidArgument.of("request.subject", "letters")]
+        with pytest.raises(InvalidRequest):
+            await client.verify("ann", chip(1))
+        assert double.calls["GetParties"] == 3

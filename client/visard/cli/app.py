@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from visard import certs as certificates
-from visard.cli import admin
-from visard.cli.output import MATCH, NO_MATCH, costs, emit, err, out, progress, status_table
+from visard.cli import admin, operate
+from visard.cli.output import MATCH, NO_MATCH, costs, emit, err, out, progress
 from visard.cli.session import DEFAULT_HOME, Deadline, Home, Json, Largest, Model, Point, with_client
 from visard.client import DEFAULT_DEADLINE, DEFAULT_MODEL, Client
 from visard.cluster import BASE_PORT, Cluster
@@ -23,6 +23,8 @@ certs_app = typer.Typer(no_args_is_help=True, help="Certificates and sealing key
 app.add_typer(model_app, name="model")
 app.add_typer(certs_app, name="certs")
 app.add_typer(admin.app, name="admin")
+app.add_typer(operate.app)
+certs_app.add_typer(operate.certs_app)
 
 
 @app.command()
@@ -201,20 +203,6 @@ def list_subjects(home: Home = DEFAULT_HOME, model: Model = DEFAULT_MODEL, as_js
         typer.echo(json.dumps([dataclasses.asdict(s) for s in found]))
     for subject in () if as_json else found:
         typer.echo(f"{subject.subject}\t{subject.references}")
-
-
-@app.command()
-def status(home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
-    """How the services are. Exit status 1 when they are not all ready."""
-    answer = with_client(home, lambda c: c.status(), deadline=10)
-    if as_json:
-        parties = [
-            {"party": p.party, "ready": p.ready, "reason": p.reason, "subjects": p.subjects} for p in answer.parties
-        ]
-        typer.echo(json.dumps({"ready": answer.ready, "version": answer.version, "parties": parties}))
-    else:
-        out.print(status_table(answer))
-    raise typer.Exit(0 if answer.ready else 1)
 
 
 @model_app.command()

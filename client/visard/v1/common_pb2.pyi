@@ -484,17 +484,25 @@ class PeerState(_message.Message):
 
     PARTY_FIELD_NUMBER: _builtins.int
     CONNECTED_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    MODELS_DIFFER_FIELD_NUMBER: _builtins.int
     party: _builtins.int
     connected: _builtins.bool
+    version: _builtins.str
+    """What the peer said when the link came up; empty before."""
+    models_differ: _builtins.bool
+    """Whether the peer has published other models than this party, or other programs under the same names."""
     def __init__(
         self,
         *,
         party: _builtins.int = ...,
         connected: _builtins.bool = ...,
+        version: _builtins.str = ...,
+        models_differ: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["connected", b"connected", "party", b"party"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connected", b"connected", "models_differ", b"models_differ", "party", b"party", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -28,6 +28,7 @@ class Frame(_message.Message):
     CLOSE_FIELD_NUMBER: _builtins.int
     LOG_FIELD_NUMBER: _builtins.int
     SET_FIELD_NUMBER: _builtins.int
+    MODEL_SET_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello: ...
     @_builtins.property
@@ -38,6 +39,8 @@ class Frame(_message.Message):
     def log(self) -> Global___LogReport: ...
     @_builtins.property
     def set(self) -> Global___SetReport: ...
+    @_builtins.property
+    def model_set(self) -> Global___ModelSet: ...
     def __init__(
         self,
         *,
@@ -46,12 +49,13 @@ class Frame(_message.Message):
         close: Global___Close | None = ...,
         log: Global___LogReport | None = ...,
         set: Global___SetReport | None = ...,
+        model_set: Global___ModelSet | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["close", b"close", "hello", b"hello", "kind", b"kind", "log", b"log", "message", b"message", "set", b"set"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["close", b"close", "hello", b"hello", "kind", b"kind", "log", b"log", "message", b"message", "model_set", b"model_set", "set", b"set"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["close", b"close", "hello", b"hello", "kind", b"kind", "log", b"log", "message", b"message", "set", b"set"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["close", b"close", "hello", b"hello", "kind", b"kind", "log", b"log", "message", b"message", "model_set", b"model_set", "set", b"set"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "message", "close", "log", "set"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "message", "close", "log", "set", "model_set"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -64,24 +68,50 @@ class Hello(_message.Message):
     PARTY_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     PRSS_KEY_FIELD_NUMBER: _builtins.int
+    PROTOCOL_FIELD_NUMBER: _builtins.int
     party: _builtins.int
     version: _builtins.str
     prss_key: _builtins.bytes
     """16 fresh random bytes from the lower-numbered party: the pair's PRSS key for as long as this stream lives."""
+    protocol: _builtins.int
+    """What parties say to each other, as a number: parties of two protocols do not talk (visard.version.PROTOCOL)."""
     def __init__(
         self,
         *,
         party: _builtins.int = ...,
         version: _builtins.str = ...,
         prss_key: _builtins.bytes = ...,
+        protocol: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["party", b"party", "prss_key", b"prss_key", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["party", b"party", "protocol", b"protocol", "prss_key", b"prss_key", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Hello: _TypeAlias = Hello  # noqa: Y015
+
+@_typing.final
+class ModelSet(_message.Message):
+    """Which models the sender has published; said every few seconds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIGEST_FIELD_NUMBER: _builtins.int
+    digest: _builtins.bytes
+    """SHA-256 over name and program digest of each model, in order of name."""
+    def __init__(
+        self,
+        *,
+        digest: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelSet: _TypeAlias = ModelSet  # noqa: Y015
 
 @_typing.final
 class Message(_message.Message):

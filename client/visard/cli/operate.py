@@ -1,0 +1,121 @@
+"""Commands for those who run the services: status, health, and keys to be renewed."""
+
+import asyncio
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from visard import certs as certificates
+from visard import health as probe
+from visard.cli.output import out, status_table
+from visard.client import Client, Connection
+from visard.errors import VisardError
+from visard.v1 import gateway_pb2
+
+app = typer.Typer()
+certs_app = typer.Typer()
+
+WATCH_SECONDS = 1.0
+_DIGITS = 12  # of a plan's digest, as in the metrics
+_STATUS_DEADLINE = 10.0
+
+Home = Annotated[Path, typer.Option(envvar="VISARD_HOME", help="Directory of visard up: certificates, addresses.")]
+DEFAULT_HOME = Path(".visard")
+
+
+@app.command()
+def status(
+    home: Home = DEFAULT_HOME,
+    as_json: Annotated[bool, typer.Option("--json", help="Answer with one JSON object.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it anew each second, until Ctrl-C.")] = False,
+) -> None:
+    """How the services are. Exit status 1 when they are not all ready."""
+    if watch:
+        with suppress(KeyboardInterrupt):
+            asyncio.run(_watch(Connection.from_home(home)))
+        raise typer.Exit(0)
+    answer = asyncio.run(_ask(Connection.from_home(home)))
+    if as_json:
+        parties = [
+            {"party": p.party, "ready": p.ready, "reason": p.reason, "subjects": p.subjects} for p in answer.parties
+        ]
+        typer.echo(json.dumps({"ready": answer.ready, "version": answer.version, "parties": parties}))
+    else:
+        out.print(status_table(answer))
+    raise typer.Exit(0 if answer.ready else 1)
+
+
+@app.command()
+def health(
+    address: Annotated[str, typer.Argument(help="host:port; without --certs a port without TLS (health_listen).")],
+    certs: Annotated[Path | None, typer.Option(help="Directory with ca.pem and the certificate of --role.")] = None,
+    role: Annotated[str, typer.Option(help="Whose certificate to show.")] = "client",
+    seconds: Annotated[float, typer.Option(min=0.01, max=60, help="How long to wait for an answer.")] = probe.SECONDS,
+) -> None:
+    """Does a service serve? Exit status 0 for yes, 1 for no, 2 for no answer."""
+    pem = (certs / "ca.pem", certs / f"{role}.pem", certs / f"{role}.key") if certs else None
+    answer = probe.serving(address, pem, seconds)
+    typer.echo("serving" if answer else "not serving")
+    raise typer.Exit(0 if answer else 1)
+
+
+@certs_app.command()
+def rotate_hpke(
+    directory: Annotated[Path, typer.Argument(help="Where ca.key and the party's sealing key are.")],
+    party: Annotated[int, typer.Argument(min=0, max=2)],
+) -> None:
+    """Give a party a new sealing key; it opens shares sealed to the old one as long as FILE.previous is there."""
+    certificates.rotate_hpke(directory, party)
+    out.print(f"party{party}.hpke is new and signed; the key before it is party{party}.hpke.previous")
+
+
+@certs_app.command()
+def renew(
+    directory: Annotated[Path, typer.Argument(help="Where ca.key and the certificate are.")],
+    name: Annotated[str, typer.Argument(help="gateway, dealer, party0, party1, party2, client or owner.")],
+) -> None:
+    """Renew a certificate and its key for the same role and hosts; services take it without a restart."""
+    certificates.renew(directory, name)
+    out.print(f"{name}.pem and {name}.key are new")
+
+
+async def _ask(connection: Connection) -> gateway_pb2.GetStatusResponse:
+    async with Client(connection, deadline=_STATUS_DEADLINE) as client:
+        return await client.status()
+
+
+async def _watch(connection: Connection) -> None:
+    """One connection, a fresh picture each second; a gateway that is away is shown as such, and waited for."""
+    async with Client(connection, deadline=WATCH_SECONDS * 3) as client:
+        with Live(Text("asking"), console=out, auto_refresh=False) as live:
+            while True:
+                live.update(await _picture(client), refresh=True)
+                await asyncio.sleep(WATCH_SECONDS)
+
+
+async def _picture(client: Client) -> RenderableType:
+    try:
+        answer = await client.status()
+    except VisardError as error:
+        return Text(f"{error}", style="red")
+    return Group(status_table(answer), stock_table(answer))
+
+
+def stock_table(status: gateway_pb2.GetStatusResponse) -> Table:
+    """Every plan's stock of kits at the three parties: what is there, and what is wanted."""
+    table = Table(title="kits in stock", title_justify="left")
+    for heading in ("plan", "MB each", *(f"party {party.party}" for party in status.parties)):
+        table.add_column(heading)
+    plans = {stock.program: stock.kit_bytes for party in status.parties for stock in party.stock}
+    for plan, size in sorted(plans.items(), key=lambda item: -item[1]):
+        levels = [next((s for s in party.stock if s.program == plan), None) for party in status.parties]
+        cells = [f"{level.available} of {level.target}" if level else "" for level in levels]
+        table.add_row(plan[:_DIGITS], f"{size / 1e6:.2f}", *cells)
+    return table

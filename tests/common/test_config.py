@@ -1,0 +1,63 @@
+"""What a service was told can be read back by its operator, and no secret of it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from visard.cluster import SERVICES, Cluster
+
+PASSWORD = "s3cr3t"
+
+
+def printed(cluster: Cluster, name: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    module = "party" if name.startswith("party") else name
+    command = [sys.executable, "-m", f"services.{module}", "--config", f"{cluster.home}/{name}.toml", "--print-config"]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=False, env=os.environ | environment
+    )
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+    cluster = Cluster(tmp_path_factory.mktemp("home"))
+    cluster.prepare()
+    return cluster
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def printed_configuration__should_be_whole_and_hold_no_key(prepared: Cluster, name: str) -> None:
+    done = printed(prepared, name, VISARD_DRAIN_SECONDS="7.5")
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout)
+    assert shown["listen"] == prepared.address(name)
+    assert shown["drain_seconds"] == 7.5
+    assert shown["log_level"] == "info"
+    assert shown["tls"]["key"].endswith(f"{name}.key")
+    assert "PRIVATE KEY" not in done.stdout
+
+
+def key_files__should_not_be_read(prepared: Cluster, tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing.key")
+    done = printed(prepared, "party0", VISARD_TLS__KEY=missing, VISARD_HPKE_KEY=missing)
+    assert json.loads(done.stdout)["hpke_key"] == missing
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        (f"mongodb://party0:{PASSWORD}@db:27017/visard?tls=true", "mongodb://party0:***@db:27017/visard?tls=true"),
+        (f"mongodb+srv://party0:{PASSWORD}@a,b/visard", "mongodb+srv://party0:***@a,b/visard"),
+        (f"mongodb://u:p@ss/{PASSWORD}@db/visard", "mongodb://u:***@db/visard"),
+        (f"mongodb://db/?tlsCertificateKeyFilePassword={PASSWORD}&w=1", "mongodb://db/?tlsCertificateKeyFilePassword=***&w=1"),
+        (f"mongodb://db/?authMechanismProperties=AWS_SESSION_TOKEN:{PASSWORD}", "mongodb://db/?authMechanismProperties=***"),
+        ("mongodb://db:27017/visard", "mongodb://db:27017/visard"),
+        ("sqlite", "sqlite"),
+    ],
+)  # fmt: skip
+def password_of_a_store__should_be_hidden(prepared: Cluster, uri: str, expected: str) -> None:
+    done = printed(prepared, "party1", VISARD_STORE=uri)
+    assert json.loads(done.stdout)["store"] == expected
+    assert PASSWORD not in done.stdout + done.stderr

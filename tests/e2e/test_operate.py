@@ -1,0 +1,67 @@
+"""What an operator types: a watch that shows trouble and lives through it, and health as an exit status."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from visard.cluster import Cluster
+
+from tests.conftest import free_port_base
+from tests.e2e.test_cli import VISARD, visard
+
+
+def health_of_a_service__should_be_the_exit_status(cluster: Cluster) -> None:
+    serving = visard(cluster, "health", cluster.health_address("party2"))
+    assert (serving.returncode, serving.stdout) == (0, "serving\n")
+    certs = cluster.home / "certs"
+    assert visard(cluster, "health", cluster.address("dealer"), "--certs", certs, "--role", "party1").returncode == 0
+    absent = visard(cluster, "health", f"127.0.0.1:{free_port_base()}")
+    assert (absent.returncode, "does not answer" in absent.stderr) == (2, True)
+    cluster.processes["party0"].send_signal(signal.SIGSTOP)  # alive, and silent
+    try:
+        silent = visard(cluster, "health", cluster.health_address("party0"), "--seconds", "0.5")
+        assert (silent.returncode, "DEADLINE_EXCEEDED" in silent.stderr) == (2, True)
+    finally:
+        cluster.processes["party0"].send_signal(signal.SIGCONT)
+
+
+def probe__should_need_no_image_library(cluster: Cluster) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "visard.health", cluster.health_address("gateway")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0
+    assert "cv2" not in done.stderr
+    assert "numpy" not in done.stderr
+
+
+def watch__should_show_a_lost_party_and_its_return_and_end_on_interrupt(cluster: Cluster, tmp_path: Path) -> None:
+    """In a real terminal: the screen's bytes are read as they come."""
+    terminal, end = pty.openpty()
+    environment = os.environ | {"VISARD_HOME": str(cluster.home), "COLUMNS": "200", "LINES": "50", "TERM": "xterm"}
+    watching = subprocess.Popen([str(VISARD), "status", "--watch"], stdin=end, stdout=end, stderr=end, env=environment)
+    os.close(end)
+    os.set_blocking(terminal, False)
+    screen = ""
+
+    def until(text: str) -> None:
+        nonlocal screen
+        deadline = time.monotonic() + 60
+        while text not in screen:
+            assert time.monotonic() < deadline, screen[-2000:]
+            try:
+                screen += os.read(terminal, 1 << 16).decode(errors="replace")
+            except BlockingIOError:
+                time.sleep(0.05)
+        screen = screen.rpartition(text)[2]
+
+    until("kits in stock")
+    cluster.kill("party2")
+    until("party 2 is unavailable")
+    cluster.start(["party2"])
+    until(": ready")
+    watching.send_signal(signal.SIGINT)
+    assert watching.wait(20) == 0
+    os.close(terminal)

@@ -1,0 +1,86 @@
+"""Every service restarts, one at a time, under a steady load: every request is answered, and rightly.
+
+What a caller may see is UNAVAILABLE, or RESOURCE_EXHAUSTED with a time to wait, and after sending again the answer.
+"""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from visard.capture import capture
+from visard.client import Client, Connection
+from visard.cluster import SERVICES, Cluster
+from visard.errors import Unavailable
+
+from bench.load import Faces, Load
+from bench.soak import at_rest, roll
+
+
+async def rolling_restart__should_fail_no_request(cluster: Cluster, photos: dict[str, Path]) -> None:
+    faces = Faces(*(capture(photos[name]) for name in ("obama", "obama2", "biden")))
+    load = Load(Connection.from_home(cluster.home), faces, interval=0.1)
+    running = asyncio.ensure_future(load.run())
+    pids = {name: process.pid for name, process in cluster.processes.items()}
+    await load.answered(2)
+    await roll(cluster, load)
+    load.stop()
+    tally = await running
+    assert tally.failures == []
+    assert tally.wrong == 0
+    assert tally.answered == tally.requests >= 15
+    assert set(tally.retried) <= {"Unavailable", "Exhausted"}, tally.retried
+    assert not {name for name in SERVICES if cluster.processes[name].pid == pids[name]}
+
+
+async def service_at_rest__should_keep_no_task_or_call_of_finished_runs(
+    cluster: Cluster, photos: dict[str, Path]
+) -> None:
+    async with Client(Connection.from_home(cluster.home)) as client:
+        await client.enrol("rest", [photos["obama"]])
+        await client.verify("rest", photos["obama2"])
+
+        async def settled() -> dict[str, dict[str, float]]:
+            """The figures once the stock is full and the stores are quiet: the same twice in a row."""
+            seen = at_rest(cluster)
+            while True:
+                await asyncio.sleep(1.5)
+                now = at_rest(cluster)
+                if now == seen:
+                    return now
+                seen = now
+
+        async with asyncio.timeout(60):
+            before = await settled()
+            for _ in range(5):
+                await client.verify("rest", photos["obama2"])
+            with pytest.raises(asyncio.CancelledError):  # and one that the caller abandons
+                run = asyncio.ensure_future(client.verify("rest", photos["obama2"]))
+                await asyncio.sleep(0.2)
+                run.cancel()
+                await run
+            after = await settled()
+        await client.delete("rest")
+    for name in SERVICES:
+        assert after[name]["calls"] == before[name]["calls"], name
+        assert after[name]["tasks"] <= before[name]["tasks"], name
+
+
+async def stopping_party__should_finish_its_runs_and_refuse_new_ones(
+    cluster: Cluster, photos: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Client(Connection.from_home(cluster.home)) as client:
+        await client.enrol("last", [photos["obama"]])
+        await client.verify("last", photos["obama2"])  # keys and model are known now, a kit is there
+        run = asyncio.ensure_future(client.verify("last", photos["obama2"]))
+        while not any(party.runs_active for party in (await client.status()).parties):
+            assert not run.done()
+        cluster.processes["party1"].terminate()
+        while cluster.healthy("party1"):
+            assert not run.done()
+        with monkeypatch.context() as patch, pytest.raises(Unavailable, match="party 1"):
+            patch.setattr("visard.client.ATTEMPTS", 1)
+            await client.verify("last", photos["obama2"])
+        assert (await run).match
+        await asyncio.to_thread(cluster.restart, "party1")
+        assert (await client.verify("last", photos["obama2"])).match
+        await client.delete("last")

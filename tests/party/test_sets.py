@@ -1,0 +1,84 @@
+"""Equal sets have equal hashes in any order, an audit's tree adds up, and only a difference that lasts counts."""
+
+import os
+import random
+
+import pytest
+
+from services.party.sets import LEAF_ROWS, Holdings, SetWatch, View, children, element_hash, set_hash
+from services.party.store.base import LogEntry, Name, State
+
+
+def names(count: int) -> list[Name]:
+    return [Name(os.urandom(16).hex(), f"s{k % 7}", "face", 1 + k % 3) for k in range(count)]
+
+
+def order__should_not_matter_and_content_should() -> None:
+    rows = names(50)
+    shuffled = random.sample(rows, len(rows))
+    assert Holdings(rows, ()).references == Holdings(shuffled, ()).references
+    first = rows[0]
+    others = [
+        rows[1:],
+        [Name(first.reference_id, "else", first.model, first.version), *rows[1:]],
+        [Name(first.reference_id, first.subject, "other", first.version), *rows[1:]],
+        [Name(first.reference_id, first.subject, first.model, first.version + 1), *rows[1:]],
+        [*rows, first],
+    ]
+    hashes = {Holdings(changed, ()).references for changed in others} | {Holdings(rows, ()).references}
+    assert len(hashes) == len(others) + 1
+
+
+def parts__should_not_run_together() -> None:
+    assert element_hash([b"ab", b"c"]) != element_hash([b"a", b"bc"])
+
+
+def log__should_count_what_is_committed_and_what_is_pending() -> None:
+    committed = LogEntry(b"1" * 16, "change", b"", State.COMMITTED, 1)
+    pending = LogEntry(b"2" * 16, "change", b"", State.PENDING, 1)
+    dropped = LogEntry(b"3" * 16, "", b"", State.DROPPED, 0)
+    one, two = Holdings((), [committed, pending, dropped]), Holdings((), [committed])
+    assert one.writes == two.writes != Holdings((), ()).writes
+    assert (one.pending, two.pending) == (1, 0)
+
+
+@pytest.mark.parametrize("prefix", ["", "a", "3f"])
+def node__should_be_the_sum_of_its_children(prefix: str) -> None:
+    holdings = Holdings(names(3000), ())
+    node = holdings.node(prefix)
+    below = [holdings.node(child) for child in children(prefix)]
+    assert node.count == sum(child.count for child in below)
+    assert node.hash == set_hash(int.from_bytes(child.hash, "big") for child in below)
+    assert all(len(child.rows) in (0, child.count) for child in below)
+
+
+def leaves__should_name_their_rows() -> None:
+    rows = sorted(names(LEAF_ROWS), key=lambda name: name.reference_id)
+    assert Holdings(rows, ()).node("").rows == tuple(rows)
+    assert Holdings([*rows, *names(1)], ()).node("").rows == ()
+
+
+A, B = View(b"a", b"w", 0), View(b"b", b"w", 0)
+
+
+def lasting_difference__should_count_and_a_passing_one_not() -> None:
+    watch = SetWatch(patience=3)
+    assert [watch.compare(1, A, B) for _ in range(3)] == [False, False, True]
+    assert not watch.compare(1, A, A)
+    assert [watch.compare(1, A, B) for _ in range(2)] == [False, False]
+    moving = View(b"c", b"w", 0)
+    assert not watch.compare(1, moving, B)  # something was written: it begins again
+    assert [watch.compare(1, moving, B) for _ in range(2)] == [False, True]
+
+
+def pending_writes__should_be_waited_for() -> None:
+    watch = SetWatch(patience=2)
+    busy = View(b"b", b"w", 1)
+    assert not any(watch.compare(1, A, busy) for _ in range(10))
+
+
+def peers__should_be_watched_one_by_one() -> None:
+    watch = SetWatch(patience=2)
+    assert [watch.compare(peer, A, B) for peer in (1, 2, 1)] == [False, False, True]
+    watch.forget(2)
+    assert not watch.compare(2, A, B)

@@ -1,0 +1,212 @@
+"""Kill each party at each point of each write, restart it, and see that nothing is lost and nothing half there.
+
+``python -m tests.recovery.crash_table`` goes through all of them and prints the table; the tests take a sample.
+"""
+
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from visard import admin, publish
+from visard.capture import Chip
+from visard.client import Client, Connection
+from visard.cluster import SERVICES, Cluster
+from visard.errors import FailedPrecondition, NotFound, ServiceError, VisardError
+from visard.models import calibration
+
+from tests.conftest import free_port_base
+from tests.recovery.crashing import POINTS, armed
+
+OPERATIONS = ("enrol", "delete", "refresh")
+SHAPE = (3, 150, 150)
+SECONDS = 30.0
+
+
+class CrashingCluster(Cluster):
+    """Parties that can be armed."""
+
+    def module(self, name: str) -> str:
+        return "tests.recovery.crashing" if name.startswith("party") else super().module(name)
+
+    def armed(self, party: int) -> Path:
+        return armed(self.home / f"party{party}")
+
+
+@dataclass
+class Outcome:
+    """What became of one write."""
+
+    operation: str
+    party: int
+    point: str
+    reached: bool
+    answered: bool
+    applied: bool
+    problems: list[str] = field(default_factory=list)
+
+
+def small_network() -> nn.Module:
+    """A network that runs in a few rounds; the writes are what is looked at."""
+    torch.manual_seed(3)
+    layers = [nn.Conv2d(3, 4, 9, stride=10), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 15 * 15, 16)]
+    network = nn.Sequential(*layers).eval().requires_grad_(False)
+    network[0].weight.data.div_(64)
+    network[3].weight.data.div_(16)
+    return network
+
+
+def chip(number: int) -> Chip:
+    pixels = np.random.default_rng(number).integers(0, 256, (150, 150, 3)).astype(np.uint8)
+    return Chip(pixels, pixels)
+
+
+class Table:
+    """A running cluster and the rows that were tried on it."""
+
+    def __init__(self, cluster: CrashingCluster) -> None:
+        self.cluster = cluster
+        self.number = 0
+
+    async def prepare(self) -> None:
+        compiled = publish.compiler()(
+            small_network(),
+            SHAPE,
+            q=31,
+            calibration=calibration.patterns(SHAPE)[:6],
+            operating_points={"default": 3.0},
+        )
+        async with Client(Connection.from_home(self.cluster.home, "owner")) as owner:
+            await publish.publish(owner, "face", compiled)
+        async with self.client() as client:
+            await client.enrol("anchor", [chip(0)])
+
+    def client(self, role: str = "client") -> Client:
+        return Client(Connection.from_home(self.cluster.home, role), deadline=SECONDS)
+
+    async def attempt(self, operation: str, party: int, point: str) -> Outcome:
+        """One row. The client does not try again: what an answer says must hold, and what failed must be whole or absent."""
+        self.number += 1
+        subject = f"subject-{self.number}"
+        async with self.client() as client, self.client("admin") as administrator:
+            if operation == "delete":
+                await client.enrol(subject, [chip(self.number)])
+            versions = await self.versions(client)
+            self.cluster.armed(party).write_text(point)
+            answered = await self.ask(client, administrator, operation, subject)
+            reached = not self.cluster.armed(party).exists()
+            self.cluster.armed(party).unlink(missing_ok=True)
+            if reached:
+                await asyncio.to_thread(self.restart, party)
+            outcome = Outcome(operation, party, point, reached, answered, applied=False)
+            await self.judge(outcome, client, administrator, subject, versions)
+            return outcome
+
+    async def ask(self, client: Client, administrator: Client, operation: str, subject: str) -> bool:
+        client_attempts, sys.modules["visard.client"].ATTEMPTS = sys.modules["visard.client"].ATTEMPTS, 1  # type: ignore[attr-defined]
+        try:
+            if operation == "enrol":
+                await client.enrol(subject, [chip(self.number)])
+            elif operation == "delete":
+                await client.delete(subject)
+            else:
+                await administrator.refresh()
+        except VisardError:
+            return False
+        finally:
+            sys.modules["visard.client"].ATTEMPTS = client_attempts  # type: ignore[attr-defined]
+        return True
+
+    def restart(self, party: int) -> None:
+        name = f"party{party}"
+        self.cluster.processes[name].wait(10)
+        self.cluster.kill(name)
+        self.cluster.start([name])
+        end = time.monotonic() + SECONDS
+        for service in SERVICES:
+            while not self.cluster.healthy(service):
+                assert time.monotonic() < end, f"{service} is not healthy"
+                time.sleep(0.05)
+
+    async def versions(self, client: Client) -> dict[str, int]:
+        """Each reference's version, when the parties have come to agree about it."""
+        end = time.monotonic() + SECONDS
+        while True:
+            try:
+                subjects = [s.subject for s in await client.subjects()]
+                return {r.reference_id: r.version for s in subjects for r in await client.references(s)}
+            except (ServiceError, FailedPrecondition, NotFound):
+                if time.monotonic() > end:
+                    raise
+                await asyncio.sleep(0.2)
+
+    async def judge(
+        self, outcome: Outcome, client: Client, administrator: Client, subject: str, before: dict[str, int]
+    ) -> None:
+        await asyncio.sleep(0.3)
+        end = time.monotonic() + SECONDS
+        while not (found := await self.audited(administrator)):  # recovery asks again every two seconds
+            if time.monotonic() > end:
+                outcome.problems.append("the audit is not clean")
+                break
+            await asyncio.sleep(0.3)
+        after = await self.versions(client)
+        changed = {k for k in before.keys() | after.keys() if before.get(k) != after.get(k)}
+        outcome.applied = bool(changed)
+        expected = {"enrol": 1, "delete": 1, "refresh": len(before)}[outcome.operation]
+        if found and len(changed) not in (0, expected):
+            outcome.problems.append(f"{len(changed)} of {expected} references changed")
+        if outcome.answered and not changed:
+            outcome.problems.append("an acknowledged write is lost")
+        if not (await client.verify("anchor", chip(0))).match:
+            outcome.problems.append("an old reference does not match any more")
+        if outcome.operation != "refresh" and subject in {s.subject for s in await client.subjects()}:
+            if not (await client.verify(subject, chip(self.number))).match:
+                outcome.problems.append("the reference is there and does not match")
+            await client.delete(subject)
+
+    @staticmethod
+    async def audited(administrator: Client) -> bool:
+        try:
+            status = await administrator.status()
+            return (await admin.audit(administrator)).clean and status.ready
+        except VisardError:
+            return False
+
+
+async def whole_table(cluster: CrashingCluster) -> list[Outcome]:
+    table = Table(cluster)
+    await table.prepare()
+    rows = []
+    for operation in OPERATIONS:
+        for point in POINTS:
+            for party in range(3):
+                rows.append(await table.attempt(operation, party, point))
+                print(json.dumps(rows[-1].__dict__), flush=True)
+    return rows
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        cluster = CrashingCluster(Path(folder), free_port_base())
+        cluster.prepare()
+        try:
+            cluster.start()
+            rows = asyncio.run(whole_table(cluster))
+        finally:
+            cluster.stop()
+    reached = [row for row in rows if row.reached]
+    bad = [row for row in rows if row.problems]
+    points = {(row.operation, row.point) for row in reached}
+    print(f"{len(rows)} rows, {len(reached)} kills at {len(points)} points: {len(bad)} with problems")
+    sys.exit(1 if bad else 0)
+
+
+if __name__ == "__main__":
+    main()

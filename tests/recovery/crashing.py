@@ -1,0 +1,126 @@
+"""A party that dies (SIGKILL) at a named point, once: ``python -m tests.recovery.crashing --config FILE``.
+
+The point is armed by writing its name into the file ``armed`` in the party's data directory. Nothing in the services knows
+about it: their methods are wrapped here.
+"""
+
+import functools
+import os
+import signal
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from services.party import __main__ as program
+from services.party import runs
+from services.party.deposits import DepositBox
+from services.party.kitfiles import KitDirectory
+from services.party.operations import JOBS
+from services.party.runtime import SessionChannel
+from services.party.stock import KitStock
+from services.party.store import sqlite
+from services.party.writes import Writes
+
+ROUNDS = (1, 2, 3, 5)
+POINTS = (
+    "share kept",
+    "id noted",
+    "before prepare",
+    "after prepare",
+    "before kit",
+    "kit deleted",
+    "kit taken",
+    *(f"before round {k}" for k in ROUNDS),
+    *(f"after round {k}" for k in ROUNDS),
+    "before perform",
+    "before write",
+    "before stage",
+    "inside stage",
+    "after stage",
+    "before commit",
+    "inside commit",
+    "after commit",
+    "after write",
+    "after perform",
+    "answer ready",
+)
+
+
+def armed(data_dir: Path) -> Path:
+    """The file that names the point."""
+    return data_dir / "armed"
+
+
+def reach(point: str) -> None:
+    """Die here, if this is the point."""
+    file = armed(_data_dir)
+    if file.exists() and file.read_text() == point:
+        file.unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def wrap(owner: Any, name: str, before: str = "", after: str = "") -> None:
+    """Make a function or coroutine of ``owner`` reach points."""
+    original: Callable[..., Any] = getattr(owner, name)
+
+    @functools.wraps(original)
+    async def around(*args: Any, **kwargs: Any) -> Any:
+        reach(before)
+        result = await original(*args, **kwargs)
+        reach(after)
+        return result
+
+    @functools.wraps(original)
+    def around_plain(*args: Any, **kwargs: Any) -> Any:
+        reach(before)
+        result = original(*args, **kwargs)
+        reach(after)
+        return result
+
+    setattr(owner, name, around if _is_coroutine(original) else around_plain)
+
+
+def _is_coroutine(function: Callable[..., Any]) -> bool:
+    return bool(getattr(function, "__code__", None) and function.__code__.co_flags & 0x80)
+
+
+def wrap_rounds() -> None:
+    """Every exchange of a session by its number."""
+    original = SessionChannel.exchange
+
+    async def exchange(channel: SessionChannel, *args: Any) -> dict[int, bytes]:
+        number = channel.__dict__["number"] = channel.__dict__.get("number", 0) + 1
+        reach(f"before round {number}")
+        result = await original(channel, *args)
+        reach(f"after round {number}")
+        return result
+
+    SessionChannel.exchange = exchange  # type: ignore[method-assign]
+
+
+def install() -> None:
+    """All points."""
+    wrap(DepositBox, "put", after="share kept")
+    wrap(runs.Runner, "_first_time", after="id noted")
+    for job in JOBS.values():
+        wrap(job, "prepare", "before prepare", "after prepare")
+        wrap(job, "perform", "before perform", "after perform")
+    wrap(KitStock, "take", before="before kit", after="kit taken")
+    wrap(KitDirectory, "take", after="kit deleted")
+    wrap(Writes, "make", "before write", "after write")
+    wrap(sqlite.SqliteStore, "stage", "before stage", "after stage")
+    wrap(sqlite, "_stage", after="inside stage")
+    wrap(sqlite.SqliteStore, "commit", "before commit", "after commit")
+    wrap(sqlite, "_commit", after="inside commit")
+    wrap(runs.Runner, "_response", after="answer ready")
+    wrap_rounds()
+
+
+_data_dir = Path()
+
+if __name__ == "__main__":
+    _data_dir = Path(tomllib.loads(Path(sys.argv[2]).read_text())["data_dir"])
+    install()
+    program.main()
