@@ -12,6 +12,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from visard import certs as certificates
+from visard.cli.evaluate import evaluate
 from visard.cli.output import MATCH, NO_MATCH, costs, emit, err, out, progress, status_table
 from visard.client import DEFAULT_DEADLINE, DEFAULT_MODEL, Client, Connection
 from visard.cluster import BASE_PORT, Cluster
@@ -22,6 +23,7 @@ model_app = typer.Typer(no_args_is_help=True, help="Networks: publish and list t
 certs_app = typer.Typer(no_args_is_help=True, help="Certificates and sealing keys.")
 app.add_typer(model_app, name="model")
 app.add_typer(certs_app, name="certs")
+app.command()(evaluate)
 
 T = TypeVar("T")
 
