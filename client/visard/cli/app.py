@@ -14,6 +14,7 @@ import typer
 from visard import certs as certificates
 from visard.cli.evaluate import evaluate
 from visard.cli.output import MATCH, NO_MATCH, costs, emit, err, out, progress, status_table
+from visard.cli.train import train
 from visard.client import DEFAULT_DEADLINE, DEFAULT_MODEL, Client, Connection
 from visard.cluster import BASE_PORT, Cluster
 from visard.results import Verification
@@ -24,6 +25,7 @@ certs_app = typer.Typer(no_args_is_help=True, help="Certificates and sealing key
 app.add_typer(model_app, name="model")
 app.add_typer(certs_app, name="certs")
 app.command()(evaluate)
+app.command()(train)
 
 T = TypeVar("T")
 

@@ -1,4 +1,4 @@
-"""``visard evaluate`` and ``visard train``: a model owner's measurements."""
+"""``visard evaluate``: how well the face network tells people apart."""
 
 import asyncio
 import json

@@ -1,5 +1,6 @@
 """Charts: the ROC, and error rates against the threshold (the thesis' figure)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,9 @@ def _rates(axes: Any, name: str, curve: Curve, points: dict[str, float]) -> None
     axes.legend(loc="center left")
 
 
-def draw_learning(steps: list[int], losses: list[float], accuracies: list[float], title: str, path: Path) -> None:
-    """Write a PNG: loss and validation accuracy by training step."""
+def draw_learning(points: Sequence[tuple[int, float, float]], title: str, path: Path) -> None:
+    """Write a PNG of points (training step, loss, validation accuracy)."""
+    steps, losses, accuracies = zip(*points, strict=True)
     figure, loss = plt.subplots(figsize=(7, 4))
     loss.plot(steps, losses, color="tab:orange", label="training loss")
     loss.set(xlabel="step", ylabel="loss", title=title)

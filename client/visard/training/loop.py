@@ -63,7 +63,7 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(learnt, _RATE, weight_decay=_DECAY)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimiser, _RATE, total_steps=steps, pct_start=0.2)
 
-    def run(self, progress: Callable[[int], None] = lambda _: None) -> Trained:
+    def run(self, progress: Callable[[], None] = lambda: None) -> Trained:
         """All steps; ``progress`` hears of each."""
         every = max(1, self.steps // CURVE_POINTS)
         curve, losses = [], []
@@ -72,7 +72,7 @@ class Trainer:
             if step % every == 0 or step == self.steps:
                 curve.append(Point(step, float(np.mean(losses)), self._validate()))
                 losses = []
-            progress(step)
+            progress()
         return self._finish(curve)
 
     def step(self) -> float:
