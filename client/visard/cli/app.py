@@ -11,8 +11,10 @@ import typer
 
 from visard import certs as certificates
 from visard.cli import admin, operate
+from visard.cli.evaluate import evaluate
 from visard.cli.output import MATCH, NO_MATCH, costs, emit, err, out, progress
 from visard.cli.session import DEFAULT_HOME, Deadline, Home, Json, Largest, Model, Point, with_client
+from visard.cli.train import train
 from visard.client import DEFAULT_DEADLINE, DEFAULT_MODEL, Client
 from visard.cluster import BASE_PORT, Cluster
 from visard.results import Enrolment, Verification
@@ -25,6 +27,8 @@ app.add_typer(certs_app, name="certs")
 app.add_typer(admin.app, name="admin")
 app.add_typer(operate.app)
 certs_app.add_typer(operate.certs_app)
+app.command()(evaluate)
+app.command()(train)
 
 
 @app.command()

@@ -1,0 +1,98 @@
+"""``visard evaluate``: how well the face network tells people apart."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from visard.cli.output import err, out
+from visard.cli.session import DEFAULT_HOME, Home
+from visard.client import DEFAULT_DEADLINE, DEFAULT_MODEL, Client, Connection
+
+if TYPE_CHECKING:
+    from visard.evaluation.embed import Advance
+    from visard.evaluation.report import Report, Secure
+    from visard.evaluation.run import Evaluation
+
+Folder = Annotated[Path, typer.Argument(help="Images: DIR/name/name_0001.jpg.")]
+
+
+@contextmanager
+def bar(what: str, total: int) -> "Iterator[Advance]":
+    """A progress bar on standard error."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda: progress.advance(task)
+
+
+def evaluate(
+    pairs: Annotated[Path, typer.Argument(help="List of pairs as LFW has them.")],
+    directory: Folder,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Writes FILE.json and FILE.png.")] = Path("evaluation"),
+    secure: Annotated[int, typer.Option(min=0, help="Ask running services about so many pairs.")] = 0,
+    operating_point: Annotated[str, typer.Option(help="Named threshold for --secure.")] = "default",
+    q: Annotated[int, typer.Option(help="Field of the twin, 2^q - 1: 31 or 61.")] = 31,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """How well the face network tells people apart: in float, in fixed point, and secure on a sample."""
+    import torch  # noqa: PLC0415 -- heavy, and an owner's matter
+
+    from visard.evaluation import plots, report, run  # noqa: PLC0415
+    from visard.evaluation.pairs import read_pairs  # noqa: PLC0415
+    from visard.models.face_resnet import OPERATING_POINTS  # noqa: PLC0415
+
+    if q not in (31, 61):
+        raise typer.BadParameter("31 or 61", param_hint="--q")
+    if operating_point not in OPERATING_POINTS:
+        raise typer.BadParameter(" or ".join(OPERATING_POINTS), param_hint="--operating-point")
+    connection = Connection.from_home(home) if secure else None  # before the long work
+    torch.set_num_threads(1)
+    evaluation = run.Evaluation(read_pairs(pairs, directory), bar, q=q)
+    found = evaluation.report()
+    if connection is not None:
+        found.secure = _ask(evaluation, connection, secure, operating_point)
+    output.with_suffix(".json").write_text(json.dumps(report.as_json(found), indent=1) + "\n")
+    curves = {name: figures.curve for name, figures in found.figures.items()}
+    plots.draw(curves, found.impostors, OPERATING_POINTS, output.with_suffix(".png"))
+    _show(found)
+    err.print(f"wrote {output.with_suffix('.json')} and {output.with_suffix('.png')}")
+
+
+def _ask(evaluation: "Evaluation", connection: Connection, count: int, point: str) -> "Secure":
+    async def work() -> "Secure":
+        async with Client(connection, model=DEFAULT_MODEL, deadline=DEFAULT_DEADLINE) as client:
+            return await evaluation.secure(client, count, point)
+
+    return asyncio.run(work())
+
+
+def _show(report: "Report") -> None:
+    table = Table(title=f"{report.genuine} genuine and {report.impostors} impostor pairs, {report.images} images")
+    for heading in ("", "accuracy, 10 folds", "EER", "TAR at FAR 1e-2", "TAR at FAR 1e-3"):
+        table.add_column(heading)
+    for name, figures in report.figures.items():
+        table.add_row(name, *map(str, (figures.accuracy, figures.equal_error_rate, *figures.tar_at_far.values())))
+    out.print(table)
+    out.print(f"percent, with 95 % intervals; images without a usable face: {len(report.failures)}")
+    for point, count in report.decisions_differ.items():
+        out.print(f"float and twin decide differently at {point}: {count} of {report.genuine + report.impostors}")
+    if report.calibration is not None:
+        found = report.calibration
+        out.print(f"over {found.comparisons} comparisons of {found.people} people:")
+        for name, limit in found.thresholds.items():
+            out.print(f"  {name}: {limit:.4f}")
+        for name, rate in found.rates.items():
+            out.print(f"  false match rate at {name}: {rate:.5f}")
+    if report.secure is not None:
+        s = report.secure
+        out.print(
+            f"secure, {s.pairs} pairs at {s.operating_point}: accuracy {s.accuracy}; {s.differ_from_float} decisions differ "
+            f"from float, {s.differ_from_twin} from the twin; {s.seconds:.2f} s a pair"
+        )

@@ -1,0 +1,54 @@
+"""``visard train``: the thesis' networks on a directory of faces."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from visard.cli.evaluate import bar
+from visard.cli.output import err, out
+
+Names = Literal["classic-contrastive", "classic-entropy", "resnet-contrastive", "resnet-entropy"]
+
+
+def train(
+    network: Annotated[Names, typer.Argument(help="Branch and loss.")],
+    directory: Annotated[Path, typer.Argument(help="Faces: a folder for each person.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="FILE.safetensors; FILE.json and FILE.png beside it.")],
+    by: Annotated[Literal["image", "person"], typer.Option("--split", help="What the test has not seen.")] = "image",
+    fold: Annotated[int, typer.Option(min=0, max=7, help="Which eighth is the test.")] = 0,
+    steps: Annotated[int, typer.Option(min=10, help="Batches of 48 images.")] = 600,
+    seed: Annotated[int, typer.Option(help="Of weights, batches, augmentation and split.")] = 0,
+) -> None:
+    """Train a network of the thesis on one thread: 75 / 12.5 / 12.5 percent for training, threshold and test."""
+    import torch  # noqa: PLC0415 -- heavy, and an owner's matter
+
+    from visard.evaluation import plots  # noqa: PLC0415
+    from visard.training import faces, loop, weights  # noqa: PLC0415
+
+    if output.suffix != ".safetensors":
+        raise typer.BadParameter("a name that ends in .safetensors", param_hint="--output")
+    torch.set_num_threads(1)
+    found = faces.read_faces(directory)
+    parts = faces.split(found, by, fold, seed)
+    with bar(f"training {network}", steps) as advance:
+        trained = loop.Trainer(network, found, parts, by, steps=steps, seed=seed).run(advance)
+    notes = {"split": by, "fold": fold, "steps": steps, "seed": seed, "test_accuracy": trained.test_accuracy}
+    weights.save(trained, network, output, notes)
+    points = [asdict(point) for point in trained.curve]
+    answer = notes | {
+        "network": network,
+        "threshold": trained.threshold,
+        "test_pairs": trained.test_pairs,
+        "curve": points,
+    }
+    output.with_suffix(".json").write_text(json.dumps(answer, indent=1) + "\n")
+    curve = [(point.step, point.loss, point.validation_accuracy) for point in trained.curve]
+    plots.draw_learning(curve, f"{network}, split by {by}", output.with_suffix(".png"))
+    out.print(
+        f"{network}, split by {by}, eighth {fold}: {100 * trained.test_accuracy:.2f} % of {trained.test_pairs} test pairs "
+        f"({100 * trained.validation_accuracy:.2f} % in validation); threshold {trained.threshold:.4f}"
+    )
+    err.print(f"wrote {output}")

@@ -1,0 +1,1 @@
+"""How well a network tells people apart, as biometrics reports it."""

@@ -1,0 +1,77 @@
+"""LFW-style lists of pairs, and the images they name.
+
+A first line of one number (pairs of each kind) or two (folds, pairs of each kind in a fold); then "name i j" for two images
+of one person or "name i other j" for two people. Image i of a name is DIR/name/name_000i.jpg (or .png).
+Source: http://vis-www.cs.umass.edu/lfw/README.txt.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from visard.errors import InvalidRequest
+
+SUFFIXES = (".jpg", ".png")
+
+
+@dataclass(frozen=True)
+class PairList:
+    """Images (path and person), and pairs of them by number: (N,) each, and whether they show one person."""
+
+    images: list[Path]
+    people: list[str]
+    first: npt.NDArray[np.int64]
+    second: npt.NDArray[np.int64]
+    same: npt.NDArray[np.bool_]
+
+
+def read_pairs(file: Path, directory: Path) -> PairList:
+    """Parse the list and find its images; raises InvalidRequest that names the line."""
+    numbers: dict[tuple[str, str], int] = {}
+    images: list[Path] = []
+    rows: list[tuple[int, int, bool]] = []
+
+    def number(name: str, index: str) -> int:
+        if (name, index) not in numbers:
+            numbers[name, index] = len(images)
+            images.append(_image(directory, name, index))
+        return numbers[name, index]
+
+    for at, line in enumerate(_lines(file), 1):
+        words = line.split()
+        if not words or (at == 1 and len(words) <= 2 and all(map(str.isdigit, words))):
+            continue
+        if len(words) not in (3, 4) or not all(map(str.isdigit, (words[-1], words[-3 if len(words) == 4 else 1]))):
+            raise InvalidRequest(f"{file}, line {at}: 'name i j' or 'name i other j' expected")
+        first, second = (words[0], words[1]), (words[0] if len(words) == 3 else words[2], words[-1])
+        rows.append((_named(number, first, file, at), _named(number, second, file, at), len(words) == 3))
+    columns = [np.array(column) for column in zip(*rows, strict=True)] or [np.zeros(0)] * 3
+    same = columns[2].astype(np.bool_)
+    if min(same.sum(), (~same).sum()) < 2:
+        raise InvalidRequest(f"{file}: two pairs of each kind at least are needed")
+    return PairList(images, [name for name, _ in numbers], columns[0], columns[1], same)
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"{file}: not a readable list of pairs") from error
+
+
+def _named(number: Callable[[str, str], int], image: tuple[str, str], file: Path, at: int) -> int:
+    try:
+        return number(*image)
+    except FileNotFoundError as error:
+        raise InvalidRequest(f"{file}, line {at}: no image {error}") from error
+
+
+def _image(directory: Path, name: str, index: str) -> Path:
+    stem = directory / name / f"{name}_{int(index):04d}"
+    for suffix in SUFFIXES:
+        if (path := stem.with_suffix(suffix)).exists():
+            return path
+    raise FileNotFoundError(f"{stem}{SUFFIXES[0]}")
