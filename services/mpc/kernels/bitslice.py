@@ -11,7 +11,7 @@ from services.mpc.kernels.arithmetic import sub_mod
 
 Array = npt.NDArray[Any]
 
-DIGIT_BITS = 4  # 15 dealt bits a digit; measured best in a data centre, see docs/architecture.md
+DIGIT_BITS = 4  # 15 dealt bits a digit; measured best in a data centre, see docs/performance.md
 _BLOCK = 256  # words of a plane treated at a time, so that the products of one digit stay in the first cache
 
 

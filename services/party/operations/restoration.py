@@ -64,7 +64,7 @@ async def _help(desk: Desk, channel: SessionChannel, target: int) -> int:
     await channel.exchange({target: sealed if first else hashlib.sha256(sealed).digest()}, (target,))
     mask = Prf(channel.keys.own if other == (desk.party + 1) % 3 else channel.keys.previous)
     for label, (field, share) in enumerate(_chunks(_vectors(rows, models))):
-        part = await asyncio.to_thread(_masked, field, share, mask, label, desk.party, other, target)
+        part = await asyncio.to_thread(masked, field, share, mask, label, desk.party, other, target)
         await channel.exchange({target: part.data.cast("B")}, (target,))
     await channel.exchange({}, (target,))  # it is stored
     return len(rows)
@@ -98,7 +98,8 @@ async def _everything(desk: Desk) -> tuple[list[Reference], list[ModelRecord]]:
     return [row for name in names for row in await desk.store.gallery(name)], models
 
 
-def _masked(field: Field, share: Elements, mask: Prf, label: int, party: int, other: int, target: int) -> Elements:
+def masked(field: Field, share: Elements, mask: Prf, label: int, party: int, other: int, target: int) -> Elements:
+    """What a helper sends: its weighted share plus or minus the mask that it has in common with the other helper."""
     x, y, at = party + 1, other + 1, target + 1
     weighted = field.scale(share, (at - y) * pow(x - y, -1, field.p))
     stream = mask.elements(label, share.size, field)
