@@ -16,6 +16,7 @@ from services.common.metrics import reading
 from services.party.config import PartyConfig
 from services.party.dealing import RenewedDealer
 from services.party.deposits import DepositBox
+from services.party.gallery import Galleries
 from services.party.links import PeerLinks
 from services.party.metrics import gauges, timed
 from services.party.models import ModelShelf
@@ -45,7 +46,8 @@ async def assembled(config: PartyConfig) -> AsyncIterator[Party]:
     writes = Writes(store, links)
     writes.on_recovered = models.forget
     upkeep = Upkeep(store, links, writes)
-    runner = Runner(config, Desk(config.index, store, models, stock, writes), links, upkeep)
+    desk = Desk(config.index, store, models, stock, writes, Galleries(store, writes))
+    runner = Runner(config, desk, links, upkeep)
     keys = SealingKeys(config.index, config.tls.ca, config.hpke_key, config.hpke_previous)
     deposits = DepositBox(config.max_deposit_mb << 20)
     party = Party(config, store, links, stock, models, model_sets, runner, upkeep, deposits, keys)

@@ -48,9 +48,10 @@ class Writes:
         return await asyncio.shield(self._commit(request_id))
 
     async def _commit(self, request_id: bytes) -> int:
-        changes = await self._store.commit(request_id)
-        await self.changed()
-        return changes
+        try:
+            return await self._store.commit(request_id)
+        finally:  # also when the store fails: it may have done its work all the same
+            await self.changed()
 
     async def changed(self) -> None:
         """Say that what is stored has changed."""

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import numpy as np
 from visard.v1 import common_pb2
 
 from services.common.errors import InvalidArgument, NotFound
@@ -15,6 +14,7 @@ from services.mpc.kits import Kit, KitPlan
 from services.mpc.nn.execute import Model, embed
 from services.mpc.session import Run
 from services.party.deposits import Deposit
+from services.party.gallery import Galleries, Rows
 from services.party.models import ModelShelf, Published
 from services.party.runtime import SessionChannel
 from services.party.stock import KitStock
@@ -31,6 +31,7 @@ class Desk:
     models: ModelShelf
     stock: KitStock
     writes: Writes
+    galleries: Galleries
 
     async def write(self, work: "Work", channel: SessionChannel, write: Write) -> int:
         """Make a write at all three parties; how many references it names."""
@@ -45,16 +46,17 @@ class Work:
     digest: bytes
     plans: tuple[KitPlan, ...] = ()
     names: Sequence[Name] = ()
-    rows: Sequence[Reference] = ()
+    rows: Rows = field(default_factory=Rows)
     model: Published | None = None
     images: Elements | None = None
     write: Write | None = None
+    stored: Sequence[Reference] = ()
 
     @property
     def rows_digest(self) -> bytes:
-        """What the parties compare: the public names of the rows, and the version of the model's weights."""
+        """What the parties compare: the public names of what is read, and the version of the model's weights."""
         version = self.model.version if self.model is not None else 0
-        return hashlib.sha256(rows_digest(self.names) + version.to_bytes(8, "big")).digest()
+        return hashlib.sha256(rows_digest(self.names) + self.rows.digest + version.to_bytes(8, "big")).digest()
 
     @property
     def network(self) -> Model:
@@ -126,21 +128,10 @@ async def describe(run: Run, kits: Sequence[Kit], model: Model, images: Elements
     return [(await embed(run, kit, model, image[None]))[0] for kit, image in zip(kits, images, strict=True)]
 
 
-def descriptors(rows: Sequence[Reference], model: Model) -> Elements:
-    """The rows' descriptor shares, (N, D)."""
-    raw = b"".join(row.descriptor.reveal() for row in rows)
-    return np.frombuffer(raw, model.field.dtype).reshape(len(rows), -1).copy()
-
-
 def bits_outcome(bits: ReplicatedBits) -> common_pb2.Outcome:
     """An answer's bits, as this party's two pieces."""
     own, previous = bits.pieces()
     return common_pb2.Outcome(bits=bits.count, piece_own=own, piece_previous=previous)
-
-
-def live(rows: Sequence[Reference], request: common_pb2.Request) -> list[Reference]:
-    """The rows whose time is not over when the request expires: the same at every party, whatever its clock says."""
-    return [row for row in rows if not 0 < row.expires_unix_ms <= request.expires_unix_ms]
 
 
 def names_of(rows: Sequence[Reference]) -> list[Name]:

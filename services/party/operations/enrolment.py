@@ -15,14 +15,14 @@ from services.mpc.nn.execute import embed_plan
 from services.mpc.protocols.opening import open_bits
 from services.mpc.session import Run, Session
 from services.party.deposits import Deposit
+from services.party.gallery import Rows
+from services.party.models import Published
 from services.party.operations.base import (
     Answer,
     Desk,
     Work,
     describe,
-    descriptors,
     images_of,
-    live,
     names_of,
 )
 from services.party.requests import MAX_REFERENCES
@@ -63,11 +63,11 @@ class Enrol:
         own = await desk.store.references(request.model, request.subject)
         if request.images + (0 if request.replace else len(own)) > MAX_REFERENCES:
             raise InvalidArgument.of("request.images", f"a subject has at most {MAX_REFERENCES} references")
-        rows = await _others(desk, request) if request.unique else []
+        rows = await _others(desk, request, model) if request.unique else Rows()
         compare = (matching.verify_plan(model.program.q, len(rows)),) * request.images if rows else ()
         plans = (embed_plan(model.program, 1),) * request.images + compare
         erase = Change(erase=tuple(row.reference_id for row in own) if request.replace else ())
-        return Work(request, digest, plans, names_of([*own, *rows]), rows, model, images, erase)
+        return Work(request, digest, plans, names_of(own), rows, model, images, erase)
 
     async def perform(self, desk: Desk, work: Work, channel: SessionChannel, kits: list[Kit]) -> Answer:
         """See Job."""
@@ -87,15 +87,15 @@ class Enrol:
         return Answer(_ids_outcome(request, digest))
 
 
-async def _others(desk: Desk, request: common_pb2.Request) -> list[Reference]:
-    rows = live(await desk.store.gallery(request.model), request)
-    return [row for row in rows if row.subject != request.subject]
+async def _others(desk: Desk, request: common_pb2.Request, model: Published) -> Rows:
+    rows = await desk.galleries.get(request.model, model.model.field)
+    return rows.live(request.expires_unix_ms).without(request.subject)
 
 
 async def _is_known(run: Run, kit: Kit, descriptor: Elements, work: Work) -> bool:
     """Whether a descriptor is within the default distance of any row; the parties learn this bit and no other."""
     limit = work.network.program.threshold("")
-    bits = await matching.verify(run, kit, descriptor, descriptors(work.rows, work.network), limit)
+    bits = await matching.verify(run, kit, descriptor, work.rows.shares, limit)
     (word,) = await open_bits(Session(run, kit), bits.shared)
     return bool(word & np.uint64(1))
 

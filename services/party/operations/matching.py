@@ -11,6 +11,7 @@ from services.mpc.kits import Kit
 from services.mpc.nn.execute import embed_plan
 from services.mpc.session import Run
 from services.party.deposits import Deposit
+from services.party.gallery import Rows
 from services.party.operations.base import (
     Answer,
     Desk,
@@ -18,10 +19,7 @@ from services.party.operations.base import (
     Work,
     bits_outcome,
     describe,
-    descriptors,
     images_of,
-    live,
-    names_of,
 )
 from services.party.runtime import SessionChannel
 
@@ -33,18 +31,19 @@ class Verify(Reading):
         """See Job."""
         model = await desk.models.get(request.model)
         images = images_of(request, model, deposit)
-        rows = live(await desk.store.references(request.model, request.subject), request)
+        own = await desk.store.references(request.model, request.subject)
+        rows = Rows.of(own, model.model.field).live(request.expires_unix_ms)
         if not rows:
             raise NotFound(f"subject {request.subject!r} is not enrolled")
         plans = embed_plan(model.program, 1), matching.verify_plan(model.program.q, len(rows))
-        return Work(request, digest, plans, names_of(rows), rows, model, images)
+        return Work(request, digest, plans, (), rows, model, images)
 
     async def perform(self, desk: Desk, work: Work, channel: SessionChannel, kits: list[Kit]) -> Answer:
         """See Job."""
         assert work.images is not None
         run = Run(channel)
         (probe,) = await describe(run, kits[:-1], work.network, work.images)
-        bits = await matching.verify(run, kits[-1], probe, descriptors(work.rows, work.network), work.limit)
+        bits = await matching.verify(run, kits[-1], probe, work.rows.shares, work.limit)
         return Answer(bits_outcome(bits))
 
 
@@ -73,20 +72,20 @@ class Identify(Reading):
         """See Job."""
         model = await desk.models.get(request.model)
         images = images_of(request, model, deposit)
-        rows = live(await desk.store.gallery(request.model), request)
+        rows = (await desk.galleries.get(request.model, model.model.field)).live(request.expires_unix_ms)
         if not rows:
             raise FailedPrecondition("nobody is enrolled")
         plans = embed_plan(model.program, 1), matching.identify_plan(model.program.q, len(rows))
-        return Work(request, digest, plans, names_of(rows), rows, model, images)
+        return Work(request, digest, plans, (), rows, model, images)
 
     async def perform(self, desk: Desk, work: Work, channel: SessionChannel, kits: list[Kit]) -> Answer:
         """See Job."""
         assert work.images is not None
         run = Run(channel)
         (probe,) = await describe(run, kits[:-1], work.network, work.images)
-        bits = await matching.identify(run, kits[-1], probe, descriptors(work.rows, work.network), work.limit)
+        bits = await matching.identify(run, kits[-1], probe, work.rows.shares, work.limit)
         outcome = bits_outcome(bits)
-        subjects = [row.subject for row in work.rows]
+        subjects = work.rows.subjects
         outcome.row_digest = row_table_digest(subjects)
         if desk.party == 0:  # once is enough: the two others vouch for it
             outcome.row_subjects.extend(subjects)

@@ -48,14 +48,14 @@ class Refresh:
             raise NotFound("nothing is stored yet")
         rows = [row for model in models for row in await desk.store.gallery(model.name)]
         weights = [Name("", "", model.name, model.version) for model in models]
-        return Work(request, digest, names=[*names_of(rows), *weights], rows=rows)
+        return Work(request, digest, names=[*names_of(rows), *weights], stored=rows)
 
     async def perform(self, desk: Desk, work: Work, channel: SessionChannel, kits: list[Kit]) -> Answer:
         """See Job."""
         seed = await common_seed(channel)
         models = await _models(desk)
         updated = work.request.sent_unix_ms
-        renewed = await asyncio.to_thread(renew, seed, desk.party, models, work.rows, updated)
+        renewed = await asyncio.to_thread(renew, seed, desk.party, models, work.stored, updated)
         changed = await desk.write(work, channel, renewed)
         desk.models.forget()
         return Answer(references_changed=changed)
