@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 import tomllib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -13,7 +13,7 @@ import grpc
 import numpy as np
 import numpy.typing as npt
 
-from visard import results
+from visard import results, uploads
 from visard.capture import Chip, Picture, capture
 from visard.certs import verify_party_key
 from visard.errors import (
@@ -35,9 +35,8 @@ from visard.results import (
     Verification,
     stored_reference,
 )
-from visard.sealing import Context, key_id, new_reply_key, seal_share
+from visard.sealing import Context
 from visard.secret import Secret
-from visard.sharing import share
 from visard.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc
 
 Photo = Path | str | bytes | Picture | Chip
@@ -46,7 +45,6 @@ T = TypeVar("T")
 
 DEFAULT_MODEL = "face"
 DEFAULT_DEADLINE = 60.0
-CHUNK_BYTES = 64 << 10
 REQUEST_ID_BYTES = 16
 ATTEMPTS = 4
 _LIFETIME_MS = 300_000
@@ -58,7 +56,6 @@ _OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 2_000),
 ]
 
-Uploads = AsyncIterator[common_pb2.Upload]
 Method = Callable[..., Awaitable[gateway_pb2.Result]]
 Answered = tuple[gateway_pb2.Result, Context, list[Secret]]
 
@@ -207,8 +204,8 @@ class Client:
         request = self._request(Operation.OPERATION_PUBLISH, model=name, program_digest=digest)
 
         async def once(r: common_pb2.Request, left: float) -> gateway_pb2.PublishResponse:
-            uploads, _ = self._seal(r, [weights], q, await self._party_keys(), program)
-            return await self._registry.Publish(uploads, timeout=left)
+            messages, _ = uploads.seal(r, [weights], q, await self._party_keys(), program)
+            return await self._registry.Publish(messages, timeout=left)
 
         await self._with_fresh_keys(lambda: self._write(request, once))
 
@@ -239,6 +236,17 @@ class Client:
         ask = gateway_pb2.RecoverRequest(request=self._request(Operation.OPERATION_RECOVER, model="", party=party))
         response = await self._call(lambda: self._admin.Recover(ask, timeout=self.deadline))
         return response.references_restored
+
+    async def upload(self, operation: str, photos: Sequence[Photo], *, subject: str = "") -> uploads.Uploads:
+        """The messages of "enrol", "verify", "identify" or "compare", sealed, for another tool to send.
+
+        The keys to its answer are thrown away: the tool sees that there is one, and what it cost.
+        """
+        info = await self._model_info()
+        images = [uploads.pixels(await asyncio.to_thread(capture, photo), info) for photo in photos]
+        request = self._request(Operation.Value(f"OPERATION_{operation.upper()}"), subject, images=len(images))
+        messages, _ = uploads.seal(request, images, info.field_bits, await self._party_keys())
+        return messages
 
     async def _write(self, request: common_pb2.Request, call: Callable[[common_pb2.Request, float], Awaitable[T]]) -> T:
         """A write: sent again with the same id when its answer is lost, and with a fresh one when it was undone."""
@@ -282,12 +290,12 @@ class Client:
         options: Mapping[str, Any] | None,
     ) -> tuple[list[common_pb2.Outcome], gateway_pb2.Result]:
         info = await self._model_info()
-        images = [_pixels(chip, info) for chip in chips]
+        images = [uploads.pixels(chip, info) for chip in chips]
 
         async def once(request: common_pb2.Request, left: float) -> Answered:
             # fresh shares and fresh reply keys, also for a write that is sent again
-            uploads, keys = self._seal(request, images, info.field_bits, await self._party_keys())
-            return await method(uploads, timeout=left), Context.from_request(request), keys
+            messages, keys = uploads.seal(request, images, info.field_bits, await self._party_keys())
+            return await method(messages, timeout=left), Context.from_request(request), keys
 
         async def attempts() -> Answered:
             if options is None:
@@ -321,29 +329,6 @@ class Client:
             expires_unix_ms=now + _LIFETIME_MS,
             **options,
         )
-
-    def _seal(
-        self,
-        request: common_pb2.Request,
-        values: Sequence[npt.NDArray[np.int64]],
-        q: int,
-        keys: list[bytes],
-        program: bytes = b"",
-    ) -> tuple[Uploads, list[Secret]]:
-        """Shares of the values, sealed each to its party, as an upload; and the reply keys inside."""
-        context = Context.from_request(request)
-        shares = share(np.concatenate([v.reshape(-1) for v in values]), q)
-        replies = [new_reply_key() for _ in keys]
-        sealed = [
-            seal_share(key, context, party, reply, part.tobytes())
-            for party, (key, reply, part) in enumerate(zip(keys, replies, shares, strict=True))
-        ]
-        infos = [
-            common_pb2.SealedShareInfo(party=party, key_id=key_id(key), size=len(data))
-            for party, (key, data) in enumerate(zip(keys, sealed, strict=True))
-        ]
-        header = common_pb2.UploadHeader(request=request, shares=infos, program=program)
-        return _chunks(header, sealed), replies
 
     async def _party_keys(self) -> list[bytes]:
         """The parties' sealing keys, each signed by our authority; raises UntrustedKey."""
@@ -392,23 +377,3 @@ class Client:
                     raise
                 await asyncio.sleep(pause)
         raise AssertionError("unreachable")
-
-
-async def _chunks(header: common_pb2.UploadHeader, sealed: Sequence[bytes]) -> Uploads:
-    """The upload: the header, then the shares' chunks in turn, so that all parties receive at the same time."""
-    yield common_pb2.Upload(header=header)
-    for index in range(-(-max(map(len, sealed)) // CHUNK_BYTES)):
-        for party, data in enumerate(sealed):
-            piece = data[index * CHUNK_BYTES : (index + 1) * CHUNK_BYTES]
-            last = (index + 1) * CHUNK_BYTES >= len(data)
-            yield common_pb2.Upload(chunk=common_pb2.Chunk(party=party, index=index, data=piece, last=last))
-
-
-def _pixels(chip: Chip, info: common_pb2.ModelInfo) -> npt.NDArray[np.int64]:
-    """A chip as the model's input, (C, H, W)."""
-    pixels = chip.pixels.transpose(2, 0, 1).astype(np.int64)
-    if list(pixels.shape) != list(info.input_shape):
-        raise InvalidRequest(
-            f"model {info.name} takes images of shape {list(info.input_shape)}, not {list(pixels.shape)}"
-        )
-    return pixels

@@ -25,13 +25,13 @@ from services.common.errors import (
     Unavailable,
 )
 from services.common.metrics import stage
-from services.mpc.errors import EngineError, PeerLost, RoundTimeout
+from services.mpc.errors import PeerLost
 from services.mpc.kits import Kit, KitPlan
 from services.party import agreement, requests
 from services.party.agreement import FOLLOWERS, LEADER, RETRY_AFTER, Proposal, Refusal, Reply, Terms
 from services.party.config import PartyConfig
 from services.party.deposits import Deposit
-from services.party.errors import RequestConflict, StoreError
+from services.party.faults import fault_of
 from services.party.gate import Gate
 from services.party.links import PeerLinks
 from services.party.mailbox import SessionAborted
@@ -185,7 +185,7 @@ class Runner:
         try:
             yield channel
         except BaseException as error:
-            fault = _fault(error)
+            fault = fault_of(error)
             if not isinstance(error, SessionAborted):
                 channel.abort(fault.code, fault.message)
             if isinstance(error, asyncio.CancelledError):
@@ -373,30 +373,3 @@ class Runner:
 def fingerprints(kits: list[Kit]) -> tuple[str, ...]:
     """What the parties compare of their kits."""
     return tuple(kit.fingerprint.hex() for kit in kits)
-
-
-def _fault(error: BaseException) -> ServiceFault:
-    """What a failure means to the caller, and to the peers."""
-    match error:
-        case ServiceFault():
-            return error
-        case SessionAborted():
-            return Refusal(
-                error.code, error.reason, RETRY_AFTER if error.code == ResourceExhausted.code else None
-            ).fault()
-        case PeerLost():
-            return Unavailable(str(error))
-        case RoundTimeout():
-            return Unavailable("a party did not answer in time")
-        case asyncio.CancelledError():
-            return Unavailable("the request was cancelled")
-        case RequestConflict():
-            return AlreadyExists(str(error))
-        case StoreError():
-            log.error("store failure", reason=str(error))
-            return Unavailable("a party's store is unavailable")
-        case EngineError():
-            log.error("engine failure", reason=str(error), kind=type(error).__name__)
-            return Unavailable("a party could not finish the run")
-    log.exception("run failed")
-    return Unavailable("a party failed")

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from visard.cluster import Cluster
 
-GUIDE = Path(__file__).parents[2] / "docs" / "grpcurl.md"
+ROOT = Path(__file__).parents[2]
+GUIDE = ROOT / "docs" / "grpcurl.md"
 
 
 def grpcurl() -> str:
@@ -24,8 +25,12 @@ def grpcurl() -> str:
 
 def commands() -> list[str]:
     """Every line of the guide that starts with grpcurl, continuations joined."""
-    text = GUIDE.read_text().replace("\\\n", " ")
-    return re.findall(r"^grpcurl .*$", text, re.MULTILINE)
+    return [line for line in lines() if line.startswith("grpcurl ")]
+
+
+def lines() -> list[str]:
+    """The guide, continuations joined."""
+    return GUIDE.read_text().replace("\\\n", " ").splitlines()
 
 
 def run(cluster: Cluster, command: str) -> "subprocess.CompletedProcess[str]":
@@ -36,7 +41,20 @@ def run(cluster: Cluster, command: str) -> "subprocess.CompletedProcess[str]":
         )
         for word in shlex.split(command)
     ]
-    return subprocess.run([grpcurl(), *words[1:]], capture_output=True, text=True, timeout=30, check=False)
+    words, given = (words[:-2], make_upload(cluster)) if words[-2] == "<" else (words, "")
+    return subprocess.run([grpcurl(), *words[1:]], input=given, capture_output=True, text=True, timeout=30, check=False)
+
+
+def make_upload(cluster: Cluster) -> str:
+    """What the guide's command prints into upload.json."""
+    (command,) = (line for line in lines() if line.startswith("visard upload "))
+    words = [str(ROOT / word) if word.startswith(".photos") else word for word in shlex.split(command)[1:-2]]
+    program = [sys.executable, "-c", "from visard.cli import main; main()"]
+    made = subprocess.run(
+        [*program, *words, "--home", cluster.home], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert made.returncode == 0, made.stderr
+    return made.stdout
 
 
 @pytest.mark.parametrize("command", commands())
@@ -48,7 +66,7 @@ def command_of_the_guide__should_work(cluster: Cluster, command: str) -> None:
 
 def guide__should_list_describe_and_call() -> None:
     text = "\n".join(commands())
-    for needed in (" list", " describe", "GetStatus", "GetParties", "Health/Check"):
+    for needed in (" list", " describe", "GetStatus", "GetParties", "Health/Check", "-d @", "Admin/Audit"):
         assert needed in text
 
 
@@ -56,3 +74,10 @@ def status__should_be_readable_as_json(cluster: Cluster) -> None:
     flags = "-cacert .visard/certs/ca.pem -cert .visard/certs/client.pem -key .visard/certs/client.key"
     answer = run(cluster, f"grpcurl {flags} localhost:7300 visard.v1.FaceMatching/GetStatus")
     assert json.loads(answer.stdout)["ready"] is True
+
+
+def upload__should_be_answered_by_all_three_parties_once(cluster: Cluster) -> None:
+    (command,) = (line for line in commands() if line.endswith("< upload.json"))
+    answer = json.loads(run(cluster, command).stdout)
+    assert [len(result["ciphertext"]) > 0 for result in answer["results"]] == [True] * 3
+    assert all(report["rounds"] > 100 for report in answer["reports"])

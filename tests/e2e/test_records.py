@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from visard import publish, results
+from visard import publish, results, uploads
 from visard.capture import capture
-from visard.client import Client, Connection, _pixels
+from visard.client import Client, Connection
 from visard.cluster import Cluster
 from visard.errors import AlreadyExists, NotFound
 from visard.sealing import Context
@@ -112,10 +112,10 @@ async def write_sent_twice__should_be_made_once_and_answered_alike(client: Clien
     request = client._request(common_pb2.Operation.OPERATION_ENROL, "twice", images=1)
     info, answers = await client._model_info(), []
     for _ in range(2):
-        uploads, keys = client._seal(
-            request, [_pixels(capture(photos["obama"]), info)], info.field_bits, await client._party_keys()
+        messages, keys = uploads.seal(
+            request, [uploads.pixels(capture(photos["obama"]), info)], info.field_bits, await client._party_keys()
         )
-        result = await client._matching.Enrol(uploads, timeout=20)
+        result = await client._matching.Enrol(messages, timeout=20)
         answers.append(results.reference_ids(results.open_all(result, Context.from_request(request), keys)))
     assert answers[0] == answers[1]
     assert [r.reference_id for r in await client.references("twice")] == list(answers[0])

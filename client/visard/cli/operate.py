@@ -4,9 +4,10 @@ import asyncio
 import json
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+from google.protobuf import json_format
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -64,6 +65,23 @@ def health(
     answer = probe.serving(address, pem, seconds)
     typer.echo("serving" if answer else "not serving")
     raise typer.Exit(0 if answer else 1)
+
+
+@app.command()
+def upload(
+    operation: Annotated[Literal["enrol", "verify", "identify", "compare"], typer.Argument()],
+    photos: Annotated[list[Path], typer.Argument(help="As many as the operation takes.")],
+    subject: Annotated[str, typer.Option(help="Whom to enrol or to verify.")] = "",
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Print the messages of a request as JSON, for grpcurl -d @. Valid for five minutes, once; nobody can open its answer."""
+
+    async def write() -> None:
+        async with Client(Connection.from_home(home), deadline=_STATUS_DEADLINE) as client:
+            async for message in await client.upload(operation, photos, subject=subject):
+                typer.echo(json_format.MessageToJson(message, indent=None))
+
+    asyncio.run(write())
 
 
 @certs_app.command()
