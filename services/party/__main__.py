@@ -13,10 +13,12 @@ from services.common import lifecycle, logs
 from services.common.config import load
 from services.common.lifecycle import Health
 from services.common.metrics import reading
+from services.party.agreement import LEADER
 from services.party.config import PartyConfig
 from services.party.dealing import RenewedDealer
 from services.party.deposits import DepositBox
 from services.party.gallery import Galleries
+from services.party.kitfiles import first_number_in
 from services.party.links import PeerLinks
 from services.party.metrics import gauges, timed
 from services.party.models import ModelShelf
@@ -40,7 +42,11 @@ async def assembled(config: PartyConfig) -> AsyncIterator[Party]:
     store = timed(await open_store(config.store, config.data_dir))
     dealer = RenewedDealer(config.tls, config.dealer)
     links = PeerLinks(config.index, config.peers, config.tls)
-    stock = KitStock(config.data_dir / "kits", config.index, dealer)
+    kits = config.data_dir / "kits"
+    if config.index == LEADER:
+        links.first_kit = first_number_in(kits)
+    first = partial(first_number_in, kits) if config.index == LEADER else lambda: links.first_kit
+    stock = KitStock(kits, config.index, dealer, first)
     models = ModelShelf(store, stock, config.stock_target)
     model_sets = ModelSets(store, models, links)
     writes = Writes(store, links)

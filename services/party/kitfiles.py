@@ -3,39 +3,58 @@
 import os
 import struct
 import threading
+import time
 from pathlib import Path
 
 from services.mpc.errors import KitError
 from services.mpc.kits import Kit, KitPlan
 from services.mpc.prf import KEY_BYTES
 from services.mpc.prss import PairKeys
+from services.party.ledger import first_number
 
 _HEADER = struct.Struct(f"<8s32sQ{KEY_BYTES}s{KEY_BYTES}s")
 _MAGIC = b"visardk1"
 
 
+def first_number_in(directory: Path) -> int:
+    """Where the numbers of new plans begin: fixed by the clock when the directory is new, and kept in it."""
+    path = directory / "first"
+    if not path.exists():
+        return renew_first_number(directory)
+    return int(path.read_text())
+
+
+def renew_first_number(directory: Path) -> int:
+    """Fix it anew: numbers used until now will not come again."""
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    first = first_number(time.time())
+    write_durably(directory / "first", str(first).encode())
+    return first
+
+
 class KitDirectory:
     """The kits of one plan: files NUMBER.kit and the floor, below which no number is used any more."""
 
-    def __init__(self, directory: Path, plan: KitPlan, party: int) -> None:
+    def __init__(self, directory: Path, plan: KitPlan, party: int, first: int = 1) -> None:
         self._directory = directory
         self._plan = plan
         self._party = party
+        self._first = first
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._sync_directory(directory.parent)
+        sync_directory(directory.parent)
         self._lock = threading.Lock()
         self._floor = self.read_floor()
 
     def read_floor(self) -> int:
-        """The persisted floor, 1 at first."""
+        """The persisted floor; that of a new plan, at first."""
         path = self._directory / "floor"
-        return int(path.read_text()) if path.exists() else 1
+        return int(path.read_text()) if path.exists() else self._first
 
     def write_floor(self, floor: int) -> None:
         """Persist the floor, durably, before anything depends on it. It never goes down, whoever comes first."""
         with self._lock:
             if floor > self._floor:
-                self._write(self._directory / "floor", str(floor).encode())
+                write_durably(self._directory / "floor", str(floor).encode())
                 self._floor = floor
 
     def scan(self) -> set[int]:
@@ -51,14 +70,14 @@ class KitDirectory:
     def store(self, number: int, keys: PairKeys, corrections: bytes | bytearray) -> None:
         """Write a fetched kit, durably."""
         header = _HEADER.pack(_MAGIC, self._plan.digest, number, keys.own, keys.previous)
-        self._write(self._path(number), header, corrections)
+        write_durably(self._path(number), header, corrections)
 
     def take(self, number: int, floor: int) -> Kit:
         """Delete a kit, persist the floor, then read it from the still open file; raises KitError."""
         try:
             with self._path(number).open("rb") as file:
                 self._path(number).unlink()
-                self._sync_directory(self._directory)
+                sync_directory(self._directory)
                 self.write_floor(floor)
                 header = file.read(_HEADER.size)
                 corrections = bytearray(self._plan.correction_bytes)
@@ -80,21 +99,24 @@ class KitDirectory:
     def _path(self, number: int) -> Path:
         return self._directory / f"{number}.kit"
 
-    def _write(self, path: Path, *parts: bytes | bytearray) -> None:
-        temporary = path.with_suffix(f".tmp{os.getpid()}")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            for part in parts:
-                file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        self._sync_directory(self._directory)
 
-    @staticmethod
-    def _sync_directory(directory: Path) -> None:
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def write_durably(path: Path, *parts: bytes | bytearray) -> None:
+    """Put a file in place as a whole, readable by this user only."""
+    temporary = path.with_suffix(f".tmp{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        for part in parts:
+            file.write(part)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync_directory(path.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make names in a directory durable."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,13 +1,22 @@
 """Which kit numbers of a plan may still be used: pure decisions, no files, no clock.
 
 Numbers only grow. ``floor`` is the lowest number still acceptable; it is written down before any lower number's kit is
-used, so a crash can waste kits but never bring one back.
+used, so a crash can waste kits but never bring one back. Party 0 picks numbers; where it begins with those of a new plan
+depends on its clock (``first_number``), so that none comes again even when all three parties have lost their disks and the
+dealer has not.
 """
 
 from dataclasses import dataclass, field
 
 # a follower whose stock lies further behind the leader's numbers gives it up: two enrolments of 16 photos at a time
 WINDOW = 32
+MAX_NUMBER = 1 << 60
+_A_SECOND = 24  # bits: many more numbers than a second can use up
+
+
+def first_number(unix_seconds: float) -> int:
+    """Where to begin after everything was lost: beyond whatever was used before that time."""
+    return max(int(unix_seconds), 1) << _A_SECOND
 
 
 @dataclass
@@ -19,6 +28,7 @@ class Ledger:
     reserved: set[int] = field(default_factory=set)
     demanded: set[int] = field(default_factory=set)
     fetching: int | None = None
+    begin: int = 1  # where party 0 is expected to begin
 
     def next_to_fetch(self, target: int) -> int | None:
         """The number to fetch now, or None when there is enough in stock."""
@@ -29,7 +39,7 @@ class Ledger:
         # kits below the floor wait for runs that overtook each other; they are no stock for runs to come
         if sum(n >= self.floor for n in self.in_stock - self.reserved) >= target:
             return None
-        return max([self.floor, *(n + 1 for n in self.in_stock)])
+        return max([self.floor, self.begin, *(n + 1 for n in self.in_stock)])
 
     def arrived(self, number: int) -> bool:
         """Take a fetched kit into stock; False when it came too late to be used."""

@@ -17,6 +17,8 @@ from services.common.errors import AlreadyExists, FailedPrecondition, InvalidArg
 from services.common.tls import Tls
 from services.mpc.errors import PeerLost
 from services.mpc.prf import KEY_BYTES
+from services.party.agreement import LEADER
+from services.party.ledger import MAX_NUMBER
 from services.party.sessions import Sessions
 
 HELLO_SECONDS = 5.0
@@ -60,6 +62,7 @@ class PeerLinks:
         self.on_models: Callable[[int, peer_pb2.ModelSet], None] | None = None
         self.versions: dict[int, str] = {}  # of the peers, as they said last
         self.refusals: dict[int, str] = {}  # peers with whom there will be no link, and why
+        self.first_kit = 1  # party 0 says where the numbers of new plans begin
         self._addresses = addresses
         self._tls = tls
         self._links: dict[int, Link] = {}
@@ -160,7 +163,9 @@ class PeerLinks:
             self._disconnect(link)
 
     def _hello(self, key: bytes) -> peer_pb2.Frame:
-        hello = peer_pb2.Hello(party=self.party, version=__version__, prss_key=key, protocol=PROTOCOL)
+        hello = peer_pb2.Hello(
+            party=self.party, version=__version__, prss_key=key, protocol=PROTOCOL, first_kit=self.first_kit
+        )
         return peer_pb2.Frame(hello=hello)
 
     def _speaks_ours(self, peer: int, hello: peer_pb2.Hello) -> bool:
@@ -168,6 +173,8 @@ class PeerLinks:
         self.versions[peer] = hello.version
         if hello.protocol == PROTOCOL:
             self.refusals.pop(peer, None)
+            if peer == LEADER:
+                self.first_kit = min(max(hello.first_kit, 1), MAX_NUMBER)
             return True
         theirs, ours = f"{hello.version!r} (protocol {hello.protocol})", f"{__version__!r} (protocol {PROTOCOL})"
         self.refusals[peer] = f"party {peer} runs version {theirs}, this party {ours}: run one version at all three"

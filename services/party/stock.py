@@ -5,6 +5,8 @@ Decisions are in ledger.py, files in kitfiles.py, the dealer behind dealing.py.
 
 import asyncio
 import contextlib
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -14,8 +16,9 @@ import structlog
 from services.common.errors import FailedPrecondition, ResourceExhausted, ServiceFault
 from services.mpc.errors import KitError
 from services.mpc.kits import Kit, KitPlan
+from services.party.agreement import LEADER
 from services.party.dealing import KitSource
-from services.party.kitfiles import KitDirectory
+from services.party.kitfiles import KitDirectory, renew_first_number
 from services.party.ledger import Ledger
 
 RETRY_AFTER = 1.0  # seconds after which a caller without a kit may try again
@@ -45,11 +48,11 @@ class StockLevel:
 class _Shelf:
     """One plan's ledger, files and waiters."""
 
-    def __init__(self, directory: Path, plan: KitPlan, party: int, target: int) -> None:
+    def __init__(self, directory: Path, plan: KitPlan, party: int, target: int, first: int) -> None:
         self.plan = plan
         self.target = target
-        self.files = KitDirectory(directory / plan.digest.hex(), plan, party)
-        self.ledger = Ledger(self.files.read_floor())
+        self.files = KitDirectory(directory / plan.digest.hex(), plan, party, first if party == LEADER else 1)
+        self.ledger = Ledger(self.files.read_floor(), begin=first)
         self.changed = asyncio.Condition()
         found = self.files.scan()
         self.ledger.in_stock |= {n for n in found if n >= self.ledger.floor}
@@ -65,10 +68,11 @@ class _Shelf:
 class KitStock:
     """All kits of this party. ``run`` must be running for the stock to fill."""
 
-    def __init__(self, directory: Path, party: int, source: KitSource) -> None:
+    def __init__(self, directory: Path, party: int, source: KitSource, first: Callable[[], int] = lambda: 1) -> None:
         self._directory = directory
         self._party = party
         self._source = source
+        self._first = first
         self._shelves: dict[bytes, _Shelf] = {}
         # every shelf somebody still works with: a second one of the same plan could use a number twice
         self._alive: WeakValueDictionary[bytes, _Shelf] = WeakValueDictionary()
@@ -76,7 +80,7 @@ class KitStock:
 
     def want(self, plan: KitPlan, target: int) -> None:
         """Keep ``target`` kits of a plan in stock from now on."""
-        shelf = self._alive.get(plan.digest) or _Shelf(self._directory, plan, self._party, target)
+        shelf = self._alive.get(plan.digest) or _Shelf(self._directory, plan, self._party, target, self._first())
         shelf.target = max(shelf.target, target)
         self._shelves.pop(plan.digest, None)
         self._shelves[plan.digest] = self._alive[plan.digest] = shelf  # most recently wanted last
@@ -138,9 +142,19 @@ class KitStock:
         self._work.set()
 
     def discard(self) -> None:
-        """Throw away every kit that no run waits for: after a disk was lost, who knows which were used."""
-        for shelf in self._shelves.values():
+        """Throw away every kit that no run waits for: after a disk was lost, who knows which were used.
+
+        Party 0, which picks numbers, goes on with numbers beyond any that were used.
+        """
+        first = renew_first_number(self._directory) if self._party == LEADER else 1
+        for shelf in self._alive.values():
             shelf.clear()
+            shelf.files.delete(shelf.ledger.raise_floor(first))
+            shelf.files.write_floor(shelf.ledger.floor)
+        known = {digest.hex() for digest in self._alive}
+        for folder in self._directory.iterdir():
+            if folder.is_dir() and folder.name not in known:
+                shutil.rmtree(folder)
         self._work.set()
 
     def levels(self) -> list[StockLevel]:

@@ -10,6 +10,7 @@ import pytest
 
 from services.mpc.errors import KitError
 from services.mpc.kits import Kit, KitPlan, Section, deal_kit
+from services.party import kitfiles
 from services.party.kitfiles import KitDirectory
 
 PLAN = KitPlan(31, (Section("truncate", 100, 8),))
@@ -55,7 +56,7 @@ def kit__should_be_gone_and_the_floor_written_before_a_byte_is_read(
 ) -> None:
     store(directory, 1)
     seen: list[str] = []
-    write, sync = directory.write_floor, directory._sync_directory
+    write, sync = directory.write_floor, kitfiles.sync_directory
 
     def written(floor: int) -> None:
         assert not (tmp_path / "kits" / "1.kit").exists()
@@ -67,7 +68,7 @@ def kit__should_be_gone_and_the_floor_written_before_a_byte_is_read(
         sync(path)
 
     monkeypatch.setattr(directory, "write_floor", written)
-    monkeypatch.setattr(directory, "_sync_directory", synced)
+    monkeypatch.setattr(kitfiles, "sync_directory", synced)
     directory.take(1, 2)
     assert seen[:2] == ["deleted", "floor"]
 
@@ -80,7 +81,7 @@ def kit__should_not_be_given_when_the_floor_cannot_be_written(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(directory, "_write", full)
+    monkeypatch.setattr(kitfiles, "write_durably", full)
     with pytest.raises(OSError, match="No space"):
         directory.take(1, 2)
     assert KitDirectory(tmp_path / "kits", PLAN, 1).scan() == set()

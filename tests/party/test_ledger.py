@@ -4,7 +4,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from services.party.ledger import WINDOW, Ledger
+from services.party.ledger import MAX_NUMBER, WINDOW, Ledger, first_number
 
 TARGET = 3
 NUMBERS = st.integers(1, 3 * WINDOW)
@@ -181,3 +181,17 @@ def raised_floor__should_give_up_what_lies_below_and_never_sink() -> None:
     assert (ledger.in_stock, ledger.reserved) == ({8}, {8})
     assert ledger.raise_floor(3) == set()
     assert ledger.floor == 8
+
+
+def numbers__should_begin_beyond_all_that_an_earlier_time_used_up() -> None:
+    assert first_number(1_800_000_000) > first_number(1_799_999_999) + 10_000_000
+    assert first_number(0) > 0
+    assert first_number(2**33) < MAX_NUMBER
+
+
+def follower__should_fetch_ahead_where_the_leader_begins_and_take_whatever_it_picks() -> None:
+    ledger = Ledger(begin=1000)
+    assert ledger.next_to_fetch(1) == 1000
+    ledger.arrived(1000)
+    assert ledger.demand(5)
+    assert ledger.floor == 1

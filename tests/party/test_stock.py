@@ -156,16 +156,17 @@ async def kit_of_another_plan__should_be_refused(tmp_path: Path) -> None:
 TAKER = """
 import sys
 from pathlib import Path
+from services.party import kitfiles
 from services.party.kitfiles import KitDirectory
 from tests.party.test_stock import PLAN
 directory = KitDirectory(Path(sys.argv[1]), PLAN, 0)
-sync = KitDirectory._sync_directory
+sync = kitfiles.sync_directory
 def dying(path):
     sync(path)
     print("deleted", flush=True)
     import os, signal
     os.kill(os.getpid(), signal.SIGKILL)
-KitDirectory._sync_directory = staticmethod(dying)
+kitfiles.sync_directory = dying
 directory.take(1, 2)
 """
 

@@ -69,12 +69,15 @@ class Hello(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     PRSS_KEY_FIELD_NUMBER: _builtins.int
     PROTOCOL_FIELD_NUMBER: _builtins.int
+    FIRST_KIT_FIELD_NUMBER: _builtins.int
     party: _builtins.int
     version: _builtins.str
     prss_key: _builtins.bytes
     """16 fresh random bytes from the lower-numbered party: the pair's PRSS key for as long as this stream lives."""
     protocol: _builtins.int
     """What parties say to each other, as a number: parties of two protocols do not talk (visard.version.PROTOCOL)."""
+    first_kit: _builtins.int
+    """From party 0: the number that kits of a new plan begin with."""
     def __init__(
         self,
         *,
@@ -82,10 +85,11 @@ class Hello(_message.Message):
         version: _builtins.str = ...,
         prss_key: _builtins.bytes = ...,
         protocol: _builtins.int = ...,
+        first_kit: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["party", b"party", "protocol", b"protocol", "prss_key", b"prss_key", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_kit", b"first_kit", "party", b"party", "protocol", b"protocol", "prss_key", b"prss_key", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,83 @@
+"""A party that has lost its kits, or got old ones back, brings no number back that was used."""
+
+import asyncio
+import shutil
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from services.party import kitfiles
+from services.party.kitfiles import first_number_in
+from services.party.ledger import first_number
+from services.party.stock import KitBurnt, KitStock
+from tests.party.test_stock import OTHER, PLAN, Dealer
+
+DAY = 86_400
+
+
+class Clock:
+    """Stands for time.time."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(kitfiles.time, "time", lambda: clock.now)
+    return clock
+
+
+def leader(directory: Path) -> KitStock:
+    return KitStock(directory, 0, Dealer(0), partial(first_number_in, directory))
+
+
+async def used(stock: KitStock) -> int:
+    """Take a kit, and say its number."""
+    running = asyncio.create_task(stock.run())
+    number = await stock.reserve(PLAN, 5)
+    kit = await stock.take(PLAN, number, 5)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert kit.kit_id == number
+    return number
+
+
+async def leader_without_its_disk__should_begin_beyond_all_it_has_used(tmp_path: Path, clock: Clock) -> None:
+    before = [await used(leader(tmp_path / "kits")) for _ in range(2)]
+    assert before == [first_number(clock.now), first_number(clock.now) + 1]
+    clock.now += 1
+    assert await used(leader(tmp_path / "kits")) == before[1] + 1, "a restart goes on where it was"
+    shutil.rmtree(tmp_path / "kits")
+    assert await used(leader(tmp_path / "kits")) == first_number(clock.now) > before[1] + 1
+
+
+async def leader_restored_from_a_backup__should_go_on_beyond_it_after_discarding(tmp_path: Path, clock: Clock) -> None:
+    stock = leader(tmp_path / "kits")
+    first = await used(stock)
+    shutil.copytree(tmp_path / "kits", tmp_path / "backup")
+    later = [await used(stock) for _ in range(3)]
+    shutil.rmtree(tmp_path / "kits")
+    shutil.copytree(tmp_path / "backup", tmp_path / "kits")
+    clock.now += DAY
+    restored = leader(tmp_path / "kits")
+    restored.want(PLAN, 1)
+    restored.discard()
+    assert await used(restored) == first_number(clock.now) > max(first, *later)
+    with pytest.raises(KitBurnt):
+        await restored.take(PLAN, first + 1, 1)
+
+
+async def discarding__should_reach_plans_that_nobody_has_asked_for(tmp_path: Path) -> None:
+    before = KitStock(tmp_path, 1, Dealer(1))
+    before.want(OTHER, 1)
+    task = asyncio.create_task(before.run())
+    async with asyncio.timeout(5):
+        while not before.levels()[0].available:
+            await asyncio.sleep(0.01)
+    task.cancel()
+    after = KitStock(tmp_path, 1, Dealer(1))
+    after.discard()
+    assert not list(tmp_path.rglob("*.kit"))
