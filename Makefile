@@ -13,7 +13,7 @@ all: $(STAMP)
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet torch==2.13.0
-	$(BIN)/pip install --quiet --editable ".[owner,services,dev]"
+	$(BIN)/pip install --quiet --editable ".[owner,services,tracing,dev]"
 	touch $@
 
 # photos for the demonstration: the test images in the source package of face_recognition

@@ -13,7 +13,7 @@ import grpc
 import numpy as np
 import numpy.typing as npt
 
-from visard import results, uploads
+from visard import results, tracing, uploads
 from visard.capture import Chip, Picture, capture
 from visard.certs import verify_party_key
 from visard.errors import (
@@ -97,7 +97,9 @@ class Client:
         """Open the channel."""
         pem = (self._connection.key.read_bytes(), self._connection.cert.read_bytes())
         credentials = grpc.ssl_channel_credentials(self._ca, *pem)
-        self._channel = grpc.aio.secure_channel(self._connection.gateway, credentials, options=_OPTIONS)
+        self._channel = grpc.aio.secure_channel(
+            self._connection.gateway, credentials, options=_OPTIONS, interceptors=tracing.interceptors()
+        )
         self._matching = gateway_pb2_grpc.FaceMatchingStub(self._channel)
         self._registry = gateway_pb2_grpc.ModelRegistryStub(self._channel)
         self._admin = gateway_pb2_grpc.AdminStub(self._channel)
@@ -275,9 +277,11 @@ class Client:
         chips = [await asyncio.to_thread(capture, photo, largest=largest) for photo in photos]
         started = time.monotonic()
         try:
+            name = Operation.Name(operation).removeprefix("OPERATION_").lower()  # type: ignore[arg-type]
             async with asyncio.timeout(self.deadline):  # models and keys are fetched first: they share the deadline
                 asked = (operation, subject, operating_point)
-                outcomes, result = await self._exchange(method, asked, chips, options)
+                with tracing.span(f"visard {name}"):
+                    outcomes, result = await self._exchange(method, asked, chips, options)
         except TimeoutError as error:
             raise DeadlineExceeded(f"no answer within {self.deadline:g} s") from error
         return outcomes, results.report(time.monotonic() - started, result)

@@ -34,6 +34,7 @@ class Cluster:
     options: dict[str, str] = field(default_factory=dict)  # further TOML lines for the parties
     store: str = "sqlite"  # of each party; {party} stands for its number
     expiry_interval: float = 60.0
+    traces: str = ""
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
     def address(self, name: str) -> str:
@@ -173,4 +174,6 @@ class Cluster:
                 f"store = {json.dumps(self.store.replace('{party}', name[-1]))}",
                 *(f"{key} = {value}" for key, value in self.options.items()),
             ]
+        if self.traces:
+            lines.insert(0, f'traces = "{self.traces}"')
         return "\n".join(lines) + "\n"

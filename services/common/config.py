@@ -28,6 +28,9 @@ class ServiceConfig(BaseSettings):
     listen: str = Field(pattern=PATTERN, description="host:port to listen on")
     health_listen: Address | None = Field(default=None, description="host:port without TLS: gRPC health, nothing else")
     metrics_listen: Address | None = Field(default=None, description="host:port without TLS: /metrics for Prometheus")
+    traces: Address | None = Field(
+        default=None, description="host:port without TLS: an OpenTelemetry collector (OTLP over gRPC); extra tracing"
+    )
     tls: Tls
     reflection: bool = Field(default=False, description="offer gRPC reflection, for grpcurl")
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")

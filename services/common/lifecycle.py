@@ -21,6 +21,7 @@ from services.common.metrics import CountInterceptor, exposed
 from services.common.probes import probed
 from services.common.rpc import FaultInterceptor
 from services.common.tls import SERVER_OPTIONS
+from services.common.tracing import server_interceptors
 
 log = structlog.get_logger()
 _stop: ContextVar[asyncio.Event] = ContextVar("stop")
@@ -48,7 +49,9 @@ async def running(
 
     ``services`` are the full names that reflection lists.
     """
-    server = grpc.aio.server(interceptors=[CountInterceptor(), FaultInterceptor()], options=SERVER_OPTIONS)
+    server = grpc.aio.server(
+        interceptors=[*server_interceptors(), CountInterceptor(), FaultInterceptor()], options=SERVER_OPTIONS
+    )
     health = Health()
     await health.set(False)
     add(server)

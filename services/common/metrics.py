@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
+from visard import tracing
 
 from services.common.address import host_and_port
 from services.common.rpc import rewrap
@@ -37,9 +38,10 @@ log = structlog.get_logger()
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """Time a stage that ends well; one that fails says nothing about speed."""
+    """Time and trace a stage that ends well; one that fails says nothing about speed."""
     started = time.monotonic()
-    yield
+    with tracing.span(name):
+        yield
     STAGES.labels(name).observe(time.monotonic() - started)
 
 

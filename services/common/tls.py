@@ -13,6 +13,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from pydantic import BaseModel, ConfigDict
 
+from services.common.tracing import client_interceptors
+
 MAX_MESSAGE = 64 << 20
 
 # the server tolerates what the client sends: otherwise gRPC ends the connection with too_many_pings
@@ -90,7 +92,9 @@ class Tls(BaseModel):
     def channel(self, address: str) -> grpc.aio.Channel:
         """A channel to a service, whose certificate must name the host of the address."""
         credentials = grpc.ssl_channel_credentials(self.ca.read_bytes(), self.key.read_bytes(), self.cert.read_bytes())
-        return grpc.aio.secure_channel(address, credentials, options=CHANNEL_OPTIONS)
+        return grpc.aio.secure_channel(
+            address, credentials, options=CHANNEL_OPTIONS, interceptors=client_interceptors()
+        )
 
 
 class _Certificates:

@@ -6,7 +6,7 @@ from functools import partial
 
 from visard.v1 import dealer_pb2_grpc
 
-from services.common import lifecycle, logs
+from services.common import lifecycle, logs, tracing
 from services.common.config import load
 from services.common.metrics import reading
 from services.dealer.config import DealerConfig, master_key
@@ -34,6 +34,7 @@ def main() -> None:
     """Entry point."""
     config = load(DealerConfig, sys.argv[1:])
     logs.configure("dealer", config.log_level)
+    tracing.configure("dealer", config.traces)
     os.nice(config.nice)
     lifecycle.run(lambda: serve(config))
 

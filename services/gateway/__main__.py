@@ -7,7 +7,7 @@ from functools import partial
 import grpc
 from visard.v1 import gateway_pb2_grpc
 
-from services.common import lifecycle, logs
+from services.common import lifecycle, logs, tracing
 from services.common.config import load
 from services.common.metrics import reading
 from services.gateway.admin import AdminServicer, Expiry
@@ -44,6 +44,7 @@ def main() -> None:
     """Entry point."""
     config = load(GatewayConfig, sys.argv[1:])
     logs.configure("gateway", config.log_level)
+    tracing.configure("gateway", config.traces)
     lifecycle.run(lambda: serve(config))
 
 

@@ -9,7 +9,7 @@ from functools import partial
 import grpc
 from visard.v1 import party_pb2_grpc, peer_pb2_grpc
 
-from services.common import lifecycle, logs
+from services.common import lifecycle, logs, tracing
 from services.common.config import load
 from services.common.lifecycle import Health
 from services.common.metrics import reading
@@ -100,6 +100,7 @@ def main() -> None:
     """Entry point."""
     config = load(PartyConfig, sys.argv[1:])
     logs.configure(f"party{config.index}", config.log_level)
+    tracing.configure(f"party{config.index}", config.traces)
     lifecycle.run(lambda: serve(config))
 
 

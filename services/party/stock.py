@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 import structlog
 
 from services.common.errors import FailedPrecondition, ResourceExhausted, ServiceFault
+from services.common.metrics import stage
 from services.mpc.errors import KitError
 from services.mpc.kits import Kit, KitPlan
 from services.party.agreement import LEADER
@@ -197,8 +198,9 @@ class KitStock:
             return False
         shelf.ledger.fetching = number
         try:
-            keys, corrections = await self._source.fetch(shelf.plan, number)
-            await asyncio.to_thread(shelf.files.store, number, keys, corrections)
+            with stage("kit"):
+                keys, corrections = await self._source.fetch(shelf.plan, number)
+                await asyncio.to_thread(shelf.files.store, number, keys, corrections)
         finally:
             shelf.ledger.fetching = None
         async with shelf.changed:

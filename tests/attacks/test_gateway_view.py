@@ -11,7 +11,7 @@ import grpc
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from visard import client as client_module
+from visard import uploads
 from visard.capture import Chip, capture
 from visard.client import Client, Connection
 from visard.cluster import Cluster
@@ -97,14 +97,14 @@ async def gateway__should_hold_no_readable_share(
     spied: Spied, chip: Chip, photos: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[np.ndarray] = []
-    original = client_module.share
+    original = uploads.share
 
     def keeping(values: np.ndarray, q: int) -> Any:
         shares = original(values, q)
         made.extend(shares)
         return shares
 
-    monkeypatch.setattr(client_module, "share", keeping)
+    monkeypatch.setattr(uploads, "share", keeping)
     async with Client(spied.connection) as client:
         assert (await client.compare(chip, photos["obama2"])).match
     held = spied.recorder.everything
