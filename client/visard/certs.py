@@ -2,13 +2,14 @@
 
 All TLS keys are ECDSA P-256 (what every TLS stack takes). A certificate's role is a URI in its subject alternative names:
 ``visard://gateway``, ``visard://dealer``, ``visard://party/0``, ``visard://client/NAME``, ``visard://owner/NAME``,
-``visard://admin/NAME``.
+``visard://admin/NAME``, ``visard://store/N`` for a party's database (which may call nobody).
 A party's X25519 sealing key is signed by the authority, so that a client which has ca.pem needs to trust nobody else.
 """
 
 import datetime
 import ipaddress
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -69,6 +70,22 @@ def rotate_hpke(directory: Path, party: int) -> None:
     _sealing_key(directory, party, ca_key)
 
 
+def issue(directory: Path, name: str, role: str, hosts: Iterable[str] = ()) -> None:
+    """One more certificate, NAME.pem and NAME.key, for a caller or for a party's database. Needs ca.key.
+
+    Raises InvalidRequest for a role that there is only one of, CertificatesExist for a name that is taken.
+    """
+    if not re.fullmatch(r"visard://(client|owner|admin|store)/[\w.-]{1,64}", role):
+        raise InvalidRequest(
+            "a role is visard://client/NAME, visard://owner/NAME, visard://admin/NAME or visard://store/NAME"
+        )
+    if not re.fullmatch(r"[\w-]{1,64}", name):
+        raise InvalidRequest("a name has 1 to 64 letters, digits, _ and -")
+    if (directory / f"{name}.pem").exists():
+        raise CertificatesExist(f"{directory / name}.pem is there already; see renew")
+    _issue(directory, name, role, list(hosts))
+
+
 def renew(directory: Path, name: str) -> None:
     """A new certificate and key for a role, for the same host names. Needs ca.key. Services take it without a restart."""
     path = directory / f"{name}.pem"
@@ -76,11 +93,15 @@ def renew(directory: Path, name: str) -> None:
     names = old.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     hosts = [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
     (role,) = names.get_values_for_type(x509.UniformResourceIdentifier)
-    ca = x509.load_pem_x509_certificate((directory / "ca.pem").read_bytes())
+    _issue(directory, name, role, hosts)
+
+
+def _issue(directory: Path, name: str, role: str, hosts: list[str]) -> None:
+    ca = x509.load_pem_x509_certificate(_existing(directory / "ca.pem").read_bytes())
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = _certificate(ca, _ca_key(directory), key.public_key(), role, hosts)
     _write_key(directory / f"{name}.key", key)
-    _write(path, certificate.public_bytes(serialization.Encoding.PEM))
+    _write(directory / f"{name}.pem", certificate.public_bytes(serialization.Encoding.PEM))
 
 
 def _ca_key(directory: Path) -> ec.EllipticCurvePrivateKey:

@@ -95,6 +95,18 @@ def rotate_hpke(
 
 
 @certs_app.command()
+def issue(
+    directory: Annotated[Path, typer.Argument(help="Where ca.pem and ca.key are.")],
+    name: Annotated[str, typer.Argument(help="Makes NAME.pem and NAME.key.")],
+    role: Annotated[str, typer.Option(help="visard://client/NAME, or owner, admin, store.")],
+    host: Annotated[list[str] | None, typer.Option(help="Names and addresses, of a server.")] = None,
+) -> None:
+    """One more certificate: for another caller, or for a party's database."""
+    certificates.issue(directory, name, role, host or ())
+    out.print(f"{name}.pem and {name}.key for {role}")
+
+
+@certs_app.command()
 def renew(
     directory: Annotated[Path, typer.Argument(help="Where ca.key and the certificate are.")],
     name: Annotated[str, typer.Argument(help="gateway, dealer, party0, party1, party2, client or owner.")],
