@@ -1,0 +1,61 @@
+"""``python -m services.mpc.warm``: run every protocol once on small numbers, so that Numba's cache holds all kernels."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import numpy as np
+
+from services.mpc import matching
+from services.mpc.kernels import arithmetic
+from services.mpc.kits import Kit, KitPlan, deal_kit
+from services.mpc.local import LocalChannel, local_channels
+from services.mpc.nn.execute import Model, embed, embed_plan
+from services.mpc.nn.program import AveragePool, Conv, Flatten, Linear, MaxPool, Program, Relu, Truncate
+from services.mpc.session import Run
+
+_REFERENCES = 70  # more than a word of bits
+
+
+def program(q: int) -> Program:
+    """A network with every layer that opens something."""
+    layers = (
+        Conv(0, 2, (3, 3), (2, 2), (1, 1), 12, bias=True),
+        MaxPool(1, (2, 2), (2, 2)),
+        Relu(2, 8),
+        AveragePool(3, (2, 2), (2, 2)),
+        Relu(4, 0),
+        Flatten(5),
+        Truncate(6, 2),
+        Linear(7, 8, 12, bias=True),
+        Truncate(8, 6),
+    )
+    return Program(q, (1, 16, 16), 0, layers, {"default": 1.0})
+
+
+async def _together(plan: KitPlan, body: Callable[[LocalChannel, Kit], Awaitable[object]]) -> None:
+    dealt = deal_kit(plan, bytes(32), 1)
+    kits = [Kit(plan, 1, dealt.part(party), party, dealt.corrections) for party in range(3)]
+    await asyncio.gather(*(body(channel, kit) for channel, kit in zip(local_channels(), kits, strict=True)))
+
+
+async def warm(q: int) -> None:
+    """Run the network, a verification and an identification. The shares are all zero: a sharing like any other."""
+    small = program(q)
+    model = Model(small, np.zeros(small.weight_count, np.uint32 if q == 31 else np.uint64))
+    image = np.zeros((1, *small.input_shape), model.field.dtype)
+    arithmetic.multiply(image, model.field.scale(image, 3))  # what renewals use, and the dealer
+    probe = np.zeros(small.output.size, model.field.dtype)
+    references = np.zeros((_REFERENCES, small.output.size), model.field.dtype)
+    await _together(embed_plan(small, 1), lambda c, kit: embed(Run(c), kit, model, image))
+    verify, identify = matching.verify_plan(q, _REFERENCES), matching.identify_plan(q, _REFERENCES)
+    await _together(verify, lambda c, kit: matching.verify(Run(c), kit, probe, references, 1))
+    await _together(identify, lambda c, kit: matching.identify(Run(c), kit, probe, references, 1))
+
+
+async def _both() -> None:
+    for q in (31, 61):
+        await warm(q)
+
+
+if __name__ == "__main__":
+    asyncio.run(_both())
