@@ -85,7 +85,7 @@ async def serve(config: PartyConfig) -> None:
             party_pb2_grpc.add_PartyServicer_to_server(PartyServicer(party), server)
             peer_pb2_grpc.add_PeerServicer_to_server(PeerServicer(party.links), server)
 
-        with reading(partial(gauges, party.links, party.stock, party.runner, party.model_sets)):
+        with reading(partial(gauges, party.links, party.stock, party.runner, party.model_sets, party.upkeep)):
             async with lifecycle.running(config, SERVICES, add) as health:
                 watcher = asyncio.create_task(_show_health(health, party))
                 await lifecycle.until_stopped()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # they count here
     from services.party.modelset import ModelSets
     from services.party.runs import Runner
     from services.party.stock import KitStock
+    from services.party.upkeep import Upkeep
 
 PLAN_DIGITS = 12
 _STORE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
@@ -60,11 +61,14 @@ def timed(store: Store) -> Store:
     return cast(Store, _TimedStore(store))
 
 
-def gauges(links: "PeerLinks", stock: "KitStock", runner: "Runner", model_sets: "ModelSets") -> list[Metric]:
+def gauges(
+    links: "PeerLinks", stock: "KitStock", runner: "Runner", model_sets: "ModelSets", upkeep: "Upkeep"
+) -> list[Metric]:
     """How the party is right now."""
     levels = [(level.plan.digest.hex()[:PLAN_DIGITS], level) for level in stock.levels()]
     differing = model_sets.differing()
     differ = [(str(peer), float(peer in differing)) for peer in links.peers]
+    diverged = [(str(peer), float(peer in upkeep.diverged)) for peer in links.peers]
     peers = [(str(peer), float(links.connected(peer))) for peer in links.peers]
     return [
         gauge("visard_kits_available", "Kits in stock.", [(p, x.available) for p, x in levels], "plan"),
@@ -73,4 +77,5 @@ def gauges(links: "PeerLinks", stock: "KitStock", runner: "Runner", model_sets: 
         gauge("visard_queue_length", "Runs that wait for a slot; only party 0 queues.", [("", runner.waiting)]),
         gauge("visard_peer_connected", "1 while the link to a peer is up.", peers, "peer"),
         gauge("visard_peer_models_differ", "1 while a peer has published other models.", differ, "peer"),
+        gauge("visard_peer_set_differs", "1 while a peer holds other references; nothing is served.", diverged, "peer"),
     ]

@@ -31,6 +31,11 @@ class Upkeep:
         links.on_set = self.hear
 
     @property
+    def diverged(self) -> frozenset[int]:
+        """Peers that hold other references for certain."""
+        return frozenset(self._diverged)
+
+    @property
     def problem(self) -> str:
         """Why this party must not serve, or nothing."""
         if not self._diverged:

