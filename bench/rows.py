@@ -23,7 +23,9 @@ from services.mpc.field import Integers
 from services.mpc.kits import KitPlan
 from services.mpc.nn.compile import Compiled, compile_module
 from services.mpc.nn.execute import embed_plan
-from services.mpc.nn.program import Conv, Flatten, MaxPool, Program, Relu, Truncate
+from services.mpc.nn.layers import Conv
+from services.mpc.nn.program import Program
+from services.mpc.nn.steps import Flatten, MaxPool, Relu, Truncate
 
 POINTS = {"default": 0.6}
 DESCRIPTOR = 128

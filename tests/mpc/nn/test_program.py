@@ -7,7 +7,9 @@ import pytest
 
 from services.mpc.nn.compile import compile_module
 from services.mpc.nn.errors import ProgramError
-from services.mpc.nn.program import Add, Align, Conv, Flatten, Linear, MaxPool, Pad, Program, Relu, Truncate
+from services.mpc.nn.layers import Conv, Linear
+from services.mpc.nn.program import Program
+from services.mpc.nn.steps import Add, Align, Flatten, MaxPool, Pad, Relu, Truncate
 from tests.mpc.nn.networks import SHAPE, images, residual
 
 POINTS = {"default": 0.5, "strict": 0.25}
