@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 import tomllib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from visard import results
-from visard.capture import Chip, Picture, capture
+from visard.capture import Chip, Picture, capture, load_photo
 from visard.certs import verify_party_key
 from visard.errors import (
     DeadlineExceeded,
@@ -30,14 +30,15 @@ from visard.errors import (
 from visard.results import (
     Enrolment,
     Identification,
+    Output,
     StoredReference,
     SubjectCount,
     Verification,
     stored_reference,
 )
-from visard.sealing import Context, key_id, new_reply_key, seal_share
+from visard.sealing import Context
 from visard.secret import Secret
-from visard.sharing import share
+from visard.uploads import pixels, planes, sealed_upload
 from visard.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc
 
 Photo = Path | str | bytes | Picture | Chip
@@ -46,7 +47,6 @@ T = TypeVar("T")
 
 DEFAULT_MODEL = "face"
 DEFAULT_DEADLINE = 60.0
-CHUNK_BYTES = 64 << 10
 REQUEST_ID_BYTES = 16
 ATTEMPTS = 4
 _LIFETIME_MS = 300_000
@@ -58,9 +58,9 @@ _OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 2_000),
 ]
 
-Uploads = AsyncIterator[common_pb2.Upload]
 Method = Callable[..., Awaitable[gateway_pb2.Result]]
 Answered = tuple[gateway_pb2.Result, Context, list[Secret]]
+Images = Callable[[common_pb2.ModelInfo], list[npt.NDArray[np.int64]]]
 
 
 @dataclass(frozen=True)
@@ -158,6 +158,16 @@ class Client:
         )
         return Verification(results.match_bit(outcomes), report)
 
+    async def run(self, image: Path | str | bytes | Picture) -> Output:
+        """What the model makes of an image, which is brought to the model's size; nobody else sees either.
+
+        Only for models whose owner opens their output; raises FailedPrecondition for others.
+        """
+        picture = image if isinstance(image, np.ndarray) else await asyncio.to_thread(load_photo, image)
+        asked = (Operation.OPERATION_RUN, "", "")
+        outcomes, report = await self._timed(self._matching.Run, asked, lambda info: [planes(picture, info)])
+        return Output(*results.output(outcomes, (await self.model_info()).field_bits), report)
+
     async def delete(self, subject: str, reference_ids: Sequence[str] = ()) -> int:
         """Forget a subject, or those of its references; how many."""
         request = self._request(Operation.OPERATION_DELETE, subject, reference_ids=list(reference_ids))
@@ -207,7 +217,7 @@ class Client:
         request = self._request(Operation.OPERATION_PUBLISH, model=name, program_digest=digest)
 
         async def once(r: common_pb2.Request, left: float) -> gateway_pb2.PublishResponse:
-            uploads, _ = self._seal(r, [weights], q, await self._party_keys(), program)
+            uploads, _ = sealed_upload(r, [weights], q, await self._party_keys(), program)
             return await self._registry.Publish(uploads, timeout=left)
 
         await self._with_fresh_keys(lambda: self._write(request, once))
@@ -265,11 +275,16 @@ class Client:
     ) -> tuple[list[common_pb2.Outcome], results.Report]:
         """Capture, share, seal, send, open. With ``options`` it is a write, which keeps its id when it is sent again."""
         chips = [await asyncio.to_thread(capture, photo, largest=largest) for photo in photos]
+        asked = (operation, subject, operating_point)
+        return await self._timed(method, asked, lambda info: [pixels(chip, info) for chip in chips], options)
+
+    async def _timed(
+        self, method: Method, asked: tuple[int, str, str], images: Images, options: Mapping[str, Any] | None = None
+    ) -> tuple[list[common_pb2.Outcome], results.Report]:
         started = time.monotonic()
         try:
             async with asyncio.timeout(self.deadline):  # models and keys are fetched first: they share the deadline
-                asked = (operation, subject, operating_point)
-                outcomes, result = await self._exchange(method, asked, chips, options)
+                outcomes, result = await self._exchange(method, asked, images, options)
         except TimeoutError as error:
             raise DeadlineExceeded(f"no answer within {self.deadline:g} s") from error
         return outcomes, results.report(time.monotonic() - started, result)
@@ -278,15 +293,15 @@ class Client:
         self,
         method: Method,
         asked: tuple[int, str, str],
-        chips: Sequence[Chip],
+        prepare: Images,
         options: Mapping[str, Any] | None,
     ) -> tuple[list[common_pb2.Outcome], gateway_pb2.Result]:
-        info = await self._model_info()
-        images = [_pixels(chip, info) for chip in chips]
+        info = await self.model_info()
+        images = prepare(info)
 
         async def once(request: common_pb2.Request, left: float) -> Answered:
             # fresh shares and fresh reply keys, also for a write that is sent again
-            uploads, keys = self._seal(request, images, info.field_bits, await self._party_keys())
+            uploads, keys = sealed_upload(request, images, info.field_bits, await self._party_keys())
             return await method(uploads, timeout=left), Context.from_request(request), keys
 
         async def attempts() -> Answered:
@@ -322,29 +337,6 @@ class Client:
             **options,
         )
 
-    def _seal(
-        self,
-        request: common_pb2.Request,
-        values: Sequence[npt.NDArray[np.int64]],
-        q: int,
-        keys: list[bytes],
-        program: bytes = b"",
-    ) -> tuple[Uploads, list[Secret]]:
-        """Shares of the values, sealed each to its party, as an upload; and the reply keys inside."""
-        context = Context.from_request(request)
-        shares = share(np.concatenate([v.reshape(-1) for v in values]), q)
-        replies = [new_reply_key() for _ in keys]
-        sealed = [
-            seal_share(key, context, party, reply, part.tobytes())
-            for party, (key, reply, part) in enumerate(zip(keys, replies, shares, strict=True))
-        ]
-        infos = [
-            common_pb2.SealedShareInfo(party=party, key_id=key_id(key), size=len(data))
-            for party, (key, data) in enumerate(zip(keys, sealed, strict=True))
-        ]
-        header = common_pb2.UploadHeader(request=request, shares=infos, program=program)
-        return _chunks(header, sealed), replies
-
     async def _party_keys(self) -> list[bytes]:
         """The parties' sealing keys, each signed by our authority; raises UntrustedKey."""
         if self._keys is None:
@@ -365,7 +357,8 @@ class Client:
             self._keys = None
             return await work()
 
-    async def _model_info(self) -> common_pb2.ModelInfo:
+    async def model_info(self) -> common_pb2.ModelInfo:
+        """What is known about the client's model; raises NotFound."""
         if self.model not in self._infos:
             self._infos = {info.name: info for info in await self.models()}
         if self.model not in self._infos:
@@ -392,23 +385,3 @@ class Client:
                     raise
                 await asyncio.sleep(pause)
         raise AssertionError("unreachable")
-
-
-async def _chunks(header: common_pb2.UploadHeader, sealed: Sequence[bytes]) -> Uploads:
-    """The upload: the header, then the shares' chunks in turn, so that all parties receive at the same time."""
-    yield common_pb2.Upload(header=header)
-    for index in range(-(-max(map(len, sealed)) // CHUNK_BYTES)):
-        for party, data in enumerate(sealed):
-            piece = data[index * CHUNK_BYTES : (index + 1) * CHUNK_BYTES]
-            last = (index + 1) * CHUNK_BYTES >= len(data)
-            yield common_pb2.Upload(chunk=common_pb2.Chunk(party=party, index=index, data=piece, last=last))
-
-
-def _pixels(chip: Chip, info: common_pb2.ModelInfo) -> npt.NDArray[np.int64]:
-    """A chip as the model's input, (C, H, W)."""
-    pixels = chip.pixels.transpose(2, 0, 1).astype(np.int64)
-    if list(pixels.shape) != list(info.input_shape):
-        raise InvalidRequest(
-            f"model {info.name} takes images of shape {list(info.input_shape)}, not {list(pixels.shape)}"
-        )
-    return pixels

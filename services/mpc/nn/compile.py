@@ -228,7 +228,9 @@ def _relieve(builder: Builder, excess: _Excess, fewer: dict[str, int]) -> None:
         if builder.profile.output - fewer[OUTPUT] < _LEAST_OUTPUT_BITS:
             raise RangeExceeded(excess.text)
         return
-    levers = _levers(builder, builder.operations[excess.operation].x)
+    # of both operands: one may only have been aligned with the other
+    sources = builder.operations[excess.operation].sources
+    levers = set[str]().union(*(_levers(builder, source) for source in sources))
     if not levers:
         raise RangeExceeded(excess.text)
     for lever in levers:

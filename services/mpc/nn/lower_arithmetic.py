@@ -86,8 +86,8 @@ def times(b: Builder, node: fx.Node, x: int, factor: float) -> int:
         return b.emit(Times(x, 1 if factor > 0 else -1, int(-exponent)), node)
     if float(factor).is_integer():
         return b.emit(Times(x, int(factor), 0), node)
-    bits = max(0, b.profile.factors - int(np.floor(exponent)) - 1)
-    scaled = b.emit(Times(x, round(factor * 2**bits), bits), node)
+    bits = b.bits(node.name, max(0, b.profile.factors - int(np.floor(exponent)) - 1), np.array([factor]))
+    scaled = b.emit(Times(x, round(factor * 2**bits), bits), node, node.name)
     return b.narrow(scaled, node, b.profile.activations)
 
 

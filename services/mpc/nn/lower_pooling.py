@@ -3,6 +3,7 @@
 from math import prod
 from typing import Any
 
+import numpy as np
 from torch import fx
 
 from services.mpc.nn.builder import Builder, argument, pair
@@ -122,8 +123,8 @@ def mean_of(b: Builder, node: fx.Node, x: int, kernel: tuple[int, int], stride: 
     if b.values[x].wide or b.values[x].scale > b.profile.activations:
         x = b.narrow(x, node, b.profile.activations)
     total = b.emit(SumPool(x, kernel, stride), node)
-    bits = (count - 1).bit_length() + b.profile.factors
-    scaled = b.emit(Times(total, round(2**bits / count), bits), node)
+    bits = (count - 1).bit_length() + b.bits(node.name, b.profile.factors, np.ones(1))
+    scaled = b.emit(Times(total, round(2**bits / count), bits), node, node.name)
     return b.narrow(scaled, node, min(b.profile.activations, b.values[x].scale) + _MEAN_BITS)
 
 

@@ -24,6 +24,7 @@ MAX_OPERATIONS = 1024
 MAX_ELEMENTS = 1 << 24
 MAX_WEIGHTS = 1 << 26
 MAX_INTEGER = 1 << 26
+MAX_OPEN_ELEMENTS = 1 << 20  # of an output that is sent to the caller
 
 # what a program is for: its descriptors are compared and never opened, or its output is opened to whoever ran it
 MATCH, OPEN = "match", "open"
@@ -60,6 +61,8 @@ class Program:
         if self.purpose == OPEN:
             if points:
                 raise ProgramError("operating points: none, for an output that is opened is compared with nothing")
+            if self.output.size > MAX_OPEN_ELEMENTS:
+                raise ProgramError(f"an output that is opened has at most {MAX_OPEN_ELEMENTS} elements")
         elif "default" not in points or not all(0 < t < 1e3 for t in points.values()):
             raise ProgramError("operating points: distances between 0 and 1000, one of them named default")
         if self.output.wide or (self.purpose == MATCH and len(self.output.shape) != 1):
@@ -124,6 +127,8 @@ class Program:
             shape = tuple(_integer(n) for n in raw.pop("input_shape"))
             header = _integer(raw.pop("q")), shape, _integer(raw.pop("input_scale"))
             program = cls(*header, operations, points, str(raw.pop("purpose", MATCH)))
+        except ProgramError:
+            raise
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ProgramError("program: canonical JSON with known operations and integer fields") from error
         if raw or not all(map(isfinite, points.values())):

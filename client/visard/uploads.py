@@ -1,0 +1,83 @@
+"""Uploads: images and weights as three sealed shares, in chunks."""
+
+from collections.abc import AsyncIterator, Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from visard.capture import Chip, Picture
+from visard.errors import InvalidRequest
+from visard.sealing import Context, key_id, new_reply_key, seal_share
+from visard.secret import Secret
+from visard.sharing import share
+from visard.v1 import common_pb2
+
+Uploads = AsyncIterator[common_pb2.Upload]
+
+CHUNK_BYTES = 64 << 10
+
+
+def sealed_upload(
+    request: common_pb2.Request,
+    values: Sequence[npt.NDArray[np.int64]],
+    q: int,
+    keys: list[bytes],
+    program: bytes = b"",
+) -> tuple[Uploads, list[Secret]]:
+    """Shares of the values, sealed each to its party, as an upload; and the reply keys inside."""
+    context = Context.from_request(request)
+    shares = share(np.concatenate([v.reshape(-1) for v in values]), q)
+    replies = [new_reply_key() for _ in keys]
+    sealed = [
+        seal_share(key, context, party, reply, part.tobytes())
+        for party, (key, reply, part) in enumerate(zip(keys, replies, shares, strict=True))
+    ]
+    infos = [
+        common_pb2.SealedShareInfo(party=party, key_id=key_id(key), size=len(data))
+        for party, (key, data) in enumerate(zip(keys, sealed, strict=True))
+    ]
+    header = common_pb2.UploadHeader(request=request, shares=infos, program=program)
+    return _chunks(header, sealed), replies
+
+
+async def _chunks(header: common_pb2.UploadHeader, sealed: Sequence[bytes]) -> Uploads:
+    """The upload: the header, then the shares' chunks in turn, so that all parties receive at the same time."""
+    yield common_pb2.Upload(header=header)
+    for index in range(-(-max(map(len, sealed)) // CHUNK_BYTES)):
+        for party, data in enumerate(sealed):
+            piece = data[index * CHUNK_BYTES : (index + 1) * CHUNK_BYTES]
+            last = (index + 1) * CHUNK_BYTES >= len(data)
+            yield common_pb2.Upload(chunk=common_pb2.Chunk(party=party, index=index, data=piece, last=last))
+
+
+def pixels(chip: Chip, info: common_pb2.ModelInfo) -> npt.NDArray[np.int64]:
+    """A chip as the model's input, (C, H, W)."""
+    found = chip.pixels.transpose(2, 0, 1).astype(np.int64)
+    if list(found.shape) != list(info.input_shape):
+        raise InvalidRequest(
+            f"model {info.name} takes images of shape {list(info.input_shape)}, not {list(found.shape)}"
+        )
+    return found
+
+
+def planes(picture: Picture, info: common_pb2.ModelInfo) -> npt.NDArray[np.int64]:
+    """A whole picture as the model's input, (C, H, W): its size, grey or in colour; raises InvalidRequest."""
+    channels, height, width = info.input_shape
+    return as_planes(picture, (channels, height, width)).astype(np.int64)
+
+
+def as_planes(picture: Picture, shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
+    """A picture (H, W) grey or (H, W, 3) RGB in a shape (C, H, W) of 1 or 3 channels; raises InvalidRequest."""
+    channels, height, width = shape
+    if channels not in (1, 3) or picture.ndim not in (2, 3):
+        raise InvalidRequest(f"pictures have 1 or 3 channels, and the model takes {channels}")
+    if picture.ndim == 2:
+        picture = np.repeat(picture[:, :, None], 3, axis=2)
+    if picture.shape[:2] != (height, width):
+        smaller = picture.shape[0] > height or picture.shape[1] > width
+        method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+        picture = np.asarray(cv2.resize(picture, (width, height), interpolation=method), np.uint8)
+    if channels == 1:
+        return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)[None]
+    return np.ascontiguousarray(picture.transpose(2, 0, 1))
