@@ -64,8 +64,10 @@ class Builder:
 
     module: nn.Module
     input_shape: tuple[int, int, int]
+    q: int
     profile: Profile
     emitters: Emitters
+    calibration: npt.NDArray[np.uint8]
     fewer: Mapping[str, int] = field(default_factory=dict)
     operations: list[Operation] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
@@ -79,14 +81,15 @@ class Builder:
     def build(self) -> None:
         """Emit everything, and the last truncation."""
         self.values = [Value(self.input_shape, 0, wide=False)]
-        graph = self._trace()
-        self.last_linear = [n for n in graph.nodes if isinstance(self.layer(n), nn.Linear)][-1:]
-        for node in graph.nodes:
+        self.traced = self._trace()
+        nodes = self.traced.graph.nodes
+        self.last_linear = [n for n in nodes if isinstance(self.layer(n), nn.Linear)][-1:]
+        for node in nodes:
             self._visit(node)
 
-    def _trace(self) -> fx.Graph:
+    def _trace(self) -> fx.GraphModule:
         try:
-            return fx.symbolic_trace(self.module.eval()).graph
+            return fx.symbolic_trace(self.module.eval())
         except (fx.proxy.TraceError, TypeError) as error:
             raise UnsupportedLayer(f"{type(self.module).__name__}: its forward depends on data: {error}") from error
 
@@ -122,6 +125,13 @@ class Builder:
         owner, _, name = str(argument.target).rpartition(".")
         found = getattr(self.module.get_submodule(owner), name)
         return found if isinstance(found, torch.Tensor) else None
+
+    def observed(self, node: fx.Node) -> Floats:
+        """What a node makes of the calibration images in float."""
+        watch = _Watch(self.traced, node)
+        with torch.no_grad():
+            found = [watch.on(torch.from_numpy(image[None]).float()) for image in self.calibration]
+        return np.concatenate([value.numpy() for value in found])
 
     def place(self, node: fx.Node) -> str:
         """Where a node stands in the module: the layer's path, or the function's name and the module that calls it."""
@@ -182,6 +192,27 @@ class Builder:
         if self.values[x].scale < bits or not interactive:
             x = self.emit(Align(x, max(1, bits + (not interactive) - self.values[x].scale)), None)
         self.narrow(x, None, bits)
+
+
+class _Watch(fx.Interpreter):
+    """Runs the module and keeps what one node makes."""
+
+    def __init__(self, module: fx.GraphModule, node: fx.Node) -> None:
+        super().__init__(module)
+        self._node = node
+        self._found = torch.empty(0)
+
+    def on(self, image: torch.Tensor) -> torch.Tensor:
+        """The node's result for an image."""
+        self.run(image)
+        return self._found
+
+    def run_node(self, n: fx.Node) -> Any:
+        """See fx.Interpreter."""
+        result = super().run_node(n)
+        if n is self._node:
+            self._found = result
+        return result
 
 
 def integers(w: torch.Tensor | Floats, bits: int) -> Integers:

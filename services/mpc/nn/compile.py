@@ -18,6 +18,7 @@ from torch.nn import functional
 from services.mpc.field import Integers
 from services.mpc.nn import lower_activations as activations
 from services.mpc.nn import lower_arithmetic as arithmetic
+from services.mpc.nn import lower_norm as lengths
 from services.mpc.nn import lower_pooling as pooling
 from services.mpc.nn import lower_weights as weighted
 from services.mpc.nn.base import Operation
@@ -79,6 +80,7 @@ EMITTERS = Emitters(
         **dict.fromkeys((operator.sub, torch.sub, "sub"), arithmetic.subtract),
         **dict.fromkeys((operator.mul, torch.mul, "mul"), arithmetic.multiply),
         **dict.fromkeys((operator.truediv, torch.div, "div"), arithmetic.divide),
+        functional.normalize: lengths.normalize,
         torch.cat: arithmetic.concat,
         torch.flatten: arithmetic.flatten,
         "flatten": arithmetic.flatten,
@@ -134,7 +136,7 @@ def compile_module(
     """
     fewer: dict[str, int] = {}
     for _ in range(_PASSES):
-        builder = Builder(module, input_shape, profile or PROFILES[q], EMITTERS, fewer)
+        builder = Builder(module, input_shape, q, profile or PROFILES[q], EMITTERS, calibration, fewer)
         builder.build()
         program = Program(q, input_shape, 0, tuple(builder.operations), operating_points, purpose)
         weights = np.concatenate([np.zeros(0, np.int64), *(w.reshape(-1) for w in builder.weights)])

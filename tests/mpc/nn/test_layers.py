@@ -146,6 +146,24 @@ async def layer__should_compute_its_function_on_shares(name: str, q: int) -> Non
     assert len({channel.rounds for channel in channels}) == 1
 
 
+@pytest.mark.parametrize("length", [0.01, 1.0, 50.0])
+async def normalised_output__should_have_length_one(length: float) -> None:
+    torch.manual_seed(1)
+    module = Entry(nn.AvgPool2d(4), nn.Flatten(), nn.Linear(36, 8), Function(functional.normalize)).eval()
+    module.requires_grad_(False)
+    module.rest[2].weight.mul_(length)
+    module.rest[2].bias.mul_(length)
+    calibration, probes = images(8, SHAPE, seed=9), images(2, SHAPE, seed=5)
+    points = {"default": 1.0}
+    result = compile_module(module, SHAPE, q=61, calibration=calibration, operating_points=points)
+    found, _, rounding = await run_on_shares(result.program, result.weights, probes)
+    assert found.tolist() == run_twin(result.program, result.weights, probes, rounding).tolist()
+    expected = module(torch.from_numpy(probes).float()).numpy()
+    assert np.abs(found / 2**result.program.output.scale - expected).max() < (0.02 if length < 0.1 else 2e-4)
+    with pytest.raises(UnsupportedLayer, match=r"rest\.3 \(normalize\): normalize needs the 61-bit field"):
+        compile_module(module, SHAPE, q=31, calibration=calibration, operating_points=points)
+
+
 @pytest.mark.parametrize(
     ("make", "named"),
     [
