@@ -105,8 +105,12 @@ class ModelShelf:
         return self._models.get(name)
 
     def forget(self) -> None:
-        """Read all models from the store again, when they are asked for: they were renewed, or withdrawn."""
+        """Read all models from the store again, when they are asked for: they were renewed."""
         self._models.clear()
+
+    def drop(self, name: str) -> None:
+        """A model was withdrawn; the others stay as they are, and stay listed."""
+        self._models.pop(name, None)
 
     def loaded(self) -> list[Published]:
         """The models in memory."""

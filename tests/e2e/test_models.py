@@ -132,6 +132,7 @@ async def opened_model__should_not_match(cluster: Cluster, photos: dict[str, Pat
                     await work
         finally:
             await client.withdraw("small")
+        assert [model.name for model in await client.models()].count("face") == 1  # the others stay listed
         with pytest.raises(NotFound):
             await client.run(photos["obama"])
 
