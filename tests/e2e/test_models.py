@@ -86,6 +86,15 @@ def report__should_say_what_a_run_costs(published: Cluster) -> None:
         assert line in face
 
 
+def output__should_be_named_as_what_it_is(published: Cluster, photos: dict[str, Path], tmp_path: Path) -> None:
+    run = ("run", "max-pool", photos["biden"], "-o")
+    assert visard(published, *run, tmp_path / "pooled.npy").returncode == 0
+    assert np.load(tmp_path / "pooled.npy").shape == (1, 50, 50)
+    for name in ("pooled.jpg", "nowhere/pooled.png"):
+        refused = visard(published, *run, tmp_path / name)
+        assert (refused.returncode, ".png or .npy" in refused.stderr) == (2, True)
+
+
 async def model_for_matching__should_never_be_opened(cluster: Cluster, photos: dict[str, Path]) -> None:
     async with Client(Connection.from_home(cluster.home)) as client:
         with pytest.raises(FailedPrecondition, match=r"published for matching.*--open-output"):

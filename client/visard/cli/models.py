@@ -6,11 +6,13 @@ from typing import Annotated
 import numpy as np
 import numpy.typing as npt
 import typer
+from PIL import Image
 from rich.table import Table
 
 from visard.cli.output import costs, emit, out, progress
 from visard.cli.session import DEFAULT_HOME, Deadline, Home, Json, with_client
 from visard.client import DEFAULT_DEADLINE, DEFAULT_MODEL, Client
+from visard.errors import InvalidRequest
 from visard.publish import DEFAULT_FIELD_BITS, Compiled
 from visard.results import Output
 from visard.v1 import common_pb2
@@ -128,10 +130,13 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Share an image, run a model on the shares, and see its output here and nowhere else."""
-    if output.suffix not in (".png", ".npy"):
-        raise typer.BadParameter("a name that ends in .png or .npy", param_hint="--output")
+    if output.suffix not in (".png", ".npy") or not output.parent.is_dir():
+        raise typer.BadParameter("a name that ends in .png or .npy, in a directory", param_hint="--output")
 
     async def work(client: Client) -> Output:
+        shape = tuple((await client.model_info()).output_shape)
+        if output.suffix == ".png" and not _is_picture(shape):  # before the run
+            raise InvalidRequest(f"an output of {_shape(shape)} is no picture: name a FILE.npy with -o")
         return await client.run(image)
 
     with progress(f"running {model}"):
@@ -141,14 +146,14 @@ def run(
     emit(as_json, f"{output}: {shape}, {answer.report.seconds:.2f} s", output=str(output), **costs(answer.report))
 
 
+def _is_picture(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 3 and shape[0] in (_GREY, _COLOUR)
+
+
 def write_output(values: npt.NDArray[np.float64], path: Path) -> None:
     """The numbers as they are, or as a picture: rounded, and cut to 0 to 255."""
-    from PIL import Image  # noqa: PLC0415
-
     if path.suffix == ".npy":
         np.save(path, values)
         return
-    if values.ndim != 3 or values.shape[0] not in (_GREY, _COLOUR):
-        raise typer.BadParameter(f"FILE.npy: an output of {_shape(values.shape)} is no picture", param_hint="--output")
     pixels = np.clip(np.rint(values), 0, 255).astype(np.uint8)
     Image.fromarray(pixels[0] if len(pixels) == _GREY else pixels.transpose(1, 2, 0)).save(path)

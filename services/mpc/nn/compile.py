@@ -249,8 +249,3 @@ def _levers(builder: Builder, value: int) -> set[str]:
     if lever or isinstance(op, Relu | Truncate | Clip):
         return {lever} - {""}
     return set[str]().union(*(_levers(builder, source) for source in op.sources))
-
-
-def supported() -> list[str]:
-    """Names of the layers, for documentation and tests."""
-    return [kind.__name__ for kind in EMITTERS.modules]

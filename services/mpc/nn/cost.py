@@ -9,17 +9,20 @@ from math import ceil, log2
 from services.mpc.bits import words_for
 from services.mpc.field import field_of
 from services.mpc.kits import Section
+from services.mpc.nn.base import Operation
+from services.mpc.nn.layers import Conv
 from services.mpc.nn.plan import embed_plan, operation_sections
 from services.mpc.nn.program import Program
 
 _DIGIT_BITS = 4
 _WORD_BYTES = 8
 
-# 2026-11: rates of one party on one core of a 2-core virtual machine, three parties on it, without delay between them
-# (python -m bench.sizes; docs/performance.md)
-SECONDS_PER_PRODUCT = {31: 0.2e-9, 61: 0.8e-9}
-SECONDS_PER_ELEMENT = {31: 0.17e-6, 61: 0.35e-6}
-SECONDS_PER_ROUND = 0.4e-3
+# 2026-11: rates of a party with a core to itself most of the time, without delay between the parties, from rows W1 and W2
+# of the bench (docs/performance.md): 271 M products and 735 thousand elements in 166 rounds take 0.27 s, 66 rounds 0.04 s
+SECONDS_PER_PRODUCT = {31: 0.13e-9, 61: 0.57e-9}
+SECONDS_PER_GROUPED_PRODUCT = 1e-9  # of convolutions in groups, which BLAS does not do
+SECONDS_PER_ELEMENT = {31: 0.2e-6, 61: 0.45e-6}
+SECONDS_PER_ROUND = 0.45e-3
 
 
 @dataclass(frozen=True)
@@ -66,13 +69,14 @@ class Cost:
 def cost(program: Program) -> Cost:
     """Of one image."""
     layers = tuple(_layer(program, k) for k in range(len(program.operations)))
-    seconds = sum(
-        layer.multiply_adds * SECONDS_PER_PRODUCT[program.q]
-        + layer.nonlinear * SECONDS_PER_ELEMENT[program.q]
-        + layer.rounds * SECONDS_PER_ROUND
-        for layer in layers
-    )
+    seconds = sum(_seconds(op, layer, program.q) for op, layer in zip(program.operations, layers, strict=True))
     return Cost(layers, embed_plan(program, 1).correction_bytes, seconds)
+
+
+def _seconds(op: Operation, layer: LayerCost, q: int) -> float:
+    grouped = isinstance(op, Conv) and op.groups > 1
+    products = layer.multiply_adds * (SECONDS_PER_GROUPED_PRODUCT if grouped else SECONDS_PER_PRODUCT[q])
+    return products + layer.nonlinear * SECONDS_PER_ELEMENT[q] + layer.rounds * SECONDS_PER_ROUND
 
 
 def _layer(program: Program, k: int) -> LayerCost:

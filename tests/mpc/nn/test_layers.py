@@ -1,6 +1,8 @@
 """Every layer on the list: its program computes the module's function, and on shares the twin's to the last bit."""
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from services.mpc.nn.compile import Compiled, compile_module
+from services.mpc.nn.compile import EMITTERS, Compiled, compile_module
 from services.mpc.nn.errors import UnsupportedLayer
 from services.mpc.nn.program import OPEN
 from services.mpc.nn.twin import run_twin
@@ -185,3 +187,9 @@ async def normalised_output__should_have_length_one(length: float) -> None:
 def layer_off_the_list__should_be_named_with_its_place(make: Callable[[], nn.Module], named: str) -> None:
     with pytest.raises(UnsupportedLayer, match=named):
         compile_module(make(), SHAPE, q=31, calibration=images(1, SHAPE), operating_points={}, purpose=OPEN)
+
+
+def documentation__should_list_every_layer() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "models.md").read_text()
+    missing = [kind.__name__ for kind in EMITTERS.modules if not re.search(rf"\b{kind.__name__}\b", text)]
+    assert missing == []
