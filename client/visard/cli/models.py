@@ -51,7 +51,8 @@ def publish(
             compiled = publishing.compile_face_model(calibrate or (), q=q)
     with progress("sharing the weights"):
         with_client(home, lambda c: publishing.publish(c, name, compiled), role="owner")
-    out.print(f"published {name}: {compiled.multiply_adds / 1e6:.0f} M multiply-adds, {len(compiled.weights)} weights")
+    size = f"{compiled.multiply_adds / 1e6:.0f} M multiply-adds, {len(compiled.weights)} weights"
+    out.print(f"published {name}: {size}; {compiled.tightest}")
 
 
 def _own(

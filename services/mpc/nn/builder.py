@@ -77,6 +77,7 @@ class Builder:
     values: list[Value] = field(default_factory=list)
     of_node: dict[fx.Node, int] = field(default_factory=dict)
     narrowed: dict[tuple[int, int], int] = field(default_factory=dict)
+    slopes: dict[int, Floats] = field(default_factory=dict)  # of PReLUs that the convolution after them finishes
 
     def build(self) -> None:
         """Emit everything, and the last truncation."""
@@ -115,7 +116,8 @@ class Builder:
     def value(self, node: fx.Node, argument: object) -> int:
         """The value that an argument stands for; raises UnsupportedLayer."""
         if not isinstance(argument, fx.Node) or argument not in self.of_node:
-            raise self.refuse(node, f"{node.target} of something that is no single secret value")
+            what = getattr(node.target, "__name__", str(node.target))
+            raise self.refuse(node, f"{what} of something that is no single secret value")
         return self.of_node[argument]
 
     def attribute(self, argument: object) -> torch.Tensor | None:

@@ -26,7 +26,7 @@ from services.mpc.nn.builder import OUTPUT, PROFILES, SIGNIFICANT_BITS, Builder,
 from services.mpc.nn.errors import RangeExceeded
 from services.mpc.nn.layers import Prelu
 from services.mpc.nn.program import MATCH, Program
-from services.mpc.nn.steps import Clip, MaxPool, Relu, Truncate
+from services.mpc.nn.steps import Clip, MaxPool, Rectify, Relu, Truncate
 from services.mpc.nn.twin import random_rounding, run_twin
 
 __all__ = ["PROFILES", "Compiled", "LayerReport", "Profile", "compile_module"]
@@ -116,6 +116,12 @@ class Compiled:
     def multiply_adds(self) -> int:
         """Of one image."""
         return sum(layer.multiply_adds for layer in self.layers)
+
+    @property
+    def tightest(self) -> str:
+        """The layer that came closest to its bound on the calibration images, and how close."""
+        layer = min(self.layers, key=lambda layer: layer.headroom_bits)
+        return f"{layer.headroom_bits:.1f} bits of headroom at {layer.name}"
 
 
 def compile_module(
@@ -212,7 +218,7 @@ def _bound(op: Operation, q: int) -> float:
     """What an operation's input must stay below: it is opened as 2x + r, or differences of it are."""
     if isinstance(op, MaxPool | Clip):
         return 2.0 ** (q - 4)
-    return 2.0 ** (q - 3) if isinstance(op, Relu | Prelu | Truncate) else 2.0 ** (q - 1)
+    return 2.0 ** (q - 3) if isinstance(op, Relu | Prelu | Rectify | Truncate) else 2.0 ** (q - 1)
 
 
 def _too_large(name: str, largest: float, bound: float, margin: float) -> str:
@@ -246,6 +252,6 @@ def _levers(builder: Builder, value: int) -> set[str]:
     if value == 0:
         return set()
     op, lever = builder.operations[value - 1], builder.levers[value - 1]
-    if lever or isinstance(op, Relu | Truncate | Clip):
+    if lever or isinstance(op, Relu | Rectify | Truncate | Clip):
         return {lever} - {""}
     return set[str]().union(*(_levers(builder, source) for source in op.sources))

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from functools import cached_property
 from math import prod
 
+import numpy as np
+
 from services.mpc.errors import ProtocolError
 from services.mpc.field import Elements, field_of
 from services.mpc.kernels import channels
@@ -17,7 +19,7 @@ from services.mpc.nn.base import Operation
 from services.mpc.nn.layers import Conv, Linear, Prelu
 from services.mpc.nn.plan import embed_plan
 from services.mpc.nn.program import Program
-from services.mpc.nn.steps import Add, Clip, Filter, MaxPool, Relu, Truncate
+from services.mpc.nn.steps import Add, Clip, Filter, MaxPool, Rectify, Relu, Truncate
 from services.mpc.protocols import maximum, relu, truncation
 from services.mpc.session import Run, Session
 
@@ -101,6 +103,9 @@ async def _apply(s: Session, model: Model, k: int, op: Operation, operands: list
             return await maximum.max_pool(s, x, op.kernel, op.stride)
         case Prelu():
             return await _prelu(s, x, op, model.weights(k))
+        case Rectify():
+            positive, kept = await _both(s, x, op.drop)
+            return np.stack([positive, s.field.subtract(kept, positive)], axis=2).reshape(len(x), -1, *x.shape[2:])
         case Clip():
             above = await maximum.exact_relu(s, local.offset(s.field, x, -op.limit).reshape(-1))
             return s.field.subtract(x, above.reshape(x.shape))
@@ -115,11 +120,14 @@ async def _relu(s: Session, z: Elements, drop: int) -> Elements:
 
 async def _prelu(s: Session, x: Elements, op: Prelu, weights: local.Weights) -> Elements:
     assert weights.factor is not None
-    flat, kept = x.reshape(-1), x
-    if op.drop:
-        positive, truncated = await relu.relu_and_truncated(s, flat, op.drop)
-        kept = truncated.reshape(x.shape)
-    else:
-        positive = await maximum.exact_relu(s, flat)
+    positive, kept = await _both(s, x, op.drop)
     unit = s.field.element(1 << op.weight_bits)
-    return await s.compute(x.size, channels.lean, kept, positive.reshape(x.shape), weights.factor, unit)
+    return await s.compute(x.size, channels.lean, kept, positive, weights.factor, unit)
+
+
+async def _both(s: Session, x: Elements, drop: int) -> tuple[Elements, Elements]:
+    """max(0, t) and t, for t = x without its lowest bits, in the shape of x."""
+    if not drop:
+        return (await maximum.exact_relu(s, x.reshape(-1))).reshape(x.shape), x
+    positive, kept = await relu.relu_and_truncated(s, x.reshape(-1), drop)
+    return positive.reshape(x.shape), kept.reshape(x.shape)

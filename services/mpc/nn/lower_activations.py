@@ -10,7 +10,7 @@ from torch.nn import functional
 from services.mpc.nn.builder import Builder, argument, integers
 from services.mpc.nn.layers import Prelu
 from services.mpc.nn.lower_arithmetic import product, shifted, times
-from services.mpc.nn.steps import Clip, Relu
+from services.mpc.nn.steps import Clip, Rectify, Relu
 
 MAX_POOLS = (functional.max_pool2d, torch.max_pool2d)
 
@@ -57,9 +57,19 @@ def leaky_relu(b: Builder, node: fx.Node) -> int:
 def _sloped(b: Builder, node: fx.Node, slopes: np.ndarray[Any, Any]) -> int:
     x = b.operand(node, 0)
     drop = max(1 if b.values[x].wide else 0, b.values[x].scale - b.profile.activations)
+    if _is_finished_later(b, node, x):
+        both = b.emit(Rectify(x, drop), node)
+        b.slopes[both] = np.broadcast_to(slopes, b.values[x].shape[:1])
+        return both
     bits = b.bits(node.name, b.profile.activations, np.maximum(1.0, slopes))
     b.encode(np.broadcast_to(slopes, b.values[x].shape[:1]), bits)
     return b.emit(Prelu(x, drop, bits), node, node.name)
+
+
+def _is_finished_later(b: Builder, node: fx.Node, x: int) -> bool:
+    """Whether a convolution alone reads a PReLU: with twice the inputs it needs no truncation in between."""
+    users = list(node.users)
+    return len(users) == 1 and isinstance(b.layer(users[0]), nn.Conv2d) and len(b.values[x].shape) == 3
 
 
 def relu6(b: Builder, node: fx.Node) -> int:

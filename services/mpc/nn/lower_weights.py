@@ -21,8 +21,19 @@ def conv(b: Builder, node: fx.Node) -> int:
         raise b.refuse(node, f"Conv2d with padding_mode {layer.padding_mode}, only zeros")
     kernel, bias = _folded(b, node, layer)
     x = b.narrow(b.operand(node, 0), node, b.profile.activations)
+    if x in b.slopes:
+        kernel = _sloped(kernel, b.slopes[x], layer.groups)
     geometry = _geometry(b, node, layer.padding, kernel, layer.stride, layer.dilation)
     return _emit_conv(b, node, x, kernel, bias, geometry, layer.groups)
+
+
+def _sloped(kernel: Floats, slopes: Floats, groups: int) -> Floats:
+    """The kernel on Rectify's channels: w relu(t) + (w a) min(0, t), a the slope of the channel that w reads."""
+    filters, channels = kernel.shape[:2]
+    first = np.arange(filters) // (filters // groups) * channels  # the first channel of each filter's group
+    factors = slopes[first[:, None] + np.arange(channels)][:, :, None, None]
+    both: Floats = np.stack([kernel, kernel * factors], axis=2)
+    return both.reshape(filters, 2 * channels, *kernel.shape[2:])
 
 
 def conv_function(b: Builder, node: fx.Node) -> int:

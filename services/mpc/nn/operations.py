@@ -14,6 +14,7 @@ from services.mpc.nn.steps import (
     Offset,
     Pad,
     Product,
+    Rectify,
     Relu,
     Sum,
     SumPool,
@@ -22,7 +23,7 @@ from services.mpc.nn.steps import (
 )
 
 _WITH_WEIGHTS: tuple[type[Operation], ...] = (Conv, Linear, Affine, Prelu)
-_NONLINEAR: tuple[type[Operation], ...] = (Relu, Truncate, Clip, MaxPool)
+_NONLINEAR: tuple[type[Operation], ...] = (Relu, Rectify, Truncate, Clip, MaxPool)
 _LOCAL: tuple[type[Operation], ...] = (
     *(AveragePool, SumPool, Filter, Align, Times, Offset),
     *(Add, Concat, Product, Sum, Pad, Flatten),

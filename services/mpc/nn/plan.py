@@ -6,7 +6,7 @@ from services.mpc.kits import KitPlan, Section
 from services.mpc.nn.base import Operation, Value
 from services.mpc.nn.layers import Prelu
 from services.mpc.nn.program import Program
-from services.mpc.nn.steps import Clip, MaxPool, Relu, Truncate
+from services.mpc.nn.steps import Clip, MaxPool, Rectify, Relu, Truncate
 from services.mpc.protocols import maximum
 
 
@@ -20,7 +20,7 @@ def operation_sections(op: Operation, x: Value, batch: int) -> Iterator[Section]
     """What one operation consumes, of a batch of values x."""
     n = batch * x.size
     match op:
-        case Relu() | Prelu():
+        case Relu() | Prelu() | Rectify():
             yield Section("relu", n, op.drop) if op.drop else Section("max", n)
         case Truncate():
             yield Section("truncate", n, op.drop)

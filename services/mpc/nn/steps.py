@@ -23,6 +23,23 @@ class Relu(Operation):
 
 
 @dataclass(frozen=True)
+class Rectify(Operation):
+    """For each channel max(0, t), then min(0, t), for t = x without its lowest ``drop`` bits: twice the channels, narrow.
+
+    A PReLU is linear in these two, so the convolution after it can do that part.
+    """
+
+    kind = "rectify"
+    drop: int
+
+    def infer(self, values: Sequence[Value]) -> Value:
+        """The scale shrinks by what is dropped."""
+        x = picture(values[self.x])
+        kept = dropped(x, self.drop, 1 if x.wide else 0)
+        return Value((2 * x.shape[0], *x.shape[1:]), kept.scale, wide=False)
+
+
+@dataclass(frozen=True)
 class Truncate(Operation):
     """Drop the lowest ``drop`` bits; the result is narrow."""
 

@@ -31,6 +31,7 @@ from services.mpc.nn.steps import (
     Offset,
     Pad,
     Product,
+    Rectify,
     Relu,
     Sum,
     SumPool,
@@ -122,7 +123,7 @@ def _apply(op: Operation, values: list[Integers], weights: list[Integers], round
     match op:
         case Conv() | Linear() | Filter() | Affine():
             return _multiplied(op, x, weights)
-        case Relu() | Prelu() | Truncate():
+        case Relu() | Prelu() | Rectify() | Truncate():
             truncated = rounding(x.reshape(-1), op.drop).reshape(x.shape) if op.drop else x
             return truncated if isinstance(op, Truncate) else _rectified(op, x, truncated, weights)
         case Clip():
@@ -155,10 +156,12 @@ def _multiplied(op: Conv | Linear | Filter | Affine, x: Integers, weights: list[
     return x * _channelwise(weights[0], x) + _channelwise(weights[1], x)
 
 
-def _rectified(op: Relu | Prelu, x: Integers, truncated: Integers, weights: list[Integers]) -> Integers:
+def _rectified(op: Relu | Prelu | Rectify, x: Integers, truncated: Integers, weights: list[Integers]) -> Integers:
     positive: Integers = np.where(x < 0, 0, truncated)
     if isinstance(op, Relu):
         return positive
+    if isinstance(op, Rectify):
+        return np.stack([positive, truncated - positive], axis=2).reshape(len(x), -1, *x.shape[2:])
     return (positive << op.weight_bits) + _channelwise(weights[0], x) * (truncated - positive)
 
 

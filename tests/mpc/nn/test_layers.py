@@ -95,6 +95,8 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
     "flat batch norm": lambda: Entry(nn.Flatten(), nn.Linear(576, 5), normed(nn.BatchNorm1d(5))),
     "flat batch norm alone": lambda: Entry(nn.AvgPool2d(4), nn.Flatten(), normed(nn.BatchNorm1d(36))),
     "prelu": lambda: Entry(sloped(nn.PReLU(4)), nn.Conv2d(4, 2, 1)),
+    "prelu before depthwise": lambda: Entry(sloped(nn.PReLU(4)), nn.Conv2d(4, 8, 3, padding=1, groups=4)),
+    "prelu before groups": lambda: Entry(sloped(nn.PReLU(4)), nn.Conv2d(4, 6, 3, groups=2), sloped(nn.PReLU(6))),
     "one slope": lambda: Entry(nn.ReLU(), Function(lambda x: x - 0.5), sloped(nn.PReLU())),
     "leaky relu": lambda: Entry(nn.LeakyReLU(0.2), nn.MaxPool2d(2)),
     "relu6": lambda: Entry(Function(lambda x: x * 5), nn.ReLU6(), nn.Conv2d(4, 2, 3)),
