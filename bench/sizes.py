@@ -39,6 +39,7 @@ OURS, PLAIN, MPYC = "visard", "plaintext", "MPyC"
 PORT = 18700
 _PICTURES = ((1, 100, 100), (1, 360, 640), (3, 360, 640))
 _MPYC_FIELD = 61  # bits, as visard's larger field
+_WIDTH = 120
 
 console = Console(stderr=True, highlight=False)
 
@@ -182,6 +183,11 @@ def main() -> None:
     _show(points, sharpened)
 
 
+def _milliseconds(seconds: float) -> str:
+    """Three digits or so."""
+    return f"{1e3 * seconds:,.0f}" if seconds >= 0.1 else f"{1e3 * seconds:.3g}"
+
+
 def _show(points: list[Point], sharpened: list[dict[str, Any]]) -> None:
     sides = sorted({point.side for point in points})
     table = Table(title="milliseconds by side")
@@ -189,8 +195,8 @@ def _show(points: list[Point], sharpened: list[dict[str, Any]]) -> None:
         table.add_column(heading)
     for what, who in dict.fromkeys((point.what, point.who) for point in points):
         times = {point.side: point.seconds for point in points if (point.what, point.who) == (what, who)}
-        table.add_row(what, who, *(f"{1e3 * times[side]:.3g}" if side in times else "" for side in sides))
-    out = Console(highlight=False)
+        table.add_row(what, who, *(_milliseconds(times[side]) if side in times else "" for side in sides))
+    out = Console(highlight=False, width=_WIDTH)
     out.print(table)
     for row in sharpened:
         shape = "x".join(map(str, row["shape"]))
