@@ -99,7 +99,7 @@ def _exact(row: Row, number: int, folder: Path) -> bool:
     """Whether a run's result is the twin's to the last bit."""
     parts = [np.load(folder / f"party{party}-{number}.npy") for party in range(3)]
     if row.is_network:
-        network = rows.network(row.name, row.q)
+        network = rows.network(row.name, row.q, row.n)
         rounding = dealt_rounding(rows.plan(row), MASTER, number + 1)
         expected = run_twin(network.program, network.weights, rows.images(row), rounding)
         field = field_of(row.q)
@@ -117,7 +117,7 @@ def _exact(row: Row, number: int, folder: Path) -> bool:
 
 def _plaintext(row: Row) -> Callable[[], object]:
     if row.is_network:
-        module, inputs = rows.network(row.name, row.q).module, torch.from_numpy(rows.images(row)).float()
+        module, inputs = rows.network(row.name, row.q, row.n).module, torch.from_numpy(rows.images(row)).float()
         return lambda: module(inputs)
     probe, references = (torch.from_numpy(x).float() for x in rows.gallery(row))
     return lambda: ((references - probe) ** 2).sum(1) > rows.LIMIT

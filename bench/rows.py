@@ -4,7 +4,8 @@ W1  the face network, one or more images
 W2  the thesis' network: 1x100x100; convolutions 4@7, 8@5, 16@3, 32@3 with 2x2 max-pool and ReLU; 512-256-64
 W3  squared distances of one probe to N references of 128 numbers, and the comparison of each with a threshold;
     W3T the tournament for the nearest instead
-W4  ReLU (W4R) and 2x2 max-pool (W4P) on 250x250, one secret 3x3 convolution (W4C) on 100x100
+W4  ReLU (W4R) and 2x2 max-pool (W4P) on 250x250, one secret 3x3 convolution (W4C) on 100x100; of a row with n they are on
+    n x n (bench.sizes)
 """
 
 from dataclasses import dataclass
@@ -23,12 +24,15 @@ from services.mpc.field import Integers
 from services.mpc.kits import KitPlan
 from services.mpc.nn.compile import Compiled, compile_module
 from services.mpc.nn.execute import embed_plan
-from services.mpc.nn.program import Conv, Flatten, MaxPool, Program, Relu, Truncate
+from services.mpc.nn.layers import Conv
+from services.mpc.nn.program import Program
+from services.mpc.nn.steps import Flatten, MaxPool, Relu, Truncate
 
 POINTS = {"default": 0.6}
 DESCRIPTOR = 128
 LIMIT = 200_000  # of squared distances between the random descriptors of W3
 _SEED = 7
+_SIDES = {"W4R": 250, "W4P": 250, "W4C": 100}
 
 
 @dataclass(frozen=True)
@@ -56,24 +60,23 @@ class Network:
 
 
 @cache
-def network(name: str, q: int) -> Network:
-    """The program of a row."""
+def network(name: str, q: int, side: int = 0) -> Network:
+    """The program of a row; W4 on a picture of this side."""
     if name == "W1":
         face = face_resnet.load()
         return _compiled(face, face_resnet.INPUT_SHAPE, q, PATTERN_MARGIN)
     if name == "W2":
         return _compiled(thesis_network(), THESIS_SHAPE, q, PATTERN_MARGIN)
-    layer = {
-        "W4R": ((1, 250, 250), (Relu(0, 0), Flatten(1)), nn.ReLU()),
-        "W4P": ((1, 250, 250), (MaxPool(0, (2, 2), (2, 2)), Flatten(1)), nn.MaxPool2d(2)),
+    plane = (1, side or _SIDES[name], side or _SIDES[name])
+    operations, module = {
+        "W4R": ((Relu(0, 0), Flatten(1)), nn.ReLU()),
+        "W4P": ((MaxPool(0, (2, 2), (2, 2)), Flatten(1)), nn.MaxPool2d(2)),
         "W4C": (
-            (1, 100, 100),
             (Conv(0, 1, (3, 3), (1, 1), (0, 0), 12, bias=False), Truncate(1, 12), Flatten(2)),
             nn.Conv2d(1, 1, 3, bias=False),
         ),
     }[name]
-    shape, operations, module = layer
-    program = Program(q, shape, 0, operations, POINTS)
+    program = Program(q, plane, 0, operations, POINTS)
     weights = np.random.default_rng(_SEED).integers(-(1 << 12), 1 << 12, program.weight_count)
     return Network(program, weights, module)
 
@@ -88,13 +91,13 @@ def _compiled(module: nn.Module, shape: tuple[int, int, int], q: int, margin: fl
 def plan(row: Row) -> KitPlan:
     """What a run of the row consumes."""
     if row.is_network:
-        return embed_plan(network(row.name, row.q).program, row.batch)
+        return embed_plan(network(row.name, row.q, row.n).program, row.batch)
     return matching.identify_plan(row.q, row.n) if row.name == "W3T" else matching.verify_plan(row.q, row.n)
 
 
 def images(row: Row) -> Integers:
     """The images of a row, (B, C, H, W), the same in every process."""
-    shape = network(row.name, row.q).program.input_shape
+    shape = network(row.name, row.q, row.n).program.input_shape
     rng = np.random.default_rng(_SEED + 1)
     if row.name.startswith("W4"):
         return rng.integers(-128, 128, (row.batch, *shape))

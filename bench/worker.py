@@ -115,7 +115,7 @@ class Worker:
     def _work(self) -> Any:
         row, party = self.row, self.party
         if row.is_network:
-            network = rows.network(row.name, row.q)
+            network = rows.network(row.name, row.q, row.n)
             model = Model(network.program, shares(row.q, network.weights, party, 1))
             images = shares(row.q, rows.images(row), party, 2)
 

@@ -1,6 +1,7 @@
 """MPyC's own secure arrays: Shamir sharing in a prime field, three processes over TCP. Weights and input are secret.
 
-``python -m bench.peers.mpyc_peer ROWS`` starts the three parties and prints one JSON object a row.
+``python -m bench.peers.mpyc_peer ROWS`` starts the three parties and prints one JSON object a row; a row of W4 may name
+the side of its picture, as W4R:100.
 """
 
 import json
@@ -51,20 +52,20 @@ def pool(mpc: Any, x: Secret) -> Secret:
     return maximum(mpc, rows[:, :, 0::2], rows[:, :, 1::2])
 
 
-def relu_row(mpc: Any, share: Callable[[Any], Secret]) -> tuple[Work, Secret]:
-    """W4R: 250x250."""
-    return lambda x: rectify(mpc, x), share(np.random.default_rng(1).normal(size=250 * 250))
+def relu_row(mpc: Any, share: Callable[[Any], Secret], side: int = 250) -> tuple[Work, Secret]:
+    """W4R."""
+    return lambda x: rectify(mpc, x), share(np.random.default_rng(1).normal(size=side * side))
 
 
-def pool_row(mpc: Any, share: Callable[[Any], Secret]) -> tuple[Work, Secret]:
-    """W4P: 2x2 of 250x250."""
-    return lambda x: pool(mpc, x), share(np.random.default_rng(1).normal(size=(1, 250, 250)))
+def pool_row(mpc: Any, share: Callable[[Any], Secret], side: int = 250) -> tuple[Work, Secret]:
+    """W4P: 2x2."""
+    return lambda x: pool(mpc, x), share(np.random.default_rng(1).normal(size=(1, side, side)))
 
 
-def convolution_row(mpc: Any, share: Callable[[Any], Secret]) -> tuple[Work, Secret]:
-    """W4C: one secret 3x3 kernel on 100x100."""
-    kernel, index = share(np.random.default_rng(2).normal(size=(1, 9))), windows(100, 100, 1, 3)
-    return lambda x: kernel @ x.flatten()[index], share(np.random.default_rng(1).normal(size=(1, 100, 100)))
+def convolution_row(mpc: Any, share: Callable[[Any], Secret], side: int = 100) -> tuple[Work, Secret]:
+    """W4C: one secret 3x3 kernel."""
+    kernel, index = share(np.random.default_rng(2).normal(size=(1, 9))), windows(side, side, 1, 3)
+    return lambda x: kernel @ x.flatten()[index], share(np.random.default_rng(1).normal(size=(1, side, side)))
 
 
 def thesis_row(mpc: Any, share: Callable[[Any], Secret]) -> tuple[Work, Secret]:
@@ -92,7 +93,12 @@ def thesis_row(mpc: Any, share: Callable[[Any], Secret]) -> tuple[Work, Secret]:
     return run, share(np.random.default_rng(1).random((1, 100, 100)) * 8)
 
 
-ROWS = {"W2": thesis_row, "W4R": relu_row, "W4P": pool_row, "W4C": convolution_row}
+ROWS: dict[str, Callable[..., tuple[Work, Secret]]] = {
+    "W2": thesis_row,
+    "W4R": relu_row,
+    "W4P": pool_row,
+    "W4C": convolution_row,
+}
 
 
 async def measure(mpc: Any, name: str) -> tuple[float, float]:
@@ -103,7 +109,8 @@ async def measure(mpc: Any, name: str) -> tuple[float, float]:
         # integral=False at every party: a receiver that takes its dummy for integers would skip truncations, and hang
         return mpc.input(number.array(values, integral=False), senders=0)
 
-    work, x = ROWS[name](mpc, share)
+    row, _, side = name.partition(":")
+    work, x = ROWS[row](mpc, share, *([int(side)] if side else []))
     await mpc.gather(x)
     await mpc.barrier()
     before, started = sent(mpc), time.perf_counter()
@@ -141,7 +148,7 @@ def main(names: str) -> None:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     if any(argument.startswith("-I") for argument in sys.argv):
-        chosen = [name for name in sys.argv.pop(1).split(",") if name in ROWS]
+        chosen = [name for name in sys.argv.pop(1).split(",") if name.partition(":")[0] in ROWS]
         party(chosen)
     else:
         main(sys.argv[1])

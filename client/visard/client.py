@@ -3,9 +3,7 @@
 import asyncio
 import os
 import time
-import tomllib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -13,13 +11,13 @@ import grpc
 import numpy as np
 import numpy.typing as npt
 
-from visard import results, tracing, uploads
-from visard.capture import Chip, Picture, capture
+from visard import results, tracing
+from visard.capture import Chip, Picture, capture, load_photo
 from visard.certs import verify_party_key
+from visard.connection import OPTIONS, Connection
 from visard.errors import (
     DeadlineExceeded,
     Exhausted,
-    InvalidRequest,
     NotFound,
     StaleKey,
     Unavailable,
@@ -30,6 +28,7 @@ from visard.errors import (
 from visard.results import (
     Enrolment,
     Identification,
+    Output,
     StoredReference,
     SubjectCount,
     Verification,
@@ -37,7 +36,10 @@ from visard.results import (
 )
 from visard.sealing import Context
 from visard.secret import Secret
+from visard.uploads import Uploads, pixels, planes, sealed_upload
 from visard.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc
+
+__all__ = ["DEFAULT_DEADLINE", "DEFAULT_MODEL", "Client", "Connection", "Photo"]
 
 Photo = Path | str | bytes | Picture | Chip
 Operation = common_pb2.Operation
@@ -48,36 +50,10 @@ DEFAULT_DEADLINE = 60.0
 REQUEST_ID_BYTES = 16
 ATTEMPTS = 4
 _LIFETIME_MS = 300_000
-_OPTIONS = [
-    ("grpc.max_receive_message_length", 64 << 20),
-    # a gateway that restarts is found again within a second or two
-    ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.min_reconnect_backoff_ms", 200),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
-]
 
 Method = Callable[..., Awaitable[gateway_pb2.Result]]
 Answered = tuple[gateway_pb2.Result, Context, list[Secret]]
-
-
-@dataclass(frozen=True)
-class Connection:
-    """Where the gateway is and who we are: an address, and paths of PEM files."""
-
-    gateway: str
-    ca: Path
-    cert: Path
-    key: Path
-
-    @classmethod
-    def from_home(cls, home: Path, role: str = "client") -> "Connection":
-        """The connection that ``visard up`` has left in a directory; ``role`` is "client" or "owner"."""
-        path = home / "client.toml"
-        if not path.exists():
-            raise InvalidRequest(f"{path} does not exist: start the services with visard up, or name --home")
-        settings = tomllib.loads(path.read_text())
-        certs = home / settings["certs"]
-        return cls(settings["gateway"], certs / "ca.pem", certs / f"{role}.pem", certs / f"{role}.key")
+Images = Callable[[common_pb2.ModelInfo], list[npt.NDArray[np.int64]]]
 
 
 class Client:
@@ -98,7 +74,7 @@ class Client:
         pem = (self._connection.key.read_bytes(), self._connection.cert.read_bytes())
         credentials = grpc.ssl_channel_credentials(self._ca, *pem)
         self._channel = grpc.aio.secure_channel(
-            self._connection.gateway, credentials, options=_OPTIONS, interceptors=tracing.interceptors()
+            self._connection.gateway, credentials, options=OPTIONS, interceptors=tracing.interceptors()
         )
         self._matching = gateway_pb2_grpc.FaceMatchingStub(self._channel)
         self._registry = gateway_pb2_grpc.ModelRegistryStub(self._channel)
@@ -157,6 +133,16 @@ class Client:
         )
         return Verification(results.match_bit(outcomes), report)
 
+    async def run(self, image: Path | str | bytes | Picture) -> Output:
+        """What the model makes of an image, which is brought to the model's size; nobody else sees either.
+
+        Only for models whose owner opens their output; raises FailedPrecondition for others.
+        """
+        picture = image if isinstance(image, np.ndarray) else await asyncio.to_thread(load_photo, image)
+        asked = (Operation.OPERATION_RUN, "", "")
+        outcomes, report = await self._timed(self._matching.Run, asked, lambda info: [planes(picture, info)])
+        return Output(*results.output(outcomes, (await self.model_info()).field_bits), report)
+
     async def delete(self, subject: str, reference_ids: Sequence[str] = ()) -> int:
         """Forget a subject, or those of its references; how many."""
         request = self._request(Operation.OPERATION_DELETE, subject, reference_ids=list(reference_ids))
@@ -206,7 +192,7 @@ class Client:
         request = self._request(Operation.OPERATION_PUBLISH, model=name, program_digest=digest)
 
         async def once(r: common_pb2.Request, left: float) -> gateway_pb2.PublishResponse:
-            messages, _ = uploads.seal(r, [weights], q, await self._party_keys(), program)
+            messages, _ = sealed_upload(r, [weights], q, await self._party_keys(), program)
             return await self._registry.Publish(messages, timeout=left)
 
         await self._with_fresh_keys(lambda: self._write(request, once))
@@ -239,15 +225,15 @@ class Client:
         response = await self._call(lambda: self._admin.Recover(ask, timeout=self.deadline))
         return response.references_restored
 
-    async def upload(self, operation: str, photos: Sequence[Photo], *, subject: str = "") -> uploads.Uploads:
+    async def upload(self, operation: str, photos: Sequence[Photo], *, subject: str = "") -> Uploads:
         """The messages of "enrol", "verify", "identify" or "compare", sealed, for another tool to send.
 
         The keys to its answer are thrown away: the tool sees that there is one, and what it cost.
         """
-        info = await self._model_info()
-        images = [uploads.pixels(await asyncio.to_thread(capture, photo), info) for photo in photos]
+        info = await self.model_info()
+        images = [pixels(await asyncio.to_thread(capture, photo), info) for photo in photos]
         request = self._request(Operation.Value(f"OPERATION_{operation.upper()}"), subject, images=len(images))
-        messages, _ = uploads.seal(request, images, info.field_bits, await self._party_keys())
+        messages, _ = sealed_upload(request, images, info.field_bits, await self._party_keys())
         return messages
 
     async def _write(self, request: common_pb2.Request, call: Callable[[common_pb2.Request, float], Awaitable[T]]) -> T:
@@ -275,13 +261,18 @@ class Client:
     ) -> tuple[list[common_pb2.Outcome], results.Report]:
         """Capture, share, seal, send, open. With ``options`` it is a write, which keeps its id when it is sent again."""
         chips = [await asyncio.to_thread(capture, photo, largest=largest) for photo in photos]
+        asked = (operation, subject, operating_point)
+        return await self._timed(method, asked, lambda info: [pixels(chip, info) for chip in chips], options)
+
+    async def _timed(
+        self, method: Method, asked: tuple[int, str, str], images: Images, options: Mapping[str, Any] | None = None
+    ) -> tuple[list[common_pb2.Outcome], results.Report]:
         started = time.monotonic()
         try:
-            name = Operation.Name(operation).removeprefix("OPERATION_").lower()  # type: ignore[arg-type]
+            name = Operation.Name(asked[0]).removeprefix("OPERATION_").lower()  # type: ignore[arg-type]
             async with asyncio.timeout(self.deadline):  # models and keys are fetched first: they share the deadline
-                asked = (operation, subject, operating_point)
                 with tracing.span(f"visard {name}"):
-                    outcomes, result = await self._exchange(method, asked, chips, options)
+                    outcomes, result = await self._exchange(method, asked, images, options)
         except TimeoutError as error:
             raise DeadlineExceeded(f"no answer within {self.deadline:g} s") from error
         return outcomes, results.report(time.monotonic() - started, result)
@@ -290,15 +281,15 @@ class Client:
         self,
         method: Method,
         asked: tuple[int, str, str],
-        chips: Sequence[Chip],
+        prepare: Images,
         options: Mapping[str, Any] | None,
     ) -> tuple[list[common_pb2.Outcome], gateway_pb2.Result]:
-        info = await self._model_info()
-        images = [uploads.pixels(chip, info) for chip in chips]
+        info = await self.model_info()
+        images = prepare(info)
 
         async def once(request: common_pb2.Request, left: float) -> Answered:
             # fresh shares and fresh reply keys, also for a write that is sent again
-            messages, keys = uploads.seal(request, images, info.field_bits, await self._party_keys())
+            messages, keys = sealed_upload(request, images, info.field_bits, await self._party_keys())
             return await method(messages, timeout=left), Context.from_request(request), keys
 
         async def attempts() -> Answered:
@@ -354,7 +345,8 @@ class Client:
             self._keys = None
             return await work()
 
-    async def _model_info(self) -> common_pb2.ModelInfo:
+    async def model_info(self) -> common_pb2.ModelInfo:
+        """What is known about the client's model; raises NotFound."""
         if self.model not in self._infos:
             self._infos = {info.name: info for info in await self.models()}
         if self.model not in self._infos:

@@ -37,6 +37,7 @@ class Compiled(Protocol):
     program: Program
     weights: npt.NDArray[np.int64]
     multiply_adds: int
+    tightest: str
 
 
 def compiler(name: str = "torch") -> Any:

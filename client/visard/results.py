@@ -3,14 +3,18 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
+import numpy.typing as npt
 
 from visard.errors import InconsistentAnswer
 from visard.sealing import Context, open_result
 from visard.secret import Secret
-from visard.sharing import combine_bits
+from visard.sharing import combine, combine_bits, word_type
 from visard.v1 import common_pb2, gateway_pb2
+
+MAX_SCALE = 60
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,15 @@ class Identification:
     """Who the photo shows, or None."""
 
     subject: str | None
+    report: Report
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a model made of an image: real numbers, exact to 2^-scale, in the shape of its output."""
+
+    values: npt.NDArray[np.float64]
+    scale: int
     report: Report
 
 
@@ -144,6 +157,18 @@ def row_table_digest(subjects: Sequence[str]) -> bytes:
     for subject in subjects:
         hasher.update(len(subject.encode()).to_bytes(4, "big") + subject.encode())
     return hasher.digest()
+
+
+def output(outcomes: Sequence[common_pb2.Outcome], q: int) -> tuple[npt.NDArray[np.float64], int]:
+    """The output of a run, and its fractional bits; raises InconsistentAnswer."""
+    first = outcomes[0]
+    shape, kind = tuple(first.output_shape), word_type(q)
+    if any((tuple(o.output_shape), o.output_scale) != (shape, first.output_scale) for o in outcomes):
+        raise InconsistentAnswer("the parties' outputs have different shapes")
+    if any(len(o.output_share) != prod(shape) * kind.itemsize for o in outcomes) or first.output_scale > MAX_SCALE:
+        raise InconsistentAnswer("the parties' outputs do not fit their shape")
+    shares = [np.frombuffer(outcome.output_share, kind) for outcome in outcomes]
+    return combine(shares, q).reshape(shape) / 2.0**first.output_scale, first.output_scale
 
 
 def report(seconds: float, result: gateway_pb2.Result) -> Report:

@@ -44,6 +44,16 @@ def _uniform(n: int, q: int) -> npt.NDArray[np.uint64]:
     return words.astype(np.uint64)
 
 
+def combine(shares: Sequence[npt.NDArray[Any]], q: int) -> npt.NDArray[np.int64]:
+    """Signed integers from three shares of a sharing of degree at most 2: 3 F(1) - 3 F(2) + F(3)."""
+    p = (1 << q) - 1
+    one, two, three = (share.astype(np.uint64) for share in shares)
+    # below 4 * 2^61: no overflow of 64 bits
+    value = (3 * ((one + p - two) % np.uint64(p)) + three) % np.uint64(p)
+    signed = value.astype(np.int64)
+    return np.where(signed > p // 2, signed - p, signed)
+
+
 def combine_bits(outcomes: Sequence[common_pb2.Outcome]) -> npt.NDArray[np.bool_]:
     """The bits of three parties' answers, in party order; raises InconsistentAnswer.
 

@@ -3,11 +3,13 @@
 import asyncio
 import threading
 from collections.abc import Coroutine, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from visard.capture import Picture
 from visard.client import DEFAULT_DEADLINE, DEFAULT_MODEL, Client, Connection, Photo
-from visard.results import Enrolment, Identification, StoredReference, SubjectCount, Verification
+from visard.results import Enrolment, Identification, Output, StoredReference, SubjectCount, Verification
 from visard.v1 import common_pb2, gateway_pb2
 
 T = TypeVar("T")
@@ -72,6 +74,10 @@ class SyncClient:
     def compare(self, photo: Photo, other: Photo, *, operating_point: str = "", largest: bool = False) -> Verification:
         """See Client.compare."""
         return self._run(self._client.compare(photo, other, operating_point=operating_point, largest=largest))
+
+    def run(self, image: Path | str | bytes | Picture) -> Output:
+        """See Client.run."""
+        return self._run(self._client.run(image))
 
     def delete(self, subject: str, reference_ids: Sequence[str] = ()) -> int:
         """See Client.delete."""

@@ -1,23 +1,24 @@
-"""Uploads: images as sealed shares, cut into the messages that the gateway takes."""
+"""Uploads: images and weights as three sealed shares, in chunks."""
 
 from collections.abc import AsyncIterator, Sequence
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
-from visard.capture import Chip
+from visard.capture import Chip, Picture
 from visard.errors import InvalidRequest
 from visard.sealing import Context, key_id, new_reply_key, seal_share
 from visard.secret import Secret
 from visard.sharing import share
 from visard.v1 import common_pb2
 
-CHUNK_BYTES = 64 << 10
-
 Uploads = AsyncIterator[common_pb2.Upload]
 
+CHUNK_BYTES = 64 << 10
 
-def seal(
+
+def sealed_upload(
     request: common_pb2.Request,
     values: Sequence[npt.NDArray[np.int64]],
     q: int,
@@ -52,9 +53,31 @@ async def _chunks(header: common_pb2.UploadHeader, sealed: Sequence[bytes]) -> U
 
 def pixels(chip: Chip, info: common_pb2.ModelInfo) -> npt.NDArray[np.int64]:
     """A chip as the model's input, (C, H, W)."""
-    image = chip.pixels.transpose(2, 0, 1).astype(np.int64)
-    if list(image.shape) != list(info.input_shape):
+    found = chip.pixels.transpose(2, 0, 1).astype(np.int64)
+    if list(found.shape) != list(info.input_shape):
         raise InvalidRequest(
-            f"model {info.name} takes images of shape {list(info.input_shape)}, not {list(image.shape)}"
+            f"model {info.name} takes images of shape {list(info.input_shape)}, not {list(found.shape)}"
         )
-    return image
+    return found
+
+
+def planes(picture: Picture, info: common_pb2.ModelInfo) -> npt.NDArray[np.int64]:
+    """A whole picture as the model's input, (C, H, W): its size, grey or in colour; raises InvalidRequest."""
+    channels, height, width = info.input_shape
+    return as_planes(picture, (channels, height, width)).astype(np.int64)
+
+
+def as_planes(picture: Picture, shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
+    """A picture (H, W) grey or (H, W, 3) RGB in a shape (C, H, W) of 1 or 3 channels; raises InvalidRequest."""
+    channels, height, width = shape
+    if channels not in (1, 3) or picture.ndim not in (2, 3):
+        raise InvalidRequest(f"pictures have 1 or 3 channels, and the model takes {channels}")
+    if picture.ndim == 2:
+        picture = np.repeat(picture[:, :, None], 3, axis=2)
+    if picture.shape[:2] != (height, width):
+        smaller = picture.shape[0] > height or picture.shape[1] > width
+        method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+        picture = np.asarray(cv2.resize(picture, (width, height), interpolation=method), np.uint8)
+    if channels == 1:
+        return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)[None]
+    return np.ascontiguousarray(picture.transpose(2, 0, 1))

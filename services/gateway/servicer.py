@@ -49,6 +49,10 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
         """Compare two images."""
         return await self._matching(request_iterator, context, Operation.OPERATION_COMPARE)
 
+    async def Run(self, request_iterator: Uploads, context: Context) -> gateway_pb2.Result:  # noqa: N802
+        """Run a model that opens its output to the caller."""
+        return await self._matching(request_iterator, context, Operation.OPERATION_RUN)
+
     async def _matching(
         self, uploads: Uploads, context: Context, operation: "common_pb2.Operation.ValueType"
     ) -> gateway_pb2.Result:

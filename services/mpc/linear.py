@@ -93,11 +93,12 @@ def convolve(
     kernel: tuple[int, int],
     stride: tuple[int, int],
     padding: tuple[int, int],
+    dilation: tuple[int, int] = (1, 1),
 ) -> Elements:
     """Cross-correlation as in torch: x (B, C, H, W), weights (O, C kh kw), bias (O,) or None, to (B, O, H', W')."""
     batch = x.shape[0]
-    height = (x.shape[2] + 2 * padding[0] - kernel[0]) // stride[0] + 1
-    columns = limbs.columns(x, kernel, stride, padding)
+    height = limbs.output_size(x.shape[2], kernel[0], stride[0], padding[0], dilation[0])
+    columns = limbs.columns(x, kernel, stride, padding, dilation)
     out = weights.times(columns, _start(weights.rows, columns.shape[1], bias, x.dtype))
     by_channel = out.reshape(weights.rows, batch, height, -1)
     return np.ascontiguousarray(by_channel.transpose(1, 0, 2, 3))

@@ -9,8 +9,11 @@ from services.mpc import matching
 from services.mpc.kernels import arithmetic
 from services.mpc.kits import Kit, KitPlan, deal_kit
 from services.mpc.local import LocalChannel, local_channels
-from services.mpc.nn.execute import Model, embed, embed_plan
-from services.mpc.nn.program import AveragePool, Conv, Flatten, Linear, MaxPool, Program, Relu, Truncate
+from services.mpc.nn.execute import Model, embed
+from services.mpc.nn.layers import Affine, Conv, Linear, Prelu
+from services.mpc.nn.plan import embed_plan
+from services.mpc.nn.program import Program
+from services.mpc.nn.steps import AveragePool, Flatten, MaxPool, Relu, Truncate
 from services.mpc.session import Run
 
 _REFERENCES = 70  # more than a word of bits
@@ -22,12 +25,17 @@ def program(q: int) -> Program:
         Conv(0, 2, (3, 3), (2, 2), (1, 1), 12, bias=True),
         MaxPool(1, (2, 2), (2, 2)),
         Relu(2, 8),
-        AveragePool(3, (2, 2), (2, 2)),
-        Relu(4, 0),
-        Flatten(5),
-        Truncate(6, 2),
-        Linear(7, 8, 12, bias=True),
-        Truncate(8, 6),
+        Conv(3, 2, (3, 3), (1, 1), (1, 1), 8, bias=True, groups=2),
+        Prelu(4, 6, 6),
+        Truncate(5, 6),
+        Affine(6, 6),
+        Relu(7, 6),
+        AveragePool(8, (2, 2), (2, 2)),
+        Relu(9, 0),
+        Flatten(10),
+        Truncate(11, 2),
+        Linear(12, 8, 8, bias=True),
+        Truncate(13, 6),
     )
     return Program(q, (1, 16, 16), 0, layers, {"default": 1.0})
 

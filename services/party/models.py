@@ -2,15 +2,18 @@
 
 import asyncio
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from visard.v1 import common_pb2
 
 from services.common.errors import InvalidArgument, NotFound
+from services.mpc.errors import PlanError
 from services.mpc.field import field_of
+from services.mpc.nn.cost import cost
 from services.mpc.nn.errors import ProgramError
 from services.mpc.nn.execute import Model, embed_plan
-from services.mpc.nn.program import Program
+from services.mpc.nn.program import OPEN, Program
 from services.party.stock import KitStock
 from services.party.store.base import ModelRecord, Store
 
@@ -40,6 +43,34 @@ class Published:
             field_bits=program.q,
             descriptor_size=program.output.size,
             operating_points=sorted(program.operating_points),
+            opens_output=program.purpose == OPEN,
+            output_shape=program.output.shape,
+            cost=self._cost,
+        )
+
+    @cached_property
+    def _cost(self) -> common_pb2.ModelCost:
+        found = cost(self.program)
+        layers = [
+            common_pb2.LayerCost(
+                kind=layer.kind,
+                shape=layer.shape,
+                multiply_adds=layer.multiply_adds,
+                nonlinear=layer.nonlinear,
+                rounds=layer.rounds,
+                sent_bytes=layer.sent_bytes,
+            )
+            for layer in found.layers
+        ]
+        return common_pb2.ModelCost(
+            multiply_adds=found.multiply_adds,
+            nonlinear=found.nonlinear,
+            rounds=found.rounds,
+            sent_bytes=found.sent_bytes,
+            kit_bytes=found.kit_bytes,
+            expected_seconds=found.seconds,
+            weights=self.program.weight_count,
+            layers=layers,
         )
 
 
@@ -74,8 +105,12 @@ class ModelShelf:
         return self._models.get(name)
 
     def forget(self) -> None:
-        """Read all models from the store again, when they are asked for: they were renewed, or withdrawn."""
+        """Read all models from the store again, when they are asked for: they were renewed."""
         self._models.clear()
+
+    def drop(self, name: str) -> None:
+        """A model was withdrawn; the others stay as they are, and stay listed."""
+        self._models.pop(name, None)
 
     def loaded(self) -> list[Published]:
         """The models in memory."""
@@ -88,7 +123,8 @@ def parse_program(header: common_pb2.UploadHeader) -> Program:
         raise InvalidArgument.of("header.program", f"1 to {MAX_PROGRAM_BYTES} bytes of canonical JSON")
     try:
         program = Program.from_json(header.program)
-    except ProgramError as error:
+        embed_plan(program, 1)  # what the dealer could never deal is refused before anything is stored
+    except (ProgramError, PlanError) as error:
         raise InvalidArgument.of("header.program", str(error)) from error
     if program.digest != header.request.program_digest or program.to_json() != header.program:
         raise InvalidArgument.of("request.program_digest", "SHA-256 of the program in canonical form")

@@ -36,6 +36,7 @@ _IMAGES: Mapping["common_pb2.Operation.ValueType", range] = {
     Operation.OPERATION_EXPIRE: range(1),
     Operation.OPERATION_REFRESH: range(1),
     Operation.OPERATION_RECOVER: range(1),
+    Operation.OPERATION_RUN: range(1, 2),
 }
 _WITH_SUBJECT = (
     Operation.OPERATION_ENROL,
@@ -65,6 +66,7 @@ WITH_SHARE = frozenset(
         Operation.OPERATION_IDENTIFY,
         Operation.OPERATION_COMPARE,
         Operation.OPERATION_PUBLISH,
+        Operation.OPERATION_RUN,
     }
 )
 
@@ -106,6 +108,8 @@ def _check_names(request: common_pb2.Request) -> None:
     elif request.model:
         raise InvalidArgument.of("request.model", "empty for this operation")
     _match(_POINT, "request.operating_point", request.operating_point, "at most 64 of A-Z a-z 0-9 _")
+    if request.operating_point and request.operation == Operation.OPERATION_RUN:
+        raise InvalidArgument.of("request.operating_point", "empty for run: nothing is compared")
 
 
 def _check_options(request: common_pb2.Request) -> None:

@@ -11,6 +11,7 @@ from visard import results
 from visard.errors import InconsistentAnswer, SealError
 from visard.sealing import Context, new_reply_key, seal_result
 from visard.secret import Secret
+from visard.sharing import share
 from visard.v1 import common_pb2, gateway_pb2
 
 TABLE = ["ann", "bob", "bob", "cid", "dan"]
@@ -154,3 +155,36 @@ def report__should_give_megabytes_and_the_busiest_party() -> None:
     assert (report.seconds, report.gateway_seconds) == (1.25, 1.0)
     assert (report.rounds, report.sent_mb_per_party, report.kit_mb) == (42, 3.0, 2.5)
     assert [party.sent_mb for party in report.parties] == [1.0, 2.0, 3.0]
+
+
+def outputs(values: np.ndarray, q: int, scale: int) -> list[common_pb2.Outcome]:
+    """Three honest answers with an output."""
+    shares = share(values, q)
+    return [
+        common_pb2.Outcome(output_share=part.tobytes(), output_shape=values.shape, output_scale=scale)
+        for part in shares
+    ]
+
+
+@pytest.mark.parametrize("q", [31, 61])
+def output__should_be_real_numbers_in_its_shape(q: int) -> None:
+    values, scale = results.output(outputs(np.array([[[-512, 256]]]), q, 8), q)
+    assert (values.tolist(), scale) == ([[[-2.0, 1.0]]], 8)
+
+
+SPOILT: dict[str, Callable[[list[common_pb2.Outcome]], object]] = {
+    "another shape": lambda o: o[1].output_shape.append(1),
+    "another scale": lambda o: setattr(o[2], "output_scale", 3),
+    "a short share": lambda o: setattr(o[0], "output_share", o[0].output_share[:-1]),
+    "no output": lambda o: [outcome.Clear() for outcome in o],
+    "a mad scale": lambda o: [setattr(outcome, "output_scale", 1 << 20) for outcome in o],
+    "a mad shape": lambda o: [outcome.output_shape.append(1 << 31) for outcome in o],
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILT)
+def output_that_does_not_fit__should_be_refused(spoil: str) -> None:
+    answers = outputs(np.array([[1, 2]]), 31, 8)
+    SPOILT[spoil](answers)
+    with pytest.raises(InconsistentAnswer):
+        results.output(answers, 31)

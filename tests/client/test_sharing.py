@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from visard.errors import InconsistentAnswer
-from visard.sharing import combine_bits, share
+from visard.sharing import combine, combine_bits, share
 from visard.v1 import common_pb2
 
 from services.mpc.field import field_of
@@ -35,6 +35,15 @@ def uniform_words__should_be_drawn_again_where_they_are_no_element(monkeypatch: 
     monkeypatch.setattr("visard.sharing.os.urandom", lambda n: answers.pop(0)[:n])
     one, two, _ = share(np.zeros(2, np.int64), 31)
     assert (two - one).tolist() == [2, 1]
+
+
+@FIELDS
+def combination__should_give_the_secret_of_either_degree(q: int) -> None:
+    p, values = (1 << q) - 1, np.array([0, 1, -1, 12345, -(2 ** (q - 2)), 2 ** (q - 2)], np.int64)
+    shares = share(values, q)
+    assert combine(shares, q).tolist() == values.tolist()
+    bent = [(part.astype(np.uint64) + np.uint64(p // 10 * i * i)) % np.uint64(p) for i, part in enumerate(shares, 1)]
+    assert combine(bent, q).tolist() == values.tolist()  # a quadratic term, which is 0 at 0
 
 
 def outcomes(bits: list[int]) -> list[common_pb2.Outcome]:

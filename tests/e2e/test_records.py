@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from visard import publish, results, uploads
+from visard import publish, results
 from visard.capture import capture
 from visard.client import Client, Connection
 from visard.cluster import Cluster
 from visard.errors import AlreadyExists, NotFound
 from visard.sealing import Context
+from visard.uploads import pixels, sealed_upload
 from visard.v1 import common_pb2, gateway_pb2
 
 from tests.e2e.people import pairs
@@ -110,11 +111,10 @@ async def enrolments_in_flight__should_be_seen_as_well(
 
 async def write_sent_twice__should_be_made_once_and_answered_alike(client: Client, photos: dict[str, Path]) -> None:
     request = client._request(common_pb2.Operation.OPERATION_ENROL, "twice", images=1)
-    info, answers = await client._model_info(), []
+    info, answers = await client.model_info(), []
     for _ in range(2):
-        messages, keys = uploads.seal(
-            request, [uploads.pixels(capture(photos["obama"]), info)], info.field_bits, await client._party_keys()
-        )
+        images = [pixels(capture(photos["obama"]), info)]
+        messages, keys = sealed_upload(request, images, info.field_bits, await client._party_keys())
         result = await client._matching.Enrol(messages, timeout=20)
         answers.append(results.reference_ids(results.open_all(result, Context.from_request(request), keys)))
     assert answers[0] == answers[1]

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from visard import certs as certificates
-from visard.cli import admin, operate
+from visard.cli import admin, models, operate
 from visard.cli.evaluate import evaluate
 from visard.cli.output import MATCH, NO_MATCH, costs, emit, err, out, progress
 from visard.cli.session import DEFAULT_HOME, Deadline, Home, Json, Largest, Model, Point, with_client
@@ -20,15 +20,15 @@ from visard.cluster import BASE_PORT, Cluster
 from visard.results import Enrolment, Verification
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
-model_app = typer.Typer(no_args_is_help=True, help="Networks: publish and list them.")
 certs_app = typer.Typer(no_args_is_help=True, help="Certificates and sealing keys.")
-app.add_typer(model_app, name="model")
+app.add_typer(models.app, name="model")
 app.add_typer(certs_app, name="certs")
 app.add_typer(admin.app, name="admin")
 app.add_typer(operate.app)
 certs_app.add_typer(operate.certs_app)
 app.command()(evaluate)
 app.command()(train)
+app.command()(models.run)
 
 
 @app.command()
@@ -207,40 +207,6 @@ def list_subjects(home: Home = DEFAULT_HOME, model: Model = DEFAULT_MODEL, as_js
         typer.echo(json.dumps([dataclasses.asdict(s) for s in found]))
     for subject in () if as_json else found:
         typer.echo(f"{subject.subject}\t{subject.references}")
-
-
-@model_app.command()
-def publish(
-    name: Annotated[str, typer.Argument(help="Name to publish under.")] = DEFAULT_MODEL,
-    q: Annotated[int, typer.Option(help="Field 2^q - 1: 31 (fast) or 61 (finer).")] = 31,
-    calibrate: Annotated[list[Path] | None, typer.Option(help="Photos to check ranges on; patterns if none.")] = None,
-    home: Home = DEFAULT_HOME,
-) -> None:
-    """Compile dlib's face network, share its weights and publish it."""
-    from visard import publish as publishing  # noqa: PLC0415 -- brings torch with it
-
-    if q not in (31, 61):
-        raise typer.BadParameter("31 or 61", param_hint="--q")
-    with progress("compiling"):
-        compiled = publishing.compile_face_model(calibrate or (), q=q)
-    with progress("sharing the weights"):
-        with_client(home, lambda c: publishing.publish(c, name, compiled), role="owner")
-    out.print(f"published {name}: {compiled.multiply_adds / 1e6:.0f} M multiply-adds, {len(compiled.weights)} weights")
-
-
-@model_app.command("list")
-def list_models(home: Home = DEFAULT_HOME) -> None:
-    """The published models."""
-    for model in with_client(home, lambda c: c.models()):
-        shape = "x".join(map(str, model.input_shape))
-        typer.echo(f"{model.name}\t{shape} to {model.descriptor_size}\tq = {model.field_bits}")
-
-
-@model_app.command("delete")
-def withdraw(name: str, home: Home = DEFAULT_HOME) -> None:
-    """Remove a model that nobody is enrolled with."""
-    with_client(home, lambda c: c.withdraw(name), role="owner")
-    out.print(f"deleted model {name}")
 
 
 @certs_app.command()

@@ -41,6 +41,8 @@ class _OperationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operation.V
     """New shares for all references and models (admin)."""
     OPERATION_RECOVER: _Operation.ValueType  # 12
     """Write one party's store anew (admin)."""
+    OPERATION_RUN: _Operation.ValueType  # 20
+    """Run a model whose owner lets callers see its output; the output goes to the caller alone."""
 
 class Operation(_Operation, metaclass=_OperationEnumTypeWrapper): ...
 
@@ -60,6 +62,8 @@ OPERATION_REFRESH: Operation.ValueType  # 11
 """New shares for all references and models (admin)."""
 OPERATION_RECOVER: Operation.ValueType  # 12
 """Write one party's store anew (admin)."""
+OPERATION_RUN: Operation.ValueType  # 20
+"""Run a model whose owner lets callers see its output; the output goes to the caller alone."""
 Global___Operation: _TypeAlias = Operation  # noqa: Y015
 
 @_typing.final
@@ -92,11 +96,11 @@ class Request(_message.Message):
     """
     operation: Global___Operation.ValueType
     subject: _builtins.str
-    """Who is enrolled, verified or deleted: 1 to 128 characters of [A-Za-z0-9._@-]. Empty for Identify, Compare, Publish."""
+    """Who is enrolled, verified or deleted: 1 to 128 characters of [A-Za-z0-9._@-]. Empty for Identify, Compare, Run, Publish."""
     model: _builtins.str
     """Name of a published model: 1 to 64 characters of [a-z0-9._-]."""
     images: _builtins.int
-    """Images in each share: 1 to 16 for Enrol, 1 for Verify and Identify, 2 for Compare, 0 otherwise."""
+    """Images in each share: 1 to 16 for Enrol, 1 for Verify, Identify and Run, 2 for Compare, 0 otherwise."""
     operating_point: _builtins.str
     """Name of the operating point that decides the threshold; empty takes the model's default."""
     expires_unix_ms: _builtins.int
@@ -334,6 +338,9 @@ class Outcome(_message.Message):
     PIECE_PREVIOUS_FIELD_NUMBER: _builtins.int
     ROW_SUBJECTS_FIELD_NUMBER: _builtins.int
     ROW_DIGEST_FIELD_NUMBER: _builtins.int
+    OUTPUT_SHARE_FIELD_NUMBER: _builtins.int
+    OUTPUT_SHAPE_FIELD_NUMBER: _builtins.int
+    OUTPUT_SCALE_FIELD_NUMBER: _builtins.int
     bits: _builtins.int
     """Verify, Compare, Identify: the answer's bits as two pieces of a replicated XOR sharing, packed, lowest bit first.
     Party i holds pieces i and i-1 (mod 3).
@@ -341,6 +348,11 @@ class Outcome(_message.Message):
     piece_own: _builtins.bytes
     piece_previous: _builtins.bytes
     row_digest: _builtins.bytes
+    output_share: _builtins.bytes
+    """Run: this party's share of a fresh random degree-2 sharing of the output, little-endian field elements; the output is
+    3 F(1) - 3 F(2) + F(3). Its shape, and its fractional bits.
+    """
+    output_scale: _builtins.int
     @_builtins.property
     def reference_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Enrol: ids of the new references."""
@@ -349,6 +361,8 @@ class Outcome(_message.Message):
     def row_subjects(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Identify: subject of each row; party 0 sends the table and every party its SHA-256."""
 
+    @_builtins.property
+    def output_shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     def __init__(
         self,
         *,
@@ -358,10 +372,13 @@ class Outcome(_message.Message):
         piece_previous: _builtins.bytes = ...,
         row_subjects: _abc.Iterable[_builtins.str] | None = ...,
         row_digest: _builtins.bytes = ...,
+        output_share: _builtins.bytes = ...,
+        output_shape: _abc.Iterable[_builtins.int] | None = ...,
+        output_scale: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits", b"bits", "piece_own", b"piece_own", "piece_previous", b"piece_previous", "reference_ids", b"reference_ids", "row_digest", b"row_digest", "row_subjects", b"row_subjects"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits", b"bits", "output_scale", b"output_scale", "output_shape", b"output_shape", "output_share", b"output_share", "piece_own", b"piece_own", "piece_previous", b"piece_previous", "reference_ids", b"reference_ids", "row_digest", b"row_digest", "row_subjects", b"row_subjects"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -449,17 +466,26 @@ class ModelInfo(_message.Message):
     FIELD_BITS_FIELD_NUMBER: _builtins.int
     DESCRIPTOR_SIZE_FIELD_NUMBER: _builtins.int
     OPERATING_POINTS_FIELD_NUMBER: _builtins.int
+    OPENS_OUTPUT_FIELD_NUMBER: _builtins.int
+    OUTPUT_SHAPE_FIELD_NUMBER: _builtins.int
+    COST_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     program_digest: _builtins.bytes
     field_bits: _builtins.int
     """Mersenne exponent of the field: 31 or 61."""
     descriptor_size: _builtins.int
+    opens_output: _builtins.bool
+    """Whether whoever runs the model sees its output. If not, its descriptors are compared on shares and never opened."""
     @_builtins.property
     def input_shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Shape of one image as the network wants it: channels, height, width."""
 
     @_builtins.property
     def operating_points(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def output_shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def cost(self) -> Global___ModelCost: ...
     def __init__(
         self,
         *,
@@ -469,14 +495,98 @@ class ModelInfo(_message.Message):
         field_bits: _builtins.int = ...,
         descriptor_size: _builtins.int = ...,
         operating_points: _abc.Iterable[_builtins.str] | None = ...,
+        opens_output: _builtins.bool = ...,
+        output_shape: _abc.Iterable[_builtins.int] | None = ...,
+        cost: Global___ModelCost | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["descriptor_size", b"descriptor_size", "field_bits", b"field_bits", "input_shape", b"input_shape", "name", b"name", "operating_points", b"operating_points", "program_digest", b"program_digest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "descriptor_size", b"descriptor_size", "field_bits", b"field_bits", "input_shape", b"input_shape", "name", b"name", "opens_output", b"opens_output", "operating_points", b"operating_points", "output_shape", b"output_shape", "program_digest", b"program_digest"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ModelInfo: _TypeAlias = ModelInfo  # noqa: Y015
+
+@_typing.final
+class ModelCost(_message.Message):
+    """What a run on one image costs: exact but for the seconds, which are an estimate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MULTIPLY_ADDS_FIELD_NUMBER: _builtins.int
+    NONLINEAR_FIELD_NUMBER: _builtins.int
+    ROUNDS_FIELD_NUMBER: _builtins.int
+    SENT_BYTES_FIELD_NUMBER: _builtins.int
+    KIT_BYTES_FIELD_NUMBER: _builtins.int
+    EXPECTED_SECONDS_FIELD_NUMBER: _builtins.int
+    WEIGHTS_FIELD_NUMBER: _builtins.int
+    LAYERS_FIELD_NUMBER: _builtins.int
+    multiply_adds: _builtins.int
+    nonlinear: _builtins.int
+    """Elements compared or truncated."""
+    rounds: _builtins.int
+    sent_bytes: _builtins.int
+    """What a party sends to the two others."""
+    kit_bytes: _builtins.int
+    expected_seconds: _builtins.float
+    """From rates measured once on one core a party, without delay between the parties."""
+    weights: _builtins.int
+    @_builtins.property
+    def layers(self) -> _containers.RepeatedCompositeFieldContainer[Global___LayerCost]: ...
+    def __init__(
+        self,
+        *,
+        multiply_adds: _builtins.int = ...,
+        nonlinear: _builtins.int = ...,
+        rounds: _builtins.int = ...,
+        sent_bytes: _builtins.int = ...,
+        kit_bytes: _builtins.int = ...,
+        expected_seconds: _builtins.float = ...,
+        weights: _builtins.int = ...,
+        layers: _abc.Iterable[Global___LayerCost] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_seconds", b"expected_seconds", "kit_bytes", b"kit_bytes", "layers", b"layers", "multiply_adds", b"multiply_adds", "nonlinear", b"nonlinear", "rounds", b"rounds", "sent_bytes", b"sent_bytes", "weights", b"weights"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelCost: _TypeAlias = ModelCost  # noqa: Y015
+
+@_typing.final
+class LayerCost(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    SHAPE_FIELD_NUMBER: _builtins.int
+    MULTIPLY_ADDS_FIELD_NUMBER: _builtins.int
+    NONLINEAR_FIELD_NUMBER: _builtins.int
+    ROUNDS_FIELD_NUMBER: _builtins.int
+    SENT_BYTES_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    multiply_adds: _builtins.int
+    nonlinear: _builtins.int
+    rounds: _builtins.int
+    sent_bytes: _builtins.int
+    @_builtins.property
+    def shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        shape: _abc.Iterable[_builtins.int] | None = ...,
+        multiply_adds: _builtins.int = ...,
+        nonlinear: _builtins.int = ...,
+        rounds: _builtins.int = ...,
+        sent_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "multiply_adds", b"multiply_adds", "nonlinear", b"nonlinear", "rounds", b"rounds", "sent_bytes", b"sent_bytes", "shape", b"shape"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LayerCost: _TypeAlias = LayerCost  # noqa: Y015
 
 @_typing.final
 class PeerState(_message.Message):

@@ -55,6 +55,11 @@ class FaceMatchingStub:
                 request_serializer=visard_dot_v1_dot_common__pb2.Upload.SerializeToString,
                 response_deserializer=visard_dot_v1_dot_gateway__pb2.Result.FromString,
                 _registered_method=True)
+        self.Run = channel.stream_unary(
+                '/visard.v1.FaceMatching/Run',
+                request_serializer=visard_dot_v1_dot_common__pb2.Upload.SerializeToString,
+                response_deserializer=visard_dot_v1_dot_gateway__pb2.Result.FromString,
+                _registered_method=True)
         self.Delete = channel.unary_unary(
                 '/visard.v1.FaceMatching/Delete',
                 request_serializer=visard_dot_v1_dot_gateway__pb2.DeleteRequest.SerializeToString,
@@ -113,6 +118,13 @@ class FaceMatchingServicer:
 
     def Compare(self, request_iterator, context):
         """Do two images show the same person? Nothing is stored.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Run(self, request_iterator, context):
+        """Run a model on an image. Its output goes to the caller alone, and only if the model's owner has published it so.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -178,6 +190,11 @@ def add_FaceMatchingServicer_to_server(servicer, server):
             ),
             'Compare': grpc.stream_unary_rpc_method_handler(
                     servicer.Compare,
+                    request_deserializer=visard_dot_v1_dot_common__pb2.Upload.FromString,
+                    response_serializer=visard_dot_v1_dot_gateway__pb2.Result.SerializeToString,
+            ),
+            'Run': grpc.stream_unary_rpc_method_handler(
+                    servicer.Run,
                     request_deserializer=visard_dot_v1_dot_common__pb2.Upload.FromString,
                     response_serializer=visard_dot_v1_dot_gateway__pb2.Result.SerializeToString,
             ),
@@ -318,6 +335,33 @@ class FaceMatching:
             request_iterator,
             target,
             '/visard.v1.FaceMatching/Compare',
+            visard_dot_v1_dot_common__pb2.Upload.SerializeToString,
+            visard_dot_v1_dot_gateway__pb2.Result.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Run(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/visard.v1.FaceMatching/Run',
             visard_dot_v1_dot_common__pb2.Upload.SerializeToString,
             visard_dot_v1_dot_gateway__pb2.Result.FromString,
             options,

@@ -45,6 +45,8 @@ class FaceMatchingStub:
     """Which enrolled subject is this, if any? One row and one bit, for the caller alone."""
     Compare: _grpc.StreamUnaryMultiCallable[_common_pb2.Upload, _gateway_pb2.Result]
     """Do two images show the same person? Nothing is stored."""
+    Run: _grpc.StreamUnaryMultiCallable[_common_pb2.Upload, _gateway_pb2.Result]
+    """Run a model on an image. Its output goes to the caller alone, and only if the model's owner has published it so."""
     Delete: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.DeleteRequest, _gateway_pb2.DeleteResponse]
     """Forget a subject and all its references, or some of them."""
     Rename: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.RenameRequest, _gateway_pb2.RenameResponse]
@@ -67,6 +69,8 @@ class FaceMatchingAsyncStub(FaceMatchingStub):
     """Which enrolled subject is this, if any? One row and one bit, for the caller alone."""
     Compare: _aio.StreamUnaryMultiCallable[_common_pb2.Upload, _gateway_pb2.Result]  # type: ignore[assignment]
     """Do two images show the same person? Nothing is stored."""
+    Run: _aio.StreamUnaryMultiCallable[_common_pb2.Upload, _gateway_pb2.Result]  # type: ignore[assignment]
+    """Run a model on an image. Its output goes to the caller alone, and only if the model's owner has published it so."""
     Delete: _aio.UnaryUnaryMultiCallable[_gateway_pb2.DeleteRequest, _gateway_pb2.DeleteResponse]  # type: ignore[assignment]
     """Forget a subject and all its references, or some of them."""
     Rename: _aio.UnaryUnaryMultiCallable[_gateway_pb2.RenameRequest, _gateway_pb2.RenameResponse]  # type: ignore[assignment]
@@ -110,6 +114,14 @@ class FaceMatchingServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.Result, _abc.Awaitable[_gateway_pb2.Result]]:
         """Do two images show the same person? Nothing is stored."""
+
+    @_abc_1.abstractmethod
+    def Run(
+        self,
+        request_iterator: _MaybeAsyncIterator[_common_pb2.Upload],
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.Result, _abc.Awaitable[_gateway_pb2.Result]]:
+        """Run a model on an image. Its output goes to the caller alone, and only if the model's owner has published it so."""
 
     @_abc_1.abstractmethod
     def Delete(

@@ -31,7 +31,9 @@ def _split(x: Array, p: int, widths: Array, out: Array) -> None:
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _columns(x: Array, kh: int, kw: int, sh: int, sw: int, ph: int, pw: int, rows: int, cols: int, out: Array) -> None:
+def _columns(
+    x: Array, kh: int, kw: int, sh: int, sw: int, ph: int, pw: int, dh: int, dw: int, rows: int, cols: int, out: Array
+) -> None:
     batch, channels, height, width = x.shape
     zero = sub_mod(x[0, 0, 0, 0], x[0, 0, 0, 0])
     for c in range(channels):
@@ -40,14 +42,14 @@ def _columns(x: Array, kh: int, kw: int, sh: int, sw: int, ph: int, pw: int, row
                 row = (c * kh + u) * kw + v
                 for b in range(batch):
                     for i in range(rows):
-                        y = i * sh + u - ph
+                        y = i * sh + u * dh - ph
                         base = (b * rows + i) * cols
                         if y < 0 or y >= height:
                             for j in range(cols):
                                 out[row, base + j] = zero
                         else:
                             for j in range(cols):
-                                xx = j * sw + v - pw
+                                xx = j * sw + v * dw - pw
                                 out[row, base + j] = x[b, c, y, xx] if 0 <= xx < width else zero
 
 
@@ -69,12 +71,23 @@ def split(x: Array, p: int, widths: tuple[int, ...]) -> Array:
     return out.reshape(len(widths), *x.shape)
 
 
-def columns(x: Array, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]) -> Array:
+def output_size(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
+    """Of one axis of a sliding window."""
+    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+
+
+def columns(
+    x: Array,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int] = (1, 1),
+) -> Array:
     """Windows of (B, C, H, W) as the columns of a matrix (C kh kw, B H' W')."""
-    height = (x.shape[2] + 2 * padding[0] - kernel[0]) // stride[0] + 1
-    width = (x.shape[3] + 2 * padding[1] - kernel[1]) // stride[1] + 1
+    sizes = zip(x.shape[2:], kernel, stride, padding, dilation, strict=True)
+    height, width = (output_size(*axis) for axis in sizes)
     out = np.empty((x.shape[1] * kernel[0] * kernel[1], x.shape[0] * height * width), x.dtype)
-    _columns(np.ascontiguousarray(x), *kernel, *stride, *padding, height, width, out)
+    _columns(np.ascontiguousarray(x), *kernel, *stride, *padding, *dilation, height, width, out)
     return out
 
 

@@ -3,8 +3,9 @@
 from services.mpc.errors import EngineError
 
 
-class ModelError(EngineError):
-    """Base: the text names the layer or operation and what is allowed."""
+class ModelError(EngineError, ValueError):
+    """Base: the text names the layer or operation and what is allowed. A ValueError too: the compiler's callers, who do not
+    know this package, can tell it from a defect."""
 
 
 class ProgramError(ModelError):

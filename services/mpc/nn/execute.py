@@ -1,34 +1,29 @@
 """Running a program on shares.
 
-Linear operations are local; Relu, Truncate and MaxPool are the protocols of the same names. The kit plan of a program
-lists what those consume, in the order of the operations.
+Nonlinear operations are the protocols of services.mpc.protocols; all the others are local (services.mpc.nn.local).
 """
 
 from collections.abc import Iterator
 from functools import cached_property
+from math import prod
 
 import numpy as np
 
 from services.mpc.errors import ProtocolError
 from services.mpc.field import Elements, field_of
-from services.mpc.kits import Kit, KitPlan, Section
-from services.mpc.linear import Matrix, affine, convolve
-from services.mpc.nn.program import (
-    Add,
-    Align,
-    AveragePool,
-    Conv,
-    Flatten,
-    Linear,
-    MaxPool,
-    Operation,
-    Pad,
-    Program,
-    Relu,
-    Truncate,
-)
+from services.mpc.kernels import channels
+from services.mpc.kits import Kit
+from services.mpc.linear import Matrix
+from services.mpc.nn import local
+from services.mpc.nn.base import Operation
+from services.mpc.nn.layers import Conv, Linear, Prelu
+from services.mpc.nn.plan import embed_plan
+from services.mpc.nn.program import Program
+from services.mpc.nn.steps import Add, Clip, Filter, MaxPool, Rectify, Relu, Truncate
 from services.mpc.protocols import maximum, relu, truncation
 from services.mpc.session import Run, Session
+
+__all__ = ["Model", "embed", "embed_plan"]
 
 
 class Model:
@@ -44,58 +39,51 @@ class Model:
     def __repr__(self) -> str:
         return f"<Model: {self.program.weight_count} secret weights>"
 
-    def _prepare(self, share: Elements) -> Iterator[tuple[Matrix, Elements | None] | None]:
-        """For each operation its kernel as a matrix and its bias, or None."""
+    def _prepare(self, share: Elements) -> Iterator[local.Weights]:
+        """For each operation its weights, as it multiplies with them."""
         start = 0
-        for shapes in self.program.weight_shapes:
+        for op, shapes in zip(self.program.operations, self.program.weight_shapes, strict=True):
             parts = []
             for shape in shapes:
-                size = int(np.prod(shape))
-                parts.append(share[start : start + size].reshape(shape))
-                start += size
-            if not parts:
-                yield None
-                continue
-            yield Matrix(self.field, parts[0].reshape(len(parts[0]), -1)), parts[1] if len(parts) > 1 else None
+                parts.append(share[start : start + prod(shape)].reshape(shape))
+                start += prod(shape)
+            yield self._prepared(op, parts)
 
-    def weights(self, index: int) -> tuple[Matrix, Elements | None]:
-        """Kernel and bias of operation ``index``, a Conv or Linear."""
-        weights = self._weights[index]
-        assert weights is not None
-        return weights
+    def _prepared(self, op: Operation, parts: list[Elements]) -> local.Weights:
+        bias = parts[1] if len(parts) > 1 else None
+        match op:
+            case Conv(groups=1) | Linear():
+                return local.Weights(bias=bias, matrix=Matrix(self.field, parts[0].reshape(len(parts[0]), -1)))
+            case Filter():
+                taps = self.field.encode(op.taps).reshape(op.out_channels, -1)
+                return local.Weights(matrix=Matrix(self.field, taps))
+        return local.Weights(parts[0] if parts else None, bias)
+
+    def weights(self, index: int) -> local.Weights:
+        """What operation ``index`` multiplies with."""
+        return self._weights[index]
 
     @cached_property
     def last_uses(self) -> list[int]:
         """For each value the last operation that reads it."""
         uses = list(range(-1, len(self.program.operations)))
         for k, op in enumerate(self.program.operations):
-            for source in (op.x, op.y) if isinstance(op, Add) else (op.x,):
+            for source in op.sources:
                 uses[source] = k
         return uses
 
 
-def embed_plan(program: Program, batch: int) -> KitPlan:
-    """What ``embed`` consumes for a batch of images."""
-    sections: list[Section] = []
-    for op in program.operations:
-        x = program.values[op.x]
-        if isinstance(op, Relu):
-            n = batch * x.size
-            sections.append(Section("relu", n, op.drop) if op.drop else Section("max", n))
-        elif isinstance(op, Truncate):
-            sections.append(Section("truncate", batch * x.size, op.drop))
-        elif isinstance(op, MaxPool):
-            stages = maximum.pool_comparisons((batch, *x.shape), op.kernel, op.stride)
-            sections.extend(Section("max", n) for n in stages)
-    return KitPlan(program.q, tuple(sections))
-
-
 async def embed(run: Run, kit: Kit, model: Model, images: Elements) -> Elements:
-    """Degree-1 shares of the descriptors (B, D) of shared images (B, C, H, W)."""
+    """Degree-1 shares of the output (B, ...), such as descriptors (B, D), of shared images (B, C, H, W)."""
     s = Session(run, kit)
     values: list[Elements | None] = [images]
     for k, op in enumerate(model.program.operations):
-        values.append(await _apply(s, model, k, op, values))
+        operands = []
+        for source in op.sources:
+            value = values[source]
+            assert value is not None
+            operands.append(value)
+        values.append(await _apply(s, model, k, op, operands))
         for source, last in enumerate(model.last_uses[: k + 1]):
             if last == k:
                 values[source] = None  # shares are freed as soon as nothing reads them
@@ -104,45 +92,42 @@ async def embed(run: Run, kit: Kit, model: Model, images: Elements) -> Elements:
     return result
 
 
-async def _apply(s: Session, model: Model, k: int, op: Operation, values: list[Elements | None]) -> Elements:
-    x = values[op.x]
-    assert x is not None
-    if isinstance(op, Relu):
-        flat = x.reshape(-1)
-        return (await (relu.relu(s, flat, op.drop) if op.drop else maximum.exact_relu(s, flat))).reshape(x.shape)
-    if isinstance(op, Truncate):
-        return (await truncation.truncate(s, x.reshape(-1), op.drop)).reshape(x.shape)
-    if isinstance(op, MaxPool):
-        return await maximum.max_pool(s, x, op.kernel, op.stride)
-    if isinstance(op, Add):
-        y = values[op.y]
-        assert y is not None
-        return s.field.add(x, y)
-    return await s.compute(x.size, _local, model, k, op, x)
-
-
-def _local(model: Model, k: int, op: Operation, x: Elements) -> Elements:
-    """The linear operations, without interaction."""
+async def _apply(s: Session, model: Model, k: int, op: Operation, operands: list[Elements]) -> Elements:
+    x = operands[0]
     match op:
-        case Conv():
-            return convolve(*model.weights(k), x, op.kernel, op.stride, op.padding)
-        case Linear():
-            return affine(*model.weights(k), x)
-        case Align():
-            return model.field.scale(x, 1 << op.bits)
-        case AveragePool():
-            return _sum_pool(model, x, op)
-        case Pad():
-            return np.pad(x, ((0, 0), (0, op.channels), (0, op.rows), (0, op.columns)))
-        case Flatten():
-            return x.reshape(len(x), -1)
-    raise ProtocolError(f"no execution of {op.kind}")
+        case Relu():
+            return (await _relu(s, x.reshape(-1), op.drop)).reshape(x.shape)
+        case Truncate():
+            return (await truncation.truncate(s, x.reshape(-1), op.drop)).reshape(x.shape)
+        case MaxPool():
+            return await maximum.max_pool(s, x, op.kernel, op.stride)
+        case Prelu():
+            return await _prelu(s, x, op, model.weights(k))
+        case Rectify():
+            positive, kept = await _both(s, x, op.drop)
+            return np.stack([positive, s.field.subtract(kept, positive)], axis=2).reshape(len(x), -1, *x.shape[2:])
+        case Clip():
+            above = await maximum.exact_relu(s, local.offset(s.field, x, -op.limit).reshape(-1))
+            return s.field.subtract(x, above.reshape(x.shape))
+        case Add():
+            return s.field.add(*operands)
+    return await s.compute(x.size, local.apply, s.field, op, operands, model.weights(k))
 
 
-def _sum_pool(model: Model, x: Elements, op: AveragePool) -> Elements:
-    total: Elements | None = None
-    for rows in maximum.windows(x, op.kernel[0], op.stride[0], 2):
-        for part in maximum.windows(rows, op.kernel[1], op.stride[1], 3):
-            total = part if total is None else model.field.add(total, part)
-    assert total is not None
-    return total
+async def _relu(s: Session, z: Elements, drop: int) -> Elements:
+    return await (relu.relu(s, z, drop) if drop else maximum.exact_relu(s, z))
+
+
+async def _prelu(s: Session, x: Elements, op: Prelu, weights: local.Weights) -> Elements:
+    assert weights.factor is not None
+    positive, kept = await _both(s, x, op.drop)
+    unit = s.field.element(1 << op.weight_bits)
+    return await s.compute(x.size, channels.lean, kept, positive, weights.factor, unit)
+
+
+async def _both(s: Session, x: Elements, drop: int) -> tuple[Elements, Elements]:
+    """max(0, t) and t, for t = x without its lowest bits, in the shape of x."""
+    if not drop:
+        return (await maximum.exact_relu(s, x.reshape(-1))).reshape(x.shape), x
+    positive, kept = await relu.relu_and_truncated(s, x.reshape(-1), drop)
+    return positive.reshape(x.shape), kept.reshape(x.shape)

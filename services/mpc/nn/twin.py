@@ -15,19 +15,27 @@ from torch.nn import functional
 from services.mpc.correlated import Dealing
 from services.mpc.field import Elements, Integers
 from services.mpc.kits import KitPlan, deal_kit
+from services.mpc.nn.base import Operation
 from services.mpc.nn.errors import RangeExceeded
-from services.mpc.nn.program import (
+from services.mpc.nn.layers import Affine, Conv, Linear, Prelu
+from services.mpc.nn.program import Program
+from services.mpc.nn.steps import (
     Add,
     Align,
     AveragePool,
-    Conv,
+    Clip,
+    Concat,
+    Filter,
     Flatten,
-    Linear,
     MaxPool,
-    Operation,
+    Offset,
     Pad,
-    Program,
+    Product,
+    Rectify,
     Relu,
+    Sum,
+    SumPool,
+    Times,
     Truncate,
 )
 
@@ -113,29 +121,71 @@ def _split(weights: Integers, shapes: tuple[tuple[int, ...], ...]) -> list[Integ
 def _apply(op: Operation, values: list[Integers], weights: list[Integers], rounding: Rounding) -> Integers:
     x = values[op.x]
     match op:
-        case Conv():
-            return _exactly(functional.conv2d, x, weights, stride=op.stride, padding=op.padding)
-        case Linear():
-            return _exactly(functional.linear, x, weights)
-        case Relu():
+        case Conv() | Linear() | Filter() | Affine():
+            return _multiplied(op, x, weights)
+        case Relu() | Prelu() | Rectify() | Truncate():
             truncated = rounding(x.reshape(-1), op.drop).reshape(x.shape) if op.drop else x
-            return np.where(x < 0, 0, truncated)
-        case Truncate():
-            return rounding(x.reshape(-1), op.drop).reshape(x.shape)
+            return truncated if isinstance(op, Truncate) else _rectified(op, x, truncated, weights)
+        case Clip():
+            return np.minimum(x, op.limit)
         case MaxPool():
             return functional.max_pool2d(torch.from_numpy(x).double(), op.kernel, op.stride).long().numpy()
-        case AveragePool():
+        case AveragePool() | SumPool():
             pooled = functional.avg_pool2d(torch.from_numpy(x).double(), op.kernel, op.stride, divisor_override=1)
             return pooled.long().numpy()
-        case Align():
-            return x << op.bits
         case Add():
             return x + values[op.y]
+        case Product():
+            y = values[op.y]
+            return x * (y if y.ndim == x.ndim else y.reshape(*y.shape, 1, 1))
+        case Concat():
+            return np.concatenate([x, values[op.y]], axis=1)
+    return _local(op, x)
+
+
+def _multiplied(op: Conv | Linear | Filter | Affine, x: Integers, weights: list[Integers]) -> Integers:
+    match op:
+        case Conv():
+            options = {"stride": op.stride, "padding": op.padding, "dilation": op.dilation, "groups": op.groups}
+            return _exactly(functional.conv2d, x, weights, **options)
+        case Linear():
+            return _exactly(functional.linear, x, weights)
+        case Filter():
+            taps = np.array(op.taps, np.int64).reshape(op.out_channels, x.shape[1], *op.kernel)
+            return _exactly(functional.conv2d, x, [taps], stride=op.stride, padding=op.padding)
+    return x * _channelwise(weights[0], x) + _channelwise(weights[1], x)
+
+
+def _rectified(op: Relu | Prelu | Rectify, x: Integers, truncated: Integers, weights: list[Integers]) -> Integers:
+    positive: Integers = np.where(x < 0, 0, truncated)
+    if isinstance(op, Relu):
+        return positive
+    if isinstance(op, Rectify):
+        return np.stack([positive, truncated - positive], axis=2).reshape(len(x), -1, *x.shape[2:])
+    return (positive << op.weight_bits) + _channelwise(weights[0], x) * (truncated - positive)
+
+
+def _local(op: Operation, x: Integers) -> Integers:
+    match op:
+        case Align():
+            return x << op.bits
+        case Times():
+            return x * op.factor
+        case Offset():
+            return x + op.integer
+        case Sum():
+            total: Integers = x.reshape(len(x), -1).sum(axis=1, keepdims=True)
+            return total
         case Pad():
-            return np.pad(x, ((0, 0), (0, op.channels), (0, op.rows), (0, op.columns)))
+            return np.pad(x, op.widths)
         case Flatten():
             return x.reshape(len(x), -1)
     raise TypeError(op.kind)
+
+
+def _channelwise(numbers: Integers, x: Integers) -> Integers:
+    """(C,) as it multiplies (B, C, ...)."""
+    return numbers.reshape(-1, *(1 for _ in x.shape[2:]))
 
 
 def _exactly(layer: Callable[..., torch.Tensor], x: Integers, weights: list[Integers], **options: object) -> Integers:

@@ -29,6 +29,14 @@ async def open_bits(s: Session, shared: Words) -> Words:
     return mine ^ words_from(messages[s.next], shared[0].size)
 
 
+def fresh_share(s: Session, share: Elements) -> Elements:
+    """A share, shape (n,), of the same values in a fresh random sharing of degree 2: what may leave the engine.
+
+    The three shares together are as random as any sharing of the values, whatever the old ones were made of.
+    """
+    return s.field.add(share, s.prss.zero_sharing(s.field, share.size))
+
+
 def payload(words: Elements | Words) -> Payload:
     """The raw little-endian words of an array, without a copy where it is contiguous."""
     return np.ascontiguousarray(words).data.cast("B") if words.size else b""

@@ -47,13 +47,32 @@ def _read(kit: KitReader, n: int) -> _Dealt:
 
 async def relu(s: Session, z: Elements, drop: int) -> Elements:
     """Degree-1 shares of max(0, z / 2^drop) from degree-1 or degree-2 shares of z, shape (n,)."""
+    return await s.compute(z.size, _finish, s.kit, *await _open(s, z), drop)
+
+
+async def relu_and_truncated(s: Session, z: Elements, drop: int) -> tuple[Elements, Elements]:
+    """``relu``, and shares of the same z / 2^drop, rounded the same way: no further message, no further dealt value."""
+    return await s.compute(z.size, _finish_both, s.kit, *await _open(s, z), drop)
+
+
+async def _open(s: Session, z: Elements) -> tuple[Elements, Words, tuple[DealtValue, ...]]:
+    """The opened c = 2z + r and v = [z >= 0] ^ beta, and what is dealt to finish with."""
     dealt = await s.compute(z.size, _read, s.kit, z.size)
     c, negative = await comparison.is_negative(s, z, dealt.mask)
     v = await open_bits(s, invert(s.party, negative ^ dealt.beta))
-    return await s.compute(z.size, _finish, s.kit, c, v, dealt.values, drop)
+    return c, v, dealt.values
 
 
 def _finish(kit: KitReader, c: Elements, v: Words, values: tuple[DealtValue, ...], drop: int) -> Elements:
     k, wrap = kernels.public_part(c, drop + 1)
     shifted, msb, beta, beta_shifted, beta_msb = (kit.share(value) for value in values)
     return kernels.relu(v, k, wrap, (shifted, msb, beta, beta_shifted, beta_msb))
+
+
+def _finish_both(
+    kit: KitReader, c: Elements, v: Words, values: tuple[DealtValue, ...], drop: int
+) -> tuple[Elements, Elements]:
+    k, wrap = kernels.public_part(c, drop + 1)
+    shifted, msb, beta, beta_shifted, beta_msb = (kit.share(value) for value in values)
+    positive = kernels.relu(v, k, wrap, (shifted, msb, beta, beta_shifted, beta_msb))
+    return positive, kernels.shift(k, wrap, shifted, msb)

@@ -7,11 +7,12 @@ from typing import Protocol
 
 from visard.v1 import common_pb2
 
-from services.common.errors import InvalidArgument, NotFound
+from services.common.errors import FailedPrecondition, InvalidArgument, NotFound
 from services.mpc.bits import ReplicatedBits
 from services.mpc.field import Elements
 from services.mpc.kits import Kit, KitPlan
 from services.mpc.nn.execute import Model, embed
+from services.mpc.nn.program import MATCH
 from services.mpc.session import Run
 from services.party.deposits import Deposit
 from services.party.gallery import Galleries, Rows
@@ -115,10 +116,19 @@ def present(deposit: Deposit | None) -> Deposit:
 
 
 def images_of(request: common_pb2.Request, model: Published, deposit: Deposit | None) -> Elements:
-    """The shared images of a request, (N, C, H, W); raises ServiceFault."""
+    """The shared images of a request that matches, (N, C, H, W); raises ServiceFault."""
+    if model.program.purpose != MATCH:
+        raise FailedPrecondition(
+            f"model {request.model!r} is published to open its output (--open-output): it can be run, not matched with"
+        )
     points = model.program.operating_points
     if request.operating_point and request.operating_point not in points:
         raise InvalidArgument.of("request.operating_point", " or ".join(sorted(points)))
+    return shared_images(request, model, deposit)
+
+
+def shared_images(request: common_pb2.Request, model: Published, deposit: Deposit | None) -> Elements:
+    """The shared images of a request, (N, C, H, W); raises ServiceFault."""
     shape = (request.images, *model.program.input_shape)
     return present(deposit).elements(model.model.field).reshape(shape)
 

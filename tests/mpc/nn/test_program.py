@@ -7,7 +7,23 @@ import pytest
 
 from services.mpc.nn.compile import compile_module
 from services.mpc.nn.errors import ProgramError
-from services.mpc.nn.program import Add, Align, Conv, Flatten, Linear, MaxPool, Pad, Program, Relu, Truncate
+from services.mpc.nn.layers import Affine, Conv, Linear, Prelu
+from services.mpc.nn.program import MATCH, OPEN, Program
+from services.mpc.nn.steps import (
+    Add,
+    Align,
+    Clip,
+    Concat,
+    Filter,
+    Flatten,
+    MaxPool,
+    Offset,
+    Pad,
+    Product,
+    Relu,
+    Times,
+    Truncate,
+)
 from tests.mpc.nn.networks import SHAPE, images, residual
 
 POINTS = {"default": 0.5, "strict": 0.25}
@@ -81,6 +97,55 @@ def impossible_program__should_be_refused(operations: tuple[Any, ...], text: str
 def impossible_header__should_be_refused(changes: dict[str, Any], text: str) -> None:
     with pytest.raises(ProgramError, match=text):
         program(CONV, *TAIL, **changes)
+
+
+def purpose__should_be_part_of_the_digest() -> None:
+    flat, picture = (Truncate(0, 1), Flatten(1)), (Align(0, 1), Truncate(1, 1))
+    matching = program(*flat, input_scale=4)
+    opening = program(*flat, input_scale=4, operating_points={}, purpose=OPEN)
+    assert matching.purpose == MATCH
+    assert b"purpose" not in matching.to_json()  # a default is left out: older programs keep their digests
+    assert b'"purpose":"open"' in opening.to_json()
+    assert matching.digest != opening.digest
+    assert Program.from_json(opening.to_json()) == opening
+    assert program(*picture, operating_points={}, purpose=OPEN).output.shape == (3, 6, 6)
+
+
+@pytest.mark.parametrize(
+    ("operations", "changes", "text"),
+    [
+        (TAIL, {"purpose": "both"}, "purpose: match or open"),
+        (TAIL, {"purpose": OPEN}, "operating points: none"),
+        ((), {"purpose": OPEN, "operating_points": {}}, "narrow"),
+        ((Pad(1, 0, 1024, 1024), Truncate(2, 1)), {"purpose": OPEN, "operating_points": {}}, "at most 1048576"),
+    ],
+)
+def impossible_purpose__should_be_refused(operations: tuple[Any, ...], changes: dict[str, Any], text: str) -> None:
+    with pytest.raises(ProgramError, match=text):
+        program(CONV, *operations, **changes)
+
+
+@pytest.mark.parametrize(
+    ("operations", "text"),
+    [
+        ((Conv(0, 4, (3, 3), (1, 1), (0, 0), 12, bias=True, groups=2),), "groups of equal size"),
+        ((Conv(0, 4, (3, 3), (1, 1), (0, 0), 12, bias=True, dilation=(3, 1)),), "a window no larger"),
+        ((CONV, Prelu(1, 0, 8)), "1 to 12 bits to drop"),
+        ((CONV, Clip(1, 5)), "a narrow input"),
+        ((CONV, Affine(1, 8)), "a narrow input"),
+        ((CONV, Product(0, 1)), "two narrow values"),
+        ((Flatten(0), Product(0, 1)), "same shape, or one number a channel"),
+        ((Pad(0, 0, 1, 0), Concat(0, 1)), "one height and width"),
+        ((Align(0, 1), Concat(0, 1)), "two values of one scale"),
+        ((Filter(0, 1, (3, 3), (1, 1), (0, 0), 0, (1,) * 9),), "all taps"),
+        ((Filter(0, 1, (3, 3), (1, 1), (3, 0), 0, (1,) * 27),), "padding below the kernel"),
+        ((Times(0, 3, 41),), "0 to 40 bits"),
+        ((Offset(0, 3, 41),), "0 to 40 bits to shift"),
+    ],
+)
+def impossible_operation__should_be_refused(operations: tuple[Any, ...], text: str) -> None:
+    with pytest.raises(ProgramError, match=text):
+        program(*operations)
 
 
 def spoilt(change: Any) -> bytes:

@@ -9,12 +9,13 @@ from services.mpc import matching
 from services.mpc.bits import pack
 from services.mpc.field import M31, M61, Field
 from services.mpc.kits import KitPlan, Section
-from services.mpc.protocols import minimum, threshold
+from services.mpc.protocols import comparison, minimum, threshold
 from services.mpc.protocols.conjunction import conjunction
+from services.mpc.protocols.opening import fresh_share
 from services.mpc.session import Run, Session
 from services.mpc.shamir import reconstruct
 from tests.mpc.harness import open_bits, run, shares_of, wide_shares_of
-from tests.mpc.statistics import looks_balanced
+from tests.mpc.statistics import looks_balanced, looks_uniform
 
 FIELDS = pytest.mark.parametrize("field", [M31, M61], ids=["q31", "q61"])
 
@@ -26,11 +27,7 @@ def replicated(bits: np.ndarray, seed: int = 0) -> list[np.ndarray]:
 
 
 async def run_without_kit(body: Any) -> Any:
-    async def and_burn(s: Session, party: int) -> Any:
-        s.kit.random(1), s.kit.bits(112, 1)
-        return await body(s, party)
-
-    return await run(KitPlan(31, (Section("compare", 1),)), and_burn)
+    return await run_without_kit_in(M31, body)
 
 
 async def conjunction__should_be_the_and_for_one_bit_a_gate() -> None:
@@ -124,3 +121,28 @@ async def answers__should_be_hidden_from_each_party() -> None:
         seen.append([int(piece[0]) & 1 for piece in outcome.results[0].shared])
     counts = np.array(seen).sum(axis=0)
     assert ((counts > 60) & (counts < 140)).all()  # 5.6 standard deviations
+
+
+@FIELDS
+@pytest.mark.parametrize("value", [0, -3])
+async def fresh_share__should_say_nothing_but_the_value(field: Field, value: int) -> None:
+    """The old sharing is constant: its slope, which may stem from secrets, must not be seen in the new one."""
+    n = 20_000
+    same = np.full(n, field.element(value))
+    outcome = await run_without_kit_in(field, lambda s, i: _fresh(s, field.add(same, np.full(n, field.element(7 * i)))))
+    one, two, three = outcome.results
+    assert (field.decode(reconstruct(field, [one, two, three])) == value - 7).all()  # 7 i is a line through -7
+    assert all(looks_uniform(share, field.q) for share in (one, two, three, field.subtract(two, one)))
+    assert outcome.sent_bytes == [0] * 3
+
+
+async def _fresh(s: Session, share: Any) -> Any:
+    return fresh_share(s, share)
+
+
+async def run_without_kit_in(field: Field, body: Any) -> Any:
+    async def and_burn(s: Session, party: int) -> Any:
+        s.kit.random(1), s.kit.bits(comparison.bit_rows(field), 1)
+        return await body(s, party)
+
+    return await run(KitPlan(field.q, (Section("compare", 1),)), and_burn)

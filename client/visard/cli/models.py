@@ -1,0 +1,160 @@
+"""``visard model`` and ``visard run``: publish networks, look at them, run them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import numpy.typing as npt
+import typer
+from PIL import Image
+from rich.table import Table
+
+from visard.cli.output import costs, emit, out, progress
+from visard.cli.session import DEFAULT_HOME, Deadline, Home, Json, with_client
+from visard.client import DEFAULT_DEADLINE, DEFAULT_MODEL, Client
+from visard.errors import InvalidRequest
+from visard.publish import DEFAULT_FIELD_BITS, Compiled
+from visard.results import Output
+from visard.v1 import common_pb2
+
+app = typer.Typer(no_args_is_help=True, help="Networks: publish them, list them, see what they cost.")
+
+_GREY, _COLOUR = 1, 3
+
+
+@app.command()
+def publish(
+    name: Annotated[str, typer.Argument(help="Name to publish under.")] = DEFAULT_MODEL,
+    source: Annotated[
+        str, typer.Argument(help="FILE.py:FUNCTION that makes the module; dlib's face network if none.")
+    ] = "",
+    weights: Annotated[Path | None, typer.Option(help="FILE.safetensors with the module's state.")] = None,
+    q: Annotated[
+        int, typer.Option("--field", "--q", help="Field 2^q - 1: 31 (fast) or 61 (finer).")
+    ] = DEFAULT_FIELD_BITS,
+    shape: Annotated[str, typer.Option("--input", help="CxHxW, such as 3x112x112, unless the module states it.")] = "",
+    point: Annotated[list[str] | None, typer.Option(help="NAME=DISTANCE; one is named default.")] = None,
+    open_output: Annotated[bool, typer.Option("--open-output", help="Whoever runs it sees its output.")] = False,
+    calibration: Annotated[Path | None, typer.Option(help="Directory of images to check ranges on.")] = None,
+    calibrate: Annotated[list[Path] | None, typer.Option(help="Photos for the face network's ranges.")] = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Compile a network, share its weights and publish it."""
+    from visard import publish as publishing  # noqa: PLC0415 -- brings torch with it
+
+    if q not in (31, 61):
+        raise typer.BadParameter("31 or 61", param_hint="--field")
+    with progress("compiling"):
+        if source:
+            compiled = _own(source, weights, shape, q, calibration, point or [], open_output)
+        else:
+            compiled = publishing.compile_face_model(calibrate or (), q=q)
+    with progress("sharing the weights"):
+        with_client(home, lambda c: publishing.publish(c, name, compiled), role="owner")
+    size = f"{compiled.multiply_adds / 1e6:.0f} M multiply-adds, {len(compiled.weights)} weights"
+    out.print(f"published {name}: {size}; {compiled.tightest}")
+
+
+def _own(
+    source: str, weights: Path | None, shape: str, q: int, calibration: Path | None, points: list[str], opens: bool
+) -> Compiled:
+    from visard import bring  # noqa: PLC0415 -- brings torch with it
+
+    module, stated = bring.load(source, weights)
+    asked = bring.parse_shape(shape) if shape else stated
+    if asked is None:
+        raise typer.BadParameter("CxHxW is needed: the module states no input_shape", param_hint="--input")
+    named = bring.parse_points(points)
+    return bring.compile_own(module, asked, q=q, calibration=calibration, points=named, opens=opens)
+
+
+@app.command("list")
+def list_models(home: Home = DEFAULT_HOME) -> None:
+    """The published models."""
+    for model in with_client(home, lambda c: c.models()):
+        typer.echo(f"{model.name}\t{_shape(model.input_shape)} to {_shape(model.output_shape)}\tq = {model.field_bits}")
+
+
+@app.command()
+def show(name: str, home: Home = DEFAULT_HOME) -> None:
+    """What a model is and what a run of it costs."""
+    model = with_client(home, lambda c: c.model_info(), model=name)
+    cost, points = model.cost, ", ".join(model.operating_points)
+    out.print(_layers(model))
+    purpose = "opened to whoever runs it" if model.opens_output else f"compared on shares, never opened ({points})"
+    for heading, text in (
+        ("input, output", f"{_shape(model.input_shape)} to {_shape(model.output_shape)}, {purpose}"),
+        ("field", f"2^{model.field_bits} - 1"),
+        ("program", model.program_digest.hex()),
+        ("secret weights", f"{cost.weights:,}"),
+        ("multiply-adds", f"{cost.multiply_adds:,}"),
+        ("nonlinear elements", f"{cost.nonlinear:,} compared or truncated"),
+        ("rounds", f"{cost.rounds:,}"),
+        ("sent by a party", f"{cost.sent_bytes / 1e6:.3f} MB"),
+        ("kit", f"{cost.kit_bytes / 1e6:.3f} MB"),
+        (
+            "expected seconds",
+            f"{cost.expected_seconds:.3f}, from measured rates: one core a party, no delay between them",
+        ),
+    ):
+        out.print(f"{heading}: {text}")
+
+
+def _layers(model: common_pb2.ModelInfo) -> Table:
+    table = Table(title=model.name, title_justify="left")
+    for heading in ("", "operation", "result", "multiply-adds", "nonlinear", "rounds", "kB sent"):
+        table.add_column(heading)
+    for k, layer in enumerate(model.cost.layers):
+        numbers = (layer.multiply_adds, layer.nonlinear, layer.rounds)
+        sent = f"{layer.sent_bytes / 1e3:.1f}" if layer.sent_bytes else ""
+        table.add_row(str(k), layer.kind, _shape(layer.shape), *(f"{n:,}" if n else "" for n in numbers), sent)
+    return table
+
+
+def _shape(sizes: object) -> str:
+    return "x".join(map(str, sizes))  # type: ignore[call-overload]
+
+
+@app.command("delete")
+def withdraw(name: str, home: Home = DEFAULT_HOME) -> None:
+    """Remove a model that nobody is enrolled with."""
+    with_client(home, lambda c: c.withdraw(name), role="owner")
+    out.print(f"deleted model {name}")
+
+
+def run(
+    model: Annotated[str, typer.Argument(help="A model that was published with --open-output.")],
+    image: Annotated[Path, typer.Argument(help="Brought to the model's size.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="FILE.png for a picture, FILE.npy for the numbers.")],
+    home: Home = DEFAULT_HOME,
+    deadline: Deadline = DEFAULT_DEADLINE,
+    as_json: Json = False,
+) -> None:
+    """Share an image, run a model on the shares, and see its output here and nowhere else."""
+    if output.suffix not in (".png", ".npy") or not output.parent.is_dir():
+        raise typer.BadParameter("a name that ends in .png or .npy, in a directory", param_hint="--output")
+
+    async def work(client: Client) -> Output:
+        shape = tuple((await client.model_info()).output_shape)
+        if output.suffix == ".png" and not _is_picture(shape):  # before the run
+            raise InvalidRequest(f"an output of {_shape(shape)} is no picture: name a FILE.npy with -o")
+        return await client.run(image)
+
+    with progress(f"running {model}"):
+        answer = with_client(home, work, model=model, deadline=deadline)
+    write_output(answer.values, output)
+    shape = _shape(answer.values.shape)
+    emit(as_json, f"{output}: {shape}, {answer.report.seconds:.2f} s", output=str(output), **costs(answer.report))
+
+
+def _is_picture(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 3 and shape[0] in (_GREY, _COLOUR)
+
+
+def write_output(values: npt.NDArray[np.float64], path: Path) -> None:
+    """The numbers as they are, or as a picture: rounded, and cut to 0 to 255."""
+    if path.suffix == ".npy":
+        np.save(path, values)
+        return
+    pixels = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    Image.fromarray(pixels[0] if len(pixels) == _GREY else pixels.transpose(1, 2, 0)).save(path)
