@@ -37,12 +37,16 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why not: a status, its text, and when to try again; ``floors`` are a follower's lowest kit numbers for the plans."""
+    """Why not: a status, its text, and when to try again; ``floors`` are a follower's lowest kit numbers for the plans.
+
+    ``stale_kits``: what is in stock comes from different secrets of the dealer, and nobody can tell which is older.
+    """
 
     code: str
     message: str
     retry_after: float | None = None
     floors: tuple[int, ...] = ()
+    stale_kits: bool = False
 
     @classmethod
     def of(cls, fault: ServiceFault, floors: tuple[int, ...] = ()) -> "Refusal":
@@ -80,7 +84,8 @@ def verdict(replies: list[Reply], own_kits: tuple[str, ...]) -> Refusal | None:
     refusal = next((reply.refusal for reply in replies if reply.refusal is not None), None)
     if refusal is None and any(reply.kits != own_kits for reply in replies):
         message = "the parties' kits of one number differ: was the dealer's key changed? they are discarded"
-        return Refusal.of(ResourceExhausted(message, retry_after=RETRY_AFTER))
+        fault = ResourceExhausted(message, retry_after=RETRY_AFTER)
+        return Refusal(fault.code, fault.message, fault.retry_after, stale_kits=True)
     return refusal
 
 
@@ -125,5 +130,5 @@ def _refusal(raw: Any) -> Refusal | None:
     if raw is None:
         return None
     floors = tuple(int(floor) for floor in raw["floors"])
-    retry = raw["retry_after"]
-    return Refusal(str(raw["code"]), str(raw["message"]), None if retry is None else float(retry), floors)
+    retry = None if raw["retry_after"] is None else float(raw["retry_after"])
+    return Refusal(str(raw["code"]), str(raw["message"]), retry, floors, bool(raw["stale_kits"]))

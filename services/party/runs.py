@@ -285,9 +285,16 @@ class Runner:
         for answer in answers:
             for plan, floor in zip(work.plans, answer.refusal.floors if answer.refusal else (), strict=False):
                 await self._stock.raise_floor(plan, floor)
-        if verdict is not None:
-            raise verdict.fault()
+        self._go(verdict)
         return kits
+
+    def _go(self, verdict: Refusal | None) -> None:
+        """Raises the fault of a verdict that is no."""
+        if verdict is None:
+            return
+        if verdict.stale_kits:
+            self._stock.clear()
+        raise verdict.fault()
 
     async def _proposal(self, channel: SessionChannel, seconds: float) -> Proposal:
         channel.round_seconds = seconds  # the leader may queue as long as the caller waits
@@ -305,8 +312,7 @@ class Runner:
         await channel.exchange({LEADER: agreement.encode(Reply(refusal, fingerprints(kits)))}, ())
         verdict = agreement.decode_verdict((await channel.exchange({}, (LEADER,)))[LEADER])
         channel.round_seconds = self._config.peer_timeout
-        if verdict is not None:
-            raise verdict.fault()
+        self._go(verdict)
         return kits
 
     async def _take_all(self, plans: tuple[KitPlan, ...], numbers: tuple[int, ...]) -> tuple[Refusal | None, list[Kit]]:

@@ -142,6 +142,12 @@ class KitStock:
         await asyncio.to_thread(shelf.files.delete, old)
         self._work.set()
 
+    def clear(self) -> None:
+        """Fetch everything anew that no run waits for: the dealer's secret was changed, so it deals other kits now."""
+        for shelf in self._alive.values():
+            shelf.clear()
+        self._work.set()
+
     def discard(self) -> None:
         """Throw away every kit that no run waits for: after a disk was lost, who knows which were used.
 

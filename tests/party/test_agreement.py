@@ -44,6 +44,8 @@ def messages__should_survive_the_wire() -> None:
     assert decode_proposal(encode(proposal)) == proposal
     assert decode_verdict(encode(refusal)) == refusal
     assert decode_verdict(encode(None)) is None
+    stale = Refusal("RESOURCE_EXHAUSTED", "kits differ", 1.0, stale_kits=True)
+    assert decode_verdict(encode(stale)) == stale
     for reply in (Reply(refusal), Reply(None, ("ab", "cd"))):
         assert decode_reply(encode(reply)) == reply
     fault = refusal.fault()
@@ -61,7 +63,7 @@ def first_refusal__should_be_the_verdict() -> None:
 def kits_of_different_dealers__should_not_be_used() -> None:
     found = verdict([Reply(None, ("ab",)), Reply(None, ("cd",))], ("ab",))
     assert found is not None
-    assert (found.code, "differ" in found.message) == ("RESOURCE_EXHAUSTED", True)
+    assert (found.code, "differ" in found.message, found.stale_kits) == ("RESOURCE_EXHAUSTED", True, True)
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,17 @@ async def follower__should_fetch_what_the_leader_names(stocked: Stocked) -> None
         await stocked.stock.take(PLAN, 1, 1)
 
 
+async def cleared_stock__should_be_fetched_again_but_for_what_runs_wait_for(stocked: Stocked) -> None:
+    stocked.stock.want(PLAN, 3)
+    await stocked.full(PLAN, 3)
+    number = await stocked.stock.reserve(PLAN, 5)
+    await stocked.full(PLAN, 3)
+    stocked.stock.clear()
+    assert (await stocked.stock.take(PLAN, number, 5)).kit_id == number == 1
+    await stocked.full(PLAN, 3)
+    assert sorted(stocked.dealer.fetched) == [1, 2, 2, 3, 3, 4, 4]
+
+
 async def empty_stock__should_be_exhausted_with_retry_info_then_recover(stocked: Stocked) -> None:
     stocked.dealer.away = True
     with pytest.raises(ResourceExhausted) as caught:
