@@ -14,28 +14,33 @@ from services.mpc.field import Integers
 from services.mpc.nn.base import Operation, Value
 from services.mpc.nn.errors import ProgramError, UnsupportedLayer
 from services.mpc.nn.operations import INTERACTIVE
-from services.mpc.nn.steps import Align, Truncate
+from services.mpc.nn.steps import Align, Rectify, Relu, Truncate
 
 Floats = npt.NDArray[np.float64]
 Emitter = Callable[["Builder", fx.Node], int]
 
 OUTPUT = "output"
+ACTIVATIONS = (Relu, Rectify)  # what may have more bits than the profile says
 SIGNIFICANT_BITS = 5  # of the largest weight, which a layer keeps when it gives bits away
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Fractional bits: of activations, of a layer's products, of the last layer's weights, of the output, of factors."""
+    """Fractional bits: of activations, of a layer's products, of the last layer's weights, of the output, of factors.
+
+    Where activations stay below 2^``reach`` as integers they get more bits, as many as reach it, and so do the products.
+    """
 
     activations: int
     products: int
     last_weights: int
     output: int
     factors: int
+    reach: int
 
 
 # 2026-11: figures for the face network in docs/models.md
-PROFILES = {31: Profile(8, 21, 16, 12, 9), 61: Profile(16, 32, 20, 16, 16)}
+PROFILES = {31: Profile(8, 21, 16, 12, 9, 10), 61: Profile(16, 32, 20, 16, 16, 18)}
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,11 @@ class Emitters:
 
 @dataclass
 class Builder:
-    """Emits operations; ``fewer`` are bits that layers give away because their values would leave the range."""
+    """Emits operations.
+
+    ``fewer`` are bits that layers give away because their values would leave the range, ``finer`` bits that the
+    activations of a node get because they are small.
+    """
 
     module: nn.Module
     input_shape: tuple[int, int, int]
@@ -69,19 +78,22 @@ class Builder:
     emitters: Emitters
     calibration: npt.NDArray[np.uint8]
     fewer: Mapping[str, int] = field(default_factory=dict)
+    finer: Mapping[str, int] = field(default_factory=dict)
     operations: list[Operation] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
+    nodes: list[str] = field(default_factory=list)  # for each operation the node that it was emitted for
     levers: list[str] = field(default_factory=list)  # for each operation the name under which it can give bits away
     significance: dict[str, float] = field(default_factory=dict)  # bits of the largest weight, by lever
     weights: list[Integers] = field(default_factory=list)
     values: list[Value] = field(default_factory=list)
+    extra: list[int] = field(default_factory=list)  # for each value the bits it has beyond the profile's
     of_node: dict[fx.Node, int] = field(default_factory=dict)
     narrowed: dict[tuple[int, int], int] = field(default_factory=dict)
     slopes: dict[int, Floats] = field(default_factory=dict)  # of PReLUs that the convolution after them finishes
 
     def build(self) -> None:
         """Emit everything, and the last truncation."""
-        self.values = [Value(self.input_shape, 0, wide=False)]
+        self.values, self.extra = [Value(self.input_shape, 0, wide=False)], [0]
         self.traced = self._trace()
         nodes = self.traced.graph.nodes
         self.last_linear = [n for n in nodes if isinstance(self.layer(n), nn.Linear)][-1:]
@@ -153,10 +165,31 @@ class Builder:
             self.values.append(op.infer(self.values))
         except ProgramError as error:
             raise UnsupportedLayer(f"{name}: {error} required") from error
+        self.extra.append(self._extra(op, node))
         self.operations.append(op)
         self.names.append(name)
+        self.nodes.append(node.name if node is not None else OUTPUT)
         self.levers.append(lever)
         return len(self.operations)
+
+    def _extra(self, op: Operation, node: fx.Node | None) -> int:
+        """Bits that the value just made has beyond the profile's."""
+        if not isinstance(op, (Truncate, *ACTIVATIONS)):
+            return max(self.extra[source] for source in op.sources)
+        finer = self.finer.get(node.name, 0) if node is not None else 0
+        return max(0, min(finer, self.values[-1].scale - self.profile.activations))
+
+    def excess(self, x: int, node: fx.Node) -> int:
+        """Bits to drop of a value so that a node's activations keep what they are to have."""
+        return max(0, self.values[x].scale - self.profile.activations - self.finer.get(node.name, 0))
+
+    def activation_bits(self, x: int) -> int:
+        """Fractional bits that a value has as an operand of products."""
+        return self.profile.activations + (0 if self.values[x].wide else self.extra[x])
+
+    def weight_bits(self, x: int) -> int:
+        """Fractional bits of the weights that a narrow value is multiplied with."""
+        return max(0, self.profile.products + self.extra[x] - self.values[x].scale)
 
     def narrow(self, x: int, node: fx.Node | None, bits: int) -> int:
         """x as a narrow value of at most ``bits`` fractional bits; the same one for all who ask."""

@@ -6,6 +6,7 @@ bits of its weights, as long as enough remain.
 """
 
 import operator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil, log2
 
@@ -22,7 +23,7 @@ from services.mpc.nn import lower_norm as lengths
 from services.mpc.nn import lower_pooling as pooling
 from services.mpc.nn import lower_weights as weighted
 from services.mpc.nn.base import Operation
-from services.mpc.nn.builder import OUTPUT, PROFILES, SIGNIFICANT_BITS, Builder, Emitters, Profile
+from services.mpc.nn.builder import ACTIVATIONS, OUTPUT, PROFILES, SIGNIFICANT_BITS, Builder, Emitters, Profile
 from services.mpc.nn.errors import RangeExceeded
 from services.mpc.nn.layers import Prelu
 from services.mpc.nn.program import MATCH, Program
@@ -140,19 +141,48 @@ def compile_module(
     ``calibration`` are images (N, C, H, W); no value may come closer than ``margin`` times to the field's bound on them.
     Raises UnsupportedLayer, ProgramError and RangeExceeded, each naming the layer.
     """
-    fewer: dict[str, int] = {}
-    for _ in range(_PASSES):
-        builder = Builder(module, input_shape, q, profile or PROFILES[q], EMITTERS, calibration, fewer)
-        builder.build()
-        program = Program(q, input_shape, 0, tuple(builder.operations), operating_points, purpose)
-        weights = np.concatenate([np.zeros(0, np.int64), *(w.reshape(-1) for w in builder.weights)])
-        measured = _Measured.of(program, weights, calibration)
-        excesses = list(measured.excesses(builder.names, margin))
-        if not excesses:
-            return Compiled(program, weights, measured.reports(builder.names))
-        for excess in excesses:
-            _relieve(builder, excess, fewer)
-    raise RangeExceeded(excesses[0].text)
+    attempt = _Attempt(module, input_shape, q, calibration, operating_points, margin, profile or PROFILES[q], purpose)
+    coarse, finer = attempt.compiled({})
+    if not finer:
+        return coarse
+    try:
+        return attempt.compiled(finer)[0]
+    except RangeExceeded:
+        return coarse
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """What is to be compiled, and how."""
+
+    module: nn.Module
+    input_shape: tuple[int, int, int]
+    q: int
+    calibration: npt.NDArray[np.uint8]
+    operating_points: dict[str, float]
+    margin: float
+    profile: Profile
+    purpose: str
+
+    def compiled(self, finer: Mapping[str, int]) -> tuple[Compiled, dict[str, int]]:
+        """A program whose values stay in range, and the bits that more activations could have; raises RangeExceeded."""
+        fewer: dict[str, int] = {}
+        for _ in range(_PASSES):
+            builder = Builder(
+                self.module, self.input_shape, self.q, self.profile, EMITTERS, self.calibration, fewer, finer
+            )
+            builder.build()
+            program = Program(
+                self.q, self.input_shape, 0, tuple(builder.operations), self.operating_points, self.purpose
+            )
+            weights = np.concatenate([np.zeros(0, np.int64), *(w.reshape(-1) for w in builder.weights)])
+            measured = _Measured.of(program, weights, self.calibration)
+            excesses = list(measured.excesses(builder.names, self.margin))
+            if not excesses:
+                return Compiled(program, weights, measured.reports(builder.names)), measured.finer(builder)
+            for excess in excesses:
+                _relieve(builder, excess, fewer)
+        raise RangeExceeded(excesses[0].text)
 
 
 @dataclass(frozen=True)
@@ -202,6 +232,15 @@ class _Measured:
             for k, name, largest, bound in checks
             if largest >= bound
         ]
+
+    def finer(self, builder: Builder) -> dict[str, int]:
+        """For each node whose activations are small how many more fractional bits they can have."""
+        found = {}
+        for k, op in enumerate(builder.operations):
+            spare = builder.profile.reach - ceil(log2(max(self.largest[k + 1], 1)))
+            if isinstance(op, ACTIVATIONS) and spare > 0:
+                found[builder.nodes[k]] = spare
+        return found
 
     def reports(self, names: list[str]) -> list[LayerReport]:
         """One an operation."""

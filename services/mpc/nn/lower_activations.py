@@ -23,7 +23,7 @@ def relu(b: Builder, node: fx.Node) -> int:
 
 def emit_relu(b: Builder, node: fx.Node, x: int) -> int:
     """A ReLU that leaves the activations' bits."""
-    return b.emit(Relu(x, max(0, b.values[x].scale - b.profile.activations)), node)
+    return b.emit(Relu(x, b.excess(x, node)), node)
 
 
 def _is_relu(b: Builder, node: object) -> bool:
@@ -56,7 +56,7 @@ def leaky_relu(b: Builder, node: fx.Node) -> int:
 
 def _sloped(b: Builder, node: fx.Node, slopes: np.ndarray[Any, Any]) -> int:
     x = b.operand(node, 0)
-    drop = max(1 if b.values[x].wide else 0, b.values[x].scale - b.profile.activations)
+    drop = max(1 if b.values[x].wide else 0, b.excess(x, node))
     if _is_finished_later(b, node, x):
         both = b.emit(Rectify(x, drop), node)
         b.slopes[both] = np.broadcast_to(slopes, b.values[x].shape[:1])

@@ -56,8 +56,8 @@ def divide(b: Builder, node: fx.Node) -> int:
 
 
 def product(b: Builder, node: fx.Node, x: int, y: int) -> int:
-    """x times y, both at the activations' bits."""
-    return b.emit(Product(*(b.narrow(v, node, b.profile.activations) for v in (x, y))), node)
+    """x times y, both with an activation's bits."""
+    return b.emit(Product(*(b.narrow(v, node, b.activation_bits(v)) for v in (x, y))), node)
 
 
 def shifted(b: Builder, node: fx.Node, x: int, summand: float) -> int:

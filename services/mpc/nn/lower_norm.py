@@ -30,7 +30,7 @@ def normalize(b: Builder, node: fx.Node) -> int:
         raise b.refuse(node, "normalize needs the 61-bit field (--field 61): in 31 bits 1 / |x| has too few digits")
     squares = (b.observed(source).astype(np.float64) ** 2).sum(axis=1)
     half, steps = _steps(b, node, float(squares.min()), float(squares.max()))
-    x = b.narrow(x, node, b.profile.activations)
+    x = b.narrow(x, node, b.activation_bits(x))
     square = b.emit(Sum(b.emit(Product(x, x), node)), node)
     reciprocal = _inverse_root(b, node, _over_power(b, node, square, 2 * half), steps)
     return _over_power(b, node, b.emit(Product(x, reciprocal), node), half)

@@ -120,12 +120,11 @@ def mean_of(b: Builder, node: fx.Node, x: int, kernel: tuple[int, int], stride: 
     count = prod(kernel)
     if count & (count - 1) == 0:
         return b.emit(AveragePool(x, kernel, stride), node)
-    if b.values[x].wide or b.values[x].scale > b.profile.activations:
-        x = b.narrow(x, node, b.profile.activations)
+    x = b.narrow(x, node, b.activation_bits(x))
     total = b.emit(SumPool(x, kernel, stride), node)
     bits = (count - 1).bit_length() + b.bits(node.name, b.profile.factors, np.ones(1))
     scaled = b.emit(Times(total, round(2**bits / count), bits), node, node.name)
-    return b.narrow(scaled, node, min(b.profile.activations, b.values[x].scale) + _MEAN_BITS)
+    return b.narrow(scaled, node, min(b.activation_bits(x), b.values[x].scale) + _MEAN_BITS)
 
 
 def _axes(axes: Any) -> list[int]:

@@ -20,11 +20,17 @@ def conv(b: Builder, node: fx.Node) -> int:
     if layer.padding_mode != "zeros":
         raise b.refuse(node, f"Conv2d with padding_mode {layer.padding_mode}, only zeros")
     kernel, bias = _folded(b, node, layer)
-    x = b.narrow(b.operand(node, 0), node, b.profile.activations)
+    x = _factor(b, node)
     if x in b.slopes:
         kernel = _sloped(kernel, b.slopes[x], layer.groups)
     geometry = _geometry(b, node, layer.padding, kernel, layer.stride, layer.dilation)
     return _emit_conv(b, node, x, kernel, bias, geometry, layer.groups)
+
+
+def _factor(b: Builder, node: fx.Node) -> int:
+    """A node's operand, narrow, with an activation's bits."""
+    x = b.operand(node, 0)
+    return b.narrow(x, node, b.activation_bits(x))
 
 
 def _sloped(kernel: Floats, slopes: Floats, groups: int) -> Floats:
@@ -46,7 +52,7 @@ def conv_function(b: Builder, node: fx.Node) -> int:
     weights = kernel.detach().double().numpy()
     x, geometry = b.operand(node, 0), _geometry(b, node, padding, weights, stride, dilation)
     if isinstance(kernel, nn.Parameter):
-        return _emit_conv(b, node, b.narrow(x, node, b.profile.activations), weights, None, geometry, groups)
+        return _emit_conv(b, node, _factor(b, node), weights, None, geometry, groups)
     if geometry["dilation"] != (1, 1):
         raise b.refuse(node, "a public kernel with dilation")
     return _emit_filter(b, node, x, _ungrouped(weights, groups), geometry)
@@ -55,7 +61,7 @@ def conv_function(b: Builder, node: fx.Node) -> int:
 def _emit_conv(
     b: Builder, node: fx.Node, x: int, kernel: Floats, bias: Floats | None, geometry: dict[str, Any], groups: int
 ) -> int:
-    bits = b.bits(node.name, b.profile.products - b.values[x].scale, kernel)
+    bits = b.bits(node.name, b.weight_bits(x), kernel)
     b.encode(kernel, bits)
     if bias is not None:
         b.encode(bias, bits + b.values[x].scale)
@@ -99,11 +105,10 @@ def _geometry(b: Builder, node: fx.Node, padding: Any, kernel: Floats, stride: A
 def linear(b: Builder, node: fx.Node) -> int:
     """A matrix; the last one has more bits, for it alone decides the descriptor's precision."""
     layer = cast(nn.Linear, b.layer(node))
-    x, most = b.operand(node, 0), b.profile.activations + _FEW_MORE
-    if b.values[x].wide or b.values[x].scale > most:
-        x = b.narrow(x, node, b.profile.activations if b.values[x].wide else most)
+    x = b.operand(node, 0)
+    x = b.narrow(x, node, b.activation_bits(x) + (0 if b.values[x].wide else _FEW_MORE))
     scale = b.values[x].scale
-    wanted = b.profile.last_weights if node in b.last_linear else max(0, b.profile.products - scale)
+    wanted = b.profile.last_weights if node in b.last_linear else b.weight_bits(x)
     matrix, bias = _folded(b, node, layer)
     bits = b.bits(node.name, wanted, matrix)
     b.encode(matrix, bits)
@@ -118,8 +123,8 @@ def norm(b: Builder, node: fx.Node) -> int:
     if _folds(b, before):
         return b.operand(node, 0)
     scale, shift = _statistics(b, node, cast(BatchNorm, b.layer(node)))
-    x = b.narrow(b.operand(node, 0), node, b.profile.activations)
-    bits = b.bits(node.name, b.profile.products - b.values[x].scale, scale)
+    x = _factor(b, node)
+    bits = b.bits(node.name, b.weight_bits(x), scale)
     b.encode(scale, bits)
     b.encode(shift, bits + b.values[x].scale)
     return b.emit(Affine(x, bits), node, node.name)

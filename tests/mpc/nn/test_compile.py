@@ -1,6 +1,7 @@
 """A torch module becomes a program of the same function; every other layer and every dangerous range is refused by name."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,9 @@ POINTS = {"default": 0.6}
 SMALL = (1, 8, 8)
 
 
-def compiled(module: nn.Module, shape: tuple[int, int, int] = SMALL, q: int = 31, **options: float) -> Compiled:
+def compiled(module: nn.Module, shape: tuple[int, int, int] = SMALL, q: int = 31, **options: Any) -> Compiled:
     calibration = images(6, shape, seed=9)
-    return compile_module(module, shape, q=q, calibration=calibration, operating_points=POINTS, **options)  # type: ignore[arg-type]
+    return compile_module(module, shape, q=q, calibration=calibration, operating_points=POINTS, **options)
 
 
 def scaled(module: nn.Conv2d) -> nn.Conv2d:
@@ -128,6 +129,21 @@ class Functional(nn.Module):
 def layer_off_the_list__should_be_refused_by_name(make: Callable[[], nn.Module], named: str) -> None:
     with pytest.raises(UnsupportedLayer, match=named):
         compiled(make().eval())
+
+
+def small_activations__should_get_more_bits() -> None:
+    network = residual()
+    network.first.weight.div_(64)
+    network.second.weight.mul_(64)  # the rest sees what it saw before
+    probes = images(3, seed=4)
+    expected = network(torch.from_numpy(probes).float()).numpy()
+    errors = []
+    for profile in (PROFILES[31], replace(PROFILES[31], reach=0)):
+        result = compiled(network, SHAPE, 31, profile=profile)
+        assert min(layer.headroom_bits for layer in result.layers) > 2
+        found = run_twin(result.program, result.weights, probes, random_rounding(1)) / 2**result.program.output.scale
+        errors.append(np.abs(found - expected).max())
+    assert errors[0] < errors[1] / 4
 
 
 def layer_beyond_the_range__should_give_bits_away() -> None:
