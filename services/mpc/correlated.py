@@ -6,14 +6,16 @@ element, the same for all parties: the value minus what the seeds give. So a kit
 corrections that are independent of every secret (each is masked by the seed that its reader does not have).
 """
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from services.mpc.bits import PUBLIC_PIECE
+from services.mpc.bits import PUBLIC_PIECE, words_for
 from services.mpc.errors import KitError
 from services.mpc.field import Elements, Field, Words
-from services.mpc.kernels import arithmetic
+from services.mpc.kernels import arithmetic, bitslice
 from services.mpc.kernels import correlated as kernels
 from services.mpc.prf import Prf
 from services.mpc.prss import PairKeys, share_factors
@@ -84,13 +86,47 @@ class DealtValue:
         return f"<DealtValue: {self.own.size} secret elements>"
 
 
-class KitReader:
+class KitReader(ABC):
     """A party's half: what the party can know of the same values, in the same order."""
 
-    def __init__(self, field: Field, keys: PairKeys, party: int, corrections: memoryview) -> None:
+    def __init__(self, field: Field, party: int) -> None:
         self.field = field
         self.party = party
         self.factors = share_factors(field, party)
+
+    @abstractmethod
+    def random(self, n: int) -> DealtValue:
+        """A sharing of n uniform elements."""
+
+    @abstractmethod
+    def value(self, n: int) -> DealtValue:
+        """A sharing of n dealt elements."""
+
+    @abstractmethod
+    def random_bits(self, n: int) -> Words:
+        """A replicated sharing of n uniform bits, (2, words)."""
+
+    @abstractmethod
+    def bits(self, rows: int, n: int) -> Words:
+        """A replicated sharing of rows of n dealt bits, (2, rows, words)."""
+
+    @property
+    @abstractmethod
+    def left(self) -> int:
+        """Bytes of corrections not yet used."""
+
+    def share(self, value: DealtValue) -> Elements:
+        """This party's degree-1 shares of a dealt value."""
+        if value.correction is None:
+            return arithmetic.combine(value.own, value.previous, *self.factors)
+        return kernels.shares(value.own, value.previous, value.correction, self.factors)
+
+
+class SeededReader(KitReader):
+    """Of one kit: two seeds and corrections."""
+
+    def __init__(self, field: Field, keys: PairKeys, party: int, corrections: memoryview) -> None:
+        super().__init__(field, party)
         self._own, self._previous = Prf(keys.own), Prf(keys.previous)
         self._corrections = corrections
         self._used = 0
@@ -112,34 +148,86 @@ class KitReader:
         return self._own.elements(label, n, self.field), self._previous.elements(label, n, self.field)
 
     def random(self, n: int) -> DealtValue:
-        """A sharing of n uniform elements."""
+        """See KitReader."""
         return DealtValue(*self._elements(n), None)
 
     def value(self, n: int) -> DealtValue:
-        """A sharing of n dealt elements."""
+        """See KitReader."""
         return DealtValue(*self._elements(n), np.frombuffer(self._take(n * self.field.itemsize), self.field.dtype))
 
-    def random_bits(self, words: int) -> Words:
-        """A replicated sharing of uniform bits, (2, words)."""
-        label = self._next_label()
-        return np.stack([self._own.words(label, words), self._previous.words(label, words)])
+    def random_bits(self, n: int) -> Words:
+        """See KitReader."""
+        return self._words(words_for(n))
 
-    def bits(self, rows: int, words: int) -> Words:
-        """A replicated sharing of dealt bits, (2, rows, words)."""
-        out = self.random_bits(rows * words)
+    def _words(self, count: int) -> Words:
+        label = self._next_label()
+        return np.stack([self._own.words(label, count), self._previous.words(label, count)])
+
+    def bits(self, rows: int, n: int) -> Words:
+        """See KitReader."""
+        words = words_for(n)
+        out = self._words(rows * words)
         correction = np.frombuffer(self._take(8 * rows * words), np.uint64)
         index = (self.party - PUBLIC_PIECE) % 3
         if index < 2:
             out[index] ^= correction
         return out.reshape(2, rows, words)
 
-    def share(self, value: DealtValue) -> Elements:
-        """This party's degree-1 shares of a dealt value."""
-        if value.correction is None:
-            return arithmetic.combine(value.own, value.previous, *self.factors)
-        return kernels.shares(value.own, value.previous, value.correction, self.factors)
+    @property
+    def left(self) -> int:
+        """See KitReader."""
+        return len(self._corrections) - self._used
+
+
+class JoinedReader(KitReader):
+    """Of several kits of one plan, used in one run: each gives the same part of whatever is asked for.
+
+    Which element of a section goes to which value of a run makes no difference, so the kits of single images serve for a
+    batch of them.
+    """
+
+    def __init__(self, kits: Sequence[KitReader]) -> None:
+        super().__init__(kits[0].field, kits[0].party)
+        self._kits = kits
+
+    def _each(self, n: int) -> int:
+        each, rest = divmod(n, len(self._kits))
+        if rest:
+            raise KitError(f"{len(self._kits)} kits cannot give {n} elements in equal parts")
+        return each
+
+    def random(self, n: int) -> DealtValue:
+        """See KitReader."""
+        each = self._each(n)
+        return _joined([kit.random(each) for kit in self._kits])
+
+    def value(self, n: int) -> DealtValue:
+        """See KitReader."""
+        each = self._each(n)
+        return _joined([kit.value(each) for kit in self._kits])
+
+    def random_bits(self, n: int) -> Words:
+        """See KitReader."""
+        each = self._each(n)
+        return bitslice.join([kit.random_bits(each) for kit in self._kits], each)
+
+    def bits(self, rows: int, n: int) -> Words:
+        """See KitReader."""
+        each = self._each(n)
+        return bitslice.join([kit.bits(rows, each) for kit in self._kits], each)
 
     @property
     def left(self) -> int:
-        """Bytes of corrections not yet used."""
-        return len(self._corrections) - self._used
+        """See KitReader."""
+        return sum(kit.left for kit in self._kits)
+
+
+def _joined(values: list[DealtValue]) -> DealtValue:
+    corrections = [value.correction for value in values if value.correction is not None]
+    own, previous = (np.concatenate(parts) for parts in zip(*((v.own, v.previous) for v in values), strict=True))
+    return DealtValue(own, previous, np.concatenate(corrections) if corrections else None)
+
+
+def joined(kits: Sequence[KitReader]) -> KitReader:
+    """Kits of one plan as one of as many times its elements."""
+    return kits[0] if len(kits) == 1 else JoinedReader(kits)

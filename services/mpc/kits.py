@@ -13,7 +13,7 @@ from functools import cached_property
 
 from services.mpc.bits import words_for
 from services.mpc.channel import PARTIES
-from services.mpc.correlated import Dealing, KitReader
+from services.mpc.correlated import Dealing, SeededReader
 from services.mpc.errors import KitError, PlanError
 from services.mpc.field import Field, field_of
 from services.mpc.kernels.bitslice import monomial_rows
@@ -117,7 +117,7 @@ class DealtKit:
         return f"<DealtKit: {len(self.corrections)} bytes of corrections>"
 
 
-class Kit(KitReader):
+class Kit(SeededReader):
     """A party's half of a kit, read once from the first section to the last."""
 
     def __init__(

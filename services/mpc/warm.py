@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import numpy as np
 
 from services.mpc import matching
+from services.mpc.correlated import joined
 from services.mpc.kernels import arithmetic
 from services.mpc.kits import Kit, KitPlan, deal_kit
 from services.mpc.local import LocalChannel, local_channels
@@ -40,10 +41,10 @@ def program(q: int) -> Program:
     return Program(q, (1, 16, 16), 0, layers, {"default": 1.0})
 
 
-async def _together(plan: KitPlan, body: Callable[[LocalChannel, Kit], Awaitable[object]]) -> None:
-    dealt = deal_kit(plan, bytes(32), 1)
-    kits = [Kit(plan, 1, dealt.part(party), party, dealt.corrections) for party in range(3)]
-    await asyncio.gather(*(body(channel, kit) for channel, kit in zip(local_channels(), kits, strict=True)))
+async def _together(plan: KitPlan, body: Callable[[LocalChannel, list[Kit]], Awaitable[object]], kits: int = 1) -> None:
+    dealt = [deal_kit(plan, bytes(32), 1 + k) for k in range(kits)]
+    parts = [[Kit(plan, 1 + k, d.part(i), i, d.corrections) for k, d in enumerate(dealt)] for i in range(3)]
+    await asyncio.gather(*(body(channel, part) for channel, part in zip(local_channels(), parts, strict=True)))
 
 
 async def warm(q: int) -> None:
@@ -54,10 +55,11 @@ async def warm(q: int) -> None:
     arithmetic.multiply(image, model.field.scale(image, 3))  # what renewals use, and the dealer
     probe = np.zeros(small.output.size, model.field.dtype)
     references = np.zeros((_REFERENCES, small.output.size), model.field.dtype)
-    await _together(embed_plan(small, 1), lambda c, kit: embed(Run(c), kit, model, image))
+    plan = embed_plan(small, 1)
+    await _together(plan, lambda c, kits: embed(Run(c), joined(kits), model, np.repeat(image, 3, axis=0)), kits=3)
     verify, identify = matching.verify_plan(q, _REFERENCES), matching.identify_plan(q, _REFERENCES)
-    await _together(verify, lambda c, kit: matching.verify(Run(c), kit, probe, references, 1))
-    await _together(identify, lambda c, kit: matching.identify(Run(c), kit, probe, references, 1))
+    await _together(verify, lambda c, kits: matching.verify(Run(c), kits[0], probe, references, 1))
+    await _together(identify, lambda c, kits: matching.identify(Run(c), kits[0], probe, references, 1))
 
 
 async def _both() -> None:

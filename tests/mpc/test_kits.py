@@ -3,14 +3,17 @@
 import numpy as np
 import pytest
 
-from services.mpc.correlated import Dealing, KitReader
+from services.mpc.bits import unpack
+from services.mpc.correlated import Dealing, SeededReader, joined
 from services.mpc.errors import KitError, PlanError
 from services.mpc.field import M31
+from services.mpc.kernels.bitslice import monomial_rows
 from services.mpc.kits import MAX_ELEMENTS, Kit, KitPlan, Section, deal_kit
 from services.mpc.prss import PairKeys
 from services.mpc.shamir import is_degree_1, reconstruct
 
 MASTER = bytes(range(32))
+ROWS = monomial_rows(31)
 PLAN = KitPlan(31, (Section("relu", 70, 12), Section("max", 65), Section("truncate", 3, 8), Section("compare", 1)))
 
 
@@ -97,16 +100,42 @@ def dealt_values__should_be_shared_and_hidden_by_corrections() -> None:
     dealing.value(x)
     dealing.bits(planes)
     dealing.finish()
-    readers = [KitReader(M31, PairKeys(seeds[i], seeds[i - 1]), i, space) for i in range(3)]
+    readers = [SeededReader(M31, PairKeys(seeds[i], seeds[i - 1]), i, space) for i in range(3)]
     random_shares = [reader.share(reader.random(1000)) for reader in readers]
     shares = [reader.share(reader.value(1000)) for reader in readers]
-    bits = [reader.bits(2, 4) for reader in readers]
+    bits = [reader.bits(2, 256) for reader in readers]
     assert is_degree_1(M31, shares)
     assert reconstruct(M31, shares).tolist() == x.tolist()
     assert reconstruct(M31, random_shares).tolist() == r.tolist()
     assert (bits[0][0] ^ bits[1][0] ^ bits[2][0] == planes).all()
     assert all((bits[i][0] == bits[(i + 1) % 3][1]).all() for i in range(3))
     assert (np.frombuffer(space[:4000], np.uint32) != x).mean() > 0.99
+
+
+@pytest.mark.parametrize("n", [64, 70, 3])
+def joined_kits__should_give_what_each_gives_side_by_side(n: int) -> None:
+    plan = KitPlan(31, (Section("max", n),))
+    dealt = [deal_kit(plan, MASTER, k) for k in (1, 2, 3)]
+
+    def kits() -> list[Kit]:
+        return [Kit(plan, k, d.part(1), 1, d.corrections) for k, d in enumerate(dealt)]
+
+    together, apart = joined(kits()), kits()
+    r, values = together.random(3 * n), [kit.random(n) for kit in apart]
+    assert (
+        together.share(r).tolist()
+        == np.concatenate([kit.share(v) for kit, v in zip(apart, values, strict=True)]).tolist()
+    )
+    bits = [kit.bits(ROWS, n) for kit in apart]
+    assert (unpack(together.bits(ROWS, 3 * n), 3 * n) == np.concatenate([unpack(b, n) for b in bits], axis=-1)).all()
+    beta = np.concatenate([unpack(kit.random_bits(n), n) for kit in apart], axis=-1)
+    assert (unpack(together.random_bits(3 * n), 3 * n) == beta).all()
+    for _ in range(2):
+        own = np.concatenate([kit.share(kit.value(n)) for kit in apart])
+        assert together.share(together.value(3 * n)).tolist() == own.tolist()
+    assert together.left == 0
+    with pytest.raises(KitError, match="3 kits"):
+        together.random(4)
 
 
 def secrets__should_not_be_printed() -> None:

@@ -105,6 +105,19 @@ def _select(words: Array, x: Array, out: Array) -> None:
         out[i] = x[i] if bit else zero
 
 
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _append(part: Array, n: int, offset: int, out: Array) -> None:
+    first, shift = offset >> 6, np.uint64(offset & 63)
+    last = part.shape[1] - 1
+    kept = ~np.uint64(0) >> np.uint64(64 * (last + 1) - n)  # of the last word
+    for row in range(part.shape[0]):
+        for w in range(last + 1):
+            word = part[row, w] & kept if w == last else part[row, w]
+            out[row, first + w] |= word << shift
+            if shift and first + w + 1 < out.shape[1]:
+                out[row, first + w + 1] |= word >> (np.uint64(64) - shift)
+
+
 @cache
 def digits(q: int) -> tuple[Array, Array]:
     """Lowest bit and width of each digit of a q-bit number, lowest digit first."""
@@ -149,6 +162,16 @@ def conjunction(x: Array, y: Array, mask: Array) -> Array:
     out = np.empty(x.shape[1:], np.uint64)
     flat = np.ascontiguousarray(x).reshape(2, -1), np.ascontiguousarray(y).reshape(2, -1)
     _conjunction(*flat, mask.reshape(-1), out.reshape(-1))
+    return out
+
+
+def join(parts: list[Array], n: int) -> Array:
+    """Rows of n packed bits each, (..., words), one part's bits after another's: (..., words of all bits)."""
+    if n % 64 == 0:
+        return np.concatenate(parts, axis=-1)
+    out = np.zeros((*parts[0].shape[:-1], -(-n * len(parts) // 64)), np.uint64)
+    for k, part in enumerate(parts):
+        _append(part.reshape(-1, part.shape[-1]), n, k * n, out.reshape(-1, out.shape[-1]))
     return out
 
 

@@ -9,10 +9,10 @@ from math import prod
 
 import numpy as np
 
+from services.mpc.correlated import KitReader
 from services.mpc.errors import ProtocolError
 from services.mpc.field import Elements, field_of
 from services.mpc.kernels import channels
-from services.mpc.kits import Kit
 from services.mpc.linear import Matrix
 from services.mpc.nn import local
 from services.mpc.nn.base import Operation
@@ -73,7 +73,7 @@ class Model:
         return uses
 
 
-async def embed(run: Run, kit: Kit, model: Model, images: Elements) -> Elements:
+async def embed(run: Run, kit: KitReader, model: Model, images: Elements) -> Elements:
     """Degree-1 shares of the output (B, ...), such as descriptors (B, D), of shared images (B, C, H, W)."""
     s = Session(run, kit)
     values: list[Elements | None] = [images]

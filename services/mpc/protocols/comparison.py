@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.mpc.bits import PUBLIC_PIECE, words_for, xor_public
+from services.mpc.bits import PUBLIC_PIECE, xor_public
 from services.mpc.correlated import Dealing, DealtValue, KitReader
 from services.mpc.field import Elements, Field, Words
 from services.mpc.kernels import bitslice
@@ -50,7 +50,7 @@ class Mask:
 
 def read(kit: KitReader, n: int) -> Mask:
     """The party's half of ``deal``."""
-    return Mask(kit.random(n), kit.bits(bit_rows(kit.field), words_for(n)))
+    return Mask(kit.random(n), kit.bits(bit_rows(kit.field), n))
 
 
 async def is_negative(s: Session, z: Elements, mask: Mask) -> tuple[Elements, Words]:

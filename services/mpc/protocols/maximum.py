@@ -40,7 +40,7 @@ class Dealt:
 
 def read(kit: KitReader, n: int) -> Dealt:
     """The party's half of ``deal``."""
-    return Dealt(comparison.read(kit, n), kit.random_bits(words_for(n)), kit.value(n), kit.value(n))
+    return Dealt(comparison.read(kit, n), kit.random_bits(n), kit.value(n), kit.value(n))
 
 
 def finish(kit: KitReader, c: Elements, v: Words, dealt: Dealt) -> Elements:

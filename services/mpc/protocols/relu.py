@@ -41,7 +41,7 @@ class _Dealt:
 
 def _read(kit: KitReader, n: int) -> _Dealt:
     mask = comparison.read(kit, n)
-    beta = kit.random_bits(words_for(n))
+    beta = kit.random_bits(n)
     return _Dealt(mask, beta, (kit.value(n), kit.value(n), kit.value(n), kit.value(n), kit.value(n)))
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from services.mpc.correlated import joined
 from services.mpc.field import Integers, field_of
 from services.mpc.kits import Kit, deal_kit
 from services.mpc.local import local_channels
@@ -61,19 +62,38 @@ def images(n: int, shape: tuple[int, ...] = SHAPE, seed: int = 1) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (n, *shape)).astype(np.uint8)
 
 
-async def run_on_shares(program: Program, weights: Integers, batch: np.ndarray) -> tuple[Integers, list[Any], Rounding]:
-    """Descriptors (B, D), the parties' channels, and the rounding that the kit's random numbers amount to."""
+async def run_on_shares(
+    program: Program, weights: Integers, batch: np.ndarray, kits: int = 1
+) -> tuple[Integers, list[Any], Rounding]:
+    """Descriptors (B, D), the parties' channels, and the rounding that the kits' random numbers amount to.
+
+    Each kit serves as many images as the others.
+    """
     field = field_of(program.q)
-    plan = embed_plan(program, len(batch))
-    dealt = deal_kit(plan, MASTER, 1)
+    plan = embed_plan(program, len(batch) // kits)
+    numbers = range(1, kits + 1)
+    dealt = [deal_kit(plan, MASTER, number) for number in numbers]
     weight_shares, image_shares = share(field, field.encode(weights)), share(field, field.encode(batch))
     channels = local_channels()
 
     async def party(i: int) -> Any:
-        kit = Kit(plan, 1, dealt.part(i), i, dealt.corrections)
+        kit = joined([Kit(plan, n, d.part(i), i, d.corrections) for n, d in zip(numbers, dealt, strict=True)])
         result = await embed(Run(channels[i]), kit, Model(program, weight_shares[i]), image_shares[i])
         assert kit.left == 0
         return result
 
     results = await asyncio.wait_for(asyncio.gather(*(party(i) for i in range(3))), 120)
-    return field.decode(reconstruct(field, results)), channels, dealt_rounding(plan, MASTER, 1)
+    return (
+        field.decode(reconstruct(field, results)),
+        channels,
+        _together([dealt_rounding(plan, MASTER, n) for n in numbers]),
+    )
+
+
+def _together(kits: list[Rounding]) -> Rounding:
+    """Each kit's own part of the elements, in order."""
+
+    def rounding(z: Integers, drop: int) -> Integers:
+        return np.concatenate([kit(part, drop) for kit, part in zip(kits, np.split(z, len(kits)), strict=True)])
+
+    return rounding

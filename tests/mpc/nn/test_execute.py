@@ -27,6 +27,15 @@ async def run_on_shares__should_equal_the_twin(q: int, batch: int) -> None:
     assert {c.rounds for c in channels} == {8 * (5 if q == 31 else 6) + 1}
 
 
+@pytest.mark.parametrize("q", [31, 61])
+async def images_with_a_kit_each__should_run_together_in_the_rounds_of_one(q: int) -> None:
+    network, probes = residual(), images(6)
+    compiled = compile_module(network, SHAPE, q=q, calibration=images(8, seed=2), operating_points=POINTS)
+    found, channels, rounding = await run_on_shares(compiled.program, compiled.weights, probes, kits=3)
+    assert found.tolist() == run_twin(compiled.program, compiled.weights, probes, rounding).tolist()
+    assert {c.rounds for c in channels} == {8 * (5 if q == 31 else 6) + 1}
+
+
 def kit_plan__should_grow_with_the_batch() -> None:
     program = compile_module(residual(), SHAPE, q=31, calibration=images(2), operating_points=POINTS).program
     one, four = embed_plan(program, 1), embed_plan(program, 4)
