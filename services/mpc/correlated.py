@@ -6,9 +6,11 @@ element, the same for all parties: the value minus what the seeds give. So a kit
 corrections that are independent of every secret (each is masked by the seed that its reader does not have).
 """
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -17,8 +19,10 @@ from services.mpc.errors import KitError
 from services.mpc.field import Elements, Field, Words
 from services.mpc.kernels import arithmetic, bitslice
 from services.mpc.kernels import correlated as kernels
-from services.mpc.prf import Prf
+from services.mpc.prf import KEY_BYTES, Prf
 from services.mpc.prss import PairKeys, share_factors
+
+HASHED = 4096  # bytes of corrections that are hashed: they depend on all three seeds from the first on
 
 
 class Dealing:
@@ -93,6 +97,28 @@ class KitReader(ABC):
         self.field = field
         self.party = party
         self.factors = share_factors(field, party)
+        self._public_label = 0
+
+    @property
+    @abstractmethod
+    def public_seed(self) -> bytes:
+        """16 bytes that the three parties and the dealer know, and nobody else: a hash of the corrections."""
+
+    def public_elements(self, n: int) -> Elements:
+        """n uniform elements, the same at all three parties, that no client can have known."""
+        return self._public.elements(self._next_public(), n, self.field)
+
+    def public_words(self, n: int) -> Words:
+        """n uniform words, likewise."""
+        return self._public.words(self._next_public(), n)
+
+    def _next_public(self) -> int:
+        self._public_label += 1
+        return self._public_label
+
+    @cached_property
+    def _public(self) -> Prf:
+        return Prf(self.public_seed)
 
     @abstractmethod
     def random(self, n: int) -> DealtValue:
@@ -178,6 +204,12 @@ class SeededReader(KitReader):
         """See KitReader."""
         return len(self._corrections) - self._used
 
+    @property
+    def public_seed(self) -> bytes:
+        """See KitReader."""
+        some = self._corrections[:HASHED]
+        return hashlib.blake2b(some, digest_size=KEY_BYTES, person=b"visard public").digest()
+
 
 class JoinedReader(KitReader):
     """Of several kits of one plan, used in one run: each gives the same part of whatever is asked for.
@@ -220,6 +252,12 @@ class JoinedReader(KitReader):
     def left(self) -> int:
         """See KitReader."""
         return sum(kit.left for kit in self._kits)
+
+    @property
+    def public_seed(self) -> bytes:
+        """See KitReader."""
+        seeds = b"".join(kit.public_seed for kit in self._kits)
+        return hashlib.blake2b(seeds, digest_size=KEY_BYTES, person=b"visard joined").digest()
 
 
 def _joined(values: list[DealtValue]) -> DealtValue:

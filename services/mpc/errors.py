@@ -1,4 +1,4 @@
-"""What can go wrong in the engine. The developer acts on all but the lost peers, on which the operator acts."""
+"""What can go wrong in the engine. The developer acts, but on lost peers the operator, and on refused inputs the caller."""
 
 
 class EngineError(Exception):
@@ -15,6 +15,15 @@ class PeerLost(EngineError):
 
 class RoundTimeout(EngineError):
     """A peer sent nothing in the time a round may take."""
+
+
+class InputRefused(EngineError):
+    """What a client has shared cannot be worked with. The caller acts: ``field`` names what is wrong."""
+
+    def __init__(self, field: str, allowed: str) -> None:
+        super().__init__(f"{field}: {allowed}")
+        self.field = field
+        self.allowed = allowed
 
 
 class PlanError(EngineError):

@@ -67,6 +67,10 @@ class Field:
         """a - b, elementwise; shapes must be equal."""
         return arithmetic.subtract(a, b)
 
+    def multiply(self, a: Elements, b: Elements) -> Elements:
+        """a * b, elementwise; shapes must be equal."""
+        return arithmetic.multiply(a, b)
+
     def scale(self, a: Elements, factor: int) -> Elements:
         """a times a public integer."""
         return arithmetic.scale(a, self.element(factor))

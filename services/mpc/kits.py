@@ -13,18 +13,17 @@ from functools import cached_property
 
 from services.mpc.bits import words_for
 from services.mpc.channel import PARTIES
-from services.mpc.correlated import Dealing, SeededReader
+from services.mpc.correlated import HASHED, Dealing, SeededReader
 from services.mpc.errors import KitError, PlanError
 from services.mpc.field import Field, field_of
 from services.mpc.kernels.bitslice import monomial_rows
 from services.mpc.prf import KEY_BYTES
-from services.mpc.protocols import maximum, relu, threshold, truncation
+from services.mpc.protocols import degree, maximum, relu, threshold, truncation
 from services.mpc.prss import PairKeys
 
 MAX_SECTIONS = 4096
 MAX_ELEMENTS = 1 << 24
 MAX_KIT_BYTES = 1 << 30
-_FINGERPRINTED = 4096  # bytes of corrections; another dealer's kit differs from the first on
 
 
 @dataclass(frozen=True)
@@ -42,12 +41,13 @@ _KINDS = {
     "truncate": _Kind(truncation.deal, 2, digits=False, truncates=True),
     "max": _Kind(lambda d, n, _: maximum.deal(d, n), 2, digits=True, truncates=False),
     "compare": _Kind(lambda d, n, _: threshold.deal(d, n), 0, digits=True, truncates=False),
+    "degree": _Kind(lambda d, n, _: degree.deal(d, n), 0, digits=False, truncates=False),
 }
 
 
 @dataclass(frozen=True)
 class Section:
-    """``n`` uses of one protocol: "relu", "truncate" (both with bits to drop), "max" or "compare" (drop 0)."""
+    """``n`` uses of one protocol: "relu", "truncate" (both with bits to drop), "max", "compare" or "degree" (drop 0)."""
 
     kind: str
     n: int
@@ -133,7 +133,7 @@ class Kit(SeededReader):
     @property
     def fingerprint(self) -> bytes:
         """16 bytes that are equal at parties that hold the same kit: the corrections depend on all three seeds."""
-        return hashlib.blake2b(self._corrections[:_FINGERPRINTED], digest_size=16, person=b"visard kit").digest()
+        return hashlib.blake2b(self._corrections[:HASHED], digest_size=16, person=b"visard kit").digest()
 
     def __repr__(self) -> str:
         return f"<Kit {self.kit_id}: {self.plan.correction_bytes} bytes>"

@@ -6,13 +6,12 @@ from collections.abc import Awaitable, Callable
 import numpy as np
 
 from services.mpc import matching
-from services.mpc.correlated import joined
+from services.mpc.describe import describe, describe_plan
 from services.mpc.kernels import arithmetic
 from services.mpc.kits import Kit, KitPlan, deal_kit
 from services.mpc.local import LocalChannel, local_channels
-from services.mpc.nn.execute import Model, embed
+from services.mpc.nn.execute import Model
 from services.mpc.nn.layers import Affine, Conv, Linear, Prelu
-from services.mpc.nn.plan import embed_plan
 from services.mpc.nn.program import Program
 from services.mpc.nn.steps import AveragePool, Flatten, MaxPool, Relu, Truncate
 from services.mpc.session import Run
@@ -55,8 +54,8 @@ async def warm(q: int) -> None:
     arithmetic.multiply(image, model.field.scale(image, 3))  # what renewals use, and the dealer
     probe = np.zeros(small.output.size, model.field.dtype)
     references = np.zeros((_REFERENCES, small.output.size), model.field.dtype)
-    plan = embed_plan(small, 1)
-    await _together(plan, lambda c, kits: embed(Run(c), joined(kits), model, np.repeat(image, 3, axis=0)), kits=3)
+    images = np.repeat(image, 3, axis=0)
+    await _together(describe_plan(small), lambda c, kits: describe(Run(c), kits, model, images), kits=3)
     verify, identify = matching.verify_plan(q, _REFERENCES), matching.identify_plan(q, _REFERENCES)
     await _together(verify, lambda c, kits: matching.verify(Run(c), kits[0], probe, references, 1))
     await _together(identify, lambda c, kits: matching.identify(Run(c), kits[0], probe, references, 1))

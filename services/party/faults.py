@@ -4,8 +4,8 @@ import asyncio
 
 import structlog
 
-from services.common.errors import AlreadyExists, ResourceExhausted, ServiceFault, Unavailable
-from services.mpc.errors import EngineError, PeerLost, RoundTimeout
+from services.common.errors import AlreadyExists, InvalidArgument, ResourceExhausted, ServiceFault, Unavailable
+from services.mpc.errors import EngineError, InputRefused, PeerLost, RoundTimeout
 from services.party.agreement import RETRY_AFTER, Refusal
 from services.party.errors import RequestConflict, StoreError
 from services.party.mailbox import SessionAborted
@@ -33,6 +33,8 @@ def fault_of(error: BaseException) -> ServiceFault:
         case StoreError():
             log.error("store failure", reason=str(error))
             return Unavailable("a party's store is unavailable")
+        case InputRefused():
+            return InvalidArgument.of(error.field, error.allowed)
         case EngineError():
             log.error("engine failure", reason=str(error), kind=type(error).__name__)
             return Unavailable("a party could not finish the run")

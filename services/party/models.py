@@ -8,11 +8,12 @@ import numpy as np
 from visard.v1 import common_pb2
 
 from services.common.errors import InvalidArgument, NotFound
+from services.mpc.describe import describe_plan
 from services.mpc.errors import PlanError
 from services.mpc.field import field_of
 from services.mpc.nn.cost import cost
 from services.mpc.nn.errors import ProgramError
-from services.mpc.nn.execute import Model, embed_plan
+from services.mpc.nn.execute import Model
 from services.mpc.nn.program import OPEN, Program
 from services.party.stock import KitStock
 from services.party.store.base import ModelRecord, Store
@@ -97,7 +98,7 @@ class ModelShelf:
                 if record is None:
                     raise NotFound(f"model {name!r} is not published")
                 self._models[name] = await asyncio.to_thread(_prepare, record)
-                self._stock.want(embed_plan(self._models[name].program, 1), self._target)
+                self._stock.want(describe_plan(self._models[name].program), self._target)
             return self._models[name]
 
     def known(self, name: str) -> Published | None:
@@ -123,7 +124,7 @@ def parse_program(header: common_pb2.UploadHeader) -> Program:
         raise InvalidArgument.of("header.program", f"1 to {MAX_PROGRAM_BYTES} bytes of canonical JSON")
     try:
         program = Program.from_json(header.program)
-        embed_plan(program, 1)  # what the dealer could never deal is refused before anything is stored
+        describe_plan(program)  # what the dealer could never deal is refused before anything is stored
     except (ProgramError, PlanError) as error:
         raise InvalidArgument.of("header.program", str(error)) from error
     if program.digest != header.request.program_digest or program.to_json() != header.program:

@@ -133,6 +133,33 @@ async def bad_field__should_be_named(
     await refused(lambda: stub.Compare(raw.stream(upload.messages()), timeout=SECONDS), code, field)
 
 
+async def share_off_the_line__should_be_refused(stub: "gateway_pb2_grpc.FaceMatchingAsyncStub") -> None:
+    upload = raw.RawUpload(await raw.party_keys(stub))
+    upload.shares[1] = np.eye(1, raw.WORDS, dtype="<u4").tobytes()
+    call = lambda: stub.Compare(raw.stream(upload.messages()), timeout=SECONDS)  # noqa: E731
+    error = await refused(call, StatusCode.INVALID_ARGUMENT, "share")
+    assert "line" in (error.details() or "")
+
+
+async def pixels_outside_their_range__should_neither_match_nor_be_enrolled(
+    cluster: Cluster, stub: "gateway_pb2_grpc.FaceMatchingAsyncStub"
+) -> None:
+    """Such an image would match about every second person, were it not for the norm bound."""
+    pixels = np.random.default_rng(1).integers(0, (1 << 31) - 1, raw.WORDS).astype("<u4")
+    keys = await raw.party_keys(stub)
+    comparison = raw.RawUpload(keys, shares=[pixels.tobytes()] * 3)
+    call = lambda: stub.Compare(raw.stream(comparison.messages()), timeout=SECONDS)  # noqa: E731
+    error = await refused(call, StatusCode.INVALID_ARGUMENT, "share")
+    assert "0 to 255" in (error.details() or "")
+    enrolment = raw.request(operation=common_pb2.Operation.OPERATION_ENROL, subject="nobody", images=1)
+    upload = raw.RawUpload(keys, enrolment, shares=[pixels[: raw.WORDS // 2].tobytes()] * 3)
+    await refused(
+        lambda: stub.Enrol(raw.stream(upload.messages()), timeout=SECONDS), StatusCode.INVALID_ARGUMENT, "share"
+    )
+    async with Client(Connection.from_home(cluster.home)) as client:
+        assert "nobody" not in {row.subject for row in await client.subjects()}
+
+
 async def share_of_the_wrong_length__should_be_refused(stub: "gateway_pb2_grpc.FaceMatchingAsyncStub") -> None:
     upload = raw.RawUpload(await raw.party_keys(stub))
     upload.shares[2] = upload.shares[2][:-4]

@@ -24,7 +24,7 @@ def commands__should_enrol_verify_identify_list_and_delete(cluster: Cluster, pho
     verified = visard(cluster, "verify", "cli-person", photos["obama2"], "--json")
     assert verified.returncode == 0
     assert json.loads(verified.stdout)["match"] is True
-    assert json.loads(verified.stdout)["rounds"] == 170
+    assert json.loads(verified.stdout)["rounds"] == 176
     assert visard(cluster, "verify", "cli-person", photos["biden"]).returncode == 1
     assert visard(cluster, "identify", photos["obama2"]).stdout.startswith("cli-person")
     assert visard(cluster, "identify", photos["biden"]).returncode == 1

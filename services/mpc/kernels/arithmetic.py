@@ -145,6 +145,15 @@ def _squared_distances(probe: Array, references: Array, out: Array) -> None:
         out[j] = total
 
 
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _products(rows: Array, vector: Array, out: Array) -> None:
+    for j in range(rows.shape[0]):
+        total = sub_mod(vector[0], vector[0])
+        for k in range(vector.size):
+            total = add_mod(total, mul_mod(rows[j, k], vector[k]))
+        out[j] = total
+
+
 def _flat(a: Array) -> Array:
     return np.ascontiguousarray(a).reshape(-1)
 
@@ -186,6 +195,13 @@ def combine(own: Array, previous: Array, own_factor: Any, previous_factor: Any) 
     """own * own_factor + previous * previous_factor mod p, elementwise."""
     out = np.empty(own.shape, own.dtype)
     _combine(own, previous, own_factor, previous_factor, out)
+    return out
+
+
+def products(rows: Array, vector: Array) -> Array:
+    """Inner products mod p of each row of (B, n) with a vector (n,): (B,)."""
+    out = np.empty(rows.shape[0], rows.dtype)
+    _products(np.ascontiguousarray(rows), vector, out)
     return out
 
 

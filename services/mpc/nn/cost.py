@@ -3,16 +3,19 @@
 Rounds and bytes are exact (tests/mpc/nn/test_cost.py). Seconds are an estimate from rates that were measured once.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, log2
 
 from services.mpc.bits import words_for
+from services.mpc.describe import describe_plan
 from services.mpc.field import field_of
 from services.mpc.kits import Section
-from services.mpc.nn.base import Operation
+from services.mpc.nn.base import Operation, Shape
 from services.mpc.nn.layers import Conv
-from services.mpc.nn.plan import embed_plan, operation_sections
-from services.mpc.nn.program import Program
+from services.mpc.nn.plan import operation_sections
+from services.mpc.nn.program import OPEN, Program
+from services.mpc.protocols.disjunction import PARITIES
 
 _DIGIT_BITS = 4
 _WORD_BYTES = 8
@@ -27,7 +30,7 @@ SECONDS_PER_ROUND = 0.45e-3
 
 @dataclass(frozen=True)
 class LayerCost:
-    """One operation of one image."""
+    """One operation of one image, or a test before or after them."""
 
     kind: str
     shape: tuple[int, ...]
@@ -67,10 +70,16 @@ class Cost:
 
 
 def cost(program: Program) -> Cost:
-    """Of one image."""
+    """Of one image, with the tests of what was shared and of what comes out."""
+    plan = describe_plan(program)
+    before = _part(program.q, "degree test", program.input_shape, plan.sections[:1])
     layers = tuple(_layer(program, k) for k in range(len(program.operations)))
+    after = (
+        () if program.purpose == OPEN else (_part(program.q, "norm test", program.output.shape, plan.sections[-1:]),)
+    )
     seconds = sum(_seconds(op, layer, program.q) for op, layer in zip(program.operations, layers, strict=True))
-    return Cost(layers, embed_plan(program, 1).correction_bytes, seconds)
+    seconds += sum(part.rounds for part in (before, *after)) * SECONDS_PER_ROUND
+    return Cost((before, *layers, *after), plan.correction_bytes, seconds)
 
 
 def _seconds(op: Operation, layer: LayerCost, q: int) -> float:
@@ -81,14 +90,18 @@ def _seconds(op: Operation, layer: LayerCost, q: int) -> float:
 
 def _layer(program: Program, k: int) -> LayerCost:
     op, values = program.operations[k], program.values
-    sections = list(operation_sections(op, values[op.x], 1))
+    sections = tuple(operation_sections(op, values[op.x], 1))
+    return _part(program.q, op.kind, values[k + 1].shape, sections, op.multiply_adds(values))
+
+
+def _part(q: int, kind: str, shape: Shape, sections: Sequence[Section], multiply_adds: int = 0) -> LayerCost:
     return LayerCost(
-        op.kind,
-        values[k + 1].shape,
-        op.multiply_adds(values),
-        sum(section.n for section in sections),
-        sum(_rounds(section, program.q) for section in sections),
-        sum(_sent(section, program.q) for section in sections),
+        kind,
+        shape,
+        multiply_adds,
+        sum(section.n for section in sections if section.kind != "degree"),
+        sum(_rounds(section, q) for section in sections),
+        sum(_sent(section, q) for section in sections),
     )
 
 
@@ -97,16 +110,17 @@ def _digits(q: int) -> int:
 
 
 def _rounds(section: Section, q: int) -> int:
-    """An opening; for a comparison a level of AND gates each halving of the digits, and the opened sign."""
-    return 1 if section.kind == "truncate" else 2 + ceil(log2(_digits(q)))
+    """An opening; for a comparison a level of AND gates each halving of the digits, and what is opened of the signs."""
+    return 1 if section.kind in ("truncate", "degree") else 2 + ceil(log2(_digits(q)))
 
 
 def _sent(section: Section, q: int) -> int:
-    """Masked shares to both others; packed bits of AND gates and of the sign to one."""
+    """Masked shares to both others; packed bits of AND gates and of the signs, or of their parities, to one."""
     opened = 2 * section.n * field_of(q).itemsize
-    if section.kind == "truncate":
+    if section.kind in ("truncate", "degree"):
         return opened
-    return opened + (_gates(_digits(q)) + 1) * _WORD_BYTES * words_for(section.n)
+    signs = PARITIES if section.kind == "compare" else section.n
+    return opened + _WORD_BYTES * (_gates(_digits(q)) * words_for(section.n) + words_for(signs))
 
 
 def _gates(nodes: int) -> int:

@@ -16,10 +16,15 @@ from services.mpc.session import Session
 
 async def open_elements(s: Session, share: Elements) -> Elements:
     """The values of a sharing of degree at most 2, shape (n,)."""
+    return await s.compute(share.size, kernels.recombine, *await exchange_elements(s, share))
+
+
+async def exchange_elements(s: Session, share: Elements) -> tuple[Elements, Elements, Elements]:
+    """All three shares of a sharing, (n,) each, in the parties' order."""
     others = (s.next, s.previous)
     messages = await s.channel.exchange(dict.fromkeys(others, payload(share)), others)
     shares = {peer: _elements(s.field, messages[peer], share.size) for peer in others} | {s.party: share}
-    return await s.compute(share.size, kernels.recombine, shares[0], shares[1], shares[2])
+    return shares[0], shares[1], shares[2]
 
 
 async def open_bits(s: Session, shared: Words) -> Words:

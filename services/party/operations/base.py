@@ -9,12 +9,10 @@ from visard.v1 import common_pb2
 
 from services.common.errors import FailedPrecondition, InvalidArgument, NotFound
 from services.mpc.bits import ReplicatedBits
-from services.mpc.correlated import joined
 from services.mpc.field import Elements
 from services.mpc.kits import Kit, KitPlan
-from services.mpc.nn.execute import Model, embed
+from services.mpc.nn.execute import Model
 from services.mpc.nn.program import MATCH
-from services.mpc.session import Run
 from services.party.deposits import Deposit
 from services.party.gallery import Galleries, Rows
 from services.party.models import ModelShelf, Published
@@ -22,8 +20,6 @@ from services.party.runtime import SessionChannel
 from services.party.stock import KitStock
 from services.party.store.base import Name, Reference, Store, Write, rows_digest
 from services.party.writes import Writes
-
-AT_ONCE = 4  # images in one run of a network: eight take a tenth less time each, and twice the memory
 
 
 @dataclass(frozen=True)
@@ -134,15 +130,6 @@ def shared_images(request: common_pb2.Request, model: Published, deposit: Deposi
     """The shared images of a request, (N, C, H, W); raises ServiceFault."""
     shape = (request.images, *model.program.input_shape)
     return present(deposit).elements(model.model.field).reshape(shape)
-
-
-async def describe(run: Run, kits: Sequence[Kit], model: Model, images: Elements) -> list[Elements]:
-    """The descriptors (D,) of images, one kit each, a few images at a time."""
-    found: list[Elements] = []
-    for start in range(0, len(images), AT_ONCE):
-        some = slice(start, start + AT_ONCE)
-        found += await embed(run, joined(kits[some]), model, images[some])
-    return found
 
 
 def bits_outcome(bits: ReplicatedBits) -> common_pb2.Outcome:

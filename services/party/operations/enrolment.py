@@ -9,9 +9,9 @@ from visard.v1 import common_pb2
 
 from services.common.errors import AlreadyExists, InvalidArgument, NotFound
 from services.mpc import matching
+from services.mpc.describe import describe, describe_plan
 from services.mpc.field import Elements
 from services.mpc.kits import Kit
-from services.mpc.nn.execute import embed_plan
 from services.mpc.protocols.opening import open_bits
 from services.mpc.session import Run, Session
 from services.party.deposits import Deposit
@@ -21,7 +21,6 @@ from services.party.operations.base import (
     Answer,
     Desk,
     Work,
-    describe,
     images_of,
     names_of,
 )
@@ -65,7 +64,7 @@ class Enrol:
             raise InvalidArgument.of("request.images", f"a subject has at most {MAX_REFERENCES} references")
         rows = await _others(desk, request, model) if request.unique else Rows()
         compare = (matching.verify_plan(model.program.q, len(rows)),) * request.images if rows else ()
-        plans = (embed_plan(model.program, 1),) * request.images + compare
+        plans = (describe_plan(model.program),) * request.images + compare
         erase = Change(erase=tuple(row.reference_id for row in own) if request.replace else ())
         return Work(request, digest, plans, names_of(own), rows, model, images, erase)
 

@@ -7,8 +7,8 @@ from visard.v1 import common_pb2
 
 from services.common.errors import FailedPrecondition, NotFound
 from services.mpc import matching
+from services.mpc.describe import describe, describe_plan
 from services.mpc.kits import Kit
-from services.mpc.nn.execute import embed_plan
 from services.mpc.session import Run
 from services.party.deposits import Deposit
 from services.party.gallery import Rows
@@ -18,7 +18,6 @@ from services.party.operations.base import (
     Reading,
     Work,
     bits_outcome,
-    describe,
     images_of,
 )
 from services.party.runtime import SessionChannel
@@ -35,7 +34,7 @@ class Verify(Reading):
         rows = Rows.of(own, model.model.field).live(request.expires_unix_ms)
         if not rows:
             raise NotFound(f"subject {request.subject!r} is not enrolled")
-        plans = embed_plan(model.program, 1), matching.verify_plan(model.program.q, len(rows))
+        plans = describe_plan(model.program), matching.verify_plan(model.program.q, len(rows))
         return Work(request, digest, plans, (), rows, model, images)
 
     async def perform(self, desk: Desk, work: Work, channel: SessionChannel, kits: list[Kit]) -> Answer:
@@ -54,7 +53,7 @@ class Compare(Reading):
         """See Job."""
         model = await desk.models.get(request.model)
         images = images_of(request, model, deposit)
-        plans = (embed_plan(model.program, 1),) * 2 + (matching.verify_plan(model.program.q, 1),)
+        plans = (describe_plan(model.program),) * 2 + (matching.verify_plan(model.program.q, 1),)
         return Work(request, digest, plans, model=model, images=images)
 
     async def perform(self, desk: Desk, work: Work, channel: SessionChannel, kits: list[Kit]) -> Answer:
@@ -75,7 +74,7 @@ class Identify(Reading):
         rows = (await desk.galleries.get(request.model, model.model.field)).live(request.expires_unix_ms)
         if not rows:
             raise FailedPrecondition("nobody is enrolled")
-        plans = embed_plan(model.program, 1), matching.identify_plan(model.program.q, len(rows))
+        plans = describe_plan(model.program), matching.identify_plan(model.program.q, len(rows))
         return Work(request, digest, plans, (), rows, model, images)
 
     async def perform(self, desk: Desk, work: Work, channel: SessionChannel, kits: list[Kit]) -> Answer:

@@ -10,8 +10,8 @@ anything from the three together but the output.
 from visard.v1 import common_pb2
 
 from services.common.errors import FailedPrecondition
+from services.mpc.describe import describe, describe_plan
 from services.mpc.kits import Kit
-from services.mpc.nn.execute import embed, embed_plan
 from services.mpc.nn.program import OPEN
 from services.mpc.protocols.opening import fresh_share
 from services.mpc.session import Run, Session
@@ -32,13 +32,13 @@ class RunModel(Reading):
                 "(an owner may publish it under another name with --open-output)"
             )
         images = shared_images(request, model, deposit)
-        return Work(request, digest, (embed_plan(model.program, 1),), model=model, images=images)
+        return Work(request, digest, (describe_plan(model.program),), model=model, images=images)
 
     async def perform(self, desk: Desk, work: Work, channel: SessionChannel, kits: list[Kit]) -> Answer:
         """See Job."""
         assert work.images is not None
         run = Run(channel)
-        result = await embed(run, kits[0], work.network, work.images)
+        (result,) = await describe(run, kits, work.network, work.images)
         share = fresh_share(Session(run, kits[0]), result.reshape(-1))
         output = work.network.program.output
         return Answer(

@@ -9,9 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from services.mpc.correlated import joined
+from services.mpc.describe import describe, describe_plan
 from services.mpc.field import Integers, field_of
 from services.mpc.kits import Kit, deal_kit
 from services.mpc.local import local_channels
+from services.mpc.nn.compile import Compiled
 from services.mpc.nn.execute import Model, embed, embed_plan
 from services.mpc.nn.program import Program
 from services.mpc.nn.twin import Rounding, dealt_rounding
@@ -60,6 +62,24 @@ SHAPE = (2, 21, 21)
 
 def images(n: int, shape: tuple[int, ...] = SHAPE, seed: int = 1) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (n, *shape)).astype(np.uint8)
+
+
+async def describe_on_shares(compiled: Compiled, batch: np.ndarray, spoilt: Any = None) -> tuple[Integers, list[Any]]:
+    """Outputs (B, ...) as the services get them, one kit an image, and the channels; ``spoilt`` takes the three shares."""
+    program, field = compiled.program, field_of(compiled.program.q)
+    plan, weights = describe_plan(program), share(field, field.encode(compiled.weights))
+    dealt = [deal_kit(plan, MASTER, 1 + k) for k in range(len(batch))]
+    images = (spoilt or tuple)(share(field, field.encode(batch)))
+    channels = local_channels()
+
+    async def party(i: int) -> Any:
+        kits = [Kit(plan, 1 + k, d.part(i), i, d.corrections) for k, d in enumerate(dealt)]
+        found = await describe(Run(channels[i]), kits, Model(program, weights[i]), images[i])
+        assert all(kit.left == 0 for kit in kits)
+        return np.stack(found)
+
+    results = await asyncio.wait_for(asyncio.gather(*(party(i) for i in range(3))), 120)
+    return field.decode(reconstruct(field, list(results))), channels
 
 
 async def run_on_shares(

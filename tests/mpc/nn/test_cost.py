@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
+from services.mpc.describe import describe_plan
 from services.mpc.nn.compile import compile_module
 from services.mpc.nn.cost import SECONDS_PER_ROUND, cost
-from services.mpc.nn.plan import embed_plan
-from services.mpc.nn.program import OPEN
-from tests.mpc.nn.networks import images, run_on_shares
+from services.mpc.nn.program import MATCH, OPEN
+from tests.mpc.nn.networks import describe_on_shares, images
 
 SHAPE = (2, 13, 11)
 
@@ -24,13 +24,16 @@ def network() -> nn.Module:
 
 
 @pytest.mark.parametrize("q", [31, 61])
-async def costs__should_be_those_of_a_run(q: int) -> None:
-    compiled = compile_module(network(), SHAPE, q=q, calibration=images(3, SHAPE), operating_points={}, purpose=OPEN)
+@pytest.mark.parametrize("purpose", [OPEN, MATCH])
+async def costs__should_be_those_of_a_run(q: int, purpose: str) -> None:
+    points = {"default": 0.6} if purpose == MATCH else {}
+    calibration = images(3, SHAPE)
+    compiled = compile_module(network(), SHAPE, q=q, calibration=calibration, operating_points=points, purpose=purpose)
     found = cost(compiled.program)
-    _, channels, _ = await run_on_shares(compiled.program, compiled.weights, images(1, SHAPE, seed=3))
+    _, channels = await describe_on_shares(compiled, images(1, SHAPE, seed=3))
     assert {channel.rounds for channel in channels} == {found.rounds}
     assert {channel.sent_bytes for channel in channels} == {found.sent_bytes}
-    assert found.kit_bytes == embed_plan(compiled.program, 1).correction_bytes
+    assert found.kit_bytes == describe_plan(compiled.program).correction_bytes
     assert found.multiply_adds == compiled.multiply_adds
     convolutions = 13 * 11 * 5 * 2 * 9 + 2 * 11 * 9 * 5 * 9 + 5 * 4 * 5 * 3  # the second takes over the PReLU
     assert found.multiply_adds == convolutions + 60 * 4
