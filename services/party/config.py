@@ -29,4 +29,19 @@ class PartyConfig(ServiceConfig):
     peer_timeout: float = Field(default=10.0, gt=0, le=120, description="seconds a peer may take for a round")
     kit_wait: float = Field(default=5.0, gt=0, le=60, description="seconds a run may wait for a kit")
     run_timeout: float = Field(default=60.0, gt=0, le=600, description="longest run in seconds, waiting included")
+    attempts_subject: int = Field(
+        default=1000,
+        ge=0,
+        le=1_000_000,
+        description="verifications of one subject within attempts_seconds; 0: no limit",
+    )
+    attempts_gallery: int = Field(
+        default=10_000, ge=0, le=1_000_000, description="identifications in one model's gallery; 0: no limit"
+    )
+    attempts_caller: int = Field(
+        default=10_000, ge=0, le=1_000_000, description="a caller's verifications, comparisons and so on; 0: no limit"
+    )
+    attempts_seconds: float = Field(
+        default=3600.0, ge=1, le=30 * 86400, description="time in which a budget that is used up comes back, evenly"
+    )
     admin_timeout: float = Field(default=600.0, gt=0, le=86400, description="longest refresh or recovery in seconds")

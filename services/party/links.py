@@ -223,7 +223,8 @@ class PeerLinks:
             message = frame.message
             self.sessions.deliver(message.session, link.peer, message.counter, message.payload)
         elif kind == "close":
-            self.sessions.abort(frame.close.session, frame.close.code, frame.close.reason)
+            close = frame.close
+            self.sessions.abort(close.session, close.code, close.reason, close.retry_after or None)
         elif kind == "model_set" and self.on_models is not None:
             self.on_models(link.peer, frame.model_set)
         elif kind == "log" and self.on_log is not None:

@@ -187,7 +187,7 @@ class Runner:
         except BaseException as error:
             fault = fault_of(error)
             if not isinstance(error, SessionAborted):
-                channel.abort(fault.code, fault.message)
+                channel.abort(fault.code, fault.message, fault.retry_after)
             if isinstance(error, asyncio.CancelledError):
                 raise
             raise fault from error
@@ -218,6 +218,8 @@ class Runner:
                     await self._writes.quiet(request.request_id, self._config.peer_timeout / 2)
                 with stage("store"):
                     work = await job.prepare(self._desk, request, context.digest, deposit)
+                    if deposit is not None:
+                        await self._desk.attempts.spend(request, deposit.caller)
             except ServiceFault as fault:
                 if proposal is None:
                     raise

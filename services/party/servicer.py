@@ -14,6 +14,7 @@ from services.common.errors import InvalidArgument, NotFound
 from services.common.identity import require, require_party
 from services.common.uploads import refusing_politely
 from services.party import requests
+from services.party.callers import Callers
 from services.party.config import PartyConfig
 from services.party.deposits import DepositBox, expect, unseal
 from services.party.links import PeerLinks
@@ -45,6 +46,7 @@ class Party:
     upkeep: Upkeep
     deposits: DepositBox
     keys: SealingKeys
+    callers: Callers
 
 
 class PartyServicer(party_pb2_grpc.PartyServicer):
@@ -69,6 +71,7 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
             raise InvalidArgument.of("header", "the first message of an upload")
         header, now = first.header, int(time.time() * 1000)
         requests.check(header.request, now)
+        caller = party.callers.of(header.request)
         party.deposits.purge(now)
         key = party.keys.named(header.shares[0].key_id if header.shares else b"")
         assembly = expect(header, party.config.index, key.public, await self._share_bytes(header))
@@ -79,7 +82,7 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
                 if not upload.HasField("chunk"):
                     raise InvalidArgument.of("header", "only once, at the beginning")
                 assembly.add(upload.chunk)
-            deposit = unseal(header, party.config.index, key.private, assembly.finish())
+            deposit = unseal(header, party.config.index, key.private, assembly.finish(), caller)
             party.deposits.put(deposit)
         finally:
             party.deposits.release(size)
@@ -103,6 +106,8 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
             context, config.admin_timeout if request.request.operation in requests.LONG else config.run_timeout
         )
         deposit = self._party.deposits.take(request.request.request_id)
+        if deposit is None:
+            self._party.callers.of(request.request)
         return await self._party.runner.run(request.request, request.attempt, deposit, seconds)
 
     async def Cancel(  # noqa: N802

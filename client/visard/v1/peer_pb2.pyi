@@ -154,20 +154,24 @@ class Close(_message.Message):
     SESSION_FIELD_NUMBER: _builtins.int
     CODE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    RETRY_AFTER_FIELD_NUMBER: _builtins.int
     session: _builtins.bytes
     code: _builtins.str
     """Name of a gRPC status, and its text: what all three parties answer."""
     reason: _builtins.str
+    retry_after: _builtins.float
+    """Seconds after which the caller may try again; 0 where nothing is known."""
     def __init__(
         self,
         *,
         session: _builtins.bytes = ...,
         code: _builtins.str = ...,
         reason: _builtins.str = ...,
+        retry_after: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "reason", b"reason", "session", b"session"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "reason", b"reason", "retry_after", b"retry_after", "session", b"session"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
