@@ -97,7 +97,7 @@ async def serve(config: PartyConfig) -> None:
                 watcher.cancel()
                 await asyncio.gather(watcher, return_exceptions=True)
                 await health.set(False)
-                await party.runner.drained(config.drain_seconds)
+                await party.runner.drained(lifecycle.left(config.drain_seconds))
                 party.links.close()
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from services.common.address import Address
 from services.common.config import ServiceConfig
 
 
@@ -14,8 +15,10 @@ class PartyConfig(ServiceConfig):
     data_dir: Path = Field(description="store and kits")
     hpke_key: Path = Field(description="X25519 private key, 32 bytes; FILE.sig and FILE.pub beside it")
     hpke_previous: Path | None = Field(default=None, description="the sealing key before this one; may be missing")
-    peers: tuple[str, str, str] = Field(description="addresses of parties 0, 1, 2; the own entry is not used")
-    dealer: str = Field(description="address of the dealer")
+    peers: tuple[Address, Address, Address] = Field(
+        description="addresses of parties 0, 1, 2; the own entry is not used"
+    )
+    dealer: Address = Field(description="address of the dealer")
     store: str = Field(
         default="sqlite",
         repr=False,

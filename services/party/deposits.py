@@ -10,9 +10,9 @@ from visard.secret import Secret
 from visard.v1 import common_pb2
 
 from services.common.errors import AlreadyExists, InvalidArgument, ResourceExhausted
+from services.common.limits import CHUNK_BYTES
 from services.mpc.field import Elements, Field
 
-CHUNK_BYTES = 64 << 10
 _RETRY_SECONDS = 2.0
 
 

@@ -9,9 +9,11 @@ import grpc
 from visard.v1 import common_pb2, gateway_pb2, party_pb2, party_pb2_grpc, peer_pb2, peer_pb2_grpc
 from visard.version import __version__
 
+from services.common import logs
 from services.common.deadline import remaining, within
 from services.common.errors import InvalidArgument, NotFound
 from services.common.identity import require, require_party
+from services.common.limits import MAX_PAGE, UPLOAD_SECONDS
 from services.common.uploads import refusing_politely
 from services.party import requests
 from services.party.callers import Callers
@@ -28,8 +30,6 @@ from services.party.store.base import Reference, Store
 from services.party.upkeep import Upkeep
 
 Context = grpc.aio.ServicerContext[Any, Any]
-UPLOAD_SECONDS = 60.0
-MAX_PAGE = 10_000
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
         if first is None or not first.HasField("header"):
             raise InvalidArgument.of("header", "the first message of an upload")
         header, now = first.header, int(time.time() * 1000)
+        logs.about(header.request.request_id)
         requests.check(header.request, now)
         caller = party.callers.of(header.request)
         party.deposits.purge(now)
@@ -101,6 +102,7 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
     async def Run(self, request: party_pb2.RunRequest, context: Context) -> party_pb2.RunResponse:  # noqa: N802
         """Take part in a run."""
         require(context, "gateway")
+        logs.about(request.request.request_id)
         config = self._party.config
         seconds = remaining(
             context, config.admin_timeout if request.request.operation in requests.LONG else config.run_timeout
