@@ -68,8 +68,8 @@ Global___Operation: _TypeAlias = Operation  # noqa: Y015
 
 @_typing.final
 class Request(_message.Message):
-    """What a caller asks for. Every sealed share is bound to all of these fields (visard.sealing.Context), so a share that
-    was sealed for one request can be used for no other.
+    """What a caller asks for. Every sealed share, and the caller's signature, is bound to all fields but `caller` itself
+    (visard.sealing.Context), so a share that was sealed for one request can be used for no other.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -227,6 +227,8 @@ Global___UploadHeader: _TypeAlias = UploadHeader  # noqa: Y015
 
 @_typing.final
 class SealedShareInfo(_message.Message):
+    """One sealed share of an upload, announced before its chunks."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PARTY_FIELD_NUMBER: _builtins.int
@@ -496,6 +498,8 @@ Global___PartyKey: _TypeAlias = PartyKey  # noqa: Y015
 
 @_typing.final
 class ModelInfo(_message.Message):
+    """A published model: what is public about it."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
@@ -593,6 +597,8 @@ Global___ModelCost: _TypeAlias = ModelCost  # noqa: Y015
 
 @_typing.final
 class LayerCost(_message.Message):
+    """What one layer of a model costs."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     KIND_FIELD_NUMBER: _builtins.int
@@ -628,6 +634,8 @@ Global___LayerCost: _TypeAlias = LayerCost  # noqa: Y015
 
 @_typing.final
 class PeerState(_message.Message):
+    """How a party sees one of the two others."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PARTY_FIELD_NUMBER: _builtins.int
@@ -658,6 +666,8 @@ Global___PeerState: _TypeAlias = PeerState  # noqa: Y015
 
 @_typing.final
 class PartyStatus(_message.Message):
+    """How a party is: what it sees, what it has in stock, what it keeps."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PARTY_FIELD_NUMBER: _builtins.int
@@ -712,6 +722,8 @@ Global___PartyStatus: _TypeAlias = PartyStatus  # noqa: Y015
 
 @_typing.final
 class KitStock(_message.Message):
+    """Kits that a party keeps ready for one kind of run."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PROGRAM_FIELD_NUMBER: _builtins.int

@@ -21,6 +21,8 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Frame(_message.Message):
+    """One message of the stream, of a run or about the parties."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     HELLO_FIELD_NUMBER: _builtins.int
@@ -63,6 +65,8 @@ Global___Frame: _TypeAlias = Frame  # noqa: Y015
 
 @_typing.final
 class Hello(_message.Message):
+    """Who speaks, in which version: the first frame of each side."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PARTY_FIELD_NUMBER: _builtins.int
@@ -269,6 +273,8 @@ Global___Manifest: _TypeAlias = Manifest  # noqa: Y015
 
 @_typing.final
 class ManifestReference(_message.Message):
+    """A reference, but for its share."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     REFERENCE_ID_FIELD_NUMBER: _builtins.int
@@ -309,6 +315,8 @@ Global___ManifestReference: _TypeAlias = ManifestReference  # noqa: Y015
 
 @_typing.final
 class ManifestModel(_message.Message):
+    """A model, but for its weights."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
@@ -337,6 +345,8 @@ Global___ManifestModel: _TypeAlias = ManifestModel  # noqa: Y015
 
 @_typing.final
 class ManifestWrite(_message.Message):
+    """A write of the log."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
@@ -368,6 +378,8 @@ Global___ManifestWrite: _TypeAlias = ManifestWrite  # noqa: Y015
 
 @_typing.final
 class LogEntry(_message.Message):
+    """Where one write stands at the sender."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     class _State:
