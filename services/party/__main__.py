@@ -58,7 +58,7 @@ async def assembled(config: PartyConfig) -> AsyncIterator[Party]:
     desk = Desk(config.index, store, models, stock, writes, Galleries(store, writes), attempts)
     runner = Runner(config, desk, links, upkeep)
     keys = SealingKeys(config.index, config.tls.ca, config.hpke_key, config.hpke_previous)
-    callers = Callers(config.tls.ca)
+    callers = Callers(config.tls.ca, config.refused_callers)
     deposits = DepositBox(config.max_deposit_mb << 20)
     party = Party(config, store, links, stock, models, model_sets, runner, upkeep, deposits, keys, callers)
     await models.load_all()

@@ -1,6 +1,6 @@
 """Whether whoever signed a request may ask for it. The gateway's word is not taken for that."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import structlog
@@ -30,8 +30,9 @@ log = structlog.get_logger()
 class Callers:
     """Knows the authority, whose file may change at any time. Raises OSError and ValueError when it is made."""
 
-    def __init__(self, ca: Path) -> None:
+    def __init__(self, ca: Path, refused: Collection[str] = ()) -> None:
         self._ca = ca
+        self._refused = refused
         self._read()
 
     def of(self, request: common_pb2.Request) -> str:
@@ -47,7 +48,9 @@ class Callers:
         allowed_kinds = _ALLOWED.get(request.operation, _MATCHING)
         if len(roles) != 1 or roles[0].kind not in allowed_kinds:
             raise PermissionDenied(f"request.caller: only {', '.join(allowed_kinds)} may ask for this")
-        return str(roles[0])
+        if (caller := str(roles[0])) in self._refused:
+            raise PermissionDenied(f"request.caller: {caller} is refused by a party's operator")
+        return caller
 
     def _refresh(self) -> None:
         if stamp(self._ca) != self._stamp:

@@ -32,6 +32,9 @@ class PartyConfig(ServiceConfig):
     peer_timeout: float = Field(default=10.0, gt=0, le=120, description="seconds a peer may take for a round")
     kit_wait: float = Field(default=5.0, gt=0, le=60, description="seconds a run may wait for a kit")
     run_timeout: float = Field(default=60.0, gt=0, le=600, description="longest run in seconds, waiting included")
+    refused_callers: frozenset[str] = Field(
+        default=frozenset(), description='callers whose certificate is misused or lost, as in "client/kiosk-7"'
+    )
     attempts_subject: int = Field(
         default=1000,
         ge=0,
