@@ -1,13 +1,14 @@
-# make demo | test | check | proto | bench | bench-peers -- every target installs what it needs into .venv first.
+# make demo | test | check | lint-manifests | proto | bench | bench-peers -- every target installs what it needs into .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
+CHECKOV := 3.3.30
 PROTOS := $(wildcard protos/visard/v1/*.proto)
 # the machines we run on are small: one thread a process, as in the services
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: all demo test check proto bench bench-peers clean
+.PHONY: all demo test check lint-manifests proto bench bench-peers clean
 all: $(STAMP)
 
 $(STAMP): pyproject.toml
@@ -39,6 +40,15 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.stubs
 
+# a linter with opinions; those that we do not share are in deploy/checkov.yaml, with the reason
+lint-manifests:
+	test -x .lint/bin/checkov || ($(PYTHON) -m venv .lint && .lint/bin/pip install --quiet checkov==$(CHECKOV))
+	mkdir -p .lint/rendered
+	for overlay in try operator scale; do \
+	  kubectl kustomize deploy/k8s/overlays/$$overlay > .lint/rendered/$$overlay.yaml || exit 1; done
+	.lint/bin/checkov --config-file deploy/checkov.yaml -d .lint/rendered
+	.lint/bin/checkov --config-file deploy/checkov.yaml -f deploy/Dockerfile
+
 proto: $(STAMP)
 	PATH=$(BIN):$$PATH $(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=client --grpc_python_out=client \
 	  --mypy_out=client --mypy_grpc_out=client $(PROTOS)
@@ -50,4 +60,4 @@ bench-peers: $(STAMP)
 	$(BIN)/python -m bench.peers
 
 clean:
-	rm -rf .venv .photos .peers .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .lint .photos .peers .mypy_cache .ruff_cache .pytest_cache .hypothesis

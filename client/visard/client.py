@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from visard import results, tracing
+from visard.callers import Signer
 from visard.capture import Chip, Picture, capture, load_photo
 from visard.certs import verify_party_key
 from visard.connection import OPTIONS, Connection
@@ -66,6 +67,7 @@ class Client:
         self.deadline = deadline
         self._connection = connection
         self._ca = connection.ca.read_bytes()
+        self._signer = Signer.read(connection.cert, connection.key)
         self._keys: list[bytes] | None = None
         self._infos: dict[str, common_pb2.ModelInfo] = {}
 
@@ -244,6 +246,7 @@ class Client:
                 return await self._call(lambda: call(request, left))
             except Undone:
                 request.request_id = os.urandom(REQUEST_ID_BYTES)
+                self._signer.sign(request)
                 raise
 
         return await self._again(once)
@@ -313,7 +316,7 @@ class Client:
         **options: Any,
     ) -> common_pb2.Request:
         now = int(time.time() * 1000)
-        return common_pb2.Request(
+        request = common_pb2.Request(
             request_id=os.urandom(REQUEST_ID_BYTES),
             operation=common_pb2.Operation.Name(operation),  # type: ignore[arg-type]
             subject=subject,
@@ -324,6 +327,8 @@ class Client:
             expires_unix_ms=now + _LIFETIME_MS,
             **options,
         )
+        self._signer.sign(request)
+        return request
 
     async def _party_keys(self) -> list[bytes]:
         """The parties' sealing keys, each signed by our authority; raises UntrustedKey."""

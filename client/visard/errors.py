@@ -108,7 +108,7 @@ class TrustError(VisardError):
 
 
 class UntrustedKey(TrustError):
-    """A party's key is not signed by the certificate authority."""
+    """A key that the certificate authority does not vouch for."""
 
 
 class SealError(TrustError):

@@ -1,6 +1,7 @@
 """Configuration: one frozen model a service, read from a TOML file, then from the environment.
 
-``--config FILE`` or VISARD_CONFIG names the file; VISARD_LISTEN, VISARD_TLS__CA and so on override its fields.
+``--config FILE`` or VISARD_CONFIG names the file; a directory named by ``--secrets`` overrides its fields, with files like
+visard_store, as Kubernetes mounts them; and VISARD_LISTEN, VISARD_TLS__CA and so on override both.
 """
 
 import argparse
@@ -33,6 +34,7 @@ class ServiceConfig(BaseSettings):
     )
     tls: Tls
     reflection: bool = Field(default=False, description="offer gRPC reflection, for grpcurl")
+    max_calls: int = Field(default=1024, ge=16, le=65536, description="calls and streams of all kinds at a time")
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
     drain_seconds: float = Field(default=20.0, gt=0, le=300, description="time for calls in flight when stopping")
 
@@ -45,8 +47,8 @@ class ServiceConfig(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments go before the environment, and that before the file."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, _file)
+        """Arguments go before the environment, that before the directory of secrets, and that before the file."""
+        return init_settings, env_settings, file_secret_settings, TomlConfigSettingsSource(settings_cls, _file)
 
 
 Config = TypeVar("Config", bound=ServiceConfig)
@@ -57,13 +59,16 @@ def load(cls: type[Config], argv: list[str]) -> Config:
     """The configuration; a wrong field ends the process with a line that names it."""
     parser = argparse.ArgumentParser(description=cls.__doc__)
     parser.add_argument("--config", type=Path, default=os.environ.get("VISARD_CONFIG"), help="TOML file")
+    parser.add_argument("--secrets", type=Path, help="directory with a file a secret field, like visard_store")
     parser.add_argument("--print-config", action="store_true", help="show the configuration as JSON and end")
     options = parser.parse_args(argv)
     path = options.config
     if path is not None and not Path(path).is_file():
         sys.exit(f"configuration: there is no file {path}")
+    if options.secrets is not None and not options.secrets.is_dir():
+        sys.exit(f"configuration: there is no directory {options.secrets}")
     try:
-        config = read(cls, Path(path) if path is not None else None)
+        config = read(cls, Path(path) if path is not None else None, _secrets_dir=options.secrets)
         if options.print_config:
             print(shown(config))
             sys.exit()

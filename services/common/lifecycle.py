@@ -1,9 +1,11 @@
 """The life of a server process: start, health, reflection, drain."""
 
 import asyncio
+import math
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -24,7 +26,24 @@ from services.common.tls import SERVER_OPTIONS
 from services.common.tracing import server_interceptors
 
 log = structlog.get_logger()
-_stop: ContextVar[asyncio.Event] = ContextVar("stop")
+
+
+class _Stop:
+    """That the service was told to stop, and when."""
+
+    def __init__(self) -> None:
+        self.told = asyncio.Event()
+        self.at = math.inf
+
+    def tell(self) -> None:
+        self.at = min(self.at, time.monotonic())
+        self.told.set()
+
+
+_stop: ContextVar[_Stop] = ContextVar("stop")
+
+
+LIVE = "live"  # asked for by this name, health says that the event loop turns, whether the service is ready or not
 
 
 class Health:
@@ -40,6 +59,10 @@ class Health:
         status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         await self.servicer.set("", status)
 
+    async def live(self) -> None:
+        """Say so for ever under the name LIVE."""
+        await self.servicer.set(LIVE, health_pb2.HealthCheckResponse.SERVING)
+
 
 @asynccontextmanager
 async def running(
@@ -50,9 +73,12 @@ async def running(
     ``services`` are the full names that reflection lists.
     """
     server = grpc.aio.server(
-        interceptors=[*server_interceptors(), CountInterceptor(), FaultInterceptor()], options=SERVER_OPTIONS
+        interceptors=[*server_interceptors(), CountInterceptor(), FaultInterceptor()],
+        options=SERVER_OPTIONS,
+        maximum_concurrent_rpcs=config.max_calls,
     )
     health = Health()
+    await health.live()
     await health.set(False)
     add(server)
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
@@ -68,28 +94,34 @@ async def running(
             yield health
         finally:
             await health.set(False)
-            await server.stop(config.drain_seconds)
+            await server.stop(left(config.drain_seconds))
     log.info("stopped")
 
 
 async def until_stopped() -> None:
     """Wait for SIGTERM or SIGINT or, with VISARD_LIFELINE=stdin, for the end of whoever started us."""
-    await _stop.get().wait()
+    await _stop.get().told.wait()
     log.info("stopping")
+
+
+def left(seconds: float) -> float:
+    """What is left of a time that began when the service was told to stop; all of it if it was not."""
+    stop = _stop.get(None)
+    return seconds if stop is None else max(0.0, min(seconds, stop.at + seconds - time.monotonic()))
 
 
 def _watch_for_the_end() -> None:
     """From here on a signal ends the service in order, however far it has come with starting."""
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    stop, loop = _Stop(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.tell)
     if os.environ.get("VISARD_LIFELINE") == "stdin":
         loop.add_reader(sys.stdin.fileno(), _ended, stop)
     _stop.set(stop)
 
 
-def _ended(stop: asyncio.Event) -> None:
-    stop.set()
+def _ended(stop: _Stop) -> None:
+    stop.tell()
     # the end of a pipe can be read for ever: without this the drain would compete with a busy loop
     asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
 

@@ -33,6 +33,10 @@ SECONDS = Histogram("visard_request_seconds", "How long calls took.", ["method"]
 OPEN = Gauge("visard_requests_open", "Calls and streams in progress.", ["method"], registry=REGISTRY)
 STAGES = Histogram("visard_stage_seconds", "How long each stage took.", ["stage"], registry=REGISTRY, buckets=_BUCKETS)
 
+_OURS = "visard.v1."
+# asked every second by whoever watches
+_LOOKS = frozenset({"visard.v1.FaceMatching/GetStatus", "visard.v1.Party/GetStatus", "visard.v1.Party/GetKey"})
+
 log = structlog.get_logger()
 
 
@@ -46,7 +50,7 @@ def stage(name: str) -> Iterator[None]:
 
 
 class CountInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
-    """Counts calls by method and status. It goes outside of whatever turns faults into statuses."""
+    """Counts and logs calls by method and status. It goes outside of whatever turns faults into statuses."""
 
     async def intercept_service(self, continuation: Callable[..., Any], details: grpc.HandlerCallDetails) -> Any:
         """Wrap the handler of a call; methods that do not exist have none, and make no series."""
@@ -87,9 +91,12 @@ def _counted(method: str, context: Any) -> Iterator[None]:
         status = getattr(context.code(), "name", "UNKNOWN")
         raise
     finally:
+        seconds = time.monotonic() - started
         OPEN.labels(method).dec()
         REQUESTS.labels(method, status).inc()
-        SECONDS.labels(method).observe(time.monotonic() - started)
+        SECONDS.labels(method).observe(seconds)
+        say = log.debug if method in _LOOKS or not method.startswith(_OURS) else log.info
+        say("call", method=method, status=status, seconds=round(seconds, 3))
 
 
 def gauge(name: str, text: str, values: Iterable[tuple[str, float]], label: str = "") -> Metric:

@@ -13,9 +13,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from pydantic import BaseModel, ConfigDict
 
+from services.common.limits import MAX_MESSAGE
 from services.common.tracing import client_interceptors
-
-MAX_MESSAGE = 64 << 20
 
 # the server tolerates what the client sends: otherwise gRPC ends the connection with too_many_pings
 SERVER_OPTIONS = [

@@ -10,8 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from services.common.errors import ServiceFault
-
-DRAIN_SECONDS = 1.0
+from services.common.limits import UPLOAD_DRAIN_SECONDS
 
 
 @asynccontextmanager
@@ -21,7 +20,7 @@ async def refusing_politely(uploads: AsyncIterator[Any]) -> AsyncIterator[None]:
         yield
     except ServiceFault:
         with suppress(TimeoutError):
-            async with asyncio.timeout(DRAIN_SECONDS):
+            async with asyncio.timeout(UPLOAD_DRAIN_SECONDS):
                 async for _ in uploads:
                     pass
         raise

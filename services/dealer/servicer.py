@@ -8,13 +8,12 @@ from visard.v1 import dealer_pb2, dealer_pb2_grpc
 
 from services.common.errors import InvalidArgument
 from services.common.identity import require_party
+from services.common.limits import MAX_KITS, MAX_PLAN_BYTES
 from services.dealer.factory import KitFactory
 from services.dealer.metrics import DELIVERED
 from services.mpc.errors import PlanError
 from services.mpc.kits import DealtKit, KitPlan
 
-MAX_PLAN_BYTES = 1 << 20
-MAX_COUNT = 16
 _CHUNK = 1 << 20
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -41,8 +40,8 @@ class DealerServicer(dealer_pb2_grpc.DealerServicer):
 def _plan(request: dealer_pb2.FetchRequest) -> KitPlan:
     if len(request.run) > MAX_PLAN_BYTES:
         raise InvalidArgument.of("run", f"at most {MAX_PLAN_BYTES} bytes")
-    if not 1 <= request.count <= MAX_COUNT:
-        raise InvalidArgument.of("count", f"1 to {MAX_COUNT}")
+    if not 1 <= request.count <= MAX_KITS:
+        raise InvalidArgument.of("count", f"1 to {MAX_KITS}")
     if not 1 <= request.first < 1 << 62:
         raise InvalidArgument.of("first", "1 to 2^62 - 1")
     try:

@@ -11,15 +11,17 @@ from visard.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc
 
 from services.common.deadline import remaining
 from services.common.errors import NotFound, ServiceFault
-from services.common.identity import require
+from services.common.identity import Role, require
+from services.common.limits import REQUEST_ID_BYTES
 from services.gateway.config import GatewayConfig
 from services.gateway.parties import Parties
 from services.gateway.relay import Relay
-from services.gateway.upload import REQUEST_ID_BYTES, Operation
+from services.gateway.upload import Operation
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 _LIFETIME_MS = 5 * 60 * 1000
+_SELF = Role("gateway")
 
 log = structlog.get_logger()
 
@@ -43,18 +45,16 @@ class AdminServicer(gateway_pb2_grpc.AdminServicer):
         self, request: gateway_pb2.RefreshRequest, context: Context
     ) -> gateway_pb2.RefreshResponse:
         """New shares for everything."""
-        require(context, "admin")
-        seconds = remaining(context, self._config.admin_timeout)
-        changed = await self._relay.change(request.request, Operation.OPERATION_REFRESH, seconds)
+        caller, seconds = require(context, "admin"), remaining(context, self._config.admin_timeout)
+        changed = await self._relay.change(request.request, Operation.OPERATION_REFRESH, seconds, caller)
         return gateway_pb2.RefreshResponse(references_renewed=changed)
 
     async def Recover(  # noqa: N802
         self, request: gateway_pb2.RecoverRequest, context: Context
     ) -> gateway_pb2.RecoverResponse:
         """One party's store, written anew."""
-        require(context, "admin")
-        seconds = remaining(context, self._config.admin_timeout)
-        changed = await self._relay.change(request.request, Operation.OPERATION_RECOVER, seconds)
+        caller, seconds = require(context, "admin"), remaining(context, self._config.admin_timeout)
+        changed = await self._relay.change(request.request, Operation.OPERATION_RECOVER, seconds, caller)
         return gateway_pb2.RecoverResponse(references_restored=changed)
 
 
@@ -92,7 +92,7 @@ class Expiry:
             expires_unix_ms=now + _LIFETIME_MS,
         )
         try:
-            erased = await self._relay.change(request, Operation.OPERATION_EXPIRE, self._config.run_timeout)
+            erased = await self._relay.change(request, Operation.OPERATION_EXPIRE, self._config.run_timeout, _SELF)
         except NotFound:
             return
         log.info("references expired", count=erased)

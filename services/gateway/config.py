@@ -2,14 +2,18 @@
 
 from pydantic import Field
 
+from services.common.address import Address
 from services.common.config import ServiceConfig
 
 
 class GatewayConfig(ServiceConfig):
     """The gateway's settings."""
 
-    parties: tuple[str, str, str] = Field(description="addresses of parties 0, 1, 2")
-    max_uploads: int = Field(default=64, ge=1, le=4096, description="uploads and runs at a time")
+    parties: tuple[Address, Address, Address] = Field(description="addresses of parties 0, 1, 2")
+    max_uploads: int = Field(default=64, ge=1, le=4096, description="requests at a time, mere looks aside")
+    max_uploads_per_caller: int = Field(
+        default=32, ge=1, le=4096, description="of these, requests of one certificate's role and name"
+    )
     upload_timeout: float = Field(default=60.0, gt=0, le=600, description="longest upload in seconds")
     run_timeout: float = Field(default=60.0, gt=0, le=600, description="longest run in seconds, waiting included")
     status_timeout: float = Field(default=2.0, gt=0, le=60, description="seconds a party may take to say how it is")

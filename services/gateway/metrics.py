@@ -18,6 +18,6 @@ def gauges(parties: "Parties", relay: "Relay") -> list[Metric]:
     """How the gateway is right now."""
     reached = [(str(party), float(ok)) for party, ok in enumerate(parties.reachable())]
     return [
-        gauge("visard_uploads_active", "Requests with a share that are in progress.", [("", relay.active)]),
+        gauge("visard_uploads_active", "Requests in progress, mere looks aside.", [("", relay.active)]),
         gauge("visard_party_reachable", "0 while the channel to a party is broken.", reached, "party"),
     ]

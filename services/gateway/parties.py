@@ -10,6 +10,7 @@ from visard.v1 import party_pb2, party_pb2_grpc
 
 from services.common.channels import Renewed
 from services.common.errors import Internal, ServiceFault, Unavailable
+from services.common.limits import CANCEL_SECONDS
 from services.common.rpc import fault_of
 from services.common.tls import Tls
 from services.gateway.upload import PARTIES
@@ -17,7 +18,6 @@ from services.gateway.upload import PARTIES
 T = TypeVar("T")
 Call = Callable[["party_pb2_grpc.PartyAsyncStub", int], Awaitable[T]]
 
-CANCEL_SECONDS = 2.0
 # a run that fails ends at all three: the one who knows why says so, the others may only have seen it end
 _GRACE_SECONDS = 0.5
 _VAGUE = (Unavailable.code, Internal.code)

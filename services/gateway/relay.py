@@ -7,9 +7,13 @@ from collections.abc import AsyncIterator
 
 from visard.v1 import common_pb2, party_pb2
 
+from services.common import logs
 from services.common.deadline import within
-from services.common.errors import InvalidArgument, ResourceExhausted, ServiceFault
+from services.common.errors import InvalidArgument, ServiceFault
+from services.common.identity import Role
+from services.common.limits import ATTEMPT_BYTES
 from services.common.metrics import stage
+from services.gateway.admission import Admission
 from services.gateway.config import GatewayConfig
 from services.gateway.metrics import RELAYED
 from services.gateway.parties import Parties, agreeing, telling
@@ -19,8 +23,6 @@ Uploads = AsyncIterator[common_pb2.Upload]
 Queue = asyncio.Queue[common_pb2.Upload | None]
 
 _BUFFERED = 4  # chunks held for a slow party
-RETRY_SECONDS = 1.0
-ATTEMPT_BYTES = 16
 _LONG = (common_pb2.Operation.OPERATION_REFRESH, common_pb2.Operation.OPERATION_RECOVER)
 
 
@@ -30,24 +32,19 @@ class Relay:
     def __init__(self, config: GatewayConfig, parties: Parties) -> None:
         self._config = config
         self._parties = parties
-        self._active = 0
+        self._admission = Admission(config.max_uploads, config.max_uploads_per_caller)
 
     @property
     def active(self) -> int:
-        """Requests with a share that are in progress."""
-        return self._active
+        """Requests of callers that are in progress, mere looks aside."""
+        return self._admission.active
 
     async def run(
-        self, uploads: Uploads, operation: "common_pb2.Operation.ValueType", seconds: float
+        self, uploads: Uploads, operation: "common_pb2.Operation.ValueType", seconds: float, caller: Role
     ) -> list[party_pb2.RunResponse]:
         """Relay one upload and run it; the three responses in order. Raises ServiceFault."""
-        if self._active >= self._config.max_uploads:
-            raise ResourceExhausted("too many uploads at a time", retry_after=RETRY_SECONDS)
-        self._active += 1
-        try:
+        with self._admission.of(caller):
             return await self._run(uploads, operation, time.monotonic() + seconds)
-        finally:
-            self._active -= 1
 
     async def run_without_share(self, request: common_pb2.Request, seconds: float) -> list[party_pb2.RunResponse]:
         """Run a request that carries no share."""
@@ -62,12 +59,14 @@ class Relay:
             raise
 
     async def change(
-        self, request: common_pb2.Request, operation: "common_pb2.Operation.ValueType", seconds: float
+        self, request: common_pb2.Request, operation: "common_pb2.Operation.ValueType", seconds: float, caller: Role
     ) -> int:
         """Run a write that carries no share; how many references it names."""
         if request.operation != operation:
             raise InvalidArgument.of("request.operation", f"{common_pb2.Operation.Name(operation)} for this method")
-        responses = await self.run_without_share(request, seconds)
+        logs.about(request.request_id)
+        with self._admission.of(caller):
+            responses = await self.run_without_share(request, seconds)
         return agreeing([response.references_changed for response in responses], "what was changed")
 
     async def _run(

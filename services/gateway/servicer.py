@@ -9,9 +9,11 @@ import grpc
 from visard.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc, party_pb2
 from visard.version import __version__
 
+from services.common import logs
 from services.common.deadline import remaining
 from services.common.errors import DeadlineExceeded, ServiceFault
 from services.common.identity import require
+from services.common.limits import CALL_SECONDS
 from services.common.uploads import refusing_politely
 from services.gateway.config import GatewayConfig
 from services.gateway.parties import Parties, agreeing
@@ -22,7 +24,6 @@ Context = grpc.aio.ServicerContext[Any, Any]
 Uploads = AsyncIterator[common_pb2.Upload]
 
 CALLERS = ("client", "owner")
-DEFAULT_SECONDS = 120.0
 
 
 class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
@@ -62,12 +63,14 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
         async def noted() -> Uploads:
             nonlocal request_id
             async for message in uploads:
-                request_id = request_id or message.header.request.request_id
+                if not request_id:
+                    request_id = message.header.request.request_id
+                    logs.about(request_id)
                 yield message
 
         async with refusing_politely(uploads):  # around everything that may refuse
-            require(context, *CALLERS)
-            responses = await self._relay.run(noted(), operation, remaining(context, DEFAULT_SECONDS))
+            caller = require(context, *CALLERS)
+            responses = await self._relay.run(noted(), operation, remaining(context, CALL_SECONDS), caller)
         return gateway_pb2.Result(
             request_id=request_id,
             results=[response.result for response in responses],
@@ -79,20 +82,16 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
         self, request: gateway_pb2.DeleteRequest, context: Context
     ) -> gateway_pb2.DeleteResponse:
         """Forget a subject, or some of its references."""
-        require(context, *CALLERS)
-        changed = await self._relay.change(
-            request.request, Operation.OPERATION_DELETE, remaining(context, DEFAULT_SECONDS)
-        )
+        caller, seconds = require(context, *CALLERS), remaining(context, CALL_SECONDS)
+        changed = await self._relay.change(request.request, Operation.OPERATION_DELETE, seconds, caller)
         return gateway_pb2.DeleteResponse(references_deleted=changed)
 
     async def Rename(  # noqa: N802
         self, request: gateway_pb2.RenameRequest, context: Context
     ) -> gateway_pb2.RenameResponse:
         """Give a subject another name."""
-        require(context, *CALLERS)
-        changed = await self._relay.change(
-            request.request, Operation.OPERATION_RENAME, remaining(context, DEFAULT_SECONDS)
-        )
+        caller, seconds = require(context, *CALLERS), remaining(context, CALL_SECONDS)
+        changed = await self._relay.change(request.request, Operation.OPERATION_RENAME, seconds, caller)
         return gateway_pb2.RenameResponse(references_renamed=changed)
 
     async def ListReferences(  # noqa: N802
@@ -144,9 +143,8 @@ class ModelRegistryServicer(gateway_pb2_grpc.ModelRegistryServicer):
     async def Publish(self, request_iterator: Uploads, context: Context) -> gateway_pb2.PublishResponse:  # noqa: N802
         """Publish a network."""
         async with refusing_politely(request_iterator):
-            require(context, "owner")
-            seconds = remaining(context, DEFAULT_SECONDS)
-            responses = await self._relay.run(request_iterator, Operation.OPERATION_PUBLISH, seconds)
+            caller, seconds = require(context, "owner"), remaining(context, CALL_SECONDS)
+            responses = await self._relay.run(request_iterator, Operation.OPERATION_PUBLISH, seconds, caller)
         return gateway_pb2.PublishResponse(model=agreeing([r.model for r in responses], "the model"))
 
     async def ListModels(  # noqa: N802
@@ -164,8 +162,8 @@ class ModelRegistryServicer(gateway_pb2_grpc.ModelRegistryServicer):
         self, request: gateway_pb2.WithdrawRequest, context: Context
     ) -> gateway_pb2.WithdrawResponse:
         """Remove a model."""
-        require(context, "owner")
-        await self._relay.change(request.request, Operation.OPERATION_WITHDRAW, remaining(context, DEFAULT_SECONDS))
+        caller, seconds = require(context, "owner"), remaining(context, CALL_SECONDS)
+        await self._relay.change(request.request, Operation.OPERATION_WITHDRAW, seconds, caller)
         return gateway_pb2.WithdrawResponse()
 
 

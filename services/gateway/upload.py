@@ -8,12 +8,9 @@ from dataclasses import dataclass, field
 from visard.v1 import common_pb2
 
 from services.common.errors import InvalidArgument
+from services.common.limits import CHUNK_BYTES, MAX_PROGRAM_BYTES, MAX_SHARE_BYTES, REQUEST_ID_BYTES
 
 PARTIES = 3
-CHUNK_BYTES = 64 << 10
-MAX_SHARE_BYTES = 1 << 30
-MAX_PROGRAM_BYTES = 1 << 20
-REQUEST_ID_BYTES = 16
 
 Operation = common_pb2.Operation
 

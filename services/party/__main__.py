@@ -14,6 +14,8 @@ from services.common.config import load
 from services.common.lifecycle import Health
 from services.common.metrics import reading
 from services.party.agreement import LEADER
+from services.party.attempts import Attempts
+from services.party.callers import Callers
 from services.party.config import PartyConfig
 from services.party.dealing import RenewedDealer
 from services.party.deposits import DepositBox
@@ -52,12 +54,15 @@ async def assembled(config: PartyConfig) -> AsyncIterator[Party]:
     writes = Writes(store, links)
     writes.on_recovered = models.forget
     upkeep = Upkeep(store, links, writes)
-    desk = Desk(config.index, store, models, stock, writes, Galleries(store, writes))
+    attempts = Attempts(config, store)
+    desk = Desk(config.index, store, models, stock, writes, Galleries(store, writes), attempts)
     runner = Runner(config, desk, links, upkeep)
     keys = SealingKeys(config.index, config.tls.ca, config.hpke_key, config.hpke_previous)
+    callers = Callers(config.tls.ca, config.refused_callers)
     deposits = DepositBox(config.max_deposit_mb << 20)
-    party = Party(config, store, links, stock, models, model_sets, runner, upkeep, deposits, keys)
+    party = Party(config, store, links, stock, models, model_sets, runner, upkeep, deposits, keys, callers)
     await models.load_all()
+    await attempts.load()
     background = [asyncio.create_task(work.run()) for work in (links, stock, writes, model_sets, upkeep)]
     try:
         yield party
@@ -92,7 +97,7 @@ async def serve(config: PartyConfig) -> None:
                 watcher.cancel()
                 await asyncio.gather(watcher, return_exceptions=True)
                 await health.set(False)
-                await party.runner.drained(config.drain_seconds)
+                await party.runner.drained(lifecycle.left(config.drain_seconds))
                 party.links.close()
 
 

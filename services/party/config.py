@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from services.common.address import Address
 from services.common.config import ServiceConfig
 
 
@@ -14,8 +15,10 @@ class PartyConfig(ServiceConfig):
     data_dir: Path = Field(description="store and kits")
     hpke_key: Path = Field(description="X25519 private key, 32 bytes; FILE.sig and FILE.pub beside it")
     hpke_previous: Path | None = Field(default=None, description="the sealing key before this one; may be missing")
-    peers: tuple[str, str, str] = Field(description="addresses of parties 0, 1, 2; the own entry is not used")
-    dealer: str = Field(description="address of the dealer")
+    peers: tuple[Address, Address, Address] = Field(
+        description="addresses of parties 0, 1, 2; the own entry is not used"
+    )
+    dealer: Address = Field(description="address of the dealer")
     store: str = Field(
         default="sqlite",
         repr=False,
@@ -29,4 +32,22 @@ class PartyConfig(ServiceConfig):
     peer_timeout: float = Field(default=10.0, gt=0, le=120, description="seconds a peer may take for a round")
     kit_wait: float = Field(default=5.0, gt=0, le=60, description="seconds a run may wait for a kit")
     run_timeout: float = Field(default=60.0, gt=0, le=600, description="longest run in seconds, waiting included")
+    refused_callers: frozenset[str] = Field(
+        default=frozenset(), description='callers whose certificate is misused or lost, as in "client/kiosk-7"'
+    )
+    attempts_subject: int = Field(
+        default=1000,
+        ge=0,
+        le=1_000_000,
+        description="verifications of one subject within attempts_seconds; 0: no limit",
+    )
+    attempts_gallery: int = Field(
+        default=10_000, ge=0, le=1_000_000, description="identifications in one model's gallery; 0: no limit"
+    )
+    attempts_caller: int = Field(
+        default=10_000, ge=0, le=1_000_000, description="a caller's verifications, comparisons and so on; 0: no limit"
+    )
+    attempts_seconds: float = Field(
+        default=3600.0, ge=1, le=30 * 86400, description="time in which a budget that is used up comes back, evenly"
+    )
     admin_timeout: float = Field(default=600.0, gt=0, le=86400, description="longest refresh or recovery in seconds")

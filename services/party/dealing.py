@@ -7,12 +7,11 @@ from visard.v1 import dealer_pb2, dealer_pb2_grpc
 
 from services.common.channels import Renewed
 from services.common.errors import Unavailable
+from services.common.limits import FETCH_SECONDS
 from services.common.rpc import fault_of
 from services.common.tls import Tls
 from services.mpc.kits import KitPlan
 from services.mpc.prss import PairKeys
-
-FETCH_SECONDS = 120.0  # for one kit, at a dealer that deals for three parties
 
 Fetched = tuple[PairKeys, bytearray]
 

@@ -10,21 +10,22 @@ from visard.secret import Secret
 from visard.v1 import common_pb2
 
 from services.common.errors import AlreadyExists, InvalidArgument, ResourceExhausted
+from services.common.limits import CHUNK_BYTES
 from services.mpc.field import Elements, Field
 
-CHUNK_BYTES = 64 << 10
 _RETRY_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class Deposit:
-    """A share that waits for its run."""
+    """A share that waits for its run. ``caller`` has signed the request."""
 
     request: common_pb2.Request
     context: Context
     reply_key: Secret
     share: Secret
     program: bytes
+    caller: str = ""
 
     def elements(self, field: Field) -> Elements:
         """The share as field elements; raises InvalidArgument unless every word is below p."""
@@ -80,14 +81,16 @@ def expect(header: common_pb2.UploadHeader, party: int, public_key: bytes, share
     return Assembly(info)
 
 
-def unseal(header: common_pb2.UploadHeader, party: int, key: X25519PrivateKey, sealed: bytes) -> Deposit:
+def unseal(
+    header: common_pb2.UploadHeader, party: int, key: X25519PrivateKey, sealed: bytes, caller: str = ""
+) -> Deposit:
     """Open a sealed share; raises InvalidArgument if it was sealed for another request, party or key."""
     context = Context.from_request(header.request)
     try:
         reply_key, share = open_share(key, context, party, sealed)
     except SealError as error:
         raise InvalidArgument.of("share", "sealed to this party for exactly this request") from error
-    return Deposit(header.request, context, reply_key, share, header.program)
+    return Deposit(header.request, context, reply_key, share, header.program, caller)
 
 
 class DepositBox:

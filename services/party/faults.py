@@ -4,9 +4,9 @@ import asyncio
 
 import structlog
 
-from services.common.errors import AlreadyExists, InvalidArgument, ResourceExhausted, ServiceFault, Unavailable
+from services.common.errors import AlreadyExists, InvalidArgument, ServiceFault, Unavailable
 from services.mpc.errors import EngineError, InputRefused, PeerLost, RoundTimeout
-from services.party.agreement import RETRY_AFTER, Refusal
+from services.party.agreement import Refusal
 from services.party.errors import RequestConflict, StoreError
 from services.party.mailbox import SessionAborted
 
@@ -19,9 +19,7 @@ def fault_of(error: BaseException) -> ServiceFault:
         case ServiceFault():
             return error
         case SessionAborted():
-            return Refusal(
-                error.code, error.reason, RETRY_AFTER if error.code == ResourceExhausted.code else None
-            ).fault()
+            return Refusal(error.code, error.reason, error.retry_after).fault()
         case PeerLost():
             return Unavailable(str(error))
         case RoundTimeout():

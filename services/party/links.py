@@ -14,6 +14,7 @@ from visard.v1 import peer_pb2, peer_pb2_grpc
 from visard.version import PROTOCOL, __version__
 
 from services.common.errors import AlreadyExists, FailedPrecondition, InvalidArgument, PermissionDenied
+from services.common.limits import HELLO_SECONDS
 from services.common.tls import Tls
 from services.mpc.errors import PeerLost
 from services.mpc.prf import KEY_BYTES
@@ -21,7 +22,6 @@ from services.party.agreement import LEADER
 from services.party.ledger import MAX_NUMBER
 from services.party.sessions import Sessions
 
-HELLO_SECONDS = 5.0
 _BACKOFF = (0.1, 2.0)
 
 log = structlog.get_logger()
@@ -223,7 +223,8 @@ class PeerLinks:
             message = frame.message
             self.sessions.deliver(message.session, link.peer, message.counter, message.payload)
         elif kind == "close":
-            self.sessions.abort(frame.close.session, frame.close.code, frame.close.reason)
+            close = frame.close
+            self.sessions.abort(close.session, close.code, close.reason, close.retry_after or None)
         elif kind == "model_set" and self.on_models is not None:
             self.on_models(link.peer, frame.model_set)
         elif kind == "log" and self.on_log is not None:

@@ -6,12 +6,13 @@ from services.mpc.errors import EngineError, PeerLost
 
 
 class SessionAborted(EngineError):
-    """A peer has given up on the session; ``code`` and ``reason`` are what it answers its caller."""
+    """A peer has given up on the session; ``code``, ``reason`` and ``retry_after`` are what it answers its caller."""
 
-    def __init__(self, code: str, reason: str) -> None:
+    def __init__(self, code: str, reason: str, retry_after: float | None = None) -> None:
         super().__init__(reason)
         self.code = code
         self.reason = reason
+        self.retry_after = retry_after
 
 
 class Mailbox:

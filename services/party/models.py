@@ -8,6 +8,7 @@ import numpy as np
 from visard.v1 import common_pb2
 
 from services.common.errors import InvalidArgument, NotFound
+from services.common.limits import MAX_PROGRAM_BYTES
 from services.mpc.describe import describe_plan
 from services.mpc.errors import PlanError
 from services.mpc.field import field_of
@@ -17,8 +18,6 @@ from services.mpc.nn.execute import Model
 from services.mpc.nn.program import OPEN, Program
 from services.party.stock import KitStock
 from services.party.store.base import ModelRecord, Store
-
-MAX_PROGRAM_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)

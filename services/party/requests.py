@@ -6,17 +6,18 @@ from collections.abc import Mapping
 from visard.v1 import common_pb2
 
 from services.common.errors import InvalidArgument
+from services.common.limits import (
+    MAX_AHEAD_MS,
+    MAX_EXPIRY_MS,
+    MAX_IMAGES,
+    MAX_METADATA_BYTES,
+    MAX_REFERENCES,
+    MAX_TTL_SECONDS,
+    REQUEST_ID_BYTES,
+)
 
 Operation = common_pb2.Operation
 
-REQUEST_ID_BYTES = 16
-ATTEMPT_BYTES = 16
-MAX_EXPIRY_MS = 10 * 60 * 1000
-MAX_AHEAD_MS = 60 * 1000
-MAX_IMAGES = 16
-MAX_REFERENCES = 64  # a subject and model
-MAX_METADATA_BYTES = 4096
-MAX_TTL_SECONDS = 10 * 366 * 24 * 3600
 
 _SUBJECT = re.compile(r"[A-Za-z0-9._@-]{1,128}")
 _MODEL = re.compile(r"[a-z0-9._-]{1,64}")

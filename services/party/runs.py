@@ -24,6 +24,7 @@ from services.common.errors import (
     ServiceFault,
     Unavailable,
 )
+from services.common.limits import ATTEMPT_BYTES, MAX_EXPIRY_MS
 from services.common.metrics import stage
 from services.mpc.errors import PeerLost
 from services.mpc.kits import Kit, KitPlan
@@ -96,8 +97,8 @@ class Runner:
         """The whole run, bounded in time; raises ServiceFault."""
         self.admit()
         requests.check(request, int(time.time() * 1000))
-        if len(attempt) != requests.ATTEMPT_BYTES:
-            raise InvalidArgument.of("attempt", f"{requests.ATTEMPT_BYTES} bytes")
+        if len(attempt) != ATTEMPT_BYTES:
+            raise InvalidArgument.of("attempt", f"{ATTEMPT_BYTES} bytes")
         context = Context.from_request(request)
         if deposit is not None and deposit.context != context:
             raise InvalidArgument.of("request", "the one that the share was deposited for")
@@ -160,7 +161,7 @@ class Runner:
         seen = request.request_id
         if request.operation in requests.WRITES:  # an id may come again, an attempt may not: it names the session
             seen = hashlib.sha256(b"visard attempt" + request.request_id + attempt).digest()[: len(seen)]
-        return await self._store.remember(seen, now, now + 2 * requests.MAX_EXPIRY_MS)
+        return await self._store.remember(seen, now, now + 2 * MAX_EXPIRY_MS)
 
     async def _run(
         self, request: common_pb2.Request, context: Context, attempt: bytes, deposit: Deposit | None, seconds: float
@@ -187,7 +188,7 @@ class Runner:
         except BaseException as error:
             fault = fault_of(error)
             if not isinstance(error, SessionAborted):
-                channel.abort(fault.code, fault.message)
+                channel.abort(fault.code, fault.message, fault.retry_after)
             if isinstance(error, asyncio.CancelledError):
                 raise
             raise fault from error
@@ -218,6 +219,8 @@ class Runner:
                     await self._writes.quiet(request.request_id, self._config.peer_timeout / 2)
                 with stage("store"):
                     work = await job.prepare(self._desk, request, context.digest, deposit)
+                    if deposit is not None:
+                        await self._desk.attempts.spend(request, deposit.caller)
             except ServiceFault as fault:
                 if proposal is None:
                     raise

@@ -144,9 +144,9 @@ class SessionChannel:
                 elif not isinstance(message, bytes) and not message.cancelled():
                     message.exception()  # seen: a failed peer may fail several futures
 
-    def abort(self, code: str, reason: str) -> None:
+    def abort(self, code: str, reason: str, retry_after: float | None = None) -> None:
         """Tell the peers that this session is given up, and why."""
-        close = peer_pb2.Close(session=self.session, code=code, reason=reason)
+        close = peer_pb2.Close(session=self.session, code=code, reason=reason, retry_after=retry_after or 0.0)
         for peer in self._links.peers:
             if self._links.connected(peer):
                 self._links.link(peer).send(peer_pb2.Frame(close=close))

@@ -9,11 +9,14 @@ import grpc
 from visard.v1 import common_pb2, gateway_pb2, party_pb2, party_pb2_grpc, peer_pb2, peer_pb2_grpc
 from visard.version import __version__
 
+from services.common import logs
 from services.common.deadline import remaining, within
 from services.common.errors import InvalidArgument, NotFound
 from services.common.identity import require, require_party
+from services.common.limits import MAX_PAGE, UPLOAD_SECONDS
 from services.common.uploads import refusing_politely
 from services.party import requests
+from services.party.callers import Callers
 from services.party.config import PartyConfig
 from services.party.deposits import DepositBox, expect, unseal
 from services.party.links import PeerLinks
@@ -27,8 +30,6 @@ from services.party.store.base import Reference, Store
 from services.party.upkeep import Upkeep
 
 Context = grpc.aio.ServicerContext[Any, Any]
-UPLOAD_SECONDS = 60.0
-MAX_PAGE = 10_000
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Party:
     upkeep: Upkeep
     deposits: DepositBox
     keys: SealingKeys
+    callers: Callers
 
 
 class PartyServicer(party_pb2_grpc.PartyServicer):
@@ -68,7 +70,9 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
         if first is None or not first.HasField("header"):
             raise InvalidArgument.of("header", "the first message of an upload")
         header, now = first.header, int(time.time() * 1000)
+        logs.about(header.request.request_id)
         requests.check(header.request, now)
+        caller = party.callers.of(header.request)
         party.deposits.purge(now)
         key = party.keys.named(header.shares[0].key_id if header.shares else b"")
         assembly = expect(header, party.config.index, key.public, await self._share_bytes(header))
@@ -79,7 +83,7 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
                 if not upload.HasField("chunk"):
                     raise InvalidArgument.of("header", "only once, at the beginning")
                 assembly.add(upload.chunk)
-            deposit = unseal(header, party.config.index, key.private, assembly.finish())
+            deposit = unseal(header, party.config.index, key.private, assembly.finish(), caller)
             party.deposits.put(deposit)
         finally:
             party.deposits.release(size)
@@ -98,11 +102,14 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
     async def Run(self, request: party_pb2.RunRequest, context: Context) -> party_pb2.RunResponse:  # noqa: N802
         """Take part in a run."""
         require(context, "gateway")
+        logs.about(request.request.request_id)
         config = self._party.config
         seconds = remaining(
             context, config.admin_timeout if request.request.operation in requests.LONG else config.run_timeout
         )
         deposit = self._party.deposits.take(request.request.request_id)
+        if deposit is None:
+            self._party.callers.of(request.request)
         return await self._party.runner.run(request.request, request.attempt, deposit, seconds)
 
     async def Cancel(  # noqa: N802

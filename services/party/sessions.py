@@ -48,10 +48,10 @@ class Sessions:
         (self.mailboxes.get(session) or self._early(session)).deliver(peer, counter, payload)
         self._trim()
 
-    def abort(self, session: bytes, code: str, reason: str) -> None:
+    def abort(self, session: bytes, code: str, reason: str, retry_after: float | None = None) -> None:
         """A peer gave up on a session."""
         if session not in self.finished and len(session) == SESSION_BYTES:
-            (self.mailboxes.get(session) or self._early(session)).fail(SessionAborted(code, reason))
+            (self.mailboxes.get(session) or self._early(session)).fail(SessionAborted(code, reason, retry_after))
             self._trim()
 
     def lost(self, peer: int) -> None:

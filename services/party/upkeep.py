@@ -6,13 +6,13 @@ import structlog
 from visard.v1 import gateway_pb2, peer_pb2
 
 from services.common.errors import FailedPrecondition, InvalidArgument
+from services.common.limits import MAX_PREFIXES
 from services.party.errors import StoreError
 from services.party.links import PeerLinks
 from services.party.sets import Holdings, Node, SetWatch, View
 from services.party.store.base import Store
 from services.party.writes import Writes
 
-MAX_PREFIXES = 256
 _SECONDS = 2.0
 
 log = structlog.get_logger()

@@ -20,6 +20,7 @@ from visard.errors import InconsistentAnswer, SealError
 from visard.sealing import Context, open_share
 from visard.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc, party_pb2
 
+from services.common.identity import Role
 from services.common.rpc import FaultInterceptor
 from services.common.tls import SERVER_OPTIONS, Tls
 from services.gateway.config import GatewayConfig
@@ -50,13 +51,13 @@ class RecordingRelay(Relay):
 
     recorder: Recorder
 
-    async def run(self, uploads: Any, operation: Any, seconds: float) -> list[party_pb2.RunResponse]:
+    async def run(self, uploads: Any, operation: Any, seconds: float, caller: Role) -> list[party_pb2.RunResponse]:
         async def recorded() -> AsyncIterator[common_pb2.Upload]:
             async for message in uploads:
                 self.recorder.uploads.append(message)
                 yield message
 
-        responses = await super().run(recorded(), operation, seconds)
+        responses = await super().run(recorded(), operation, seconds, caller)
         self.recorder.responses.extend(responses)
         return self.recorder.spoil(responses) if self.recorder.spoil else responses
 

@@ -84,6 +84,41 @@ def arrows(manifests: list[Manifest]) -> set[tuple[str, str, int]]:
     }
 
 
+def beyond(manifests: list[Manifest]) -> set[tuple[str, str, str, int]]:
+    """What policies allow with others than pods of one namespace: pod, direction, who, port."""
+    found = set()
+    for name, labels in ((m["metadata"]["name"], labels_of(m)) for m in of_kind(manifests, *WORKLOADS)):
+        for spec in (
+            p["spec"] for p in of_kind(manifests, "NetworkPolicy") if selects(p["spec"]["podSelector"], labels)
+        ):
+            for direction in ("ingress", "egress"):
+                for rule in spec.get(direction, ()):
+                    for who in filter(
+                        None, map(_stranger, rule.get("to" if direction == "egress" else "from", [None]))
+                    ):
+                        found |= {(name, direction, who, port) for port in _ports(rule)}
+    return found
+
+
+def _stranger(peer: Manifest | None) -> str:
+    """A peer of a rule that is no pod of the same namespace, in words; empty for one that is."""
+    if peer is None:
+        return "anybody"
+    if "ipBlock" in peer:
+        return str(peer["ipBlock"]["cidr"])
+    if "namespaceSelector" not in peer:
+        return ""
+    wanted = [peer["namespaceSelector"], peer.get("podSelector", {})]
+    pairs = {key: value for selector in wanted for key, value in _pairs(selector)}
+    return " ".join(f"{key.rsplit('/')[-1]}={value}" for key, value in sorted(pairs.items()))
+
+
+def _pairs(selector: Manifest) -> Iterator[tuple[str, str]]:
+    yield from selector.get("matchLabels", {}).items()
+    for rule in selector.get("matchExpressions", ()):
+        yield rule["key"], "|".join(rule["values"])
+
+
 _ANY = frozenset(range(1, 65536))
 
 

@@ -11,12 +11,14 @@ from services.common.config import ServiceConfig, read
 from services.dealer.config import DealerConfig
 from services.gateway.config import GatewayConfig
 from services.party.config import PartyConfig
+from services.party.runs import _PARTING_SECONDS
 from tests.deploy.manifests import (
     K8S,
     OVERLAYS,
     WORKLOADS,
     Manifest,
     arrows,
+    beyond,
     containers_of,
     labels_of,
     name_of,
@@ -105,6 +107,80 @@ def operators_party__should_reach_its_database_and_networks_by_address_only() ->
     assert not any(peer.get("ipBlock", {}).get("cidr") == "0.0.0.0/0" for peer in sources)
 
 
+DNS = "k8s-app=kube-dns metadata.name=kube-system"
+PROMETHEUS = "metrics=true"
+OUTSIDE = {
+    ("gateway", "ingress", "anybody", 7300),
+    *((name, "ingress", PROMETHEUS, 7391) for name in ("gateway", "dealer", "party-0", "party-1", "party-2")),
+    *((name, "egress", DNS, 53) for name in ("gateway", "party-0", "party-1", "party-2")),
+}
+
+
+def policies__should_open_a_cell_to_callers_prometheus_and_names_only() -> None:
+    job = {("certificates", "egress", "anybody", port) for port in (443, 6443)} | {("certificates", "egress", DNS, 53)}
+    assert beyond(rendered("try")) == OUTSIDE | job
+    for cell in ("visard-cell-a", "visard-cell-b"):
+        assert beyond([m for m in rendered("scale") if m["metadata"].get("namespace") == cell]) == OUTSIDE
+
+
+def operators_party__should_be_open_to_these_networks_only() -> None:
+    peers = ("198.51.100.0/28", "203.0.113.0/28")
+    assert beyond(rendered("operator")) == {
+        *(("party-0", direction, peer, 7310) for direction in ("ingress", "egress") for peer in peers),
+        ("party-0", "ingress", "192.0.2.0/28", 7310),
+        ("party-0", "egress", "192.0.2.16/28", 7301),
+        ("party-0", "ingress", PROMETHEUS, 7391),
+        ("party-0", "egress", DNS, 53),
+    }
+
+
+def rule_that_opens_more__should_be_noticed() -> None:
+    manifests = rendered("try")
+    policies = {m["metadata"]["name"]: m["spec"] for m in of_kind(manifests, "NetworkPolicy")}
+    policies["dealer"]["egress"] = [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}], "ports": [{"port": 443}]}]
+    assert ("dealer", "egress", "0.0.0.0/0", 443) in beyond(manifests) - OUTSIDE
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def every_pod__should_have_a_budget_and_be_spread(overlay: str) -> None:
+    for manifest in of_kind(rendered(overlay), "Deployment", "StatefulSet"):
+        namespace, labels = manifest["metadata"]["namespace"], labels_of(manifest)
+        budgets = [
+            b
+            for b in of_kind(rendered(overlay), "PodDisruptionBudget")
+            if b["metadata"]["namespace"] == namespace and selects(b["spec"]["selector"], labels)
+        ]
+        assert len(budgets) == 1, name_of(manifest)
+        (spread,) = pod_of(manifest)["topologySpreadConstraints"]
+        assert spread["topologyKey"] == "kubernetes.io/hostname"
+        alike = [m for m in workloads(overlay) if selects(spread["labelSelector"], labels_of(m))]
+        assert {labels_of(m)["app.kubernetes.io/name"] for m in alike} == {labels["app.kubernetes.io/name"]}
+        if "party" in name_of(manifest) and overlay == "try":
+            assert len(alike) == 3, "the three parties keep away from each other"
+
+
+def gateway__should_scale_with_its_load_and_nothing_else_should() -> None:
+    (scaler,) = of_kind(rendered("try"), "HorizontalPodAutoscaler")
+    assert scaler["spec"]["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "gateway"}
+    assert len(of_kind(rendered("scale"), "HorizontalPodAutoscaler")) == 2
+    for manifest in of_kind(rendered("scale"), "StatefulSet"):
+        assert manifest["spec"]["replicas"] == 1, "a kit, and a write, is one process' matter"
+
+
+def operators_certificates__should_name_role_and_addresses() -> None:
+    manifests = rendered("operator")
+    certificates = {c["spec"]["secretName"]: c["spec"] for c in of_kind(manifests, "Certificate")}
+    wanted = {s for m in of_kind(manifests, "StatefulSet") for s in secrets_of(m) if "-tls-" in s}
+    assert certificates.keys() == wanted
+    (party,) = services("operator")
+    config = config_of(party, "operator")
+    host = config["peers"][config["index"]].rpartition(":")[0]
+    assert certificates["party-tls-0"]["uris"] == [f"visard://party/{config['index']}"]
+    assert certificates["party-tls-0"]["dnsNames"] == [host]
+    assert certificates["party-mongodb-tls-0"]["dnsNames"] == ["party-mongodb-0"]
+    assert all(c["privateKey"]["algorithm"] == "ECDSA" for c in certificates.values())
+
+
 def wider_rules__should_be_noticed() -> None:
     manifests = rendered("try")
     policies = {m["metadata"]["name"]: m["spec"] for m in of_kind(manifests, "NetworkPolicy")}
@@ -183,17 +259,18 @@ def config_of(manifest: Manifest, overlay: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def configurations__should_be_taken_by_the_services(
-    overlay: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    overlay: str,
 ) -> None:
-    monkeypatch.setenv("VISARD_STORE", "mongodb://party:secret@party-mongodb-0:27017/visard")
     found = services(overlay)
     assert found
     for manifest in found:
         values = config_of(manifest, overlay)
-        if "party" not in name_of(manifest):
-            monkeypatch.delenv("VISARD_STORE", raising=False)
         config = read(CONFIGS[manifest["metadata"]["name"].split("-")[0]], None, **values)
         assert pod_of(manifest)["terminationGracePeriodSeconds"] > config.drain_seconds + 10
+        if isinstance(config, PartyConfig):
+            assert config.drain_seconds > config.run_timeout + _PARTING_SECONDS
+        if isinstance(config, GatewayConfig):
+            assert config.drain_seconds > config.upload_timeout + config.run_timeout
         ports = {p["name"]: p["containerPort"] for p in pod_of(manifest)["containers"][0]["ports"]}
         for name, address in (
             ("grpc", config.listen),
@@ -204,7 +281,6 @@ def configurations__should_be_taken_by_the_services(
         if isinstance(config, PartyConfig):
             assert labels_of(manifest)["visard.dev/party"] == str(config.index)
         assert config.reflection is False
-        monkeypatch.setenv("VISARD_STORE", "mongodb://party:secret@party-mongodb-0:27017/visard")
 
 
 @pytest.mark.parametrize("overlay", ["try", "scale"])
@@ -225,6 +301,23 @@ def services_in_configurations__should_exist_with_their_port(overlay: str) -> No
                 if m["metadata"]["namespace"] == namespace and selects(selector, labels_of(m))
             ]
             assert [m["metadata"]["name"] for m in behind] == [address.split(":")[0]]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def secrets__should_come_in_files_that_the_services_read(overlay: str, tmp_path: Path) -> None:
+    (tmp_path / "visard_store").write_text("mongodb://party:hush@party-mongodb-0:27017/visard\n")
+    for manifest in workloads(overlay):
+        assert not any("valueFrom" in v for c in containers_of(manifest) for v in c.get("env", ())), name_of(manifest)
+    for manifest in services(overlay):
+        if manifest["kind"] == "StatefulSet":
+            (container,) = pod_of(manifest)["containers"]
+            directory = container["args"][container["args"].index("--secrets") + 1]
+            (mount,) = [m["name"] for m in container["volumeMounts"] if m["mountPath"] == directory]
+            (volume,) = [v["secret"] for v in pod_of(manifest)["volumes"] if v["name"] == mount]
+            assert volume["items"] == [{"key": "uri", "path": "visard_store"}]
+            config = read(PartyConfig, None, **config_of(manifest, overlay), _secrets_dir=tmp_path)
+            assert config.store.startswith("mongodb://party:hush@")
+            assert config.store.endswith("/visard")
 
 
 def tree__should_hold_no_secret() -> None:

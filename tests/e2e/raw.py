@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import grpc
 import numpy as np
+from visard.callers import Signer
 from visard.client import Connection
 from visard.cluster import Cluster
 from visard.sealing import Context, key_id, new_reply_key, seal_share
@@ -37,17 +38,25 @@ def request(**fields: object) -> common_pb2.Request:
     return common_pb2.Request(**(valid | fields))  # type: ignore[arg-type]
 
 
+def signer(cluster: Cluster, role: str = "client") -> Signer:
+    """Signs as a role."""
+    connection = Connection.from_home(cluster.home, role)
+    return Signer.read(connection.cert, connection.key)
+
+
 @dataclass
 class RawUpload:
     """A valid upload of random shares; change what you like before ``messages``."""
 
     keys: list[bytes]
+    signer: Signer
     request: common_pb2.Request = field(default_factory=request)
     sealed_for: common_pb2.Request | None = None
     shares: list[bytes] = field(default_factory=lambda: [np.zeros(WORDS, "<u4").tobytes() for _ in range(3)])
 
     def messages(self) -> list[common_pb2.Upload]:
         """The header, then every chunk of party 0, then of 1, then of 2."""
+        self.signer.sign(self.request)
         context = Context.from_request(self.sealed_for or self.request)
         sealed = [
             seal_share(key, context, party, new_reply_key(), self.shares[party]) for party, key in enumerate(self.keys)

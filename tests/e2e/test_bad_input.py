@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 import grpc
 import numpy as np
@@ -27,6 +28,7 @@ from visard.v1 import (
 from tests.e2e import raw
 
 Uploads = list[common_pb2.Upload]
+Made = Callable[..., raw.RawUpload]
 SECONDS = 20.0
 
 
@@ -34,6 +36,12 @@ SECONDS = 20.0
 async def stub(cluster: Cluster) -> AsyncIterator["gateway_pb2_grpc.FaceMatchingAsyncStub"]:
     async with raw.channel(cluster, cluster.address("gateway"), "client") as channel:
         yield gateway_pb2_grpc.FaceMatchingStub(channel)
+
+
+@pytest.fixture
+async def made(cluster: Cluster, stub: "gateway_pb2_grpc.FaceMatchingAsyncStub") -> Made:
+    """Makes valid uploads, to be spoilt."""
+    return partial(raw.RawUpload, await raw.party_keys(stub), raw.signer(cluster))
 
 
 async def refused(call: Callable[[], object], code: StatusCode, field: str = "") -> grpc.aio.AioRpcError:
@@ -106,9 +114,9 @@ def announced_short(messages: Uploads) -> Uploads:
     ],
 )
 async def spoilt_upload__should_be_refused(
-    stub: "gateway_pb2_grpc.FaceMatchingAsyncStub", spoil: Callable[[Uploads], Uploads], field: str
+    stub: "gateway_pb2_grpc.FaceMatchingAsyncStub", made: Made, spoil: Callable[[Uploads], Uploads], field: str
 ) -> None:
-    messages = spoil(raw.RawUpload(await raw.party_keys(stub)).messages())
+    messages = spoil(made().messages())
     await refused(lambda: stub.Compare(raw.stream(messages), timeout=SECONDS), StatusCode.INVALID_ARGUMENT, field)
 
 
@@ -127,14 +135,14 @@ async def spoilt_upload__should_be_refused(
     ],
 )
 async def bad_field__should_be_named(
-    stub: "gateway_pb2_grpc.FaceMatchingAsyncStub", change: dict[str, object], code: StatusCode, field: str
+    stub: "gateway_pb2_grpc.FaceMatchingAsyncStub", made: Made, change: dict[str, object], code: StatusCode, field: str
 ) -> None:
-    upload = raw.RawUpload(await raw.party_keys(stub), raw.request(**change))
+    upload = made(raw.request(**change))
     await refused(lambda: stub.Compare(raw.stream(upload.messages()), timeout=SECONDS), code, field)
 
 
-async def share_off_the_line__should_be_refused(stub: "gateway_pb2_grpc.FaceMatchingAsyncStub") -> None:
-    upload = raw.RawUpload(await raw.party_keys(stub))
+async def share_off_the_line__should_be_refused(stub: "gateway_pb2_grpc.FaceMatchingAsyncStub", made: Made) -> None:
+    upload = made()
     upload.shares[1] = np.eye(1, raw.WORDS, dtype="<u4").tobytes()
     call = lambda: stub.Compare(raw.stream(upload.messages()), timeout=SECONDS)  # noqa: E731
     error = await refused(call, StatusCode.INVALID_ARGUMENT, "share")
@@ -142,17 +150,16 @@ async def share_off_the_line__should_be_refused(stub: "gateway_pb2_grpc.FaceMatc
 
 
 async def pixels_outside_their_range__should_neither_match_nor_be_enrolled(
-    cluster: Cluster, stub: "gateway_pb2_grpc.FaceMatchingAsyncStub"
+    cluster: Cluster, stub: "gateway_pb2_grpc.FaceMatchingAsyncStub", made: Made
 ) -> None:
     """Such an image would match about every second person, were it not for the norm bound."""
     pixels = np.random.default_rng(1).integers(0, (1 << 31) - 1, raw.WORDS).astype("<u4")
-    keys = await raw.party_keys(stub)
-    comparison = raw.RawUpload(keys, shares=[pixels.tobytes()] * 3)
+    comparison = made(shares=[pixels.tobytes()] * 3)
     call = lambda: stub.Compare(raw.stream(comparison.messages()), timeout=SECONDS)  # noqa: E731
     error = await refused(call, StatusCode.INVALID_ARGUMENT, "share")
     assert "0 to 255" in (error.details() or "")
     enrolment = raw.request(operation=common_pb2.Operation.OPERATION_ENROL, subject="nobody", images=1)
-    upload = raw.RawUpload(keys, enrolment, shares=[pixels[: raw.WORDS // 2].tobytes()] * 3)
+    upload = made(enrolment, shares=[pixels[: raw.WORDS // 2].tobytes()] * 3)
     await refused(
         lambda: stub.Enrol(raw.stream(upload.messages()), timeout=SECONDS), StatusCode.INVALID_ARGUMENT, "share"
     )
@@ -160,15 +167,19 @@ async def pixels_outside_their_range__should_neither_match_nor_be_enrolled(
         assert "nobody" not in {row.subject for row in await client.subjects()}
 
 
-async def share_of_the_wrong_length__should_be_refused(stub: "gateway_pb2_grpc.FaceMatchingAsyncStub") -> None:
-    upload = raw.RawUpload(await raw.party_keys(stub))
+async def share_of_the_wrong_length__should_be_refused(
+    stub: "gateway_pb2_grpc.FaceMatchingAsyncStub", made: Made
+) -> None:
+    upload = made()
     upload.shares[2] = upload.shares[2][:-4]
     call = lambda: stub.Compare(raw.stream(upload.messages()), timeout=SECONDS)  # noqa: E731
     await refused(call, StatusCode.INVALID_ARGUMENT, "header.shares.size")
 
 
-async def share_with_a_word_not_below_p__should_be_refused(stub: "gateway_pb2_grpc.FaceMatchingAsyncStub") -> None:
-    upload = raw.RawUpload(await raw.party_keys(stub))
+async def share_with_a_word_not_below_p__should_be_refused(
+    stub: "gateway_pb2_grpc.FaceMatchingAsyncStub", made: Made
+) -> None:
+    upload = made()
     words = np.zeros(raw.WORDS, "<u4")
     words[-1] = (1 << 31) - 1
     upload.shares[1] = words.tobytes()
@@ -178,38 +189,42 @@ async def share_with_a_word_not_below_p__should_be_refused(stub: "gateway_pb2_gr
     assert "share" in (error.details() or "")
 
 
-async def share_sealed_for_another_request__should_be_refused(stub: "gateway_pb2_grpc.FaceMatchingAsyncStub") -> None:
-    upload = raw.RawUpload(await raw.party_keys(stub), sealed_for=raw.request())
+async def share_sealed_for_another_request__should_be_refused(
+    stub: "gateway_pb2_grpc.FaceMatchingAsyncStub", made: Made
+) -> None:
+    upload = made(sealed_for=raw.request())
     call = lambda: stub.Compare(raw.stream(upload.messages()), timeout=SECONDS)  # noqa: E731
     await refused(call, StatusCode.INVALID_ARGUMENT, "share")
 
 
-async def replayed_request__should_be_refused(stub: "gateway_pb2_grpc.FaceMatchingAsyncStub") -> None:
-    messages = raw.RawUpload(await raw.party_keys(stub)).messages()
+async def replayed_request__should_be_refused(stub: "gateway_pb2_grpc.FaceMatchingAsyncStub", made: Made) -> None:
+    messages = made().messages()
     await stub.Compare(raw.stream(messages), timeout=SECONDS)
     await refused(lambda: stub.Compare(raw.stream(messages), timeout=SECONDS), StatusCode.ALREADY_EXISTS)
 
 
-async def unknown_subject__should_be_not_found(stub: "gateway_pb2_grpc.FaceMatchingAsyncStub") -> None:
+async def unknown_subject__should_be_not_found(stub: "gateway_pb2_grpc.FaceMatchingAsyncStub", made: Made) -> None:
     request = raw.request(operation=2, subject="nobody", images=1)
-    upload = raw.RawUpload(await raw.party_keys(stub), request)
+    upload = made(request)
     upload.shares = [share[: len(share) // 2] for share in upload.shares]
     error = await refused(lambda: stub.Verify(raw.stream(upload.messages()), timeout=SECONDS), StatusCode.NOT_FOUND)
     assert "nobody" in (error.details() or "")
 
 
 async def short_deadline__should_end_in_time_and_leave_nothing_running(
-    cluster: Cluster, stub: "gateway_pb2_grpc.FaceMatchingAsyncStub"
+    cluster: Cluster, stub: "gateway_pb2_grpc.FaceMatchingAsyncStub", made: Made
 ) -> None:
-    upload = raw.RawUpload(await raw.party_keys(stub))
+    upload = made()
     await refused(lambda: stub.Compare(raw.stream(upload.messages()), timeout=0.2), StatusCode.DEADLINE_EXCEEDED)
     await asyncio.sleep(1)
     status = await stub.GetStatus(gateway_pb2.GetStatusRequest(), timeout=5)
     assert [party.runs_active for party in status.parties] == [0, 0, 0]
 
 
-async def stalled_upload__should_be_ended_by_its_deadline(stub: "gateway_pb2_grpc.FaceMatchingAsyncStub") -> None:
-    messages = raw.RawUpload(await raw.party_keys(stub)).messages()
+async def stalled_upload__should_be_ended_by_its_deadline(
+    stub: "gateway_pb2_grpc.FaceMatchingAsyncStub", made: Made
+) -> None:
+    messages = made().messages()
 
     async def stalls() -> AsyncIterator[common_pb2.Upload]:
         yield messages[0]

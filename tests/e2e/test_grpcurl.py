@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from google.protobuf import descriptor_pb2
 from visard.cluster import Cluster
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +43,8 @@ def run(cluster: Cluster, command: str) -> "subprocess.CompletedProcess[str]":
         for word in shlex.split(command)
     ]
     words, given = (words[:-2], make_upload(cluster)) if words[-2] == "<" else (words, "")
-    return subprocess.run([grpcurl(), *words[1:]], input=given, capture_output=True, text=True, timeout=30, check=False)
+    command = [grpcurl(), *words[1:]]
+    return subprocess.run(command, input=given, capture_output=True, text=True, timeout=30, check=False, cwd=ROOT)
 
 
 def make_upload(cluster: Cluster) -> str:
@@ -68,6 +70,29 @@ def guide__should_list_describe_and_call() -> None:
     text = "\n".join(commands())
     for needed in (" list", " describe", "GetStatus", "GetParties", "Health/Check", "-d @", "Admin/Audit"):
         assert needed in text
+
+
+def descriptions__should_come_with_the_comments(cluster: Cluster) -> None:
+    answers = [run(cluster, command).stdout for command in commands() if "-proto " in command]
+    assert any("// Is this image the enrolled subject? One bit, for the caller alone." in text for text in answers)
+    assert any("// 16 random bytes, chosen by the caller." in text for text in answers)
+
+
+def every_call__should_have_a_comment(tmp_path: Path) -> None:
+    protos = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "protos").rglob("*.proto"))
+    made = ["-m", "grpc_tools.protoc", "-Iprotos", "--include_source_info", f"--descriptor_set_out={tmp_path / 'all'}"]
+    subprocess.run([sys.executable, *made, *protos], check=True, timeout=60, cwd=ROOT)
+    files = descriptor_pb2.FileDescriptorSet.FromString((tmp_path / "all").read_bytes()).file
+    bare = []
+    for file in files:
+        said = {tuple(place.path) for place in file.source_code_info.location if place.leading_comments.strip()}
+        for number, service in enumerate(file.service):
+            bare += [service.name] if (6, number) not in said else []
+            bare += [f"{service.name}/{m.name}" for k, m in enumerate(service.method) if (6, number, 2, k) not in said]
+        plain = [m for k, m in enumerate(file.message_type) if (4, k) not in said]
+        bare += [m.name for m in plain if not m.name.endswith(("Request", "Response"))]  # the call's comment says it
+    assert len(files) == 5
+    assert bare == []
 
 
 def status__should_be_readable_as_json(cluster: Cluster) -> None:

@@ -34,6 +34,9 @@ SAMPLES = {
         "visard_queue_length",
         "visard_peer_connected",
         "visard_peer_models_differ",
+        "visard_peer_set_differs",
+        "visard_attempts_refused_total",
+        "visard_shares_accepted_total",
     ),
 }
 EVERYWHERE = (

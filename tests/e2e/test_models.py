@@ -20,7 +20,7 @@ from visard.models import demonstrations
 from visard.uploads import as_planes
 from visard.v1 import common_pb2, gateway_pb2_grpc
 
-from tests.e2e.raw import RawUpload, channel, party_keys, request, stream
+from tests.e2e.raw import RawUpload, channel, party_keys, request, signer, stream
 from tests.e2e.test_cli import visard
 
 GREY, WIDE, COLOUR = (1, 100, 100), (1, 360, 640), (3, 90, 160)
@@ -109,7 +109,7 @@ async def run_with_an_operating_point__should_be_refused(cluster: Cluster) -> No
         stub = gateway_pb2_grpc.FaceMatchingStub(wire)
         run = request(operation=common_pb2.Operation.OPERATION_RUN, images=1, operating_point="default")
         shares = [np.zeros(3 * 150 * 150, "<u4").tobytes() for _ in range(3)]
-        upload = RawUpload(await party_keys(stub), run, shares=shares)
+        upload = RawUpload(await party_keys(stub), signer(cluster), run, shares=shares)
         with pytest.raises(Exception, match=r"request\.operating_point: .*empty for run"):
             await stub.Run(stream(upload.messages()), timeout=20)
 

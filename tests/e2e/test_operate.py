@@ -1,5 +1,6 @@
 """What an operator types: a watch that shows trouble and lives through it, and health as an exit status."""
 
+import json
 import os
 import pty
 import signal
@@ -8,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from visard.client import Client, Connection
 from visard.cluster import Cluster
 
 from tests.conftest import free_port_base
@@ -27,6 +29,24 @@ def health_of_a_service__should_be_the_exit_status(cluster: Cluster) -> None:
         assert (silent.returncode, "DEADLINE_EXCEEDED" in silent.stderr) == (2, True)
     finally:
         cluster.processes["party0"].send_signal(signal.SIGCONT)
+
+
+async def request__should_be_found_by_its_id_in_every_log(cluster: Cluster, photos: dict[str, Path]) -> None:
+    asked: list[str] = []
+    async with Client(Connection.from_home(cluster.home)) as client:
+        real = client._request
+        client._request = lambda *a, **k: asked.append((r := real(*a, **k)).request_id.hex()) or r  # type: ignore[method-assign, func-returns-value]
+        await client.compare(photos["obama"], photos["obama2"])
+
+    def lines(name: str) -> list[dict[str, object]]:
+        text = (cluster.home / "logs" / f"{name}.log").read_text()
+        return [line for line in map(json.loads, text.splitlines()) if line.get("request") == asked[-1]]
+
+    (call,) = lines("gateway")
+    assert (call["event"], call["method"], call["status"]) == ("call", "visard.v1.FaceMatching/Compare", "OK")
+    for party in ("party0", "party1", "party2"):
+        events = [(line["event"], line.get("method")) for line in lines(party)]
+        assert events == [("call", "visard.v1.Party/Deposit"), ("run done", None), ("call", "visard.v1.Party/Run")]
 
 
 def probe__should_need_no_image_library(cluster: Cluster) -> None:

@@ -129,6 +129,7 @@ async def deletion_sent_twice__should_be_answered_alike(client: Client, photos: 
         assert (await client._matching.Delete(ask, timeout=20)).references_deleted == 1
     other = client._request(common_pb2.Operation.OPERATION_DELETE, "somebody-else")
     other.request_id = request.request_id
+    client._signer.sign(other)
     with pytest.raises(AlreadyExists, match="another write"):
         await client._call(lambda: client._matching.Delete(gateway_pb2.DeleteRequest(request=other), timeout=20))
 

@@ -2,12 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from visard.v1 import common_pb2
+from hypothesis import given
+from hypothesis import strategies as st
+from visard.v1 import common_pb2, gateway_pb2
 
+from services.common.errors import ResourceExhausted
+from services.common.identity import Role
+from services.gateway.admission import Admission
 from services.gateway.config import GatewayConfig
 from services.gateway.parties import Parties
 from services.gateway.relay import Relay
@@ -111,6 +117,44 @@ async def memory__should_hold_a_few_chunks_for_a_slow_party(folder: Path) -> Non
                 yield chunk(0, index, b"x")
 
         with pytest.raises(Exception, match="the upload took longer"):
-            await Relay(config, parties).run(endless(), Operation.OPERATION_VERIFY, SECONDS)
+            await Relay(config, parties).run(endless(), Operation.OPERATION_VERIFY, SECONDS, Role("client"))
         await parties.close()
         assert 0 < taken < 10
+
+
+async def caller__should_not_take_every_place(folder: Path) -> None:
+    async with running(folder, max_uploads=3, max_uploads_per_caller=1) as house:
+        first = house.matching().Verify(stream([header(request())], LONG), timeout=SECONDS)
+        await eventually(lambda: bool(house.parties[0].uploads))
+        fault = await refusal(house.matching().Verify(stream(small_upload(request())), timeout=SECONDS))
+        assert (fault.code, fault.retry_after) == ("RESOURCE_EXHAUSTED", 1.0)
+        assert "of this caller" in fault.message
+        deletion = gateway_pb2.DeleteRequest(request=request(Operation.OPERATION_DELETE))
+        assert (await refusal(house.matching().Delete(deletion, timeout=SECONDS))).code == "RESOURCE_EXHAUSTED"
+        await house.matching("owner").Verify(stream(small_upload(request())), timeout=SECONDS)  # another caller has
+        first.cancel()
+        await _admitted_again(house)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=40))
+def places__should_never_be_more_than_allowed_and_all_come_back(steps: list[tuple[int, bool]]) -> None:
+    admission, held = Admission(4, 2), list[tuple[Role, ExitStack]]()
+    for number, comes in steps:
+        role = Role("client", str(number))
+        if comes:
+            places = ExitStack()
+            mine = sum(other == role for other, _ in held)
+            if len(held) >= 4 or mine >= 2:
+                with pytest.raises(ResourceExhausted):
+                    places.enter_context(admission.of(role))
+            else:
+                places.enter_context(admission.of(role))
+                held.append((role, places))
+        elif held:
+            held.pop(number % len(held))[1].close()
+        assert admission.active == len(held)
+    for _, places in held:
+        places.close()
+    assert admission.active == 0
+    with admission.of(Role("client", "0")):
+        assert admission.active == 1

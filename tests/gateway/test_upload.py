@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from visard.v1 import common_pb2
 
 from services.common.errors import InvalidArgument
-from services.gateway.upload import CHUNK_BYTES, MAX_PROGRAM_BYTES, MAX_SHARE_BYTES, Upload
+from services.common.limits import CHUNK_BYTES, MAX_PROGRAM_BYTES, MAX_SHARE_BYTES
+from services.gateway.upload import Upload
 from tests.gateway.harness import Operation, chunk, header, request
 
 VERIFY = Operation.OPERATION_VERIFY

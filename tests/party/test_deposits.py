@@ -9,10 +9,12 @@ from visard.sealing import Context, envelope_size, key_id, new_reply_key, seal_s
 from visard.secret import Secret
 from visard.v1 import common_pb2
 
+from services.common import limits
 from services.common.errors import AlreadyExists, InvalidArgument, ResourceExhausted
+from services.common.limits import CHUNK_BYTES
 from services.mpc.field import M31, M61
 from services.party import requests
-from services.party.deposits import CHUNK_BYTES, Deposit, DepositBox, expect, unseal
+from services.party.deposits import Deposit, DepositBox, expect, unseal
 
 NOW = 1_790_000_000_000
 KEY = X25519PrivateKey.generate()
@@ -168,16 +170,16 @@ def box__should_keep_its_limits() -> None:
         ({"operation": 1, "images": 17}, "request.images"),
         ({"operation": 4, "images": 2}, "request.subject"),
         ({"expires_unix_ms": NOW}, "request.expires_unix_ms"),
-        ({"sent_unix_ms": NOW + requests.MAX_AHEAD_MS + 1}, "request.sent_unix_ms"),
-        ({"sent_unix_ms": NOW - requests.MAX_EXPIRY_MS - 1}, "request.sent_unix_ms"),
+        ({"sent_unix_ms": NOW + limits.MAX_AHEAD_MS + 1}, "request.sent_unix_ms"),
+        ({"sent_unix_ms": NOW - limits.MAX_EXPIRY_MS - 1}, "request.sent_unix_ms"),
         ({"replace": True, "operation": requests.Operation.OPERATION_VERIFY}, "request.replace"),
         ({"ttl_seconds": 1, "operation": requests.Operation.OPERATION_VERIFY}, "request.ttl_seconds"),
-        ({"ttl_seconds": requests.MAX_TTL_SECONDS + 1}, "request.ttl_seconds"),
-        ({"metadata": bytes(requests.MAX_METADATA_BYTES + 1)}, "request.metadata"),
+        ({"ttl_seconds": limits.MAX_TTL_SECONDS + 1}, "request.ttl_seconds"),
+        ({"metadata": bytes(limits.MAX_METADATA_BYTES + 1)}, "request.metadata"),
         ({"reference_ids": ["a" * 32]}, "request.reference_ids"),
         ({"party": 1}, "request.party"),
         ({"new_subject": "eve"}, "request.new_subject"),
-        ({"expires_unix_ms": NOW + requests.MAX_EXPIRY_MS + 1}, "request.expires_unix_ms"),
+        ({"expires_unix_ms": NOW + limits.MAX_EXPIRY_MS + 1}, "request.expires_unix_ms"),
         ({"program_digest": b"d" * 32}, "request.program_digest"),
         ({"operation": 6, "subject": "", "images": 0}, "request.program_digest"),
     ],

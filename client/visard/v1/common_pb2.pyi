@@ -68,8 +68,8 @@ Global___Operation: _TypeAlias = Operation  # noqa: Y015
 
 @_typing.final
 class Request(_message.Message):
-    """What a caller asks for. Every sealed share is bound to all of these fields (visard.sealing.Context), so a share that
-    was sealed for one request can be used for no other.
+    """What a caller asks for. Every sealed share, and the caller's signature, is bound to all fields but `caller` itself
+    (visard.sealing.Context), so a share that was sealed for one request can be used for no other.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -90,6 +90,7 @@ class Request(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     PARTY_FIELD_NUMBER: _builtins.int
     SENT_UNIX_MS_FIELD_NUMBER: _builtins.int
+    CALLER_FIELD_NUMBER: _builtins.int
     request_id: _builtins.bytes
     """16 random bytes, chosen by the caller. A write with an id that was seen before is answered again, if all fields of
     the request are the same, and refused otherwise; any other operation is refused.
@@ -127,6 +128,10 @@ class Request(_message.Message):
     def reference_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Delete: only these references of the subject; all of them when there are none. At most 64 ids of 32 hex digits."""
 
+    @_builtins.property
+    def caller(self) -> Global___Caller:
+        """Who asks. Absent only where the gateway asks by itself (Expire)."""
+
     def __init__(
         self,
         *,
@@ -146,14 +151,47 @@ class Request(_message.Message):
         metadata: _builtins.bytes = ...,
         party: _builtins.int = ...,
         sent_unix_ms: _builtins.int = ...,
+        caller: Global___Caller | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_unix_ms", b"expires_unix_ms", "images", b"images", "metadata", b"metadata", "model", b"model", "new_subject", b"new_subject", "operating_point", b"operating_point", "operation", b"operation", "party", b"party", "program_digest", b"program_digest", "reference_ids", b"reference_ids", "replace", b"replace", "request_id", b"request_id", "sent_unix_ms", b"sent_unix_ms", "subject", b"subject", "ttl_seconds", b"ttl_seconds", "unique", b"unique"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "expires_unix_ms", b"expires_unix_ms", "images", b"images", "metadata", b"metadata", "model", b"model", "new_subject", b"new_subject", "operating_point", b"operating_point", "operation", b"operation", "party", b"party", "program_digest", b"program_digest", "reference_ids", b"reference_ids", "replace", b"replace", "request_id", b"request_id", "sent_unix_ms", b"sent_unix_ms", "subject", b"subject", "ttl_seconds", b"ttl_seconds", "unique", b"unique"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Request: _TypeAlias = Request  # noqa: Y015
+
+@_typing.final
+class Caller(_message.Message):
+    """Who asks, proven to the parties themselves: the gateway cannot ask in a caller's name, and each party counts a caller's
+    attempts for itself.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHAIN_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    signature: _builtins.bytes
+    """ECDSA / SHA-256 (DER) by the certificate's key over "visard/v1/caller" || digest of all other fields of the request
+    (visard.sealing.Context).
+    """
+    @_builtins.property
+    def chain(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """X.509 in DER: the caller's certificate, then those between it and the authority, if any. At most 4."""
+
+    def __init__(
+        self,
+        *,
+        chain: _abc.Iterable[_builtins.bytes] | None = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chain", b"chain", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Caller: _TypeAlias = Caller  # noqa: Y015
 
 @_typing.final
 class UploadHeader(_message.Message):
@@ -189,6 +227,8 @@ Global___UploadHeader: _TypeAlias = UploadHeader  # noqa: Y015
 
 @_typing.final
 class SealedShareInfo(_message.Message):
+    """One sealed share of an upload, announced before its chunks."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PARTY_FIELD_NUMBER: _builtins.int
@@ -458,6 +498,8 @@ Global___PartyKey: _TypeAlias = PartyKey  # noqa: Y015
 
 @_typing.final
 class ModelInfo(_message.Message):
+    """A published model: what is public about it."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
@@ -555,6 +597,8 @@ Global___ModelCost: _TypeAlias = ModelCost  # noqa: Y015
 
 @_typing.final
 class LayerCost(_message.Message):
+    """What one layer of a model costs."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     KIND_FIELD_NUMBER: _builtins.int
@@ -590,6 +634,8 @@ Global___LayerCost: _TypeAlias = LayerCost  # noqa: Y015
 
 @_typing.final
 class PeerState(_message.Message):
+    """How a party sees one of the two others."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PARTY_FIELD_NUMBER: _builtins.int
@@ -620,6 +666,8 @@ Global___PeerState: _TypeAlias = PeerState  # noqa: Y015
 
 @_typing.final
 class PartyStatus(_message.Message):
+    """How a party is: what it sees, what it has in stock, what it keeps."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PARTY_FIELD_NUMBER: _builtins.int
@@ -674,6 +722,8 @@ Global___PartyStatus: _TypeAlias = PartyStatus  # noqa: Y015
 
 @_typing.final
 class KitStock(_message.Message):
+    """Kits that a party keeps ready for one kind of run."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PROGRAM_FIELD_NUMBER: _builtins.int

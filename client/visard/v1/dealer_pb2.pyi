@@ -18,6 +18,8 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class FetchRequest(_message.Message):
+    """Which kits a party asks for."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     RUN_FIELD_NUMBER: _builtins.int
@@ -73,6 +75,8 @@ Global___KitChunk: _TypeAlias = KitChunk  # noqa: Y015
 
 @_typing.final
 class KitHeader(_message.Message):
+    """What comes before a kit's corrections."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int

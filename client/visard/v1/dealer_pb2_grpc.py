@@ -26,7 +26,10 @@ if _version_not_supported:
 
 
 class DealerStub:
-    """Missing associated documentation comment in .proto file."""
+    """What the parties call, and nobody else. Health and reflection (if it is on) are for every certificate of the deployment:
+
+    grpcurl -cacert ca.pem -cert party0.pem -key party0.key localhost:7301 describe visard.v1.Dealer
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -42,7 +45,10 @@ class DealerStub:
 
 
 class DealerServicer:
-    """Missing associated documentation comment in .proto file."""
+    """What the parties call, and nobody else. Health and reflection (if it is on) are for every certificate of the deployment:
+
+    grpcurl -cacert ca.pem -cert party0.pem -key party0.key localhost:7301 describe visard.v1.Dealer
+    """
 
     def Fetch(self, request, context):
         """The caller's part of `count` kits, from id `first` on. A part is the same every time it is asked for.
@@ -68,7 +74,10 @@ def add_DealerServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Dealer:
-    """Missing associated documentation comment in .proto file."""
+    """What the parties call, and nobody else. Health and reflection (if it is on) are for every certificate of the deployment:
+
+    grpcurl -cacert ca.pem -cert party0.pem -key party0.key localhost:7301 describe visard.v1.Dealer
+    """
 
     @staticmethod
     def Fetch(request,

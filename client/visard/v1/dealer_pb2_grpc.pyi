@@ -27,6 +27,11 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class DealerStub:
+    """What the parties call, and nobody else. Health and reflection (if it is on) are for every certificate of the deployment:
+
+      grpcurl -cacert ca.pem -cert party0.pem -key party0.key localhost:7301 describe visard.v1.Dealer
+    """
+
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
@@ -36,11 +41,21 @@ class DealerStub:
 
 @_typing.type_check_only
 class DealerAsyncStub(DealerStub):
+    """What the parties call, and nobody else. Health and reflection (if it is on) are for every certificate of the deployment:
+
+      grpcurl -cacert ca.pem -cert party0.pem -key party0.key localhost:7301 describe visard.v1.Dealer
+    """
+
     def __init__(self, channel: _aio.Channel) -> None: ...
     Fetch: _aio.UnaryStreamMultiCallable[_dealer_pb2.FetchRequest, _dealer_pb2.KitChunk]  # type: ignore[assignment]
     """The caller's part of `count` kits, from id `first` on. A part is the same every time it is asked for."""
 
 class DealerServicer(metaclass=_abc_1.ABCMeta):
+    """What the parties call, and nobody else. Health and reflection (if it is on) are for every certificate of the deployment:
+
+      grpcurl -cacert ca.pem -cert party0.pem -key party0.key localhost:7301 describe visard.v1.Dealer
+    """
+
     @_abc_1.abstractmethod
     def Fetch(
         self,

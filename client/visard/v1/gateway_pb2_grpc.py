@@ -27,7 +27,14 @@ if _version_not_supported:
 
 
 class FaceMatchingStub:
-    """Missing associated documentation comment in .proto file."""
+    """For clients and owners. Every request of a caller is signed (Request.caller).
+
+    grpcurl -cacert ca.pem -cert client.pem -key client.key localhost:7300 list
+    grpcurl -cacert ca.pem -cert client.pem -key client.key localhost:7300 visard.v1.FaceMatching/GetStatus
+    grpcurl -cacert ca.pem -cert client.pem -key client.key localhost:7300 visard.v1.FaceMatching/GetParties
+    visard upload compare a.jpg b.jpg | grpcurl -cacert ca.pem -cert client.pem -key client.key -d @ \
+    localhost:7300 visard.v1.FaceMatching/Compare
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -93,7 +100,14 @@ class FaceMatchingStub:
 
 
 class FaceMatchingServicer:
-    """Missing associated documentation comment in .proto file."""
+    """For clients and owners. Every request of a caller is signed (Request.caller).
+
+    grpcurl -cacert ca.pem -cert client.pem -key client.key localhost:7300 list
+    grpcurl -cacert ca.pem -cert client.pem -key client.key localhost:7300 visard.v1.FaceMatching/GetStatus
+    grpcurl -cacert ca.pem -cert client.pem -key client.key localhost:7300 visard.v1.FaceMatching/GetParties
+    visard upload compare a.jpg b.jpg | grpcurl -cacert ca.pem -cert client.pem -key client.key -d @ \
+    localhost:7300 visard.v1.FaceMatching/Compare
+    """
 
     def Enrol(self, request_iterator, context):
         """Store the descriptors of one or more images under a subject, as shares.
@@ -152,13 +166,17 @@ class FaceMatchingServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListSubjects(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Who is enrolled, in order of name, a page at a time.
+
+        grpcurl ... -d '{"model": "face", "page_size": 10}' localhost:7300 visard.v1.FaceMatching/ListSubjects
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetStatus(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """How the three parties are: peers, stock of kits, stores, models. Administrators may ask, too.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -237,7 +255,14 @@ def add_FaceMatchingServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class FaceMatching:
-    """Missing associated documentation comment in .proto file."""
+    """For clients and owners. Every request of a caller is signed (Request.caller).
+
+    grpcurl -cacert ca.pem -cert client.pem -key client.key localhost:7300 list
+    grpcurl -cacert ca.pem -cert client.pem -key client.key localhost:7300 visard.v1.FaceMatching/GetStatus
+    grpcurl -cacert ca.pem -cert client.pem -key client.key localhost:7300 visard.v1.FaceMatching/GetParties
+    visard upload compare a.jpg b.jpg | grpcurl -cacert ca.pem -cert client.pem -key client.key -d @ \
+    localhost:7300 visard.v1.FaceMatching/Compare
+    """
 
     @staticmethod
     def Enrol(request_iterator,
@@ -576,7 +601,10 @@ class ModelRegistryServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListModels(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """The models that all three parties have, and what a run of each costs.
+
+        grpcurl ... localhost:7300 visard.v1.ModelRegistry/ListModels
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -733,6 +761,8 @@ class AdminServicer:
 
     def Audit(self, request, context):
         """Hashes of what each party holds, below prefixes of the references' ids: to find where the parties differ.
+
+        grpcurl ... -cert admin.pem -key admin.key -d '{"prefixes": [""]}' localhost:7300 visard.v1.Admin/Audit
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -28,7 +28,10 @@ if _version_not_supported:
 
 
 class PartyStub:
-    """Missing associated documentation comment in .proto file."""
+    """For the gateway alone: a certificate of another role is refused.
+
+    grpcurl -cacert ca.pem -cert gateway.pem -key gateway.key localhost:7310 visard.v1.Party/GetStatus
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -79,7 +82,10 @@ class PartyStub:
 
 
 class PartyServicer:
-    """Missing associated documentation comment in .proto file."""
+    """For the gateway alone: a certificate of another role is refused.
+
+    grpcurl -cacert ca.pem -cert gateway.pem -key gateway.key localhost:7310 visard.v1.Party/GetStatus
+    """
 
     def Deposit(self, request_iterator, context):
         """Leave this party's sealed share of a request. Nothing runs yet; the share is dropped when the request expires.
@@ -103,31 +109,36 @@ class PartyServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListSubjects(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """See FaceMatching. Each party says what it holds; the gateway compares.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListReferences(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """See FaceMatching.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Audit(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """See Admin.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetStatus(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """How this party is: ready or why not, peers, stock of kits, store, models.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetKey(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """The sealing key of this party, with the authority's signature.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -184,7 +195,10 @@ def add_PartyServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Party:
-    """Missing associated documentation comment in .proto file."""
+    """For the gateway alone: a certificate of another role is refused.
+
+    grpcurl -cacert ca.pem -cert gateway.pem -key gateway.key localhost:7310 visard.v1.Party/GetStatus
+    """
 
     @staticmethod
     def Deposit(request_iterator,

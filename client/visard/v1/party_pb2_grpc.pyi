@@ -29,6 +29,11 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class PartyStub:
+    """For the gateway alone: a certificate of another role is refused.
+
+      grpcurl -cacert ca.pem -cert gateway.pem -key gateway.key localhost:7310 visard.v1.Party/GetStatus
+    """
+
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
@@ -40,13 +45,23 @@ class PartyStub:
     Cancel: _grpc.UnaryUnaryMultiCallable[_party_pb2.CancelRequest, _party_pb2.CancelResponse]
     """Drop a deposited share, or stop a run."""
     ListSubjects: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListSubjectsRequest, _gateway_pb2.ListSubjectsResponse]
+    """See FaceMatching. Each party says what it holds; the gateway compares."""
     ListReferences: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListReferencesRequest, _gateway_pb2.ListReferencesResponse]
+    """See FaceMatching."""
     Audit: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.AuditRequest, _gateway_pb2.PartyAudit]
+    """See Admin."""
     GetStatus: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetStatusRequest, _common_pb2.PartyStatus]
+    """How this party is: ready or why not, peers, stock of kits, store, models."""
     GetKey: _grpc.UnaryUnaryMultiCallable[_party_pb2.GetKeyRequest, _common_pb2.PartyKey]
+    """The sealing key of this party, with the authority's signature."""
 
 @_typing.type_check_only
 class PartyAsyncStub(PartyStub):
+    """For the gateway alone: a certificate of another role is refused.
+
+      grpcurl -cacert ca.pem -cert gateway.pem -key gateway.key localhost:7310 visard.v1.Party/GetStatus
+    """
+
     def __init__(self, channel: _aio.Channel) -> None: ...
     Deposit: _aio.StreamUnaryMultiCallable[_common_pb2.Upload, _party_pb2.DepositResponse]  # type: ignore[assignment]
     """Leave this party's sealed share of a request. Nothing runs yet; the share is dropped when the request expires."""
@@ -55,12 +70,22 @@ class PartyAsyncStub(PartyStub):
     Cancel: _aio.UnaryUnaryMultiCallable[_party_pb2.CancelRequest, _party_pb2.CancelResponse]  # type: ignore[assignment]
     """Drop a deposited share, or stop a run."""
     ListSubjects: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListSubjectsRequest, _gateway_pb2.ListSubjectsResponse]  # type: ignore[assignment]
+    """See FaceMatching. Each party says what it holds; the gateway compares."""
     ListReferences: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListReferencesRequest, _gateway_pb2.ListReferencesResponse]  # type: ignore[assignment]
+    """See FaceMatching."""
     Audit: _aio.UnaryUnaryMultiCallable[_gateway_pb2.AuditRequest, _gateway_pb2.PartyAudit]  # type: ignore[assignment]
+    """See Admin."""
     GetStatus: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetStatusRequest, _common_pb2.PartyStatus]  # type: ignore[assignment]
+    """How this party is: ready or why not, peers, stock of kits, store, models."""
     GetKey: _aio.UnaryUnaryMultiCallable[_party_pb2.GetKeyRequest, _common_pb2.PartyKey]  # type: ignore[assignment]
+    """The sealing key of this party, with the authority's signature."""
 
 class PartyServicer(metaclass=_abc_1.ABCMeta):
+    """For the gateway alone: a certificate of another role is refused.
+
+      grpcurl -cacert ca.pem -cert gateway.pem -key gateway.key localhost:7310 visard.v1.Party/GetStatus
+    """
+
     @_abc_1.abstractmethod
     def Deposit(
         self,
@@ -90,34 +115,39 @@ class PartyServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _gateway_pb2.ListSubjectsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_gateway_pb2.ListSubjectsResponse, _abc.Awaitable[_gateway_pb2.ListSubjectsResponse]]: ...
+    ) -> _typing.Union[_gateway_pb2.ListSubjectsResponse, _abc.Awaitable[_gateway_pb2.ListSubjectsResponse]]:
+        """See FaceMatching. Each party says what it holds; the gateway compares."""
 
     @_abc_1.abstractmethod
     def ListReferences(
         self,
         request: _gateway_pb2.ListReferencesRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_gateway_pb2.ListReferencesResponse, _abc.Awaitable[_gateway_pb2.ListReferencesResponse]]: ...
+    ) -> _typing.Union[_gateway_pb2.ListReferencesResponse, _abc.Awaitable[_gateway_pb2.ListReferencesResponse]]:
+        """See FaceMatching."""
 
     @_abc_1.abstractmethod
     def Audit(
         self,
         request: _gateway_pb2.AuditRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_gateway_pb2.PartyAudit, _abc.Awaitable[_gateway_pb2.PartyAudit]]: ...
+    ) -> _typing.Union[_gateway_pb2.PartyAudit, _abc.Awaitable[_gateway_pb2.PartyAudit]]:
+        """See Admin."""
 
     @_abc_1.abstractmethod
     def GetStatus(
         self,
         request: _gateway_pb2.GetStatusRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_common_pb2.PartyStatus, _abc.Awaitable[_common_pb2.PartyStatus]]: ...
+    ) -> _typing.Union[_common_pb2.PartyStatus, _abc.Awaitable[_common_pb2.PartyStatus]]:
+        """How this party is: ready or why not, peers, stock of kits, store, models."""
 
     @_abc_1.abstractmethod
     def GetKey(
         self,
         request: _party_pb2.GetKeyRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_common_pb2.PartyKey, _abc.Awaitable[_common_pb2.PartyKey]]: ...
+    ) -> _typing.Union[_common_pb2.PartyKey, _abc.Awaitable[_common_pb2.PartyKey]]:
+        """The sealing key of this party, with the authority's signature."""
 
 def add_PartyServicer_to_server(servicer: PartyServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -21,6 +21,8 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Frame(_message.Message):
+    """One message of the stream, of a run or about the parties."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     HELLO_FIELD_NUMBER: _builtins.int
@@ -63,6 +65,8 @@ Global___Frame: _TypeAlias = Frame  # noqa: Y015
 
 @_typing.final
 class Hello(_message.Message):
+    """Who speaks, in which version: the first frame of each side."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PARTY_FIELD_NUMBER: _builtins.int
@@ -154,20 +158,24 @@ class Close(_message.Message):
     SESSION_FIELD_NUMBER: _builtins.int
     CODE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    RETRY_AFTER_FIELD_NUMBER: _builtins.int
     session: _builtins.bytes
     code: _builtins.str
     """Name of a gRPC status, and its text: what all three parties answer."""
     reason: _builtins.str
+    retry_after: _builtins.float
+    """Seconds after which the caller may try again; 0 where nothing is known."""
     def __init__(
         self,
         *,
         session: _builtins.bytes = ...,
         code: _builtins.str = ...,
         reason: _builtins.str = ...,
+        retry_after: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "reason", b"reason", "session", b"session"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "reason", b"reason", "retry_after", b"retry_after", "session", b"session"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -265,6 +273,8 @@ Global___Manifest: _TypeAlias = Manifest  # noqa: Y015
 
 @_typing.final
 class ManifestReference(_message.Message):
+    """A reference, but for its share."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     REFERENCE_ID_FIELD_NUMBER: _builtins.int
@@ -305,6 +315,8 @@ Global___ManifestReference: _TypeAlias = ManifestReference  # noqa: Y015
 
 @_typing.final
 class ManifestModel(_message.Message):
+    """A model, but for its weights."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
@@ -333,6 +345,8 @@ Global___ManifestModel: _TypeAlias = ManifestModel  # noqa: Y015
 
 @_typing.final
 class ManifestWrite(_message.Message):
+    """A write of the log."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
@@ -364,6 +378,8 @@ Global___ManifestWrite: _TypeAlias = ManifestWrite  # noqa: Y015
 
 @_typing.final
 class LogEntry(_message.Message):
+    """Where one write stands at the sender."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     class _State:

@@ -27,6 +27,11 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class PeerStub:
+    """For the two other parties, each with the certificate that names it. `describe` works for every certificate:
+
+      grpcurl -cacert ca.pem -cert party1.pem -key party1.key localhost:7310 describe visard.v1.Peer
+    """
+
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
@@ -36,11 +41,21 @@ class PeerStub:
 
 @_typing.type_check_only
 class PeerAsyncStub(PeerStub):
+    """For the two other parties, each with the certificate that names it. `describe` works for every certificate:
+
+      grpcurl -cacert ca.pem -cert party1.pem -key party1.key localhost:7310 describe visard.v1.Peer
+    """
+
     def __init__(self, channel: _aio.Channel) -> None: ...
     Exchange: _aio.StreamStreamMultiCallable[_peer_pb2.Frame, _peer_pb2.Frame]  # type: ignore[assignment]
     """The party with the higher number calls the one with the lower number. Both send Hello first."""
 
 class PeerServicer(metaclass=_abc_1.ABCMeta):
+    """For the two other parties, each with the certificate that names it. `describe` works for every certificate:
+
+      grpcurl -cacert ca.pem -cert party1.pem -key party1.key localhost:7310 describe visard.v1.Peer
+    """
+
     @_abc_1.abstractmethod
     def Exchange(
         self,

@@ -13,6 +13,7 @@ from services.mpc.field import Elements
 from services.mpc.kits import Kit, KitPlan
 from services.mpc.nn.execute import Model
 from services.mpc.nn.program import MATCH
+from services.party.attempts import Attempts
 from services.party.deposits import Deposit
 from services.party.gallery import Galleries, Rows
 from services.party.models import ModelShelf, Published
@@ -32,6 +33,7 @@ class Desk:
     stock: KitStock
     writes: Writes
     galleries: Galleries
+    attempts: Attempts
 
     async def write(self, work: "Work", channel: SessionChannel, write: Write) -> int:
         """Make a write at all three parties; how many references it names."""

@@ -8,6 +8,7 @@ from visard.secret import Secret
 from visard.v1 import common_pb2
 
 from services.common.errors import AlreadyExists, InvalidArgument, NotFound
+from services.common.limits import MAX_REFERENCES
 from services.mpc import matching
 from services.mpc.describe import describe, describe_plan
 from services.mpc.field import Elements
@@ -24,7 +25,6 @@ from services.party.operations.base import (
     images_of,
     names_of,
 )
-from services.party.requests import MAX_REFERENCES
 from services.party.runtime import SessionChannel
 from services.party.store.base import Change, Reference, Rename
 

@@ -6,7 +6,7 @@ it. All three parties stage before any commits (services.party.writes), and afte
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
@@ -200,6 +200,12 @@ class Store(Protocol):
 
     async def remember(self, request_id: bytes, now_unix_ms: int, expires_unix_ms: int) -> bool:
         """Note that a request was seen; False if it was seen before. Expired ones are forgotten."""
+
+    async def attempts(self, now: int) -> dict[bytes, int]:
+        """The buckets of attempts that are not full (services.party.budget): when each will be, in microseconds."""
+
+    async def note_attempts(self, full_at: Mapping[bytes, int], now: int) -> None:
+        """Keep these, durable on return, and forget those that are full. ``clear`` leaves them: peers restore none."""
 
     async def close(self) -> None:
         """Finish what is under way and close."""

@@ -8,12 +8,12 @@ repeated without harm: they are finished before anybody reads, also after a cras
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorGridFSBucket
-from pymongo import ASCENDING
+from pymongo import ASCENDING, UpdateOne
 from pymongo.errors import (
     AutoReconnect,
     ConfigurationError,
@@ -103,6 +103,7 @@ class MongoStore:
         await self._db.models.create_index([("name", ASCENDING)])
         await self._db.writes.create_index([("state", ASCENDING), ("applied", ASCENDING)])
         await self._db.seen.create_index([("expires", ASCENDING)])
+        await self._db.attempts.create_index([("full_at", ASCENDING)])
         await self._db.renewals.create_index([("request_id", ASCENDING)])
 
     async def _do(self, work: Callable[[], Awaitable[T]]) -> T:
@@ -341,6 +342,20 @@ class MongoStore:
             return True
 
         return await self._do(work)
+
+    async def attempts(self, now: int) -> dict[bytes, int]:
+        """See Store.attempts."""
+        return {bytes(row["_id"]): row["full_at"] for row in await self._find("attempts", {"full_at": {"$gt": now}})}
+
+    async def note_attempts(self, full_at: Mapping[bytes, int], now: int) -> None:
+        """See Store.note_attempts."""
+        changes = [UpdateOne({"_id": key}, {"$max": {"full_at": at}}, upsert=True) for key, at in full_at.items()]
+
+        async def work() -> None:
+            await self._db.attempts.delete_many({"full_at": {"$lte": now}})
+            await self._db.attempts.bulk_write(changes, ordered=False)
+
+        await self._do(work)
 
     async def close(self) -> None:
         """See Store.close."""

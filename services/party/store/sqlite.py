@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -60,6 +60,8 @@ CREATE TABLE withdrawals (request_id BLOB PRIMARY KEY, name TEXT NOT NULL) WITHO
 CREATE TABLE tombstones (reference_id TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE seen (request_id BLOB PRIMARY KEY, expires INTEGER NOT NULL) WITHOUT ROWID;
 """
+# came later, and is of no concern to a program that does not know it
+_ATTEMPTS = "CREATE TABLE IF NOT EXISTS attempts (key BLOB PRIMARY KEY, full_at INTEGER NOT NULL) WITHOUT ROWID"
 _COLUMNS = "reference_id, subject, model, version, created, updated, expires, metadata, descriptor"
 _NAME = "reference_id, subject, model, version"
 _STAGED = ("refs", "models", "deletions", "renames", "renewals", "withdrawals")  # by request_id
@@ -229,6 +231,21 @@ class SqliteStore:
 
         return await self._do(work)
 
+    async def attempts(self, now: int) -> dict[bytes, int]:
+        """See Store.attempts."""
+        return await self._do(
+            lambda db: dict(db.execute("SELECT key, full_at FROM attempts WHERE full_at > ?", (now,)))
+        )
+
+    async def note_attempts(self, full_at: Mapping[bytes, int], now: int) -> None:
+        """See Store.note_attempts."""
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM attempts WHERE full_at <= ?", (now,))
+            db.executemany(_NOTE_ATTEMPT, list(full_at.items()))
+
+        await self._do(work)
+
     async def close(self) -> None:
         """See Store.close."""
         await asyncio.get_running_loop().run_in_executor(self._worker, self._connection.close)
@@ -249,6 +266,7 @@ def _connect(directory: Path) -> sqlite3.Connection:
     elif version != SCHEMA_VERSION:
         connection.close()
         raise SchemaMismatch(f"{path}: schema version {version}, this program wants {SCHEMA_VERSION}")
+    connection.execute(_ATTEMPTS)
     return connection
 
 
@@ -292,6 +310,7 @@ def _stage(db: sqlite3.Connection, request_id: bytes, write: Write, digest: byte
 
 
 _INSERT_REFERENCE = "INSERT OR IGNORE INTO refs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_NOTE_ATTEMPT = "INSERT INTO attempts VALUES (?, ?) ON CONFLICT DO UPDATE SET full_at = max(full_at, excluded.full_at)"
 _INSERT_MODEL = "INSERT OR IGNORE INTO models VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 

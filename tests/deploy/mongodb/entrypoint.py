@@ -15,10 +15,11 @@ PORT = "27117"
 
 
 def make_user() -> None:
-    """As MONGO_INITDB_ROOT_USERNAME and _PASSWORD say."""
+    """As MONGO_INITDB_ROOT_USERNAME_FILE and _PASSWORD_FILE say."""
     command = [MONGOD, "--dbpath", str(DATA), "--bind_ip", "127.0.0.1", "--port", PORT, "--logpath", "/tmp/first.log"]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    name, password = os.environ["MONGO_INITDB_ROOT_USERNAME"], os.environ["MONGO_INITDB_ROOT_PASSWORD"]
+    files = (os.environ[f"MONGO_INITDB_ROOT_{what}_FILE"] for what in ("USERNAME", "PASSWORD"))
+    name, password = (Path(file).read_text() for file in files)
     while True:
         try:
             with MongoClient("127.0.0.1", int(PORT), serverSelectionTimeoutMS=1000) as client:

@@ -361,3 +361,15 @@ async def restored_store__should_hold_what_it_was_given(store: Store) -> None:
 async def unknown_backend__should_be_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="allowed: sqlite, mongodb"):
         await open_store("postgres://somewhere", tmp_path)
+
+
+async def attempts__should_be_kept_until_their_bucket_is_full(store: Store, uri: str, tmp_path: Path) -> None:
+    await store.note_attempts({ONE: 50, TWO: 70}, now=10)
+    await store.note_attempts({ONE: 40, THREE: 90}, now=20)  # two writes may overtake each other: the later time stays
+    assert await store.attempts(now=20) == {ONE: 50, TWO: 70, THREE: 90}
+    await store.clear()  # restored from peers, who have counted for themselves: nobody gets attempts back by it
+    again = await open_store(uri, tmp_path)
+    assert await again.attempts(now=60) == {TWO: 70, THREE: 90}
+    await again.close()
+    await store.note_attempts({ONE: 100}, now=80)
+    assert await store.attempts(now=0) == {THREE: 90, ONE: 100}

@@ -1,0 +1,33 @@
+"""Limits that the wire has: sizes, numbers and times beyond which a message is refused. The same for every operator.
+
+What an operator may set (how many at a time, how long a run, how many attempts) is in each service's ``config``, with its
+range. Sizes are bytes, times seconds unless their name says otherwise.
+"""
+
+# messages and uploads
+MAX_MESSAGE = 64 << 20  # of gRPC; the largest are shares between parties that restore one another
+CHUNK_BYTES = 64 << 10  # of an upload: six times as fast as 4 KiB
+MAX_SHARE_BYTES = 1 << 30
+MAX_PROGRAM_BYTES = 1 << 20
+MAX_PLAN_BYTES = 1 << 20
+REQUEST_ID_BYTES = 16
+ATTEMPT_BYTES = 16
+
+# a request's fields
+MAX_IMAGES = 16
+MAX_REFERENCES = 64  # a subject and model
+MAX_METADATA_BYTES = 4096
+MAX_TTL_SECONDS = 10 * 366 * 24 * 3600
+MAX_EXPIRY_MS = 10 * 60 * 1000  # how far ahead a request may expire, and how old it may be
+MAX_AHEAD_MS = 60 * 1000  # how far ahead of ours the caller's clock may be
+MAX_PAGE = 10_000  # subjects
+MAX_PREFIXES = 256  # of an audit
+MAX_KITS = 16  # a call to the dealer
+
+# deadlines of calls that bring none of their own, and the longest of those that do
+CALL_SECONDS = 120.0  # a caller's whole request: upload, queue, run, answer
+UPLOAD_SECONDS = 60.0  # one share, at a party
+FETCH_SECONDS = 120.0  # one kit, at a dealer that deals for three parties
+CANCEL_SECONDS = 2.0
+HELLO_SECONDS = 5.0  # the first message of a link between parties
+UPLOAD_DRAIN_SECONDS = 1.0  # how long a refused upload is read on, so that its caller sees why

@@ -1,0 +1,47 @@
+"""A party's count of attempts: decided in memory (services.party.budget), written down before the answer is computed."""
+
+import time
+from collections.abc import Callable
+
+from prometheus_client import Counter
+from visard.v1 import common_pb2
+
+from services.common.errors import ResourceExhausted
+from services.common.metrics import REGISTRY
+from services.party.budget import Buckets, Budgets
+from services.party.config import PartyConfig
+from services.party.store.base import Store
+
+REFUSED = Counter("visard_attempts_refused", "Requests refused because a budget is used up.", registry=REGISTRY)
+
+
+def _microseconds() -> int:
+    return time.time_ns() // 1000
+
+
+class Attempts:
+    """Survives a restart: the store keeps every bucket that is not full."""
+
+    def __init__(self, config: PartyConfig, store: Store, clock: Callable[[], int] = _microseconds) -> None:
+        self._budgets = Budgets(
+            config.attempts_subject, config.attempts_gallery, config.attempts_caller, config.attempts_seconds
+        )
+        self._store = store
+        self._clock = clock
+        self._buckets = Buckets()
+
+    async def load(self) -> None:
+        """Go on from what the store has; raises StoreError."""
+        self._buckets = Buckets(await self._store.attempts(self._clock()))
+
+    async def spend(self, request: common_pb2.Request, caller: str) -> None:
+        """Count a request's attempts, for good; raises ResourceExhausted, which says when to come back."""
+        if not (charges := self._budgets.charges(request, caller)):
+            return
+        now = self._clock()
+        try:
+            changed = self._buckets.spend(charges, now)
+        except ResourceExhausted:
+            REFUSED.inc()
+            raise
+        await self._store.note_attempts(changed, now)

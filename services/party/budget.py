@@ -1,0 +1,108 @@
+"""How often somebody may try: decisions about attempts. Pure.
+
+One bit an answer is little, but ten thousand answers climb to a template. So each subject, each gallery and each caller
+has a bucket of attempts that refills evenly, and every party counts for itself. A bucket is one number, the time at which
+it is full again (the generic cell rate algorithm of ITU-T I.371); times are microseconds since the Unix epoch.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from visard.v1 import common_pb2
+
+from services.common.errors import ResourceExhausted
+from services.party.requests import Operation
+
+KEY_BYTES = 16
+_SECOND = 1_000_000
+_MANY = 1024  # buckets below which nobody looks for full ones
+
+
+@dataclass(frozen=True)
+class Budget:
+    """So many attempts within so many seconds, at ``what``; no attempts stand for no limit."""
+
+    what: str
+    attempts: int
+    seconds: float
+
+    @property
+    def window(self) -> int:
+        """The time in which an empty bucket fills."""
+        return int(self.seconds * _SECOND)
+
+    def after_one(self, full_at: int, now: int) -> int:
+        """When the bucket is full again, after one attempt more. A clock that went back costs one window at most."""
+        return min(max(full_at, now), now + self.window) + self.window // self.attempts
+
+
+@dataclass(frozen=True)
+class Charge:
+    """One attempt, taken from the bucket ``key``."""
+
+    key: bytes
+    budget: Budget
+
+
+@dataclass(frozen=True)
+class Budgets:
+    """A party's budgets for a subject, for a model's gallery, and for a caller."""
+
+    subject: int
+    gallery: int
+    caller: int
+    seconds: float
+
+    def charges(self, request: common_pb2.Request, caller: str) -> list[Charge]:
+        """What a request takes. An enrolment that asks whether the person is known is a look through the gallery."""
+        match request.operation:
+            case Operation.OPERATION_VERIFY:
+                first = ("at this subject", self.subject, "subject", request.model, request.subject)
+            case Operation.OPERATION_IDENTIFY:
+                first = ("at this model's gallery", self.gallery, "gallery", request.model, "")
+            case Operation.OPERATION_ENROL if request.unique:
+                first = ("at this model's gallery", self.gallery, "gallery", request.model, "")
+            case Operation.OPERATION_COMPARE | Operation.OPERATION_RUN:
+                first = ("", 0, "", "", "")
+            case _:
+                return []
+        asked = (first, ("by this caller", self.caller, "caller", caller, ""))
+        return [Charge(_key(*names), Budget(what, n, self.seconds)) for what, n, *names in asked if n]
+
+
+def _key(kind: str, name: str, subject: str) -> bytes:
+    """A bucket's name: what is kept of a subject after its attempts is no name."""
+    return hashlib.sha256(b"\0".join((b"visard attempts", kind.encode(), name.encode(), subject.encode()))).digest()[
+        :KEY_BYTES
+    ]
+
+
+@dataclass
+class Buckets:
+    """Every bucket that is not full."""
+
+    full_at: dict[bytes, int] = field(default_factory=dict)
+    _looked: int = _MANY
+
+    def spend(self, charges: Sequence[Charge], now: int) -> Mapping[bytes, int]:
+        """Take one attempt from every bucket, or none from any; what changed. Raises ResourceExhausted."""
+        changed: dict[bytes, int] = {}
+        for charge in charges:
+            budget = charge.budget
+            full_at = budget.after_one(self.full_at.get(charge.key, 0), now)
+            if (excess := full_at - now - budget.window) > 0:
+                raise ResourceExhausted(
+                    f"too many attempts {budget.what}: {budget.attempts} within {budget.seconds:g} s are allowed",
+                    retry_after=excess / _SECOND,
+                )
+            changed[charge.key] = full_at
+        self.full_at |= changed
+        self._forget_full_ones(now)
+        return changed
+
+    def _forget_full_ones(self, now: int) -> None:
+        """Looked for whenever there are twice as many as last time: the cost of each attempt stays constant."""
+        if len(self.full_at) > 2 * self._looked:
+            self.full_at = {key: at for key, at in self.full_at.items() if at > now}
+            self._looked = max(_MANY, len(self.full_at))

@@ -1,0 +1,69 @@
+"""A budget that is used up at one party is used up at all, says when to come back, and survives a restart."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from visard.client import Client, Connection
+from visard.cluster import Cluster
+from visard.errors import Exhausted
+
+from tests.conftest import free_port_base, publish_face
+from tests.e2e.test_metrics import figures
+
+TIGHT = {"party0": "attempts_gallery = 1\n", "party1": "attempts_subject = 2\n", "party2": "attempts_caller = 6\n"}
+RUNS = "visard_requests_total{method=visard.v1.Party/Run,status=RESOURCE_EXHAUSTED}"
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three operators, each with another idea of how much is too much."""
+    cluster = Cluster(tmp_path_factory.mktemp("strict"), free_port_base())
+    cluster.prepare()
+    for name, lines in TIGHT.items():
+        path = cluster.home / f"{name}.toml"
+        path.write_text(f"{lines}attempts_seconds = 86400\n{path.read_text()}")
+    try:
+        cluster.start()
+        publish_face(cluster.home)
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+def refusals(cluster: Cluster) -> list[float]:
+    """Runs that each party has answered with RESOURCE_EXHAUSTED."""
+    shown = figures(cluster)
+    return [shown[f"party{i}"].get(RUNS, 0) for i in range(3)]
+
+
+async def budgets__should_bound_subject_gallery_and_caller_at_all_parties_alike(
+    strict: Cluster, photos: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("visard.client.ATTEMPTS", 1)
+    async with Client(Connection.from_home(strict.home)) as client:
+        await client.enrol("ada", [photos["obama"]])
+        await client.enrol("eve", [photos["biden"]])
+        for _ in range(2):
+            assert (await client.verify("ada", photos["obama2"])).match
+        with pytest.raises(Exhausted, match="at this subject: 2 within 86400 s") as caught:  # party 1 says so
+            await client.verify("ada", photos["obama2"])
+        assert caught.value.retry_after == pytest.approx(43200, abs=120)
+        assert refusals(strict) == [1, 1, 1]
+        for name in ("party0", "party1", "party2"):
+            strict.restart(name)
+        with pytest.raises(Exhausted, match="at this subject"):
+            await client.verify("ada", photos["obama2"])
+        assert not (await client.verify("eve", photos["obama2"])).match
+        assert (await client.identify(photos["obama2"])).subject == "ada"
+        with pytest.raises(Exhausted, match="gallery: 1 within") as caught:  # party 0 leads
+            await client.identify(photos["obama2"])
+        assert caught.value.retry_after == pytest.approx(86400, abs=120)
+        with pytest.raises(Exhausted, match="gallery: 1 within"):  # nor is the gallery to be asked by enrolling
+            await client.enrol("bob", [photos["obama2"]], unique=True)
+        assert refusals(strict) == [3, 3, 3]
+        with pytest.raises(Exhausted, match="by this caller: 6 within"):  # party 2 has counted everything
+            for _ in range(6):
+                await client.compare(photos["obama"], photos["biden"])
+    async with Client(Connection.from_home(strict.home, "owner")) as other:
+        assert not (await other.verify("eve", photos["obama2"])).match

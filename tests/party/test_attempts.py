@@ -1,0 +1,62 @@
+"""What a party has counted is written down before it is relied on, and still counts after a restart."""
+
+from pathlib import Path
+
+import pytest
+from visard.v1 import common_pb2
+
+from services.common.errors import ResourceExhausted
+from services.common.tls import Tls
+from services.party.attempts import Attempts
+from services.party.config import PartyConfig
+from services.party.errors import StoreError
+from services.party.store.sqlite import SqliteStore
+
+VERIFY = common_pb2.Request(operation=common_pb2.Operation.OPERATION_VERIFY, subject="ada", model="face")
+NOW = 1_790_000_000_000_000
+SECOND = 1_000_000
+
+
+def config(folder: Path, **settings: object) -> PartyConfig:
+    tls = Tls(ca=folder, cert=folder, key=folder)
+    return PartyConfig(
+        listen="localhost:1", tls=tls, index=0, data_dir=folder, hpke_key=folder,
+        peers=("a:1", "b:1", "c:1"), dealer="d:1", **settings,
+    )  # fmt: skip
+
+
+async def counted_attempts__should_survive_a_restart(tmp_path: Path) -> None:
+    settings = config(tmp_path, attempts_subject=3, attempts_seconds=60)
+    for _ in range(3):  # a restart after each
+        store = await SqliteStore.open(tmp_path)
+        attempts = Attempts(settings, store, lambda: NOW)
+        await attempts.load()
+        await attempts.spend(VERIFY, "client/a")
+        await store.close()
+    store = await SqliteStore.open(tmp_path)
+    attempts = Attempts(settings, store, lambda: NOW)
+    await attempts.load()
+    with pytest.raises(ResourceExhausted) as caught:
+        await attempts.spend(VERIFY, "client/a")
+    assert caught.value.retry_after == 20
+    await store.close()
+
+
+async def store_that_fails__should_fail_the_attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def full(*_: object) -> None:
+        raise StoreError("full")
+
+    store = await SqliteStore.open(tmp_path)
+    attempts = Attempts(config(tmp_path), store, lambda: NOW)
+    monkeypatch.setattr(store, "note_attempts", full)
+    with pytest.raises(StoreError):
+        await attempts.spend(VERIFY, "client/a")
+    await store.close()
+
+
+async def limits_of_nothing__should_not_touch_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = await SqliteStore.open(tmp_path)
+    attempts = Attempts(config(tmp_path, attempts_subject=0, attempts_caller=0), store)
+    monkeypatch.delattr(SqliteStore, "note_attempts")
+    await attempts.spend(VERIFY, "client/a")
+    await store.close()

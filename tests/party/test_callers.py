@@ -1,0 +1,71 @@
+"""A party lets nobody ask for what the caller's role does not allow, and nobody at all whom its operator has struck off."""
+
+from pathlib import Path
+
+import pytest
+from visard import certs
+from visard.callers import Signer
+from visard.v1 import common_pb2
+
+from services.common.errors import PermissionDenied
+from services.party.callers import UNSIGNED, Callers
+from services.party.requests import Operation
+
+ROLES = ("client", "owner", "admin", "gateway", "party0", "dealer")
+EVERYTHING = [value for value in Operation.values() if value != Operation.OPERATION_UNSPECIFIED]
+OWNERS = (Operation.OPERATION_PUBLISH, Operation.OPERATION_WITHDRAW)
+ADMINS = (Operation.OPERATION_REFRESH, Operation.OPERATION_RECOVER)
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("pki")
+    certs.init(directory)
+    return directory
+
+
+def signed(pki: Path, role: str, operation: "Operation.ValueType") -> common_pb2.Request:
+    request = common_pb2.Request(request_id=bytes(16), operation=operation)
+    Signer.read(pki / f"{role}.pem", pki / f"{role}.key").sign(request)
+    return request
+
+
+def allowed(callers: Callers, request: common_pb2.Request) -> bool:
+    try:
+        return bool(callers.of(request))
+    except PermissionDenied:
+        return False
+
+
+@pytest.mark.parametrize("operation", [value for value in EVERYTHING if value not in UNSIGNED])
+def operation__should_be_for_these_roles_alone(pki: Path, operation: "Operation.ValueType") -> None:
+    callers = Callers(pki / "ca.pem")
+    expected = {"owner"} if operation in OWNERS else {"admin"} if operation in ADMINS else {"client", "owner"}
+    assert {role for role in ROLES if allowed(callers, signed(pki, role, operation))} == expected
+
+
+def expiry__should_be_the_only_thing_that_nobody_signs() -> None:
+    assert {Operation.OPERATION_EXPIRE} == UNSIGNED
+
+
+def struck_off_caller__should_be_refused_by_name(pki: Path) -> None:
+    callers = Callers(pki / "ca.pem", {"client/default"})
+    with pytest.raises(PermissionDenied, match="client/default is refused by a party's operator"):
+        callers.of(signed(pki, "client", Operation.OPERATION_VERIFY))
+    assert callers.of(signed(pki, "owner", Operation.OPERATION_VERIFY)) == "owner/default"
+
+
+def new_authority__should_be_known_without_a_restart_and_a_broken_file_should_not_hurt(tmp_path: Path) -> None:
+    certs.init(tmp_path / "old")
+    certs.init(tmp_path / "new")
+    bundle = tmp_path / "ca.pem"
+    bundle.write_bytes((tmp_path / "old" / "ca.pem").read_bytes())
+    callers = Callers(bundle)
+    request = signed(tmp_path / "new", "client", Operation.OPERATION_VERIFY)
+    assert not allowed(callers, request)
+    bundle.write_bytes(b"half a file")
+    assert allowed(callers, signed(tmp_path / "old", "client", Operation.OPERATION_VERIFY))
+    both = b"".join((tmp_path / name / "ca.pem").read_bytes() for name in ("old", "new"))
+    bundle.write_bytes(both)
+    assert allowed(callers, request)
+    assert allowed(callers, signed(tmp_path / "old", "client", Operation.OPERATION_VERIFY))
