@@ -49,7 +49,7 @@ class Stocked:
         self.task = asyncio.create_task(self.stock.run())
 
     async def full(self, plan: KitPlan, count: int) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not any(level.plan == plan and level.available >= count for level in self.stock.levels()):
                 await asyncio.sleep(0.01)
 
