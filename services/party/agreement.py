@@ -58,6 +58,14 @@ class Refusal:
         return FAULTS.get(self.code, Internal)(self.message, retry_after=self.retry_after)
 
 
+class Refused(Exception):
+    """The verdict was no. All three parties hear it from the leader: nobody aborts the session, which could be heard first."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.fault = refusal.fault()
+
+
 @dataclass(frozen=True)
 class Reply:
     """A follower's answer: why not, or the fingerprints of the kits it has taken."""

@@ -6,7 +6,7 @@ import structlog
 
 from services.common.errors import AlreadyExists, InvalidArgument, ServiceFault, Unavailable
 from services.mpc.errors import EngineError, InputRefused, PeerLost, RoundTimeout
-from services.party.agreement import Refusal
+from services.party.agreement import Refusal, Refused
 from services.party.errors import RequestConflict, StoreError
 from services.party.mailbox import SessionAborted
 
@@ -18,6 +18,8 @@ def fault_of(error: BaseException) -> ServiceFault:
     match error:
         case ServiceFault():
             return error
+        case Refused():
+            return error.fault
         case SessionAborted():
             return Refusal(error.code, error.reason, error.retry_after).fault()
         case PeerLost():

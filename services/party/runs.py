@@ -29,7 +29,7 @@ from services.common.metrics import stage
 from services.mpc.errors import PeerLost
 from services.mpc.kits import Kit, KitPlan
 from services.party import agreement, requests
-from services.party.agreement import FOLLOWERS, LEADER, RETRY_AFTER, Proposal, Refusal, Reply, Terms
+from services.party.agreement import FOLLOWERS, LEADER, RETRY_AFTER, Proposal, Refusal, Refused, Reply, Terms
 from services.party.config import PartyConfig
 from services.party.deposits import Deposit
 from services.party.faults import fault_of
@@ -187,7 +187,7 @@ class Runner:
             yield channel
         except BaseException as error:
             fault = fault_of(error)
-            if not isinstance(error, SessionAborted):
+            if not isinstance(error, SessionAborted | Refused):
                 channel.abort(fault.code, fault.message, fault.retry_after)
             if isinstance(error, asyncio.CancelledError):
                 raise
@@ -292,12 +292,12 @@ class Runner:
         return kits
 
     def _go(self, verdict: Refusal | None) -> None:
-        """Raises the fault of a verdict that is no."""
+        """Raises Refused unless the verdict is yes."""
         if verdict is None:
             return
         if verdict.stale_kits:
             self._stock.clear()
-        raise verdict.fault()
+        raise Refused(verdict)
 
     async def _proposal(self, channel: SessionChannel, seconds: float) -> Proposal:
         channel.round_seconds = seconds  # the leader may queue as long as the caller waits
