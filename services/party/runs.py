@@ -296,6 +296,7 @@ class Runner:
         if verdict is None:
             return
         if verdict.stale_kits:
+            log.warning("kits of two secrets of the dealer: all are discarded")
             self._stock.clear()
         raise Refused(verdict)
 
