@@ -44,7 +44,7 @@ _WIDTH = 128 * 4  # bytes of a descriptor's share
 
 
 async def _measure(uri: str, folder: Path, count: int) -> dict[str, Any]:
-    store = await open_store(uri, folder)
+    store = await open_store(uri, folder, 0)
     try:
         result: dict[str, Any] = {"store": store.description, "references": count}
         result["writes_per_s"] = round(await _writes(store), 1)

@@ -51,7 +51,7 @@ async def writers(pki: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         parties = await stack.enter_async_context(linked(pki))
         made = []
         for index, party in enumerate(parties):
-            store = await SqliteStore.open(tmp_path / f"party{index}")
+            store = await SqliteStore.open(tmp_path / f"party{index}", index)
             stack.push_async_callback(store.close)
             made.append(Writer(party, store, Writes(store, party.links)))
         tasks = [asyncio.create_task(writer.writes.run()) for writer in made]
