@@ -125,10 +125,11 @@ class Upkeep:
         if "" in request.prefixes:  # an audit begins
             await self._read_anew()
         holdings = await self.holdings()
-        return gateway_pb2.PartyAudit(nodes=[_node(holdings.node(prefix)) for prefix in request.prefixes])
+        return gateway_pb2.PartyAudit(nodes=[node_message(holdings.node(prefix)) for prefix in request.prefixes])
 
 
-def _node(node: Node) -> gateway_pb2.AuditNode:
+def node_message(node: Node) -> gateway_pb2.AuditNode:
+    """A node, as a party tells it."""
     rows = [
         gateway_pb2.AuditRow(reference_id=r.reference_id, subject=r.subject, model=r.model, version=r.version)
         for r in node.rows
