@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import os
 import resource
+import statistics
 import tempfile
 import time
 from collections.abc import Iterator
@@ -28,10 +29,11 @@ from visard.client import DEFAULT_MODEL, Client, Connection
 from visard.cluster import Cluster
 from visard.secret import Secret
 
-from bench import rows
+from bench import alternating, rows
 from services.mpc.field import field_of
 from services.party.gallery import Rows
 from services.party.operations.renewal import renew
+from services.party.sets import Holdings
 from services.party.store import open_store
 from services.party.store.base import Change, ModelRecord, Publish, Reference, Store
 from tests.conftest import free_port_base
@@ -40,6 +42,8 @@ from tests.mongod import Mongod
 CHUNK = 1000
 WRITES = 200
 ENROLMENTS = 20
+UPDATES = 20
+TURNS = 5
 _WIDTH = 128 * 4  # bytes of a descriptor's share
 
 
@@ -57,10 +61,11 @@ async def _measure(uri: str, folder: Path, count: int) -> dict[str, Any]:
         result["names_s"] = round(await _timed(store.names()), 3)
         before, started = _rss_mb(), time.perf_counter()
         kept = Rows.of(await store.gallery(DEFAULT_MODEL), field_of(31))
-        assert kept.digest
         result["load_s"] = round(time.perf_counter() - started, 3)
         gc.collect()
         result["gallery_mb"] = round(_rss_mb() - before)
+        holdings = Holdings(await store.names(), await store.log())
+        result["bring_up_to_date_ms"] = round(1000 * await _bring_up_to_date(store, kept, holdings), 1)
         result["refresh_s"] = round(await _timed(_refresh(store, model)), 2)
         result["peak_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         return result
@@ -106,6 +111,23 @@ async def _writes(store: Store) -> float:
         change = Change(_references(1, f"single-{k}"))
         seconds += await _timed(_apply(store, change))
     return WRITES / seconds
+
+
+async def _bring_up_to_date(store: Store, kept: Rows, holdings: Holdings) -> float:
+    """Seconds from a commit of one reference until gallery and holdings in memory have it; the median of some."""
+    seconds = list[float]()
+    for k in range(UPDATES):
+        request_id = os.urandom(16)
+        await store.stage(request_id, Change(_references(1, f"late-{k}")), b"")
+        done = await store.commit(request_id)
+        assert done.references is not None
+        started = time.perf_counter()
+        found = await store.by_ids(sorted(done.references))
+        kept = kept.updated(done.references, Rows.of(found, field_of(31)))
+        holdings.update(done.references, [row.name for row in found], [request_id])
+        seconds.append(time.perf_counter() - started)
+    assert kept.digest == holdings.references
+    return statistics.median(seconds)
 
 
 async def _fill(store: Store, count: int) -> None:
@@ -181,8 +203,10 @@ def measure(count: int) -> list[dict[str, Any]]:
     """Both stores."""
     results = []
     with tempfile.TemporaryDirectory() as folder, _server() as server:
-        for uri, cluster in (("sqlite", "sqlite"), (server.uri("gallery"), server.uri("party{party}"))):
-            results.append(gallery(uri, Path(folder), count) | enrolments(cluster))
+        mongodb = [server.uri(name) for name in ("gallery", "few{party}", "many{party}")]
+        for alone, few, many in (["sqlite"] * 3, mongodb):
+            service = enrolments(few) | alternating.measure(count, TURNS, many)
+            results.append(gallery(alone, Path(folder), count) | service)
     return results
 
 

@@ -6,7 +6,7 @@ state of what is pending, and services.party.recovery decides.
 
 import asyncio
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import cast
 
 import structlog
@@ -35,6 +35,7 @@ class Writes:
         self._links = links
         self._recovery = Recovery(links.party)
         self._changed = asyncio.Condition()
+        self._wake = asyncio.Event()
         self._watching: list[Changes] = []
         self._uncertain: set[bytes] = set()  # commits that failed, and may have been made all the same
         links.on_up = self.report
@@ -85,6 +86,9 @@ class Writes:
         self._recovery.running.add(request_id)
         try:
             yield
+        except BaseException:
+            self._wake.set()  # what it has staged is for recovery now
+            raise
         finally:
             self._recovery.running.discard(request_id)
 
@@ -111,9 +115,12 @@ class Writes:
             raise Unavailable("another write is still pending: try again", retry_after=1.0) from error
 
     async def run(self) -> None:
-        """Ask again about what is still pending, for ever."""
+        """Ask about what is still pending, when a run has failed and every now and then, for ever."""
         while True:
-            await asyncio.sleep(_RETRY_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_RETRY_SECONDS):
+                    await self._wake.wait()
+            self._wake.clear()
             try:
                 await self._make_certain()
                 for peer in self._links.peers:

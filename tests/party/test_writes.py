@@ -108,6 +108,21 @@ async def crash_after_one_commit__should_complete_the_write(writers: list[Writer
     await settled(writers, State.COMMITTED)
 
 
+async def failed_runs__should_be_decided_at_once(writers: list[Writer], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_RETRY_SECONDS", 600)
+    await asyncio.sleep(0.3)  # from here on nobody asks by the clock
+    staged = asyncio.Barrier(3)
+
+    async def fail(writer: Writer) -> None:
+        with writer.writes.running(ONE):
+            await writer.store.stage(ONE, WRITE, DIGEST)
+            await staged.wait()
+            raise RuntimeError("gone")
+
+    await asyncio.gather(*map(fail, writers), return_exceptions=True)
+    await settled(writers, State.COMMITTED)
+
+
 async def run_in_progress__should_be_waited_for(writers: list[Writer]) -> None:
     for writer in writers[:2]:
         await writer.store.stage(ONE, WRITE, DIGEST)

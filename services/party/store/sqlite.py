@@ -63,8 +63,9 @@ class SqliteStore:
         loop = asyncio.get_running_loop()
         future = loop.run_in_executor(self._worker, self._transaction, work)
         try:
-            # a caller that goes away does not stop the transaction half-way
-            return await asyncio.wait_for(asyncio.shield(future), TIMEOUT_SECONDS)
+            # a caller that goes away does not stop the transaction half-way; and wait_for would lose its cancellation
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                return await asyncio.shield(future)
         except TimeoutError as error:
             raise StoreBusy(f"the store took more than {TIMEOUT_SECONDS:.0f} s") from error
 
