@@ -199,14 +199,15 @@ def _server() -> Iterator[Mongod]:
             server.stop()
 
 
-def measure(count: int) -> list[dict[str, Any]]:
-    """Both stores."""
+def measure(count: int, *, service: bool) -> list[dict[str, Any]]:
+    """Both stores, each by itself and then below the whole service."""
     results = []
     with tempfile.TemporaryDirectory() as folder, _server() as server:
         mongodb = [server.uri(name) for name in ("gallery", "few{party}", "many{party}")]
         for alone, few, many in (["sqlite"] * 3, mongodb):
-            service = enrolments(few) | alternating.measure(count, TURNS, many)
-            results.append(gallery(alone, Path(folder), count) | service)
+            results.append(gallery(alone, Path(folder), count))
+            if service:
+                results[-1] |= enrolments(few) | alternating.measure(count, TURNS, many)
     return results
 
 
@@ -214,9 +215,10 @@ def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--references", type=int, default=100_000)
+    parser.add_argument("--no-service", action="store_true", help="the stores alone")
     parser.add_argument("--json", default="bench/out/stores.json", help="file")
     options = parser.parse_args()
-    results = measure(options.references)
+    results = measure(options.references, service=not options.no_service)
     show(results)
     Path(options.json).parent.mkdir(parents=True, exist_ok=True)
     Path(options.json).write_text(json.dumps(results, indent=1))

@@ -7,6 +7,7 @@ against accidents, not against a party that lies.
 
 import hashlib
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -48,6 +49,7 @@ class Holdings:
         self._names = sorted(names, key=reference_id_of)
         self._hashes = [name_hash(name) for name in self._names]
         self._total = sum(self._hashes)
+        self._subjects = Counter(name.subject for name in self._names)
         self._written = {entry.request_id for entry in log if entry.state is State.COMMITTED}
         self._log_total = sum(map(_write_hash, self._written))
         self.pending = sum(entry.state is State.PENDING for entry in log)
@@ -56,6 +58,11 @@ class Holdings:
     def references(self) -> bytes:
         """The hash of all references."""
         return set_hash([self._total])
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Subjects and references."""
+        return len(self._subjects), len(self._names)
 
     @property
     def writes(self) -> bytes:
@@ -71,6 +78,7 @@ class Holdings:
             self._names.insert(at, name)
             self._hashes.insert(at, name_hash(name))
             self._total += self._hashes[at]
+            self._subjects[name.subject] += 1
         fresh = set(writes) - self._written
         self._written |= fresh
         self._log_total += sum(map(_write_hash, fresh))
@@ -78,8 +86,11 @@ class Holdings:
     def _remove(self, reference_id: str) -> None:
         at = bisect_left(self._names, reference_id, key=reference_id_of)
         if at < len(self._names) and self._names[at].reference_id == reference_id:
-            self._names.pop(at)
+            subject = self._names.pop(at).subject
             self._total -= self._hashes.pop(at)
+            self._subjects[subject] -= 1
+            if not self._subjects[subject]:
+                del self._subjects[subject]
 
     def node(self, prefix: str) -> Node:
         """The references below a prefix of hex digits."""

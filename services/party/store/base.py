@@ -186,9 +186,6 @@ class Store(Protocol):
     async def subjects(self, model: str, limit: int, after: str) -> list[SubjectCount]:
         """Subjects in order of name, beginning after ``after``."""
 
-    async def counts(self) -> tuple[int, int]:
-        """Subjects and references."""
-
     async def models(self) -> list[str]:
         """Names of the published models."""
 

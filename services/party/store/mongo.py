@@ -276,16 +276,6 @@ class MongoStore:
 
         return await self._read(work)
 
-    async def counts(self) -> tuple[int, int]:
-        """See Store.counts."""
-
-        async def work() -> tuple[int, int]:
-            stages = [{"$match": {"visible": True}}, {"$group": {"_id": "$subject", "n": {"$sum": 1}}}]
-            counts = [row["n"] async for row in self._db.refs.aggregate(stages)]
-            return len(counts), sum(counts)
-
-        return await self._read(work)
-
     async def models(self) -> list[str]:
         """See Store.models."""
         return sorted({row["name"] for row in await self._find("models", {"visible": True}, {"name": 1})})

@@ -75,7 +75,8 @@ class SqliteStore:
                 self._connection.execute("BEGIN IMMEDIATE")
                 return work(self._connection)
         except sqlite3.Error as error:
-            full = getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+            primary = getattr(error, "sqlite_errorcode", 0) & 0xFF  # SQLITE_IOERR_WRITE and its like are extended codes
+            full = primary in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
             raise (StoreFull if full else StoreError)(f"store: {error}") from error
 
     async def stage(self, request_id: bytes, write: Write, digest: bytes) -> None:
@@ -144,12 +145,6 @@ class SqliteStore:
             "GROUP BY subject ORDER BY subject LIMIT ?"
         )
         return await self._do(lambda db: [SubjectCount(*row) for row in db.execute(query, (model, after, limit))])
-
-    async def counts(self) -> tuple[int, int]:
-        """See Store.counts."""
-        query = "SELECT count(DISTINCT subject), count(*) FROM refs WHERE visible"
-        subjects, references = await self._do(lambda db: db.execute(query).fetchone())
-        return subjects, references
 
     async def models(self) -> list[str]:
         """See Store.models."""
