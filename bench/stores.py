@@ -59,13 +59,16 @@ async def _measure(uri: str, folder: Path, count: int) -> dict[str, Any]:
         await _apply(store, Publish(model))
         result["fill_s"] = round(await _timed(_fill(store, count)), 2)
         result["names_s"] = round(await _timed(store.names()), 3)
-        before, started = _rss_mb(), time.perf_counter()
+        before, started, cpu = _rss_mb(), time.perf_counter(), time.process_time()
         kept = Rows.of(await store.gallery(DEFAULT_MODEL), field_of(31))
         result["load_s"] = round(time.perf_counter() - started, 3)
+        result["load_cpu_ms"] = round(1000 * (time.process_time() - cpu))
         gc.collect()
         result["gallery_mb"] = round(_rss_mb() - before)
+        cpu = time.process_time()
         holdings = Holdings(await store.names(), await store.log())
-        result["bring_up_to_date_ms"] = round(1000 * await _bring_up_to_date(store, kept, holdings), 1)
+        result["holdings_cpu_ms"] = round(1000 * (time.process_time() - cpu))
+        result |= await _bring_up_to_date(store, kept, holdings)
         result["refresh_s"] = round(await _timed(_refresh(store, model)), 2)
         result["peak_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         return result
@@ -113,21 +116,25 @@ async def _writes(store: Store) -> float:
     return WRITES / seconds
 
 
-async def _bring_up_to_date(store: Store, kept: Rows, holdings: Holdings) -> float:
-    """Seconds from a commit of one reference until gallery and holdings in memory have it; the median of some."""
-    seconds = list[float]()
+async def _bring_up_to_date(store: Store, kept: Rows, holdings: Holdings) -> dict[str, float]:
+    """From a commit of one reference until gallery and holdings in memory have it: medians of time and CPU time."""
+    seconds, busy = list[float](), list[float]()
     for k in range(UPDATES):
         request_id = os.urandom(16)
         await store.stage(request_id, Change(_references(1, f"late-{k}")), b"")
         done = await store.commit(request_id)
         assert done.references is not None
-        started = time.perf_counter()
+        started, cpu = time.perf_counter(), time.process_time()
         found = await store.by_ids(sorted(done.references))
         kept = kept.updated(done.references, Rows.of(found, field_of(31)))
         holdings.update(done.references, [row.name for row in found], [request_id])
-        seconds.append(time.perf_counter() - started)
+        seconds.append(1000 * (time.perf_counter() - started))
+        busy.append(1000 * (time.process_time() - cpu))
     assert kept.digest == holdings.references
-    return statistics.median(seconds)
+    return {
+        "bring_up_to_date_ms": round(statistics.median(seconds), 1),
+        "bring_up_to_date_cpu_ms": round(statistics.median(busy), 1),
+    }
 
 
 async def _fill(store: Store, count: int) -> None:
