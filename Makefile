@@ -55,6 +55,8 @@ proto: $(STAMP)
 
 bench: $(STAMP) .photos/obama.jpg
 	$(BIN)/python -m bench --profile
+	$(BIN)/python -m bench.stores
+	$(BIN)/python -m tests.party.test_recovery
 
 bench-peers: $(STAMP)
 	$(BIN)/python -m bench.peers

@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import os
 import resource
+import statistics
 import tempfile
 import time
 from collections.abc import Iterator
@@ -28,10 +29,11 @@ from visard.client import DEFAULT_MODEL, Client, Connection
 from visard.cluster import Cluster
 from visard.secret import Secret
 
-from bench import rows
+from bench import alternating, rows
 from services.mpc.field import field_of
 from services.party.gallery import Rows
 from services.party.operations.renewal import renew
+from services.party.sets import Holdings
 from services.party.store import open_store
 from services.party.store.base import Change, ModelRecord, Publish, Reference, Store
 from tests.conftest import free_port_base
@@ -40,11 +42,13 @@ from tests.mongod import Mongod
 CHUNK = 1000
 WRITES = 200
 ENROLMENTS = 20
+UPDATES = 20
+TURNS = 5
 _WIDTH = 128 * 4  # bytes of a descriptor's share
 
 
 async def _measure(uri: str, folder: Path, count: int) -> dict[str, Any]:
-    store = await open_store(uri, folder)
+    store = await open_store(uri, folder, 0)
     try:
         result: dict[str, Any] = {"store": store.description, "references": count}
         result["writes_per_s"] = round(await _writes(store), 1)
@@ -55,12 +59,16 @@ async def _measure(uri: str, folder: Path, count: int) -> dict[str, Any]:
         await _apply(store, Publish(model))
         result["fill_s"] = round(await _timed(_fill(store, count)), 2)
         result["names_s"] = round(await _timed(store.names()), 3)
-        before, started = _rss_mb(), time.perf_counter()
+        before, started, cpu = _rss_mb(), time.perf_counter(), time.process_time()
         kept = Rows.of(await store.gallery(DEFAULT_MODEL), field_of(31))
-        assert kept.digest
         result["load_s"] = round(time.perf_counter() - started, 3)
+        result["load_cpu_ms"] = round(1000 * (time.process_time() - cpu))
         gc.collect()
         result["gallery_mb"] = round(_rss_mb() - before)
+        cpu = time.process_time()
+        holdings = Holdings(await store.names(), await store.log())
+        result["holdings_cpu_ms"] = round(1000 * (time.process_time() - cpu))
+        result |= await _bring_up_to_date(store, kept, holdings)
         result["refresh_s"] = round(await _timed(_refresh(store, model)), 2)
         result["peak_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         return result
@@ -106,6 +114,27 @@ async def _writes(store: Store) -> float:
         change = Change(_references(1, f"single-{k}"))
         seconds += await _timed(_apply(store, change))
     return WRITES / seconds
+
+
+async def _bring_up_to_date(store: Store, kept: Rows, holdings: Holdings) -> dict[str, float]:
+    """From a commit of one reference until gallery and holdings in memory have it: medians of time and CPU time."""
+    seconds, busy = list[float](), list[float]()
+    for k in range(UPDATES):
+        request_id = os.urandom(16)
+        await store.stage(request_id, Change(_references(1, f"late-{k}")), b"")
+        done = await store.commit(request_id)
+        assert done.references is not None
+        started, cpu = time.perf_counter(), time.process_time()
+        found = await store.by_ids(sorted(done.references))
+        kept = kept.updated(done.references, Rows.of(found, field_of(31)))
+        holdings.update(done.references, [row.name for row in found], [request_id])
+        seconds.append(1000 * (time.perf_counter() - started))
+        busy.append(1000 * (time.process_time() - cpu))
+    assert kept.digest == holdings.references
+    return {
+        "bring_up_to_date_ms": round(statistics.median(seconds), 1),
+        "bring_up_to_date_cpu_ms": round(statistics.median(busy), 1),
+    }
 
 
 async def _fill(store: Store, count: int) -> None:
@@ -177,12 +206,15 @@ def _server() -> Iterator[Mongod]:
             server.stop()
 
 
-def measure(count: int) -> list[dict[str, Any]]:
-    """Both stores."""
+def measure(count: int, *, service: bool) -> list[dict[str, Any]]:
+    """Both stores, each by itself and then below the whole service."""
     results = []
     with tempfile.TemporaryDirectory() as folder, _server() as server:
-        for uri, cluster in (("sqlite", "sqlite"), (server.uri("gallery"), server.uri("party{party}"))):
-            results.append(gallery(uri, Path(folder), count) | enrolments(cluster))
+        mongodb = [server.uri(name) for name in ("gallery", "few{party}", "many{party}")]
+        for alone, few, many in (["sqlite"] * 3, mongodb):
+            results.append(gallery(alone, Path(folder), count))
+            if service:
+                results[-1] |= enrolments(few) | alternating.measure(count, TURNS, many)
     return results
 
 
@@ -190,9 +222,10 @@ def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--references", type=int, default=100_000)
+    parser.add_argument("--no-service", action="store_true", help="the stores alone")
     parser.add_argument("--json", default="bench/out/stores.json", help="file")
     options = parser.parse_args()
-    results = measure(options.references)
+    results = measure(options.references, service=not options.no_service)
     show(results)
     Path(options.json).parent.mkdir(parents=True, exist_ok=True)
     Path(options.json).write_text(json.dumps(results, indent=1))

@@ -82,7 +82,9 @@ class Mongod:
                     client.admin.command("replSetInitiate", {"_id": "rs0", "members": members})
                     return False
                 if hello.get("isWritablePrimary") and self.replica_set and not (self.directory / "user").exists():
-                    client.admin.command("createUser", USER, pwd=PASSWORD, roles=["readWriteAnyDatabase"])
+                    client.admin.command(
+                        "createUser", USER, pwd=PASSWORD, roles=["readWriteAnyDatabase", "clusterManager"]
+                    )
                     (self.directory / "user").touch()
                 return bool(hello.get("isWritablePrimary"))
             except PyMongoError:

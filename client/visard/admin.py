@@ -9,6 +9,8 @@ from visard.v1 import gateway_pb2
 _DIGITS = "0123456789abcdef"
 _AT_ONCE = 256  # prefixes a question
 
+Nodes = tuple[gateway_pb2.AuditNode, ...]  # one a party
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -33,36 +35,33 @@ class Audit:
 
 
 async def audit(client: Client) -> Audit:
-    """Compare hashes of ever smaller parts, sixteen to one, until the differing references are named."""
-    parties = await client.audit_nodes([""])
-    counts = tuple(nodes[0].count for nodes in parties)
-    open_prefixes = _differing(parties)
+    """Compare hashes of ever smaller parts, sixteen to one, until the differing references are named.
+
+    Ids are hashes, so parts shrink evenly: N references take about log16(N) steps, and never more than log2(N).
+    """
+    level = await _ask(client, [""])
+    counts = tuple(node.count for node in level[0])
     found, steps = list[Difference](), 1
-    while open_prefixes:
-        split = list[str]()
-        for start in range(0, len(open_prefixes), _AT_ONCE):
-            chosen = open_prefixes[start : start + _AT_ONCE]
-            parties = await client.audit_nodes(chosen)
-            for nodes in zip(*parties, strict=True):
-                if all(len(node.rows) == node.count for node in nodes):
-                    found += _rows_that_differ(nodes)
-                else:
-                    split.append(nodes[0].prefix)
-        children = [prefix + digit for prefix in split for digit in _DIGITS]
-        open_prefixes = [
-            prefix
-            for start in range(0, len(children), _AT_ONCE)
-            for prefix in _differing(await client.audit_nodes(children[start : start + _AT_ONCE]))
-        ]
+    while differing := [nodes for nodes in level if len({node.set_hash for node in nodes}) > 1]:
+        large = [nodes for nodes in differing if any(len(node.rows) < node.count for node in nodes)]
+        found += [row for nodes in differing if nodes not in large for row in _rows_that_differ(nodes)]
+        if not large:
+            break
+        level = await _ask(client, [nodes[0].prefix + digit for nodes in large for digit in _DIGITS])
         steps += 1
-    return Audit(counts, tuple(found), steps)
+    return Audit(counts, tuple(sorted(found, key=lambda row: row.reference_id)), steps)
 
 
-def _differing(parties: Sequence[Sequence[gateway_pb2.AuditNode]]) -> list[str]:
-    return [nodes[0].prefix for nodes in zip(*parties, strict=True) if len({node.set_hash for node in nodes}) > 1]
+async def _ask(client: Client, prefixes: Sequence[str]) -> list[Nodes]:
+    """For each prefix what the three parties hold below it."""
+    found = list[Nodes]()
+    for start in range(0, len(prefixes), _AT_ONCE):
+        parties = await client.audit_nodes(prefixes[start : start + _AT_ONCE])
+        found += zip(*parties, strict=True)
+    return found
 
 
-def _rows_that_differ(nodes: Sequence[gateway_pb2.AuditNode]) -> list[Difference]:
+def _rows_that_differ(nodes: Nodes) -> list[Difference]:
     tables = [{row.reference_id: (row.subject, row.model, row.version) for row in node.rows} for node in nodes]
     ids = sorted(set().union(*tables))
     views = [(name, tuple(table.get(name) for table in tables)) for name in ids]

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 import grpc
+import structlog
 from visard.v1 import party_pb2_grpc, peer_pb2_grpc
 
 from services.common import lifecycle, logs, tracing
@@ -37,11 +38,14 @@ from services.party.writes import Writes
 SERVICES = {"visard.v1.Party": None, "visard.v1.Peer": None}
 _HEALTH_SECONDS = 0.2
 
+log = structlog.get_logger()
+
 
 @asynccontextmanager
 async def assembled(config: PartyConfig) -> AsyncIterator[Party]:
     """A party put together, with its background work running."""
-    store = timed(await open_store(config.store, config.data_dir))
+    store = timed(await open_store(config.store, config.data_dir, config.index))
+    log.info("store opened", store=store.description)
     dealer = RenewedDealer(config.tls, config.dealer)
     links = PeerLinks(config.index, config.peers, config.tls)
     kits = config.data_dir / "kits"
@@ -52,7 +56,7 @@ async def assembled(config: PartyConfig) -> AsyncIterator[Party]:
     models = ModelShelf(store, stock, config.stock_target)
     model_sets = ModelSets(store, models, links)
     writes = Writes(store, links)
-    writes.on_recovered = models.forget
+    writes.on_models = models.forget
     upkeep = Upkeep(store, links, writes)
     attempts = Attempts(config, store)
     desk = Desk(config.index, store, models, stock, writes, Galleries(store, writes), attempts)

@@ -1,7 +1,7 @@
 """What can go wrong inside a party.
 
 StoreError                operator: the store is not usable
-    SchemaMismatch, StoreFull, StoreBusy
+    SchemaMismatch, ForeignStore, StoreFull, StoreBusy
 RequestConflict           caller: the request id was used for something else, or was dropped
 Divergence                operator: this party's log contradicts another's
 """
@@ -13,6 +13,10 @@ class StoreError(Exception):
 
 class SchemaMismatch(StoreError):
     """The database was made by another version."""
+
+
+class ForeignStore(StoreError):
+    """The database is another party's: its shares would be lost among ours, and ours among its."""
 
 
 class StoreFull(StoreError):

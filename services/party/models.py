@@ -1,6 +1,7 @@
 """The published models at this party: programs, and weight shares prepared for the engine once."""
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -104,13 +105,10 @@ class ModelShelf:
         """A model, if it is in memory."""
         return self._models.get(name)
 
-    def forget(self) -> None:
-        """Read all models from the store again, when they are asked for: they were renewed."""
-        self._models.clear()
-
-    def drop(self, name: str) -> None:
-        """A model was withdrawn; the others stay as they are, and stay listed."""
-        self._models.pop(name, None)
+    def forget(self, names: Collection[str] | None = None) -> None:
+        """Read these models, or all, from the store again when they are asked for: they have changed, or are gone."""
+        for name in list(self._models) if names is None else names:
+            self._models.pop(name, None)
 
     def loaded(self) -> list[Published]:
         """The models in memory."""

@@ -51,6 +51,15 @@ class Recovery:
         """Of the pending writes those that no run here will finish: the peers must be asked."""
         return [request_id for request_id in pending if request_id not in self.running]
 
+    def in_the_way(self, pending: Iterable[bytes], request_id: bytes, *, alone: bool) -> set[bytes]:
+        """Of the pending writes those that must be decided before this request may write.
+
+        What a crash has left is committed or dropped at each party in its own time: whatever is written meanwhile could
+        come before it here and after it there. Writes of runs in progress are in nobody's way but that of one that must
+        be ``alone``: party 0 lets only such run beside each other as may be made in any order.
+        """
+        return {other for other in pending if other != request_id and (alone or other not in self.running)}
+
     def shown(self, stored: Mapping[bytes, State]) -> dict[bytes, State]:
         """States to tell a peer: a run in progress may still stage, or commit, what the store does not show yet."""
         return {

@@ -215,9 +215,8 @@ class Runner:
             refusal: Refusal | None = None
             work = Work(request, context.digest)
             try:
-                if not leads and job.exclusive(request):  # what the leader has waited for must be settled here as well
-                    await self._writes.quiet(request.request_id, self._config.peer_timeout / 2)
                 with stage("store"):
+                    await self._quiet(request)
                     work = await job.prepare(self._desk, request, context.digest, deposit)
                     if deposit is not None:
                         await self._desk.attempts.spend(request, deposit.caller)
@@ -236,6 +235,12 @@ class Runner:
                 answer = await job.perform(self._desk, work, channel, kits)
             meter.engine, meter.cpu = time.monotonic() - started, time.process_time() - cpu
             return answer
+
+    async def _quiet(self, request: common_pb2.Request) -> None:
+        """A write waits for what the store has not decided yet; a recovery decides that itself."""
+        if request.operation in requests.WRITES:
+            alone = JOBS[request.operation].exclusive(request)
+            await self._writes.quiet(request.request_id, self._config.peer_timeout / 2, alone=alone)
 
     @asynccontextmanager
     async def _turn(self, request: common_pb2.Request) -> AsyncIterator[None]:

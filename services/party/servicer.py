@@ -192,7 +192,7 @@ def _reference_info(row: Reference) -> gateway_pb2.ReferenceInfo:
 
 async def status(party: Party) -> common_pb2.PartyStatus:
     """What an operator wants to know."""
-    subjects, references = await party.store.counts()
+    subjects, references = (await party.upkeep.holdings()).counts
     reasons = obstacles(party.links, party.model_sets.differing())
     reasons += [party.upkeep.problem] if party.upkeep.problem else []
     stock = [

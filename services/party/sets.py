@@ -7,6 +7,7 @@ against accidents, not against a party that lies.
 
 import hashlib
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -42,27 +43,76 @@ class Node:
 
 
 class Holdings:
-    """What a party holds, hashed once: its references by id, and its committed writes."""
+    """What a party holds, hashed: its references by id, and its committed writes. Kept up to date one by one."""
 
     def __init__(self, names: Sequence[Name], log: Sequence[LogEntry]) -> None:
-        self._names = sorted(names, key=lambda name: name.reference_id)
-        self._ids = [name.reference_id for name in self._names]
-        self._hashes = [_name_hash(name) for name in self._names]
-        committed = [entry for entry in log if entry.state is State.COMMITTED]
-        self.references = set_hash(self._hashes)
-        self.writes = set_hash(element_hash([entry.request_id]) for entry in committed)
+        self._names = sorted(names, key=reference_id_of)
+        self._hashes = [name_hash(name) for name in self._names]
+        self._total = sum(self._hashes)
+        self._subjects = Counter(name.subject for name in self._names)
+        self._written = {entry.request_id for entry in log if entry.state is State.COMMITTED}
+        self._log_total = sum(map(_write_hash, self._written))
         self.pending = sum(entry.state is State.PENDING for entry in log)
+
+    @property
+    def references(self) -> bytes:
+        """The hash of all references."""
+        return set_hash([self._total])
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Subjects and references."""
+        return len(self._subjects), len(self._names)
+
+    @property
+    def writes(self) -> bytes:
+        """The hash of all committed writes."""
+        return set_hash([self._log_total])
+
+    def update(self, touched: Iterable[str], present: Iterable[Name], writes: Iterable[bytes]) -> None:
+        """Of the references that these new writes have touched only those that are present are left, as they are."""
+        for reference_id in touched:
+            self._remove(reference_id)
+        for name in present:
+            at = bisect_left(self._names, name.reference_id, key=reference_id_of)
+            self._names.insert(at, name)
+            self._hashes.insert(at, name_hash(name))
+            self._total += self._hashes[at]
+            self._subjects[name.subject] += 1
+        fresh = set(writes) - self._written
+        self._written |= fresh
+        self._log_total += sum(map(_write_hash, fresh))
+
+    def _remove(self, reference_id: str) -> None:
+        at = bisect_left(self._names, reference_id, key=reference_id_of)
+        if at < len(self._names) and self._names[at].reference_id == reference_id:
+            subject = self._names.pop(at).subject
+            self._total -= self._hashes.pop(at)
+            self._subjects[subject] -= 1
+            if not self._subjects[subject]:
+                del self._subjects[subject]
 
     def node(self, prefix: str) -> Node:
         """The references below a prefix of hex digits."""
-        first, last = bisect_left(self._ids, prefix), bisect_left(self._ids, prefix + "g")
+        first = bisect_left(self._names, prefix, key=reference_id_of)
+        last = bisect_left(self._names, prefix + "g", key=reference_id_of)
         rows = tuple(self._names[first:last]) if last - first <= LEAF_ROWS else ()
         return Node(prefix, last - first, set_hash(self._hashes[first:last]), rows)
 
 
-def _name_hash(name: Name) -> int:
+def name_hash(name: Name) -> int:
+    """The hash of a reference in a set of them: of its public name."""
     parts = (name.reference_id, name.subject, name.model, str(name.version))
     return element_hash(part.encode() for part in parts)
+
+
+def _write_hash(request_id: bytes) -> int:
+    return element_hash([request_id])
+
+
+def reference_id_of(name: Name) -> str:
+    """By which references are sorted."""
+    return name.reference_id
 
 
 def children(prefix: str) -> list[str]:

@@ -1,12 +1,14 @@
 """Watching that the three parties hold the same, and answering audits."""
 
 import asyncio
+import time
 
 import structlog
 from visard.v1 import gateway_pb2, peer_pb2
 
 from services.common.errors import FailedPrecondition, InvalidArgument
 from services.common.limits import MAX_PREFIXES
+from services.party.changes import Changes
 from services.party.errors import StoreError
 from services.party.links import PeerLinks
 from services.party.sets import Holdings, Node, SetWatch, View
@@ -14,6 +16,7 @@ from services.party.store.base import Store
 from services.party.writes import Writes
 
 _SECONDS = 2.0
+_ANEW_SECONDS = 3600.0
 
 log = structlog.get_logger()
 
@@ -27,7 +30,10 @@ class Upkeep:
         self._writes = writes
         self._watch = SetWatch()
         self._diverged: set[int] = set()
-        self._holdings: tuple[int, Holdings] | None = None
+        self._changes = writes.watch()
+        self._holdings = Holdings((), ())
+        self._lock = asyncio.Lock()
+        self._read_at = time.monotonic()
         links.on_set = self.hear
 
     @property
@@ -49,19 +55,40 @@ class Upkeep:
             raise FailedPrecondition(f"party {self._links.party}: {self.problem}")
 
     async def holdings(self) -> Holdings:
-        """What is stored now, hashed once for as long as nothing changes."""
-        revision = self._writes.revision
-        pending = len(await self._store.pending())
-        if self._holdings is None or self._holdings[0] != revision or self._holdings[1].pending != pending:
+        """What is stored now: hashed once, then brought up to date."""
+        async with self._lock:
+            taken = self._changes.take()  # before reading: what is written meanwhile is for the next call
+            try:
+                await self._bring_up_to_date(taken)
+                self._holdings.pending = len(await self._store.pending())
+            except BaseException:
+                self._changes.give_back(taken)
+                raise
+            return self._holdings
+
+    async def _bring_up_to_date(self, taken: Changes) -> None:
+        if taken.everything:
             names, entries = await self._store.names(), await self._store.log()
-            self._holdings = revision, await asyncio.to_thread(Holdings, names, entries)
-        return self._holdings[1]
+            self._holdings = await asyncio.to_thread(Holdings, names, entries)
+            self._read_at = time.monotonic()
+        elif taken.writes:
+            found = await self._store.by_ids(sorted(taken.references)) if taken.references else []
+            self._holdings.update(taken.references, [row.name for row in found], taken.writes)
+
+    async def _read_anew(self) -> None:
+        """What is in memory follows our own writes; what somebody else did to the database shows only here."""
+        before = (await self.holdings()).references
+        self._changes.forget()
+        if (await self.holdings()).references != before:
+            await self._writes.forget()
 
     async def run(self) -> None:
         """Report to the peers, for ever."""
         while True:
             await asyncio.sleep(_SECONDS)
             try:
+                if time.monotonic() - self._read_at > _ANEW_SECONDS:
+                    await self._read_anew()
                 await self._report()
             except StoreError as error:
                 log.warning("the watch waits for the store", reason=str(error))
@@ -95,11 +122,14 @@ class Upkeep:
             raise InvalidArgument.of("prefixes", f"1 to {MAX_PREFIXES}")
         if any(len(prefix) > 32 or set(prefix) - set("0123456789abcdef") for prefix in request.prefixes):
             raise InvalidArgument.of("prefixes", "at most 32 hex digits each")
+        if "" in request.prefixes:  # an audit begins
+            await self._read_anew()
         holdings = await self.holdings()
-        return gateway_pb2.PartyAudit(nodes=[_node(holdings.node(prefix)) for prefix in request.prefixes])
+        return gateway_pb2.PartyAudit(nodes=[node_message(holdings.node(prefix)) for prefix in request.prefixes])
 
 
-def _node(node: Node) -> gateway_pb2.AuditNode:
+def node_message(node: Node) -> gateway_pb2.AuditNode:
+    """A node, as a party tells it."""
     rows = [
         gateway_pb2.AuditRow(reference_id=r.reference_id, subject=r.subject, model=r.model, version=r.version)
         for r in node.rows

@@ -5,13 +5,15 @@ state of what is pending, and services.party.recovery decides.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from typing import cast
 
 import structlog
 from visard.v1 import peer_pb2
 
+from services.common.errors import Unavailable
+from services.party.changes import Changes
 from services.party.errors import StoreError
 from services.party.links import PeerLinks
 from services.party.recovery import Decision, Recovery
@@ -28,12 +30,14 @@ class Writes:
     """The write log of this party in talk with those of its peers."""
 
     def __init__(self, store: Store, links: PeerLinks) -> None:
-        self.revision = 0  # grows with every commit here
-        self.on_recovered: Callable[[], None] | None = None
+        self.on_models: Callable[[Collection[str] | None], None] | None = None  # these have changed; None: who knows
         self._store = store
         self._links = links
         self._recovery = Recovery(links.party)
         self._changed = asyncio.Condition()
+        self._wake = asyncio.Event()
+        self._watching: list[Changes] = []
+        self._uncertain: set[bytes] = set()  # commits that failed, and may have been made all the same
         links.on_up = self.report
         links.on_log = self.hear
 
@@ -49,13 +53,30 @@ class Writes:
 
     async def _commit(self, request_id: bytes) -> int:
         try:
-            return await self._store.commit(request_id)
-        finally:  # also when the store fails: it may have done its work all the same
-            await self.changed()
+            done = await self._store.commit(request_id)
+        except BaseException:
+            self._uncertain.add(request_id)
+            await self.forget()
+            raise
+        for watching in self._watching:
+            watching.note(request_id, done.references)
+        await self._tell(done.models)
+        return done.changes
 
-    async def changed(self) -> None:
-        """Say that what is stored has changed."""
-        self.revision += 1
+    def watch(self) -> Changes:
+        """What is committed here from now on; at first, everything."""
+        self._watching.append(changes := Changes())
+        return changes
+
+    async def forget(self) -> None:
+        """Whatever is kept in memory of the store must be read again."""
+        for watching in self._watching:
+            watching.forget()
+        await self._tell(None)
+
+    async def _tell(self, models: Collection[str] | None = ()) -> None:
+        if self.on_models is not None:
+            self.on_models(models)
         async with self._changed:
             self._changed.notify_all()
 
@@ -65,6 +86,9 @@ class Writes:
         self._recovery.running.add(request_id)
         try:
             yield
+        except BaseException:
+            self._wake.set()  # what it has staged is for recovery now
+            raise
         finally:
             self._recovery.running.discard(request_id)
 
@@ -78,25 +102,51 @@ class Writes:
             return State.PENDING
         return state
 
-    async def quiet(self, request_id: bytes, seconds: float) -> bool:
-        """Whether, within the time, nothing but this request is staged here."""
+    async def quiet(self, request_id: bytes, seconds: float, *, alone: bool) -> None:
+        """Wait until what is staged here does not stand in the way of this request; raises Unavailable.
+
+        That is whatever a crash has left undecided; with ``alone`` also what other runs have staged.
+        """
         try:
             async with asyncio.timeout(seconds), self._changed:
-                while set(await self._store.pending()) - {request_id}:
+                while self._recovery.in_the_way(await self._store.pending(), request_id, alone=alone):
                     await self._changed.wait()
-        except TimeoutError:
-            return False
-        return True
+        except TimeoutError as error:
+            raise Unavailable("another write is still pending: try again", retry_after=1.0) from error
 
     async def run(self) -> None:
-        """Ask again about what is still pending, for ever."""
+        """Ask about what is still pending, when a run has failed and every now and then, for ever."""
         while True:
-            await asyncio.sleep(_RETRY_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_RETRY_SECONDS):
+                    await self._wake.wait()
+            self._wake.clear()
             try:
+                await self._make_certain()
                 for peer in self._links.peers:
                     await self.report(peer)
             except StoreError as error:
                 log.warning("recovery waits for the store", reason=str(error))
+
+    async def _make_certain(self) -> None:
+        """A commit that failed is finished if it was made; what is still pending is for recovery."""
+        if not self._uncertain:
+            return
+        for request_id, state in (await self._store.states(list(self._uncertain))).items():
+            if state is State.COMMITTED:
+                await self._commit(request_id)
+            if state is not State.PENDING:
+                self._uncertain.discard(request_id)
+                await self.forget()
+
+    async def finish(self, request_id: bytes, decision: Decision) -> None:
+        """Carry out what was decided about a pending write."""
+        if decision is Decision.COMMIT:
+            await self._commit(request_id)
+        else:
+            await self._store.drop(request_id)
+            await self._tell()
+        log.info("recovered a write", request=request_id.hex(), decision=decision.value)
 
     async def report(self, peer: int) -> None:
         """Tell a peer what is pending here, and ask how it stands there."""
@@ -111,15 +161,7 @@ class Writes:
             self._send(peer, await self._shown(list(heard)), want_reply=False)
         decisions = self._recovery.hear(peer, heard, await self._store.states(list(heard)))
         for request_id, decision in decisions.items():
-            if decision is Decision.COMMIT:
-                await self._store.commit(request_id)
-            else:
-                await self._store.drop(request_id)
-            log.info("recovered a write", request=request_id.hex(), decision=decision.value)
-        if decisions:
-            if self.on_recovered is not None:
-                self.on_recovered()
-            await self.changed()
+            await self.finish(request_id, decision)
 
     async def _shown(self, ids: list[bytes]) -> dict[bytes, State]:
         return self._recovery.shown(await self._store.states(ids))

@@ -35,6 +35,23 @@ def commands__should_enrol_verify_identify_list_and_delete(cluster: Cluster, pho
     assert "not enrolled" in missing.stderr
 
 
+def records__should_be_renamed_exported_and_kept_in_order(cluster: Cluster, photos: dict[str, Path]) -> None:
+    enrolled = visard(cluster, "enrol", "cli-before", photos["obama"], "--note", "door 7", "--ttl", 1000, "--json")
+    assert enrolled.returncode == 0, enrolled.stderr
+    assert visard(cluster, "rename", "cli-before", "cli-after").returncode == 0
+    exported = json.loads(visard(cluster, "export", "cli-after").stdout)
+    (reference,) = exported["references"]
+    assert bytes.fromhex(reference["metadata"]) == b"door 7"
+    assert "only as shares" in exported["biometric_data"]
+    renewed = visard(cluster, "admin", "refresh", "--json")
+    assert json.loads(renewed.stdout)["references"] >= 1
+    audited = visard(cluster, "admin", "audit", "--json")
+    assert (audited.returncode, json.loads(audited.stdout)["clean"]) == (0, True)
+    assert visard(cluster, "verify", "cli-after", photos["obama2"]).returncode == 0
+    assert visard(cluster, "admin", "recover", 1).returncode != 0, "it asks first, and nobody says yes"
+    assert visard(cluster, "delete", "cli-after", "--reference", reference["reference_id"]).returncode == 0
+
+
 def compare__should_say_no_with_status_one(cluster: Cluster, photos: dict[str, Path]) -> None:
     answer = visard(cluster, "compare", photos["obama"], photos["biden"])
     assert (answer.returncode, answer.stdout.startswith("no match")) == (1, True)

@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import sqlite3
 import time
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -74,13 +76,17 @@ async def expired_reference__should_be_erased_everywhere(
 ) -> None:
     await client.enrol("brief", [photos["obama"]], ttl_seconds=400)
     assert (await client.verify("brief", photos["obama2"])).match
-    await client.enrol("brief", [photos["biden"]], ttl_seconds=1)
+    brief = await client.enrol("brief", [photos["biden"]], ttl_seconds=1)
     # not compared from the beginning: its time is over before the request's is
     assert not (await client.verify("brief", photos["biden"])).match
     async with asyncio.timeout(20):
         while len(await client.references("brief")) > 1:
             await asyncio.sleep(0.2)
     assert (await client.verify("brief", photos["obama2"])).match
+    for party in range(3):
+        database = sqlite3.connect(f"file:{cluster.home / f'party{party}' / 'visard.sqlite'}?mode=ro", uri=True)
+        with closing(database):
+            assert (brief.references[0],) in list(database.execute("SELECT reference_id FROM tombstones"))
 
 
 async def same_person__should_not_be_enrolled_under_two_names(client: Client, photos: dict[str, Path]) -> None:

@@ -28,12 +28,12 @@ def config(folder: Path, **settings: object) -> PartyConfig:
 async def counted_attempts__should_survive_a_restart(tmp_path: Path) -> None:
     settings = config(tmp_path, attempts_subject=3, attempts_seconds=60)
     for _ in range(3):  # a restart after each
-        store = await SqliteStore.open(tmp_path)
+        store = await SqliteStore.open(tmp_path, 0)
         attempts = Attempts(settings, store, lambda: NOW)
         await attempts.load()
         await attempts.spend(VERIFY, "client/a")
         await store.close()
-    store = await SqliteStore.open(tmp_path)
+    store = await SqliteStore.open(tmp_path, 0)
     attempts = Attempts(settings, store, lambda: NOW)
     await attempts.load()
     with pytest.raises(ResourceExhausted) as caught:
@@ -46,7 +46,7 @@ async def store_that_fails__should_fail_the_attempt(tmp_path: Path, monkeypatch:
     async def full(*_: object) -> None:
         raise StoreError("full")
 
-    store = await SqliteStore.open(tmp_path)
+    store = await SqliteStore.open(tmp_path, 0)
     attempts = Attempts(config(tmp_path), store, lambda: NOW)
     monkeypatch.setattr(store, "note_attempts", full)
     with pytest.raises(StoreError):
@@ -55,7 +55,7 @@ async def store_that_fails__should_fail_the_attempt(tmp_path: Path, monkeypatch:
 
 
 async def limits_of_nothing__should_not_touch_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = await SqliteStore.open(tmp_path)
+    store = await SqliteStore.open(tmp_path, 0)
     attempts = Attempts(config(tmp_path, attempts_subject=0, attempts_caller=0), store)
     monkeypatch.delattr(SqliteStore, "note_attempts")
     await attempts.spend(VERIFY, "client/a")

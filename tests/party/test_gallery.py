@@ -1,14 +1,20 @@
-"""The rows that a probe is compared with are those of the store, read again after every write and only then."""
+"""The rows that a probe is compared with are those of the store: read once, then brought up to date after every write."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from visard.secret import Secret
 
 from services.mpc.field import field_of
+from services.party.changes import MOST, Changes
+from services.party.errors import StoreError
 from services.party.gallery import Galleries, Rows
-from services.party.store.base import Reference, rows_digest
+from services.party.store.base import Reference
 
 F31, F61 = field_of(31), field_of(61)
 
@@ -19,35 +25,55 @@ def reference(number: int, subject: str = "ada", expires: int = 0) -> Reference:
 
 
 class Counting:
-    """A store that counts how often it is read."""
+    """A store that counts what is read of it."""
 
     def __init__(self) -> None:
         self.references: list[Reference] = [reference(1), reference(2, "bob")]
-        self.reads = 0
+        self.whole, self.single = 0, 0
         self.during: Any = None
 
     async def gallery(self, model: str) -> list[Reference]:
-        self.reads += 1
+        self.whole += 1
         found = list(self.references)
         if self.during:
             self.during()
         return found
 
+    async def by_ids(self, reference_ids: Iterable[str]) -> list[Reference]:
+        self.single += len(list(reference_ids))
+        if self.during:
+            self.during()
+        return [row for row in self.references if row.reference_id in reference_ids]
 
-class Revisions:
-    revision = 0
+
+class Noting:
+    """A write log that is told what to say."""
+
+    def __init__(self) -> None:
+        self.changes = Changes()
+
+    def watch(self) -> Changes:
+        return self.changes
 
 
-def galleries() -> tuple[Galleries, Counting, Revisions]:
-    store, writes = Counting(), Revisions()
-    return Galleries(store, writes), store, writes  # type: ignore[arg-type]
+def galleries() -> tuple[Galleries, Counting, Changes]:
+    store, writes = Counting(), Noting()
+    return Galleries(store, writes), store, writes.changes  # type: ignore[arg-type]
+
+
+def same(one: Rows, two: Rows) -> bool:
+    """In everything."""
+    arrays = [(one.expires, two.expires), (one.shares, two.shares)]
+    return (one.names, one.digest, len(one)) == (two.names, two.digest, len(two)) and all(
+        len(one) == 0 or (a.dtype == b.dtype and np.array_equal(a, b)) for a, b in arrays
+    )
 
 
 def rows__should_hold_shares_and_names_in_order() -> None:
     rows = Rows.of([reference(1), reference(5, "bob")], F31)
     assert rows.shares.tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
     assert rows.subjects == ["ada", "bob"]
-    assert rows.digest == rows_digest([reference(1).name, reference(5, "bob").name])
+    assert rows.digest != Rows.of([reference(1), reference(5)], F31).digest
     assert Rows.of([replace(reference(1), descriptor=Secret(bytes(16)))], F61).shares.shape == (1, 2)
     assert "shares" not in repr(rows)
 
@@ -56,7 +82,7 @@ def no_rows__should_be_rows() -> None:
     rows = Rows.of([], F31)
     assert len(rows) == 0
     assert rows.live(5).without("ada").subjects == []
-    assert rows.digest == Rows().digest == rows_digest([])
+    assert rows.digest == Rows().digest
 
 
 def rows_whose_time_is_over__should_be_left_out() -> None:
@@ -72,25 +98,98 @@ def rows_of_one_subject__should_be_left_out() -> None:
     assert rows.without("eve") is rows
 
 
-async def gallery__should_be_read_again_after_a_write_and_only_then() -> None:
-    kept, store, writes = galleries()
+NUMBERS = st.integers(0, 12)
+STORED = st.dictionaries(NUMBERS, st.tuples(st.sampled_from(["ada", "bob"]), st.integers(1, 3), st.integers(0, 2)))
+
+
+def stored(rows: dict[int, tuple[str, int, int]]) -> list[Reference]:
+    return [replace(reference(k, s, e), version=v) for k, (s, v, e) in sorted(rows.items())]
+
+
+@given(STORED, STORED, st.sets(NUMBERS))
+def updated_rows__should_be_those_of_a_fresh_reading(
+    before: dict[int, tuple[str, int, int]], change: dict[int, tuple[str, int, int]], erased: set[int]
+) -> None:
+    after = {k: row for k, row in (before | change).items() if k not in erased}
+    touched = {f"{k:032x}" for k in change.keys() | erased}
+    present = [row for row in stored(after) if row.reference_id in touched]
+    old = Rows.of(stored(before), F31)
+    kept = (old.names, old.shares.tolist())
+    assert same(old.updated(touched, Rows.of(present, F31)), Rows.of(stored(after), F31))
+    assert (old.names, old.shares.tolist()) == kept, "who reads the old rows keeps them"
+
+
+@given(STORED, st.sampled_from(["ada", "bob"]), st.integers(0, 3))
+def part_of_the_rows__should_have_the_digest_of_that_part(
+    rows: dict[int, tuple[str, int, int]], subject: str, now: int
+) -> None:
+    part = Rows.of(stored(rows), F31).live(now).without(subject)
+    fresh = [row for row in stored(rows) if row.subject != subject and not 0 < row.expires_unix_ms <= now]
+    assert same(part, Rows.of(fresh, F31))
+
+
+async def gallery__should_be_read_once_and_then_only_what_was_written() -> None:
+    kept, store, changes = galleries()
     first = await kept.get("face", F31)
     assert await kept.get("face", F31) is first
-    assert store.reads == 1
     store.references.append(reference(3, "eve"))
-    writes.revision += 1
+    changes.note(b"1", [reference(3).reference_id])
     assert (await kept.get("face", F31)).subjects == ["ada", "bob", "eve"]
-    assert store.reads == 2
+    store.references = store.references[1:]
+    changes.note(b"2", [reference(1).reference_id])
+    assert (await kept.get("face", F31)).subjects == ["bob", "eve"]
+    assert (store.whole, store.single) == (1, 2)
 
 
-async def write_during_the_reading__should_not_be_missed() -> None:
-    kept, store, writes = galleries()
+async def reference_of_another_model__should_not_come_in() -> None:
+    kept, store, changes = galleries()
+    await kept.get("face", F31)
+    store.references.append(replace(reference(3), model="other"))
+    changes.note(b"1", [reference(3).reference_id])
+    assert (await kept.get("face", F31)).subjects == ["ada", "bob"]
+
+
+@pytest.mark.parametrize("touched", [None, [f"{k:032x}" for k in range(MOST + 1)]])
+async def write_that_touched_everything__should_make_it_read_again(touched: list[str] | None) -> None:
+    kept, store, changes = galleries()
+    await kept.get("face", F31)
+    store.references.append(reference(3, "eve"))
+    changes.note(b"1", touched)
+    assert (await kept.get("face", F31)).subjects == ["ada", "bob", "eve"]
+    assert (store.whole, store.single) == (2, 0)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def write_during_the_reading__should_not_be_missed(whole: bool) -> None:
+    kept, store, changes = galleries()
+    if not whole:
+        await kept.get("face", F31)
+        store.references.append(reference(4, "joe"))
+        changes.note(b"0", [reference(4).reference_id])
 
     def write() -> None:
         store.during = None
-        store.references.append(reference(3, "eve"))
-        writes.revision += 1
+        store.references = [*store.references, reference(3, "eve")]
+        changes.note(b"1", [reference(3).reference_id])
 
     store.during = write
-    assert (await kept.get("face", F31)).subjects == ["ada", "bob"]
+    await kept.get("face", F31)
+    assert "eve" in (await kept.get("face", F31)).subjects
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def failed_reading__should_be_done_again(whole: bool) -> None:
+    kept, store, changes = galleries()
+    if not whole:
+        await kept.get("face", F31)
+    store.references.append(reference(3, "eve"))
+    changes.note(b"1", [reference(3).reference_id])
+
+    def fail() -> None:
+        store.during = None
+        raise StoreError("away")
+
+    store.during = fail
+    with pytest.raises(StoreError):
+        await kept.get("face", F31)
     assert (await kept.get("face", F31)).subjects == ["ada", "bob", "eve"]

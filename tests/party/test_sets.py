@@ -2,6 +2,7 @@
 
 import os
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -50,6 +51,23 @@ def node__should_be_the_sum_of_its_children(prefix: str) -> None:
     assert node.count == sum(child.count for child in below)
     assert node.hash == set_hash(int.from_bytes(child.hash, "big") for child in below)
     assert all(len(child.rows) in (0, child.count) for child in below)
+
+
+def holdings__should_be_brought_up_to_date_as_if_hashed_anew() -> None:
+    generator = random.Random(5)
+    rows = {name.reference_id: name for name in names(200)}
+    log = [LogEntry(bytes([k]) * 16, "change", b"", State.COMMITTED, 1) for k in range(3)]
+    kept = Holdings(list(rows.values()), log[:1])
+    for k in range(40):
+        erased = generator.sample(sorted(rows), 3)
+        changed = [replace(rows[i], version=9 + k) for i in generator.sample(sorted(rows), 3)]
+        added = {name.reference_id: name for name in [*changed, *names(4)]}
+        rows = {i: name for i, name in (rows | added).items() if i not in erased}
+        touched = {*erased, *added, "f" * 32}  # that one was never there
+        kept.update(touched, [rows[i] for i in touched if i in rows], [entry.request_id for entry in log])
+        fresh = Holdings(list(rows.values()), log)
+        assert (kept.references, kept.writes, kept.counts) == (fresh.references, fresh.writes, fresh.counts)
+        assert [kept.node(p) for p in ("", "7", "a3")] == [fresh.node(p) for p in ("", "7", "a3")]
 
 
 def leaves__should_name_their_rows() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from visard import certs
 
+from services.common.errors import Unavailable
 from services.mpc.errors import PeerLost
 from services.party import writes as module
 from services.party.runtime import SessionChannel
@@ -16,7 +17,7 @@ from services.party.store.base import Change, State
 from services.party.store.sqlite import SqliteStore
 from services.party.writes import Writes
 from tests.party.harness import LinkedParty, linked, until
-from tests.party.store.test_conformance import ONE, reference
+from tests.party.store.test_conformance import ONE, TWO, reference
 
 WRITE = Change((reference("a"), reference("b")))
 DIGEST = b"d" * 32
@@ -51,7 +52,7 @@ async def writers(pki: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         parties = await stack.enter_async_context(linked(pki))
         made = []
         for index, party in enumerate(parties):
-            store = await SqliteStore.open(tmp_path / f"party{index}")
+            store = await SqliteStore.open(tmp_path / f"party{index}", index)
             stack.push_async_callback(store.close)
             made.append(Writer(party, store, Writes(store, party.links)))
         tasks = [asyncio.create_task(writer.writes.run()) for writer in made]
@@ -107,6 +108,21 @@ async def crash_after_one_commit__should_complete_the_write(writers: list[Writer
     await settled(writers, State.COMMITTED)
 
 
+async def failed_runs__should_be_decided_at_once(writers: list[Writer], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_RETRY_SECONDS", 600)
+    await asyncio.sleep(0.3)  # from here on nobody asks by the clock
+    staged = asyncio.Barrier(3)
+
+    async def fail(writer: Writer) -> None:
+        with writer.writes.running(ONE):
+            await writer.store.stage(ONE, WRITE, DIGEST)
+            await staged.wait()
+            raise RuntimeError("gone")
+
+    await asyncio.gather(*map(fail, writers), return_exceptions=True)
+    await settled(writers, State.COMMITTED)
+
+
 async def run_in_progress__should_be_waited_for(writers: list[Writer]) -> None:
     for writer in writers[:2]:
         await writer.store.stage(ONE, WRITE, DIGEST)
@@ -123,3 +139,34 @@ async def dropped_write__should_not_be_made_later(writers: list[Writer]) -> None
     results = await asyncio.gather(*(run(writer) for writer in writers), return_exceptions=True)
     assert all(isinstance(result, Exception) for result in results)
     assert [len(await writer.store.gallery("face")) for writer in writers] == [0, 0, 0]
+
+
+async def write_left_by_a_crash__should_be_decided_before_the_next_begins(writers: list[Writer]) -> None:
+    for writer in writers[:2]:
+        await writer.store.stage(ONE, WRITE, DIGEST)
+    with writers[2].writes.running(ONE):  # it may stage yet
+        with pytest.raises(Unavailable, match="pending"):
+            await writers[0].writes.quiet(TWO, 0.3, alone=False)
+        await writers[0].writes.quiet(ONE, 0.3, alone=True)  # itself is in nobody's way
+    await writers[0].writes.quiet(TWO, 8, alone=True)
+    assert await writers[0].state() is State.DROPPED
+
+
+async def write_of_another_run__should_be_in_the_way_of_an_exclusive_one_only(writers: list[Writer]) -> None:
+    await writers[0].store.stage(ONE, WRITE, DIGEST)
+    with writers[0].writes.running(ONE):
+        await writers[0].writes.quiet(TWO, 0.3, alone=False)
+        with pytest.raises(Unavailable, match="pending"):
+            await writers[0].writes.quiet(TWO, 0.3, alone=True)
+
+
+async def changes__should_be_told_to_who_watches(writers: list[Writer]) -> None:
+    models = list[object]()
+    writers[0].writes.on_models = models.append
+    watching = writers[0].writes.watch()
+    watching.take()
+    await asyncio.gather(*(run(writer) for writer in writers))
+    assert (watching.everything, watching.references, watching.writes) == (False, {"a", "b"}, {ONE})
+    await writers[0].writes.forget()
+    assert watching.everything
+    assert models == [frozenset(), None]

@@ -1,13 +1,18 @@
 """Kill each party at each point of each write, restart it, and see that nothing is lost and nothing half there.
 
-``python -m tests.recovery.crash_table`` goes through all of them and prints the table; the tests take a sample.
+``python -m tests.recovery.crash_table`` goes through all of them and prints the table; the tests take a sample. With
+``--store mongodb`` the parties keep what they hold in a mongod of their own; ``--show FILE`` prints a table of earlier runs.
 """
 
+import argparse
 import asyncio
+import itertools
 import json
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +27,7 @@ from visard.errors import FailedPrecondition, NotFound, ServiceError, VisardErro
 from visard.models import calibration
 
 from tests.conftest import free_port_base
+from tests.mongod import Mongod
 from tests.recovery.crashing import POINTS, armed
 
 OPERATIONS = ("enrol", "delete", "refresh")
@@ -180,32 +186,77 @@ class Table:
             return False
 
 
-async def whole_table(cluster: CrashingCluster) -> list[Outcome]:
-    table = Table(cluster)
+async def run(cluster: CrashingCluster, operations: list[str], file: Path) -> None:
+    """Every party at every point of these operations, a line of JSON each; what the file holds already is left out."""
+    table, known = Table(cluster), {(row.operation, row.party, row.point) for row in read([file])}
     await table.prepare()
-    rows = []
-    for operation in OPERATIONS:
-        for point in POINTS:
-            for party in range(3):
-                rows.append(await table.attempt(operation, party, point))
-                print(json.dumps(rows[-1].__dict__), flush=True)
-    return rows
+    for operation, point, party in itertools.product(operations, POINTS, range(3)):
+        if (operation, party, point) not in known:
+            outcome = await table.attempt(operation, party, point)
+            with file.open("a") as lines:
+                print(json.dumps(outcome.__dict__), file=lines)
 
 
-def main() -> None:
+def read(files: list[Path]) -> list[Outcome]:
+    """The attempts in these files."""
+    lines = [line for file in files if file.exists() for line in file.read_text().splitlines()]
+    return [Outcome(**json.loads(line)) for line in lines]
+
+
+@contextmanager
+def cluster_on(store: str) -> Iterator[CrashingCluster]:
+    """Five services, and a server for what the parties keep."""
     with tempfile.TemporaryDirectory() as folder:
-        cluster = CrashingCluster(Path(folder), free_port_base())
+        server = Mongod(Path(folder) / "mongod", replica_set=True) if store == "mongodb" else None
+        if server is not None:
+            server.start()
+            store = server.uri("party{party}")
+        cluster = CrashingCluster(Path(folder) / "home", free_port_base(), store=store)
         cluster.prepare()
         try:
             cluster.start()
-            rows = asyncio.run(whole_table(cluster))
+            yield cluster
         finally:
             cluster.stop()
-    reached = [row for row in rows if row.reached]
+            if server is not None:
+                server.stop()
+
+
+def show(rows: list[Outcome]) -> int:
+    """The table in Markdown: what became of the write when party 0, 1, 2 was killed; how many rows have problems."""
+    print("| killed at | " + " | ".join(OPERATIONS) + " |\n|---|" + "---|" * len(OPERATIONS))
+    for point in POINTS:
+        cells = [" ".join(_word(row) for row in rows if (row.point, row.operation) == (point, o)) for o in OPERATIONS]
+        print(f"| {point} | " + " | ".join(cells) + " |")
+    kills = [row for row in rows if row.reached]
     bad = [row for row in rows if row.problems]
-    points = {(row.operation, row.point) for row in reached}
-    print(f"{len(rows)} rows, {len(reached)} kills at {len(points)} points: {len(bad)} with problems")
-    sys.exit(1 if bad else 0)
+    points = {row.point for row in kills}
+    print(f"\n{len(kills)} kills at {len(points)} points, in {len(rows)} attempts: {len(bad)} with problems")
+    for row in bad:
+        print(row)
+    return len(bad)
+
+
+def _word(row: Outcome) -> str:
+    if row.problems:
+        return "BROKEN"
+    if not row.reached:
+        return "-"  # the operation does not come to this point there
+    return "done" if row.applied else "undone"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--store", choices=("sqlite", "mongodb"), default="sqlite")
+    parser.add_argument("--operations", default=",".join(OPERATIONS), help="comma-separated")
+    parser.add_argument("--json", type=Path, default=Path("bench/out/crashes.jsonl"), help="file; it is continued")
+    parser.add_argument("--show", type=Path, nargs="+", help="only print what is in these files")
+    options = parser.parse_args()
+    if not options.show:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        with cluster_on(options.store) as cluster:
+            asyncio.run(run(cluster, options.operations.split(","), options.json))
+    sys.exit(1 if show(read(options.show or [options.json])) else 0)
 
 
 if __name__ == "__main__":

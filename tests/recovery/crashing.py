@@ -20,7 +20,7 @@ from services.party.kitfiles import KitDirectory
 from services.party.operations import JOBS
 from services.party.runtime import SessionChannel
 from services.party.stock import KitStock
-from services.party.store import sqlite
+from services.party.store import mongo, mongo_writes, sqlite, sqlite_writes
 from services.party.writes import Writes
 
 ROUNDS = (1, 2, 3, 5)
@@ -110,17 +110,31 @@ def install() -> None:
     wrap(KitStock, "take", before="before kit", after="kit taken")
     wrap(KitDirectory, "take", after="kit deleted")
     wrap(Writes, "make", "before write", "after write")
-    wrap(sqlite.SqliteStore, "stage", "before stage", "after stage")
-    wrap(sqlite, "_stage", after="inside stage")
-    wrap(sqlite.SqliteStore, "commit", "before commit", "after commit")
-    wrap(sqlite, "_commit", after="inside commit")
     wrap(runs.Runner, "_response", after="answer ready")
     wrap_rounds()
+
+
+def install_sqlite() -> None:
+    """Inside means within the transaction."""
+    wrap(sqlite.SqliteStore, "stage", "before stage", "after stage")
+    wrap(sqlite_writes, "stage", after="inside stage")
+    wrap(sqlite.SqliteStore, "commit", "before commit", "after commit")
+    wrap(sqlite_writes, "commit", after="inside commit")
+
+
+def install_mongo() -> None:
+    """Inside means between the shares and the log, and between the log and its effects."""
+    wrap(mongo.MongoStore, "stage", "before stage", "after stage")
+    wrap(mongo_writes.MongoWrites, "_put_payload", after="inside stage")
+    wrap(mongo.MongoStore, "commit", "before commit", "after commit")
+    wrap(mongo_writes.MongoWrites, "apply", before="inside commit")
 
 
 _data_dir = Path()
 
 if __name__ == "__main__":
-    _data_dir = Path(tomllib.loads(Path(sys.argv[2]).read_text())["data_dir"])
+    _config = tomllib.loads(Path(sys.argv[2]).read_text())
+    _data_dir = Path(_config["data_dir"])
     install()
+    install_mongo() if _config["store"].startswith("mongodb") else install_sqlite()
     program.main()

@@ -60,7 +60,6 @@ class WithdrawModel:
         """See Job."""
         assert work.write is not None
         await desk.write(work, channel, work.write)
-        desk.models.drop(work.request.model)
         return Answer()
 
     def repeated(self, desk: Desk, request: common_pb2.Request, digest: bytes) -> Answer:

@@ -17,7 +17,7 @@ import numpy as np
 from visard.secret import Secret
 from visard.v1 import common_pb2
 
-from services.common.errors import NotFound, Unavailable
+from services.common.errors import NotFound
 from services.mpc.errors import ProtocolError
 from services.mpc.field import field_of
 from services.mpc.kits import Kit
@@ -29,20 +29,17 @@ from services.party.runtime import SessionChannel
 from services.party.store.base import ModelRecord, Name, Reference, Renew
 
 SEED_BYTES = 32
-_QUIET_SECONDS = 5.0
 
 
 class Refresh:
     """Renew all references and all models' weights."""
 
     def exclusive(self, request: common_pb2.Request) -> bool:
-        """Two renewals at a time would be applied in different orders."""
+        """New shares are computed from old ones, which nobody may change meanwhile."""
         return True
 
     async def prepare(self, desk: Desk, request: common_pb2.Request, digest: bytes, deposit: Deposit | None) -> Work:
         """See Job."""
-        if not await desk.writes.quiet(request.request_id, _QUIET_SECONDS):
-            raise Unavailable("another write is still pending: try again", retry_after=1.0)
         models = await _models(desk)
         if not models:
             raise NotFound("nothing is stored yet")
@@ -56,9 +53,7 @@ class Refresh:
         models = await _models(desk)
         updated = work.request.sent_unix_ms
         renewed = await asyncio.to_thread(renew, seed, desk.party, models, work.stored, updated)
-        changed = await desk.write(work, channel, renewed)
-        desk.models.forget()
-        return Answer(references_changed=changed)
+        return Answer(references_changed=await desk.write(work, channel, renewed))
 
     def repeated(self, desk: Desk, request: common_pb2.Request, digest: bytes) -> Answer:
         """See Job."""

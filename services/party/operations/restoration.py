@@ -25,6 +25,7 @@ from services.mpc.prf import Prf
 from services.party.deposits import Deposit
 from services.party.operations import manifest
 from services.party.operations.base import Answer, Desk, Work
+from services.party.recovery import Decision
 from services.party.runtime import SessionChannel
 from services.party.store.base import ModelRecord, Reference, State
 
@@ -86,10 +87,7 @@ async def _settle(desk: Desk, channel: SessionChannel, other: int) -> None:
     for request_id, state in zip(ids, heard, strict=True):
         if states[request_id] is not State.PENDING:
             continue
-        if state == State.COMMITTED:
-            await desk.store.commit(request_id)
-        else:
-            await desk.store.drop(request_id)
+        await desk.writes.finish(request_id, Decision.COMMIT if state == State.COMMITTED else Decision.DROP)
 
 
 async def _everything(desk: Desk) -> tuple[list[Reference], list[ModelRecord]]:
@@ -143,8 +141,7 @@ async def _receive(desk: Desk, channel: SessionChannel) -> int:
         models.append(manifest.model(model, weights))
         rows += [manifest.reference(row, share) for row, share in zip(named, shares, strict=True)]
     await desk.store.adopt(rows, models, [manifest.write(entry) for entry in told.writes], list(told.tombstones))
-    desk.models.forget()
-    await desk.writes.changed()
+    await desk.writes.forget()
     await channel.exchange(ready, ())
     return len(rows)
 

@@ -7,16 +7,16 @@ from services.party.store.base import Store
 from services.party.store.sqlite import SqliteStore
 
 
-async def open_store(uri: str, data_dir: Path) -> Store:
-    """The store that ``uri`` names; raises StoreError.
+async def open_store(uri: str, data_dir: Path, party: int) -> Store:
+    """The store of a party that ``uri`` names; raises StoreError, also where another party has begun to use it.
 
     "sqlite" keeps everything in ``data_dir``; "mongodb://..." or "mongodb+srv://..." is a MongoDB server.
     """
     if uri == "sqlite":
-        return await SqliteStore.open(data_dir)
+        return await SqliteStore.open(data_dir, party)
     scheme = uri.partition(":")[0]
     if scheme in ("mongodb", "mongodb+srv"):
         from services.party.store.mongo import MongoStore  # noqa: PLC0415 -- only who uses it pays for its import
 
-        return await MongoStore.open(uri)
+        return await MongoStore.open(uri, party)
     raise StoreError(f"store: {scheme!r} is unknown; allowed: sqlite, mongodb://")

@@ -123,6 +123,18 @@ class LogEntry:
 
 
 @dataclass(frozen=True)
+class Committed:
+    """What a commit did: how many references the write names, and which references and models this call changed.
+
+    None where they are too many to name, or where effects of other writes were made good with it.
+    """
+
+    changes: int
+    references: frozenset[str] | None = frozenset()
+    models: frozenset[str] | None = frozenset()
+
+
+@dataclass(frozen=True)
 class SubjectCount:
     """A subject and how many references it has."""
 
@@ -141,8 +153,8 @@ class Store(Protocol):
         Raises RequestConflict for another digest under the same id, or an id that was dropped.
         """
 
-    async def commit(self, request_id: bytes) -> int:
-        """Apply a staged write, once; how many references it names. Raises RequestConflict if unknown."""
+    async def commit(self, request_id: bytes) -> Committed:
+        """Apply a staged write, once. Raises RequestConflict if unknown."""
 
     async def drop(self, request_id: bytes) -> None:
         """Forget a staged write, and refuse its id from now on. Raises RequestConflict if it is committed."""
@@ -162,6 +174,9 @@ class Store(Protocol):
     async def gallery(self, model: str) -> list[Reference]:
         """All references of a model, by id: the same order at every party."""
 
+    async def by_ids(self, reference_ids: Sequence[str]) -> list[Reference]:
+        """Those of these references that are there, by id, of whatever model."""
+
     async def names(self) -> list[Name]:
         """The public names of all references, by id."""
 
@@ -170,9 +185,6 @@ class Store(Protocol):
 
     async def subjects(self, model: str, limit: int, after: str) -> list[SubjectCount]:
         """Subjects in order of name, beginning after ``after``."""
-
-    async def counts(self) -> tuple[int, int]:
-        """Subjects and references."""
 
     async def models(self) -> list[str]:
         """Names of the published models."""

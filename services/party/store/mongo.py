@@ -24,10 +24,11 @@ from pymongo.errors import (
     PyMongoError,
 )
 
-from services.party.errors import RequestConflict, SchemaMismatch, StoreBusy, StoreError
+from services.party.errors import ForeignStore, RequestConflict, SchemaMismatch, StoreBusy, StoreError
 from services.party.gate import Gate
 from services.party.store import mongo_documents as documents
 from services.party.store.base import (
+    Committed,
     LogEntry,
     ModelRecord,
     Name,
@@ -38,7 +39,7 @@ from services.party.store.base import (
 )
 from services.party.store.mongo_writes import MongoWrites
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 TIMEOUT_SECONDS = 30.0
 SELECTION_SECONDS = 3.0
 _PAUSE = 0.2  # seconds before an operation is tried again while a primary is elected
@@ -62,14 +63,17 @@ class MongoStore:
         self._behind = True  # some committed write may not have had its effects yet
 
     @classmethod
-    async def open(cls, uri: str) -> "MongoStore":
-        """Connect and check the schema; raises StoreError, whose text never holds the URI's password."""
+    async def open(cls, uri: str, party: int) -> "MongoStore":
+        """Connect and check schema and owner; raises StoreError, whose text never holds the URI's password."""
         milliseconds = int(SELECTION_SECONDS * 1000)
         try:
             client: Any = AsyncIOMotorClient(
                 uri,
+                # whatever the URI says of these: what is read must be what can no more be lost
                 w="majority",
                 journal=True,
+                readConcernLevel="majority",
+                readPreference="primary",
                 retryWrites=False,  # a standalone has none; every operation here may be repeated as a whole
                 serverSelectionTimeoutMS=milliseconds,
                 connectTimeoutMS=milliseconds,
@@ -81,22 +85,26 @@ class MongoStore:
             raise StoreError("store: not a usable mongodb:// URI") from error
         store = cls(client, database, "MongoDB")
         try:
-            await store._do(store._prepare)
+            await store._do(lambda: store._prepare(party))
         except BaseException:
             client.close()
             raise
         return store
 
-    async def _prepare(self) -> None:
+    async def _prepare(self, party: int) -> None:
         hello = await self._client.admin.command("hello")
         info = await self._client.server_info()
-        kind = f"replica set {hello['setName']}" if "setName" in hello else "standalone"
-        self.description = f"MongoDB {info['version']}, {kind}"
+        self.description = f"MongoDB {info['version']}, {_topology(hello)}"
         found = await self._db.meta.find_one_and_update(
-            {"_id": "schema"}, {"$setOnInsert": {"version": SCHEMA_VERSION}}, upsert=True, return_document=True
+            {"_id": "schema"},
+            {"$setOnInsert": {"version": SCHEMA_VERSION, "party": party}},
+            upsert=True,
+            return_document=True,
         )
         if found["version"] != SCHEMA_VERSION:
-            raise SchemaMismatch(f"database: schema version {found['version']}, this program wants {SCHEMA_VERSION}")
+            raise SchemaMismatch(f"store: schema version {found['version']}, this program wants {SCHEMA_VERSION}")
+        if found["party"] != party:
+            raise ForeignStore(f"store: the database is that of party {found['party']}")
         await self._db.refs.create_index([("model", ASCENDING), ("visible", ASCENDING), ("subject", ASCENDING)])
         await self._db.refs.create_index([("request_id", ASCENDING)])
         await self._db.refs.create_index([("expires", ASCENDING)])
@@ -104,7 +112,10 @@ class MongoStore:
         await self._db.writes.create_index([("state", ASCENDING), ("applied", ASCENDING)])
         await self._db.seen.create_index([("expires", ASCENDING)])
         await self._db.attempts.create_index([("full_at", ASCENDING)])
-        await self._db.renewals.create_index([("request_id", ASCENDING)])
+        # references, tombstones, writes and requests are unique by their _id
+        await self._db.renewals.create_index([("request_id", ASCENDING), ("name", ASCENDING)], unique=True)
+        async with self._gate.writing():
+            await self._catch_up()
 
     async def _do(self, work: Callable[[], Awaitable[T]]) -> T:
         """Run an operation that may be repeated, again and again while a primary is being elected."""
@@ -162,23 +173,26 @@ class MongoStore:
         """See Store.stage."""
         await self._do(lambda: self._writes.stage(request_id, write, digest))
 
-    async def commit(self, request_id: bytes) -> int:
+    async def commit(self, request_id: bytes) -> Committed:
         """See Store.commit."""
 
-        async def work() -> int:
+        async def work() -> Committed:
             async with self._gate.writing():
+                others = self._behind
                 await self._catch_up()
                 ready = {"_id": request_id, "state": {"$in": [State.PENDING, State.COMMITTED]}}
                 found = await self._db.writes.find_one(ready)
                 if found is None:
                     raise RequestConflict("only a staged write can be committed")
-                if found["state"] == State.PENDING:
-                    self._behind = True
-                    await self._db.writes.update_one(
-                        {"_id": request_id, "state": State.PENDING}, {"$set": {"state": State.COMMITTED}}
-                    )
-                    await self._catch_up()
-                return int(found["changes"])
+                if found["applied"] and not others:
+                    return Committed(found["changes"])
+                self._behind = True  # of a commit that was given up, too, and reached the server all the same
+                await self._db.writes.update_one(
+                    {"_id": request_id, "state": State.PENDING}, {"$set": {"state": State.COMMITTED}}
+                )
+                done = await self._writes.outlook(found)
+                await self._catch_up()
+                return Committed(done.changes, None, None) if others else done
 
         return await self._do(work)
 
@@ -234,6 +248,11 @@ class MongoStore:
         """See Store.gallery."""
         return [documents.reference_of(row) for row in await self._find("refs", {"model": model, "visible": True})]
 
+    async def by_ids(self, reference_ids: Sequence[str]) -> list[Reference]:
+        """See Store.by_ids."""
+        query = {"_id": {"$in": list(reference_ids)}, "visible": True}
+        return [documents.reference_of(row) for row in await self._find("refs", query)]
+
     async def names(self) -> list[Name]:
         """See Store.names."""
         return [documents.name_of(row) for row in await self._find("refs", {"visible": True}, documents.NAME_FIELDS)]
@@ -254,16 +273,6 @@ class MongoStore:
                 {"$limit": limit},
             ]
             return [SubjectCount(row["_id"], row["references"]) async for row in self._db.refs.aggregate(stages)]
-
-        return await self._read(work)
-
-    async def counts(self) -> tuple[int, int]:
-        """See Store.counts."""
-
-        async def work() -> tuple[int, int]:
-            stages = [{"$match": {"visible": True}}, {"$group": {"_id": "$subject", "n": {"$sum": 1}}}]
-            counts = [row["n"] async for row in self._db.refs.aggregate(stages)]
-            return len(counts), sum(counts)
 
         return await self._read(work)
 
@@ -360,3 +369,9 @@ class MongoStore:
     async def close(self) -> None:
         """See Store.close."""
         self._client.close()
+
+
+def _topology(hello: Document) -> str:
+    if "setName" in hello:
+        return f"replica set {hello['setName']}"
+    return "sharded cluster" if hello.get("msg") == "isdbgrid" else "standalone"

@@ -14,6 +14,7 @@ from services.party.errors import RequestConflict
 from services.party.store import mongo_documents as documents
 from services.party.store.base import (
     Change,
+    Committed,
     LogEntry,
     ModelRecord,
     Publish,
@@ -100,6 +101,15 @@ class MongoWrites:
         async for file in self._db["weights.files"].find({"_id": prefix}, {"_id": 1}):
             if await self._db.models.find_one({"file": file["_id"]}) is None:
                 await self._files.delete(file["_id"])
+
+    async def outlook(self, entry: Document) -> Committed:
+        """What a write is about to do."""
+        request_id = entry["_id"]
+        own = [row["_id"] async for row in self._db.refs.find({"request_id": request_id}, {"_id": 1})]
+        models = [row["name"] async for row in self._db.models.find({"_id": request_id}, {"name": 1})]
+        models += [*entry.get("models", ()), *filter(None, [entry.get("withdraw")])]
+        references = frozenset((*own, *entry.get("erase", ()), *entry.get("rename", ())))
+        return Committed(entry["changes"], None if entry["kind"] == "renew" else references, frozenset(models))
 
     async def apply(self, entry: Document) -> None:
         """A committed write's effects, in an order in which each may be repeated."""

@@ -1,6 +1,7 @@
 """The embedded store: SQLite in a directory, one connection in one thread, every write synced to disk."""
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,63 +10,26 @@ from typing import TypeVar
 
 from visard.secret import Secret
 
-from services.party.errors import RequestConflict, SchemaMismatch, StoreBusy, StoreError, StoreFull
+from services.party.errors import ForeignStore, SchemaMismatch, StoreBusy, StoreError, StoreFull
+from services.party.store import sqlite_writes as writes
 from services.party.store.base import (
-    Change,
+    Committed,
     LogEntry,
     ModelRecord,
     Name,
-    Publish,
     Reference,
-    Rename,
-    Renew,
     State,
     SubjectCount,
-    Withdraw,
     Write,
-    changes_of,
 )
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+APPLICATION_ID = 0x76697300  # "vis" in the file's header, and in its last byte the party's number and one
 TIMEOUT_SECONDS = 30.0
 
-_SCHEMA = """
-CREATE TABLE writes (
-    request_id BLOB PRIMARY KEY, kind TEXT NOT NULL, digest BLOB NOT NULL, state INTEGER NOT NULL, changes INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX writes_pending ON writes (state) WHERE state = 2;
-CREATE TABLE refs (
-    reference_id TEXT PRIMARY KEY, request_id BLOB NOT NULL, subject TEXT NOT NULL, model TEXT NOT NULL,
-    version INTEGER NOT NULL, created INTEGER NOT NULL, updated INTEGER NOT NULL, expires INTEGER NOT NULL,
-    metadata BLOB NOT NULL, descriptor BLOB NOT NULL, visible INTEGER NOT NULL
-);
-CREATE INDEX refs_by_subject ON refs (model, subject) WHERE visible;
-CREATE INDEX refs_by_expiry ON refs (model, expires) WHERE visible AND expires > 0;
-CREATE INDEX refs_by_request ON refs (request_id);
-CREATE TABLE models (
-    request_id BLOB PRIMARY KEY, name TEXT NOT NULL, program BLOB NOT NULL, version INTEGER NOT NULL,
-    created INTEGER NOT NULL, weights BLOB NOT NULL, visible INTEGER NOT NULL
-);
--- what a staged write will do: ids to erase or rename, new shares
-CREATE TABLE deletions (request_id BLOB NOT NULL, reference_id TEXT NOT NULL, PRIMARY KEY (request_id, reference_id));
-CREATE TABLE renames (
-    request_id BLOB NOT NULL, reference_id TEXT NOT NULL, subject TEXT NOT NULL, updated INTEGER NOT NULL,
-    PRIMARY KEY (request_id, reference_id)
-);
-CREATE TABLE renewals (
-    request_id BLOB NOT NULL, target TEXT NOT NULL, name TEXT NOT NULL, share BLOB NOT NULL, updated INTEGER NOT NULL,
-    PRIMARY KEY (request_id, target, name)
-);
-CREATE TABLE withdrawals (request_id BLOB PRIMARY KEY, name TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE tombstones (reference_id TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE seen (request_id BLOB PRIMARY KEY, expires INTEGER NOT NULL) WITHOUT ROWID;
-"""
-# came later, and is of no concern to a program that does not know it
-_ATTEMPTS = "CREATE TABLE IF NOT EXISTS attempts (key BLOB PRIMARY KEY, full_at INTEGER NOT NULL) WITHOUT ROWID"
 _COLUMNS = "reference_id, subject, model, version, created, updated, expires, metadata, descriptor"
 _NAME = "reference_id, subject, model, version"
-_STAGED = ("refs", "models", "deletions", "renames", "renewals", "withdrawals")  # by request_id
-_TABLES = (*_STAGED, "writes", "tombstones", "seen")
+_NOTE_ATTEMPT = "INSERT INTO attempts VALUES (?, ?) ON CONFLICT DO UPDATE SET full_at = max(full_at, excluded.full_at)"
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -81,11 +45,11 @@ class SqliteStore:
         self._worker = worker
 
     @classmethod
-    async def open(cls, directory: Path) -> "SqliteStore":
-        """Open or make the database in a directory; raises SchemaMismatch and StoreError."""
+    async def open(cls, directory: Path, party: int) -> "SqliteStore":
+        """Open or make a party's database in a directory; raises SchemaMismatch, ForeignStore and StoreError."""
         worker = ThreadPoolExecutor(1, "store")
         try:
-            connection = await asyncio.get_running_loop().run_in_executor(worker, _connect, directory)
+            connection = await asyncio.get_running_loop().run_in_executor(worker, _connect, directory, party)
         except sqlite3.Error as error:
             worker.shutdown()
             raise StoreError(f"store in {directory}: {error}") from error
@@ -99,8 +63,9 @@ class SqliteStore:
         loop = asyncio.get_running_loop()
         future = loop.run_in_executor(self._worker, self._transaction, work)
         try:
-            # a caller that goes away does not stop the transaction half-way
-            return await asyncio.wait_for(asyncio.shield(future), TIMEOUT_SECONDS)
+            # a caller that goes away does not stop the transaction half-way; and wait_for would lose its cancellation
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                return await asyncio.shield(future)
         except TimeoutError as error:
             raise StoreBusy(f"the store took more than {TIMEOUT_SECONDS:.0f} s") from error
 
@@ -110,24 +75,25 @@ class SqliteStore:
                 self._connection.execute("BEGIN IMMEDIATE")
                 return work(self._connection)
         except sqlite3.Error as error:
-            full = getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+            primary = getattr(error, "sqlite_errorcode", 0) & 0xFF  # SQLITE_IOERR_WRITE and its like are extended codes
+            full = primary in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
             raise (StoreFull if full else StoreError)(f"store: {error}") from error
 
     async def stage(self, request_id: bytes, write: Write, digest: bytes) -> None:
         """See Store.stage."""
-        await self._do(lambda db: _stage(db, request_id, write, digest))
+        await self._do(lambda db: writes.stage(db, request_id, write, digest))
 
-    async def commit(self, request_id: bytes) -> int:
+    async def commit(self, request_id: bytes) -> Committed:
         """See Store.commit."""
-        return await self._do(lambda db: _commit(db, request_id))
+        return await self._do(lambda db: writes.commit(db, request_id))
 
     async def drop(self, request_id: bytes) -> None:
         """See Store.drop."""
-        await self._do(lambda db: _drop(db, request_id))
+        await self._do(lambda db: writes.drop(db, request_id))
 
     async def states(self, request_ids: Sequence[bytes]) -> dict[bytes, State]:
         """See Store.states."""
-        return await self._do(lambda db: {i: _state(db, i) for i in request_ids})
+        return await self._do(lambda db: {i: writes.state(db, i) for i in request_ids})
 
     async def pending(self) -> list[bytes]:
         """See Store.pending."""
@@ -150,6 +116,15 @@ class SqliteStore:
         query = f"SELECT {_COLUMNS} FROM refs WHERE visible AND model = ? ORDER BY reference_id"  # noqa: S608
         return await self._do(lambda db: [_reference(row) for row in db.execute(query, (model,))])
 
+    async def by_ids(self, reference_ids: Sequence[str]) -> list[Reference]:
+        """See Store.by_ids."""
+        query = (
+            f"SELECT {_COLUMNS} FROM refs WHERE visible AND reference_id IN (SELECT value FROM json_each(?)) "  # noqa: S608
+            "ORDER BY reference_id"
+        )
+        listed = json.dumps(list(reference_ids))
+        return await self._do(lambda db: [_reference(row) for row in db.execute(query, (listed,))])
+
     async def names(self) -> list[Name]:
         """See Store.names."""
         query = f"SELECT {_NAME} FROM refs WHERE visible ORDER BY reference_id"  # noqa: S608
@@ -170,12 +145,6 @@ class SqliteStore:
             "GROUP BY subject ORDER BY subject LIMIT ?"
         )
         return await self._do(lambda db: [SubjectCount(*row) for row in db.execute(query, (model, after, limit))])
-
-    async def counts(self) -> tuple[int, int]:
-        """See Store.counts."""
-        query = "SELECT count(DISTINCT subject), count(*) FROM refs WHERE visible"
-        subjects, references = await self._do(lambda db: db.execute(query).fetchone())
-        return subjects, references
 
     async def models(self) -> list[str]:
         """See Store.models."""
@@ -210,13 +179,13 @@ class SqliteStore:
         tombstones: Sequence[str],
     ) -> None:
         """See Store.adopt."""
-        await self._do(lambda db: _adopt(db, references, models, log, tombstones))
+        await self._do(lambda db: writes.adopt(db, references, models, log, tombstones))
 
     async def clear(self) -> None:
         """See Store.clear."""
 
         def work(db: sqlite3.Connection) -> None:
-            for table in _TABLES:
+            for table in writes.TABLES:
                 db.execute(f"DELETE FROM {table}")  # noqa: S608
 
         await self._do(work)
@@ -252,7 +221,7 @@ class SqliteStore:
         self._worker.shutdown()
 
 
-def _connect(directory: Path) -> sqlite3.Connection:
+def _connect(directory: Path, party: int) -> sqlite3.Connection:
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = directory / "visard.sqlite"
     path.touch(mode=0o600)
@@ -260,14 +229,24 @@ def _connect(directory: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA secure_delete = ON")
+    try:
+        _check_schema(connection, APPLICATION_ID + 1 + party)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check_schema(connection: sqlite3.Connection, owner: int) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version == 0:
-        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        marks = f"PRAGMA user_version = {SCHEMA_VERSION}; PRAGMA application_id = {owner};"
+        connection.executescript(f"BEGIN; {writes.SCHEMA} {marks} COMMIT;")
     elif version != SCHEMA_VERSION:
-        connection.close()
-        raise SchemaMismatch(f"{path}: schema version {version}, this program wants {SCHEMA_VERSION}")
-    connection.execute(_ATTEMPTS)
-    return connection
+        raise SchemaMismatch(f"store: schema version {version}, this program wants {SCHEMA_VERSION}")
+    (found,) = connection.execute("PRAGMA application_id").fetchone()
+    if found != owner:
+        raise ForeignStore(f"store: the database is that of party {found - APPLICATION_ID - 1}")
 
 
 def _reference(row: tuple[str, str, str, int, int, int, int, bytes, bytes]) -> Reference:
@@ -276,104 +255,3 @@ def _reference(row: tuple[str, str, str, int, int, int, int, bytes, bytes]) -> R
 
 def _entry(row: tuple[bytes, str, bytes, int, int]) -> LogEntry:
     return LogEntry(row[0], row[1], row[2], State(row[3]), row[4])
-
-
-def _state(db: sqlite3.Connection, request_id: bytes) -> State:
-    row = db.execute("SELECT state FROM writes WHERE request_id = ?", (request_id,)).fetchone()
-    return State(row[0]) if row else State.UNKNOWN
-
-
-def _stage(db: sqlite3.Connection, request_id: bytes, write: Write, digest: bytes) -> None:
-    row = db.execute("SELECT digest, state FROM writes WHERE request_id = ?", (request_id,)).fetchone()
-    if row is not None:
-        if row[0] == digest and row[1] != State.DROPPED:
-            return
-        raise RequestConflict("the request id stands for another write, or for one that was dropped")
-    kind = type(write).__name__.lower()
-    db.execute(
-        "INSERT INTO writes VALUES (?, ?, ?, ?, ?)", (request_id, kind, digest, State.PENDING, changes_of(write))
-    )
-    match write:
-        case Change(add, erase):
-            db.executemany(_INSERT_REFERENCE, [_row(r, request_id, visible=False) for r in add])
-            db.executemany("INSERT INTO deletions VALUES (?, ?)", [(request_id, i) for i in erase])
-        case Rename(ids, subject, updated):
-            db.executemany("INSERT INTO renames VALUES (?, ?, ?, ?)", [(request_id, i, subject, updated) for i in ids])
-        case Renew(descriptors, weights, updated):
-            for target, shares in (("refs", descriptors), ("models", weights)):
-                rows = [(request_id, target, name, share.reveal(), updated) for name, share in shares]
-                db.executemany("INSERT INTO renewals VALUES (?, ?, ?, ?, ?)", rows)
-        case Publish(model):
-            db.execute(_INSERT_MODEL, _model_row(model, request_id, visible=False))
-        case Withdraw(name):
-            db.execute("INSERT INTO withdrawals VALUES (?, ?)", (request_id, name))
-
-
-_INSERT_REFERENCE = "INSERT OR IGNORE INTO refs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_NOTE_ATTEMPT = "INSERT INTO attempts VALUES (?, ?) ON CONFLICT DO UPDATE SET full_at = max(full_at, excluded.full_at)"
-_INSERT_MODEL = "INSERT OR IGNORE INTO models VALUES (?, ?, ?, ?, ?, ?, ?)"
-
-
-def _row(r: Reference, request_id: bytes, *, visible: bool) -> tuple[object, ...]:
-    times = (r.created_unix_ms, r.updated_unix_ms, r.expires_unix_ms)
-    names = (r.reference_id, request_id, r.subject, r.model, r.version)
-    return (*names, *times, r.metadata, r.descriptor.reveal(), visible)
-
-
-def _model_row(m: ModelRecord, request_id: bytes, *, visible: bool) -> tuple[object, ...]:
-    return (request_id, m.name, m.program, m.version, m.created_unix_ms, m.weights.reveal(), visible)
-
-
-def _commit(db: sqlite3.Connection, request_id: bytes) -> int:
-    row = db.execute("SELECT state, changes FROM writes WHERE request_id = ?", (request_id,)).fetchone()
-    if row is None or row[0] not in (State.PENDING, State.COMMITTED):
-        raise RequestConflict("only a staged write can be committed")
-    if row[0] == State.PENDING:
-        db.execute("UPDATE writes SET state = ? WHERE request_id = ?", (State.COMMITTED, request_id))
-        for statement in _EFFECTS:
-            db.execute(statement, {"id": request_id})
-    return int(row[1])
-
-
-# what a commit does, whatever the kind of write: the tables that it did not fill are empty
-_EFFECTS = (
-    "UPDATE models SET visible = 1 WHERE request_id = :id",
-    "DELETE FROM models WHERE name IN (SELECT name FROM withdrawals WHERE request_id = :id)",
-    "INSERT OR IGNORE INTO tombstones SELECT reference_id FROM deletions WHERE request_id = :id",
-    "DELETE FROM refs WHERE reference_id IN (SELECT reference_id FROM deletions WHERE request_id = :id)",
-    # a reference whose deletion came first stays deleted
-    "DELETE FROM refs WHERE request_id = :id AND reference_id IN (SELECT reference_id FROM tombstones)",
-    "UPDATE refs SET visible = 1 WHERE request_id = :id",
-    """UPDATE refs SET subject = r.subject, updated = r.updated, version = version + 1
-       FROM renames r WHERE r.request_id = :id AND r.reference_id = refs.reference_id""",
-    """UPDATE refs SET descriptor = n.share, updated = n.updated, version = version + 1
-       FROM renewals n WHERE n.request_id = :id AND n.target = 'refs' AND n.name = refs.reference_id""",
-    """UPDATE models SET weights = n.share, version = version + 1
-       FROM renewals n WHERE n.request_id = :id AND n.target = 'models' AND n.name = models.name""",
-    "DELETE FROM renewals WHERE request_id = :id",
-    "DELETE FROM deletions WHERE request_id = :id",
-    "DELETE FROM renames WHERE request_id = :id",
-)
-
-
-def _drop(db: sqlite3.Connection, request_id: bytes) -> None:
-    if _state(db, request_id) is State.COMMITTED:
-        raise RequestConflict("a committed write cannot be dropped")
-    for table in _STAGED:
-        db.execute(f"DELETE FROM {table} WHERE request_id = ?", (request_id,))  # noqa: S608
-    db.execute("INSERT OR REPLACE INTO writes VALUES (?, '', x'', ?, 0)", (request_id, State.DROPPED))
-
-
-def _adopt(
-    db: sqlite3.Connection,
-    references: Sequence[Reference],
-    models: Sequence[ModelRecord],
-    log: Sequence[LogEntry],
-    tombstones: Sequence[str],
-) -> None:
-    rows = [(e.request_id, e.kind, e.digest, e.state, e.changes) for e in log]
-    db.executemany("INSERT OR IGNORE INTO writes VALUES (?, ?, ?, ?, ?)", rows)
-    db.executemany("INSERT OR IGNORE INTO tombstones VALUES (?)", [(i,) for i in tombstones])
-    db.executemany(_INSERT_REFERENCE, [_row(r, b"", visible=True) for r in references])
-    for model in models:
-        db.execute(_INSERT_MODEL, _model_row(model, b"adopted " + model.name.encode(), visible=True))

@@ -1,21 +1,25 @@
 """What is special about MongoDB: servers that go away, come back, refuse or do not answer lose nothing and hang nobody."""
 
 import asyncio
+import functools
+import itertools
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from motor.motor_asyncio import AsyncIOMotorCollection, AsyncIOMotorGridFSBucket
 from pymongo import MongoClient
+from pymongo.errors import DuplicateKeyError
 from visard.secret import Secret
 
 from services.party.errors import SchemaMismatch, StoreError
 from services.party.store import open_store
-from services.party.store.base import Change, Publish, Renew, State, Store
+from services.party.store.base import Change, Publish, Rename, Renew, State, Store, Withdraw
 from services.party.store.mongo import TIMEOUT_SECONDS, MongoStore
-from services.party.store.mongo_writes import MongoWrites
 from tests.mongod import Mongod
-from tests.party.store.test_conformance import ONE, TWO, model, reference
+from tests.party.store.test_conformance import ONE, THREE, TWO, model, reference
 
 
 @pytest.fixture
@@ -28,7 +32,7 @@ async def server(tmp_path: Path) -> AsyncIterator[Mongod]:
 
 
 async def opened(server: Mongod, name: str = "party") -> Store:
-    return await open_store(server.uri(name), Path())
+    return await open_store(server.uri(name), Path(), 0)
 
 
 async def kind_of_server__should_be_told(replica_set: Mongod, standalone: Mongod) -> None:
@@ -40,20 +44,20 @@ async def kind_of_server__should_be_told(replica_set: Mongod, standalone: Mongod
 
 async def wrong_password__should_be_said_without_the_password(replica_set: Mongod) -> None:
     with pytest.raises(StoreError, match="user or password") as caught:
-        await open_store(replica_set.uri("x", password="battery-staple"), Path())
+        await open_store(replica_set.uri("x", password="battery-staple"), Path(), 0)
     assert "staple" not in str(caught.value)
 
 
-@pytest.mark.parametrize("uri", ["mongodb://", "mongodb://host:0/x"])
-async def unusable_uri__should_be_refused(uri: str) -> None:
+@pytest.mark.parametrize("text", ["mongodb://", "mongodb://host:0/x"])
+async def unusable_uri__should_be_refused(text: str) -> None:
     with pytest.raises(StoreError):
-        await open_store(uri, Path())
+        await open_store(text, Path(), 0)
 
 
 async def unreachable_server__should_be_noticed_in_time(standalone: Mongod) -> None:
     started = time.monotonic()
     with pytest.raises(StoreError, match="cannot be reached"):
-        await open_store("mongodb://127.0.0.1:9/x", Path())
+        await open_store("mongodb://127.0.0.1:9/x", Path(), 0)
     assert time.monotonic() - started < TIMEOUT_SECONDS
 
 
@@ -92,55 +96,157 @@ async def server_lost_in_flight__should_fail_in_time_and_lose_nothing(server: Mo
     await store.close()
 
 
-STEPS = ("_show", "_renew", "insert", "put_model")
-
-
-@pytest.mark.parametrize("step", STEPS)
-async def crash_between_commit_and_effects__should_be_made_good_before_anybody_reads(
-    standalone: Mongod, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
-    name = f"crash{step}"
-    store = await opened(standalone, name)
-    await store.stage(ONE, Change((reference("a"), reference("b"))), b"1")
-    await store.commit(ONE)
-    await store.stage(TWO, Publish(model()), b"2")
-    await store.commit(TWO)
-    later = {
-        "_show": Change((reference("c"), reference("d")), ("a",)),
-        "_renew": Renew((("a", Secret(b"n")),), (("face", Secret(b"w")),), 9),
-        "insert": Change((reference("c"), reference("d")), ("a",)),
-        "put_model": Publish(model("other")),
-    }[step]
-
-    async def die(*_: object, **__: object) -> None:
-        raise RuntimeError("killed")
-
-    request = bytes(16)
-    with monkeypatch.context() as patch:
-        if step == "put_model":
-            patch.setattr(MongoWrites, step, die)
-            with pytest.raises(RuntimeError):
-                await store.stage(request, later, b"3")
-        else:
-            await store.stage(request, later, b"3")
-            patch.setattr(MongoWrites, step, die)
-            with pytest.raises(RuntimeError):
-                await store.commit(request)
+async def deposed_primary__should_be_waited_for(server: Mongod) -> None:
+    store = await opened(server)
+    await store.stage(ONE, Change((reference("a"),)), b"1")
+    with MongoClient(server.uri("admin")) as client:
+        client.admin.command("replSetStepDown", 1, force=True)
+    assert (await store.commit(ONE)).changes == 1
+    assert [row.reference_id for row in await store.gallery("face")] == ["a"]
     await store.close()
-    again = await opened(standalone, name)
-    if step == "put_model":  # it was not staged, and can be
-        assert (await again.states([request]))[request] is State.UNKNOWN
-        await again.stage(request, later, b"4")
-        await again.commit(request)
-        assert await again.models() == ["face", "other"]
-    elif step == "_renew":
-        assert [row.version for row in await again.gallery("face")] == [2, 1]
-        renewed = await again.model("face")
-        assert renewed is not None
-        assert renewed.weights == Secret(b"w")
-    else:
-        assert [row.reference_id for row in await again.gallery("face")] == ["b", "c", "d"]
-    await again.close()
+
+
+async def server_killed_during_writes__should_keep_what_it_has_acknowledged(server: Mongod) -> None:
+    store, staged, committed = await opened(server), list[int](), list[int]()
+
+    async def write() -> None:
+        for k in range(1, 10_000):
+            request = k.to_bytes(16, "big")
+            await store.stage(request, Change(tuple(reference(f"{k}-{j}") for j in range(8))), b"d")
+            staged.append(k)
+            await store.commit(request)
+            committed.append(k)
+
+    writer = asyncio.ensure_future(write())
+    async with asyncio.timeout(20):
+        while len(committed) < 5:
+            await asyncio.sleep(0.01)
+    await asyncio.to_thread(server.stop, kill=True)
+    with pytest.raises(StoreError):
+        await writer
+    await asyncio.to_thread(server.start)
+    states = await store.states([k.to_bytes(16, "big") for k in staged])
+    assert {states[k.to_bytes(16, "big")] for k in committed} == {State.COMMITTED}
+    assert State.UNKNOWN not in states.values()
+    whole = sum(state is State.COMMITTED for state in states.values())
+    assert len(await store.gallery("face")) == 8 * whole
+    await store.close()
+
+
+async def options_in_the_uri__should_not_weaken_what_is_written(replica_set: Mongod) -> None:
+    weak = "&w=1&journal=false&readConcernLevel=local&readPreference=secondaryPreferred&retryWrites=true"
+    store = await MongoStore.open(replica_set.uri("weak") + weak, 0)
+    database = store._db
+    assert database.write_concern.document == {"w": "majority", "j": True}
+    assert database.read_concern.document == {"level": "majority"}
+    assert database.read_preference.name == "Primary"
+    await store.close()
+
+
+async def names_within_a_write__should_be_unique(standalone: Mongod) -> None:
+    store = await opened(standalone, "unique")
+    with MongoClient(standalone.uri("unique")) as client, pytest.raises(DuplicateKeyError):
+        for _ in range(2):
+            client["unique"].renewals.insert_one({"request_id": ONE, "name": "a"})
+    await store.close()
+
+
+WRITES = {
+    "enrol": Change((reference("c"), reference("d"))),
+    "replace": Change((reference("e"),), ("a",)),
+    "rename": Rename(("b",), "eve", 7),
+    "publish": Publish(model("other")),
+    "renew": Renew((("b", Secret(b"new")),), (("face", Secret(b"new")),), 9),
+    "withdraw": Withdraw("face"),
+}
+# every way to the server by which something is changed
+CHANGING = (
+    "bulk_write",
+    "delete_many",
+    "delete_one",
+    "find_one_and_update",
+    "insert_one",
+    "replace_one",
+    "update_many",
+    "update_one",
+)
+
+
+class Killed(Exception):
+    """The process is no more."""
+
+
+class DyingDatabase:
+    """A database whose client dies before its nth change, or after it."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, fatal: int, *, after: bool) -> None:
+        self.count, self.fatal, self.after = 0, fatal, after
+        for owner, names in ((AsyncIOMotorCollection, CHANGING), (AsyncIOMotorGridFSBucket, FILES)):
+            for name in names:
+                patch.setattr(owner, name, self.dying(getattr(owner, name)))
+
+    def dying(self, original: Any) -> Any:
+        @functools.wraps(original)
+        async def changed(*arguments: Any, **options: Any) -> Any:
+            self.count += 1
+            if self.count == self.fatal and not self.after:
+                raise Killed
+            result = await original(*arguments, **options)
+            if self.count == self.fatal:
+                raise Killed
+            return result
+
+        return changed
+
+
+FILES = ("delete", "upload_from_stream_with_id")
+
+
+async def contents(store: Store) -> tuple[Any, ...]:
+    names = await store.models()
+    return await store.gallery("face"), names, [await store.model(name) for name in names], await store.tombstones()
+
+
+async def prepared(server: Mongod, name: str) -> Store:
+    store = await opened(server, name)
+    await store.clear()
+    for request, write in ((ONE, Change((reference("a"), reference("b")))), (TWO, Publish(model()))):
+        await store.stage(request, write, b"1")
+        await store.commit(request)
+    return store
+
+
+@pytest.mark.parametrize("kind", WRITES)
+async def crash_at_any_step__should_leave_a_write_undone_or_to_be_finished(
+    standalone: Mongod, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    name = f"crash-{kind}"
+    store = await prepared(standalone, name)
+    before = await contents(store)
+    await store.stage(THREE, WRITES[kind], b"3")
+    await store.commit(THREE)
+    done = await contents(store)
+    await store.close()
+    for fatal in itertools.count(1):
+        store = await prepared(standalone, name)
+        with monkeypatch.context() as patch:
+            dying = DyingDatabase(patch, fatal, after=fatal % 2 == 0)
+            try:
+                await store.stage(THREE, WRITES[kind], b"3")
+                await store.commit(THREE)
+            except Killed:
+                pass
+        await store.close()
+        if dying.count < fatal:
+            break
+        again = await opened(standalone, name)
+        state = (await again.states([THREE]))[THREE]
+        assert await contents(again) == (done if state is State.COMMITTED else before)
+        await again.stage(THREE, WRITES[kind], b"3")
+        await again.commit(THREE)
+        assert await contents(again) == done
+        await again.close()
+    assert fatal > 3, "there are steps to die at"
 
 
 async def interrupted_staging__should_leave_nothing_of_its_shares(standalone: Mongod) -> None:

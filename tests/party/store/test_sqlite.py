@@ -2,35 +2,37 @@
 
 import asyncio
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from services.party.errors import SchemaMismatch, StoreError, StoreFull
 from services.party.store import open_store
-from services.party.store.base import Change, Publish
+from services.party.store.base import Change, Publish, State
 from services.party.store.sqlite import SqliteStore
 from tests.party.store.test_conformance import ONE, TWO, model, reference
 
 
 async def database__should_be_private(tmp_path: Path) -> None:
-    store = await open_store("sqlite", tmp_path / "data")
+    store = await open_store("sqlite", tmp_path / "data", 0)
     assert (tmp_path / "data" / "visard.sqlite").stat().st_mode & 0o777 == 0o600
     await store.close()
 
 
 async def other_schema__should_be_refused(tmp_path: Path) -> None:
-    await (await open_store("sqlite", tmp_path)).close()
+    await (await open_store("sqlite", tmp_path, 0)).close()
     with sqlite3.connect(tmp_path / "visard.sqlite") as db:
         db.execute("PRAGMA user_version = 99")
     with pytest.raises(SchemaMismatch, match="99"):
-        await open_store("sqlite", tmp_path)
+        await open_store("sqlite", tmp_path, 0)
 
 
 async def file_that_is_no_database__should_be_refused(tmp_path: Path) -> None:
     (tmp_path / "visard.sqlite").write_bytes(b"not a database at all" * 100)
     with pytest.raises(StoreError):
-        await open_store("sqlite", tmp_path)
+        await open_store("sqlite", tmp_path, 0)
 
 
 async def pragma(store: SqliteStore, text: str) -> int:
@@ -39,7 +41,7 @@ async def pragma(store: SqliteStore, text: str) -> int:
 
 
 async def full_disk__should_leave_nothing_half_stored(tmp_path: Path) -> None:
-    store = await SqliteStore.open(tmp_path)
+    store = await SqliteStore.open(tmp_path, 0)
     await store.stage(ONE, Change((reference("a"),)), b"1")
     await store.commit(ONE)
     pages = await pragma(store, "page_count")
@@ -54,8 +56,49 @@ async def full_disk__should_leave_nothing_half_stored(tmp_path: Path) -> None:
     await store.close()
 
 
+LIMITED = """
+import asyncio, resource, sys
+from pathlib import Path
+from services.party.errors import StoreFull
+from services.party.store import open_store
+from tests.party.store.test_conformance import Change, reference
+async def main():
+    store = await open_store("sqlite", Path(sys.argv[1]), 0)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+    for k in range(1, 10_000):
+        request = k.to_bytes(16, "big")
+        try:
+            await store.stage(request, Change(tuple(reference(f"{k}-{j}") for j in range(8))), b"d")
+            print("staged", k, flush=True)
+            await store.commit(request)
+        except StoreFull:
+            print("full", k, len(await store.gallery("face")), flush=True)
+            return
+        print("committed", k, flush=True)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("limit", [300_000, 310_000, 1_000_000])
+async def write_that_the_system_cuts_off__should_leave_whole_writes(tmp_path: Path, limit: int) -> None:
+    """The system itself stops a write in its middle, as on a full disk: SQLite gets fewer bytes written than it asked for."""
+    (tmp_path / "data").mkdir()
+    command = [sys.executable, "-c", LIMITED, str(tmp_path / "data"), str(limit)]
+    lines = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split("\n")
+    *before, (verdict, last, rows) = [line.split() for line in lines if line]
+    committed = [int(k) for kind, k in before if kind == "committed"]
+    assert (verdict, int(rows)) == ("full", 8 * len(committed)), "what is there can still be read"
+    store = await open_store("sqlite", tmp_path / "data", 0)  # there is space again
+    assert len(await store.gallery("face")) == 8 * len(committed)
+    (state,) = (await store.states([int(last).to_bytes(16, "big")])).values()
+    assert state is (State.PENDING if ["staged", last] in before else State.UNKNOWN)
+    await store.stage(TWO, Change((reference("a"),)), b"1")
+    assert (await store.commit(TWO)).changes == 1
+    await store.close()
+
+
 async def erased_descriptor__should_be_gone_from_the_file(tmp_path: Path) -> None:
-    store = await open_store("sqlite", tmp_path)
+    store = await open_store("sqlite", tmp_path, 0)
     await store.stage(ONE, Change((reference("unmistakable"),)), b"1")
     await store.commit(ONE)
     await store.stage(TWO, Change(erase=("unmistakable",)), b"2")

@@ -1,0 +1,42 @@
+"""What writes have changed since somebody last looked: what is kept in memory is brought up to date, not read again. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+MOST = 10_000  # ids; from here on reading everything is no slower
+
+
+@dataclass
+class Changes:
+    """References and writes that one reader has not seen yet, by id.
+
+    ``everything`` says that more may have changed than can be named: at first, after a failure, after a restoration.
+    """
+
+    everything: bool = True
+    references: set[str] = field(default_factory=set)
+    writes: set[bytes] = field(default_factory=set)
+
+    def note(self, request_id: bytes, references: Iterable[str] | None) -> None:
+        """A write was committed that changed these references; None: nobody knows which."""
+        self.writes.add(request_id)
+        self.references.update(references or ())
+        if references is None or len(self.references) > MOST or len(self.writes) > MOST:
+            self.forget()
+
+    def forget(self) -> None:
+        """Whatever was seen is worth nothing any more."""
+        self.everything, self.references, self.writes = True, set(), set()
+
+    def take(self) -> "Changes":
+        """All of it, for a reader who is about to look; what comes from now on is for the next time."""
+        taken = Changes(self.everything, self.references, self.writes)
+        self.everything, self.references, self.writes = False, set(), set()
+        return taken
+
+    def give_back(self, taken: "Changes") -> None:
+        """The reader failed: nothing of it was seen."""
+        self.references |= taken.references
+        self.writes |= taken.writes
+        if taken.everything or self.everything:
+            self.forget()

@@ -1,0 +1,174 @@
+"""Writes on SQLite: the schema, what staging puts in place, and the effects of a commit. Each inside one transaction."""
+
+import sqlite3
+from collections.abc import Sequence
+
+from services.party.errors import RequestConflict
+from services.party.store.base import (
+    Change,
+    Committed,
+    LogEntry,
+    ModelRecord,
+    Publish,
+    Reference,
+    Rename,
+    Renew,
+    State,
+    Withdraw,
+    Write,
+    changes_of,
+)
+
+SCHEMA = """
+CREATE TABLE writes (
+    request_id BLOB PRIMARY KEY, kind TEXT NOT NULL, digest BLOB NOT NULL, state INTEGER NOT NULL, changes INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX writes_pending ON writes (state) WHERE state = 2;
+CREATE TABLE refs (
+    reference_id TEXT PRIMARY KEY, request_id BLOB NOT NULL, subject TEXT NOT NULL, model TEXT NOT NULL,
+    version INTEGER NOT NULL, created INTEGER NOT NULL, updated INTEGER NOT NULL, expires INTEGER NOT NULL,
+    metadata BLOB NOT NULL, descriptor BLOB NOT NULL, visible INTEGER NOT NULL
+);
+CREATE INDEX refs_by_subject ON refs (model, subject) WHERE visible;
+CREATE INDEX refs_by_expiry ON refs (model, expires) WHERE visible AND expires > 0;
+CREATE INDEX refs_by_request ON refs (request_id);
+CREATE TABLE models (
+    request_id BLOB PRIMARY KEY, name TEXT NOT NULL, program BLOB NOT NULL, version INTEGER NOT NULL,
+    created INTEGER NOT NULL, weights BLOB NOT NULL, visible INTEGER NOT NULL
+);
+-- what a staged write will do: ids to erase or rename, new shares
+CREATE TABLE deletions (request_id BLOB NOT NULL, reference_id TEXT NOT NULL, PRIMARY KEY (request_id, reference_id));
+CREATE TABLE renames (
+    request_id BLOB NOT NULL, reference_id TEXT NOT NULL, subject TEXT NOT NULL, updated INTEGER NOT NULL,
+    PRIMARY KEY (request_id, reference_id)
+);
+CREATE TABLE renewals (
+    request_id BLOB NOT NULL, target TEXT NOT NULL, name TEXT NOT NULL, share BLOB NOT NULL, updated INTEGER NOT NULL,
+    PRIMARY KEY (request_id, target, name)
+);
+CREATE TABLE withdrawals (request_id BLOB PRIMARY KEY, name TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE tombstones (reference_id TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE seen (request_id BLOB PRIMARY KEY, expires INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE attempts (key BLOB PRIMARY KEY, full_at INTEGER NOT NULL) WITHOUT ROWID;
+"""
+_STAGED = ("refs", "models", "deletions", "renames", "renewals", "withdrawals")  # by request_id
+TABLES = (*_STAGED, "writes", "tombstones", "seen")
+
+
+def state(db: sqlite3.Connection, request_id: bytes) -> State:
+    """Where a write stands."""
+    row = db.execute("SELECT state FROM writes WHERE request_id = ?", (request_id,)).fetchone()
+    return State(row[0]) if row else State.UNKNOWN
+
+
+def stage(db: sqlite3.Connection, request_id: bytes, write: Write, digest: bytes) -> None:
+    """Put a write in place, unseen; raises RequestConflict."""
+    row = db.execute("SELECT digest, state FROM writes WHERE request_id = ?", (request_id,)).fetchone()
+    if row is not None:
+        if row[0] == digest and row[1] != State.DROPPED:
+            return
+        raise RequestConflict("the request id stands for another write, or for one that was dropped")
+    kind = type(write).__name__.lower()
+    db.execute(
+        "INSERT INTO writes VALUES (?, ?, ?, ?, ?)", (request_id, kind, digest, State.PENDING, changes_of(write))
+    )
+    match write:
+        case Change(add, erase):
+            db.executemany(_INSERT_REFERENCE, [_row(r, request_id, visible=False) for r in add])
+            db.executemany("INSERT INTO deletions VALUES (?, ?)", [(request_id, i) for i in erase])
+        case Rename(ids, subject, updated):
+            db.executemany("INSERT INTO renames VALUES (?, ?, ?, ?)", [(request_id, i, subject, updated) for i in ids])
+        case Renew(descriptors, weights, updated):
+            for target, shares in (("refs", descriptors), ("models", weights)):
+                rows = [(request_id, target, name, share.reveal(), updated) for name, share in shares]
+                db.executemany("INSERT INTO renewals VALUES (?, ?, ?, ?, ?)", rows)
+        case Publish(model):
+            db.execute(_INSERT_MODEL, _model_row(model, request_id, visible=False))
+        case Withdraw(name):
+            db.execute("INSERT INTO withdrawals VALUES (?, ?)", (request_id, name))
+
+
+_INSERT_REFERENCE = "INSERT OR IGNORE INTO refs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_MODEL = "INSERT OR IGNORE INTO models VALUES (?, ?, ?, ?, ?, ?, ?)"
+
+
+def _row(r: Reference, request_id: bytes, *, visible: bool) -> tuple[object, ...]:
+    times = (r.created_unix_ms, r.updated_unix_ms, r.expires_unix_ms)
+    names = (r.reference_id, request_id, r.subject, r.model, r.version)
+    return (*names, *times, r.metadata, r.descriptor.reveal(), visible)
+
+
+def _model_row(m: ModelRecord, request_id: bytes, *, visible: bool) -> tuple[object, ...]:
+    return (request_id, m.name, m.program, m.version, m.created_unix_ms, m.weights.reveal(), visible)
+
+
+def commit(db: sqlite3.Connection, request_id: bytes) -> Committed:
+    """Apply a staged write, once; raises RequestConflict."""
+    row = db.execute("SELECT state, changes, kind FROM writes WHERE request_id = ?", (request_id,)).fetchone()
+    if row is None or row[0] not in (State.PENDING, State.COMMITTED):
+        raise RequestConflict("only a staged write can be committed")
+    if row[0] == State.COMMITTED:
+        return Committed(row[1])
+    db.execute("UPDATE writes SET state = ? WHERE request_id = ?", (State.COMMITTED, request_id))
+    # before the effects, which empty the tables that say it
+    references = None if row[2] == "renew" else _listed(db, _REFERENCES, request_id)
+    models = _listed(db, _MODELS, request_id)
+    for statement in _EFFECTS:
+        db.execute(statement, {"id": request_id})
+    return Committed(row[1], references, models)
+
+
+def _listed(db: sqlite3.Connection, query: str, request_id: bytes) -> frozenset[str]:
+    return frozenset(name for (name,) in db.execute(query, {"id": request_id}))
+
+
+_REFERENCES = """SELECT reference_id FROM refs WHERE request_id = :id
+                 UNION SELECT reference_id FROM deletions WHERE request_id = :id
+                 UNION SELECT reference_id FROM renames WHERE request_id = :id"""
+_MODELS = """SELECT name FROM models WHERE request_id = :id
+             UNION SELECT name FROM withdrawals WHERE request_id = :id
+             UNION SELECT name FROM renewals WHERE request_id = :id AND target = 'models'"""
+# what a commit does, whatever the kind of write: the tables that it did not fill are empty
+_EFFECTS = (
+    "UPDATE models SET visible = 1 WHERE request_id = :id",
+    "DELETE FROM models WHERE name IN (SELECT name FROM withdrawals WHERE request_id = :id)",
+    "INSERT OR IGNORE INTO tombstones SELECT reference_id FROM deletions WHERE request_id = :id",
+    "DELETE FROM refs WHERE reference_id IN (SELECT reference_id FROM deletions WHERE request_id = :id)",
+    # a reference whose deletion came first stays deleted
+    "DELETE FROM refs WHERE request_id = :id AND reference_id IN (SELECT reference_id FROM tombstones)",
+    "UPDATE refs SET visible = 1 WHERE request_id = :id",
+    """UPDATE refs SET subject = r.subject, updated = r.updated, version = version + 1
+       FROM renames r WHERE r.request_id = :id AND r.reference_id = refs.reference_id""",
+    """UPDATE refs SET descriptor = n.share, updated = n.updated, version = version + 1
+       FROM renewals n WHERE n.request_id = :id AND n.target = 'refs' AND n.name = refs.reference_id""",
+    """UPDATE models SET weights = n.share, version = version + 1
+       FROM renewals n WHERE n.request_id = :id AND n.target = 'models' AND n.name = models.name""",
+    "DELETE FROM renewals WHERE request_id = :id",
+    "DELETE FROM deletions WHERE request_id = :id",
+    "DELETE FROM renames WHERE request_id = :id",
+)
+
+
+def drop(db: sqlite3.Connection, request_id: bytes) -> None:
+    """Forget a staged write and refuse its id; raises RequestConflict."""
+    if state(db, request_id) is State.COMMITTED:
+        raise RequestConflict("a committed write cannot be dropped")
+    for table in _STAGED:
+        db.execute(f"DELETE FROM {table} WHERE request_id = ?", (request_id,))  # noqa: S608
+    db.execute("INSERT OR REPLACE INTO writes VALUES (?, '', x'', ?, 0)", (request_id, State.DROPPED))
+
+
+def adopt(
+    db: sqlite3.Connection,
+    references: Sequence[Reference],
+    models: Sequence[ModelRecord],
+    log: Sequence[LogEntry],
+    tombstones: Sequence[str],
+) -> None:
+    """Take over what a peer holds; what is here already stays as it is."""
+    rows = [(e.request_id, e.kind, e.digest, e.state, e.changes) for e in log]
+    db.executemany("INSERT OR IGNORE INTO writes VALUES (?, ?, ?, ?, ?)", rows)
+    db.executemany("INSERT OR IGNORE INTO tombstones VALUES (?)", [(i,) for i in tombstones])
+    db.executemany(_INSERT_REFERENCE, [_row(r, b"", visible=True) for r in references])
+    for model in models:
+        db.execute(_INSERT_MODEL, _model_row(model, b"adopted " + model.name.encode(), visible=True))

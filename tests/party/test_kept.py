@@ -1,0 +1,168 @@
+"""What a party keeps in memory is what its store holds, after any writes, in any order, with failures between."""
+
+import asyncio
+import os
+import random
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from visard.secret import Secret
+
+from services.mpc.field import field_of
+from services.party.errors import StoreError
+from services.party.gallery import Galleries, Rows
+from services.party.recovery import Decision
+from services.party.sets import Holdings
+from services.party.store import open_store
+from services.party.store.base import Change, Publish, Reference, Rename, Renew, State, Store, Write
+from services.party.upkeep import Upkeep
+from services.party.writes import Writes
+from tests.party.store.test_conformance import model
+from tests.party.test_gallery import same
+
+F31 = field_of(31)
+OPERATIONS = (
+    "enrol",
+    "enrol",
+    "replace",
+    "rename",
+    "delete",
+    "renew",
+    "publish",
+    "drop",
+    "fail",
+    "late",
+    "leave",
+    "clear",
+)
+
+
+class Party:
+    """A store with the write log, the galleries and the holdings over it; its peers are away."""
+
+    def __init__(self, store: Store, seed: int) -> None:
+        links: Any = SimpleNamespace(party=0, peers=(1, 2), connected=lambda _: False)
+        self.store = store
+        self.writes = Writes(store, links)
+        self.galleries = Galleries(store, self.writes)
+        self.upkeep = Upkeep(store, links, self.writes)
+        self.random = random.Random(seed)
+        self.number = 0
+
+    async def play(self, operation: str) -> None:
+        """One write, or what becomes of one."""
+        self.number += 1
+        request = self.number.to_bytes(16, "big")
+        if operation == "clear":  # what a restoration does
+            await self.store.clear()
+            await self.store.adopt([self.reference() for _ in range(3)], [], [], [])
+            await self.writes.forget()
+            return
+        write = await self.write(operation)
+        await self.store.stage(request, write, b"digest")
+        match operation:
+            case "leave":
+                return
+            case "drop":
+                await self.writes.finish(request, Decision.DROP)
+            case "fail" | "late":
+                await self.failing(request, made=operation == "late")
+            case _:
+                await self.writes.finish(request, Decision.COMMIT)
+
+    async def failing(self, request: bytes, *, made: bool) -> None:
+        """A commit whose answer is lost; whether it was made shows later."""
+        commit = self.store.commit
+
+        async def lose(_: bytes) -> None:
+            raise StoreError("no answer")
+
+        self.store.commit = lose  # type: ignore[method-assign, assignment]
+        with pytest.raises(StoreError):
+            await self.writes.finish(request, Decision.COMMIT)
+        self.store.commit = commit  # type: ignore[method-assign]
+        await self.check()
+        if made:
+            await self.store.commit(request)  # only now does it reach the store, and nobody is told
+        await self.writes._make_certain()
+        assert ((await self.store.states([request]))[request] is State.COMMITTED) == made
+
+    def reference(self) -> Reference:
+        subject, kind = self.random.choice(["ada", "bob", "eve"]), self.random.choice(["face", "face", "other"])
+        share = Secret(self.random.randbytes(16))
+        return Reference(self.random.randbytes(16).hex(), subject, kind, 1, 5, 5, 0, b"", share)
+
+    async def write(self, operation: str) -> Write:
+        there = sorted(name.reference_id for name in await self.store.names())
+        some = tuple(self.random.sample(there, min(len(there), self.random.randrange(4))))
+        match operation:
+            case "rename":
+                return Rename(some, "new", 7)
+            case "delete":
+                return Change(erase=some)
+            case "renew":
+                return Renew(tuple((name, Secret(self.random.randbytes(16))) for name in there), (), 9)
+            case "publish":
+                return Publish(model(f"model{self.number}"))
+        added = tuple(self.reference() for _ in range(self.random.randrange(1, 4)))
+        return Change(added, some if operation == "replace" else ())
+
+    async def check(self) -> None:
+        for kind in ("face", "other"):
+            assert same(await self.galleries.get(kind, F31), Rows.of(await self.store.gallery(kind), F31))
+        fresh = Holdings(await self.store.names(), await self.store.log())
+        kept = await self.upkeep.holdings()
+        assert (kept.references, kept.writes, kept.pending) == (fresh.references, fresh.writes, fresh.pending)
+        assert kept.node("") == fresh.node("")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(OPERATIONS), st.booleans()), min_size=1, max_size=12), st.integers(0, 1 << 30)
+)
+def memory__should_follow_the_store(played: list[tuple[str, bool]], seed: int) -> None:
+    async def example() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            store = await open_store("sqlite", Path(folder), 0)
+            party = Party(store, seed)
+            for operation, look in played:
+                await party.play(operation)
+                if look:
+                    await party.check()
+            await party.check()
+            await store.close()
+
+    asyncio.run(example())
+
+
+@pytest.fixture(params=["replica_set", "standalone"])
+async def mongo(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+    store = await open_store(request.getfixturevalue(request.param).uri(f"kept_{os.urandom(6).hex()}"), Path(), 0)
+    yield store
+    await store.close()
+
+
+async def memory__should_follow_mongodb(mongo: Store) -> None:
+    party = Party(mongo, 11)
+    for operation in (*OPERATIONS, *party.random.sample(OPERATIONS, len(OPERATIONS))):
+        await party.play(operation)
+        await party.check()
+
+
+async def change_by_another_hand__should_show_in_an_audit(tmp_path: Path) -> None:
+    store = await open_store("sqlite", tmp_path, 0)
+    party = Party(store, 3)
+    await party.play("enrol")
+    await party.check()
+    before = (await party.upkeep.holdings()).references
+    await store.clear()
+    assert (await party.upkeep.holdings()).references == before
+    await party.upkeep._read_anew()
+    await party.check()
+    await store.close()
