@@ -56,26 +56,26 @@ class Budgets:
 
     def charges(self, request: common_pb2.Request, caller: str) -> list[Charge]:
         """What a request takes. An enrolment that asks whether the person is known is a look through the gallery."""
+        subject = self._charge("at this subject", self.subject, "subject", request.model, request.subject)
+        gallery = self._charge("at this model's gallery", self.gallery, "gallery", request.model)
+        own = self._charge("by this caller", self.caller, "caller", caller)
         match request.operation:
             case Operation.OPERATION_VERIFY:
-                first = ("at this subject", self.subject, "subject", request.model, request.subject)
+                found = [subject, own]
             case Operation.OPERATION_IDENTIFY:
-                first = ("at this model's gallery", self.gallery, "gallery", request.model, "")
+                found = [gallery, own]
             case Operation.OPERATION_ENROL if request.unique:
-                first = ("at this model's gallery", self.gallery, "gallery", request.model, "")
+                found = [gallery, own]
             case Operation.OPERATION_COMPARE | Operation.OPERATION_RUN:
-                first = ("", 0, "", "", "")
+                found = [own]
             case _:
-                return []
-        asked = (first, ("by this caller", self.caller, "caller", caller, ""))
-        return [Charge(_key(*names), Budget(what, n, self.seconds)) for what, n, *names in asked if n]
+                found = []
+        return [charge for charge in found if charge.budget.attempts]
 
-
-def _key(kind: str, name: str, subject: str) -> bytes:
-    """A bucket's name: what is kept of a subject after its attempts is no name."""
-    return hashlib.sha256(b"\0".join((b"visard attempts", kind.encode(), name.encode(), subject.encode()))).digest()[
-        :KEY_BYTES
-    ]
+    def _charge(self, what: str, attempts: int, *names: str) -> Charge:
+        """An attempt at a bucket, whose key is a hash: what is kept after a subject is erased is no name."""
+        key = hashlib.sha256("\0".join(("visard attempts", *names)).encode()).digest()[:KEY_BYTES]
+        return Charge(key, Budget(what, attempts, self.seconds))
 
 
 @dataclass

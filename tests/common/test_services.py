@@ -1,11 +1,13 @@
 """Behind mutual TLS the certificate decides who may call; faults arrive with their details, and texts do not leak."""
 
 import asyncio
+import contextvars
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -191,6 +193,25 @@ def wrong_configuration__should_be_named(
     assert text.startswith("configuration: ")
     assert named in text
     assert "Traceback" not in text
+
+
+def time_to_finish__should_run_from_the_signal_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many things a service waits for in turn, together they take no longer than drain_seconds."""
+
+    def stopping() -> None:
+        assert lifecycle.left(20) == 20, "nobody has told it to stop"
+        stop = lifecycle._Stop()
+        lifecycle._stop.set(stop)
+        assert lifecycle.left(20) == 20
+        now = time.monotonic()
+        monkeypatch.setattr("services.common.lifecycle.time.monotonic", lambda: now)
+        stop.tell()
+        for passed, expected in ((0, 20), (15, 5), (30, 0)):
+            monkeypatch.setattr("services.common.lifecycle.time.monotonic", lambda passed=passed: now + passed)
+            stop.tell()  # a second signal does not begin anew
+            assert lifecycle.left(20) == pytest.approx(expected)
+
+    contextvars.copy_context().run(stopping)
 
 
 def stopped_service__should_say_so_in_json_and_end_cleanly(pki: Path, tmp_path: Path) -> None:
