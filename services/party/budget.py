@@ -1,8 +1,9 @@
 """How often somebody may try: decisions about attempts. Pure.
 
-One bit an answer is little, but ten thousand answers climb to a template. So each subject, each gallery and each caller
-has a bucket of attempts that refills evenly, and every party counts for itself. A bucket is one number, the time at which
-it is full again (the generic cell rate algorithm of ITU-T I.371); times are microseconds since the Unix epoch.
+One bit an answer is little, but ten thousand answers climb to a template. So each reference, each gallery and each caller
+has a bucket of attempts that refills evenly, and every party counts for itself. References, because a subject that is renamed
+would begin with a full bucket. A bucket is one number, the time at which it is full again (the generic cell rate
+algorithm of ITU-T I.371); times are microseconds since the Unix epoch.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ from visard.v1 import common_pb2
 
 from services.common.errors import ResourceExhausted
 from services.party.requests import Operation
+from services.party.store.base import Name
 
 KEY_BYTES = 16
 _SECOND = 1_000_000
@@ -47,21 +49,23 @@ class Charge:
 
 @dataclass(frozen=True)
 class Budgets:
-    """A party's budgets for a subject, for a model's gallery, and for a caller."""
+    """A party's budgets for a subject (each of its references), for a model's gallery, and for a caller."""
 
     subject: int
     gallery: int
     caller: int
     seconds: float
 
-    def charges(self, request: common_pb2.Request, caller: str) -> list[Charge]:
-        """What a request takes. An enrolment that asks whether the person is known is a look through the gallery."""
-        subject = self._charge("at this subject", self.subject, "subject", request.model, request.subject)
+    def charges(self, request: common_pb2.Request, caller: str, rows: Sequence[Name]) -> list[Charge]:
+        """What a request takes that is compared with these rows.
+
+        An enrolment that asks whether the person is known is a look through the gallery.
+        """
         gallery = self._charge("at this model's gallery", self.gallery, "gallery", request.model)
         own = self._charge("by this caller", self.caller, "caller", caller)
         match request.operation:
             case Operation.OPERATION_VERIFY:
-                found = [subject, own]
+                found = [*(self._charge("at this subject", self.subject, row.reference_id) for row in rows), own]
             case Operation.OPERATION_IDENTIFY:
                 found = [gallery, own]
             case Operation.OPERATION_ENROL if request.unique:

@@ -220,7 +220,7 @@ class Runner:
                 with stage("store"):
                     work = await job.prepare(self._desk, request, context.digest, deposit)
                     if deposit is not None:
-                        await self._desk.attempts.spend(request, deposit.caller)
+                        await self._desk.attempts.spend(request, deposit.caller, work.rows.names)
             except ServiceFault as fault:
                 if proposal is None:
                     raise
