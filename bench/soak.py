@@ -74,7 +74,7 @@ async def _soak(cluster: Cluster, options: argparse.Namespace) -> dict[str, Any]
     chips = [capture(PHOTOS / f"{name}.jpg") for name in ("obama", "obama2", "biden")]
     await _loaded(cluster, Faces(*chips), options, 15.0)  # warm: every path taken once
     await asyncio.sleep(REST_SECONDS)
-    before = at_rest(cluster)
+    before, held = at_rest(cluster), resident(cluster)
     tally, samples, retried = await _loaded(cluster, Faces(*chips), options, options.minutes * 60)
     await asyncio.sleep(REST_SECONDS)
     return {
@@ -83,6 +83,7 @@ async def _soak(cluster: Cluster, options: argparse.Namespace) -> dict[str, Any]
         "retried_by_restart_of": retried,
         "memory": {name: _memory(points) for name, points in samples.items()},
         "at_rest": {"before": before, "after": at_rest(cluster)},
+        "at_rest_mb": {"before": held, "after": resident(cluster)},
     }
 
 
@@ -106,15 +107,25 @@ async def _loaded(
 
 def at_rest(cluster: Cluster) -> dict[str, dict[str, float]]:
     """Tasks, open calls and open files of each service, as its metrics say."""
-    return {name: _rest(cluster.metrics_address(name)) for name in SERVICES}
+    return {name: _rest(cluster, name) for name in SERVICES}
 
 
-def _rest(address: str) -> dict[str, float]:
-    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
-        families = text_string_to_metric_families(answer.read().decode())
-        values = {family.name: sum(s.value for s in family.samples) for family in families}
+def resident(cluster: Cluster) -> dict[str, float]:
+    """Resident MB of each service, while nothing is under way."""
+    return {name: round(_values(cluster, name)["process_resident_memory_bytes"] / 1e6, 1) for name in SERVICES}
+
+
+def _rest(cluster: Cluster, name: str) -> dict[str, float]:
+    values = _values(cluster, name)
     wanted = {"tasks": "visard_tasks", "calls": "visard_requests_open", "files": "process_open_fds"}
-    return {key: values[name] for key, name in wanted.items()}
+    return {key: values[metric] for key, metric in wanted.items()}
+
+
+def _values(cluster: Cluster, name: str) -> dict[str, float]:
+    """What a service's metrics say, summed over labels."""
+    with urllib.request.urlopen(f"http://{cluster.metrics_address(name)}/metrics", timeout=10) as answer:
+        families = text_string_to_metric_families(answer.read().decode())
+        return {family.name: sum(s.value for s in family.samples) for family in families}
 
 
 def _memory(points: list[tuple[float, float]]) -> dict[str, float]:
@@ -127,11 +138,13 @@ def _memory(points: list[tuple[float, float]]) -> dict[str, float]:
 def _print(result: dict[str, Any]) -> None:
     console = Console()
     table = Table(title=f"{result['minutes']:g} minutes")
-    for heading in ("service", "first MB", "last MB", "MB a minute", "tasks", "open calls", "open files"):
+    headings = ("first MB", "last MB", "MB a minute", "MB at rest", "tasks", "open calls", "open files")
+    for heading in ("service", *headings):
         table.add_column(heading)
     rest = result["at_rest"]
     for name, memory in result["memory"].items():
         changes = [f"{rest['before'][name][k]:g} to {rest['after'][name][k]:g}" for k in ("tasks", "calls", "files")]
+        changes.insert(0, " to ".join(str(result["at_rest_mb"][when][name]) for when in ("before", "after")))
         table.add_row(name, *(str(value) for value in memory.values()), *changes)
     console.print(table)
     console.print_json(data={key: result[key] for key in ("load", "retried_by_restart_of")})

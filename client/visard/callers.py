@@ -19,6 +19,7 @@ from visard.sealing import Context
 from visard.v1 import common_pb2
 
 MAX_CHAIN = 4
+MAX_CERTIFICATE_BYTES = 16 << 10
 _SIGNED = b"visard/v1/caller"
 _SIGNATURE = ec.ECDSA(hashes.SHA256())
 # our certificates carry what TLS needs, not all that the web's authorities must write
@@ -51,8 +52,8 @@ class Signer:
 def signed_by(authorities: Sequence[x509.Certificate], request: common_pb2.Request) -> list[str]:
     """The URIs in the certificate of who signed a request; raises UntrustedKey, which says what is wrong with it."""
     caller = request.caller
-    if not 1 <= len(caller.chain) <= MAX_CHAIN:
-        raise UntrustedKey(f"a chain of 1 to {MAX_CHAIN} certificates")
+    if not 1 <= len(caller.chain) <= MAX_CHAIN or max(map(len, caller.chain)) > MAX_CERTIFICATE_BYTES:
+        raise UntrustedKey(f"a chain of 1 to {MAX_CHAIN} certificates of at most {MAX_CERTIFICATE_BYTES} bytes")
     try:
         leaf, *between = (x509.load_der_x509_certificate(one) for one in caller.chain)
         _check_chain(authorities, leaf, between)

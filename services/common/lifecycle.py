@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -26,6 +26,7 @@ from services.common.tls import SERVER_OPTIONS
 from services.common.tracing import server_interceptors
 
 log = structlog.get_logger()
+Options = Sequence[tuple[str, int]]
 
 
 class _Stop:
@@ -66,15 +67,15 @@ class Health:
 
 @asynccontextmanager
 async def running(
-    config: ServiceConfig, services: dict[str, Any], add: Callable[[grpc.aio.Server], None]
+    config: ServiceConfig, services: dict[str, Any], add: Callable[[grpc.aio.Server], None], options: Options = ()
 ) -> AsyncIterator[Health]:
     """A started server with health and, if configured, reflection; on leaving, calls in flight are drained.
 
-    ``services`` are the full names that reflection lists.
+    ``services`` are the full names that reflection lists, ``options`` further ones of gRPC.
     """
     server = grpc.aio.server(
         interceptors=[*server_interceptors(), CountInterceptor(), FaultInterceptor()],
-        options=SERVER_OPTIONS,
+        options=[*SERVER_OPTIONS, *options],
         maximum_concurrent_rpcs=config.max_calls,
     )
     health = Health()

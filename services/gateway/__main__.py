@@ -31,7 +31,7 @@ async def serve(config: GatewayConfig) -> None:
         gateway_pb2_grpc.add_AdminServicer_to_server(AdminServicer(config, parties, relay), server)
 
     with reading(partial(gauges, parties, relay)):
-        async with lifecycle.running(config, SERVICES, add) as health:
+        async with lifecycle.running(config, SERVICES, add, config.connection_options) as health:
             expiry = asyncio.create_task(Expiry(config, parties, relay).run())
             await health.set(True)
             await lifecycle.until_stopped()

@@ -5,6 +5,8 @@ from pydantic import Field
 from services.common.address import Address
 from services.common.config import ServiceConfig
 
+_GRACE_SECONDS = 10.0
+
 
 class GatewayConfig(ServiceConfig):
     """The gateway's settings."""
@@ -20,4 +22,16 @@ class GatewayConfig(ServiceConfig):
     expiry_interval: float = Field(
         default=60.0, gt=0, le=86400, description="seconds between looks for references whose time is over"
     )
+    connection_age: float = Field(
+        default=300.0, ge=1, le=86400, description="seconds after which callers connect anew, and find new gateways"
+    )
     admin_timeout: float = Field(default=600.0, gt=0, le=86400, description="longest refresh or recovery in seconds")
+
+    @property
+    def connection_options(self) -> list[tuple[str, int]]:
+        """For gRPC: a connection that is old takes no new calls, and ends when the last of its calls has."""
+        longest = max(self.admin_timeout, self.upload_timeout + self.run_timeout) + _GRACE_SECONDS
+        return [
+            ("grpc.max_connection_age_ms", int(self.connection_age * 1000)),
+            ("grpc.max_connection_age_grace_ms", int(longest * 1000)),
+        ]

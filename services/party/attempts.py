@@ -1,7 +1,7 @@
 """A party's count of attempts: decided in memory (services.party.budget), written down before the answer is computed."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from prometheus_client import Counter
 from visard.v1 import common_pb2
@@ -10,7 +10,7 @@ from services.common.errors import ResourceExhausted
 from services.common.metrics import REGISTRY
 from services.party.budget import Buckets, Budgets
 from services.party.config import PartyConfig
-from services.party.store.base import Store
+from services.party.store.base import Name, Store
 
 REFUSED = Counter("visard_attempts_refused", "Requests refused because a budget is used up.", registry=REGISTRY)
 
@@ -34,9 +34,9 @@ class Attempts:
         """Go on from what the store has; raises StoreError."""
         self._buckets = Buckets(await self._store.attempts(self._clock()))
 
-    async def spend(self, request: common_pb2.Request, caller: str) -> None:
+    async def spend(self, request: common_pb2.Request, caller: str, rows: Sequence[Name]) -> None:
         """Count a request's attempts, for good; raises ResourceExhausted, which says when to come back."""
-        if not (charges := self._budgets.charges(request, caller)):
+        if not (charges := self._budgets.charges(request, caller, rows)):
             return
         now = self._clock()
         try:

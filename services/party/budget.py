@@ -1,8 +1,9 @@
 """How often somebody may try: decisions about attempts. Pure.
 
-One bit an answer is little, but ten thousand answers climb to a template. So each subject, each gallery and each caller
-has a bucket of attempts that refills evenly, and every party counts for itself. A bucket is one number, the time at which
-it is full again (the generic cell rate algorithm of ITU-T I.371); times are microseconds since the Unix epoch.
+One bit an answer is little, but ten thousand answers climb to a template. So each reference, each gallery and each caller
+has a bucket of attempts that refills evenly, and every party counts for itself. References, because a subject that is renamed
+would begin with a full bucket. A bucket is one number, the time at which it is full again (the generic cell rate
+algorithm of ITU-T I.371); times are microseconds since the Unix epoch.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ from visard.v1 import common_pb2
 
 from services.common.errors import ResourceExhausted
 from services.party.requests import Operation
+from services.party.store.base import Name
 
 KEY_BYTES = 16
 _SECOND = 1_000_000
@@ -47,35 +49,37 @@ class Charge:
 
 @dataclass(frozen=True)
 class Budgets:
-    """A party's budgets for a subject, for a model's gallery, and for a caller."""
+    """A party's budgets for a subject (each of its references), for a model's gallery, and for a caller."""
 
     subject: int
     gallery: int
     caller: int
     seconds: float
 
-    def charges(self, request: common_pb2.Request, caller: str) -> list[Charge]:
-        """What a request takes. An enrolment that asks whether the person is known is a look through the gallery."""
+    def charges(self, request: common_pb2.Request, caller: str, rows: Sequence[Name]) -> list[Charge]:
+        """What a request takes that is compared with these rows.
+
+        An enrolment that asks whether the person is known is a look through the gallery.
+        """
+        gallery = self._charge("at this model's gallery", self.gallery, "gallery", request.model)
+        own = self._charge("by this caller", self.caller, "caller", caller)
         match request.operation:
             case Operation.OPERATION_VERIFY:
-                first = ("at this subject", self.subject, "subject", request.model, request.subject)
+                found = [*(self._charge("at this subject", self.subject, row.reference_id) for row in rows), own]
             case Operation.OPERATION_IDENTIFY:
-                first = ("at this model's gallery", self.gallery, "gallery", request.model, "")
+                found = [gallery, own]
             case Operation.OPERATION_ENROL if request.unique:
-                first = ("at this model's gallery", self.gallery, "gallery", request.model, "")
+                found = [gallery, own]
             case Operation.OPERATION_COMPARE | Operation.OPERATION_RUN:
-                first = ("", 0, "", "", "")
+                found = [own]
             case _:
-                return []
-        asked = (first, ("by this caller", self.caller, "caller", caller, ""))
-        return [Charge(_key(*names), Budget(what, n, self.seconds)) for what, n, *names in asked if n]
+                found = []
+        return [charge for charge in found if charge.budget.attempts]
 
-
-def _key(kind: str, name: str, subject: str) -> bytes:
-    """A bucket's name: what is kept of a subject after its attempts is no name."""
-    return hashlib.sha256(b"\0".join((b"visard attempts", kind.encode(), name.encode(), subject.encode()))).digest()[
-        :KEY_BYTES
-    ]
+    def _charge(self, what: str, attempts: int, *names: str) -> Charge:
+        """An attempt at a bucket, whose key is a hash: what is kept after a subject is erased is no name."""
+        key = hashlib.sha256("\0".join(("visard attempts", *names)).encode()).digest()[:KEY_BYTES]
+        return Charge(key, Budget(what, attempts, self.seconds))
 
 
 @dataclass

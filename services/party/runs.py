@@ -219,7 +219,7 @@ class Runner:
                     await self._quiet(request)
                     work = await job.prepare(self._desk, request, context.digest, deposit)
                     if deposit is not None:
-                        await self._desk.attempts.spend(request, deposit.caller)
+                        await self._desk.attempts.spend(request, deposit.caller, work.rows.names)
             except ServiceFault as fault:
                 if proposal is None:
                     raise

@@ -66,6 +66,10 @@ def lengthen(asked: common_pb2.Request) -> None:
     asked.caller.chain.extend([asked.caller.chain[0]] * MAX_CHAIN)
 
 
+def inflate(asked: common_pb2.Request) -> None:
+    asked.caller.chain[0] += bytes(16 << 10)
+
+
 def garble(asked: common_pb2.Request) -> None:
     asked.caller.chain[0] = b"no certificate"
 
@@ -80,6 +84,7 @@ def garble_signature(asked: common_pb2.Request) -> None:
         (strip, "a chain of 1 to"),
         (rename, "exactly this request"),
         (lengthen, "a chain of 1 to"),
+        (inflate, "at most 16384 bytes"),
         (garble, "this deployment's authority"),
         (garble_signature, "exactly this request"),
     ],

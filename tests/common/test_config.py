@@ -12,9 +12,10 @@ from visard.cluster import SERVICES, Cluster
 PASSWORD = "s3cr3t"
 
 
-def printed(cluster: Cluster, name: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+def printed(cluster: Cluster, name: str, *options: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     module = "party" if name.startswith("party") else name
     command = [sys.executable, "-m", f"services.{module}", "--config", f"{cluster.home}/{name}.toml", "--print-config"]
+    command += options
     return subprocess.run(
         command, capture_output=True, text=True, timeout=60, check=False, env=os.environ | environment
     )
@@ -61,3 +62,19 @@ def password_of_a_store__should_be_hidden(prepared: Cluster, uri: str, expected:
     done = printed(prepared, "party1", VISARD_STORE=uri)
     assert json.loads(done.stdout)["store"] == expected
     assert PASSWORD not in done.stdout + done.stderr
+
+
+def directory_of_secrets__should_override_the_file_and_be_hidden_as_well(prepared: Cluster, tmp_path: Path) -> None:
+    (tmp_path / "visard_store").write_text(f"mongodb://party1:{PASSWORD}@db:27017/visard\n")
+    given = ("--secrets", str(tmp_path))
+    done = printed(prepared, "party1", *given)
+    assert json.loads(done.stdout)["store"] == "mongodb://party1:***@db:27017/visard"
+    assert PASSWORD not in done.stdout + done.stderr
+    assert json.loads(printed(prepared, "party1", *given, VISARD_STORE="sqlite").stdout)["store"] == "sqlite"
+    missing = printed(prepared, "party1", "--secrets", str(tmp_path / "none"))
+    assert (missing.returncode, "there is no directory" in missing.stderr) == (1, True)
+
+
+def wrong_address__should_be_named_at_the_start(prepared: Cluster) -> None:
+    done = printed(prepared, "party1", VISARD_DEALER="dealer.example")
+    assert (done.returncode, "configuration: dealer:" in done.stderr) == (1, True)

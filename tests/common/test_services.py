@@ -1,12 +1,15 @@
 """Behind mutual TLS the certificate decides who may call; faults arrive with their details, and texts do not leak."""
 
 import asyncio
+import contextvars
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ from services.common.errors import FAULTS, InvalidArgument, ResourceExhausted, S
 from services.common.identity import require, require_party
 from services.common.rpc import fault_of
 from services.common.tls import Tls
+from services.gateway.config import GatewayConfig
 from tests.conftest import free_port_base
 
 ASK = gateway_pb2.GetStatusRequest()
@@ -191,6 +195,43 @@ def wrong_configuration__should_be_named(
     assert text.startswith("configuration: ")
     assert named in text
     assert "Traceback" not in text
+
+
+async def callers__should_connect_anew_without_losing_a_call(pki: Path) -> None:
+    """So that gateways which are added get their part of the callers who are there already."""
+    behaviour, address, peers = Behaviour(), f"localhost:{free_port_base()}", set[str]()
+
+    async def answer(context: Any) -> None:
+        peers.add(context.peer())
+        await asyncio.sleep(0.02)
+
+    behaviour.do = answer
+    config = GatewayConfig(listen=address, tls=tls(pki, "gateway"), parties=("a:1", "b:1", "c:1"), connection_age=1)
+    add = partial(gateway_pb2_grpc.add_FaceMatchingServicer_to_server, behaviour)
+    async with lifecycle.running(config, {}, add, config.connection_options), tls(pki, "client").channel(address) as c:
+        stub, end = gateway_pb2_grpc.FaceMatchingStub(c), time.monotonic() + 30
+        while len(peers) < 3:
+            assert time.monotonic() < end, peers
+            await asyncio.gather(*(stub.GetStatus(ASK, timeout=5) for _ in range(8)))
+
+
+def time_to_finish__should_run_from_the_signal_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many things a service waits for in turn, together they take no longer than drain_seconds."""
+
+    def stopping() -> None:
+        assert lifecycle.left(20) == 20, "nobody has told it to stop"
+        stop = lifecycle._Stop()
+        lifecycle._stop.set(stop)
+        assert lifecycle.left(20) == 20
+        now = time.monotonic()
+        monkeypatch.setattr("services.common.lifecycle.time.monotonic", lambda: now)
+        stop.tell()
+        for passed, expected in ((0, 20), (15, 5), (30, 0)):
+            monkeypatch.setattr("services.common.lifecycle.time.monotonic", lambda passed=passed: now + passed)
+            stop.tell()  # a second signal does not begin anew
+            assert lifecycle.left(20) == pytest.approx(expected)
+
+    contextvars.copy_context().run(stopping)
 
 
 def stopped_service__should_say_so_in_json_and_end_cleanly(pki: Path, tmp_path: Path) -> None:

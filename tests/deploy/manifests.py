@@ -1,5 +1,6 @@
 """The manifests as kubectl renders them, and what can be read off them."""
 
+import copy
 import subprocess
 from collections.abc import Iterator
 from functools import cache
@@ -15,14 +16,15 @@ WORKLOADS = ("Deployment", "StatefulSet", "Job")
 
 
 @cache
-def _text(overlay: str) -> str:
+def _parsed(overlay: str) -> list[Manifest]:
     command = ["kubectl", "kustomize", str(K8S / "overlays" / overlay)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    text = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    return [manifest for manifest in yaml.load_all(text, yaml.CSafeLoader) if manifest]
 
 
 def rendered(overlay: str) -> list[Manifest]:
     """All objects of an overlay, fresh copies."""
-    return [manifest for manifest in yaml.safe_load_all(_text(overlay)) if manifest]
+    return copy.deepcopy(_parsed(overlay))
 
 
 def of_kind(manifests: list[Manifest], *kinds: str) -> list[Manifest]:

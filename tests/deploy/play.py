@@ -41,7 +41,7 @@ def main() -> None:
         secrets = secrets_of_the_job(home)
         caller_files(home, secrets)
         secret_files(home / "secrets", secrets)
-        manifests = [*of_kind(rendered("try"), "ConfigMap"), *pods(secrets, home / "secrets")]
+        manifests = [*of_kind(rendered("try"), "ConfigMap"), *pods(home / "secrets")]
         (home / "play.yaml").write_text(yaml.safe_dump_all(manifests))
         with played(home / "play.yaml"):
             show_users()
@@ -101,7 +101,7 @@ def caller_files(home: Path, secrets: dict[str, dict[str, bytes]]) -> None:
     (home / "client.toml").write_text(f'gateway = "localhost:{PORT}"\ncerts = "certs"\n')
 
 
-def pods(secrets: dict[str, dict[str, bytes]], folder: Path) -> Iterator[Manifest]:
+def pods(folder: Path) -> Iterator[Manifest]:
     """Each workload as a pod that has its name, databases and dealer first."""
     order = {"mongodb": 0, "dealer": 1, "party": 2, "gateway": 3}
     workloads = of_kind(rendered("try"), "StatefulSet", "Deployment")
@@ -110,9 +110,6 @@ def pods(secrets: dict[str, dict[str, bytes]], folder: Path) -> Iterator[Manifes
         for container in containers_of(manifest):
             for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
                 container.pop(probe, None)
-            for variable in container.get("env", ()):
-                if reference := variable.pop("valueFrom", {}).get("secretKeyRef"):
-                    variable["value"] = secrets[reference["name"]][reference["key"]].decode()
             container["image"] = "localhost/" + _local(container["image"])
             container["imagePullPolicy"] = "Never"
             grpc, *_ = container.pop("ports", [{}])  # podman would publish all of them on this machine
@@ -122,7 +119,7 @@ def pods(secrets: dict[str, dict[str, bytes]], folder: Path) -> Iterator[Manifes
             spec.pop(key, None)
         for volume in spec["volumes"]:
             if "secret" in volume:
-                volume["hostPath"] = {"path": str(folder / volume.pop("secret")["secretName"]), "type": "Directory"}
+                volume["hostPath"] = {"path": str(shown(folder, volume.pop("secret"))), "type": "Directory"}
         claims = manifest["spec"].get("volumeClaimTemplates", ())
         spec["volumes"] += [{"name": claim["metadata"]["name"], "emptyDir": {}} for claim in claims]
         kept = {
@@ -131,6 +128,18 @@ def pods(secrets: dict[str, dict[str, bytes]], folder: Path) -> Iterator[Manifes
         own_names(manifest)
         metadata = {"name": manifest["metadata"]["name"], "labels": labels_of(manifest), "annotations": kept}
         yield {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def shown(folder: Path, secret: Manifest) -> Path:
+    """The directory that a volume of a Secret shows: all its keys, or those that it lists, each under its path."""
+    whole = folder / secret["secretName"]
+    if "items" not in secret:
+        return whole
+    chosen = folder / f"{whole.name}-{secret['items'][0]['path']}"
+    chosen.mkdir(exist_ok=True)
+    for item in secret["items"]:
+        shutil.copy(whole / item["key"], chosen / item["path"])
+    return chosen
 
 
 def own_names(manifest: Manifest) -> None:

@@ -10,9 +10,11 @@ from services.common.tls import Tls
 from services.party.attempts import Attempts
 from services.party.config import PartyConfig
 from services.party.errors import StoreError
+from services.party.store.base import Name
 from services.party.store.sqlite import SqliteStore
 
 VERIFY = common_pb2.Request(operation=common_pb2.Operation.OPERATION_VERIFY, subject="ada", model="face")
+ROWS = [Name("0" * 32, "ada", "face", 1)]
 NOW = 1_790_000_000_000_000
 SECOND = 1_000_000
 
@@ -31,13 +33,13 @@ async def counted_attempts__should_survive_a_restart(tmp_path: Path) -> None:
         store = await SqliteStore.open(tmp_path, 0)
         attempts = Attempts(settings, store, lambda: NOW)
         await attempts.load()
-        await attempts.spend(VERIFY, "client/a")
+        await attempts.spend(VERIFY, "client/a", ROWS)
         await store.close()
     store = await SqliteStore.open(tmp_path, 0)
     attempts = Attempts(settings, store, lambda: NOW)
     await attempts.load()
     with pytest.raises(ResourceExhausted) as caught:
-        await attempts.spend(VERIFY, "client/a")
+        await attempts.spend(VERIFY, "client/a", ROWS)
     assert caught.value.retry_after == 20
     await store.close()
 
@@ -50,7 +52,7 @@ async def store_that_fails__should_fail_the_attempt(tmp_path: Path, monkeypatch:
     attempts = Attempts(config(tmp_path), store, lambda: NOW)
     monkeypatch.setattr(store, "note_attempts", full)
     with pytest.raises(StoreError):
-        await attempts.spend(VERIFY, "client/a")
+        await attempts.spend(VERIFY, "client/a", ROWS)
     await store.close()
 
 
@@ -58,5 +60,5 @@ async def limits_of_nothing__should_not_touch_the_store(tmp_path: Path, monkeypa
     store = await SqliteStore.open(tmp_path, 0)
     attempts = Attempts(config(tmp_path, attempts_subject=0, attempts_caller=0), store)
     monkeypatch.delattr(SqliteStore, "note_attempts")
-    await attempts.spend(VERIFY, "client/a")
+    await attempts.spend(VERIFY, "client/a", ROWS)
     await store.close()

@@ -7,6 +7,7 @@ from visard.v1 import common_pb2
 
 from services.common.errors import ResourceExhausted
 from services.party.budget import _MANY, Buckets, Budget, Budgets, Charge
+from services.party.store.base import Name
 
 Operation = common_pb2.Operation
 NOW = 1_790_000_000_000_000
@@ -80,12 +81,13 @@ def full_buckets__should_be_forgotten() -> None:
 
 
 RULES = Budgets(subject=10, gallery=20, caller=30, seconds=60)
+ADA = [Name("a1", "ada", "face", 1), Name("a2", "ada", "face", 1)]
 
 
 @pytest.mark.parametrize(
     ("request_", "limits"),
     [
-        (asked(Operation.OPERATION_VERIFY, "ada"), [10, 30]),
+        (asked(Operation.OPERATION_VERIFY, "ada"), [10, 10, 30]),
         (asked(Operation.OPERATION_IDENTIFY), [20, 30]),
         (asked(Operation.OPERATION_COMPARE), [30]),
         (asked(Operation.OPERATION_RUN), [30]),
@@ -96,22 +98,25 @@ RULES = Budgets(subject=10, gallery=20, caller=30, seconds=60)
     ],
 )
 def request__should_take_from_these_buckets(request_: common_pb2.Request, limits: list[int]) -> None:
-    assert [charge.budget.attempts for charge in RULES.charges(request_, "client/a")] == limits
+    assert [charge.budget.attempts for charge in RULES.charges(request_, "client/a", ADA)] == limits
 
 
-def buckets__should_differ_by_subject_model_and_caller_and_name_nobody() -> None:
-    def keys(subject: str, caller: str, model: str = "face") -> list[bytes]:
-        request = common_pb2.Request(operation=Operation.OPERATION_VERIFY, subject=subject, model=model)
-        return [charge.key for charge in RULES.charges(request, caller)]
+def renamed_subject__should_not_begin_anew() -> None:
+    verify, renamed = (asked(Operation.OPERATION_VERIFY, name) for name in ("ada", "eve"))
+    rows = [Name("a1", "eve", "face", 2)]
+    assert RULES.charges(renamed, "client/a", rows)[0].key == RULES.charges(verify, "client/a", ADA)[0].key
 
-    first = keys("ada", "client/a")
-    assert keys("ada", "client/a") == first
-    assert keys("eve", "client/a")[0] != first[0]
-    assert keys("ada", "client/a", "other")[0] != first[0]
-    assert keys("ada", "client/b")[1] != first[1]
-    assert not any(b"ada" in key or b"client" in key for key in first)
+
+def buckets__should_differ_by_reference_model_and_caller_and_name_nobody() -> None:
+    identify = asked(Operation.OPERATION_IDENTIFY)
+    keys = [charge.key for charge in RULES.charges(asked(Operation.OPERATION_VERIFY, "ada"), "client/a", ADA)]
+    keys += [charge.key for charge in RULES.charges(identify, "client/b", ADA)]
+    identify.model = "other"
+    keys += [charge.key for charge in RULES.charges(identify, "client/b", ADA)][:1]
+    assert len(set(keys)) == len(keys) == 6
+    assert not any(b"ada" in key or b"client" in key for key in keys)
 
 
 def budget_of_nothing__should_be_no_limit() -> None:
     free = Budgets(subject=0, gallery=0, caller=0, seconds=60)
-    assert free.charges(asked(Operation.OPERATION_VERIFY, "ada"), "client/a") == []
+    assert free.charges(asked(Operation.OPERATION_VERIFY, "ada"), "client/a", ADA) == []

@@ -22,6 +22,7 @@ from services.mpc.errors import PeerLost, RoundTimeout
 from services.mpc.field import M31
 from services.mpc.prss import Prss
 from services.mpc.shamir import reconstruct
+from services.party.faults import fault_of
 from services.party.mailbox import SessionAborted
 from services.party.runtime import PickleRefused, SessionChannel, mpyc_runtime
 from tests.party.harness import LinkedParty, linked, tls, until
@@ -118,6 +119,16 @@ async def abort__should_reach_the_peers_with_its_reason(pki: Path) -> None:
             with pytest.raises(SessionAborted) as caught:
                 await future
             assert (caught.value.code, caught.value.reason) == ("NOT_FOUND", "no such subject")
+
+
+async def abort__should_say_when_to_come_back(pki: Path) -> None:
+    async with linked(pki) as parties:
+        one, two, _ = channels(parties, b"b" * 16)
+        waiting = asyncio.ensure_future(two.exchange({}, (0,)))
+        one.abort("RESOURCE_EXHAUSTED", "too many attempts", 7.5)
+        with pytest.raises(SessionAborted) as caught:
+            await waiting
+        assert fault_of(caught.value).retry_after == 7.5
 
 
 @pytest.mark.parametrize(

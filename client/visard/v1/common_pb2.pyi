@@ -177,7 +177,9 @@ class Caller(_message.Message):
     """
     @_builtins.property
     def chain(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """X.509 in DER: the caller's certificate, then those between it and the authority, if any. At most 4."""
+        """X.509 in DER: the caller's certificate, then those between it and the authority, if any. At most 4, of at
+        most 16 KiB each.
+        """
 
     def __init__(
         self,
