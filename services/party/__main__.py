@@ -26,6 +26,7 @@ from services.party.metrics import gauges, timed
 from services.party.models import ModelShelf
 from services.party.modelset import ModelSets
 from services.party.operations import Desk
+from services.party.rides import Rides
 from services.party.runs import Runner
 from services.party.sealingkeys import SealingKeys
 from services.party.servicer import Party, PartyServicer, PeerServicer
@@ -55,7 +56,8 @@ async def assembled(config: PartyConfig) -> AsyncIterator[Party]:
     writes.on_recovered = models.forget
     upkeep = Upkeep(store, links, writes)
     attempts = Attempts(config, store)
-    desk = Desk(config.index, store, models, stock, writes, Galleries(store, writes), attempts)
+    rides = Rides(links, config.max_rides, config.peer_timeout, config.run_timeout)
+    desk = Desk(config.index, store, models, stock, writes, Galleries(store, writes), attempts, rides)
     runner = Runner(config, desk, links, upkeep)
     keys = SealingKeys(config.index, config.tls.ca, config.hpke_key, config.hpke_previous)
     callers = Callers(config.tls.ca, config.refused_callers)

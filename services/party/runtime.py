@@ -86,6 +86,8 @@ class SessionChannel:
         self.party = links.party
         self.rounds = 0
         self.round_seconds = round_seconds
+        self.waited_seconds = 0.0  # for the turn of what is done for this session in another one
+        self._carried_bytes = 0
         self._links = links
         self.session = session
         ends = {peer: links.link(peer) for peer in links.peers}  # raises PeerLost before anything is opened
@@ -122,7 +124,12 @@ class SessionChannel:
     @property
     def sent_bytes(self) -> int:
         """Payload bytes sent to both peers."""
-        return sum(port.nbytes_sent for port in self._ports.values())
+        return self._carried_bytes + sum(port.nbytes_sent for port in self._ports.values())
+
+    def add_cost(self, rounds: int, sent_bytes: int) -> None:
+        """Count what was done for this session in another one."""
+        self.rounds += rounds
+        self._carried_bytes += sent_bytes
 
     async def exchange(self, outgoing: Mapping[int, Payload], incoming: Collection[int]) -> dict[int, bytes]:
         """See services.mpc.channel.Channel.exchange."""
