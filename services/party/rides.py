@@ -57,7 +57,8 @@ class Rider:
         return len(self.images)
 
     def depart(self) -> None:
-        """Its turn has come."""
+        """Its turn has come; the call was a part of the agreement, not a round of the engine."""
+        self.channel.rounds = 0
         self.channel.waited_seconds = time.monotonic() - self.since
 
     def fail(self, error: BaseException) -> None:

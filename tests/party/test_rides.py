@@ -30,7 +30,7 @@ PROGRAM = Program(31, (1, 5, 7), 0, (Relu(0, 0), Flatten(1)), {"default": 1.0})
 PLAN = describe_plan(PROGRAM)
 MODEL = Published("face", 1, Model(PROGRAM, np.zeros(0, np.uint32)))
 NETWORK = cost(PROGRAM)
-CALL_ROUNDS, CALL_BYTES = 1, 500  # what a ride costs beyond its network: rounds, and at most so many bytes
+CALL_BYTES = 500  # at most, of what a ride costs beyond its network
 SECONDS = 5.0
 
 
@@ -84,7 +84,7 @@ async def one_request__should_ride_at_once_and_cost_what_its_network_costs(pki: 
     async with travelling(pki) as (parties, rides):
         request = Request(parties, 1)
         assert request.equals(await results(request.start(rides)))
-        assert {channel.rounds for channel in request.channels} == {NETWORK.rounds + CALL_ROUNDS}
+        assert {channel.rounds for channel in request.channels} == {NETWORK.rounds}
         assert all(0 <= channel.sent_bytes - NETWORK.sent_bytes < CALL_BYTES for channel in request.channels)
 
 
@@ -95,7 +95,7 @@ async def requests_that_wait__should_ride_together(pki: Path) -> None:
         for request, started in zip(requests, tasks, strict=True):
             assert request.equals(await results(started))
         # the first one rode alone, the four others in one ride, in as many rounds as one
-        assert {request.channels[0].rounds for request in requests} == {NETWORK.rounds + CALL_ROUNDS}
+        assert {request.channels[0].rounds for request in requests} == {NETWORK.rounds}
         assert len(parties[1].links.sessions.finished) == 5 + 2
 
 
@@ -103,7 +103,7 @@ async def request_of_many_images__should_ride_alone_a_part_at_a_time(pki: Path) 
     async with travelling(pki) as (parties, rides):
         request = Request(parties, 1, images=6)
         assert request.equals(await results(request.start(rides)))
-        assert request.channels[0].rounds == 2 * NETWORK.rounds + CALL_ROUNDS
+        assert request.channels[0].rounds == 2 * NETWORK.rounds
 
 
 async def caller_that_gives_up__should_not_be_missed(pki: Path) -> None:
