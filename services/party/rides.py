@@ -28,6 +28,7 @@ from services.party.boarding import Call, Platform, decode_riders, encode_riders
 from services.party.faults import fault_of
 from services.party.links import PeerLinks
 from services.party.mailbox import SessionAborted
+from services.party.metrics import RIDE_IMAGES
 from services.party.models import Published
 from services.party.runtime import SessionChannel
 from services.party.sessions import SESSION_BYTES
@@ -197,6 +198,7 @@ class Rides:
             raise ProtocolError("the leader calls requests of several networks to one ride")
         kits = [kit for rider in riders for kit in rider.kits]
         images = np.concatenate([rider.images for rider in riders])
+        RIDE_IMAGES.observe(len(images))
         channel.rounds = 0
         found = await describe_each(Run(channel), kits, riders[0].model.model, images)
         for rider in riders:
