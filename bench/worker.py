@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import uvloop
-from visard.v1 import peer_pb2_grpc
 
 from bench import rows
 from bench.profile import Profile
@@ -29,6 +28,7 @@ from services.mpc.nn.execute import Model, embed
 from services.mpc.prf import Prf
 from services.mpc.protocols import threshold
 from services.mpc.session import Run, Session
+from services.party.framing import add_exchange
 from services.party.links import PeerLinks
 from services.party.runtime import SessionChannel
 from services.party.servicer import PeerServicer
@@ -74,7 +74,7 @@ class Worker:
         import grpc  # noqa: PLC0415 -- after the arguments are known to be right
 
         server = grpc.aio.server(interceptors=[FaultInterceptor()], options=SERVER_OPTIONS)
-        peer_pb2_grpc.add_PeerServicer_to_server(PeerServicer(self.links), server)
+        add_exchange(PeerServicer(self.links).Exchange, server)
         server.add_secure_port(self.address, self.tls.server_credentials())
         await server.start()
         calling = asyncio.create_task(self.links.run())

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 import grpc
-from visard.v1 import party_pb2_grpc, peer_pb2_grpc
+from visard.v1 import party_pb2_grpc
 
 from services.common import lifecycle, logs, tracing
 from services.common.config import load
@@ -19,6 +19,7 @@ from services.party.callers import Callers
 from services.party.config import PartyConfig
 from services.party.dealing import RenewedDealer
 from services.party.deposits import DepositBox
+from services.party.framing import add_exchange
 from services.party.gallery import Galleries
 from services.party.kitfiles import first_number_in
 from services.party.links import PeerLinks
@@ -90,7 +91,7 @@ async def serve(config: PartyConfig) -> None:
 
         def add(server: grpc.aio.Server) -> None:
             party_pb2_grpc.add_PartyServicer_to_server(PartyServicer(party), server)
-            peer_pb2_grpc.add_PeerServicer_to_server(PeerServicer(party.links), server)
+            add_exchange(PeerServicer(party.links).Exchange, server)
 
         with reading(partial(gauges, party.links, party.stock, party.runner, party.model_sets, party.upkeep)):
             async with lifecycle.running(config, SERVICES, add) as health:
