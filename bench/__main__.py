@@ -50,7 +50,7 @@ def main() -> None:
             result["client_s"] = round(clients[row], 4) if row in clients else None
     if options.json == "-":
         for result in results:
-            print(json.dumps(result))
+            print(json.dumps({name: value for name, value in result.items() if name != "stages" or options.profile}))
         return
     _print(results, whole)
     Path(options.json).parent.mkdir(parents=True, exist_ok=True)
