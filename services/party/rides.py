@@ -33,7 +33,7 @@ from services.party.models import Published
 from services.party.runtime import SessionChannel
 from services.party.sessions import SESSION_BYTES
 
-BOARDING_SECONDS = 1.0  # in which a request that is under way at a party gets to where it boards
+_LOOK_SECONDS = 0.05  # a follower that waits for a rider looks so often whether its request has ended meanwhile
 
 
 @dataclass(eq=False)
@@ -83,7 +83,7 @@ class _Ride:
 
     call: Call
     aboard: dict[bytes, Rider] = field(default_factory=dict)
-    complete: asyncio.Event = field(default_factory=asyncio.Event)
+    boarded: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Rides:
@@ -145,8 +145,7 @@ class Rides:
         if ride.call != call or channel.session not in call.riders:
             raise ProtocolError("the leader calls one request to another's ride")
         ride.aboard[channel.session] = rider
-        if all(session in ride.aboard or session in self._links.sessions.finished for session in call.riders):
-            ride.complete.set()
+        ride.boarded.set()
         if known is None:
             self._called[call.ride] = ride
             self._spawn(self._follow(ride))
@@ -155,9 +154,7 @@ class Rides:
         call = ride.call
         try:
             async with self._session(call.ride, ride.aboard.values()) as channel:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(BOARDING_SECONDS):
-                        await ride.complete.wait()
+                await self._boarding(ride)
                 here = [
                     session in ride.aboard and not ride.aboard[session].descriptors.done() for session in call.riders
                 ]
@@ -168,6 +165,16 @@ class Rides:
                 await self._travel(channel, _chosen([ride.aboard.get(session) for session in call.riders], aboard))
         finally:
             del self._called[call.ride]
+
+    async def _boarding(self, ride: _Ride) -> None:
+        """Until everybody is here whose request is under way at this party, but no longer than the leader waits."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._round_seconds / 2):
+                while any(s in self._links.sessions.mailboxes and s not in ride.aboard for s in ride.call.riders):
+                    ride.boarded.clear()
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(_LOOK_SECONDS):
+                            await ride.boarded.wait()
 
     @asynccontextmanager
     async def _session(self, ride: bytes, riders: Collection[Rider]) -> AsyncIterator[SessionChannel]:

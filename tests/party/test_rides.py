@@ -122,14 +122,27 @@ async def caller_that_gives_up__should_not_be_missed(pki: Path) -> None:
             assert asyncio.CancelledError in kinds
 
 
-async def request_that_a_party_never_saw__should_fail_alone(pki: Path) -> None:
+async def request_that_has_ended_at_a_party__should_fail_alone(pki: Path) -> None:
     async with travelling(pki) as (parties, rides):
         first, missing, other = (Request(parties, number) for number in (1, 2, 3))
+        missing.channels[2].close()
         tasks = [first.start(rides), missing.start(rides, (0, 1)), other.start(rides)]
         outcomes = [await results(started) for started in tasks]
         assert first.equals(outcomes[0])
         assert other.equals(outcomes[2])
         assert all(isinstance(outcome, Unavailable) for outcome in outcomes[1])
+
+
+async def request_that_ends_while_others_wait_for_it__should_fail_alone(pki: Path) -> None:
+    async with travelling(pki) as (parties, rides):
+        first, missing, other = (Request(parties, number) for number in (1, 2, 3))
+        tasks = [first.start(rides), missing.start(rides, (0, 1)), other.start(rides)]
+        assert first.equals(await results(tasks[0]))
+        await asyncio.sleep(0.1)
+        assert not tasks[2][2].done()  # it waits
+        missing.channels[2].close()
+        assert other.equals(await results(tasks[2]))
+        assert all(isinstance(outcome, Unavailable) for outcome in await results(tasks[1]))
 
 
 async def refused_image__should_fail_its_request_alone(pki: Path) -> None:
