@@ -42,15 +42,15 @@ def main() -> None:
         with _link(options) as link:
             results.append(engine.measure(row, options.repeat, profile=options.profile, link=link))
     whole: dict[str, Any] = {}
-    if options.pairs:
+    if options.service and not options.delay:
         console.print(f"measuring the service, {options.pairs} pairs", highlight=False)
-        whole = service.measure(options.repeat, options.pairs)
-        for result in results:
-            if (result["row"], result["batch"]) == ("W1", 1):
-                result["client_s"] = round(whole["client_s"], 4)
+        whole = service.measure(chosen, options.repeat, options.pairs)
+        clients = whole.pop("rows")
+        for row, result in zip(chosen, results, strict=True):
+            result["client_s"] = round(clients[row], 4) if row in clients else None
     if options.json == "-":
         for result in results:
-            print(json.dumps(result))
+            print(json.dumps({name: value for name, value in result.items() if name != "stages" or options.profile}))
         return
     _print(results, whole)
     Path(options.json).parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--n", type=int, nargs="+", default=[10_000, 100_000], help="references in W3")
     parser.add_argument("--q", type=int, choices=(31, 61), default=31, help="field 2^q - 1")
     parser.add_argument("--repeat", type=int, default=5, help="counted runs; medians are shown")
-    parser.add_argument("--pairs", type=int, default=100, help="LFW pairs through the whole service; 0 leaves it out")
+    parser.add_argument("--pairs", type=int, default=100, help="LFW pairs to decide through the whole service")
+    parser.add_argument(
+        "--service",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="ask the whole service as clients do; never with --delay, whose namespaces hold the parties alone",
+    )
     parser.add_argument("--delay", default="", help="one-way delay between the parties, for example 20ms; root only")
     parser.add_argument("--rate", default="", help="with --delay: bits a second of each path, for example 200mbit")
     parser.add_argument("--profile", action="store_true", help="show where each row's time goes")

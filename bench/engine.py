@@ -18,7 +18,7 @@ from visard import certs
 from bench import rows
 from bench.delay import Link
 from bench.rows import Row
-from bench.worker import MASTER
+from bench.worker import MASTER, kit_number
 from services.mpc.field import field_of
 from services.mpc.nn.twin import dealt_rounding, run_twin
 from services.mpc.shamir import reconstruct
@@ -51,7 +51,7 @@ def measure(row: Row, repeat: int, *, profile: bool = False, link: Link | None =
         "cpu_s_dealer": round(median("cpu_dealer", max), 4),
         "rounds": int(median("rounds", max)),
         "sent_mb_party": round(median("sent", max) / 1e6, 4),
-        "kit_mb": round(rows.plan(row).correction_bytes / 1e6, 4),
+        "kit_mb": round(row.kits * rows.plan(row).correction_bytes / 1e6, 4),
         "rss_mb_party": round(median("rss", max) / 1e6, 1),
         "ratio_torch": round(engine / plaintext_seconds(row, repeat), 1),
         "exact": exact,
@@ -100,10 +100,12 @@ def _exact(row: Row, number: int, folder: Path) -> bool:
     parts = [np.load(folder / f"party{party}-{number}.npy") for party in range(3)]
     if row.is_network:
         network = rows.network(row.name, row.q, row.n)
-        rounding = dealt_rounding(rows.plan(row), MASTER, number + 1)
-        expected = run_twin(network.program, network.weights, rows.images(row), rounding)
-        field = field_of(row.q)
-        return bool((field.decode(reconstruct(field, parts)) == expected).all())
+        descriptors = field_of(row.q).decode(reconstruct(field_of(row.q), parts))
+        return all(
+            (descriptors[k] == run_twin(network.program, network.weights, image[None], rounding)[0]).all()
+            for k, image in enumerate(rows.images(row))
+            for rounding in [dealt_rounding(rows.plan(row), MASTER, kit_number(row, number, k))]
+        )
     size = parts[0].size // 2
     count = row.n if row.name == "W3" else 1 + (row.n - 1).bit_length()
     bits = np.unpackbits(parts[0][:size] ^ parts[1][:size] ^ parts[2][:size], count=count, bitorder="little")

@@ -45,6 +45,11 @@ class Row:
     q: int = 31
 
     @property
+    def kits(self) -> int:
+        """Kits of a run: one an image, as in the services."""
+        return self.batch
+
+    @property
     def is_network(self) -> bool:
         """Whether it is a program on images."""
         return not self.name.startswith("W3")
@@ -89,9 +94,9 @@ def _compiled(module: nn.Module, shape: tuple[int, int, int], q: int, margin: fl
 
 
 def plan(row: Row) -> KitPlan:
-    """What a run of the row consumes."""
+    """What each of a run's kits holds."""
     if row.is_network:
-        return embed_plan(network(row.name, row.q, row.n).program, row.batch)
+        return embed_plan(network(row.name, row.q, row.n).program, 1)
     return matching.identify_plan(row.q, row.n) if row.name == "W3T" else matching.verify_plan(row.q, row.n)
 
 

@@ -4,6 +4,8 @@ import asyncio
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,50 +18,105 @@ from visard.client import DEFAULT_MODEL, Client, Connection
 from visard.cluster import Cluster
 from visard.models import face_resnet
 
+from bench import rows
+from bench.rows import Row
+from services.mpc.nn.program import OPEN
+
 PORT = 18400
 LFW = Path("../shared/data/lfw-dev")
 
 
-def measure(repeat: int, pairs: int) -> dict[str, Any]:
-    """Seconds of a warm verification as the client sees them, CPU seconds of each role, and decisions on LFW pairs."""
+def serves(row: Row) -> bool:
+    """Whether a client can ask for a row's work: a gallery of W3 would first have to be enrolled, photo by photo."""
+    return row.is_network
+
+
+def measure(chosen: Sequence[Row], repeat: int, pairs: int) -> dict[str, Any]:
+    """Seconds of each row, warm, as its clients see them; CPU seconds of each role; decisions on LFW pairs.
+
+    W1 is a verification, with so many clients at a time as the row has images; the others are a model that is run.
+    """
     with tempfile.TemporaryDirectory() as directory:
         cluster = Cluster(Path(directory), PORT, stock_target=8)
         cluster.prepare()
         try:
             cluster.start()
-            return asyncio.run(_measure(cluster, repeat, pairs))
+            return asyncio.run(_measure(cluster, chosen, repeat, pairs))
         finally:
             cluster.stop()
 
 
-async def _measure(cluster: Cluster, repeat: int, pairs: int) -> dict[str, Any]:
-    async with Client(Connection.from_home(cluster.home, "owner")) as owner:
+async def _measure(cluster: Cluster, chosen: Sequence[Row], repeat: int, pairs: int) -> dict[str, Any]:
+    seconds: dict[Row, float] = {}
+    async with Client(Connection.from_home(cluster.home, "owner"), deadline=120) as owner:
         await publish.publish(owner, DEFAULT_MODEL, publish.compile_face_model())
-    chosen = _pairs(pairs)
+        for row in chosen:
+            if serves(row) and row.name != "W1":
+                seconds[row] = await _run_model(owner, cluster, row, repeat)
+    faces = _pairs(max(pairs, 1))
     async with Client(Connection.from_home(cluster.home), deadline=120) as client:
-        probe, reference = chosen[0][:2]
+        probe, reference = faces[0][:2]
         await client.enrol("bench", [reference])
-        await client.verify("bench", probe)
-        seconds, engine, cpu = [], [], []
-        for _ in range(repeat):
-            await asyncio.sleep(0.5)  # kits in stock again: dealing is ahead of need
-            before = _cpu(cluster)
-            started = time.perf_counter()
-            answer = await client.verify("bench", probe)
-            seconds.append(time.perf_counter() - started)
-            await asyncio.sleep(0.5)
-            cpu.append({name: used - before[name] for name, used in _cpu(cluster).items()})
-            engine.append(max(party.engine_seconds for party in answer.report.parties))
+        for row in chosen:
+            if row.name == "W1":
+                seconds[row] = statistics.median(
+                    [await _together(client, probe, row.batch) for _ in range(repeat + 1)][1:]
+                )
+        whole = await _verifications(cluster, client, probe, repeat)
         await client.delete("bench")
-        equal = [(await client.compare(a, b)).match == (_distance(a, b) <= 0.6) for a, b, _ in chosen]
+        equal = [(await client.compare(a, b)).match == (_distance(a, b) <= 0.6) for a, b, _ in faces[:pairs]]
+    return whole | {"rows": seconds, "pairs": pairs, "decisions_equal_float": sum(equal)}
+
+
+async def _verifications(cluster: Cluster, client: Client, probe: Chip, repeat: int) -> dict[str, Any]:
+    """One after the other: what each role spends on one, and where its time goes."""
+    seconds, engine, cpu, memory = [], [], [], 0.0
+    for _ in range(repeat):
+        await _restocked()
+        before = _cpu(cluster)
+        started = time.perf_counter()
+        answer = await client.verify("bench", probe)
+        seconds.append(time.perf_counter() - started)
+        await _restocked()
+        cpu.append({name: used - before[name] for name, used in _cpu(cluster).items()})
+        engine.append(max(party.engine_seconds for party in answer.report.parties))
+        memory = max(party.peak_memory_mb for party in answer.report.parties)
     return {
         "client_s": statistics.median(seconds),
         "engine_s": statistics.median(engine),
         "cpu_s": {name: round(statistics.median(c[name] for c in cpu), 3) for name in cpu[0]},
-        "rss_mb_party": max(party.peak_memory_mb for party in answer.report.parties),
-        "pairs": len(chosen),
-        "decisions_equal_float": sum(equal),
+        "rss_mb_party": memory,
     }
+
+
+async def _restocked() -> None:
+    """Kits in stock again: dealing is ahead of need."""
+    await asyncio.sleep(0.5)
+
+
+async def _together(client: Client, probe: Chip, count: int) -> float:
+    """Seconds until all of so many clients, who ask at the same time, have their answers."""
+    await _restocked()
+    started = time.perf_counter()
+    await asyncio.gather(*(client.verify("bench", probe) for _ in range(count)))
+    return time.perf_counter() - started
+
+
+async def _run_model(owner: Client, cluster: Cluster, row: Row, repeat: int) -> float:
+    """Publish the row's network with an output that is opened, and run it on a picture; the median of seconds."""
+    network, name = rows.network(row.name, row.q, row.n), row.name.lower()
+    program = replace(network.program, purpose=OPEN, operating_points={})
+    await owner.publish(name, program.to_json(), program.digest, network.weights, program.q)
+    picture = np.random.default_rng(7).integers(0, 256, (*program.input_shape[1:], 3)).astype(np.uint8)
+    seconds = []
+    async with Client(Connection.from_home(cluster.home), model=name, deadline=120) as client:
+        for _ in range(repeat + 1):
+            await _restocked()
+            started = time.perf_counter()
+            await client.run(picture)
+            seconds.append(time.perf_counter() - started)
+    await owner.withdraw(name)
+    return statistics.median(seconds[1:])
 
 
 def _cpu(cluster: Cluster) -> dict[str, float]:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import uvloop
-from visard.v1 import peer_pb2_grpc
 
 from bench import rows
 from bench.profile import Profile
@@ -22,12 +21,14 @@ from services.common.rpc import FaultInterceptor
 from services.common.tls import SERVER_OPTIONS, Tls
 from services.mpc import matching
 from services.mpc.bits import ReplicatedBits
+from services.mpc.correlated import KitReader, joined
 from services.mpc.field import Elements, field_of
 from services.mpc.kits import Kit, deal_kit
 from services.mpc.nn.execute import Model, embed
 from services.mpc.prf import Prf
 from services.mpc.protocols import threshold
 from services.mpc.session import Run, Session
+from services.party.framing import add_exchange
 from services.party.links import PeerLinks
 from services.party.runtime import SessionChannel
 from services.party.servicer import PeerServicer
@@ -43,6 +44,11 @@ def shares(q: int, x: Any, party: int, label: int) -> Elements:
     secret = field.encode(x)
     slope = Prf(bytes(16)).elements(label, secret.size, field).reshape(secret.shape)
     return field.add(secret, field.scale(slope, party + 1))
+
+
+def kit_number(row: Row, run: int, image: int) -> int:
+    """Of the kit for an image of a run; each is used once."""
+    return 1 + run * row.kits + image
 
 
 class Worker:
@@ -68,7 +74,7 @@ class Worker:
         import grpc  # noqa: PLC0415 -- after the arguments are known to be right
 
         server = grpc.aio.server(interceptors=[FaultInterceptor()], options=SERVER_OPTIONS)
-        peer_pb2_grpc.add_PeerServicer_to_server(PeerServicer(self.links), server)
+        add_exchange(PeerServicer(self.links).Exchange, server)
         server.add_secure_port(self.address, self.tls.server_credentials())
         await server.start()
         calling = asyncio.create_task(self.links.run())
@@ -86,9 +92,13 @@ class Worker:
 
     async def _measure(self, number: int, work: Any) -> dict[str, Any]:
         started = time.process_time()
-        dealt = deal_kit(self.plan, MASTER, number + 1)
+        numbers = [kit_number(self.row, number, k) for k in range(self.row.kits)]
+        dealt = [deal_kit(self.plan, MASTER, n) for n in numbers]
         dealer = time.process_time() - started
-        kit = Kit(self.plan, number + 1, dealt.part(self.party), self.party, dealt.corrections)
+        kits = [
+            Kit(self.plan, n, d.part(self.party), self.party, d.corrections)
+            for n, d in zip(numbers, dealt, strict=True)
+        ]
         channel = SessionChannel(self.links, number.to_bytes(16, "big"), ROUND_SECONDS)
         peers = [peer for peer in range(3) if peer != self.party]
         await channel.exchange(dict.fromkeys(peers, b"ready"), peers)
@@ -96,7 +106,7 @@ class Worker:
         if self.profile is not None:
             self.profile.seconds.clear()
         wall, cpu = time.perf_counter(), time.process_time()
-        result = await work(Run(channel), kit)
+        result = await work(Run(channel), joined(kits))
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         stages = dict(self.profile.seconds) if self.profile is not None else {}
         np.save(self.out / f"party{self.party}-{number}.npy", result)
@@ -119,13 +129,13 @@ class Worker:
             model = Model(network.program, shares(row.q, network.weights, party, 1))
             images = shares(row.q, rows.images(row), party, 2)
 
-            async def work(run: Run, kit: Kit) -> Elements:
+            async def work(run: Run, kit: KitReader) -> Elements:
                 return await embed(run, kit, model, images)
 
             return work
         probe, references = (shares(row.q, x, party, k + 3) for k, x in enumerate(rows.gallery(row)))
 
-        async def match(run: Run, kit: Kit) -> Elements:
+        async def match(run: Run, kit: KitReader) -> Elements:
             if row.name == "W3T":
                 return _pieces(await matching.identify(run, kit, probe, references, rows.LIMIT))
             s = Session(run, kit)

@@ -8,6 +8,8 @@ everybody. Only that an input is refused becomes public.
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from services.mpc.correlated import joined
 from services.mpc.errors import InputRefused
 from services.mpc.field import Elements
@@ -29,18 +31,41 @@ def describe_plan(program: Program) -> KitPlan:
 
 
 async def describe(run: Run, kits: Sequence[Kit], model: Model, images: Elements) -> list[Elements]:
-    """Each image's output, degree-1 shares, from one kit an image, a few images at a time; raises InputRefused."""
-    found: list[Elements] = []
+    """Each image's output, degree-1 shares, from one kit an image; raises InputRefused if one image is refused."""
+    return [_accepted(output) for output in await describe_each(run, kits, model, images)]
+
+
+async def describe_each(run: Run, kits: Sequence[Kit], model: Model, images: Elements) -> list[Elements | InputRefused]:
+    """For each image its output, or why it is refused, whatever becomes of the others; a few images at a time."""
+    found: list[Elements | InputRefused] = []
     for start in range(0, len(images), AT_ONCE):
         some = slice(start, start + AT_ONCE)
-        found.extend(await _describe(Session(run, joined(kits[some])), run, model, images[some]))
+        found += await _describe(Session(run, joined(kits[some])), run, model, images[some])
     return found
 
 
-async def _describe(s: Session, run: Run, model: Model, images: Elements) -> Elements:
-    if not (await degree.is_degree_1(s, images.reshape(len(images), -1))).all():
-        raise InputRefused("share", "three shares of one image: points of a line")
-    output = await embed(run, s.kit, model, images)
-    if model.program.purpose != OPEN and not (await norm.is_bounded(s, output)).all():
-        raise InputRefused("share", "an image of pixels from 0 to 255, as the model was calibrated for")
+def _accepted(output: Elements | InputRefused) -> Elements:
+    if isinstance(output, InputRefused):
+        raise output
     return output
+
+
+async def _describe(s: Session, run: Run, model: Model, images: Elements) -> list[Elements | InputRefused]:
+    on_a_line = await degree.is_degree_1(s, images.reshape(len(images), -1))
+    if not on_a_line.any():
+        return [_off_the_line() for _ in images]
+    # an image that is refused goes on: masks hide whatever it is made of, and its kit serves nobody else
+    outputs = await embed(run, s.kit, model, images)
+    bounded = np.ones(len(images), np.bool_) if model.program.purpose == OPEN else await norm.is_bounded(s, outputs)
+    return [
+        (output if within else _out_of_range()) if line else _off_the_line()
+        for output, line, within in zip(outputs, on_a_line, bounded, strict=True)
+    ]
+
+
+def _off_the_line() -> InputRefused:
+    return InputRefused("share", "three shares of one image: points of a line")
+
+
+def _out_of_range() -> InputRefused:
+    return InputRefused("share", "an image of pixels from 0 to 255, as the model was calibrated for")

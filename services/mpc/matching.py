@@ -3,8 +3,9 @@
 import numpy as np
 
 from services.mpc.bits import ReplicatedBits, pack, unpack
+from services.mpc.correlated import KitReader
 from services.mpc.field import Bools, Elements, Words
-from services.mpc.kits import Kit, KitPlan, Section
+from services.mpc.kits import KitPlan, Section
 from services.mpc.protocols import minimum, threshold
 from services.mpc.protocols.conjunction import conjunction
 from services.mpc.session import Run, Session
@@ -21,14 +22,14 @@ def identify_plan(q: int, rows: int) -> KitPlan:
     return KitPlan(q, (*tournament, Section("compare", 1)))
 
 
-async def verify(run: Run, kit: Kit, probe: Elements, references: Elements, limit: int) -> ReplicatedBits:
+async def verify(run: Run, kit: KitReader, probe: Elements, references: Elements, limit: int) -> ReplicatedBits:
     """One bit: whether any reference (N, D) lies within squared distance ``limit`` of the probe (D,)."""
     s = Session(run, kit)
     distances = await s.compute(references.size, threshold.distances, probe, references)
     return ReplicatedBits(await threshold.any_within(s, distances, limit), 1)
 
 
-async def identify(run: Run, kit: Kit, probe: Elements, references: Elements, limit: int) -> ReplicatedBits:
+async def identify(run: Run, kit: KitReader, probe: Elements, references: Elements, limit: int) -> ReplicatedBits:
     """Bit 0: whether the nearest row of (N, D) lies within ``limit``; then its number's bits, or zeros if it does not."""
     s = Session(run, kit)
     distances = await s.compute(references.size, threshold.distances, probe, references)

@@ -8,7 +8,7 @@ from functools import partial
 
 import grpc
 import structlog
-from visard.v1 import party_pb2_grpc, peer_pb2_grpc
+from visard.v1 import party_pb2_grpc
 
 from services.common import lifecycle, logs, tracing
 from services.common.config import load
@@ -20,6 +20,7 @@ from services.party.callers import Callers
 from services.party.config import PartyConfig
 from services.party.dealing import RenewedDealer
 from services.party.deposits import DepositBox
+from services.party.framing import add_exchange
 from services.party.gallery import Galleries
 from services.party.kitfiles import first_number_in
 from services.party.links import PeerLinks
@@ -27,6 +28,7 @@ from services.party.metrics import gauges, timed
 from services.party.models import ModelShelf
 from services.party.modelset import ModelSets
 from services.party.operations import Desk
+from services.party.rides import Rides
 from services.party.runs import Runner
 from services.party.sealingkeys import SealingKeys
 from services.party.servicer import Party, PartyServicer, PeerServicer
@@ -59,7 +61,8 @@ async def assembled(config: PartyConfig) -> AsyncIterator[Party]:
     writes.on_models = models.forget
     upkeep = Upkeep(store, links, writes)
     attempts = Attempts(config, store)
-    desk = Desk(config.index, store, models, stock, writes, Galleries(store, writes), attempts)
+    rides = Rides(links, config.max_rides, config.peer_timeout, config.run_timeout)
+    desk = Desk(config.index, store, models, stock, writes, Galleries(store, writes), attempts, rides)
     runner = Runner(config, desk, links, upkeep)
     keys = SealingKeys(config.index, config.tls.ca, config.hpke_key, config.hpke_previous)
     callers = Callers(config.tls.ca, config.refused_callers)
@@ -92,7 +95,7 @@ async def serve(config: PartyConfig) -> None:
 
         def add(server: grpc.aio.Server) -> None:
             party_pb2_grpc.add_PartyServicer_to_server(PartyServicer(party), server)
-            peer_pb2_grpc.add_PeerServicer_to_server(PeerServicer(party.links), server)
+            add_exchange(PeerServicer(party.links).Exchange, server)
 
         with reading(partial(gauges, party.links, party.stock, party.runner, party.model_sets, party.upkeep)):
             async with lifecycle.running(config, SERVICES, add) as health:

@@ -8,7 +8,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from services.common.errors import FAULTS, FailedPrecondition, Internal, ResourceExhausted, ServiceFault
+from services.common.errors import FAULTS, FailedPrecondition, Internal, ResourceExhausted, ServiceFault, Unavailable
 from services.mpc.errors import ProtocolError
 
 LEADER = 0
@@ -79,9 +79,9 @@ def check(terms: Terms, own: Terms) -> Refusal | None:
     if terms.request != own.request:
         return Refusal.of(FailedPrecondition("the parties were given different requests"))
     if terms.rows != own.rows:
-        return Refusal.of(
-            FailedPrecondition("the parties hold different references: see visard status", retry_after=1.0)
-        )
+        # a write that is committed here and not yet there; of differences that stay services.party.upkeep speaks
+        message = "the parties hold different references: a write is under way, or see visard status"
+        return Refusal.of(Unavailable(message, retry_after=RETRY_AFTER))
     if terms.plans != own.plans:
         return Refusal.of(FailedPrecondition("the parties run different versions, or hold different models"))
     return None

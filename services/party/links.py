@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import grpc
 import structlog
-from visard.v1 import peer_pb2, peer_pb2_grpc
+from visard.v1 import peer_pb2
 from visard.version import PROTOCOL, __version__
 
 from services.common.errors import AlreadyExists, FailedPrecondition, InvalidArgument, PermissionDenied
@@ -19,14 +19,15 @@ from services.common.tls import Tls
 from services.mpc.errors import PeerLost
 from services.mpc.prf import KEY_BYTES
 from services.party.agreement import LEADER
+from services.party.framing import Incoming, Message, Outgoing, exchange
 from services.party.ledger import MAX_NUMBER
 from services.party.sessions import Sessions
 
 _BACKOFF = (0.1, 2.0)
 
 log = structlog.get_logger()
-Frames = AsyncIterator[peer_pb2.Frame]
-_Stream = grpc.aio.StreamStreamCall[peer_pb2.Frame, peer_pb2.Frame]
+Frames = AsyncIterator[Incoming]
+_Stream = grpc.aio.StreamStreamCall[Outgoing, Incoming]
 
 
 class Link:
@@ -35,9 +36,9 @@ class Link:
     def __init__(self, peer: int, key: bytes) -> None:
         self.peer = peer
         self.key = key
-        self.outgoing: asyncio.Queue[peer_pb2.Frame | None] = asyncio.Queue()
+        self.outgoing: asyncio.Queue[Outgoing | None] = asyncio.Queue()
 
-    def send(self, frame: peer_pb2.Frame) -> None:
+    def send(self, frame: Outgoing) -> None:
         """Queue a frame; frames keep their order."""
         self.outgoing.put_nowait(frame)
 
@@ -93,7 +94,7 @@ class PeerLinks:
         for link in self._links.values():
             link.send_end()
 
-    async def serve(self, peer: int, frames: Frames) -> Frames:
+    async def serve(self, peer: int, frames: Frames) -> AsyncIterator[Outgoing]:
         """The server's end of a peer's stream: ``peer`` is who its certificate says."""
         if peer <= self.party:
             raise PermissionDenied("the party with the higher number calls the one with the lower number")
@@ -101,7 +102,7 @@ class PeerLinks:
             raise AlreadyExists(f"party {peer} is connected already")
         async with asyncio.timeout(HELLO_SECONDS):
             hello = await anext(aiter(frames))
-        if hello.hello.party != peer:
+        if not isinstance(hello, peer_pb2.Frame) or hello.hello.party != peer:
             raise InvalidArgument.of("hello.party", f"{peer}, as the certificate says")
         if not self._speaks_ours(peer, hello.hello):
             raise FailedPrecondition(self.refusals[peer])
@@ -122,7 +123,7 @@ class PeerLinks:
         while True:
             channel = self._tls.channel(self._addresses[peer])
             try:
-                await self._call(peer, peer_pb2_grpc.PeerStub(channel))
+                await self._call(peer, exchange(channel)())  # type: ignore[call-arg]  # write() serves as well as an iterator
                 pause = _BACKOFF[0]
             except (grpc.aio.AioRpcError, TimeoutError, PeerLost) as error:
                 log.info("no link", peer=peer, reason=self._why(peer, error))
@@ -133,9 +134,8 @@ class PeerLinks:
             await asyncio.sleep(pause)
             pause = min(2 * pause, _BACKOFF[1])
 
-    async def _call(self, peer: int, stub: "peer_pb2_grpc.PeerAsyncStub") -> None:
+    async def _call(self, peer: int, call: _Stream) -> None:
         """One stream to a peer, from hello to its end."""
-        call = stub.Exchange()  # type: ignore[call-arg]  # write() serves as well as an iterator
         try:
             async with asyncio.timeout(HELLO_SECONDS):
                 await call.write(self._hello(b""))
@@ -217,12 +217,12 @@ class PeerLinks:
             self._disconnect(link)
             link.send_end()
 
-    async def _dispatch(self, link: Link, frame: peer_pb2.Frame) -> None:
+    async def _dispatch(self, link: Link, frame: Incoming) -> None:
+        if isinstance(frame, Message):
+            self.sessions.deliver(frame.session, link.peer, frame.counter, frame.payload)
+            return
         kind = frame.WhichOneof("kind")
-        if kind == "message":
-            message = frame.message
-            self.sessions.deliver(message.session, link.peer, message.counter, message.payload)
-        elif kind == "close":
+        if kind == "close":
             close = frame.close
             self.sessions.abort(close.session, close.code, close.reason, close.retry_after or None)
         elif kind == "model_set" and self.on_models is not None:
@@ -249,5 +249,5 @@ class PeerLinks:
 
 async def _frames(call: _Stream) -> Frames:
     """What the server sends, to the end of the stream."""
-    while isinstance(frame := await call.read(), peer_pb2.Frame):
+    while isinstance(frame := await call.read(), peer_pb2.Frame | Message):
         yield frame

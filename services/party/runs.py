@@ -233,7 +233,9 @@ class Runner:
             channel.rounds = 0
             with stage("engine"):
                 answer = await job.perform(self._desk, work, channel, kits)
-            meter.engine, meter.cpu = time.monotonic() - started, time.process_time() - cpu
+            meter.queued += channel.waited_seconds
+            meter.engine = time.monotonic() - started - channel.waited_seconds
+            meter.cpu = time.process_time() - cpu
             return answer
 
     async def _quiet(self, request: common_pb2.Request) -> None:

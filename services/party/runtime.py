@@ -21,6 +21,7 @@ from services.mpc.channel import PARTIES, Payload
 from services.mpc.errors import RoundTimeout
 from services.mpc.prf import KEY_BYTES
 from services.mpc.prss import PairKeys
+from services.party.framing import message
 from services.party.links import Link, PeerLinks
 from services.party.mailbox import Mailbox
 
@@ -70,8 +71,7 @@ class _Port:
 
     def send(self, counter: int, payload: Payload) -> None:
         """Queue a message labelled with the program counter."""
-        message = peer_pb2.Message(session=self._session, counter=counter, payload=bytes(payload))
-        self._link.send(peer_pb2.Frame(message=message))
+        self._link.send(message(self._session, counter, payload))
         self.nbytes_sent += len(payload)
 
     def receive(self, counter: int) -> bytes | asyncio.Future[bytes]:
@@ -86,6 +86,8 @@ class SessionChannel:
         self.party = links.party
         self.rounds = 0
         self.round_seconds = round_seconds
+        self.waited_seconds = 0.0  # for the turn of what is done for this session in another one
+        self._carried_bytes = 0
         self._links = links
         self.session = session
         ends = {peer: links.link(peer) for peer in links.peers}  # raises PeerLost before anything is opened
@@ -122,7 +124,12 @@ class SessionChannel:
     @property
     def sent_bytes(self) -> int:
         """Payload bytes sent to both peers."""
-        return sum(port.nbytes_sent for port in self._ports.values())
+        return self._carried_bytes + sum(port.nbytes_sent for port in self._ports.values())
+
+    def add_cost(self, rounds: int, sent_bytes: int) -> None:
+        """Count what was done for this session in another one."""
+        self.rounds += rounds
+        self._carried_bytes += sent_bytes
 
     async def exchange(self, outgoing: Mapping[int, Payload], incoming: Collection[int]) -> dict[int, bytes]:
         """See services.mpc.channel.Channel.exchange."""
@@ -138,11 +145,11 @@ class SessionChannel:
         except TimeoutError as error:
             raise RoundTimeout(f"a peer sent nothing for {self.round_seconds:.0f} s") from error
         finally:
-            for message in expected.values():
-                if not isinstance(message, bytes) and not message.done():
-                    message.cancel()
-                elif not isinstance(message, bytes) and not message.cancelled():
-                    message.exception()  # seen: a failed peer may fail several futures
+            for awaited in expected.values():
+                if not isinstance(awaited, bytes) and not awaited.done():
+                    awaited.cancel()
+                elif not isinstance(awaited, bytes) and not awaited.cancelled():
+                    awaited.exception()  # seen: a failed peer may fail several futures
 
     def abort(self, code: str, reason: str, retry_after: float | None = None) -> None:
         """Tell the peers that this session is given up, and why."""

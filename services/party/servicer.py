@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from visard.v1 import common_pb2, gateway_pb2, party_pb2, party_pb2_grpc, peer_pb2, peer_pb2_grpc
+from visard.v1 import common_pb2, gateway_pb2, party_pb2, party_pb2_grpc
 from visard.version import __version__
 
 from services.common import logs
@@ -19,6 +19,7 @@ from services.party import requests
 from services.party.callers import Callers
 from services.party.config import PartyConfig
 from services.party.deposits import DepositBox, expect, unseal
+from services.party.framing import Incoming, Outgoing
 from services.party.links import PeerLinks
 from services.party.models import ModelShelf, parse_program
 from services.party.modelset import ModelSets
@@ -164,15 +165,15 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
         return self._party.keys.offered()
 
 
-class PeerServicer(peer_pb2_grpc.PeerServicer):
-    """What the other parties call."""
+class PeerServicer:
+    """What the other parties call; services.party.framing turns bytes into its frames."""
 
     def __init__(self, links: PeerLinks) -> None:
         self._links = links
 
     async def Exchange(  # noqa: N802
-        self, request_iterator: AsyncIterator[peer_pb2.Frame], context: Context
-    ) -> AsyncIterator[peer_pb2.Frame]:
+        self, request_iterator: AsyncIterator[Incoming], context: Context
+    ) -> AsyncIterator[Outgoing]:
         """One stream for all runs."""
         async with refusing_politely(request_iterator):
             async for frame in self._links.serve(require_party(context), request_iterator):

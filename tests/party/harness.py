@@ -6,10 +6,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import grpc
-from visard.v1 import peer_pb2_grpc
 
 from services.common.rpc import FaultInterceptor
 from services.common.tls import SERVER_OPTIONS, Tls
+from services.party.framing import add_exchange
 from services.party.links import PeerLinks
 from services.party.servicer import PeerServicer
 from tests.conftest import free_port_base
@@ -32,7 +32,7 @@ class LinkedParty:
     async def start(self) -> None:
         """Listen and call."""
         self._server = grpc.aio.server(interceptors=[FaultInterceptor()], options=SERVER_OPTIONS)
-        peer_pb2_grpc.add_PeerServicer_to_server(PeerServicer(self.links), self._server)
+        add_exchange(PeerServicer(self.links).Exchange, self._server)
         self._server.add_secure_port(self._address, self._tls.server_credentials())
         await self._server.start()
         self._task = asyncio.create_task(self.links.run())

@@ -17,6 +17,7 @@ from services.party.attempts import Attempts
 from services.party.deposits import Deposit
 from services.party.gallery import Galleries, Rows
 from services.party.models import ModelShelf, Published
+from services.party.rides import Rides
 from services.party.runtime import SessionChannel
 from services.party.stock import KitStock
 from services.party.store.base import Name, Reference, Store, Write, rows_digest
@@ -34,10 +35,17 @@ class Desk:
     writes: Writes
     galleries: Galleries
     attempts: Attempts
+    rides: Rides
 
     async def write(self, work: "Work", channel: SessionChannel, write: Write) -> int:
         """Make a write at all three parties; how many references it names."""
         return await self.writes.make(channel, work.request.request_id, work.digest + channel.session, write)
+
+    async def describe(self, work: "Work", channel: SessionChannel, kits: Sequence[Kit]) -> list[Elements]:
+        """The descriptors (D,) of the request's images, one kit each."""
+        assert work.model is not None
+        assert work.images is not None
+        return await self.rides.describe(channel, kits, work.model, work.images)
 
 
 @dataclass

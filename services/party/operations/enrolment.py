@@ -10,7 +10,7 @@ from visard.v1 import common_pb2
 from services.common.errors import AlreadyExists, InvalidArgument, NotFound
 from services.common.limits import MAX_REFERENCES
 from services.mpc import matching
-from services.mpc.describe import describe, describe_plan
+from services.mpc.describe import describe_plan
 from services.mpc.field import Elements
 from services.mpc.kits import Kit
 from services.mpc.protocols.opening import open_bits
@@ -70,10 +70,9 @@ class Enrol:
 
     async def perform(self, desk: Desk, work: Work, channel: SessionChannel, kits: list[Kit]) -> Answer:
         """See Job."""
-        assert work.images is not None
         assert isinstance(work.write, Change)
         run, count = Run(channel), work.request.images
-        found = await describe(run, kits[:count], work.network, work.images)
+        found = await desk.describe(work, channel, kits[:count])
         for kit, descriptor in zip(kits[count:], found, strict=False):
             if await _is_known(run, kit, descriptor, work):
                 raise AlreadyExists("a photo shows somebody who is enrolled under another name")

@@ -7,7 +7,7 @@ from visard.v1 import common_pb2
 
 from services.common.errors import FailedPrecondition, NotFound
 from services.mpc import matching
-from services.mpc.describe import describe, describe_plan
+from services.mpc.describe import describe_plan
 from services.mpc.kits import Kit
 from services.mpc.session import Run
 from services.party.deposits import Deposit
@@ -39,10 +39,8 @@ class Verify(Reading):
 
     async def perform(self, desk: Desk, work: Work, channel: SessionChannel, kits: list[Kit]) -> Answer:
         """See Job."""
-        assert work.images is not None
-        run = Run(channel)
-        (probe,) = await describe(run, kits[:-1], work.network, work.images)
-        bits = await matching.verify(run, kits[-1], probe, work.rows.shares, work.limit)
+        (probe,) = await desk.describe(work, channel, kits[:-1])
+        bits = await matching.verify(Run(channel), kits[-1], probe, work.rows.shares, work.limit)
         return Answer(bits_outcome(bits))
 
 
@@ -58,10 +56,8 @@ class Compare(Reading):
 
     async def perform(self, desk: Desk, work: Work, channel: SessionChannel, kits: list[Kit]) -> Answer:
         """See Job."""
-        assert work.images is not None
-        run = Run(channel)
-        probe, reference = await describe(run, kits[:-1], work.network, work.images)
-        return Answer(bits_outcome(await matching.verify(run, kits[-1], probe, reference[None], work.limit)))
+        probe, reference = await desk.describe(work, channel, kits[:-1])
+        return Answer(bits_outcome(await matching.verify(Run(channel), kits[-1], probe, reference[None], work.limit)))
 
 
 class Identify(Reading):
@@ -79,10 +75,8 @@ class Identify(Reading):
 
     async def perform(self, desk: Desk, work: Work, channel: SessionChannel, kits: list[Kit]) -> Answer:
         """See Job."""
-        assert work.images is not None
-        run = Run(channel)
-        (probe,) = await describe(run, kits[:-1], work.network, work.images)
-        bits = await matching.identify(run, kits[-1], probe, work.rows.shares, work.limit)
+        (probe,) = await desk.describe(work, channel, kits[:-1])
+        bits = await matching.identify(Run(channel), kits[-1], probe, work.rows.shares, work.limit)
         outcome = bits_outcome(bits)
         subjects = work.rows.subjects
         outcome.row_digest = row_table_digest(subjects)

@@ -1,0 +1,183 @@
+"""Requests that wait together go through a network in one run; what becomes of one of them touches no other."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from visard import certs
+
+from services.common.errors import Unavailable
+from services.mpc.describe import describe_plan
+from services.mpc.errors import InputRefused
+from services.mpc.field import M31, Elements
+from services.mpc.kits import Kit, deal_kit
+from services.mpc.nn.cost import cost
+from services.mpc.nn.execute import Model
+from services.mpc.nn.program import Program
+from services.mpc.nn.steps import Flatten, Relu
+from services.mpc.shamir import reconstruct, share
+from services.party.mailbox import SessionAborted
+from services.party.models import Published
+from services.party.rides import Rides
+from services.party.runtime import SessionChannel
+from tests.party.harness import LinkedParty, linked
+
+PROGRAM = Program(31, (1, 5, 7), 0, (Relu(0, 0), Flatten(1)), {"default": 1.0})
+PLAN = describe_plan(PROGRAM)
+MODEL = Published("face", 1, Model(PROGRAM, np.zeros(0, np.uint32)))
+NETWORK = cost(PROGRAM)
+CALL_BYTES = 500  # at most, of what a ride costs beyond its network
+SECONDS = 5.0
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("pki")
+    certs.init(directory)
+    return directory
+
+
+class Request:
+    """One request at all three parties."""
+
+    def __init__(self, parties: list[LinkedParty], number: int, images: int = 1, scale: int = 1) -> None:
+        self.pictures = scale * np.random.default_rng(number).integers(-100, 100, (images, *PROGRAM.input_shape))
+        self.channels = [SessionChannel(party.links, bytes([number]) * 16, SECONDS) for party in parties]
+        self.shares = share(M31, M31.encode(self.pictures))
+        numbers = range(100 * number, 100 * number + images)
+        dealt = [deal_kit(PLAN, bytes(32), 1 + n) for n in numbers]
+        self._kits = [[Kit(PLAN, 1, d.part(i), i, d.corrections) for d in dealt] for i in range(3)]
+
+    def start(self, rides: list[Rides], parties: tuple[int, ...] = (0, 1, 2)) -> list["asyncio.Task[list[Elements]]"]:
+        return [asyncio.create_task(self._describe(rides[i], i)) for i in parties]
+
+    async def _describe(self, rides: Rides, i: int) -> list[Elements]:
+        channel = self.channels[i]
+        try:
+            return await rides.describe(channel, self._kits[i], MODEL, self.shares[i])
+        except BaseException:
+            channel.abort("UNAVAILABLE", "given up")
+            raise
+        finally:
+            channel.close()
+
+    def equals(self, results: list[Any]) -> bool:
+        found = M31.decode(reconstruct(M31, [np.stack(part) for part in results]))
+        return bool((found == np.maximum(0, self.pictures).reshape(len(found), -1)).all())
+
+
+@asynccontextmanager
+async def travelling(pki: Path, at_once: int = 1) -> AsyncIterator[tuple[list[LinkedParty], list[Rides]]]:
+    async with linked(pki) as parties:
+        yield parties, [Rides(party.links, at_once, SECONDS, 2 * SECONDS) for party in parties]
+
+
+async def results(tasks: list["asyncio.Task[list[Elements]]"]) -> list[Any]:
+    return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 20)
+
+
+async def one_request__should_ride_at_once_and_cost_what_its_network_costs(pki: Path) -> None:
+    async with travelling(pki) as (parties, rides):
+        request = Request(parties, 1)
+        assert request.equals(await results(request.start(rides)))
+        assert {channel.rounds for channel in request.channels} == {NETWORK.rounds}
+        assert all(0 <= channel.sent_bytes - NETWORK.sent_bytes < CALL_BYTES for channel in request.channels)
+
+
+async def requests_that_wait__should_ride_together(pki: Path) -> None:
+    async with travelling(pki) as (parties, rides):
+        requests = [Request(parties, number) for number in range(1, 6)]
+        tasks = [request.start(rides) for request in requests]
+        for request, started in zip(requests, tasks, strict=True):
+            assert request.equals(await results(started))
+        # the first one rode alone, the four others in one ride, in as many rounds as one
+        assert {request.channels[0].rounds for request in requests} == {NETWORK.rounds}
+        assert len(parties[1].links.sessions.finished) == 5 + 2
+
+
+async def request_of_many_images__should_ride_alone_a_part_at_a_time(pki: Path) -> None:
+    async with travelling(pki) as (parties, rides):
+        request = Request(parties, 1, images=6)
+        assert request.equals(await results(request.start(rides)))
+        assert request.channels[0].rounds == 2 * NETWORK.rounds
+
+
+async def caller_that_gives_up__should_not_be_missed(pki: Path) -> None:
+    async with travelling(pki) as (parties, rides):
+        requests = [Request(parties, number) for number in range(1, 5)]
+        tasks = [request.start(rides) for request in requests]
+        await asyncio.sleep(0)  # all have asked
+        tasks[1][0].cancel()  # in the leader's queue
+        tasks[2][1].cancel()  # at a follower, that was not called yet
+        outcomes = [await results(started) for started in tasks]
+        assert requests[0].equals(outcomes[0])
+        assert requests[3].equals(outcomes[3])
+        for k in (1, 2):
+            kinds = {type(outcome) for outcome in outcomes[k]}
+            assert kinds <= {asyncio.CancelledError, SessionAborted, Unavailable}
+            assert asyncio.CancelledError in kinds
+
+
+async def request_that_has_ended_at_a_party__should_fail_alone(pki: Path) -> None:
+    async with travelling(pki) as (parties, rides):
+        first, missing, other = (Request(parties, number) for number in (1, 2, 3))
+        missing.channels[2].close()
+        tasks = [first.start(rides), missing.start(rides, (0, 1)), other.start(rides)]
+        outcomes = [await results(started) for started in tasks]
+        assert first.equals(outcomes[0])
+        assert other.equals(outcomes[2])
+        assert all(isinstance(outcome, Unavailable) for outcome in outcomes[1])
+
+
+async def request_that_ends_while_others_wait_for_it__should_fail_alone(pki: Path) -> None:
+    async with travelling(pki) as (parties, rides):
+        first, missing, other = (Request(parties, number) for number in (1, 2, 3))
+        tasks = [first.start(rides), missing.start(rides, (0, 1)), other.start(rides)]
+        assert first.equals(await results(tasks[0]))
+        await asyncio.sleep(0.1)
+        assert not tasks[2][2].done()  # it waits
+        missing.channels[2].close()
+        assert other.equals(await results(tasks[2]))
+        assert all(isinstance(outcome, Unavailable) for outcome in await results(tasks[1]))
+
+
+async def refused_image__should_fail_its_request_alone(pki: Path) -> None:
+    async with travelling(pki) as (parties, rides):
+        requests = [Request(parties, number, scale=10_000 if number == 3 else 1) for number in range(1, 5)]
+        requests[1].shares[2][:] += np.uint32(1)  # three points of no line
+        tasks = [request.start(rides) for request in requests]
+        outcomes = [await results(started) for started in tasks]
+        for k in (0, 3):
+            assert requests[k].equals(outcomes[k])
+        for k, why in ((1, "points of a line"), (2, "pixels from 0 to 255")):
+            assert {type(outcome) for outcome in outcomes[k]} <= {InputRefused, SessionAborted}
+            assert any(why in str(outcome) for outcome in outcomes[k])
+
+
+async def lost_party__should_fail_all_riders_and_no_later_ride(pki: Path) -> None:
+    async with travelling(pki) as (parties, rides):
+        requests = [Request(parties, number) for number in (1, 2)]
+        tasks = [request.start(rides, (0, 1)) for request in requests]
+        await asyncio.sleep(0.1)
+        await parties[2].stop()
+        for started in tasks:
+            assert all(isinstance(outcome, Exception) for outcome in await results(started))
+        await parties[2].start()
+        async with asyncio.timeout(10):
+            while not all(party.links.up() for party in parties):
+                await asyncio.sleep(0.02)
+        again = Request(parties, 3)
+        assert again.equals(await results(again.start(rides)))
+
+
+async def call_that_makes_no_sense__should_fail_its_request_alone(pki: Path) -> None:
+    async with travelling(pki) as (parties, rides):
+        bad, good = Request(parties, 1), Request(parties, 2)
+        followers = bad.start(rides, (1, 2))
+        await bad.channels[0].exchange(dict.fromkeys((1, 2), b"[]"), ())
+        assert {type(outcome).__name__ for outcome in await results(followers)} <= {"ProtocolError", "SessionAborted"}
+        assert good.equals(await results(good.start(rides)))
