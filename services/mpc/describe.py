@@ -54,7 +54,9 @@ async def _describe(s: Session, run: Run, model: Model, images: Elements) -> lis
     on_a_line = await degree.is_degree_1(s, images.reshape(len(images), -1))
     if not on_a_line.any():
         return [_off_the_line() for _ in images]
-    # an image that is refused goes on: masks hide whatever it is made of, and its kit serves nobody else
+    if not on_a_line.all():  # zeros go on in its place, for its kit serves nobody else
+        images = images.copy()
+        images[~on_a_line] = 0
     outputs = await embed(run, s.kit, model, images)
     bounded = np.ones(len(images), np.bool_) if model.program.purpose == OPEN else await norm.is_bounded(s, outputs)
     return [
