@@ -36,7 +36,7 @@ def answer(cluster: Cluster, name: str, probe: dict[str, Any], seconds: float = 
         return int(health_pb2_grpc.HealthStub(channel).Check(request, timeout=seconds).status)
 
 
-@pytest.mark.parametrize(("name", "probe", "port"), probes())
+@pytest.mark.parametrize(("name", "probe", "port"), list(probes()))
 def probe__should_be_answered_without_a_certificate(
     cluster: Cluster, name: str, probe: dict[str, Any], port: int
 ) -> None:
