@@ -21,6 +21,9 @@ from services.party.store.mongo import TIMEOUT_SECONDS, MongoStore
 from tests.mongod import Mongod
 from tests.party.store.test_conformance import ONE, THREE, TWO, model, reference
 
+# a server that is killed while pymongo shakes hands with it leaves a socket that pymongo forgets to close
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
+
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Mongod]:
