@@ -1,4 +1,4 @@
-# make demo | test | check | lint-manifests | proto | bench | bench-peers -- every target installs what it needs into .venv first.
+# make demo | test | check | lint-manifests | proto | bench | bench-peers | bench-thesis -- every target installs what it needs into .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
@@ -8,7 +8,7 @@ PROTOS := $(wildcard protos/visard/v1/*.proto)
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: all demo test check lint-manifests proto bench bench-peers clean
+.PHONY: all demo test check lint-manifests proto bench bench-peers bench-thesis clean
 all: $(STAMP)
 
 $(STAMP): pyproject.toml
@@ -60,6 +60,10 @@ bench: $(STAMP) .photos/obama.jpg
 
 bench-peers: $(STAMP)
 	$(BIN)/python -m bench.peers
+
+# the plots of the 2020 thesis, next to MPyC's own arrays
+bench-thesis: $(STAMP)
+	$(BIN)/python -m bench.sizes --mpyc
 
 clean:
 	rm -rf .venv .lint .photos .peers .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,13 +1,15 @@
 """Bring your own model: a torch module that a function of yours makes, its weights from a safetensors file, compiled.
 
 The function is named as FILE.py:FUNCTION or PACKAGE.MODULE:FUNCTION and takes nothing. Weights are never unpickled: a
-pickle runs what its author wants.
+pickle runs what its author wants. A FILE.safetensors that ``visard train`` has written is a network by itself.
 """
 
 import importlib
 import importlib.util
+import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import cast
@@ -20,20 +22,51 @@ from torch import nn
 
 from visard.capture import load_photo
 from visard.errors import InvalidRequest
+from visard.models import face_resnet
 from visard.models.calibration import patterns
 from visard.publish import DEFAULT_FIELD_BITS, PATTERN_MARGIN, PHOTO_MARGIN, Compiled, compiler
-from visard.uploads import as_planes
+from visard.training import weights as trained
+from visard.uploads import as_planes, pictures_in
 
 Shape = tuple[int, int, int]
 
 MAX_CALIBRATION = 64  # images, evenly from a directory
 MAX_SIDE = 4096
 OPEN, MATCH = "open", "match"
+_TRAINED = ".safetensors"
 _PICTURES = (".jpg", ".jpeg", ".png", ".pgm", ".ppm")
 
 
-def load(source: str, weights: Path | None) -> tuple[nn.Module, Shape | None]:
-    """The module, and the input shape that it or its file states; raises InvalidRequest."""
+@dataclass(frozen=True)
+class Network:
+    """A module, and what its source states: the input shape, and thresholds.
+
+    ``judges``: it takes the two pictures of a pair, one behind the other, and its output, a score or a decision, is opened.
+    """
+
+    module: nn.Module
+    shape: Shape | None
+    points: Mapping[str, float] = field(default_factory=dict)
+    judges: bool = False
+
+
+def load(source: str, weights: Path | None = None, *, decide: bool = True) -> Network:
+    """The network of a source: a function's, one that visard train wrote, or dlib's face network if it is empty.
+
+    A trained network that judges pairs gives its decision, or its score without ``decide``. Raises InvalidRequest.
+    """
+    if source and not source.endswith(_TRAINED):
+        return _made(source, weights)
+    if weights is not None:
+        raise InvalidRequest(f"{source or 'the face network'} has its own weights: leave --weights out")
+    if not source:
+        return Network(face_resnet.load(), face_resnet.INPUT_SHAPE, face_resnet.OPERATING_POINTS)
+    found = trained.load(Path(source))
+    points = {"default": found.threshold}
+    return Network(found.module(decide=decide), found.input_shape, points, judges=found.head is not None)
+
+
+def _made(source: str, weights: Path | None) -> Network:
     home, name = _find(source)
     make = getattr(home, name, None)
     if not callable(make):
@@ -44,7 +77,7 @@ def load(source: str, weights: Path | None) -> tuple[nn.Module, Shape | None]:
     if weights is not None:
         _fill(module, weights)
     stated = getattr(module, "input_shape", None) or getattr(home, "INPUT_SHAPE", None)
-    return module.eval().requires_grad_(False), checked(stated) if stated is not None else None
+    return Network(module.eval().requires_grad_(False), checked(stated) if stated is not None else None)
 
 
 def _find(source: str) -> tuple[ModuleType, str]:
@@ -65,7 +98,7 @@ def _find(source: str) -> tuple[ModuleType, str]:
 
 
 def _fill(module: nn.Module, weights: Path) -> None:
-    if weights.suffix != ".safetensors":
+    if weights.suffix != _TRAINED:
         raise InvalidRequest(f"{weights}: weights come as .safetensors, never as a pickle: see docs/models.md")
     try:
         module.load_state_dict(load_file(weights))
@@ -102,6 +135,35 @@ def parse_points(pairs: Sequence[str]) -> dict[str, float]:
         if not re.fullmatch(r"[A-Za-z0-9_]{1,64}", name) or not 0 < found[name] < 1000:
             raise InvalidRequest(f"point {pair!r}: NAME=DISTANCE is needed, such as default=1.1")
     return found
+
+
+def read_points(file: Path) -> dict[str, float]:
+    """The thresholds that ``visard evaluate`` has calibrated, from its JSON file; raises InvalidRequest."""
+    try:
+        found = json.loads(file.read_text())["calibration"]["thresholds"]
+        return parse_points([f"{name}={float(limit)!r}" for name, limit in found.items()])
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InvalidRequest(f"{file}: not a report of visard evaluate with calibrated thresholds") from error
+
+
+def completed(network: Network, shape: str, points: Sequence[str], calibrated: Path | None) -> Network:
+    """The network with the shape and the thresholds that its owner names, which count more; raises InvalidRequest."""
+    size = parse_shape(shape) if shape else network.shape
+    if size is None:
+        raise InvalidRequest("the module states no input_shape: --input CxHxW is needed")
+    found = read_points(calibrated) if calibrated is not None else {}
+    return replace(network, shape=size, points={**network.points, **found, **parse_points(points)})
+
+
+def compile_network(
+    network: Network, *, q: int = DEFAULT_FIELD_BITS, calibration: Path | None = None, opens: bool = False
+) -> Compiled:
+    """A network whose shape is known as a program; raises InvalidRequest."""
+    assert network.shape is not None
+    if network.judges and not opens:
+        raise InvalidRequest("a network that judges pairs opens its decision to whoever asks: --open-output is needed")
+    points = {} if network.judges else network.points
+    return compile_own(network.module, network.shape, q=q, calibration=calibration, points=points, opens=opens)
 
 
 def compile_own(
@@ -143,4 +205,6 @@ def _pictures(directory: Path, shape: Shape) -> npt.NDArray[np.uint8]:
         raise InvalidRequest(f"{directory}: no images ({', '.join(_PICTURES)})")
     chosen = [paths[k * len(paths) // MAX_CALIBRATION] for k in range(MAX_CALIBRATION)]
     chosen = paths if len(paths) <= MAX_CALIBRATION else chosen
-    return np.stack([as_planes(load_photo(path), shape) for path in chosen])
+    count = pictures_in(shape[0])
+    single = np.stack([as_planes(load_photo(path), (shape[0] // count, *shape[1:])) for path in chosen])
+    return np.concatenate([np.roll(single, -k, axis=0) for k in range(count)], axis=1)  # each with the next ones

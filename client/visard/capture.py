@@ -120,7 +120,12 @@ def capture(source: Path | str | bytes | Picture | Chip, *, largest: bool = Fals
     if isinstance(source, Chip):
         return source
     photo = source if isinstance(source, np.ndarray) else load_photo(source)
-    face = refine(photo, choose(detect(photo), largest=largest))
+    return cut(photo, choose(detect(photo), largest=largest))
+
+
+def cut(photo: Picture, face: Face) -> Chip:
+    """The chip of a detected face; raises FaceTooSmall and TooDark."""
+    face = refine(photo, face)
     eyes = float(np.linalg.norm(face.landmarks[0] - face.landmarks[1]))
     if eyes < MIN_EYE_DISTANCE:
         raise FaceTooSmall(f"the face is too small: {eyes:.0f} pixels between the eyes, {MIN_EYE_DISTANCE:.0f} needed")

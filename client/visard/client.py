@@ -135,14 +135,16 @@ class Client:
         )
         return Verification(results.match_bit(outcomes), report)
 
-    async def run(self, image: Path | str | bytes | Picture) -> Output:
-        """What the model makes of an image, which is brought to the model's size; nobody else sees either.
+    async def run(self, image: Path | str | bytes | Picture, *more: Path | str | bytes | Picture) -> Output:
+        """What the model makes of an image, or of a pair for one that judges pairs; nobody else sees either.
 
-        Only for models whose owner opens their output; raises FailedPrecondition for others.
+        Images are brought to the model's size. Only for models whose owner opens their output; raises FailedPrecondition
+        for others.
         """
-        picture = image if isinstance(image, np.ndarray) else await asyncio.to_thread(load_photo, image)
+        images = image, *more
+        pictures = [i if isinstance(i, np.ndarray) else await asyncio.to_thread(load_photo, i) for i in images]
         asked = (Operation.OPERATION_RUN, "", "")
-        outcomes, report = await self._timed(self._matching.Run, asked, lambda info: [planes(picture, info)])
+        outcomes, report = await self._timed(self._matching.Run, asked, lambda info: [planes(pictures, info)])
         return Output(*results.output(outcomes, (await self.model_info()).field_bits), report)
 
     async def delete(self, subject: str, reference_ids: Sequence[str] = ()) -> int:

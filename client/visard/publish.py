@@ -4,7 +4,7 @@ The compiler belongs to the engine, of which the client imports nothing: it is f
 installs both.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import Any, Protocol, cast
 
@@ -47,8 +47,10 @@ def compiler(name: str = "torch") -> Any:
     raise InvalidRequest("publishing needs the compiler: pip install 'visard[owner,services]'")
 
 
-def compile_face_model(photos: Sequence[Photo] = (), *, q: int = DEFAULT_FIELD_BITS) -> Compiled:
-    """dlib's face network over F_p, p = 2^q - 1, its ranges checked on photos, or on patterns."""
+def compile_face_model(
+    photos: Sequence[Photo] = (), *, q: int = DEFAULT_FIELD_BITS, points: Mapping[str, float] | None = None
+) -> Compiled:
+    """dlib's face network over F_p, p = 2^q - 1, its ranges checked on photos, or on patterns; its own points if none."""
     from visard.models import calibration, face_resnet  # noqa: PLC0415 -- torch is heavy, and an owner's matter
 
     compile_module = compiler()
@@ -63,7 +65,7 @@ def compile_face_model(photos: Sequence[Photo] = (), *, q: int = DEFAULT_FIELD_B
             face_resnet.INPUT_SHAPE,
             q=q,
             calibration=images,
-            operating_points=face_resnet.OPERATING_POINTS,
+            operating_points=dict(points or face_resnet.OPERATING_POINTS),
             margin=PHOTO_MARGIN if photos else PATTERN_MARGIN,
         ),
     )

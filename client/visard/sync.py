@@ -75,9 +75,9 @@ class SyncClient:
         """See Client.compare."""
         return self._run(self._client.compare(photo, other, operating_point=operating_point, largest=largest))
 
-    def run(self, image: Path | str | bytes | Picture) -> Output:
+    def run(self, image: Path | str | bytes | Picture, *more: Path | str | bytes | Picture) -> Output:
         """See Client.run."""
-        return self._run(self._client.run(image))
+        return self._run(self._client.run(image, *more))
 
     def delete(self, subject: str, reference_ids: Sequence[str] = ()) -> int:
         """See Client.delete."""

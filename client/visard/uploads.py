@@ -16,6 +16,7 @@ from visard.v1 import common_pb2
 Uploads = AsyncIterator[common_pb2.Upload]
 
 CHUNK_BYTES = 64 << 10
+PICTURE_CHANNELS = (1, 3)
 
 
 def sealed_upload(
@@ -52,28 +53,33 @@ async def _chunks(header: common_pb2.UploadHeader, sealed: Sequence[bytes]) -> U
 
 
 def pixels(chip: Chip, info: common_pb2.ModelInfo) -> npt.NDArray[np.int64]:
-    """A chip as the model's input, (C, H, W)."""
-    found = chip.pixels.transpose(2, 0, 1).astype(np.int64)
-    if list(found.shape) != list(info.input_shape):
-        raise InvalidRequest(
-            f"model {info.name} takes images of shape {list(info.input_shape)}, not {list(found.shape)}"
-        )
-    return found
+    """A chip as the model's input, (C, H, W): its size, grey or in colour; raises InvalidRequest."""
+    return planes([chip.pixels], info)
 
 
-def planes(picture: Picture, info: common_pb2.ModelInfo) -> npt.NDArray[np.int64]:
-    """A whole picture as the model's input, (C, H, W): its size, grey or in colour; raises InvalidRequest."""
+def planes(pictures: Sequence[Picture], info: common_pb2.ModelInfo) -> npt.NDArray[np.int64]:
+    """Whole pictures as the model's input, (C, H, W), one behind the other; raises InvalidRequest."""
     channels, height, width = info.input_shape
-    return as_planes(picture, (channels, height, width)).astype(np.int64)
+    each, rest = divmod(channels, len(pictures))
+    if rest or each not in PICTURE_CHANNELS:
+        raise InvalidRequest(
+            f"model {info.name} takes {pictures_in(channels)} pictures at once, in {channels} channels, not {len(pictures)}"
+        )
+    return np.concatenate([as_planes(picture, (each, height, width)) for picture in pictures]).astype(np.int64)
+
+
+def pictures_in(channels: int) -> int:
+    """How many pictures stand behind each other in an input of so many channels: 2 grey ones or 2 in colour, else 1."""
+    return 2 if channels in (2, 6) else 1
 
 
 def as_planes(picture: Picture, shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
-    """A picture (H, W) grey or (H, W, 3) RGB in a shape (C, H, W) of 1 or 3 channels; raises InvalidRequest."""
+    """A picture (H, W) or (H, W, 1) grey or (H, W, 3) RGB in a shape (C, H, W) of 1 or 3 channels; raises InvalidRequest."""
     channels, height, width = shape
-    if channels not in (1, 3) or picture.ndim not in (2, 3):
+    if channels not in PICTURE_CHANNELS or picture.ndim not in (2, 3):
         raise InvalidRequest(f"pictures have 1 or 3 channels, and the model takes {channels}")
-    if picture.ndim == 2:
-        picture = np.repeat(picture[:, :, None], 3, axis=2)
+    if picture.ndim == 2 or picture.shape[2] == 1:
+        picture = np.repeat(picture.reshape(*picture.shape[:2], 1), 3, axis=2)
     if picture.shape[:2] != (height, width):
         smaller = picture.shape[0] > height or picture.shape[1] > width
         method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR

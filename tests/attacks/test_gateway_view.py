@@ -185,18 +185,18 @@ async def answers__should_be_noise_to_the_gateway(spied: Spied, chip: Chip, phot
 
 async def opened_output__should_be_noise_to_the_gateway(cluster: Cluster, spied: Spied, photos: dict[str, Any]) -> None:
     """Of a picture that is half black and half white the gateway sees neither half, nor any two equal answers."""
-    module, shape = bring.load("visard.models.demonstrations:sharpen", None)
-    assert shape is not None
+    network = bring.load("visard.models.demonstrations:sharpen")
+    assert network.shape is not None
     picture = np.zeros((100, 100, 3), np.uint8)
     picture[50:] = 255
     async with Client(Connection.from_home(cluster.home, "owner"), model="spied") as owner:
-        await publish.publish(owner, "spied", bring.compile_own(module, shape, opens=True))
+        await publish.publish(owner, "spied", bring.compile_network(network, opens=True))
         try:
             async with Client(spied.connection, model="spied") as client:
                 answers = [(await client.run(picture)).values for _ in range(2)]
         finally:
             await owner.withdraw("spied")
-    expected = module(torch.from_numpy(uploads.as_planes(picture, shape)[None]).float())[0].numpy()
+    expected = network.module(torch.from_numpy(uploads.as_planes(picture, network.shape)[None]).float())[0].numpy()
     assert all(np.abs(answer - expected).max() < 0.02 for answer in answers)
     sealed = [response.result.ciphertext for response in spied.recorder.responses]
     assert len(sealed) == len(set(sealed)) == 6

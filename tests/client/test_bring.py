@@ -1,5 +1,6 @@
 """A model owner's function becomes a module, its weights from safetensors; what is wrong is named, nothing is unpickled."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 from visard import bring
 from visard.errors import InvalidRequest
+from visard.models import face_resnet
 
 FILE = """
 from torch import nn
@@ -34,16 +36,16 @@ def home(tmp_path: Path) -> Path:
 
 
 def function__should_make_the_module_with_its_weights(home: Path) -> None:
-    module, shape = bring.load(f"{home}/net.py:make", home / "good.safetensors")
-    assert shape == (1, 8, 8)
-    assert not module.training
-    assert module(torch.ones(1, 1, 8, 8))[0].tolist() == pytest.approx([1.064, 1.064])
+    network = bring.load(f"{home}/net.py:make", home / "good.safetensors")
+    assert network.shape == (1, 8, 8)
+    assert not network.module.training
+    assert network.module(torch.ones(1, 1, 8, 8))[0].tolist() == pytest.approx([1.064, 1.064])
 
 
 def module_by_name__should_be_found_too() -> None:
-    module, shape = bring.load("visard.models.demonstrations:sharpen", None)
-    assert shape == (1, 100, 100)
-    assert sum(p.numel() for p in module.parameters()) == 20
+    network = bring.load("visard.models.demonstrations:sharpen")
+    assert network.shape == (1, 100, 100)
+    assert sum(p.numel() for p in network.module.parameters()) == 20
 
 
 @pytest.mark.parametrize(
@@ -59,6 +61,8 @@ def module_by_name__should_be_found_too() -> None:
         ("net.py:make", "broken.safetensors", "not a safetensors file"),
         ("net.py:make", "missing.safetensors", "not a safetensors file"),
         ("net.py:make", "state.pt", "never as a pickle"),
+        ("good.safetensors", None, "not a network that visard train has written"),
+        ("good.safetensors", "good.safetensors", "leave --weights out"),
     ],
 )
 def bad_source__should_be_refused(source: str, weights: str | None, text: str, home: Path) -> None:
@@ -87,13 +91,12 @@ def calibration__should_read_a_directory_in_the_models_size(home: Path) -> None:
     for k in range(3):
         picture = np.full((20, 30, 3), 80 * k, np.uint8)
         Image.fromarray(picture).save(home / f"{k}.png")
-    module, shape = bring.load(f"{home}/net.py:make", home / "good.safetensors")
-    assert shape is not None
-    compiled = bring.compile_own(module, shape, calibration=home, points={"default": 1.0})
+    network = bring.completed(bring.load(f"{home}/net.py:make", home / "good.safetensors"), "", ["default=1"], None)
+    compiled = bring.compile_network(network, calibration=home)
     assert compiled.layers[0].largest_bits == pytest.approx(np.log2(160))  # type: ignore[attr-defined]
     (home / "empty").mkdir()
     with pytest.raises(InvalidRequest, match="no images"):
-        bring.compile_own(module, shape, calibration=home / "empty", points={"default": 1.0})
+        bring.compile_network(network, calibration=home / "empty")
 
 
 def purpose__should_be_chosen() -> None:
@@ -104,3 +107,30 @@ def purpose__should_be_chosen() -> None:
         bring.compile_own(module, (1, 4, 4), points={"default": 1.0}, opens=True)
     with pytest.raises(InvalidRequest, match="gelu is not supported"):
         bring.compile_own(nn.GELU(), (1, 4, 4), opens=True)
+
+
+def face_network__should_come_with_its_points() -> None:
+    network = bring.load("")
+    assert network.shape == (3, 150, 150)
+    assert network.points == face_resnet.OPERATING_POINTS
+    with pytest.raises(InvalidRequest, match="the face network has its own weights"):
+        bring.load("", Path("net.safetensors"))
+
+
+def owner__should_have_the_last_word_on_shape_and_points(home: Path) -> None:
+    report = home / "evaluation.json"
+    report.write_text(json.dumps({"calibration": {"thresholds": {"FMR_1E2": 0.5, "FMR_1E3": 0.4}}}))
+    found = bring.completed(bring.load(""), "3x160x160", ["FMR_1E3=0.3"], report)
+    assert found.shape == (3, 160, 160)
+    assert found.points == {**face_resnet.OPERATING_POINTS, "FMR_1E2": 0.5, "FMR_1E3": 0.3}
+    with pytest.raises(InvalidRequest, match="--input CxHxW is needed"):
+        bring.completed(bring.Network(nn.Flatten(), None), "", [], None)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", '{"calibration": null}', '{"calibration": {"thresholds": {"A": "x"}}}']
+)
+def report_without_calibration__should_be_refused(text: str, home: Path) -> None:
+    (home / "evaluation.json").write_text(text)
+    with pytest.raises(InvalidRequest, match="not a report of visard evaluate"):
+        bring.read_points(home / "evaluation.json")

@@ -101,10 +101,18 @@ async def photo_without_a_face__should_not_be_sent(folder: Path) -> None:
     assert not double.calls
 
 
-async def chip__should_not_be_sent_when_the_model_takes_another_shape(folder: Path) -> None:
+async def chip__should_be_sent_in_the_models_size(folder: Path) -> None:
     async with connected(folder) as (double, client):
-        double.info.input_shape[:] = [1, 92, 112]
-        with pytest.raises(InvalidRequest, match="92"):
+        double.info.input_shape[:] = [1, 112, 92]
+        await client.verify("ann", chip(1))
+    (received,) = double.received
+    assert [share.size for share in received.shares] == [112 * 92] * 3
+
+
+async def chip__should_not_be_sent_when_the_model_takes_no_picture_of_its_kind(folder: Path) -> None:
+    async with connected(folder) as (double, client):
+        double.info.input_shape[:] = [4, 150, 150]
+        with pytest.raises(InvalidRequest, match="4"):
             await client.verify("ann", chip(1))
         with pytest.raises(NotFound, match="other"):
             await Client.verify(_of_model(client, "other"), "ann", chip(1))

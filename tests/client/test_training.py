@@ -1,12 +1,20 @@
 """The thesis' networks are what it describes, train to the same weights each time, and survive folding, files and compiling."""
 
+import functools
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from visard import bring
+from visard.capture import load_photo
 from visard.errors import InvalidRequest
+from visard.evaluation import embed
+from visard.evaluation.pairs import read_pairs
+from visard.models.pairs import Decide
 from visard.models.thesis import (
     CLASSIC_PARAMETERS,
     INPUT_SHAPE,
@@ -17,8 +25,8 @@ from visard.models.thesis import (
     classic,
     fold,
 )
-from visard.publish import compiler
 from visard.training import faces, loop, weights
+from visard.uploads import as_planes
 
 STEPS = 12
 
@@ -35,6 +43,12 @@ def people(shared: Path) -> faces.Faces:
 
 def train(people: faces.Faces, name: str, by: faces.Split = "image") -> loop.Trained:
     return loop.Trainer(name, people, faces.split(people, by, 0, seed=1), by, steps=STEPS, seed=1).run()
+
+
+@pytest.fixture(scope="module")
+def once(people: faces.Faces) -> Callable[[str], loop.Trained]:
+    """A network, trained for the first test that asks."""
+    return functools.cache(lambda name: train(people, name))
 
 
 def classic__should_have_the_thesis_size() -> None:
@@ -97,8 +111,10 @@ def contrastive_loss__should_be_its_formula() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(NETWORKS))
-def training__should_repeat_itself_and_survive_a_file(name: str, people: faces.Faces, tmp_path: Path) -> None:
-    first, second = train(people, name), train(people, name)
+def training__should_repeat_itself_and_survive_a_file(
+    name: str, people: faces.Faces, once: Callable[[str], loop.Trained], tmp_path: Path
+) -> None:
+    first, second = once(name), train(people, name)
     for a, b in zip(first.branch.state_dict().values(), second.branch.state_dict().values(), strict=True):
         assert torch.equal(a, b)
     assert first.curve == second.curve
@@ -120,22 +136,80 @@ def accuracy_in_the_report__should_be_that_of_the_folded_branch(people: faces.Fa
     assert found == pytest.approx(trained.test_accuracy, abs=2 / len(pairs.same))  # folding rounds
 
 
-@pytest.mark.parametrize("name", ["classic-contrastive", "resnet-contrastive"])
-def trained_branch__should_compile_and_keep_its_descriptors(name: str, people: faces.Faces, tmp_path: Path) -> None:
-    trained = train(people, name)
+def saved(trained: loop.Trained, name: str, tmp_path: Path) -> str:
     weights.save(trained, name, tmp_path / "net.safetensors", {})
-    compiled = weights.compile_branch(weights.load(tmp_path / "net.safetensors"), people.pictures[::20])
-    twin = compiler("twin")
-    program = compiled.program
-    integers = twin.run_twin(program, compiled.weights, people.pictures[:8].astype(np.int64), twin.random_rounding(0))
+    return str(tmp_path / "net.safetensors")
+
+
+def pictures_of(people: faces.Faces, tmp_path: Path) -> Path:
+    """A directory of some of them, to calibrate ranges on."""
+    for k, picture in enumerate(people.pictures[::20]):
+        Image.fromarray(picture[0]).save(tmp_path / f"{k:02}.png")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["classic-contrastive", "resnet-contrastive"])
+def trained_branch__should_compile_and_keep_its_descriptors(
+    name: str, people: faces.Faces, once: Callable[[str], loop.Trained], tmp_path: Path
+) -> None:
+    trained = once(name)
+    network = bring.load(saved(trained, name, tmp_path))
+    compiled = bring.compile_network(network, calibration=pictures_of(people, tmp_path))
+    found = embed.by_twin(compiled)(people.pictures[:8])
     expected = trained.branch(torch.from_numpy(people.pictures[:8]).float()).numpy()
-    assert np.linalg.norm(integers / 2**program.output.scale - expected, axis=1).max() < 0.02  # type: ignore[attr-defined]
+    assert np.linalg.norm(found - expected, axis=1).max() < 0.02
+    assert network.points == {"default": trained.threshold}
 
 
-def network_with_a_head__should_be_refused_for_publication(people: faces.Faces) -> None:
-    network = weights.Loaded("classic-entropy", classic().eval(), PairHead(), 0.0)
-    with pytest.raises(InvalidRequest, match="contrastive"):
-        weights.compile_branch(network, people.pictures[:2])
+@pytest.mark.parametrize("name", ["classic-entropy", "resnet-entropy"])
+def network_with_a_head__should_judge_a_pair_in_one_run(
+    name: str, people: faces.Faces, once: Callable[[str], loop.Trained], tmp_path: Path
+) -> None:
+    trained = once(name)
+    source, calibration = saved(trained, name, tmp_path), pictures_of(people, tmp_path)
+    parts = faces.split(people, "image", 0, seed=1)
+    pairs = faces.evaluation_pairs(people, parts, parts.test[:4], "image", seed=1)
+    expected = loop.score(trained.branch(torch.from_numpy(people.pictures).float()), pairs, trained.head)
+    both = np.concatenate([people.pictures[pairs.first], people.pictures[pairs.second]], axis=1)
+
+    scores = bring.load(source, decide=False)
+    assert scores.shape == (2, 100, 100)
+    np.testing.assert_allclose(embed.by_float(scores.module)(both)[:, 0], expected, atol=1e-4)
+    twin = embed.by_twin(bring.compile_network(scores, calibration=calibration, opens=True))(both)[:, 0]
+    assert np.abs(twin - expected).max() < 0.05
+
+    decided = embed.by_twin(bring.compile_network(bring.load(source), calibration=calibration, opens=True))(both)[:, 0]
+    assert set(decided) <= {0.0, 1.0}  # one bit, whatever the score was
+    clear = np.abs(expected) > 0.05
+    assert clear.mean() > 0.5
+    assert ((decided == 1) == (expected <= 0))[clear].all()
+
+
+def decision__should_be_a_bit_however_near_the_score() -> None:
+    scores = torch.arange(-512, 513)[:, None] / 2**16
+    assert torch.equal(Decide()(scores), (scores <= 0).float())
+
+
+def network_that_judges__should_be_published_with_an_open_output(people: faces.Faces, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    head = PairHead().requires_grad_(False)
+    trained = loop.Trained(classic().eval().requires_grad_(False), head, 0.0, [], 0.5, 0.5, 1)
+    with pytest.raises(InvalidRequest, match="--open-output is needed"):
+        bring.compile_network(bring.load(saved(trained, "classic-entropy", tmp_path)))
+
+
+@pytest.mark.parametrize("by", ["image", "person"])
+def list_of_test_pairs__should_name_the_same_images(
+    by: faces.Split, people: faces.Faces, shared: Path, tmp_path: Path
+) -> None:
+    parts = faces.split(people, by, 0, seed=1)
+    pairs = faces.evaluation_pairs(people, parts, parts.test, by, seed=1)
+    (tmp_path / "pairs.txt").write_text("\n".join(faces.lines(people, pairs)))
+    found = read_pairs(tmp_path / "pairs.txt", shared / "data" / "orl")
+    assert found.same.tolist() == pairs.same.tolist()
+    for k in range(0, len(pairs.same), 97):
+        picture = as_planes(load_photo(found.images[found.second[k]]), INPUT_SHAPE)
+        assert (picture == people.pictures[pairs.second[k]]).all()
 
 
 def pickle__should_be_refused(tmp_path: Path) -> None:
@@ -147,4 +221,13 @@ def pickle__should_be_refused(tmp_path: Path) -> None:
 
 def directory_without_people__should_be_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="a folder for each"):
+        faces.read_faces(tmp_path)
+
+
+def folder_with_a_space__should_be_refused(tmp_path: Path) -> None:
+    for k in range(8):
+        (tmp_path / f"person {k}").mkdir()
+        for image in range(2):
+            Image.fromarray(np.full((4, 4), 9 * k, np.uint8)).save(tmp_path / f"person {k}" / f"{image}.png")
+    with pytest.raises(InvalidRequest, match="without spaces"):
         faces.read_faces(tmp_path)

@@ -1,11 +1,11 @@
-"""``visard evaluate``: how well the face network tells people apart."""
+"""``visard evaluate``: how well a network tells people apart."""
 
 import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -36,38 +36,55 @@ def evaluate(
     pairs: Annotated[Path, typer.Argument(help="List of pairs as LFW has them.")],
     directory: Folder,
     output: Annotated[Path, typer.Option("--output", "-o", help="Writes FILE.json and FILE.png.")] = Path("evaluation"),
+    network: Annotated[
+        str, typer.Option(help="FILE.py:FUNCTION, or FILE.safetensors of visard train; dlib's face network if none.")
+    ] = "",
+    weights: Annotated[Path | None, typer.Option(help="FILE.safetensors with the module's state.")] = None,
+    shape: Annotated[str, typer.Option("--input", help="CxHxW, unless the module states it.")] = "",
+    point: Annotated[list[str] | None, typer.Option(help="NAME=DISTANCE; one is named default.")] = None,
+    points: Annotated[Path | None, typer.Option(help="Report of an earlier evaluation, for its calibration.")] = None,
+    calibration: Annotated[Path | None, typer.Option(help="As for visard model publish.")] = None,
+    face: Annotated[
+        Literal["largest", "central", "whole"],
+        typer.Option(help="Of each image; whole: as it is. LFW's images are named after the central one."),
+    ] = "largest",
     secure: Annotated[int, typer.Option(min=0, help="Ask running services about so many pairs.")] = 0,
+    model: Annotated[str, typer.Option(help="Name the network is published under, for --secure.")] = DEFAULT_MODEL,
     operating_point: Annotated[str, typer.Option(help="Named threshold for --secure.")] = "default",
     q: Annotated[int, typer.Option(help="Field of the twin, 2^q - 1: 31 or 61.")] = 31,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """How well the face network tells people apart: in float, in fixed point, and secure on a sample."""
+    """How well a network tells people apart: in float, in fixed point, and secure on a sample."""
     import torch  # noqa: PLC0415 -- heavy, and an owner's matter
 
+    from visard import bring  # noqa: PLC0415
     from visard.evaluation import plots, report, run  # noqa: PLC0415
     from visard.evaluation.pairs import read_pairs  # noqa: PLC0415
-    from visard.models.face_resnet import OPERATING_POINTS  # noqa: PLC0415
 
     if q not in (31, 61):
         raise typer.BadParameter("31 or 61", param_hint="--q")
-    if operating_point not in OPERATING_POINTS:
-        raise typer.BadParameter(" or ".join(OPERATING_POINTS), param_hint="--operating-point")
+    found = bring.completed(bring.load(network, weights, decide=False), shape, point or [], points)
+    if operating_point not in found.points:
+        raise typer.BadParameter(" or ".join(found.points) or "--point default=", param_hint="--operating-point")
     connection = Connection.from_home(home) if secure else None  # before the long work
     torch.set_num_threads(1)
-    evaluation = run.Evaluation(read_pairs(pairs, directory), bar, q=q)
-    found = evaluation.report()
+    compiled = bring.compile_network(found, q=q, calibration=calibration, opens=found.judges)
+    evaluation = run.Evaluation(read_pairs(pairs, directory), found, compiled, bar, face)
+    answer = evaluation.report()
+    file = output.with_suffix(".json")
+    file.write_text(json.dumps(report.as_json(answer), indent=1) + "\n")  # kept, whatever the services say
+    curves = {name: figures.curve for name, figures in answer.figures.items()}
+    plots.draw(curves, answer.impostors, dict(found.points), output.with_suffix(".png"))
     if connection is not None:
-        found.secure = _ask(evaluation, connection, secure, operating_point)
-    output.with_suffix(".json").write_text(json.dumps(report.as_json(found), indent=1) + "\n")
-    curves = {name: figures.curve for name, figures in found.figures.items()}
-    plots.draw(curves, found.impostors, OPERATING_POINTS, output.with_suffix(".png"))
-    _show(found)
-    err.print(f"wrote {output.with_suffix('.json')} and {output.with_suffix('.png')}")
+        answer.secure = _ask(evaluation, connection, model, secure, operating_point)
+        file.write_text(json.dumps(report.as_json(answer), indent=1) + "\n")
+    _show(answer)
+    err.print(f"wrote {file} and {output.with_suffix('.png')}")
 
 
-def _ask(evaluation: "Evaluation", connection: Connection, count: int, point: str) -> "Secure":
+def _ask(evaluation: "Evaluation", connection: Connection, model: str, count: int, point: str) -> "Secure":
     async def work() -> "Secure":
-        async with Client(connection, model=DEFAULT_MODEL, deadline=DEFAULT_DEADLINE) as client:
+        async with Client(connection, model=model, deadline=DEFAULT_DEADLINE) as client:
             return await evaluation.secure(client, count, point)
 
     return asyncio.run(work())
@@ -81,8 +98,7 @@ def _show(report: "Report") -> None:
         table.add_row(name, *map(str, (figures.accuracy, figures.equal_error_rate, *figures.tar_at_far.values())))
     out.print(table)
     out.print(f"percent, with 95 % intervals; images without a usable face: {len(report.failures)}")
-    for point, count in report.decisions_differ.items():
-        out.print(f"float and twin decide differently at {point}: {count} of {report.genuine + report.impostors}")
+    out.print(_rates(report))
     if report.calibration is not None:
         found = report.calibration
         out.print(f"over {found.comparisons} comparisons of {found.people} people:")
@@ -96,3 +112,15 @@ def _show(report: "Report") -> None:
             f"secure, {s.pairs} pairs at {s.operating_point}: accuracy {s.accuracy}; {s.differ_from_float} decisions differ "
             f"from float, {s.differ_from_twin} from the twin; {s.seconds:.2f} s a pair"
         )
+
+
+def _rates(report: "Report") -> Table:
+    total = report.genuine + report.impostors
+    table = Table(title="at each operating point")
+    for heading in ("", "", "accuracy", "false matches", "false non-matches", "float and twin differ"):
+        table.add_column(heading)
+    for point, found in report.points.items():
+        for name, rates in found.items():
+            figures = map(str, (rates.accuracy, rates.false_match_rate, rates.false_non_match_rate))
+            table.add_row(point, name, *figures, f"{report.decisions_differ[point]} of {total}")
+    return table

@@ -1,5 +1,6 @@
 """``visard model`` and ``visard run``: publish networks, look at them, run them."""
 
+from math import prod
 from pathlib import Path
 from typing import Annotated
 
@@ -13,20 +14,22 @@ from visard.cli.output import costs, emit, out, progress
 from visard.cli.session import DEFAULT_HOME, Deadline, Home, Json, with_client
 from visard.client import DEFAULT_DEADLINE, DEFAULT_MODEL, Client
 from visard.errors import InvalidRequest
-from visard.publish import DEFAULT_FIELD_BITS, Compiled
+from visard.publish import DEFAULT_FIELD_BITS
 from visard.results import Output
 from visard.v1 import common_pb2
 
 app = typer.Typer(no_args_is_help=True, help="Networks: publish them, list them, see what they cost.")
 
 _GREY, _COLOUR = 1, 3
+_FEW_NUMBERS = 64  # are printed; more go into a file
 
 
 @app.command()
 def publish(
     name: Annotated[str, typer.Argument(help="Name to publish under.")] = DEFAULT_MODEL,
     source: Annotated[
-        str, typer.Argument(help="FILE.py:FUNCTION that makes the module; dlib's face network if none.")
+        str,
+        typer.Argument(help="FILE.py:FUNCTION, or FILE.safetensors of visard train; dlib's face network if none."),
     ] = "",
     weights: Annotated[Path | None, typer.Option(help="FILE.safetensors with the module's state.")] = None,
     q: Annotated[
@@ -34,38 +37,30 @@ def publish(
     ] = DEFAULT_FIELD_BITS,
     shape: Annotated[str, typer.Option("--input", help="CxHxW, such as 3x112x112, unless the module states it.")] = "",
     point: Annotated[list[str] | None, typer.Option(help="NAME=DISTANCE; one is named default.")] = None,
+    points: Annotated[Path | None, typer.Option(help="Report of visard evaluate, for its calibrated points.")] = None,
     open_output: Annotated[bool, typer.Option("--open-output", help="Whoever runs it sees its output.")] = False,
     calibration: Annotated[Path | None, typer.Option(help="Directory of images to check ranges on.")] = None,
     calibrate: Annotated[list[Path] | None, typer.Option(help="Photos for the face network's ranges.")] = None,
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Compile a network, share its weights and publish it."""
-    from visard import publish as publishing  # noqa: PLC0415 -- brings torch with it
+    from visard import bring  # noqa: PLC0415 -- brings torch with it
+    from visard import publish as publishing  # noqa: PLC0415
 
     if q not in (31, 61):
         raise typer.BadParameter("31 or 61", param_hint="--field")
+    if source and calibrate:
+        raise typer.BadParameter("for the face network; others take --calibration DIR", param_hint="--calibrate")
     with progress("compiling"):
-        if source:
-            compiled = _own(source, weights, shape, q, calibration, point or [], open_output)
+        network = bring.completed(bring.load(source, weights), shape, point or [], points)
+        if calibrate:
+            compiled = publishing.compile_face_model(calibrate, q=q, points=network.points)
         else:
-            compiled = publishing.compile_face_model(calibrate or (), q=q)
+            compiled = bring.compile_network(network, q=q, calibration=calibration, opens=open_output)
     with progress("sharing the weights"):
         with_client(home, lambda c: publishing.publish(c, name, compiled), role="owner")
     size = f"{compiled.multiply_adds / 1e6:.0f} M multiply-adds, {len(compiled.weights)} weights"
     out.print(f"published {name}: {size}; {compiled.tightest}")
-
-
-def _own(
-    source: str, weights: Path | None, shape: str, q: int, calibration: Path | None, points: list[str], opens: bool
-) -> Compiled:
-    from visard import bring  # noqa: PLC0415 -- brings torch with it
-
-    module, stated = bring.load(source, weights)
-    asked = bring.parse_shape(shape) if shape else stated
-    if asked is None:
-        raise typer.BadParameter("CxHxW is needed: the module states no input_shape", param_hint="--input")
-    named = bring.parse_points(points)
-    return bring.compile_own(module, asked, q=q, calibration=calibration, points=named, opens=opens)
 
 
 @app.command("list")
@@ -124,27 +119,39 @@ def withdraw(name: str, home: Home = DEFAULT_HOME) -> None:
 
 def run(
     model: Annotated[str, typer.Argument(help="A model that was published with --open-output.")],
-    image: Annotated[Path, typer.Argument(help="Brought to the model's size.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="FILE.png for a picture, FILE.npy for the numbers.")],
+    images: Annotated[list[Path], typer.Argument(help="Brought to the model's size; two for one that judges pairs.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="FILE.png for a picture, FILE.npy for the numbers.")
+    ] = None,
     home: Home = DEFAULT_HOME,
     deadline: Deadline = DEFAULT_DEADLINE,
     as_json: Json = False,
 ) -> None:
     """Share an image, run a model on the shares, and see its output here and nowhere else."""
-    if output.suffix not in (".png", ".npy") or not output.parent.is_dir():
+    if output is not None and (output.suffix not in (".png", ".npy") or not output.parent.is_dir()):
         raise typer.BadParameter("a name that ends in .png or .npy, in a directory", param_hint="--output")
 
     async def work(client: Client) -> Output:
-        shape = tuple((await client.model_info()).output_shape)
-        if output.suffix == ".png" and not _is_picture(shape):  # before the run
-            raise InvalidRequest(f"an output of {_shape(shape)} is no picture: name a FILE.npy with -o")
-        return await client.run(image)
+        _check_output(tuple((await client.model_info()).output_shape), output)  # before the run
+        return await client.run(*images)
 
     with progress(f"running {model}"):
         answer = with_client(home, work, model=model, deadline=deadline)
+    seconds, shape = f"{answer.report.seconds:.2f} s", _shape(answer.values.shape)
+    if output is None:
+        numbers = answer.values.reshape(-1).tolist()
+        emit(as_json, f"{' '.join(f'{n:.6g}' for n in numbers)} ({seconds})", output=numbers, **costs(answer.report))
+        return
     write_output(answer.values, output)
-    shape = _shape(answer.values.shape)
-    emit(as_json, f"{output}: {shape}, {answer.report.seconds:.2f} s", output=str(output), **costs(answer.report))
+    emit(as_json, f"{output}: {shape}, {seconds}", output=str(output), **costs(answer.report))
+
+
+def _check_output(shape: tuple[int, ...], output: Path | None) -> None:
+    """Whether an output of this shape can go there; raises InvalidRequest."""
+    if output is None and prod(shape) > _FEW_NUMBERS:
+        raise InvalidRequest(f"an output of {_shape(shape)} is much to print: name a file with -o")
+    if output is not None and output.suffix == ".png" and not _is_picture(shape):
+        raise InvalidRequest(f"an output of {_shape(shape)} is no picture: name a FILE.npy with -o")
 
 
 def _is_picture(shape: tuple[int, ...]) -> bool:

@@ -16,7 +16,9 @@ Names = Literal["classic-contrastive", "classic-entropy", "resnet-contrastive", 
 def train(
     network: Annotated[Names, typer.Argument(help="Branch and loss.")],
     directory: Annotated[Path, typer.Argument(help="Faces: a folder for each person.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="FILE.safetensors; FILE.json and FILE.png beside it.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="FILE.safetensors; .json, .png and .pairs.txt beside it.")
+    ],
     by: Annotated[Literal["image", "person"], typer.Option("--split", help="What the test has not seen.")] = "image",
     fold: Annotated[int, typer.Option(min=0, max=7, help="Which eighth is the test.")] = 0,
     steps: Annotated[int, typer.Option(min=10, help="Batches of 48 images.")] = 600,
@@ -35,6 +37,8 @@ def train(
     parts = faces.split(found, by, fold, seed)
     with bar(f"training {network}", steps) as advance:
         trained = loop.Trainer(network, found, parts, by, steps=steps, seed=seed).run(advance)
+    pairs = faces.evaluation_pairs(found, parts, parts.test, by, seed)
+    output.with_suffix(".pairs.txt").write_text("\n".join(faces.lines(found, pairs)) + "\n")
     notes = {"split": by, "fold": fold, "steps": steps, "seed": seed, "test_accuracy": trained.test_accuracy}
     weights.save(trained, network, output, notes)
     points = [asdict(point) for point in trained.curve]

@@ -1,23 +1,30 @@
-"""From image files to descriptors: each image is captured once, then embedded by the float network and by the twin."""
+"""From image files to scores: each image is captured once, then judged by the float network and by the fixed-point twin.
 
-from collections.abc import Callable, Sequence
+A network either embeds pictures, and the score of a pair is the distance of its descriptors, or judges both pictures at once.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
-from visard.capture import Chip, capture
-from visard.errors import CaptureError
-from visard.models import face_resnet
-from visard.publish import compile_face_model, compiler
+from visard.bring import Shape
+from visard.capture import Face, Picture, capture, choose, cut, detect, load_photo
+from visard.errors import CaptureError, InvalidRequest
+from visard.evaluation.metrics import Floats
+from visard.evaluation.pairs import PairList
+from visard.publish import Compiled, compiler
+from visard.uploads import as_planes
 
-Floats = npt.NDArray[np.float64]
-Numbers = npt.NDArray[np.int64]
-A = TypeVar("A", bound=np.generic)
-Advance = Callable[[], None]  # called once an image
+Pixels = npt.NDArray[np.uint8]
+Judge = Callable[[Pixels], Floats]  # inputs (B, C, H, W) to descriptors (B, D) or scores (B, 1)
+Which = Literal["largest", "central", "whole"]  # face of an image, or the image as it is
+Advance = Callable[[], None]  # called once a step
 
 _BATCH = 8
 _ROUNDING_SEED = 0
@@ -25,75 +32,97 @@ _ROUNDING_SEED = 0
 
 @dataclass(frozen=True)
 class Captured:
-    """Chips of the images whose capture succeeded, by image number; the others, with the reason."""
+    """Pictures (C, H, W) as the network takes them, by image number; of the others, why there is none."""
 
-    chips: dict[int, Chip]
+    pictures: dict[int, Pixels]
     failures: dict[int, str]
 
     @property
     def rows(self) -> list[int]:
-        """Numbers of the images that have a chip."""
-        return sorted(self.chips)
-
-    def pixels(self, rows: Sequence[int]) -> npt.NDArray[np.uint8]:
-        """(B, 3, 150, 150)."""
-        return np.stack([self.chips[row].pixels.transpose(2, 0, 1) for row in rows])
+        """Numbers of the images that have a picture."""
+        return sorted(self.pictures)
 
 
-def capture_all(images: Sequence[Path], advance: Advance) -> Captured:
-    """The largest face of each image; failures are kept, because in a system they are refusals."""
-    chips, failures = {}, {}
+def capture_all(images: Sequence[Path], shape: Shape, which: Which, advance: Advance) -> Captured:
+    """A face of each image, or all of it; failures are kept, because in a system they are refusals.
+
+    Raises InvalidRequest when nothing is left.
+    """
+    pictures, failures = {}, {}
     for row, path in enumerate(images):
         try:
-            chip = capture(path, largest=True)
-            chips[row] = Chip(chip.pixels, chip.pixels)  # the photo is not needed again
+            pictures[row] = as_planes(_taken(load_photo(path), which), shape)
         except CaptureError as error:
             failures[row] = str(error)
         advance()
-    return Captured(chips, failures)
+    if not pictures:
+        raise InvalidRequest(f"none of {len(images)} images can be used: {next(iter(failures.values()))}")
+    return Captured(pictures, failures)
 
 
-def float_descriptors(captured: Captured, advance: Advance) -> dict[int, Floats]:
-    """Of the float network in plaintext, a row (128,) an image."""
-    network = face_resnet.load()
-
-    def embed(pixels: npt.NDArray[np.uint8]) -> Floats:
-        return np.asarray(network(torch.from_numpy(pixels).float()), np.float64)
-
-    return _batched(captured, embed, advance)
+def _taken(photo: Picture, which: Which) -> Picture:
+    if which == "whole":
+        return photo
+    return capture(photo, largest=True).pixels if which == "largest" else cut(photo, _central(photo)).pixels
 
 
-class Twin:
-    """The fixed-point twin of the published face network: the same integers as on shares, but for the rounding's dice."""
+def _central(photo: Picture) -> Face:
+    """The face nearest to the picture's centre: in LFW, the person that the picture is named after."""
+    height, width = photo.shape[:2]
 
-    def __init__(self, q: int) -> None:
-        self._module: Any = compiler("twin")
-        compiled: Any = compile_face_model(q=q)
-        self._program, self._weights = compiled.program, compiled.weights
-        self.scale = float(2**self._program.output.scale)
+    def offset(face: Face) -> float:
+        x, y, across, down = face.box
+        return float(np.hypot(x + (across - width) / 2, y + (down - height) / 2))
 
-    def threshold(self, operating_point: str) -> int:
-        """A named distance as the square of integers at the twin's scale."""
-        return int(self._program.threshold(operating_point))
-
-    def descriptors(self, captured: Captured, advance: Advance) -> dict[int, Numbers]:
-        """Integers (128,) an image."""
-        rounding = self._module.random_rounding(_ROUNDING_SEED)
-
-        def embed(pixels: npt.NDArray[np.uint8]) -> Numbers:
-            return np.asarray(self._module.run_twin(self._program, self._weights, pixels.astype(np.int64), rounding))
-
-        return _batched(captured, embed, advance)
+    return choose(sorted(detect(photo), key=offset), largest=True)
 
 
-def _batched(
-    captured: Captured, embed: Callable[[npt.NDArray[np.uint8]], npt.NDArray[A]], advance: Advance
-) -> dict[int, npt.NDArray[A]]:
-    found: dict[int, npt.NDArray[A]] = {}
+def by_float(module: nn.Module) -> Judge:
+    """The network in plaintext."""
+    return lambda pixels: np.asarray(module(torch.from_numpy(pixels).float()), np.float64)
+
+
+def by_twin(compiled: Compiled) -> Judge:
+    """The fixed-point twin, whose integers are those on shares but for the rounding's dice, as numbers."""
+    twin: Any = compiler("twin")
+    program: Any = compiled.program
+    rounding = twin.random_rounding(_ROUNDING_SEED)
+
+    def judge(pixels: Pixels) -> Floats:
+        found = twin.run_twin(program, compiled.weights, pixels.astype(np.int64), rounding)
+        return np.asarray(found / 2.0**program.output.scale, np.float64)
+
+    return judge
+
+
+def descriptors(captured: Captured, judge: Judge, advance: Advance) -> dict[int, Floats]:
+    """A vector (D,) an image."""
     rows = captured.rows
-    for start in range(0, len(rows), _BATCH):
-        batch = rows[start : start + _BATCH]
-        for row, descriptor in zip(batch, embed(captured.pixels(batch)), strict=True):
-            found[row] = descriptor
+    return dict(zip(rows, _batched([captured.pictures[row] for row in rows], judge, advance), strict=True))
+
+
+def distances(vectors: Mapping[int, Floats], pairs: PairList) -> Floats:
+    """Between the images of every pair; infinite where one has no picture: a refusal is no match."""
+    sides = zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)
+    found = [np.linalg.norm(vectors[a] - vectors[b]) if a in vectors and b in vectors else np.inf for a, b in sides]
+    return np.array(found, np.float64)
+
+
+def pair_scores(captured: Captured, pairs: PairList, judge: Judge, advance: Advance) -> Floats:
+    """Of a network that judges both images of a pair at once; infinite likewise."""
+    usable = np.isin(pairs.first, captured.rows) & np.isin(pairs.second, captured.rows)
+    sides = zip(pairs.first[usable].tolist(), pairs.second[usable].tolist(), strict=True)
+    found = _batched([np.concatenate([captured.pictures[a], captured.pictures[b]]) for a, b in sides], judge, advance)
+    scores = np.full(len(pairs.same), np.inf)
+    scores[usable] = [float(score[0]) for score in found]
+    return scores
+
+
+def _batched(pictures: Sequence[Pixels], judge: Judge, advance: Advance) -> list[Floats]:
+    found: list[Floats] = []
+    for start in range(0, len(pictures), _BATCH):
+        batch = pictures[start : start + _BATCH]
+        found += list(judge(np.stack(batch)))
+        for _ in batch:
             advance()
     return found

@@ -1,6 +1,5 @@
 """What ``visard evaluate`` reports: the figures of one set of distances, calibrated thresholds, differing decisions."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,8 +25,17 @@ class Figures:
 
 
 @dataclass(frozen=True)
+class Rates:
+    """Of the decisions at one operating point: how many are right, and how many impostors match and genuine pairs do not."""
+
+    accuracy: Estimate
+    false_match_rate: Estimate
+    false_non_match_rate: Estimate
+
+
+@dataclass(frozen=True)
 class Calibration:
-    """Distances by false match rate, over all pairs of images of different people."""
+    """Distances by false match rate, over first images of the list against second ones of other people."""
 
     comparisons: int
     people: int
@@ -57,6 +65,7 @@ class Report:
     people: int
     failures: dict[str, str]
     figures: dict[str, Figures] = field(default_factory=dict)
+    points: dict[str, dict[str, Rates]] = field(default_factory=dict)  # by operating point, then as figures
     decisions_differ: dict[str, int] = field(default_factory=dict)
     calibration: Calibration | None = None
     secure: Secure | None = None
@@ -78,19 +87,21 @@ def figures(distances: Floats, same: Bools) -> Figures:
     )
 
 
-def calibrate(descriptors: Floats, people: Sequence[str], points: dict[str, float]) -> Calibration:
-    """Thresholds for FMR_1E2, FMR_1E3 and so on, as far as the comparisons carry, and the rates at ``points``."""
-    squares = (descriptors**2).sum(axis=1)
-    distances = np.sqrt(np.maximum(squares[:, None] + squares[None] - 2 * descriptors @ descriptors.T, 0))
-    names = np.array(people)
-    impostors = distances[np.triu(names[:, None] != names[None], 1)]
+def rates(decisions: Bools, same: Bools) -> Rates:
+    """Of the decisions of an operating point."""
+    wrong = decisions != same
+    return Rates(*(metrics.proportion(part) for part in (~wrong, wrong[~same], wrong[same])))
+
+
+def calibrate(impostors: Floats, people: int, points: dict[str, float]) -> Calibration:
+    """Thresholds for FMR_1E2, FMR_1E3 and so on, as far as the impostors' distances carry, and the rates at ``points``."""
     thresholds = {
         f"FMR_1E{k}": metrics.threshold_at_far(impostors, 10.0**-k)
         for k in range(2, 10)
         if len(impostors) * 10.0**-k >= _FEWEST_MATCHES
     }
-    rates = {name: float((impostors <= limit).mean()) for name, limit in points.items()}
-    return Calibration(len(impostors), len(set(people)), thresholds, rates)
+    found = {name: float((impostors <= limit).mean()) for name, limit in points.items()}
+    return Calibration(len(impostors), people, thresholds, found)
 
 
 def sample(same: Bools, count: int) -> npt.NDArray[np.int64]:
@@ -112,7 +123,7 @@ def _plain(value: object) -> object:
         case Curve():
             columns = zip(value.thresholds.tolist(), value.far.tolist(), value.tar.tolist(), strict=True)
             return [[round(x, 6) for x in row] for row in columns if np.isfinite(row[0])]
-        case Estimate() | Figures() | Calibration() | Secure():
+        case Estimate() | Figures() | Rates() | Calibration() | Secure():
             return _plain(vars(value))
         case dict():
             return {key: _plain(item) for key, item in value.items()}

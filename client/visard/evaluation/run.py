@@ -1,23 +1,21 @@
-"""The evaluation itself: capture, embed, measure, and ask running services about a sample."""
+"""The evaluation itself: capture, judge, measure, and ask running services about a sample."""
 
 import time
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from visard.bring import Network, Shape
+from visard.capture import Chip
 from visard.client import Client
-from visard.evaluation import metrics
-from visard.evaluation.embed import Advance, Captured, Twin, capture_all, float_descriptors
+from visard.evaluation import embed, metrics
+from visard.evaluation.embed import Advance, Judge, Which
 from visard.evaluation.metrics import Bools, Floats
 from visard.evaluation.pairs import PairList
-from visard.evaluation.report import Report, Secure, calibrate, figures, sample
-from visard.models.face_resnet import OPERATING_POINTS
-
-Number = np.float64 | np.int64
-Vectors = Mapping[int, npt.NDArray[Number]]
+from visard.evaluation.report import Report, Secure, calibrate, figures, rates, sample
+from visard.publish import Compiled
+from visard.uploads import pictures_in
 
 
 class Bar(Protocol):
@@ -28,20 +26,29 @@ class Bar(Protocol):
 
 
 class Evaluation:
-    """One list of pairs: what is known about it so far."""
+    """One network on one list of pairs: what is known about it so far."""
 
-    def __init__(self, pairs: PairList, bar: Bar, *, q: int) -> None:
-        self.pairs, self._bar = pairs, bar
+    def __init__(self, pairs: PairList, network: Network, compiled: Compiled, bar: Bar, which: Which) -> None:
+        self.pairs, self.points, self._bar = pairs, dict(network.points), bar
+        self._program: Any = compiled.program
+        assert network.shape is not None
+        channels, height, width = network.shape
+        self.at_once = network.judges
+        shape: Shape = (channels // pictures_in(channels), height, width)
         with bar("capturing", len(pairs.images)) as advance:
-            self.captured: Captured = capture_all(pairs.images, advance)
-        rows = len(self.captured.rows)
-        with bar("embedding: float", rows) as advance:
-            self._float = float_descriptors(self.captured, advance)
-        self.twin = Twin(q)
-        with bar("embedding: fixed-point twin", rows) as advance:
-            self._twin = self.twin.descriptors(self.captured, advance)
-        self.float_distances = self._distances(self._float)
-        self.twin_distances = self._distances(self._twin) / self.twin.scale
+            self.captured = embed.capture_all(pairs.images, shape, which, advance)
+        self._vectors: dict[int, Floats] = {}  # of the float network
+        self.float_scores = self._judge("float", embed.by_float(network.module))
+        self.twin_scores = self._judge("fixed-point twin", embed.by_twin(compiled))
+
+    def _judge(self, name: str, judge: Judge) -> Floats:
+        total = len(self.pairs.same) if self.at_once else len(self.captured.rows)
+        with self._bar(name, total) as advance:
+            if self.at_once:
+                return embed.pair_scores(self.captured, self.pairs, judge, advance)
+            vectors = embed.descriptors(self.captured, judge, advance)
+            self._vectors = self._vectors or vectors
+            return embed.distances(vectors, self.pairs)
 
     def report(self) -> Report:
         """Everything that needs no services."""
@@ -50,28 +57,41 @@ class Evaluation:
         counts = int(same.sum()), int((~same).sum()), len(self.pairs.images), len(set(self.pairs.people))
         report = Report(*counts, failures)
         with self._bar("bootstrapping", 2) as advance:
-            for name, distances in (("float", self.float_distances), ("twin", self.twin_distances)):
-                report.figures[name] = figures(distances, same)
+            for name, scores in (("float", self.float_scores), ("twin", self.twin_scores)):
+                report.figures[name] = figures(scores, same)
                 advance()
-        for point in OPERATING_POINTS:
+        for point in self.points:
             plain, fixed = self.float_decisions(point), self.twin_decisions(point)
+            report.points[point] = {"float": rates(plain, same), "twin": rates(fixed, same)}
             report.decisions_differ[point] = int((plain != fixed).sum())
-        descriptors = np.stack([self._float[row] for row in found.rows])
-        report.calibration = calibrate(descriptors, [self.pairs.people[row] for row in found.rows], OPERATING_POINTS)
+        if not self.at_once:
+            report.calibration = calibrate(self._impostors(), len(set(self.pairs.people)), self.points)
         return report
+
+    def _impostors(self) -> Floats:
+        """Float distances of every first image to every second one of somebody else, as the list has them on its sides."""
+        rows = np.array(self.captured.rows)
+        vectors = np.stack([self._vectors[row] for row in rows])
+        squares = (vectors**2).sum(axis=1)
+        found = np.sqrt(np.maximum(squares[:, None] + squares[None] - 2 * vectors @ vectors.T, 0))
+        people = np.array(self.pairs.people)[rows]
+        sides = np.isin(rows, self.pairs.first)[:, None] & np.isin(rows, self.pairs.second)[None]
+        return np.asarray(found[np.triu((sides | sides.T) & (people[:, None] != people[None]), 1)])
 
     def float_decisions(self, point: str) -> Bools:
         """At a named operating point, a pair each."""
-        return np.asarray(self.float_distances <= OPERATING_POINTS[point])
+        return np.asarray(self.float_scores <= self.points[point])
 
     def twin_decisions(self, point: str) -> Bools:
-        """Likewise, comparing integers as the parties do."""
-        squares = np.rint((self.twin_distances * self.twin.scale) ** 2)
-        return np.asarray(squares <= self.twin.threshold(point))
+        """Likewise; distances are compared as the parties compare them, squared and as integers."""
+        if self.at_once:
+            return np.asarray(self.twin_scores <= self.points[point])
+        squares = np.rint((self.twin_scores * 2.0**self._program.output.scale) ** 2)
+        return np.asarray(squares <= self._program.threshold(point))
 
     async def secure(self, client: Client, count: int, point: str) -> Secure:
-        """Ask running services about a sample of the pairs whose images both have a face."""
-        usable = np.flatnonzero(np.isfinite(self.float_distances))
+        """Ask running services about a sample of the pairs whose images both have a picture."""
+        usable = np.flatnonzero(np.isfinite(self.float_scores))
         rows = usable[sample(self.pairs.same[usable], count)]
         answers, started = np.zeros(len(rows), np.bool_), time.monotonic()
         with self._bar("asking the services", len(rows)) as advance:
@@ -88,11 +108,9 @@ class Evaluation:
         )
 
     async def _ask(self, client: Client, row: int, point: str) -> bool:
-        chips = [self.captured.chips[int(side[row])] for side in (self.pairs.first, self.pairs.second)]
+        sides = int(self.pairs.first[row]), int(self.pairs.second[row])
+        pictures = [self.captured.pictures[side].transpose(1, 2, 0) for side in sides]
+        if self.at_once:
+            return bool((await client.run(*pictures)).values.item() > 0.5)
+        chips = [Chip(picture, picture) for picture in pictures]
         return (await client.compare(*chips, operating_point=point)).match
-
-    def _distances(self, vectors: Vectors) -> Floats:
-        """Between the images of every pair; infinite where one has no face: a refusal is no match."""
-        sides = zip(self.pairs.first.tolist(), self.pairs.second.tolist(), strict=True)
-        found = [np.linalg.norm(vectors[a] - vectors[b]) if a in vectors and b in vectors else np.inf for a, b in sides]
-        return np.array(found, np.float64)

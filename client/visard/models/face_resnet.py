@@ -23,7 +23,8 @@ from visard.models.dlib_format import Reader, WeightFileError
 
 INPUT_SHAPE = (3, 150, 150)
 DESCRIPTOR_SIZE = 128
-OPERATING_POINTS = {"default": 0.6}  # dlib's own threshold; 99.38 % on the LFW pairs with its own detector
+# default is dlib's own threshold; the others were calibrated with ``visard evaluate`` on 2026-11-25: see docs/models/face.md
+OPERATING_POINTS = {"default": 0.6, "FMR_1E2": 0.615, "FMR_1E3": 0.544, "FMR_1E4": 0.482}
 
 _PACKAGE = "face_recognition_models"
 _FILE = "dlib_face_recognition_resnet_model_v1.dat"

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from visard.capture import load_photo
 from visard.errors import InvalidRequest
+from visard.models.thesis import INPUT_SHAPE
+from visard.uploads import as_planes
 
-SIDE = 100
 SUFFIXES = (".pgm", ".png", ".jpg", ".jpeg")
 EIGHTHS = 8
 
@@ -21,10 +21,14 @@ Numbers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Faces:
-    """Grey pictures (N, 1, 100, 100), uint8, and the person of each (N,)."""
+    """Grey pictures (N, 1, 100, 100), uint8, the person of each (N,), and the people's names.
+
+    A person's pictures follow each other, in the order of their files' names.
+    """
 
     pictures: npt.NDArray[np.uint8]
     people: Numbers
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -55,14 +59,12 @@ def read_faces(directory: Path) -> Faces:
         raise InvalidRequest(
             f"{directory}: a folder for each of {EIGHTHS} people or more, two pictures in each, needed"
         )
-    pictures = np.stack([prepare(load_photo(file)) for _, file in files])
-    return Faces(pictures, np.array([k for k, _ in files]))
-
-
-def prepare(photo: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """An RGB picture that shows a face and little else, as (1, 100, 100) grey."""
-    grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
-    return np.asarray(cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR), np.uint8)[None]
+    if any(len(folder.name.split()) != 1 for folder in folders):
+        raise InvalidRequest(
+            f"{directory}: names of folders without spaces needed: lists of pairs could not tell them apart"
+        )
+    pictures = np.stack([as_planes(load_photo(file), INPUT_SHAPE) for _, file in files])
+    return Faces(pictures, np.array([k for k, _ in files]), tuple(folder.name for folder in folders))
 
 
 def split(faces: Faces, by: Split, fold: int, seed: int) -> Parts:
@@ -97,6 +99,21 @@ def pairs(faces: Faces, rows: Numbers, against: Numbers, seed: int) -> Pairs:
     strangers = rng.permutation(np.flatnonzero(~same))[: same.sum()]
     chosen = np.concatenate([np.flatnonzero(same), strangers])
     return Pairs(first[chosen], second[chosen], same[chosen])
+
+
+def lines(faces: Faces, pairs: Pairs) -> list[str]:
+    """The pairs as a list that visard.evaluation.pairs reads: image i of a person is the i-th file of its folder."""
+    first_of = np.searchsorted(faces.people, np.arange(len(faces.names)))
+
+    def image(row: int) -> tuple[str, int]:
+        person = int(faces.people[row])
+        return faces.names[person], row - int(first_of[person]) + 1
+
+    found = []
+    for a, b in zip(pairs.first.tolist(), pairs.second.tolist(), strict=True):
+        (name, i), (other, j) = image(a), image(b)
+        found.append(f"{name} {i} {j}" if name == other else f"{name} {i} {other} {j}")
+    return found
 
 
 def evaluation_pairs(faces: Faces, parts: Parts, rows: Numbers, by: Split, seed: int) -> Pairs:

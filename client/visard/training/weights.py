@@ -7,17 +7,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
-import numpy as np
-import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
 from visard.errors import InvalidRequest
+from visard.models.pairs import side_by_side
 from visard.models.thesis import INPUT_SHAPE, NETWORKS, PairHead
-from visard.publish import DEFAULT_FIELD_BITS, PHOTO_MARGIN, Compiled, compiler
 from visard.training.loop import Trained
 
 _HEAD = "head."
@@ -31,6 +28,16 @@ class Loaded:
     branch: nn.Sequential
     head: PairHead | None
     threshold: float
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Of what is published: one picture, or two behind each other for a network with a head."""
+        channels, height, width = INPUT_SHAPE
+        return channels if self.head is None else 2 * channels, height, width
+
+    def module(self, *, decide: bool) -> nn.Module:
+        """What is published: the branch; with a head both branches and it, for the score of a pair or the decision."""
+        return self.branch if self.head is None else side_by_side(self.branch, self.head, decide=decide)
 
 
 def save(trained: Trained, name: str, path: Path, notes: Mapping[str, object]) -> None:
@@ -59,14 +66,3 @@ def load(path: Path) -> Loaded:
         return Loaded(metadata["network"], branch, head, float(metadata["threshold"]))
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise InvalidRequest(f"{path}: not a network that visard train has written") from error
-
-
-def compile_branch(network: Loaded, pictures: npt.NDArray[np.uint8], *, q: int = DEFAULT_FIELD_BITS) -> Compiled:
-    """The branch as a program, its ranges checked on pictures (N, 1, 100, 100); raises InvalidRequest for one with a head."""
-    if network.head is not None:
-        raise InvalidRequest(f"{network.name}: matching on shares is by distance; publish a contrastive network")
-    points = {"default": network.threshold}
-    made = compiler()(
-        network.branch, INPUT_SHAPE, q=q, calibration=pictures, operating_points=points, margin=PHOTO_MARGIN
-    )
-    return cast(Compiled, made)
