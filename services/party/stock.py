@@ -146,6 +146,10 @@ class KitStock:
         """Fetch everything anew that no run waits for: the dealer's secret was changed, so it deals other kits now."""
         for shelf in self._alive.values():
             shelf.clear()
+        known = {digest.hex() for digest in self._alive}
+        for kit in self._directory.glob("*/*.kit"):
+            if kit.parent.name not in known:  # of a plan that nobody has asked for since the start
+                kit.unlink(missing_ok=True)
         self._work.set()
 
     def discard(self) -> None:

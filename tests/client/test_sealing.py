@@ -64,7 +64,8 @@ def envelope_size__should_be_exact(size: int) -> None:
 
 
 def every_field__should_be_bound() -> None:
-    assert {f.name for f in REQUEST.DESCRIPTOR.fields} == {*OTHERS, "reference_ids"}
+    # but for the caller, who signs the digest of the others
+    assert {f.name for f in REQUEST.DESCRIPTOR.fields} == {*OTHERS, "reference_ids", "caller"}
     sealed = seal_share(PUBLIC, CONTEXT, 1, new_reply_key(), b"share")
     for name, other in OTHERS.items():
         changed = common_pb2.Request()
