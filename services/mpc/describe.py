@@ -12,7 +12,7 @@ import numpy as np
 
 from services.mpc.correlated import joined
 from services.mpc.errors import InputRefused
-from services.mpc.field import Elements
+from services.mpc.field import Elements, field_of
 from services.mpc.kits import Kit, KitPlan, Section
 from services.mpc.nn.execute import Model, embed
 from services.mpc.nn.plan import embed_plan
@@ -21,6 +21,18 @@ from services.mpc.protocols import degree, norm
 from services.mpc.session import Run, Session
 
 AT_ONCE = 4  # images in one run of a network: eight take a tenth less time each, and twice the memory
+
+LARGEST_OPENING = 48 << 20  # bytes of shares that a message between parties carries; one opening is one message
+
+
+def largest_opening(program: Program) -> int:
+    """Bytes that a party sends to another in the largest opening of one image."""
+    return max(section.n for section in describe_plan(program).sections) * field_of(program.q).itemsize
+
+
+def at_once(program: Program) -> int:
+    """Images that go through the network together: as many as fit into its messages."""
+    return max(1, min(AT_ONCE, LARGEST_OPENING // largest_opening(program)))
 
 
 def describe_plan(program: Program) -> KitPlan:
@@ -38,8 +50,9 @@ async def describe(run: Run, kits: Sequence[Kit], model: Model, images: Elements
 async def describe_each(run: Run, kits: Sequence[Kit], model: Model, images: Elements) -> list[Elements | InputRefused]:
     """For each image its output, or why it is refused, whatever becomes of the others; a few images at a time."""
     found: list[Elements | InputRefused] = []
-    for start in range(0, len(images), AT_ONCE):
-        some = slice(start, start + AT_ONCE)
+    step = at_once(model.program)
+    for start in range(0, len(images), step):
+        some = slice(start, start + step)
         found += await _describe(Session(run, joined(kits[some])), run, model, images[some])
     return found
 

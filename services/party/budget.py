@@ -8,7 +8,7 @@ algorithm of ITU-T I.371); times are microseconds since the Unix epoch.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from visard.v1 import common_pb2
 
@@ -34,17 +34,18 @@ class Budget:
         """The time in which an empty bucket fills."""
         return int(self.seconds * _SECOND)
 
-    def after_one(self, full_at: int, now: int) -> int:
-        """When the bucket is full again, after one attempt more. A clock that went back costs one window at most."""
-        return min(max(full_at, now), now + self.window) + self.window // self.attempts
+    def after(self, times: int, full_at: int, now: int) -> int:
+        """When the bucket is full again, after attempts more. A clock that went back costs one window at most."""
+        return min(max(full_at, now), now + self.window) + min(times, self.attempts) * (self.window // self.attempts)
 
 
 @dataclass(frozen=True)
 class Charge:
-    """One attempt, taken from the bucket ``key``."""
+    """Attempts taken from the bucket ``key``; from a small one all that it holds."""
 
     key: bytes
     budget: Budget
+    times: int = 1
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Budgets:
     def charges(self, request: common_pb2.Request, caller: str, rows: Sequence[Name]) -> list[Charge]:
         """What a request takes that is compared with these rows.
 
-        An enrolment that asks whether the person is known is a look through the gallery.
+        An enrolment that asks whether the person is known is a look through the gallery for each of its photos.
         """
         gallery = self._charge("at this model's gallery", self.gallery, "gallery", request.model)
         own = self._charge("by this caller", self.caller, "caller", caller)
@@ -69,7 +70,7 @@ class Budgets:
             case Operation.OPERATION_IDENTIFY:
                 found = [gallery, own]
             case Operation.OPERATION_ENROL if request.unique:
-                found = [gallery, own]
+                found = [replace(charge, times=request.images) for charge in (gallery, own)]
             case Operation.OPERATION_COMPARE | Operation.OPERATION_RUN:
                 found = [own]
             case _:
@@ -90,11 +91,11 @@ class Buckets:
     _looked: int = _MANY
 
     def spend(self, charges: Sequence[Charge], now: int) -> Mapping[bytes, int]:
-        """Take one attempt from every bucket, or none from any; what changed. Raises ResourceExhausted."""
+        """Take what is charged from every bucket, or nothing from any; what changed. Raises ResourceExhausted."""
         changed: dict[bytes, int] = {}
         for charge in charges:
             budget = charge.budget
-            full_at = budget.after_one(self.full_at.get(charge.key, 0), now)
+            full_at = budget.after(charge.times, self.full_at.get(charge.key, 0), now)
             if (excess := full_at - now - budget.window) > 0:
                 raise ResourceExhausted(
                     f"too many attempts {budget.what}: {budget.attempts} within {budget.seconds:g} s are allowed",

@@ -6,7 +6,7 @@ that either end may as well use the generated code.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from struct import Struct
 
 import grpc
@@ -28,7 +28,7 @@ class Message:
 
     session: bytes
     counter: int
-    payload: bytes
+    payload: bytes = field(repr=False)
 
 
 Outgoing = peer_pb2.Frame | bytes  # a frame, or the bytes of one

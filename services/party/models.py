@@ -10,7 +10,7 @@ from visard.v1 import common_pb2
 
 from services.common.errors import InvalidArgument, NotFound
 from services.common.limits import MAX_PROGRAM_BYTES
-from services.mpc.describe import describe_plan
+from services.mpc.describe import LARGEST_OPENING, describe_plan, largest_opening
 from services.mpc.errors import PlanError
 from services.mpc.field import field_of
 from services.mpc.nn.cost import cost
@@ -84,6 +84,7 @@ class ModelShelf:
         self._target = stock_target
         self._models: dict[str, Published] = {}
         self._lock = asyncio.Lock()
+        self._forgotten = 0  # how often something was, so that nothing read before is kept after
 
     async def load_all(self) -> None:
         """Load every published model."""
@@ -93,13 +94,16 @@ class ModelShelf:
     async def get(self, name: str) -> Published:
         """A model; raises NotFound."""
         async with self._lock:
-            if name not in self._models:
+            while (model := self._models.get(name)) is None:
+                before = self._forgotten
                 record = await self._store.model(name)
                 if record is None:
                     raise NotFound(f"model {name!r} is not published")
-                self._models[name] = await asyncio.to_thread(_prepare, record)
-                self._stock.want(describe_plan(self._models[name].program), self._target)
-            return self._models[name]
+                prepared = await asyncio.to_thread(_prepare, record)
+                if before == self._forgotten:
+                    self._models[name] = prepared
+                    self._stock.want(describe_plan(prepared.program), self._target)
+            return model
 
     def known(self, name: str) -> Published | None:
         """A model, if it is in memory."""
@@ -109,6 +113,7 @@ class ModelShelf:
         """Read these models, or all, from the store again when they are asked for: they have changed, or are gone."""
         for name in list(self._models) if names is None else names:
             self._models.pop(name, None)
+        self._forgotten += names is None or bool(names)
 
     def loaded(self) -> list[Published]:
         """The models in memory."""
@@ -126,6 +131,8 @@ def parse_program(header: common_pb2.UploadHeader) -> Program:
         raise InvalidArgument.of("header.program", str(error)) from error
     if program.digest != header.request.program_digest or program.to_json() != header.program:
         raise InvalidArgument.of("request.program_digest", "SHA-256 of the program in canonical form")
+    if largest_opening(program) > LARGEST_OPENING:
+        raise InvalidArgument.of("header.program", f"layers of at most {LARGEST_OPENING} bytes to open at a time")
     return program
 
 

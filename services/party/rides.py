@@ -36,6 +36,10 @@ from services.party.sessions import SESSION_BYTES
 _LOOK_SECONDS = 0.05  # a follower that waits for a rider looks so often whether its request has ended meanwhile
 
 
+class _NoRide(Exception):
+    """The ride's session could not be opened; its riders have been told why."""
+
+
 @dataclass(eq=False)
 class Rider:
     """A request's images, their kits, and the future of their descriptors."""
@@ -43,8 +47,8 @@ class Rider:
     channel: SessionChannel
     kits: Sequence[Kit]
     model: Published
-    images: Elements
-    descriptors: "asyncio.Future[list[Elements]]"
+    images: Elements = field(repr=False)
+    descriptors: "asyncio.Future[list[Elements]]" = field(repr=False)
     since: float = field(default_factory=time.monotonic)
 
     @property
@@ -120,17 +124,21 @@ class Rides:
     async def _lead(self, riders: list[Rider]) -> None:
         call = Call(os.urandom(SESSION_BYTES), tuple(rider.channel.session for rider in riders))
         try:
-            async with self._session(call.ride, riders) as channel:
-                for rider in riders:
-                    await rider.channel.exchange(dict.fromkeys(FOLLOWERS, call.encode()), ())
-                replies = await channel.exchange({}, FOLLOWERS)
-                here = [decode_riders(replies[peer], len(riders)) for peer in FOLLOWERS]
-                aboard = [not r.descriptors.done() and all(at) for r, *at in zip(riders, *here, strict=True)]
-                await channel.exchange(dict.fromkeys(FOLLOWERS, encode_riders(aboard)), ())
-                await self._travel(channel, _chosen(riders, aboard))
+            with contextlib.suppress(_NoRide):
+                await self._called_together(call, riders)
         finally:
             self._platform.under_way -= 1
             self._depart()
+
+    async def _called_together(self, call: Call, riders: list[Rider]) -> None:
+        async with self._session(call.ride, riders) as channel:
+            for rider in riders:
+                await rider.channel.exchange(dict.fromkeys(FOLLOWERS, call.encode()), ())
+            replies = await channel.exchange({}, FOLLOWERS)
+            here = [decode_riders(replies[peer], len(riders)) for peer in FOLLOWERS]
+            aboard = [not r.descriptors.done() and all(at) for r, *at in zip(riders, *here, strict=True)]
+            await channel.exchange(dict.fromkeys(FOLLOWERS, encode_riders(aboard)), ())
+            await self._travel(channel, _chosen(riders, aboard))
 
     async def _board(self, rider: Rider) -> None:
         """At a follower: hear which ride it is, and be there."""
@@ -151,20 +159,22 @@ class Rides:
             self._spawn(self._follow(ride))
 
     async def _follow(self, ride: _Ride) -> None:
-        call = ride.call
         try:
-            async with self._session(call.ride, ride.aboard.values()) as channel:
-                await self._boarding(ride)
-                here = [
-                    session in ride.aboard and not ride.aboard[session].descriptors.done() for session in call.riders
-                ]
-                await channel.exchange({LEADER: encode_riders(here)}, ())
-                aboard = decode_riders((await channel.exchange({}, (LEADER,)))[LEADER], len(call.riders))
-                if any(rides and not known for rides, known in zip(aboard, here, strict=True)):
-                    raise ProtocolError("the leader takes along who is not here")
-                await self._travel(channel, _chosen([ride.aboard.get(session) for session in call.riders], aboard))
+            with contextlib.suppress(_NoRide):
+                await self._followed(ride)
         finally:
-            del self._called[call.ride]
+            del self._called[ride.call.ride]
+
+    async def _followed(self, ride: _Ride) -> None:
+        call = ride.call
+        async with self._session(call.ride, ride.aboard.values()) as channel:
+            await self._boarding(ride)
+            here = [session in ride.aboard and not ride.aboard[session].descriptors.done() for session in call.riders]
+            await channel.exchange({LEADER: encode_riders(here)}, ())
+            aboard = decode_riders((await channel.exchange({}, (LEADER,)))[LEADER], len(call.riders))
+            if any(rides and not known for rides, known in zip(aboard, here, strict=True)):
+                raise ProtocolError("the leader takes along who is not here")
+            await self._travel(channel, _chosen([ride.aboard.get(session) for session in call.riders], aboard))
 
     async def _boarding(self, ride: _Ride) -> None:
         """Until everybody is here whose request is under way at this party, but no longer than the leader waits."""
@@ -180,20 +190,23 @@ class Rides:
     async def _session(self, ride: bytes, riders: Collection[Rider]) -> AsyncIterator[SessionChannel]:
         """The ride's channel. Whoever has no descriptors at its end is told why; of a failure the peers are told, too."""
         fault: ServiceFault = _given_up()
-        channel = None
         try:
             channel = SessionChannel(self._links, ride, self._round_seconds)
+        except Exception as error:
+            for rider in riders:
+                rider.fail(fault_of(error))
+            raise _NoRide from error
+        try:
             async with within(self._seconds, "the run"):
                 yield channel
         except Exception as error:
             fault = fault_of(error)
-            if channel is not None and not isinstance(error, SessionAborted):
-                channel.abort(fault.code, fault.message)
+            if not isinstance(error, SessionAborted):
+                channel.abort(fault.code, fault.message, fault.retry_after)
         finally:
             for rider in riders:
                 rider.fail(fault)
-            if channel is not None:
-                channel.close()
+            channel.close()
 
     async def _travel(self, channel: SessionChannel, riders: list[Rider]) -> None:
         """Through the network, the riders' images one after the other, and apart again."""

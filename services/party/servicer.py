@@ -110,6 +110,7 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
         )
         deposit = self._party.deposits.take(request.request.request_id)
         if deposit is None:
+            requests.check(request.request, int(time.time() * 1000))  # before anything is made of its fields
             self._party.callers.of(request.request)
         return await self._party.runner.run(request.request, request.attempt, deposit, seconds)
 

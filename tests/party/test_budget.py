@@ -101,6 +101,17 @@ def request__should_take_from_these_buckets(request_: common_pb2.Request, limits
     assert [charge.budget.attempts for charge in RULES.charges(request_, "client/a", ADA)] == limits
 
 
+def unique_enrolment__should_take_an_attempt_for_each_photo() -> None:
+    request_ = asked(Operation.OPERATION_ENROL, "ada", unique=True)
+    request_.images = 3
+    gallery = RULES.charges(request_, "client/a", ADA)[0]
+    assert gallery.times == 3
+    assert spent(Buckets(), [gallery], 0) == 20 // 3
+    request_.images = 16
+    few = Budgets(subject=1, gallery=5, caller=1, seconds=60)
+    assert spent(Buckets(), few.charges(request_, "client/a", ADA), 0) == 1  # all that the buckets hold
+
+
 def renamed_subject__should_not_begin_anew() -> None:
     verify, renamed = (asked(Operation.OPERATION_VERIFY, name) for name in ("ada", "eve"))
     rows = [Name("a1", "eve", "face", 2)]

@@ -1,6 +1,6 @@
 """Comparison of an opened value with a dealt random one, and from it the sign of a shared value.
 
-Functionality: [[z]], |z| < 2^(q-3), -> c = 2z + r (public) and <z < 0>.
+Functionality: [[z]], |z| < 2^(q-1), -> c = 2z + r (public) and <z < 0>.
 Cost: 1 + ceil(log2 digits) rounds (q = 31: 8 digits, 4 rounds; q = 61: 16 digits, 5 rounds); an element sends 2 words
 and 1 bit an AND gate (q = 31: 11 gates; q = 61: 26).
 Security: c is uniform because r is, for any z: nothing statistical is spent. The opened sharing is made random by a zero

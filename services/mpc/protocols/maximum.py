@@ -1,6 +1,6 @@
 """Exact ReLU, and with it the larger of two values and max-pooling.
 
-Functionality: [[z]], |z| < 2^(q-3), -> [max(0, z)] without truncation; max(a, b) = b + ReLU(a - b).
+Functionality: [[z]], |z| < 2^(q-1), -> [max(0, z)] without truncation; max(a, b) = b + ReLU(a - b).
 Cost: as relu.py, for each of the ceil(log2 k) + ceil(log2 l) stages of a k x l window. Pooling is separable: rows first,
 then columns, so a 3 x 3 window of stride 2 takes 4 comparisons an output spread over two passes instead of 8.
 Security: as relu.py.

@@ -3,7 +3,7 @@
 Functionality: [a] (D,), [b_j] (N, D), public t -> <1 iff |a - b_j|^2 <= t for some j>; and <t - |a - b_j|^2 < 0> each.
 Cost: comparison rounds + ceil(log2 N); an element sends what a comparison sends; distances are local.
 Security: as comparison.py. The result stays shared: its pieces go to the caller alone.
-Range: |t - distance| < 2^(q-3).
+Range: |t - distance| < 2^(q-1): signs are exact in the whole field.
 """
 
 import numpy as np

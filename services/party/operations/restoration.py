@@ -132,7 +132,10 @@ async def _receive(desk: Desk, channel: SessionChannel) -> int:
         told = manifest.parse(sealed)
     except (DecodeError, ValueError) as error:
         raise ProtocolError("a peer's manifest makes no sense") from error
-    await desk.store.clear()
+    try:
+        await desk.store.clear()
+    finally:  # at once: the transfer may fail, and this party then no longer holds what it remembers
+        await desk.writes.forget()
     desk.stock.discard()
     rows, models = list[Reference](), list[ModelRecord]()
     for model in told.models:
