@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import MutableMapping
+from functools import partial
 from typing import Any
 
 import structlog
@@ -17,6 +18,7 @@ def configure(service: str, level: str) -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            partial(_of_service, service),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _only_sizes,
@@ -27,7 +29,6 @@ def configure(service: str, level: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(service=service)
 
 
 def about(request_id: bytes) -> None:
@@ -35,6 +36,12 @@ def about(request_id: bytes) -> None:
     structlog.contextvars.bind_contextvars(
         request=request_id[:REQUEST_ID_BYTES].hex()
     )  # as long as a caller likes, until it is checked
+
+
+def _of_service(service: str, logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Every line names its service, whatever task it comes from."""
+    event["service"] = service
+    return event
 
 
 def _only_sizes(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -61,8 +61,9 @@ async def assembled(config: PartyConfig) -> AsyncIterator[Party]:
     writes.on_models = models.forget
     upkeep = Upkeep(store, links, writes)
     attempts = Attempts(config, store)
+    galleries = Galleries(store, writes)
     rides = Rides(links, config.max_rides, config.peer_timeout, config.run_timeout)
-    desk = Desk(config.index, store, models, stock, writes, Galleries(store, writes), attempts, rides)
+    desk = Desk(config.index, store, models, stock, writes, galleries, attempts, rides)
     runner = Runner(config, desk, links, upkeep)
     keys = SealingKeys(config.index, config.tls.ca, config.hpke_key, config.hpke_previous)
     callers = Callers(config.tls.ca, config.refused_callers)
@@ -70,7 +71,7 @@ async def assembled(config: PartyConfig) -> AsyncIterator[Party]:
     party = Party(config, store, links, stock, models, model_sets, runner, upkeep, deposits, keys, callers)
     await models.load_all()
     await attempts.load()
-    background = [asyncio.create_task(work.run()) for work in (links, stock, writes, model_sets, upkeep)]
+    background = [asyncio.create_task(work.run()) for work in (links, stock, writes, model_sets, upkeep, galleries)]
     try:
         yield party
     finally:

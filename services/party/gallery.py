@@ -8,12 +8,18 @@ from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
+import structlog
 
 from services.mpc.field import Elements, Field
 from services.party.changes import Changes
+from services.party.errors import StoreError
 from services.party.sets import name_hash, reference_id_of, set_hash
 from services.party.store.base import Name, Reference, Store
 from services.party.writes import Writes
+
+_TIDY_SECONDS = 60.0
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,8 @@ class _Kept:
     """A model's rows, and what has changed since."""
 
     changes: Changes
-    rows: Rows = field(default_factory=Rows)
+    field: Field
+    rows: Rows = Rows()
 
 
 class Galleries:
@@ -124,7 +131,7 @@ class Galleries:
         async with self._lock:
             kept = self._kept.get(model)
             if kept is None:
-                kept = self._kept[model] = _Kept(self._writes.watch())
+                kept = self._kept[model] = _Kept(self._writes.watch(), field_)
             taken = kept.changes.take()  # before reading: what is written meanwhile is for the next call
             try:
                 kept.rows = await self._current(model, field_, kept.rows, taken)
@@ -132,6 +139,26 @@ class Galleries:
                 kept.changes.give_back(taken)
                 raise
             return kept.rows
+
+    async def run(self) -> None:
+        """What is erased leaves the memory within ``_TIDY_SECONDS``, also when nobody asks: for ever."""
+        while True:
+            await asyncio.sleep(_TIDY_SECONDS)
+            try:
+                await self.tidy()
+            except StoreError as error:
+                log.warning("galleries wait for the store", reason=str(error))
+
+    async def tidy(self) -> None:
+        """Bring every gallery up to date, and let go of those whose models were withdrawn."""
+        published = set(await self._store.models())
+        for model, kept in list(self._kept.items()):
+            if model in published:
+                await self.get(model, kept.field)
+                continue
+            async with self._lock:
+                self._kept.pop(model, None)
+            self._writes.unwatch(kept.changes)
 
     async def _current(self, model: str, field_: Field, rows: Rows, taken: Changes) -> Rows:
         if taken.everything:

@@ -27,6 +27,7 @@ class Published:
 
     name: str
     version: int
+    created_unix_ms: int
     model: Model
 
     @property
@@ -139,4 +140,4 @@ def parse_program(header: common_pb2.UploadHeader) -> Program:
 def _prepare(record: ModelRecord) -> Published:
     program = Program.from_json(record.program)
     weights = np.frombuffer(record.weights.reveal(), field_of(program.q).dtype)
-    return Published(record.name, record.version, Model(program, weights))
+    return Published(record.name, record.version, record.created_unix_ms, Model(program, weights))

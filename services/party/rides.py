@@ -53,8 +53,8 @@ class Rider:
 
     @property
     def network(self) -> object:
-        """A version of a model."""
-        return self.model.name, self.model.version
+        """A version of a model; a name that was withdrawn and published again is another model."""
+        return self.model.name, self.model.created_unix_ms, self.model.version
 
     @property
     def size(self) -> int:

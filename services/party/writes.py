@@ -68,6 +68,10 @@ class Writes:
         self._watching.append(changes := Changes())
         return changes
 
+    def unwatch(self, changes: Changes) -> None:
+        """Nobody looks at these any more."""
+        self._watching = [watching for watching in self._watching if watching is not changes]
+
     async def forget(self) -> None:
         """Whatever is kept in memory of the store must be read again."""
         for watching in self._watching:

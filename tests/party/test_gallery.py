@@ -31,6 +31,10 @@ class Counting:
         self.references: list[Reference] = [reference(1), reference(2, "bob")]
         self.whole, self.single = 0, 0
         self.during: Any = None
+        self.published = ["face"]
+
+    async def models(self) -> list[str]:
+        return self.published
 
     async def gallery(self, model: str) -> list[Reference]:
         self.whole += 1
@@ -54,6 +58,10 @@ class Noting:
 
     def watch(self) -> Changes:
         return self.changes
+
+    def unwatch(self, changes: Changes) -> None:
+        assert changes is self.changes
+        self.changes.forget()
 
 
 def galleries() -> tuple[Galleries, Counting, Changes]:
@@ -193,3 +201,24 @@ async def failed_reading__should_be_done_again(whole: bool) -> None:
     with pytest.raises(StoreError):
         await kept.get("face", F31)
     assert (await kept.get("face", F31)).subjects == ["ada", "bob", "eve"]
+
+
+async def erased_reference__should_leave_the_memory_though_nobody_asks() -> None:
+    kept, store, changes = galleries()
+    await kept.get("face", F31)
+    erased = store.references.pop()
+    changes.note(b"0", [erased.reference_id])
+    await kept.tidy()
+    assert kept._kept["face"].rows.subjects == ["ada"]
+    assert (store.whole, store.single) == (1, 1)
+    await kept.tidy()
+    assert (store.whole, store.single) == (1, 1)  # nothing changed, nothing read
+
+
+async def withdrawn_model__should_leave_the_memory() -> None:
+    kept, store, changes = galleries()
+    await kept.get("face", F31)
+    store.published = []
+    await kept.tidy()
+    assert kept._kept == {}
+    assert changes.everything  # unwatched

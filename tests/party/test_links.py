@@ -15,7 +15,6 @@ import grpc
 import pytest
 from grpc import StatusCode
 from mpyc import finfields, thresha
-from visard import certs
 from visard.v1 import peer_pb2, peer_pb2_grpc
 
 from services.mpc.errors import PeerLost, RoundTimeout
@@ -28,13 +27,6 @@ from services.party.runtime import PickleRefused, SessionChannel, mpyc_runtime
 from tests.party.harness import LinkedParty, linked, tls, until
 
 SECONDS = 5.0
-
-
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("pki")
-    certs.init(directory)
-    return directory
 
 
 def channels(parties: list[LinkedParty], session: bytes) -> list[SessionChannel]:

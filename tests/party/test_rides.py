@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
-from visard import certs
 
 from services.common.errors import Unavailable
 from services.mpc.describe import describe_plan
@@ -28,17 +26,10 @@ from tests.party.harness import LinkedParty, linked
 
 PROGRAM = Program(31, (1, 5, 7), 0, (Relu(0, 0), Flatten(1)), {"default": 1.0})
 PLAN = describe_plan(PROGRAM)
-MODEL = Published("face", 1, Model(PROGRAM, np.zeros(0, np.uint32)))
+MODEL = Published("face", 1, 1, Model(PROGRAM, np.zeros(0, np.uint32)))
 NETWORK = cost(PROGRAM)
 CALL_BYTES = 500  # at most, of what a ride costs beyond its network
 SECONDS = 5.0
-
-
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("pki")
-    certs.init(directory)
-    return directory
 
 
 class Request:

@@ -1,5 +1,6 @@
 """What the operations of a program have in common: values, operands, and the checks of shapes and scales."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
@@ -28,7 +29,7 @@ class Value:
 
 
 @dataclass(frozen=True)
-class Operation:
+class Operation(ABC):
     """An operation on value ``x``. ``infer`` gives the result's Value and raises ProgramError."""
 
     kind: ClassVar[str]
@@ -39,9 +40,9 @@ class Operation:
         """The values it reads."""
         return (self.x,)
 
+    @abstractmethod
     def infer(self, values: Sequence[Value]) -> Value:
         """Shape, scale and width of the result."""
-        raise NotImplementedError
 
     def weight_shapes(self, values: Sequence[Value]) -> tuple[Shape, ...]:
         """Shapes of the weights it takes, in order."""

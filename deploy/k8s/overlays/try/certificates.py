@@ -14,7 +14,7 @@ from pathlib import Path
 
 from visard import certs
 
-WORK = Path("/work/pki")
+WORK = Path("/made/pki")  # in memory: see the Job
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 PARTIES = range(3)
 SERVICES = ("gateway", "dealer", *(f"party-{i}" for i in PARTIES))
