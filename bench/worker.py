@@ -34,6 +34,7 @@ from services.party.runtime import SessionChannel
 from services.party.servicer import PeerServicer
 
 MASTER = bytes(32)
+COIN = bytes(32)
 ROUND_SECONDS = 60.0
 LINGER_SECONDS = 0.5
 
@@ -96,7 +97,7 @@ class Worker:
         dealt = [deal_kit(self.plan, MASTER, n) for n in numbers]
         dealer = time.process_time() - started
         kits = [
-            Kit(self.plan, n, d.part(self.party), self.party, d.corrections)
+            Kit(self.plan, n, d.part(self.party), self.party, d.corrections, COIN)
             for n, d in zip(numbers, dealt, strict=True)
         ]
         channel = SessionChannel(self.links, number.to_bytes(16, "big"), ROUND_SECONDS)

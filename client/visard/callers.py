@@ -1,7 +1,8 @@
 """Who asks: a caller signs each request with the key of its certificate, and the parties check that.
 
 Without it a party would know the gateway alone, which it does not trust: a gateway could ask about a stolen photo by itself,
-or delete in anybody's name. The signature covers the digest to which the shares are sealed, so it stands for one request.
+or delete in anybody's name. The signature covers all fields of the request and the hash of each sealed share, so it stands for
+one request with these shares and these keys for the answers.
 """
 
 import datetime

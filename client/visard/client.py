@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import grpc
 import numpy as np
@@ -16,6 +16,7 @@ from visard.callers import Signer
 from visard.capture import Chip, Picture, capture, load_photo
 from visard.certs import verify_party_key
 from visard.connection import OPTIONS, Connection
+from visard.envelopes import NO_SHARES, SealedRequest, Uploads, seal
 from visard.errors import (
     DeadlineExceeded,
     Exhausted,
@@ -35,16 +36,26 @@ from visard.results import (
     Verification,
     stored_reference,
 )
-from visard.sealing import Context
-from visard.secret import Secret
-from visard.uploads import Uploads, pixels, planes, sealed_upload
+from visard.uploads import pixels, planes, shared
 from visard.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc
 
 __all__ = ["DEFAULT_DEADLINE", "DEFAULT_MODEL", "Client", "Connection", "Photo"]
 
 Photo = Path | str | bytes | Picture | Chip
 Operation = common_pb2.Operation
+Request = common_pb2.Request
 T = TypeVar("T")
+
+
+class Change(Protocol):
+    """The answer to a write without a share."""
+
+    @property
+    def results(self) -> Sequence[common_pb2.SealedResult]:
+        """What each party has sealed for us."""
+
+
+C = TypeVar("C", bound=Change)
 
 DEFAULT_MODEL = "face"
 DEFAULT_DEADLINE = 60.0
@@ -53,7 +64,8 @@ ATTEMPTS = 4
 _LIFETIME_MS = 300_000
 
 Method = Callable[..., Awaitable[gateway_pb2.Result]]
-Answered = tuple[gateway_pb2.Result, Context, list[Secret]]
+Shares = Callable[[], Sequence[bytes]]
+Send = Callable[[SealedRequest, float], Awaitable[T]]
 Images = Callable[[common_pb2.ModelInfo], list[npt.NDArray[np.int64]]]
 
 
@@ -150,18 +162,12 @@ class Client:
     async def delete(self, subject: str, reference_ids: Sequence[str] = ()) -> int:
         """Forget a subject, or those of its references; how many."""
         request = self._request(Operation.OPERATION_DELETE, subject, reference_ids=list(reference_ids))
-        response = await self._write(
-            request, lambda r, left: self._matching.Delete(gateway_pb2.DeleteRequest(request=r), timeout=left)
-        )
-        return response.references_deleted
+        return await self._change(self._matching.Delete, gateway_pb2.DeleteRequest, request)
 
     async def rename(self, subject: str, new_subject: str) -> int:
         """Give a subject another name, which must be free; how many references moved."""
         request = self._request(Operation.OPERATION_RENAME, subject, new_subject=new_subject)
-        response = await self._write(
-            request, lambda r, left: self._matching.Rename(gateway_pb2.RenameRequest(request=r), timeout=left)
-        )
-        return response.references_renamed
+        return await self._change(self._matching.Rename, gateway_pb2.RenameRequest, request)
 
     async def references(self, subject: str) -> list[StoredReference]:
         """What is kept about a subject. No biometric plaintext is kept anywhere, so none can be had."""
@@ -194,19 +200,17 @@ class Client:
     async def publish(self, name: str, program: bytes, digest: bytes, weights: npt.NDArray[np.int64], q: int) -> None:
         """Publish a compiled network under a name; its weights leave this machine as three sealed shares only."""
         request = self._request(Operation.OPERATION_PUBLISH, model=name, program_digest=digest)
-
-        async def once(r: common_pb2.Request, left: float) -> gateway_pb2.PublishResponse:
-            messages, _ = sealed_upload(r, [weights], q, await self._party_keys(), program)
-            return await self._registry.Publish(messages, timeout=left)
-
-        await self._with_fresh_keys(lambda: self._write(request, once))
+        response, sent = await self._write(
+            request,
+            lambda: shared([weights], q),
+            lambda sealed, left: self._registry.Publish(sealed.upload(program), timeout=left),
+        )
+        results.check_published(results.open_all(response.results, sent.context, sent.reply_keys), digest)
 
     async def withdraw(self, name: str) -> None:
         """Remove a model that nobody is enrolled with."""
         request = self._request(Operation.OPERATION_WITHDRAW, model=name)
-        await self._write(
-            request, lambda r, left: self._registry.Withdraw(gateway_pb2.WithdrawRequest(request=r), timeout=left)
-        )
+        await self._change(self._registry.Withdraw, gateway_pb2.WithdrawRequest, request)
         self._infos.pop(name, None)
 
     async def audit_nodes(self, prefixes: Sequence[str]) -> list[list[gateway_pb2.AuditNode]]:
@@ -218,16 +222,19 @@ class Client:
     async def refresh(self) -> int:
         """New shares for everything that is stored (admin); how many references were renewed."""
         request = self._request(Operation.OPERATION_REFRESH, model="")
-        response = await self._write(
-            request, lambda r, left: self._admin.Refresh(gateway_pb2.RefreshRequest(request=r), timeout=left)
-        )
-        return response.references_renewed
+        return await self._change(self._admin.Refresh, gateway_pb2.RefreshRequest, request)
 
     async def recover(self, party: int) -> int:
         """Write a party's store anew from the two others (admin); how many references it holds then."""
-        ask = gateway_pb2.RecoverRequest(request=self._request(Operation.OPERATION_RECOVER, model="", party=party))
-        response = await self._call(lambda: self._admin.Recover(ask, timeout=self.deadline))
-        return response.references_restored
+
+        async def once() -> tuple[gateway_pb2.RecoverResponse, SealedRequest]:
+            request = self._request(Operation.OPERATION_RECOVER, model="", party=party)
+            sealed = await self._sealed(request, NO_SHARES)
+            ask = gateway_pb2.RecoverRequest(request=sealed.request, envelopes=sealed.envelopes)
+            return await self._call(lambda: self._admin.Recover(ask, timeout=self.deadline)), sealed
+
+        response, sent = await self._with_fresh_keys(once)
+        return results.changed(results.open_all(response.results, sent.context, sent.reply_keys))
 
     async def upload(self, operation: str, photos: Sequence[Photo], *, subject: str = "") -> Uploads:
         """The messages of "enrol", "verify", "identify" or "compare", sealed, for another tool to send.
@@ -237,21 +244,49 @@ class Client:
         info = await self.model_info()
         images = [pixels(await asyncio.to_thread(capture, photo), info) for photo in photos]
         request = self._request(Operation.Value(f"OPERATION_{operation.upper()}"), subject, images=len(images))
-        messages, _ = sealed_upload(request, images, info.field_bits, await self._party_keys())
-        return messages
+        return (await self._sealed(request, shared(images, info.field_bits))).upload()
 
-    async def _write(self, request: common_pb2.Request, call: Callable[[common_pb2.Request, float], Awaitable[T]]) -> T:
-        """A write: sent again with the same id when its answer is lost, and with a fresh one when it was undone."""
+    async def _change(self, method: Callable[..., Awaitable[C]], ask: Callable[..., Any], request: Request) -> int:
+        """A write without a share; how many references it names, as all three parties say."""
 
-        async def once(left: float) -> T:
+        def send(sealed: SealedRequest, left: float) -> Awaitable[C]:
+            return method(ask(request=sealed.request, envelopes=sealed.envelopes), timeout=left)
+
+        response, sent = await self._write(request, lambda: NO_SHARES, send)
+        return results.changed(results.open_all(response.results, sent.context, sent.reply_keys))
+
+    async def _write(self, request: Request, shares: Shares, send: Send[T]) -> tuple[T, SealedRequest]:
+        """A write: the very same again when its answer is lost, and under a fresh id when it was undone.
+
+        Its id stands for what was handed in: sealed anew under the same id it would be refused, had it been made before.
+        """
+        sealed: SealedRequest | None = None
+
+        async def once(left: float) -> tuple[T, SealedRequest]:
+            nonlocal sealed
+            handed_in = sealed = sealed or await self._sealed(request, shares())
             try:
-                return await self._call(lambda: call(request, left))
+                return await self._call(lambda: send(handed_in, left)), handed_in
             except Undone:
-                request.request_id = os.urandom(REQUEST_ID_BYTES)
-                self._signer.sign(request)
+                request.request_id, sealed = os.urandom(REQUEST_ID_BYTES), None
+                raise
+            except StaleKey:
+                sealed = None
                 raise
 
-        return await self._again(once)
+        return await self._with_fresh_keys(lambda: self._again(once))
+
+    async def _read(self, request: Callable[[], Request], shares: Shares, send: Send[T]) -> tuple[T, SealedRequest]:
+        """A request that changes nothing: another one, with fresh shares, whenever it is sent again."""
+
+        async def once(left: float) -> tuple[T, SealedRequest]:
+            sealed = await self._sealed(request(), shares())
+            return await self._call(lambda: send(sealed, left)), sealed
+
+        return await self._with_fresh_keys(lambda: self._again(once))
+
+    async def _sealed(self, request: Request, shares: Sequence[bytes]) -> SealedRequest:
+        return seal(request, shares, await self._party_keys(), self._signer)
 
     async def _ask(
         self,
@@ -292,20 +327,17 @@ class Client:
         info = await self.model_info()
         images = prepare(info)
 
-        async def once(request: common_pb2.Request, left: float) -> Answered:
-            # fresh shares and fresh reply keys, also for a write that is sent again
-            messages, keys = sealed_upload(request, images, info.field_bits, await self._party_keys())
-            return await method(messages, timeout=left), Context.from_request(request), keys
+        def shares() -> list[bytes]:
+            return shared(images, info.field_bits)
 
-        async def attempts() -> Answered:
-            if options is None:
-                return await self._again(
-                    lambda left: self._call(lambda: once(self._request(*asked, len(images)), left))
-                )
-            return await self._write(self._request(*asked, len(images), **options), once)
+        def send(sealed: SealedRequest, left: float) -> Awaitable[gateway_pb2.Result]:
+            return method(sealed.upload(), timeout=left)
 
-        result, context, keys = await self._with_fresh_keys(attempts)
-        return results.open_all(result, context, keys), result
+        if options is None:
+            result, sent = await self._read(lambda: self._request(*asked, len(images)), shares, send)
+        else:
+            result, sent = await self._write(self._request(*asked, len(images), **options), shares, send)
+        return results.open_all(result.results, sent.context, sent.reply_keys), result
 
     def _request(
         self,
@@ -316,9 +348,9 @@ class Client:
         *,
         model: str | None = None,
         **options: Any,
-    ) -> common_pb2.Request:
+    ) -> Request:
         now = int(time.time() * 1000)
-        request = common_pb2.Request(
+        return Request(
             request_id=os.urandom(REQUEST_ID_BYTES),
             operation=common_pb2.Operation.Name(operation),  # type: ignore[arg-type]
             subject=subject,
@@ -329,8 +361,6 @@ class Client:
             expires_unix_ms=now + _LIFETIME_MS,
             **options,
         )
-        self._signer.sign(request)
-        return request
 
     async def _party_keys(self) -> list[bytes]:
         """The parties' sealing keys, each signed by our authority; raises UntrustedKey."""

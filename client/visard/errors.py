@@ -122,7 +122,7 @@ class InconsistentAnswer(TrustError):
     """The parties' answers contradict each other."""
 
 
-_KEY_FIELD = "header.shares.key_id"
+_KEY_FIELDS = ("header.shares.key_id", "envelope.key_id")
 _ERRORS: dict[StatusCode, type[VisardError]] = {
     StatusCode.INVALID_ARGUMENT: InvalidRequest,
     StatusCode.NOT_FOUND: NotFound,
@@ -142,7 +142,7 @@ def from_rpc(error: AioRpcError) -> VisardError:
     text = error.details() or error.code().name
     if error.code() is StatusCode.RESOURCE_EXHAUSTED:
         return Exhausted(text, _retry_after(error))
-    if error.code() is StatusCode.INVALID_ARGUMENT and _field(error) == _KEY_FIELD:
+    if error.code() is StatusCode.INVALID_ARGUMENT and _field(error) in _KEY_FIELDS:
         return StaleKey(text)
     return _ERRORS.get(error.code(), InternalError)(text)
 

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,8 @@ from visard.sharing import combine, combine_bits, word_type
 from visard.v1 import common_pb2, gateway_pb2
 
 MAX_SCALE = 60
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -115,20 +118,38 @@ def stored_reference(info: gateway_pb2.ReferenceInfo) -> StoredReference:
     return StoredReference(info.reference_id, info.version, *times, info.metadata)
 
 
-def open_all(result: gateway_pb2.Result, context: Context, keys: Sequence[Secret]) -> list[common_pb2.Outcome]:
+def open_all(
+    sealed: Sequence[common_pb2.SealedResult], context: Context, keys: Sequence[Secret]
+) -> list[common_pb2.Outcome]:
     """Open the three sealed answers, in party order; raises SealError and InconsistentAnswer."""
-    if [sealed.party for sealed in result.results] != [0, 1, 2]:
+    if [one.party for one in sealed] != [0, 1, 2]:
         raise InconsistentAnswer("the answers of three parties are needed, in order")
-    return [
-        open_result(key, context, i, sealed) for i, (key, sealed) in enumerate(zip(keys, result.results, strict=True))
-    ]
+    return [open_result(key, context, i, one) for i, (key, one) in enumerate(zip(keys, sealed, strict=True))]
+
+
+def changed(outcomes: Sequence[common_pb2.Outcome]) -> int:
+    """How many references a write names, as all three parties say; raises InconsistentAnswer."""
+    return _agreed([outcome.references_changed for outcome in outcomes], "the parties changed different references")
+
+
+def check_published(outcomes: Sequence[common_pb2.Outcome], program_digest: bytes) -> None:
+    """Raise InconsistentAnswer unless all three parties have stored this program."""
+    if (
+        _agreed([outcome.program_digest for outcome in outcomes], "the parties stored different programs")
+        != program_digest
+    ):
+        raise InconsistentAnswer("the parties stored another program than was published")
+
+
+def _agreed(answers: Sequence[T], otherwise: str) -> T:
+    if any(answer != answers[0] for answer in answers):
+        raise InconsistentAnswer(otherwise)
+    return answers[0]
 
 
 def reference_ids(outcomes: Sequence[common_pb2.Outcome]) -> tuple[str, ...]:
     """The stored references; raises InconsistentAnswer."""
-    if any(outcome.reference_ids != outcomes[0].reference_ids for outcome in outcomes):
-        raise InconsistentAnswer("the parties stored different references")
-    return tuple(outcomes[0].reference_ids)
+    return _agreed([tuple(outcome.reference_ids) for outcome in outcomes], "the parties stored different references")
 
 
 def match_bit(outcomes: Sequence[common_pb2.Outcome]) -> bool:

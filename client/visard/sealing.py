@@ -1,9 +1,10 @@
 """Sealing: what travels through the gateway is readable at its end alone, and means one request alone.
 
 Shares are sealed with HPKE (RFC 9180) in base mode, DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20-Poly1305; ``info``
-binds the request and the party. HPKE does not say who sealed, which is right for shares. For answers the caller puts a
-fresh 32-byte reply key inside each share: a party's answer is sealed with ChaCha20-Poly1305 (RFC 8439) under it, so that
-it is secret and can come from that party alone.
+binds the request and the party. HPKE in this mode does not say who sealed: anybody can seal to a party. So the request names
+SHA-256 of each sealed share, the caller signs that (visard.callers), and a party opens what the caller has named and nothing
+else. For answers the caller puts a fresh 32-byte reply key inside each share: a party's answer is sealed with
+ChaCha20-Poly1305 (RFC 8439) under it, so that it is secret and can come from that party alone.
 """
 
 import hashlib
@@ -28,8 +29,14 @@ _NONCE_BYTES = 12
 
 @dataclass(frozen=True)
 class Context:
-    """What a sealed message is bound to: all fields of a request, by one digest."""
+    """What sealed messages are bound to.
 
+    ``fields`` is the digest of all fields of a request but its caller and the hashes of its shares, which cannot be known
+    before they are sealed: shares are bound to it. ``digest`` covers ``fields`` and these hashes: signatures, what the parties
+    agree on, and answers are bound to it. Each is 32 bytes.
+    """
+
+    fields: bytes
     digest: bytes
 
     @classmethod
@@ -55,11 +62,13 @@ class Context:
         hasher = hashlib.sha256(b"visard/v1/request")
         for field in fields:
             hasher.update(_sized(field))
-        return cls(hasher.digest())
+        bound = hasher.digest()
+        digests = b"".join(_sized(digest) for digest in request.share_digests)
+        return cls(bound, hashlib.sha256(b"visard/v1/handed in" + bound + digests).digest())
 
     def info(self, party: int) -> bytes:
         """HPKE ``info`` of the share for a party."""
-        return b"visard/v1/share" + bytes([party]) + self.digest
+        return b"visard/v1/share" + bytes([party]) + self.fields
 
     def answer(self, party: int) -> bytes:
         """Associated data of a party's answer."""
@@ -73,6 +82,11 @@ def _sized(field: bytes) -> bytes:
 def key_id(public_key: bytes) -> bytes:
     """Short name of a sealing key: 8 bytes."""
     return hashlib.sha256(public_key).digest()[:8]
+
+
+def commitment(sealed: bytes) -> bytes:
+    """What a request says of one sealed share: its SHA-256."""
+    return hashlib.sha256(sealed).digest()
 
 
 def party_key_statement(party: int, public_key: bytes) -> bytes:

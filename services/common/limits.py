@@ -4,6 +4,8 @@ What an operator may set (how many at a time, how long a run, how many attempts)
 range. Sizes are bytes, times seconds unless their name says otherwise.
 """
 
+PARTIES = 3
+
 # messages and uploads
 MAX_MESSAGE = 64 << 20  # of gRPC; the largest are shares between parties that restore one another
 CHUNK_BYTES = 64 << 10  # of an upload: six times as fast as 4 KiB
@@ -12,6 +14,7 @@ MAX_PROGRAM_BYTES = 1 << 20
 MAX_PLAN_BYTES = 1 << 20
 REQUEST_ID_BYTES = 16
 ATTEMPT_BYTES = 16
+DIGEST_BYTES = 32  # SHA-256
 
 # a request's fields
 MAX_IMAGES = 16

@@ -46,16 +46,18 @@ class AdminServicer(gateway_pb2_grpc.AdminServicer):
     ) -> gateway_pb2.RefreshResponse:
         """New shares for everything."""
         caller, seconds = require(context, "admin"), remaining(context, self._config.admin_timeout)
-        changed = await self._relay.change(request.request, Operation.OPERATION_REFRESH, seconds, caller)
-        return gateway_pb2.RefreshResponse(references_renewed=changed)
+        kind = Operation.OPERATION_REFRESH
+        done = await self._relay.change(request.request, kind, seconds, caller, request.envelopes)
+        return gateway_pb2.RefreshResponse(references_renewed=done.references, results=done.results)
 
     async def Recover(  # noqa: N802
         self, request: gateway_pb2.RecoverRequest, context: Context
     ) -> gateway_pb2.RecoverResponse:
         """One party's store, written anew."""
         caller, seconds = require(context, "admin"), remaining(context, self._config.admin_timeout)
-        changed = await self._relay.change(request.request, Operation.OPERATION_RECOVER, seconds, caller)
-        return gateway_pb2.RecoverResponse(references_restored=changed)
+        kind = Operation.OPERATION_RECOVER
+        done = await self._relay.change(request.request, kind, seconds, caller, request.envelopes)
+        return gateway_pb2.RecoverResponse(references_restored=done.references, results=done.results)
 
 
 class Expiry:
@@ -92,7 +94,7 @@ class Expiry:
             expires_unix_ms=now + _LIFETIME_MS,
         )
         try:
-            erased = await self._relay.change(request, Operation.OPERATION_EXPIRE, self._config.run_timeout, _SELF)
+            done = await self._relay.change(request, Operation.OPERATION_EXPIRE, self._config.run_timeout, _SELF)
         except NotFound:
             return
-        log.info("references expired", count=erased)
+        log.info("references expired", count=done.references)

@@ -10,10 +10,9 @@ from visard.v1 import party_pb2, party_pb2_grpc
 
 from services.common.channels import Renewed
 from services.common.errors import Internal, ServiceFault, Unavailable
-from services.common.limits import CANCEL_SECONDS
+from services.common.limits import CANCEL_SECONDS, PARTIES
 from services.common.rpc import fault_of
 from services.common.tls import Tls
-from services.gateway.upload import PARTIES
 
 T = TypeVar("T")
 Call = Callable[["party_pb2_grpc.PartyAsyncStub", int], Awaitable[T]]

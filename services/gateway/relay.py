@@ -3,7 +3,8 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 
 from visard.v1 import common_pb2, party_pb2
 
@@ -11,19 +12,28 @@ from services.common import logs
 from services.common.deadline import within
 from services.common.errors import InvalidArgument, ServiceFault
 from services.common.identity import Role
-from services.common.limits import ATTEMPT_BYTES
+from services.common.limits import ATTEMPT_BYTES, PARTIES
 from services.common.metrics import stage
 from services.gateway.admission import Admission
 from services.gateway.config import GatewayConfig
 from services.gateway.metrics import RELAYED
 from services.gateway.parties import Parties, agreeing, telling
-from services.gateway.upload import PARTIES, Upload
+from services.gateway.upload import Upload
 
 Uploads = AsyncIterator[common_pb2.Upload]
+Envelopes = Sequence[common_pb2.SealedEnvelope]
 Queue = asyncio.Queue[common_pb2.Upload | None]
 
 _BUFFERED = 4  # chunks held for a slow party
 _LONG = (common_pb2.Operation.OPERATION_REFRESH, common_pb2.Operation.OPERATION_RECOVER)
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What came of a write: how many references it names, and each party's sealed answer."""
+
+    references: int
+    results: list[common_pb2.SealedResult]
 
 
 class Relay:
@@ -46,28 +56,41 @@ class Relay:
         with self._admission.of(caller):
             return await self._run(uploads, operation, time.monotonic() + seconds)
 
-    async def run_without_share(self, request: common_pb2.Request, seconds: float) -> list[party_pb2.RunResponse]:
-        """Run a request that carries no share."""
+    async def start(
+        self, request: common_pb2.Request, seconds: float, envelopes: Envelopes = ()
+    ) -> list[party_pb2.RunResponse]:
+        """Run a request whose shares are with the parties, or that has none, and then brings an envelope for each."""
         longest = self._config.admin_timeout if request.operation in _LONG else self._config.run_timeout
-        timeout = min(seconds, longest)
-        run = party_pb2.RunRequest(request=request, attempt=os.urandom(ATTEMPT_BYTES))
+        timeout, attempt = min(seconds, longest), os.urandom(ATTEMPT_BYTES)
+        runs = [
+            party_pb2.RunRequest(request=request, attempt=attempt, envelope=envelopes[party] if envelopes else None)
+            for party in range(PARTIES)
+        ]
         try:
             with stage("run"):
-                return await self._parties.ask_all(lambda stub, _: stub.Run(run, timeout=timeout))
+                return await self._parties.ask_all(lambda stub, party: stub.Run(runs[party], timeout=timeout))
         except BaseException:
             await asyncio.shield(self._parties.cancel(request.request_id))
             raise
 
     async def change(
-        self, request: common_pb2.Request, operation: "common_pb2.Operation.ValueType", seconds: float, caller: Role
-    ) -> int:
-        """Run a write that carries no share; how many references it names."""
+        self,
+        request: common_pb2.Request,
+        operation: "common_pb2.Operation.ValueType",
+        seconds: float,
+        caller: Role,
+        envelopes: Envelopes = (),
+    ) -> Changed:
+        """Run a write that carries no share, with the caller's envelopes (none where the gateway asks by itself)."""
         if request.operation != operation:
             raise InvalidArgument.of("request.operation", f"{common_pb2.Operation.Name(operation)} for this method")
+        if len(envelopes) != (PARTIES if request.HasField("caller") else 0):
+            raise InvalidArgument.of("envelopes", "one for each of parties 0, 1, 2, in order")
         logs.about(request.request_id)
         with self._admission.of(caller):
-            responses = await self.run_without_share(request, seconds)
-        return agreeing([response.references_changed for response in responses], "what was changed")
+            responses = await self.start(request, seconds, envelopes)
+        count = agreeing([response.references_changed for response in responses], "what was changed")
+        return Changed(count, [response.result for response in responses])
 
     async def _run(
         self, uploads: Uploads, operation: "common_pb2.Operation.ValueType", deadline: float
@@ -81,7 +104,7 @@ class Relay:
             except BaseException:
                 await asyncio.shield(self._parties.cancel(upload.header.request.request_id))
                 raise
-        return await self.run_without_share(upload.header.request, deadline - time.monotonic())
+        return await self.start(upload.header.request, deadline - time.monotonic())
 
     async def _deposit(self, upload: Upload, uploads: Uploads, seconds: float) -> None:
         """Stream each share to its party; a fault of one stops all."""

@@ -83,16 +83,18 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
     ) -> gateway_pb2.DeleteResponse:
         """Forget a subject, or some of its references."""
         caller, seconds = require(context, *CALLERS), remaining(context, CALL_SECONDS)
-        changed = await self._relay.change(request.request, Operation.OPERATION_DELETE, seconds, caller)
-        return gateway_pb2.DeleteResponse(references_deleted=changed)
+        kind = Operation.OPERATION_DELETE
+        done = await self._relay.change(request.request, kind, seconds, caller, request.envelopes)
+        return gateway_pb2.DeleteResponse(references_deleted=done.references, results=done.results)
 
     async def Rename(  # noqa: N802
         self, request: gateway_pb2.RenameRequest, context: Context
     ) -> gateway_pb2.RenameResponse:
         """Give a subject another name."""
         caller, seconds = require(context, *CALLERS), remaining(context, CALL_SECONDS)
-        changed = await self._relay.change(request.request, Operation.OPERATION_RENAME, seconds, caller)
-        return gateway_pb2.RenameResponse(references_renamed=changed)
+        kind = Operation.OPERATION_RENAME
+        done = await self._relay.change(request.request, kind, seconds, caller, request.envelopes)
+        return gateway_pb2.RenameResponse(references_renamed=done.references, results=done.results)
 
     async def ListReferences(  # noqa: N802
         self, request: gateway_pb2.ListReferencesRequest, context: Context
@@ -145,7 +147,8 @@ class ModelRegistryServicer(gateway_pb2_grpc.ModelRegistryServicer):
         async with refusing_politely(request_iterator):
             caller, seconds = require(context, "owner"), remaining(context, CALL_SECONDS)
             responses = await self._relay.run(request_iterator, Operation.OPERATION_PUBLISH, seconds, caller)
-        return gateway_pb2.PublishResponse(model=agreeing([r.model for r in responses], "the model"))
+        model = agreeing([r.model for r in responses], "the model")
+        return gateway_pb2.PublishResponse(model=model, results=[r.result for r in responses])
 
     async def ListModels(  # noqa: N802
         self, request: gateway_pb2.ListModelsRequest, context: Context
@@ -163,8 +166,9 @@ class ModelRegistryServicer(gateway_pb2_grpc.ModelRegistryServicer):
     ) -> gateway_pb2.WithdrawResponse:
         """Remove a model."""
         caller, seconds = require(context, "owner"), remaining(context, CALL_SECONDS)
-        await self._relay.change(request.request, Operation.OPERATION_WITHDRAW, seconds, caller)
-        return gateway_pb2.WithdrawResponse()
+        kind = Operation.OPERATION_WITHDRAW
+        done = await self._relay.change(request.request, kind, seconds, caller, request.envelopes)
+        return gateway_pb2.WithdrawResponse(results=done.results)
 
 
 async def statuses(parties: Parties, seconds: float) -> list[common_pb2.PartyStatus]:

@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from visard.v1 import common_pb2
 
 from services.common.errors import InvalidArgument
-from services.common.limits import CHUNK_BYTES, MAX_PROGRAM_BYTES, MAX_SHARE_BYTES, REQUEST_ID_BYTES
-
-PARTIES = 3
+from services.common.limits import CHUNK_BYTES, MAX_PROGRAM_BYTES, MAX_SHARE_BYTES, PARTIES, REQUEST_ID_BYTES
 
 Operation = common_pb2.Operation
 

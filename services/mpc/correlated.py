@@ -98,14 +98,19 @@ class KitReader(ABC):
         self.party = party
         self.factors = share_factors(field, party)
         self._public_label = 0
+        self._coin: bytes | None = None
+
+    def toss(self, coin: bytes) -> None:
+        """The run's coin: bytes that the three parties have drawn together after its inputs were handed in."""
+        self._coin = coin
 
     @property
     @abstractmethod
     def public_seed(self) -> bytes:
-        """16 bytes that the three parties and the dealer know, and nobody else: a hash of the corrections."""
+        """16 bytes, the same at all three parties, that depend on the coin; raises KitError before it is tossed."""
 
     def public_elements(self, n: int) -> Elements:
-        """n uniform elements, the same at all three parties, that no client can have known."""
+        """n uniform elements, the same at all three parties, that nobody knew before the inputs were handed in."""
         return self._public.elements(self._next_public(), n, self.field)
 
     def public_words(self, n: int) -> Words:
@@ -206,8 +211,10 @@ class SeededReader(KitReader):
 
     @property
     def public_seed(self) -> bytes:
-        """See KitReader."""
-        some = self._corrections[:HASHED]
+        """See KitReader. The kit's own corrections make it another one for each kit of a run."""
+        if self._coin is None:
+            raise KitError("no coin was tossed for this kit")
+        some = self._coin + self._corrections[:HASHED]
         return hashlib.blake2b(some, digest_size=KEY_BYTES, person=b"visard public").digest()
 
 

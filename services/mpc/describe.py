@@ -42,6 +42,17 @@ def describe_plan(program: Program) -> KitPlan:
     return KitPlan(program.q, (Section("degree", 1), *network, *last))
 
 
+def weights_plan(q: int) -> KitPlan:
+    """What the test of a model's weights consumes."""
+    return KitPlan(q, (Section("degree", 1),))
+
+
+async def check_line(s: Session, weights: Elements) -> None:
+    """Raise InputRefused unless the shares of a model's weights (n,) lie on a line: one round."""
+    if not (await degree.is_degree_1(s, weights[None]))[0]:
+        raise _off_the_line("a model")
+
+
 async def describe(run: Run, kits: Sequence[Kit], model: Model, images: Elements) -> list[Elements]:
     """Each image's output, degree-1 shares, from one kit an image; raises InputRefused if one image is refused."""
     return [_accepted(output) for output in await describe_each(run, kits, model, images)]
@@ -78,8 +89,8 @@ async def _describe(s: Session, run: Run, model: Model, images: Elements) -> lis
     ]
 
 
-def _off_the_line() -> InputRefused:
-    return InputRefused("share", "three shares of one image: points of a line")
+def _off_the_line(what: str = "one image") -> InputRefused:
+    return InputRefused("share", f"three shares of {what}: points of a line")
 
 
 def _out_of_range() -> InputRefused:

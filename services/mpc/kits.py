@@ -121,7 +121,13 @@ class Kit(SeededReader):
     """A party's half of a kit, read once from the first section to the last."""
 
     def __init__(
-        self, plan: KitPlan, kit_id: int, keys: PairKeys, party: int, corrections: bytes | bytearray | memoryview
+        self,
+        plan: KitPlan,
+        kit_id: int,
+        keys: PairKeys,
+        party: int,
+        corrections: bytes | bytearray | memoryview,
+        coin: bytes | None = None,
     ) -> None:
         if len(corrections) != plan.correction_bytes:
             raise KitError(f"a kit of this plan has {plan.correction_bytes} bytes, not {len(corrections)}")
@@ -129,6 +135,8 @@ class Kit(SeededReader):
         super().__init__(plan.field, keys, party, memoryview(bytearray(view)) if view.readonly else view)
         self.plan = plan
         self.kit_id = kit_id
+        if coin is not None:
+            self.toss(coin)
 
     @property
     def fingerprint(self) -> bytes:

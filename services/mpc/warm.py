@@ -42,7 +42,7 @@ def program(q: int) -> Program:
 
 async def _together(plan: KitPlan, body: Callable[[LocalChannel, list[Kit]], Awaitable[object]], kits: int = 1) -> None:
     dealt = [deal_kit(plan, bytes(32), 1 + k) for k in range(kits)]
-    parts = [[Kit(plan, 1 + k, d.part(i), i, d.corrections) for k, d in enumerate(dealt)] for i in range(3)]
+    parts = [[Kit(plan, 1 + k, d.part(i), i, d.corrections, bytes(32)) for k, d in enumerate(dealt)] for i in range(3)]
     await asyncio.gather(*(body(channel, part) for channel, part in zip(local_channels(), parts, strict=True)))
 
 

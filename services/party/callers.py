@@ -12,7 +12,7 @@ from visard.v1 import common_pb2
 from services.common.errors import PermissionDenied
 from services.common.identity import Role
 from services.common.tls import stamp
-from services.party.requests import Operation
+from services.party.requests import UNSIGNED, Operation
 
 _MATCHING = ("client", "owner")
 _ALLOWED: Mapping[int, tuple[str, ...]] = {
@@ -21,9 +21,6 @@ _ALLOWED: Mapping[int, tuple[str, ...]] = {
     Operation.OPERATION_REFRESH: ("admin",),
     Operation.OPERATION_RECOVER: ("admin",),
 }
-# the gateway asks for this by itself: it erases only what is over, by the parties' own clocks and records
-UNSIGNED = frozenset({Operation.OPERATION_EXPIRE})
-
 log = structlog.get_logger()
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from visard.errors import SealError
-from visard.sealing import Context, envelope_size, key_id, open_share
+from visard.sealing import Context, commitment, envelope_size, key_id, open_share
 from visard.secret import Secret
 from visard.v1 import common_pb2
 
@@ -72,8 +72,7 @@ def expect(header: common_pb2.UploadHeader, party: int, public_key: bytes, share
     if len(header.shares) != 1 or header.shares[0].party != party:
         raise InvalidArgument.of("header.shares", f"exactly one, for party {party}")
     info = header.shares[0]
-    if info.key_id != key_id(public_key):
-        raise InvalidArgument.of("header.shares.key_id", f"the key of party {party}: fetch the parties' keys again")
+    check_key("header.shares.key_id", info.key_id, party, public_key)
     if info.size != envelope_size(share_bytes):
         raise InvalidArgument.of(
             "header.shares.size", f"{envelope_size(share_bytes)} bytes for this model and operation"
@@ -81,16 +80,42 @@ def expect(header: common_pb2.UploadHeader, party: int, public_key: bytes, share
     return Assembly(info)
 
 
+def check_key(field: str, named: bytes, party: int, public_key: bytes) -> None:
+    """Raise InvalidArgument unless a share is sealed to this key."""
+    if named != key_id(public_key):
+        raise InvalidArgument.of(field, f"the key of party {party}: fetch the parties' keys again")
+
+
 def unseal(
-    header: common_pb2.UploadHeader, party: int, key: X25519PrivateKey, sealed: bytes, caller: str = ""
+    request: common_pb2.Request,
+    party: int,
+    key: X25519PrivateKey,
+    sealed: bytes,
+    *,
+    caller: str = "",
+    program: bytes = b"",
 ) -> Deposit:
-    """Open a sealed share; raises InvalidArgument if it was sealed for another request, party or key."""
-    context = Context.from_request(header.request)
+    """Open the sealed share that the caller has named, and no other.
+
+    Raises InvalidArgument if it is another one, or was sealed for another request, party or key.
+    """
+    if commitment(sealed) != request.share_digests[party]:
+        raise InvalidArgument.of("share", "the one whose SHA-256 the caller has signed")
+    context = Context.from_request(request)
     try:
         reply_key, share = open_share(key, context, party, sealed)
     except SealError as error:
         raise InvalidArgument.of("share", "sealed to this party for exactly this request") from error
-    return Deposit(header.request, context, reply_key, share, header.program, caller)
+    return Deposit(request, context, reply_key, share, program, caller)
+
+
+def unseal_envelope(
+    request: common_pb2.Request, party: int, key: X25519PrivateKey, envelope: common_pb2.SealedEnvelope, caller: str
+) -> Deposit:
+    """What comes with a request that has no share: the key to answer under; raises InvalidArgument."""
+    if len(envelope.ciphertext) != envelope_size(0):
+        raise InvalidArgument.of("envelope.ciphertext", f"{envelope_size(0)} bytes, sealed to this party")
+    return unseal(request, party, key, envelope.ciphertext, caller=caller)
 
 
 class DepositBox:

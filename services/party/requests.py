@@ -7,12 +7,14 @@ from visard.v1 import common_pb2
 
 from services.common.errors import InvalidArgument
 from services.common.limits import (
+    DIGEST_BYTES,
     MAX_AHEAD_MS,
     MAX_EXPIRY_MS,
     MAX_IMAGES,
     MAX_METADATA_BYTES,
     MAX_REFERENCES,
     MAX_TTL_SECONDS,
+    PARTIES,
     REQUEST_ID_BYTES,
 )
 
@@ -59,6 +61,8 @@ WRITES = frozenset(
 )
 # operations on everything that is stored
 LONG = frozenset({Operation.OPERATION_REFRESH, Operation.OPERATION_RECOVER})
+# the gateway asks for these by itself: it erases only what is over, by the parties' own clocks and records
+UNSIGNED = frozenset({Operation.OPERATION_EXPIRE})
 # operations that carry a share, and so must be uploaded
 WITH_SHARE = frozenset(
     {
@@ -91,6 +95,11 @@ def check(request: common_pb2.Request, now_unix_ms: int) -> None:
     if len(request.program_digest) != (32 if publishing else 0):
         raise InvalidArgument.of("request.program_digest", "32 bytes for publish, else empty")
     _check_options(request)
+    signed = request.operation not in UNSIGNED
+    if [len(digest) for digest in request.share_digests] != [DIGEST_BYTES] * (PARTIES if signed else 0):
+        raise InvalidArgument.of(
+            "request.share_digests", "SHA-256 of each of the three sealed shares, in order of party"
+        )
 
 
 def _check_names(request: common_pb2.Request) -> None:

@@ -5,6 +5,7 @@ Party 0 leads. It alone queues and picks kit numbers, so that the parties cannot
 
 import asyncio
 import hashlib
+import os
 import resource
 import time
 from collections.abc import AsyncIterator
@@ -29,7 +30,18 @@ from services.common.metrics import stage
 from services.mpc.errors import PeerLost
 from services.mpc.kits import Kit, KitPlan
 from services.party import agreement, requests
-from services.party.agreement import FOLLOWERS, LEADER, RETRY_AFTER, Proposal, Refusal, Refused, Reply, Terms
+from services.party.agreement import (
+    FOLLOWERS,
+    LEADER,
+    NONCE_BYTES,
+    RETRY_AFTER,
+    Proposal,
+    Refusal,
+    Refused,
+    Reply,
+    Terms,
+    Verdict,
+)
 from services.party.config import PartyConfig
 from services.party.deposits import Deposit
 from services.party.faults import fault_of
@@ -213,13 +225,14 @@ class Runner:
             with stage("agreement"):
                 proposal = None if leads else await self._proposal(channel, seconds)
             refusal: Refusal | None = None
+            caller = deposit.caller if deposit is not None else ""
             work = Work(request, context.digest)
             try:
                 with stage("store"):
                     await self._quiet(request)
                     work = await job.prepare(self._desk, request, context.digest, deposit)
-                    if deposit is not None:
-                        await self._desk.attempts.spend(request, deposit.caller, work.rows.names)
+                    work.caller = caller
+                    await self._desk.attempts.spend(request, caller, work.rows.names)
             except ServiceFault as fault:
                 if proposal is None:
                     raise
@@ -277,12 +290,13 @@ class Runner:
             self._slots.release()
 
     def _terms(self, work: Work) -> Terms:
-        return Terms(work.digest.hex(), work.rows_digest.hex(), tuple(plan.digest.hex() for plan in work.plans))
+        plans = tuple(plan.digest.hex() for plan in work.plans)
+        return Terms(work.digest.hex(), work.caller, work.rows_digest.hex(), plans)
 
     async def _lead(self, channel: SessionChannel, work: Work) -> list[Kit]:
         """Propose kit numbers, hear the others, pronounce the verdict; this party's kits."""
-        numbers = await self._reserve(work.plans)
-        proposal = agreement.encode(Proposal(self._terms(work), tuple(numbers)))
+        numbers, nonce = await self._reserve(work.plans), os.urandom(NONCE_BYTES)
+        proposal = agreement.encode(Proposal(self._terms(work), tuple(numbers), agreement.commitment(nonce)))
         await channel.exchange(dict.fromkeys(FOLLOWERS, proposal), ())
         # taken in any case: the others may have taken theirs already
         kits = [await self._take(plan, n) for plan, n in zip(work.plans, numbers, strict=True)]
@@ -290,22 +304,24 @@ class Runner:
         replies = await channel.exchange({}, FOLLOWERS)
         channel.round_seconds = self._config.peer_timeout
         answers = [agreement.decode_reply(replies[peer]) for peer in FOLLOWERS]
-        verdict = agreement.verdict(answers, fingerprints(kits))
-        await channel.exchange(dict.fromkeys(FOLLOWERS, agreement.encode(verdict)), ())
+        refusal = agreement.verdict(answers, fingerprints(kits))
+        nonces = (nonce, *(bytes.fromhex(answer.nonce) for answer in answers))
+        verdict = agreement.encode(Verdict(refusal, tuple(one.hex() for one in nonces)))
+        await channel.exchange(dict.fromkeys(FOLLOWERS, verdict), ())
         for answer in answers:
             for plan, floor in zip(work.plans, answer.refusal.floors if answer.refusal else (), strict=False):
                 await self._stock.raise_floor(plan, floor)
-        self._go(verdict)
-        return kits
+        self._go(refusal)
+        return tossed(kits, agreement.coin(nonces))
 
-    def _go(self, verdict: Refusal | None) -> None:
+    def _go(self, refusal: Refusal | None) -> None:
         """Raises Refused unless the verdict is yes."""
-        if verdict is None:
+        if refusal is None:
             return
-        if verdict.stale_kits:
+        if refusal.stale_kits:
             log.warning("kits of two secrets of the dealer: all are discarded")
             self._stock.clear()
-        raise Refused(verdict)
+        raise Refused(refusal)
 
     async def _proposal(self, channel: SessionChannel, seconds: float) -> Proposal:
         channel.round_seconds = seconds  # the leader may queue as long as the caller waits
@@ -320,11 +336,12 @@ class Runner:
         refusal, kits = refusal or agreement.check(proposal.terms, self._terms(work)), list[Kit]()
         if refusal is None:
             refusal, kits = await self._take_all(work.plans, proposal.kits)
-        await channel.exchange({LEADER: agreement.encode(Reply(refusal, fingerprints(kits)))}, ())
+        nonce = os.urandom(NONCE_BYTES)
+        await channel.exchange({LEADER: agreement.encode(Reply(refusal, fingerprints(kits), nonce.hex()))}, ())
         verdict = agreement.decode_verdict((await channel.exchange({}, (LEADER,)))[LEADER])
         channel.round_seconds = self._config.peer_timeout
-        self._go(verdict)
-        return kits
+        self._go(verdict.refusal)
+        return tossed(kits, agreement.tossed(verdict, proposal, self._config.index, nonce))
 
     async def _take_all(self, plans: tuple[KitPlan, ...], numbers: tuple[int, ...]) -> tuple[Refusal | None, list[Kit]]:
         kits: list[Kit] = []
@@ -380,11 +397,19 @@ class Runner:
         if answer.model is not None:
             response.model.CopyFrom(answer.model.info())
         if deposit is not None:
+            answer.outcome.references_changed = answer.references_changed
             sealed = seal_result(deposit.reply_key, context, self._config.index, answer.outcome)
             response.result.CopyFrom(sealed)
         # sizes and times only: what was asked about whom stays out of the log
         log.info("run done", operation=request.operation, rounds=report.rounds, seconds=round(meter.engine, 3))
         return response
+
+
+def tossed(kits: list[Kit], coin: bytes) -> list[Kit]:
+    """The kits, with the coin of this run."""
+    for kit in kits:
+        kit.toss(coin)
+    return kits
 
 
 def fingerprints(kits: list[Kit]) -> tuple[str, ...]:

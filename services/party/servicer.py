@@ -18,7 +18,7 @@ from services.common.uploads import refusing_politely
 from services.party import requests
 from services.party.callers import Callers
 from services.party.config import PartyConfig
-from services.party.deposits import DepositBox, expect, unseal
+from services.party.deposits import Deposit, DepositBox, check_key, expect, unseal, unseal_envelope
 from services.party.framing import Incoming, Outgoing
 from services.party.links import PeerLinks
 from services.party.models import ModelShelf, parse_program
@@ -84,7 +84,9 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
                 if not upload.HasField("chunk"):
                     raise InvalidArgument.of("header", "only once, at the beginning")
                 assembly.add(upload.chunk)
-            deposit = unseal(header, party.config.index, key.private, assembly.finish(), caller)
+            sealed = assembly.finish()
+            index, program = party.config.index, header.program
+            deposit = unseal(header.request, index, key.private, sealed, caller=caller, program=program)
             party.deposits.put(deposit)
         finally:
             party.deposits.release(size)
@@ -108,10 +110,7 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
         seconds = remaining(
             context, config.admin_timeout if request.request.operation in requests.LONG else config.run_timeout
         )
-        deposit = self._party.deposits.take(request.request.request_id)
-        if deposit is None:
-            requests.check(request.request, int(time.time() * 1000))  # before anything is made of its fields
-            self._party.callers.of(request.request)
+        deposit = self._party.deposits.take(request.request.request_id) or _brought(self._party, request)
         return await self._party.runner.run(request.request, request.attempt, deposit, seconds)
 
     async def Cancel(  # noqa: N802
@@ -179,6 +178,18 @@ class PeerServicer:
         async with refusing_politely(request_iterator):
             async for frame in self._links.serve(require_party(context), request_iterator):
                 yield frame
+
+
+def _brought(party: Party, run: party_pb2.RunRequest) -> Deposit | None:
+    """What came with a request that is not uploaded; None where there should have been a share, or nobody asks."""
+    request = run.request
+    requests.check(request, int(time.time() * 1000))  # before anything is made of its fields
+    caller = party.callers.of(request)
+    if request.operation in requests.WITH_SHARE or request.operation in requests.UNSIGNED:
+        return None
+    key = party.keys.named(run.envelope.key_id)
+    check_key("envelope.key_id", run.envelope.key_id, party.config.index, key.public)
+    return unseal_envelope(request, party.config.index, key.private, run.envelope, caller)
 
 
 def _reference_info(row: Reference) -> gateway_pb2.ReferenceInfo:

@@ -36,6 +36,7 @@ def request(operation: str) -> common_pb2.Request:
         images=1 if operation == "VERIFY" else 0,
         model="" if everything else "face",
         sent_unix_ms=now,
+        share_digests=[bytes(32)] * 3,
         expires_unix_ms=now + 60_000,
     )
 

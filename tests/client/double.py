@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from visard import certs
 from visard.client import Client, Connection
 from visard.results import row_table_digest
-from visard.sealing import Context, key_id, open_share, seal_result
+from visard.sealing import Context, commitment, key_id, open_share, seal_result
 from visard.secret import Secret
 from visard.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc
 
@@ -72,7 +72,7 @@ class Double(gateway_pb2_grpc.FaceMatchingServicer, gateway_pb2_grpc.ModelRegist
         self.bits = [True]
         self.table: list[str] = []
         self.spoil: Callable[[Outcomes], object] = lambda outcomes: None
-        self.tamper: Callable[[gateway_pb2.Result], object] = lambda result: None
+        self.tamper: Callable[[Any], object] = lambda result: None
 
     async def _begin(self, method: str, context: Any) -> None:
         self.calls[method] += 1
@@ -87,16 +87,30 @@ class Double(gateway_pb2_grpc.FaceMatchingServicer, gateway_pb2_grpc.ModelRegist
         async for message in uploads:
             data[message.chunk.party] += message.chunk.data
             largest = max(largest, len(message.chunk.data))
-        context = Context.from_request(header.request)
-        shares, replies = [], []
-        for party, (info, sealed) in enumerate(zip(header.shares, data, strict=True)):
-            assert (info.party, info.size) == (party, len(sealed))
-            assert info.key_id == key_id(self.signed[party].public_key)
-            reply, share = open_share(self.keys[party], context, party, sealed)
-            shares.append(np.frombuffer(share.reveal(), "<u4").astype(np.int64))
-            replies.append(reply.reveal())
+        assert [(info.party, info.size) for info in header.shares] == [
+            (i, len(sealed)) for i, sealed in enumerate(data)
+        ]
+        opened = self._opened(header.request, [info.key_id for info in header.shares], data)
+        shares = [np.frombuffer(share.reveal(), "<u4").astype(np.int64) for _, share in opened]
+        replies = [reply.reveal() for reply, _ in opened]
         self.received.append(Received(header.request, shares, replies, header.program, largest))
         return self.received[-1]
+
+    def _opened(
+        self, request: common_pb2.Request, named: list[bytes], sealed: list[bytes]
+    ) -> list[tuple[Secret, Secret]]:
+        """Reply key and share of each party, after checking that they are what the caller has signed."""
+        context = Context.from_request(request)
+        assert named == [key_id(key.public_key) for key in self.signed]
+        assert list(request.share_digests) == [commitment(one) for one in sealed]
+        return [open_share(self.keys[i], context, i, one) for i, one in enumerate(sealed)]
+
+    def _sealed(
+        self, request: common_pb2.Request, replies: list[Secret], outcomes: Outcomes
+    ) -> list[common_pb2.SealedResult]:
+        self.spoil(outcomes)
+        bound = Context.from_request(request)
+        return [seal_result(key, bound, i, outcomes[i]) for i, key in enumerate(replies)]
 
     def outcomes(self, request: common_pb2.Request) -> Outcomes:
         """What three honest parties would answer."""
@@ -119,9 +133,8 @@ class Double(gateway_pb2_grpc.FaceMatchingServicer, gateway_pb2_grpc.ModelRegist
         received = await self._receive(uploads)
         self.attempts[method].append(received.request)
         await self._begin(method, context)
-        outcomes, bound = self.outcomes(received.request), Context.from_request(received.request)
-        self.spoil(outcomes)
-        sealed = [seal_result(Secret(k), bound, i, outcomes[i]) for i, k in enumerate(received.reply_keys)]
+        keys = [Secret(key) for key in received.reply_keys]
+        sealed = self._sealed(received.request, keys, self.outcomes(received.request))
         reports = [common_pb2.PartyReport(party=i, rounds=5 + i, sent_bytes=1_500_000) for i in range(3)]
         result = gateway_pb2.Result(results=sealed, reports=reports, gateway_seconds=0.5)
         self.tamper(result)
@@ -140,15 +153,24 @@ class Double(gateway_pb2_grpc.FaceMatchingServicer, gateway_pb2_grpc.ModelRegist
         return await self._match("Compare", request_iterator, context)
 
     async def Publish(self, request_iterator: Any, context: Any) -> gateway_pb2.PublishResponse:
-        await self._receive(request_iterator)
+        received = await self._receive(request_iterator)
         await self._begin("Publish", context)
-        return gateway_pb2.PublishResponse(model=self.info)
+        keys = [Secret(key) for key in received.reply_keys]
+        outcomes = [common_pb2.Outcome(program_digest=received.request.program_digest) for _ in range(3)]
+        return gateway_pb2.PublishResponse(model=self.info, results=self._sealed(received.request, keys, outcomes))
 
     async def Delete(self, request: gateway_pb2.DeleteRequest, context: Any) -> gateway_pb2.DeleteResponse:
         self.attempts["Delete"].append(request.request)
         await self._begin("Delete", context)
+        named, sealed = zip(*((one.key_id, one.ciphertext) for one in request.envelopes), strict=True)
+        opened = self._opened(request.request, list(named), list(sealed))
+        assert all(len(share) == 0 for _, share in opened)
         self.received.append(Received(request.request, [], [], b"", 0))
-        return gateway_pb2.DeleteResponse(references_deleted=3)
+        outcomes = [common_pb2.Outcome(references_changed=3) for _ in range(3)]
+        results = self._sealed(request.request, [reply for reply, _ in opened], outcomes)
+        response = gateway_pb2.DeleteResponse(references_deleted=3, results=results)
+        self.tamper(response)
+        return response
 
     async def ListSubjects(self, request: Any, context: Any) -> gateway_pb2.ListSubjectsResponse:
         await self._begin("ListSubjects", context)

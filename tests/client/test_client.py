@@ -24,7 +24,7 @@ from visard.errors import (
     UntrustedKey,
 )
 from visard.results import SubjectCount
-from visard.v1 import common_pb2
+from visard.v1 import common_pb2, gateway_pb2
 
 from services.common import errors as faults
 from tests.client.double import LONG, Double, connected, serving
@@ -289,6 +289,27 @@ async def deletion__should_name_the_subject(folder: Path) -> None:
         assert await client.delete("ann") == 3
     request = double.received[0].request
     assert (request.operation, request.subject) == (Operation.OPERATION_DELETE, "ann")
+
+
+async def write_that_a_gateway_makes_up__should_not_be_believed(folder: Path) -> None:
+    """What counts is what the three parties have sealed for this caller and this request."""
+    async with connected(folder) as (double, client):
+        kept: list[gateway_pb2.DeleteResponse] = []
+        double.tamper = kept.append
+        await client.delete("ann")
+        double.tamper = lambda response: response.ClearField("results")
+        with pytest.raises(InconsistentAnswer):
+            await client.delete("ann")
+        double.tamper = lambda response: response.CopyFrom(kept[0])
+        with pytest.raises(SealError):
+            await client.delete("ann")
+        double.tamper = lambda response: None
+        double.spoil = lambda outcomes: setattr(outcomes[1], "references_changed", 4)
+        with pytest.raises(InconsistentAnswer):
+            await client.delete("ann")
+        double.spoil = lambda outcomes: setattr(outcomes[1], "program_digest", bytes(32))
+        with pytest.raises(InconsistentAnswer):
+            await client.publish("face", b"{}", b"d" * 32, np.arange(10), 31)
 
 
 async def publication__should_send_the_weights_as_shares_and_bind_the_program(folder: Path) -> None:

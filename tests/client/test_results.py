@@ -109,7 +109,7 @@ OTHER = Context.from_request(common_pb2.Request(request_id=bytes(16), subject="b
 
 def answers__should_open_in_order_of_the_parties() -> None:
     result, keys = sealed_answers(CONTEXT)
-    assert [outcome.bits for outcome in results.open_all(result, CONTEXT, keys)] == [0, 1, 2]
+    assert [outcome.bits for outcome in results.open_all(result.results, CONTEXT, keys)] == [0, 1, 2]
 
 
 def swap(result: gateway_pb2.Result) -> None:
@@ -130,20 +130,33 @@ def answers__should_not_open_when_the_gateway_changed_them(change: Callable[[gat
     result, keys = sealed_answers(CONTEXT)
     change(result)
     with pytest.raises(SealError):
-        results.open_all(result, CONTEXT, keys)
+        results.open_all(result.results, CONTEXT, keys)
 
 
 def answers__should_not_open_for_another_request() -> None:
     result, keys = sealed_answers(OTHER)
     with pytest.raises(SealError):
-        results.open_all(result, CONTEXT, keys)
+        results.open_all(result.results, CONTEXT, keys)
 
 
 def answers__should_be_three() -> None:
     result, keys = sealed_answers(CONTEXT)
     del result.results[1]
     with pytest.raises(InconsistentAnswer):
-        results.open_all(result, CONTEXT, keys)
+        results.open_all(result.results, CONTEXT, keys)
+
+
+def writes__should_count_what_all_three_count() -> None:
+    outcomes = [common_pb2.Outcome(references_changed=3, program_digest=b"p" * 32) for _ in range(3)]
+    assert results.changed(outcomes) == 3
+    results.check_published(outcomes, b"p" * 32)
+    with pytest.raises(InconsistentAnswer, match="another program"):
+        results.check_published(outcomes, b"q" * 32)
+    outcomes[1].references_changed, outcomes[2].program_digest = 4, b"q" * 32
+    with pytest.raises(InconsistentAnswer):
+        results.changed(outcomes)
+    with pytest.raises(InconsistentAnswer):
+        results.check_published(outcomes, b"p" * 32)
 
 
 def report__should_give_megabytes_and_the_busiest_party() -> None:

@@ -9,6 +9,7 @@ from visard.errors import SealError
 from visard.sealing import (
     SUITE,
     Context,
+    commitment,
     envelope_size,
     new_reply_key,
     open_result,
@@ -64,8 +65,8 @@ def envelope_size__should_be_exact(size: int) -> None:
 
 
 def every_field__should_be_bound() -> None:
-    # but for the caller, who signs the digest of the others
-    assert {f.name for f in REQUEST.DESCRIPTOR.fields} == {*OTHERS, "reference_ids", "caller"}
+    # but for the hashes of what is sealed, and the caller, who signs them and the others
+    assert {f.name for f in REQUEST.DESCRIPTOR.fields} == {*OTHERS, "reference_ids", "share_digests", "caller"}
     sealed = seal_share(PUBLIC, CONTEXT, 1, new_reply_key(), b"share")
     for name, other in OTHERS.items():
         changed = common_pb2.Request()
@@ -79,6 +80,24 @@ def every_field__should_be_bound() -> None:
 def reference_ids__should_be_bound_one_by_one() -> None:
     requests = [common_pb2.Request(reference_ids=ids) for ids in ([], ["ab"], ["a", "b"], ["b", "a"], ["ab", ""])]
     assert len({Context.from_request(request).digest for request in requests}) == len(requests)
+
+
+def hashes_of_the_shares__should_be_bound_where_the_shares_are_not() -> None:
+    """The share is sealed before its hash is known; what is signed, agreed on and answered covers both."""
+    sealed = seal_share(PUBLIC, CONTEXT, 1, new_reply_key(), b"share")
+    named = [[b"a"], [b"b"], [b"a", b"b"], [b"b", b"a"], [b"ab"]]
+    contexts = [Context.from_request(common_pb2.Request(share_digests=digests)) for digests in named]
+    assert len({context.digest for context in contexts}) == len(named)
+    assert len({context.fields for context in contexts}) == 1
+    with_hash = common_pb2.Request()
+    with_hash.CopyFrom(REQUEST)
+    with_hash.share_digests.append(commitment(sealed))
+    context = Context.from_request(with_hash)
+    assert open_share(KEY, context, 1, sealed)[1].reveal() == b"share"
+    reply = new_reply_key()
+    answer = seal_result(reply, CONTEXT, 1, common_pb2.Outcome())
+    with pytest.raises(SealError):
+        open_result(reply, context, 1, answer)
 
 
 def neighbouring_fields__should_not_run_together() -> None:

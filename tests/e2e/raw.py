@@ -10,7 +10,7 @@ import numpy as np
 from visard.callers import Signer
 from visard.client import Connection
 from visard.cluster import Cluster
-from visard.sealing import Context, key_id, new_reply_key, seal_share
+from visard.sealing import Context, commitment, key_id, new_reply_key, seal_share
 from visard.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc
 
 COMPARE = common_pb2.Operation.OPERATION_COMPARE
@@ -56,11 +56,12 @@ class RawUpload:
 
     def messages(self) -> list[common_pb2.Upload]:
         """The header, then every chunk of party 0, then of 1, then of 2."""
-        self.signer.sign(self.request)
         context = Context.from_request(self.sealed_for or self.request)
         sealed = [
             seal_share(key, context, party, new_reply_key(), self.shares[party]) for party, key in enumerate(self.keys)
         ]
+        self.request.share_digests[:] = [commitment(one) for one in sealed]
+        self.signer.sign(self.request)
         infos = [
             common_pb2.SealedShareInfo(party=party, key_id=key_id(key), size=len(data))
             for party, (key, data) in enumerate(zip(self.keys, sealed, strict=True))

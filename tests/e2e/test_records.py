@@ -1,7 +1,6 @@
 """References can be renamed, replaced, erased one by one, expire, be listed; a write sent twice is made once."""
 
 import asyncio
-import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator
@@ -9,13 +8,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from visard import publish, results
+from visard import results
 from visard.capture import capture
 from visard.client import Client, Connection
 from visard.cluster import Cluster
+from visard.envelopes import NO_SHARES, SealedRequest
 from visard.errors import AlreadyExists, NotFound
-from visard.sealing import Context
-from visard.uploads import pixels, sealed_upload
+from visard.uploads import pixels, shared
 from visard.v1 import common_pb2, gateway_pb2
 
 from tests.e2e.people import pairs
@@ -118,34 +117,32 @@ async def enrolments_in_flight__should_be_seen_as_well(
 async def write_sent_twice__should_be_made_once_and_answered_alike(client: Client, photos: dict[str, Path]) -> None:
     request = client._request(common_pb2.Operation.OPERATION_ENROL, "twice", images=1)
     info, answers = await client.model_info(), []
+    sealed = await client._sealed(request, shared([pixels(capture(photos["obama"]), info)], info.field_bits))
     for _ in range(2):
-        images = [pixels(capture(photos["obama"]), info)]
-        messages, keys = sealed_upload(request, images, info.field_bits, await client._party_keys())
-        result = await client._matching.Enrol(messages, timeout=20)
-        answers.append(results.reference_ids(results.open_all(result, Context.from_request(request), keys)))
+        result = await client._matching.Enrol(sealed.upload(), timeout=20)
+        answers.append(results.reference_ids(results.open_all(result.results, sealed.context, sealed.reply_keys)))
     assert answers[0] == answers[1]
     assert [r.reference_id for r in await client.references("twice")] == list(answers[0])
 
 
 async def deletion_sent_twice__should_be_answered_alike(client: Client, photos: dict[str, Path]) -> None:
     await client.enrol("gone", [photos["obama"]])
-    request = client._request(common_pb2.Operation.OPERATION_DELETE, "gone")
-    ask = gateway_pb2.DeleteRequest(request=request)
+    sealed = await client._sealed(client._request(common_pb2.Operation.OPERATION_DELETE, "gone"), NO_SHARES)
     for _ in range(2):
-        assert (await client._matching.Delete(ask, timeout=20)).references_deleted == 1
-    other = client._request(common_pb2.Operation.OPERATION_DELETE, "somebody-else")
-    other.request_id = request.request_id
-    client._signer.sign(other)
-    with pytest.raises(AlreadyExists, match="another write"):
-        await client._call(lambda: client._matching.Delete(gateway_pb2.DeleteRequest(request=other), timeout=20))
+        assert (await client._matching.Delete(asked(sealed), timeout=20)).references_deleted == 1
+    again = await client._sealed(deletion(sealed, "gone"), NO_SHARES)
+    other = await client._sealed(deletion(sealed, "somebody-else"), NO_SHARES)
+    for changed in (again, other):  # the id stands for this deletion with these envelopes
+        with pytest.raises(AlreadyExists, match="another write"):
+            await client._call(lambda changed=changed: client._matching.Delete(asked(changed), timeout=20))
 
 
-async def model__should_be_withdrawn_when_nobody_is_enrolled(cluster: Cluster, client: Client) -> None:
-    name = f"spare-{os.urandom(3).hex()}"
-    async with Client(Connection.from_home(cluster.home, "owner")) as owner:
-        await publish.publish(owner, name, publish.compile_face_model())
-        assert name in {model.name for model in await owner.models()}
-        await owner.withdraw(name)
-        assert name not in {model.name for model in await owner.models()}
-        with pytest.raises(NotFound):
-            await owner.withdraw(name)
+def asked(sealed: SealedRequest) -> gateway_pb2.DeleteRequest:
+    return gateway_pb2.DeleteRequest(request=sealed.request, envelopes=sealed.envelopes)
+
+
+def deletion(like: SealedRequest, subject: str) -> common_pb2.Request:
+    request = common_pb2.Request()
+    request.CopyFrom(like.request)
+    request.subject = subject
+    return request

@@ -43,8 +43,8 @@ Body = Callable[[Session, int], Awaitable[Any]]
 async def run(plan: KitPlan, body: Body, kit_id: int | None = None) -> Outcome:
     """Run one coroutine as three parties on one fresh kit, and check that the kit is used up."""
     dealt = deal_kit(plan, MASTER, kit_id or secrets.randbelow(1 << 40) + 1)
-    channels = local_channels()
-    kits = [Kit(plan, 1, dealt.part(i), i, dealt.corrections) for i in range(3)]
+    channels, coin = local_channels(), secrets.token_bytes(32)
+    kits = [Kit(plan, 1, dealt.part(i), i, dealt.corrections, coin) for i in range(3)]
     sessions = [Session(Run(channel), kit) for channel, kit in zip(channels, kits, strict=True)]
     results = await asyncio.wait_for(asyncio.gather(*(body(s, s.party) for s in sessions)), 60)
     assert [kit.left for kit in kits] == [0, 0, 0]

@@ -1,36 +1,48 @@
 """The start of a run: terms that differ, refusals and nonsense make all three parties answer the same. Pure."""
 
+import os
+from dataclasses import replace
+
 import pytest
 
 from services.common.errors import ResourceExhausted
 from services.mpc.errors import ProtocolError
 from services.party.agreement import (
+    FOLLOWERS,
+    NONCE_BYTES,
     Proposal,
     Refusal,
     Reply,
     Terms,
+    Verdict,
     check,
+    coin,
+    commitment,
     decode_proposal,
     decode_reply,
     decode_verdict,
     encode,
+    tossed,
     verdict,
 )
 
-TERMS = Terms("request", "rows", ("plan", "plan"))
+TERMS = Terms("request", "enroller/a", "rows", ("plan", "plan"))
+NONCES = tuple(bytes([k]) * NONCE_BYTES for k in range(3))
+HEX = tuple(nonce.hex() for nonce in NONCES)
 
 
 def equal_terms__should_be_accepted() -> None:
-    assert check(TERMS, Terms("request", "rows", ("plan", "plan"))) is None
+    assert check(TERMS, replace(TERMS)) is None
 
 
 @pytest.mark.parametrize(
     ("own", "code", "text"),
     [
-        (Terms("other", "rows", ("plan", "plan")), "FAILED_PRECONDITION", "different requests"),
+        (replace(TERMS, request="other"), "FAILED_PRECONDITION", "different requests"),
+        (replace(TERMS, caller="enroller/b"), "PERMISSION_DENIED", "different callers"),
         # a write may be committed at one of them and not yet at the other: to be asked again
-        (Terms("request", "other", ("plan", "plan")), "UNAVAILABLE", "different references"),
-        (Terms("request", "rows", ("plan",)), "FAILED_PRECONDITION", "different versions"),
+        (replace(TERMS, rows="other"), "UNAVAILABLE", "different references"),
+        (replace(TERMS, plans=("plan",)), "FAILED_PRECONDITION", "different versions"),
     ],
 )
 def different_terms__should_be_refused_with_the_reason(own: Terms, code: str, text: str) -> None:
@@ -40,14 +52,13 @@ def different_terms__should_be_refused_with_the_reason(own: Terms, code: str, te
 
 
 def messages__should_survive_the_wire() -> None:
-    proposal = Proposal(TERMS, (3, 4))
+    proposal = Proposal(TERMS, (3, 4), commitment(NONCES[0]))
     refusal = Refusal("RESOURCE_EXHAUSTED", "no kit", 1.5, (7, 1))
     assert decode_proposal(encode(proposal)) == proposal
-    assert decode_verdict(encode(refusal)) == refusal
-    assert decode_verdict(encode(None)) is None
     stale = Refusal("RESOURCE_EXHAUSTED", "kits differ", 1.0, stale_kits=True)
-    assert decode_verdict(encode(stale)) == stale
-    for reply in (Reply(refusal), Reply(None, ("ab", "cd"))):
+    for why_not in (refusal, stale, None):
+        assert decode_verdict(encode(Verdict(why_not, HEX))) == Verdict(why_not, HEX)
+    for reply in (Reply(refusal, nonce=HEX[1]), Reply(None, ("ab", "cd"), HEX[2])):
         assert decode_reply(encode(reply)) == reply
     fault = refusal.fault()
     assert isinstance(fault, ResourceExhausted)
@@ -69,17 +80,39 @@ def kits_of_different_dealers__should_not_be_used() -> None:
 
 @pytest.mark.parametrize(
     "nonsense",
-    [b"", b"[" * 100_000, b"null", b"[]", b"{}", b'{"terms":{"request":"r","rows":"x","plans":["p"]},"kits":[]}', b"\xff",
-     b'{"terms":{"request":"r","rows":"x","plans":["p"]},"kits":[0]}', b'{"terms":1,"kits":[1]}'],
+    [b"", b"[" * 100_000, b"null", b"[]", b"{}", b"\xff", b'{"terms":1,"kits":[1]}',
+     b'{"terms":{"request":"r","caller":"","rows":"x","plans":["p"]},"kits":[],"commitment":""}',
+     b'{"terms":{"request":"r","caller":"","rows":"x","plans":["p"]},"kits":[0],"commitment":""}'],
 )  # fmt: skip
 def nonsense__should_be_a_protocol_error(nonsense: bytes) -> None:
     with pytest.raises(ProtocolError):
         decode_proposal(nonsense)
     with pytest.raises(ProtocolError):
         decode_reply(nonsense)
-    if nonsense != b"null":
-        with pytest.raises(ProtocolError):
-            decode_verdict(nonsense)
+    with pytest.raises(ProtocolError):
+        decode_verdict(nonsense)
+
+
+def coin__should_be_the_same_for_all_and_depend_on_every_nonce() -> None:
+    proposal, verdict = Proposal(TERMS, (), commitment(NONCES[0])), Verdict(None, HEX)
+    assert {tossed(verdict, proposal, party, NONCES[party]) for party in FOLLOWERS} == {coin(NONCES)}
+    others = [[b"x" * NONCE_BYTES if k == changed else n for k, n in enumerate(NONCES)] for changed in range(3)]
+    assert len({coin(NONCES), coin(NONCES[::-1]), *map(coin, others)}) == 5
+
+
+@pytest.mark.parametrize("changed", [0, 1])
+def nonce_that_is_not_what_was_said_before__should_be_noticed(changed: int) -> None:
+    """The leader cannot choose its nonce when it has heard the others', nor tell a party another one than the party's own."""
+    said = [os.urandom(NONCE_BYTES).hex() if k == changed else nonce for k, nonce in enumerate(HEX)]
+    with pytest.raises(ProtocolError, match="other nonces"):
+        tossed(Verdict(None, tuple(said)), Proposal(TERMS, (), commitment(NONCES[0])), 1, NONCES[1])
+
+
+def nonce_of_another_size__should_be_nonsense() -> None:
+    with pytest.raises(ProtocolError):
+        decode_verdict(encode(Verdict(None, ("", *HEX[1:]))))
+    with pytest.raises(ProtocolError):
+        decode_reply(encode(Reply(None, ())))
 
 
 def unknown_status__should_become_internal() -> None:

@@ -8,8 +8,8 @@ from visard.callers import Signer
 from visard.v1 import common_pb2
 
 from services.common.errors import PermissionDenied
-from services.party.callers import UNSIGNED, Callers
-from services.party.requests import Operation
+from services.party.callers import Callers
+from services.party.requests import UNSIGNED, Operation
 
 ROLES = ("client", "owner", "admin", "gateway", "party0", "dealer")
 EVERYTHING = [value for value in Operation.values() if value != Operation.OPERATION_UNSPECIFIED]

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from visard.sealing import Context, envelope_size, key_id, new_reply_key, seal_share
+from visard.sealing import Context, commitment, envelope_size, key_id, new_reply_key, seal_share
 from visard.secret import Secret
 from visard.v1 import common_pb2
 
@@ -14,13 +14,14 @@ from services.common.errors import AlreadyExists, InvalidArgument, ResourceExhau
 from services.common.limits import CHUNK_BYTES
 from services.mpc.field import M31, M61
 from services.party import requests
-from services.party.deposits import Deposit, DepositBox, expect, unseal
+from services.party.deposits import Deposit, DepositBox, expect, unseal, unseal_envelope
 
 NOW = 1_790_000_000_000
 KEY = X25519PrivateKey.generate()
 PUBLIC = KEY.public_key().public_bytes_raw()
 SHARE = np.arange(100_000, dtype="<u4").tobytes()
 VERIFY = common_pb2.Operation.OPERATION_VERIFY
+DELETE = common_pb2.Operation.OPERATION_DELETE
 
 
 def request(**changes: object) -> common_pb2.Request:
@@ -32,14 +33,17 @@ def request(**changes: object) -> common_pb2.Request:
         "images": 1,
         "sent_unix_ms": NOW,
         "expires_unix_ms": NOW + 1000,
+        "share_digests": [bytes(32)] * 3,
     }
     return common_pb2.Request(**(fields | changes))  # type: ignore[arg-type]
 
 
 def header_and_sealed(party: int = 1) -> tuple[common_pb2.UploadHeader, bytes]:
-    sealed = seal_share(PUBLIC, Context.from_request(request()), party, new_reply_key(), SHARE)
+    asked = request()
+    sealed = seal_share(PUBLIC, Context.from_request(asked), party, new_reply_key(), SHARE)
+    asked.share_digests[party] = commitment(sealed)
     info = common_pb2.SealedShareInfo(party=party, key_id=key_id(PUBLIC), size=len(sealed))
-    return common_pb2.UploadHeader(request=request(), shares=[info]), sealed
+    return common_pb2.UploadHeader(request=asked, shares=[info]), sealed
 
 
 def chunks(sealed: bytes, party: int = 1) -> list[common_pb2.Chunk]:
@@ -55,9 +59,32 @@ def whole_share__should_be_assembled_and_opened() -> None:
     assembly = expect(header, 1, PUBLIC, len(SHARE))
     for chunk in chunks(sealed):
         assembly.add(chunk)
-    deposit = unseal(header, 1, KEY, assembly.finish())
+    deposit = unseal(header.request, 1, KEY, assembly.finish())
     assert deposit.elements(M31).tolist() == list(range(100_000))
     assert "secret" in repr(deposit).lower()
+
+
+def other_share_than_the_caller_has_named__should_not_be_opened() -> None:
+    """Anybody can seal to a party's key, and the context is no secret: the hash in what was signed decides."""
+    header, _ = header_and_sealed()
+    another = seal_share(PUBLIC, Context.from_request(header.request), 1, new_reply_key(), SHARE)
+    with pytest.raises(InvalidArgument, match="the caller has signed"):
+        unseal(header.request, 1, KEY, another)
+
+
+def envelope_without_a_share__should_bring_a_key_and_no_more() -> None:
+    asked, reply = request(operation=DELETE, images=0), new_reply_key()
+    context = Context.from_request(asked)
+    small, large = (seal_share(PUBLIC, context, 1, reply, share) for share in (b"", SHARE))
+    for sealed in (small, large):
+        asked.share_digests[1] = commitment(sealed)
+        envelope = common_pb2.SealedEnvelope(key_id=key_id(PUBLIC), ciphertext=sealed)
+        if sealed is large:
+            with pytest.raises(InvalidArgument, match=r"envelope\.ciphertext"):
+                unseal_envelope(asked, 1, KEY, envelope, "enroller/a")
+        else:
+            deposit = unseal_envelope(asked, 1, KEY, envelope, "enroller/a")
+            assert (deposit.reply_key, len(deposit.share), deposit.caller) == (reply, 0, "enroller/a")
 
 
 @pytest.mark.parametrize(
@@ -118,7 +145,7 @@ def unexpected_header__should_be_refused_before_any_chunk(change: dict[str, obje
 def word_that_is_no_element__should_be_refused(field: object, word: int) -> None:
     words = np.zeros(10, field.dtype)  # type: ignore[attr-defined]
     words[3] = word
-    deposit = Deposit(request(), Context(b""), Secret(b""), Secret(words.tobytes()), b"")
+    deposit = Deposit(request(), Context(b"", b""), Secret(b""), Secret(words.tobytes()), b"")
     with pytest.raises(InvalidArgument, match="below"):
         deposit.elements(field)  # type: ignore[arg-type]
 
@@ -182,6 +209,10 @@ def box__should_keep_its_limits() -> None:
         ({"expires_unix_ms": NOW + limits.MAX_EXPIRY_MS + 1}, "request.expires_unix_ms"),
         ({"program_digest": b"d" * 32}, "request.program_digest"),
         ({"operation": 6, "subject": "", "images": 0}, "request.program_digest"),
+        ({"share_digests": []}, "request.share_digests"),
+        ({"share_digests": [bytes(32)] * 2}, "request.share_digests"),
+        ({"share_digests": [bytes(32), bytes(32), bytes(31)]}, "request.share_digests"),
+        ({"operation": 10, "subject": "", "images": 0}, "request.share_digests"),
     ],
 )
 def bad_request__should_name_its_field(change: dict[str, object], field: str) -> None:

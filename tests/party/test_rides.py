@@ -41,7 +41,7 @@ class Request:
         self.shares = share(M31, M31.encode(self.pictures))
         numbers = range(100 * number, 100 * number + images)
         dealt = [deal_kit(PLAN, bytes(32), 1 + n) for n in numbers]
-        self._kits = [[Kit(PLAN, 1, d.part(i), i, d.corrections) for d in dealt] for i in range(3)]
+        self._kits = [[Kit(PLAN, 1, d.part(i), i, d.corrections, bytes(32)) for d in dealt] for i in range(3)]
 
     def start(self, rides: list[Rides], parties: tuple[int, ...] = (0, 1, 2)) -> list["asyncio.Task[list[Elements]]"]:
         return [asyncio.create_task(self._describe(rides[i], i)) for i in parties]

@@ -68,8 +68,9 @@ Global___Operation: _TypeAlias = Operation  # noqa: Y015
 
 @_typing.final
 class Request(_message.Message):
-    """What a caller asks for. Every sealed share, and the caller's signature, is bound to all fields but `caller` itself
-    (visard.sealing.Context), so a share that was sealed for one request can be used for no other.
+    """What a caller asks for. Every sealed share is bound to all fields but the last two, so that a share that was sealed for one
+    request can be used for no other; the caller's signature covers these fields and the hashes of the three sealed shares, so
+    that nobody else can hand in shares under it (visard.sealing.Context).
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -91,6 +92,7 @@ class Request(_message.Message):
     PARTY_FIELD_NUMBER: _builtins.int
     SENT_UNIX_MS_FIELD_NUMBER: _builtins.int
     CALLER_FIELD_NUMBER: _builtins.int
+    SHARE_DIGESTS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.bytes
     """16 random bytes, chosen by the caller. A write with an id that was seen before is answered again, if all fields of
     the request are the same, and refused otherwise; any other operation is refused.
@@ -132,6 +134,12 @@ class Request(_message.Message):
     def caller(self) -> Global___Caller:
         """Who asks. Absent only where the gateway asks by itself (Expire)."""
 
+    @_builtins.property
+    def share_digests(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """SHA-256 of each of the three sealed envelopes, in order of party: what the caller has handed in, and nothing else. None
+        for Expire.
+        """
+
     def __init__(
         self,
         *,
@@ -152,10 +160,11 @@ class Request(_message.Message):
         party: _builtins.int = ...,
         sent_unix_ms: _builtins.int = ...,
         caller: Global___Caller | None = ...,
+        share_digests: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "expires_unix_ms", b"expires_unix_ms", "images", b"images", "metadata", b"metadata", "model", b"model", "new_subject", b"new_subject", "operating_point", b"operating_point", "operation", b"operation", "party", b"party", "program_digest", b"program_digest", "reference_ids", b"reference_ids", "replace", b"replace", "request_id", b"request_id", "sent_unix_ms", b"sent_unix_ms", "subject", b"subject", "ttl_seconds", b"ttl_seconds", "unique", b"unique"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "expires_unix_ms", b"expires_unix_ms", "images", b"images", "metadata", b"metadata", "model", b"model", "new_subject", b"new_subject", "operating_point", b"operating_point", "operation", b"operation", "party", b"party", "program_digest", b"program_digest", "reference_ids", b"reference_ids", "replace", b"replace", "request_id", b"request_id", "sent_unix_ms", b"sent_unix_ms", "share_digests", b"share_digests", "subject", b"subject", "ttl_seconds", b"ttl_seconds", "unique", b"unique"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -173,7 +182,7 @@ class Caller(_message.Message):
     SIGNATURE_FIELD_NUMBER: _builtins.int
     signature: _builtins.bytes
     """ECDSA / SHA-256 (DER) by the certificate's key over "visard/v1/caller" || digest of all other fields of the request
-    (visard.sealing.Context).
+    (visard.sealing.Context.digest).
     """
     @_builtins.property
     def chain(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
@@ -317,7 +326,9 @@ Global___Upload: _TypeAlias = Upload  # noqa: Y015
 
 @_typing.final
 class ShareEnvelope(_message.Message):
-    """The plaintext of a sealed share. Only the party it is sealed to ever sees it."""
+    """The plaintext of a sealed share. Only the party it is sealed to ever sees it. A request without images has envelopes
+    without a share: they bring the keys under which the parties answer.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -340,6 +351,32 @@ class ShareEnvelope(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ShareEnvelope: _TypeAlias = ShareEnvelope  # noqa: Y015
+
+@_typing.final
+class SealedEnvelope(_message.Message):
+    """A sealed ShareEnvelope without a share, of a request that is not uploaded."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    CIPHERTEXT_FIELD_NUMBER: _builtins.int
+    key_id: _builtins.bytes
+    """As in SealedShareInfo."""
+    ciphertext: _builtins.bytes
+    """HPKE, as the shares of an upload."""
+    def __init__(
+        self,
+        *,
+        key_id: _builtins.bytes = ...,
+        ciphertext: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ciphertext", b"ciphertext", "key_id", b"key_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SealedEnvelope: _TypeAlias = SealedEnvelope  # noqa: Y015
 
 @_typing.final
 class SealedResult(_message.Message):
@@ -380,6 +417,8 @@ class Outcome(_message.Message):
     PIECE_PREVIOUS_FIELD_NUMBER: _builtins.int
     ROW_SUBJECTS_FIELD_NUMBER: _builtins.int
     ROW_DIGEST_FIELD_NUMBER: _builtins.int
+    REFERENCES_CHANGED_FIELD_NUMBER: _builtins.int
+    PROGRAM_DIGEST_FIELD_NUMBER: _builtins.int
     OUTPUT_SHARE_FIELD_NUMBER: _builtins.int
     OUTPUT_SHAPE_FIELD_NUMBER: _builtins.int
     OUTPUT_SCALE_FIELD_NUMBER: _builtins.int
@@ -390,6 +429,10 @@ class Outcome(_message.Message):
     piece_own: _builtins.bytes
     piece_previous: _builtins.bytes
     row_digest: _builtins.bytes
+    references_changed: _builtins.int
+    """Every write: how many references it names."""
+    program_digest: _builtins.bytes
+    """Publish: SHA-256 of the program that was stored with the weights."""
     output_share: _builtins.bytes
     """Run: this party's share of a fresh random degree-2 sharing of the output, little-endian field elements; the output is
     3 F(1) - 3 F(2) + F(3). Its shape, and its fractional bits.
@@ -414,13 +457,15 @@ class Outcome(_message.Message):
         piece_previous: _builtins.bytes = ...,
         row_subjects: _abc.Iterable[_builtins.str] | None = ...,
         row_digest: _builtins.bytes = ...,
+        references_changed: _builtins.int = ...,
+        program_digest: _builtins.bytes = ...,
         output_share: _builtins.bytes = ...,
         output_shape: _abc.Iterable[_builtins.int] | None = ...,
         output_scale: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits", b"bits", "output_scale", b"output_scale", "output_shape", b"output_shape", "output_share", b"output_share", "piece_own", b"piece_own", "piece_previous", b"piece_previous", "reference_ids", b"reference_ids", "row_digest", b"row_digest", "row_subjects", b"row_subjects"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits", b"bits", "output_scale", b"output_scale", "output_shape", b"output_shape", "output_share", b"output_share", "piece_own", b"piece_own", "piece_previous", b"piece_previous", "program_digest", b"program_digest", "reference_ids", b"reference_ids", "references_changed", b"references_changed", "row_digest", b"row_digest", "row_subjects", b"row_subjects"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

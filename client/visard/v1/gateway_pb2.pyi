@@ -59,16 +59,22 @@ class DeleteRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REQUEST_FIELD_NUMBER: _builtins.int
+    ENVELOPES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def request(self) -> _common_pb2.Request: ...
+    @_builtins.property
+    def envelopes(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.SealedEnvelope]:
+        """Three sealed envelopes without a share, in order of party: see Request.share_digests."""
+
     def __init__(
         self,
         *,
         request: _common_pb2.Request | None = ...,
+        envelopes: _abc.Iterable[_common_pb2.SealedEnvelope] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelopes", b"envelopes", "request", b"request"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -79,15 +85,21 @@ class DeleteResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REFERENCES_DELETED_FIELD_NUMBER: _builtins.int
+    RESULTS_FIELD_NUMBER: _builtins.int
     references_deleted: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.SealedResult]:
+        """The same for the caller alone, from each party: what a client believes."""
+
     def __init__(
         self,
         *,
         references_deleted: _builtins.int = ...,
+        results: _abc.Iterable[_common_pb2.SealedResult] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["references_deleted", b"references_deleted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["references_deleted", b"references_deleted", "results", b"results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -98,16 +110,22 @@ class RenameRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REQUEST_FIELD_NUMBER: _builtins.int
+    ENVELOPES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def request(self) -> _common_pb2.Request: ...
+    @_builtins.property
+    def envelopes(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.SealedEnvelope]:
+        """Three sealed envelopes without a share, in order of party: see Request.share_digests."""
+
     def __init__(
         self,
         *,
         request: _common_pb2.Request | None = ...,
+        envelopes: _abc.Iterable[_common_pb2.SealedEnvelope] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelopes", b"envelopes", "request", b"request"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -118,15 +136,21 @@ class RenameResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REFERENCES_RENAMED_FIELD_NUMBER: _builtins.int
+    RESULTS_FIELD_NUMBER: _builtins.int
     references_renamed: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.SealedResult]:
+        """The same for the caller alone, from each party: what a client believes."""
+
     def __init__(
         self,
         *,
         references_renamed: _builtins.int = ...,
+        results: _abc.Iterable[_common_pb2.SealedResult] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["references_renamed", b"references_renamed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["references_renamed", b"references_renamed", "results", b"results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -217,16 +241,22 @@ class WithdrawRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REQUEST_FIELD_NUMBER: _builtins.int
+    ENVELOPES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def request(self) -> _common_pb2.Request: ...
+    @_builtins.property
+    def envelopes(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.SealedEnvelope]:
+        """Three sealed envelopes without a share, in order of party: see Request.share_digests."""
+
     def __init__(
         self,
         *,
         request: _common_pb2.Request | None = ...,
+        envelopes: _abc.Iterable[_common_pb2.SealedEnvelope] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelopes", b"envelopes", "request", b"request"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -236,12 +266,19 @@ Global___WithdrawRequest: _TypeAlias = WithdrawRequest  # noqa: Y015
 class WithdrawResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.SealedResult]:
+        """That it is done, for the caller alone, from each party."""
+
     def __init__(
         self,
+        *,
+        results: _abc.Iterable[_common_pb2.SealedResult] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -384,16 +421,22 @@ class RefreshRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REQUEST_FIELD_NUMBER: _builtins.int
+    ENVELOPES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def request(self) -> _common_pb2.Request: ...
+    @_builtins.property
+    def envelopes(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.SealedEnvelope]:
+        """Three sealed envelopes without a share, in order of party: see Request.share_digests."""
+
     def __init__(
         self,
         *,
         request: _common_pb2.Request | None = ...,
+        envelopes: _abc.Iterable[_common_pb2.SealedEnvelope] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelopes", b"envelopes", "request", b"request"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -404,15 +447,21 @@ class RefreshResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REFERENCES_RENEWED_FIELD_NUMBER: _builtins.int
+    RESULTS_FIELD_NUMBER: _builtins.int
     references_renewed: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.SealedResult]:
+        """The same for the caller alone, from each party: what a client believes."""
+
     def __init__(
         self,
         *,
         references_renewed: _builtins.int = ...,
+        results: _abc.Iterable[_common_pb2.SealedResult] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["references_renewed", b"references_renewed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["references_renewed", b"references_renewed", "results", b"results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -423,16 +472,22 @@ class RecoverRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REQUEST_FIELD_NUMBER: _builtins.int
+    ENVELOPES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def request(self) -> _common_pb2.Request: ...
+    @_builtins.property
+    def envelopes(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.SealedEnvelope]:
+        """Three sealed envelopes without a share, in order of party: see Request.share_digests."""
+
     def __init__(
         self,
         *,
         request: _common_pb2.Request | None = ...,
+        envelopes: _abc.Iterable[_common_pb2.SealedEnvelope] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelopes", b"envelopes", "request", b"request"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -443,15 +498,21 @@ class RecoverResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REFERENCES_RESTORED_FIELD_NUMBER: _builtins.int
+    RESULTS_FIELD_NUMBER: _builtins.int
     references_restored: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.SealedResult]:
+        """The same for the caller alone, from each party: what a client believes."""
+
     def __init__(
         self,
         *,
         references_restored: _builtins.int = ...,
+        results: _abc.Iterable[_common_pb2.SealedResult] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["references_restored", b"references_restored"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["references_restored", b"references_restored", "results", b"results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -612,16 +673,22 @@ class PublishResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     MODEL_FIELD_NUMBER: _builtins.int
+    RESULTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def model(self) -> _common_pb2.ModelInfo: ...
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.SealedResult]:
+        """For the caller alone, from each party: the digest of the program that was stored."""
+
     def __init__(
         self,
         *,
         model: _common_pb2.ModelInfo | None = ...,
+        results: _abc.Iterable[_common_pb2.SealedResult] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "results", b"results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

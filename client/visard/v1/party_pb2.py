@@ -26,7 +26,7 @@ from visard.v1 import common_pb2 as visard_dot_v1_dot_common__pb2
 from visard.v1 import gateway_pb2 as visard_dot_v1_dot_gateway__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15visard/v1/party.proto\x12\tvisard.v1\x1a\x16visard/v1/common.proto\x1a\x17visard/v1/gateway.proto\")\n\x0f\x44\x65positResponse\x12\x16\n\x0e\x63ontext_digest\x18\x01 \x01(\x0c\"B\n\nRunRequest\x12#\n\x07request\x18\x01 \x01(\x0b\x32\x12.visard.v1.Request\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x0c\"\x9f\x01\n\x0bRunResponse\x12\'\n\x06result\x18\x01 \x01(\x0b\x32\x17.visard.v1.SealedResult\x12&\n\x06report\x18\x02 \x01(\x0b\x32\x16.visard.v1.PartyReport\x12\x1a\n\x12references_changed\x18\x03 \x01(\r\x12#\n\x05model\x18\x04 \x01(\x0b\x32\x14.visard.v1.ModelInfo\"#\n\rCancelRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\"\x10\n\x0e\x43\x61ncelResponse\"\x0f\n\rGetKeyRequest2\x94\x04\n\x05Party\x12:\n\x07\x44\x65posit\x12\x11.visard.v1.Upload\x1a\x1a.visard.v1.DepositResponse(\x01\x12\x34\n\x03Run\x12\x15.visard.v1.RunRequest\x1a\x16.visard.v1.RunResponse\x12=\n\x06\x43\x61ncel\x12\x18.visard.v1.CancelRequest\x1a\x19.visard.v1.CancelResponse\x12O\n\x0cListSubjects\x12\x1e.visard.v1.ListSubjectsRequest\x1a\x1f.visard.v1.ListSubjectsResponse\x12U\n\x0eListReferences\x12 .visard.v1.ListReferencesRequest\x1a!.visard.v1.ListReferencesResponse\x12\x37\n\x05\x41udit\x12\x17.visard.v1.AuditRequest\x1a\x15.visard.v1.PartyAudit\x12@\n\tGetStatus\x12\x1b.visard.v1.GetStatusRequest\x1a\x16.visard.v1.PartyStatus\x12\x37\n\x06GetKey\x12\x18.visard.v1.GetKeyRequest\x1a\x13.visard.v1.PartyKeyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15visard/v1/party.proto\x12\tvisard.v1\x1a\x16visard/v1/common.proto\x1a\x17visard/v1/gateway.proto\")\n\x0f\x44\x65positResponse\x12\x16\n\x0e\x63ontext_digest\x18\x01 \x01(\x0c\"o\n\nRunRequest\x12#\n\x07request\x18\x01 \x01(\x0b\x32\x12.visard.v1.Request\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x0c\x12+\n\x08\x65nvelope\x18\x03 \x01(\x0b\x32\x19.visard.v1.SealedEnvelope\"\x9f\x01\n\x0bRunResponse\x12\'\n\x06result\x18\x01 \x01(\x0b\x32\x17.visard.v1.SealedResult\x12&\n\x06report\x18\x02 \x01(\x0b\x32\x16.visard.v1.PartyReport\x12\x1a\n\x12references_changed\x18\x03 \x01(\r\x12#\n\x05model\x18\x04 \x01(\x0b\x32\x14.visard.v1.ModelInfo\"#\n\rCancelRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\"\x10\n\x0e\x43\x61ncelResponse\"\x0f\n\rGetKeyRequest2\x94\x04\n\x05Party\x12:\n\x07\x44\x65posit\x12\x11.visard.v1.Upload\x1a\x1a.visard.v1.DepositResponse(\x01\x12\x34\n\x03Run\x12\x15.visard.v1.RunRequest\x1a\x16.visard.v1.RunResponse\x12=\n\x06\x43\x61ncel\x12\x18.visard.v1.CancelRequest\x1a\x19.visard.v1.CancelResponse\x12O\n\x0cListSubjects\x12\x1e.visard.v1.ListSubjectsRequest\x1a\x1f.visard.v1.ListSubjectsResponse\x12U\n\x0eListReferences\x12 .visard.v1.ListReferencesRequest\x1a!.visard.v1.ListReferencesResponse\x12\x37\n\x05\x41udit\x12\x17.visard.v1.AuditRequest\x1a\x15.visard.v1.PartyAudit\x12@\n\tGetStatus\x12\x1b.visard.v1.GetStatusRequest\x1a\x16.visard.v1.PartyStatus\x12\x37\n\x06GetKey\x12\x18.visard.v1.GetKeyRequest\x1a\x13.visard.v1.PartyKeyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,15 +36,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DEPOSITRESPONSE']._serialized_start=85
   _globals['_DEPOSITRESPONSE']._serialized_end=126
   _globals['_RUNREQUEST']._serialized_start=128
-  _globals['_RUNREQUEST']._serialized_end=194
-  _globals['_RUNRESPONSE']._serialized_start=197
-  _globals['_RUNRESPONSE']._serialized_end=356
-  _globals['_CANCELREQUEST']._serialized_start=358
-  _globals['_CANCELREQUEST']._serialized_end=393
-  _globals['_CANCELRESPONSE']._serialized_start=395
-  _globals['_CANCELRESPONSE']._serialized_end=411
-  _globals['_GETKEYREQUEST']._serialized_start=413
-  _globals['_GETKEYREQUEST']._serialized_end=428
-  _globals['_PARTY']._serialized_start=431
-  _globals['_PARTY']._serialized_end=963
+  _globals['_RUNREQUEST']._serialized_end=239
+  _globals['_RUNRESPONSE']._serialized_start=242
+  _globals['_RUNRESPONSE']._serialized_end=401
+  _globals['_CANCELREQUEST']._serialized_start=403
+  _globals['_CANCELREQUEST']._serialized_end=438
+  _globals['_CANCELRESPONSE']._serialized_start=440
+  _globals['_CANCELRESPONSE']._serialized_end=456
+  _globals['_GETKEYREQUEST']._serialized_start=458
+  _globals['_GETKEYREQUEST']._serialized_end=473
+  _globals['_PARTY']._serialized_start=476
+  _globals['_PARTY']._serialized_end=1008
 # @@protoc_insertion_point(module_scope)

@@ -43,19 +43,25 @@ class RunRequest(_message.Message):
 
     REQUEST_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
+    ENVELOPE_FIELD_NUMBER: _builtins.int
     attempt: _builtins.bytes
     """16 random bytes, the same for all three parties and fresh for each attempt at a request: they name the session."""
     @_builtins.property
     def request(self) -> _common_pb2.Request: ...
+    @_builtins.property
+    def envelope(self) -> _common_pb2.SealedEnvelope:
+        """This party's sealed envelope, of a request that was not uploaded."""
+
     def __init__(
         self,
         *,
         request: _common_pb2.Request | None = ...,
         attempt: _builtins.bytes = ...,
+        envelope: _common_pb2.SealedEnvelope | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope", "request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "request", b"request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "envelope", b"envelope", "request", b"request"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -73,7 +79,7 @@ class RunResponse(_message.Message):
     """How many references a write names."""
     @_builtins.property
     def result(self) -> _common_pb2.SealedResult:
-        """Absent for operations without a share, and for Publish."""
+        """Absent where nobody signed the request (Expire)."""
 
     @_builtins.property
     def report(self) -> _common_pb2.PartyReport: ...

@@ -53,7 +53,7 @@ class Work:
     """A request as this party is about to run it: fixed before the parties agree to start."""
 
     request: common_pb2.Request
-    digest: bytes
+    digest: bytes  # of all that was signed, and handed in
     plans: tuple[KitPlan, ...] = ()
     names: Sequence[Name] = ()
     rows: Rows = field(default_factory=Rows)
@@ -61,6 +61,7 @@ class Work:
     images: Elements | None = None
     write: Write | None = None
     stored: Sequence[Reference] = ()
+    caller: str = ""  # who has signed; empty where nobody needs to
 
     @property
     def rows_digest(self) -> bytes:

@@ -1,13 +1,16 @@
 """Publish and withdraw: writes to the models."""
 
+import numpy as np
 from visard.secret import Secret
 from visard.v1 import common_pb2
 
 from services.common.errors import AlreadyExists, FailedPrecondition
+from services.mpc.describe import check_line, weights_plan
 from services.mpc.field import field_of
 from services.mpc.kits import Kit
+from services.mpc.session import Run, Session
 from services.party.deposits import Deposit
-from services.party.models import parse_program
+from services.party.models import Published, parse_program
 from services.party.operations.base import Answer, Desk, Work, present
 from services.party.runtime import SessionChannel
 from services.party.store.base import ModelRecord, Publish, Withdraw
@@ -26,20 +29,26 @@ class PublishModel:
             raise AlreadyExists(f"model {request.model!r} is published already")
         share = present(deposit)
         header = common_pb2.UploadHeader(request=request, program=share.program)
-        elements = share.elements(field_of(parse_program(header).q))
-        weights = Secret(elements.tobytes())
-        record = ModelRecord(request.model, share.program, 1, request.sent_unix_ms, weights)
-        return Work(request, digest, write=Publish(record))
+        program = parse_program(header)
+        elements = share.elements(field_of(program.q))
+        record = ModelRecord(request.model, share.program, 1, request.sent_unix_ms, Secret(elements.tobytes()))
+        return Work(request, digest, (weights_plan(program.q),), write=Publish(record))
 
     async def perform(self, desk: Desk, work: Work, channel: SessionChannel, kits: list[Kit]) -> Answer:
         """See Job."""
-        assert work.write is not None
+        assert isinstance(work.write, Publish)
+        weights = np.frombuffer(work.write.model.weights.reveal(), kits[0].field.dtype)
+        await check_line(Session(Run(channel), kits[0]), weights)
         await desk.write(work, channel, work.write)
-        return Answer(model=await desk.models.get(work.request.model))
+        return _published(work.request, await desk.models.get(work.request.model))
 
     def repeated(self, desk: Desk, request: common_pb2.Request, digest: bytes) -> Answer:
         """See Job."""
-        return Answer(model=desk.models.known(request.model))
+        return _published(request, desk.models.known(request.model))
+
+
+def _published(request: common_pb2.Request, model: Published | None) -> Answer:
+    return Answer(common_pb2.Outcome(program_digest=request.program_digest), model=model)
 
 
 class WithdrawModel:

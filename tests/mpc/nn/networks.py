@@ -73,7 +73,7 @@ async def describe_on_shares(compiled: Compiled, batch: np.ndarray, spoilt: Any 
     channels = local_channels()
 
     async def party(i: int) -> Any:
-        kits = [Kit(plan, 1 + k, d.part(i), i, d.corrections) for k, d in enumerate(dealt)]
+        kits = [Kit(plan, 1 + k, d.part(i), i, d.corrections, bytes(32)) for k, d in enumerate(dealt)]
         found = await describe(Run(channels[i]), kits, Model(program, weights[i]), images[i])
         assert all(kit.left == 0 for kit in kits)
         return np.stack(found)
@@ -97,7 +97,9 @@ async def run_on_shares(
     channels = local_channels()
 
     async def party(i: int) -> Any:
-        kit = joined([Kit(plan, n, d.part(i), i, d.corrections) for n, d in zip(numbers, dealt, strict=True)])
+        kit = joined(
+            [Kit(plan, n, d.part(i), i, d.corrections, bytes(32)) for n, d in zip(numbers, dealt, strict=True)]
+        )
         result = await embed(Run(channels[i]), kit, Model(program, weight_shares[i]), image_shares[i])
         assert kit.left == 0
         return result
