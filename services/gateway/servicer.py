@@ -127,7 +127,7 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
         self, request: gateway_pb2.GetPartiesRequest, context: Context
     ) -> gateway_pb2.GetPartiesResponse:
         """The parties' sealing keys, for the client to verify."""
-        require(context, *CALLERS)
+        require(context, *CALLERS, "admin")
         seconds = remaining(context, self._config.run_timeout)
         ask = party_pb2.GetKeyRequest()
         keys = await self._parties.ask_all(lambda stub, _: stub.GetKey(ask, timeout=seconds))

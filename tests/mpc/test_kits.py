@@ -138,6 +138,21 @@ def joined_kits__should_give_what_each_gives_side_by_side(n: int) -> None:
         together.random(4)
 
 
+def public_randomness__should_come_from_the_coin_and_be_another_one_for_each_kit() -> None:
+    """Whoever knows a kit beforehand does not know what inputs will be tested with."""
+
+    def elements(number: int, coin: bytes, party: int = 0) -> list[int]:
+        dealt = deal_kit(PLAN, MASTER, number)
+        return Kit(PLAN, 1, dealt.part(party), party, dealt.corrections, coin).public_elements(3).tolist()
+
+    first, other = bytes(32), b"c" * 32
+    assert elements(1, first) == elements(1, first, party=2)
+    assert len({tuple(elements(n, coin)) for n in (1, 2) for coin in (first, other)}) == 4
+    dealt = deal_kit(PLAN, MASTER, 1)
+    with pytest.raises(KitError, match="no coin"):
+        Kit(PLAN, 1, dealt.part(0), 0, dealt.corrections).public_elements(1)
+
+
 def secrets__should_not_be_printed() -> None:
     kit = deal_kit(PLAN, MASTER, 1)
     reader = Kit(PLAN, 1, kit.part(0), 0, kit.corrections)
