@@ -1,32 +1,20 @@
 """The client: photos in, answers out. Shares are made and sealed here; nobody else can put them together."""
 
 import asyncio
-import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any
 
-import grpc
 import numpy as np
 import numpy.typing as npt
 
 from visard import results, tracing
-from visard.callers import Signer
+from visard.calls import DEFAULT_DEADLINE, Caller, filled, within
 from visard.capture import Chip, Picture, capture, load_photo
-from visard.certs import verify_party_key
-from visard.connection import OPTIONS, Connection
-from visard.envelopes import NO_SHARES, SealedRequest, Uploads, seal
-from visard.errors import (
-    DeadlineExceeded,
-    Exhausted,
-    NotFound,
-    StaleKey,
-    Unavailable,
-    Undone,
-    UntrustedKey,
-    from_rpc,
-)
+from visard.connection import Connection
+from visard.envelopes import NO_SHARES, SealedRequest, Uploads
+from visard.errors import InvalidRequest, NotFound
 from visard.results import (
     Enrolment,
     Identification,
@@ -37,67 +25,37 @@ from visard.results import (
     stored_reference,
 )
 from visard.uploads import pixels, planes, shared
-from visard.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc
+from visard.v1 import common_pb2, gateway_pb2
 
 __all__ = ["DEFAULT_DEADLINE", "DEFAULT_MODEL", "Client", "Connection", "Photo"]
 
 Photo = Path | str | bytes | Picture | Chip
 Operation = common_pb2.Operation
 Request = common_pb2.Request
-T = TypeVar("T")
 
-
-class Change(Protocol):
-    """The answer to a write without a share."""
-
-    @property
-    def results(self) -> Sequence[common_pb2.SealedResult]:
-        """What each party has sealed for us."""
-
-
-C = TypeVar("C", bound=Change)
 
 DEFAULT_MODEL = "face"
-DEFAULT_DEADLINE = 60.0
-REQUEST_ID_BYTES = 16
-ATTEMPTS = 4
-_LIFETIME_MS = 300_000
-
 Method = Callable[..., Awaitable[gateway_pb2.Result]]
-Shares = Callable[[], Sequence[bytes]]
-Send = Callable[[SealedRequest, float], Awaitable[T]]
 Images = Callable[[common_pb2.ModelInfo], list[npt.NDArray[np.int64]]]
 
 
-class Client:
-    """An asynchronous client; use it as ``async with``. Errors are those of visard.errors."""
+class Client(Caller):
+    """An asynchronous client; use it as ``async with``. Errors are those of visard.errors.
+
+    ``deadline`` bounds every call in seconds; while the services are exhausted or away a call is made again until then, unless
+    ``retry`` is False. Calls may run at the same time: those for which the gateway has no place wait here, oldest first.
+    """
 
     def __init__(
-        self, connection: Connection, *, model: str = DEFAULT_MODEL, deadline: float = DEFAULT_DEADLINE
+        self,
+        connection: Connection,
+        *,
+        model: str = DEFAULT_MODEL,
+        deadline: float = DEFAULT_DEADLINE,
+        retry: bool = True,
     ) -> None:
-        self.model = model
-        self.deadline = deadline
-        self._connection = connection
-        self._ca = connection.ca.read_bytes()
-        self._signer = Signer.read(connection.cert, connection.key)
-        self._keys: list[bytes] | None = None
+        super().__init__(connection, model, deadline, retry=retry)
         self._infos: dict[str, common_pb2.ModelInfo] = {}
-
-    async def __aenter__(self) -> Self:
-        """Open the channel."""
-        pem = (self._connection.key.read_bytes(), self._connection.cert.read_bytes())
-        credentials = grpc.ssl_channel_credentials(self._ca, *pem)
-        self._channel = grpc.aio.secure_channel(
-            self._connection.gateway, credentials, options=OPTIONS, interceptors=tracing.interceptors()
-        )
-        self._matching = gateway_pb2_grpc.FaceMatchingStub(self._channel)
-        self._registry = gateway_pb2_grpc.ModelRegistryStub(self._channel)
-        self._admin = gateway_pb2_grpc.AdminStub(self._channel)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Close the channel."""
-        await self._channel.close(None)
 
     async def enrol(
         self,
@@ -171,7 +129,7 @@ class Client:
 
     async def references(self, subject: str) -> list[StoredReference]:
         """What is kept about a subject. No biometric plaintext is kept anywhere, so none can be had."""
-        ask = gateway_pb2.ListReferencesRequest(model=self.model, subject=subject)
+        ask = filled(gateway_pb2.ListReferencesRequest(), model=self.model, subject=subject)
         response = await self._again(lambda left: self._matching.ListReferences(ask, timeout=left))
         return [stored_reference(info) for info in response.references]
 
@@ -180,7 +138,7 @@ class Client:
         found: list[SubjectCount] = []
         token = ""
         while True:
-            ask = gateway_pb2.ListSubjectsRequest(model=self.model, page_token=token)
+            ask = filled(gateway_pb2.ListSubjectsRequest(), model=self.model, page_token=token)
             page = await self._again(lambda left, ask=ask: self._matching.ListSubjects(ask, timeout=left))  # type: ignore[misc]
             found += [SubjectCount(s.subject, s.references) for s in page.subjects]
             if not (token := page.next_page_token):
@@ -215,7 +173,7 @@ class Client:
 
     async def audit_nodes(self, prefixes: Sequence[str]) -> list[list[gateway_pb2.AuditNode]]:
         """Each party's hashes below prefixes of references' ids (admin): see visard.admin.audit."""
-        ask = gateway_pb2.AuditRequest(prefixes=prefixes)
+        ask = filled(gateway_pb2.AuditRequest(), prefixes=prefixes)
         response = await self._again(lambda left: self._admin.Audit(ask, timeout=left))
         return [list(party.nodes) for party in response.parties]
 
@@ -227,13 +185,14 @@ class Client:
     async def recover(self, party: int) -> int:
         """Write a party's store anew from the two others (admin); how many references it holds then."""
 
-        async def once() -> tuple[gateway_pb2.RecoverResponse, SealedRequest]:
-            request = self._request(Operation.OPERATION_RECOVER, model="", party=party)
-            sealed = await self._sealed(request, NO_SHARES)
-            ask = gateway_pb2.RecoverRequest(request=sealed.request, envelopes=sealed.envelopes)
-            return await self._call(lambda: self._admin.Recover(ask, timeout=self.deadline)), sealed
+        def request() -> Request:
+            return self._request(Operation.OPERATION_RECOVER, model="", party=party)
 
-        response, sent = await self._with_fresh_keys(once)
+        def send(sealed: SealedRequest, left: float) -> Awaitable[gateway_pb2.RecoverResponse]:
+            ask = gateway_pb2.RecoverRequest(request=sealed.request, envelopes=sealed.envelopes)
+            return self._admin.Recover(ask, timeout=left)
+
+        response, sent = await self._read(request, lambda: NO_SHARES, send)
         return results.changed(results.open_all(response.results, sent.context, sent.reply_keys))
 
     async def upload(self, operation: str, photos: Sequence[Photo], *, subject: str = "") -> Uploads:
@@ -245,48 +204,6 @@ class Client:
         images = [pixels(await asyncio.to_thread(capture, photo), info) for photo in photos]
         request = self._request(Operation.Value(f"OPERATION_{operation.upper()}"), subject, images=len(images))
         return (await self._sealed(request, shared(images, info.field_bits))).upload()
-
-    async def _change(self, method: Callable[..., Awaitable[C]], ask: Callable[..., Any], request: Request) -> int:
-        """A write without a share; how many references it names, as all three parties say."""
-
-        def send(sealed: SealedRequest, left: float) -> Awaitable[C]:
-            return method(ask(request=sealed.request, envelopes=sealed.envelopes), timeout=left)
-
-        response, sent = await self._write(request, lambda: NO_SHARES, send)
-        return results.changed(results.open_all(response.results, sent.context, sent.reply_keys))
-
-    async def _write(self, request: Request, shares: Shares, send: Send[T]) -> tuple[T, SealedRequest]:
-        """A write: the very same again when its answer is lost, and under a fresh id when it was undone.
-
-        Its id stands for what was handed in: sealed anew under the same id it would be refused, had it been made before.
-        """
-        sealed: SealedRequest | None = None
-
-        async def once(left: float) -> tuple[T, SealedRequest]:
-            nonlocal sealed
-            handed_in = sealed = sealed or await self._sealed(request, shares())
-            try:
-                return await self._call(lambda: send(handed_in, left)), handed_in
-            except Undone:
-                request.request_id, sealed = os.urandom(REQUEST_ID_BYTES), None
-                raise
-            except StaleKey:
-                sealed = None
-                raise
-
-        return await self._with_fresh_keys(lambda: self._again(once))
-
-    async def _read(self, request: Callable[[], Request], shares: Shares, send: Send[T]) -> tuple[T, SealedRequest]:
-        """A request that changes nothing: another one, with fresh shares, whenever it is sent again."""
-
-        async def once(left: float) -> tuple[T, SealedRequest]:
-            sealed = await self._sealed(request(), shares())
-            return await self._call(lambda: send(sealed, left)), sealed
-
-        return await self._with_fresh_keys(lambda: self._again(once))
-
-    async def _sealed(self, request: Request, shares: Sequence[bytes]) -> SealedRequest:
-        return seal(request, shares, await self._party_keys(), self._signer)
 
     async def _ask(
         self,
@@ -300,6 +217,8 @@ class Client:
         options: Mapping[str, Any] | None = None,
     ) -> tuple[list[common_pb2.Outcome], results.Report]:
         """Capture, share, seal, send, open. With ``options`` it is a write, which keeps its id when it is sent again."""
+        if isinstance(photos, str | bytes | Path | np.ndarray | Chip) or not len(photos):
+            raise InvalidRequest("photos: a list of at least one")
         chips = [await asyncio.to_thread(capture, photo, largest=largest) for photo in photos]
         asked = (operation, subject, operating_point)
         return await self._timed(method, asked, lambda info: [pixels(chip, info) for chip in chips], options)
@@ -308,13 +227,10 @@ class Client:
         self, method: Method, asked: tuple[int, str, str], images: Images, options: Mapping[str, Any] | None = None
     ) -> tuple[list[common_pb2.Outcome], results.Report]:
         started = time.monotonic()
-        try:
-            name = Operation.Name(asked[0]).removeprefix("OPERATION_").lower()  # type: ignore[arg-type]
-            async with asyncio.timeout(self.deadline):  # models and keys are fetched first: they share the deadline
-                with tracing.span(f"visard {name}"):
-                    outcomes, result = await self._exchange(method, asked, images, options)
-        except TimeoutError as error:
-            raise DeadlineExceeded(f"no answer within {self.deadline:g} s") from error
+        name = Operation.Name(asked[0]).removeprefix("OPERATION_").lower()  # type: ignore[arg-type]
+        async with within(self.deadline):  # models and keys are fetched first: they share the deadline
+            with tracing.span(f"visard {name}"):
+                outcomes, result = await self._exchange(method, asked, images, options)
         return outcomes, results.report(time.monotonic() - started, result)
 
     async def _exchange(
@@ -339,74 +255,11 @@ class Client:
             result, sent = await self._write(self._request(*asked, len(images), **options), shares, send)
         return results.open_all(result.results, sent.context, sent.reply_keys), result
 
-    def _request(
-        self,
-        operation: int,
-        subject: str = "",
-        operating_point: str = "",
-        images: int = 0,
-        *,
-        model: str | None = None,
-        **options: Any,
-    ) -> Request:
-        now = int(time.time() * 1000)
-        return Request(
-            request_id=os.urandom(REQUEST_ID_BYTES),
-            operation=common_pb2.Operation.Name(operation),  # type: ignore[arg-type]
-            subject=subject,
-            model=self.model if model is None else model,
-            images=images,
-            operating_point=operating_point,
-            sent_unix_ms=now,
-            expires_unix_ms=now + _LIFETIME_MS,
-            **options,
-        )
-
-    async def _party_keys(self) -> list[bytes]:
-        """The parties' sealing keys, each signed by our authority; raises UntrustedKey."""
-        if self._keys is None:
-            ask = gateway_pb2.GetPartiesRequest()
-            response = await self._again(lambda left: self._matching.GetParties(ask, timeout=left))
-            if [party.party for party in response.parties] != [0, 1, 2]:
-                raise UntrustedKey("the keys of three parties are needed")
-            for party in response.parties:
-                verify_party_key(self._ca, party.party, party.public_key, party.signature)
-            self._keys = [party.public_key for party in response.parties]
-        return self._keys
-
-    async def _with_fresh_keys(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Work that seals, done once more when a party has another key by now: a refused share was not looked at."""
-        try:
-            return await work()
-        except StaleKey:
-            self._keys = None
-            return await work()
-
     async def model_info(self) -> common_pb2.ModelInfo:
         """What is known about the client's model; raises NotFound."""
-        if self.model not in self._infos:
-            self._infos = {info.name: info for info in await self.models()}
+        async with self._fetching:
+            if self.model not in self._infos:
+                self._infos = {info.name: info for info in await self.models()}
         if self.model not in self._infos:
             raise NotFound(f"model {self.model!r} is not published: see visard model publish")
         return self._infos[self.model]
-
-    async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
-        """One call, its failure as one of our errors."""
-        try:
-            return await call()
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc(error) from error
-
-    async def _again(self, call: Callable[[float], Awaitable[T]]) -> T:
-        """A call, repeated a few times when the service is exhausted or away; all attempts share one deadline."""
-        end = time.monotonic() + self.deadline
-        for attempt in range(ATTEMPTS):
-            try:
-                left = max(end - time.monotonic(), 0.001)
-                return await self._call(lambda left=left: call(left))  # type: ignore[misc]
-            except (Exhausted, Unavailable, Undone) as error:
-                pause = error.retry_after if isinstance(error, Exhausted) else 0.3 * 2**attempt
-                if attempt == ATTEMPTS - 1 or time.monotonic() + pause > end:
-                    raise
-                await asyncio.sleep(pause)
-        raise AssertionError("unreachable")

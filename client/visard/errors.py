@@ -6,9 +6,10 @@ VisardError
     RequestError        the request: change it
         InvalidRequest (StaleKey), NotFound, AlreadyExists, PermissionDenied, FailedPrecondition
     ServiceError        the service: try again, or ask its operator
-        Unavailable, Undone, Exhausted, DeadlineExceeded, InternalError
+        Unavailable (Unreachable), Undone, Exhausted, DeadlineExceeded, InternalError
     TrustError          somebody between us and the parties, or one of them, does not keep to the rules
         UntrustedKey, SealError, InconsistentAnswer
+    NotOpen             the program: use a client as a context manager
 """
 
 from collections.abc import Iterator
@@ -83,6 +84,10 @@ class Unavailable(ServiceError):
     """A service is down or lost its peers."""
 
 
+class Unreachable(Unavailable):
+    """Nobody answers at the gateway's address, or there is no trust between its certificate and ours."""
+
+
 class Undone(ServiceError):
     """A write was undone after a failure: nothing is stored. Send it again as a new request."""
 
@@ -101,6 +106,10 @@ class DeadlineExceeded(ServiceError):
 
 class InternalError(ServiceError):
     """A defect of the service; its log has the details."""
+
+
+class NotOpen(VisardError):
+    """A client is used before it was opened, or after it was closed."""
 
 
 class TrustError(VisardError):
@@ -137,14 +146,28 @@ _ERRORS: dict[StatusCode, type[VisardError]] = {
 }
 
 
-def from_rpc(error: AioRpcError) -> VisardError:
-    """The error that a failed call means."""
+def from_rpc(error: AioRpcError, gateway: str) -> VisardError:
+    """The error that a failed call to the gateway at this address means."""
     text = error.details() or error.code().name
+    if error.code() is StatusCode.UNAVAILABLE and _NO_CONNECTION in text:
+        return Unreachable(_unreachable(text, gateway))
     if error.code() is StatusCode.RESOURCE_EXHAUSTED:
         return Exhausted(text, _retry_after(error))
     if error.code() is StatusCode.INVALID_ARGUMENT and _field(error) in _KEY_FIELDS:
         return StaleKey(text)
     return _ERRORS.get(error.code(), InternalError)(text)
+
+
+_NO_CONNECTION = "failed to connect to all addresses"
+
+
+def _unreachable(text: str, gateway: str) -> str:
+    """Of what gRPC says about sockets and handshakes, what a person can do something about."""
+    if "handshake" in text.lower() or "CERTIFICATE" in text or "peer address" in text:
+        return (
+            f"no trust between us and the gateway at {gateway}: is ca.pem its authority's, and our certificate of it?"
+        )
+    return f"nobody answers at {gateway}: are the services running (visard up)?"
 
 
 def _retry_after(error: AioRpcError) -> float:

@@ -121,7 +121,10 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
         require(context, *CALLERS, "admin")
         parties = await statuses(self._parties, self._config.status_timeout)
         ready = all(status.ready for status in parties)
-        return gateway_pb2.GetStatusResponse(ready=ready, version=__version__, parties=parties)
+        places = self._config.max_uploads_per_caller
+        return gateway_pb2.GetStatusResponse(
+            ready=ready, version=__version__, parties=parties, requests_at_a_time=places
+        )
 
     async def GetParties(  # noqa: N802
         self, request: gateway_pb2.GetPartiesRequest, context: Context
@@ -131,7 +134,7 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
         seconds = remaining(context, self._config.run_timeout)
         ask = party_pb2.GetKeyRequest()
         keys = await self._parties.ask_all(lambda stub, _: stub.GetKey(ask, timeout=seconds))
-        return gateway_pb2.GetPartiesResponse(parties=keys)
+        return gateway_pb2.GetPartiesResponse(parties=keys, requests_at_a_time=self._config.max_uploads_per_caller)
 
 
 class ModelRegistryServicer(gateway_pb2_grpc.ModelRegistryServicer):

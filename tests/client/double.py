@@ -68,6 +68,8 @@ class Double(gateway_pb2_grpc.FaceMatchingServicer, gateway_pb2_grpc.ModelRegist
         self.attempts: defaultdict[str, list[common_pb2.Request]] = defaultdict(list)
         self.remaining: list[float] = []
         self.faults: list[ServiceFault] = []
+        self.places = 16
+        self.active = self.most_at_a_time = 0
         self.pause = 0.0  # before each answer and each fault
         self.bits = [True]
         self.table: list[str] = []
@@ -77,7 +79,10 @@ class Double(gateway_pb2_grpc.FaceMatchingServicer, gateway_pb2_grpc.ModelRegist
     async def _begin(self, method: str, context: Any) -> None:
         self.calls[method] += 1
         self.remaining.append(context.time_remaining())
+        self.active += 1
+        self.most_at_a_time = max(self.most_at_a_time, self.active)
         await asyncio.sleep(self.pause)
+        self.active -= 1
         if self.faults and not method.startswith(("Get", "List")):
             raise self.faults.pop(0)
 
@@ -187,7 +192,7 @@ class Double(gateway_pb2_grpc.FaceMatchingServicer, gateway_pb2_grpc.ModelRegist
 
     async def GetParties(self, request: Any, context: Any) -> gateway_pb2.GetPartiesResponse:
         await self._begin("GetParties", context)
-        return gateway_pb2.GetPartiesResponse(parties=self.signed)
+        return gateway_pb2.GetPartiesResponse(parties=self.signed, requests_at_a_time=self.places)
 
     async def ListModels(self, request: Any, context: Any) -> gateway_pb2.ListModelsResponse:
         await self._begin("ListModels", context)

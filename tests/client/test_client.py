@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from visard import certs
 from visard.capture import Chip
-from visard.client import ATTEMPTS, Client, Connection
+from visard.client import Client, Connection
 from visard.errors import (
     DeadlineExceeded,
     Exhausted,
@@ -18,9 +19,11 @@ from visard.errors import (
     InvalidRequest,
     NoFace,
     NotFound,
+    NotOpen,
     SealError,
     StaleKey,
     Unavailable,
+    Unreachable,
     UntrustedKey,
 )
 from visard.results import SubjectCount
@@ -184,17 +187,64 @@ async def answer__should_not_be_believed_when_it_answers_another_request(folder:
             await client.verify("ann", chip(1))
 
 
-async def exhausted_service__should_be_asked_again_as_it_says(folder: Path) -> None:
+async def service_that_is_exhausted_or_away__should_be_asked_until_the_deadline(folder: Path) -> None:
+    """However often: a party that restarts is away for twelve seconds."""
+    again = [faults.ResourceExhausted("no kit", retry_after=0.01), faults.Unavailable("party 1 is restarting")]
     async with connected(folder) as (double, client):
-        double.faults = [faults.ResourceExhausted("no kit", retry_after=0.01) for _ in range(ATTEMPTS - 1)]
-        await client.verify("ann", chip(1))
-        assert double.calls["Verify"] == ATTEMPTS
-        await client.enrol("ann", [chip(1)])
-        double.faults = [faults.ResourceExhausted("no kit", retry_after=0.01) for _ in range(ATTEMPTS)]
-        with pytest.raises(Exhausted) as caught:
+        double.faults = [again[0]] * 20 + [again[1]]
+        assert (await client.verify("ann", chip(1))).match
+        assert double.calls["Verify"] == 22
+    async with connected(folder, deadline=0.3) as (double, client):
+        double.faults = [again[0]] * 10_000
+        with pytest.raises((Exhausted, DeadlineExceeded)):
             await client.enrol("ann", [chip(1)])
-        assert caught.value.retry_after == pytest.approx(0.01)
-    assert double.calls["Enrol"] == 1 + ATTEMPTS
+        double.faults = [faults.ResourceExhausted("too many attempts", retry_after=3600)]
+        with pytest.raises(Exhausted) as caught:  # nobody waits for what comes after the deadline
+            await client.enrol("ann", [chip(1)])
+        assert caught.value.retry_after == 3600
+    async with connected(folder, retry=False) as (double, client):
+        double.faults = [again[0]]
+        with pytest.raises(Exhausted):
+            await client.verify("ann", chip(1))
+        assert double.calls["Verify"] == 1
+
+
+async def more_requests_than_the_gateway_takes__should_wait_for_their_turn(folder: Path) -> None:
+    async with connected(folder) as (double, client):
+        double.places, double.pause = 4, 0.02
+        answers = await asyncio.gather(*(client.verify("ann", chip(1)) for _ in range(40)))
+        assert all(answer.match for answer in answers)
+        assert (double.most_at_a_time, double.calls["Verify"]) == (4, 40)
+
+
+async def nobody_at_the_address__should_be_said_without_waiting_for_the_deadline(folder: Path) -> None:
+    async with serving(folder) as (_, connection):
+        pass
+    async with Client(connection, deadline=600) as client:
+        with pytest.raises(Unreachable, match=r"nobody answers at 127\.0\.0\.1.*visard up"):
+            await client.status()
+
+
+async def proxy_of_the_environment__should_not_be_asked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "grpc_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    async with connected(folder) as (_double, client):
+        assert (await client.verify("ann", chip(1))).match
+    async with serving(folder) as (_, connection), Client(replace(connection, proxy=True), deadline=600) as client:
+        with pytest.raises(Unreachable):
+            await client.status()
+
+
+async def client_that_is_not_open__should_say_so(folder: Path) -> None:
+    async with serving(folder) as (_, connection):
+        client = Client(connection)
+        with pytest.raises(NotOpen, match="async with"):
+            await client.verify("ann", chip(1))
+        async with client:
+            assert (await client.verify("ann", chip(1))).match
+        with pytest.raises(NotOpen):
+            await client.verify("ann", chip(1))
 
 
 async def write__should_keep_its_id_when_its_answer_was_lost(folder: Path) -> None:

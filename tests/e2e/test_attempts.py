@@ -38,10 +38,9 @@ def refusals(cluster: Cluster) -> list[float]:
 
 
 async def budgets__should_bound_subject_gallery_and_caller_at_all_parties_alike(
-    strict: Cluster, photos: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    strict: Cluster, photos: dict[str, Path]
 ) -> None:
-    monkeypatch.setattr("visard.client.ATTEMPTS", 1)
-    async with Client(Connection.from_home(strict.home)) as client:
+    async with Client(Connection.from_home(strict.home), retry=False) as client:
         await client.enrol("ada", [photos["obama"]])
         await client.enrol("eve", [photos["biden"]])
         for _ in range(2):

@@ -51,10 +51,9 @@ async def verified(client: Client, photo: Path, subject: str = "anchor", seconds
 
 
 @pytest.fixture
-async def anchored(cluster: Cluster, photos: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Client]:
+async def anchored(cluster: Cluster, photos: dict[str, Path]) -> AsyncIterator[Client]:
     """A client that does not try again, with one subject enrolled that must survive everything."""
-    monkeypatch.setattr("visard.client.ATTEMPTS", 1)
-    async with Client(Connection.from_home(cluster.home), deadline=DEADLINE) as client:
+    async with Client(Connection.from_home(cluster.home), deadline=DEADLINE, retry=False) as client:
         await client.enrol("anchor", [photos["obama"]])
         assert await verified(client, photos["obama2"])
         yield client

@@ -614,8 +614,11 @@ class GetStatusResponse(_message.Message):
     READY_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     PARTIES_FIELD_NUMBER: _builtins.int
+    REQUESTS_AT_A_TIME_FIELD_NUMBER: _builtins.int
     ready: _builtins.bool
     version: _builtins.str
+    requests_at_a_time: _builtins.int
+    """How many requests of one caller the gateway takes at a time."""
     @_builtins.property
     def parties(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.PartyStatus]: ...
     def __init__(
@@ -624,10 +627,11 @@ class GetStatusResponse(_message.Message):
         ready: _builtins.bool = ...,
         version: _builtins.str = ...,
         parties: _abc.Iterable[_common_pb2.PartyStatus] | None = ...,
+        requests_at_a_time: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["parties", b"parties", "ready", b"ready", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parties", b"parties", "ready", b"ready", "requests_at_a_time", b"requests_at_a_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -653,16 +657,20 @@ class GetPartiesResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PARTIES_FIELD_NUMBER: _builtins.int
+    REQUESTS_AT_A_TIME_FIELD_NUMBER: _builtins.int
+    requests_at_a_time: _builtins.int
+    """How many requests of one caller the gateway takes at a time."""
     @_builtins.property
     def parties(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.PartyKey]: ...
     def __init__(
         self,
         *,
         parties: _abc.Iterable[_common_pb2.PartyKey] | None = ...,
+        requests_at_a_time: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["parties", b"parties"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parties", b"parties", "requests_at_a_time", b"requests_at_a_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,283 @@
+"""Between a method of the client and the wire: the channel, the parties' keys, deadlines, and what is sent again how."""
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Protocol, Self, TypeVar
+
+import grpc
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from visard import results, tracing
+from visard.callers import Signer
+from visard.certs import verify_party_key
+from visard.connection import Connection
+from visard.envelopes import NO_SHARES, SealedRequest, seal
+from visard.errors import (
+    DeadlineExceeded,
+    Exhausted,
+    InvalidRequest,
+    NotOpen,
+    StaleKey,
+    Unavailable,
+    Undone,
+    Unreachable,
+    UntrustedKey,
+    from_rpc,
+)
+from visard.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc
+
+Operation = common_pb2.Operation
+Request = common_pb2.Request
+T = TypeVar("T")
+
+DEFAULT_DEADLINE = 60.0
+REQUEST_ID_BYTES = 16
+_LIFETIME_MS = 300_000
+_PAUSES = (0.3, 5.0)  # seconds before a call is made again: at first, at most
+_FIRST_CONTACT_SECONDS = 5.0  # who has never been reached in this time is not there
+
+Shares = Callable[[], Sequence[bytes]]
+Send = Callable[[SealedRequest, float], Awaitable[T]]
+
+
+class Change(Protocol):
+    """The answer to a write without a share."""
+
+    @property
+    def results(self) -> Sequence[common_pb2.SealedResult]:
+        """What each party has sealed for us."""
+
+
+C = TypeVar("C", bound=Change)
+M = TypeVar("M", bound=Message)
+
+
+class Caller:
+    """A caller of the gateway, with one channel. Errors are those of visard.errors."""
+
+    def __init__(self, connection: Connection, model: str, deadline: float, *, retry: bool) -> None:
+        if not isinstance(deadline, int | float) or not 0 < deadline < float("inf"):
+            raise InvalidRequest("deadline: seconds, more than 0")
+        self.model = model
+        self.deadline = deadline
+        self._connection = connection
+        self._retry = retry
+        self._ca, self._pem = connection.read()
+        self._signer = Signer.read(connection.cert, connection.key)
+        self._keys: list[bytes] | None = None
+        self._places: asyncio.Semaphore | None = None
+        self._fetching = asyncio.Lock()  # calls that begin together fetch keys and models once
+        self._channel: grpc.aio.Channel | None = None
+        self._reached = False
+
+    async def __aenter__(self) -> Self:
+        """Open the channel."""
+        credentials = grpc.ssl_channel_credentials(self._ca, *self._pem)
+        connection = self._connection
+        self._channel = grpc.aio.secure_channel(
+            connection.gateway, credentials, options=connection.options(), interceptors=tracing.interceptors()
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close the channel."""
+        channel, self._channel = self._open_channel(), None
+        await channel.close(None)
+
+    def _open_channel(self) -> grpc.aio.Channel:
+        if self._channel is None:
+            raise NotOpen("this client is not open: use it as `async with visard.Client(...) as client`")
+        return self._channel
+
+    @property
+    def _matching(self) -> "gateway_pb2_grpc.FaceMatchingAsyncStub":
+        return gateway_pb2_grpc.FaceMatchingStub(self._open_channel())
+
+    @property
+    def _registry(self) -> "gateway_pb2_grpc.ModelRegistryAsyncStub":
+        return gateway_pb2_grpc.ModelRegistryStub(self._open_channel())
+
+    @property
+    def _admin(self) -> "gateway_pb2_grpc.AdminAsyncStub":
+        return gateway_pb2_grpc.AdminStub(self._open_channel())
+
+    def _request(
+        self,
+        operation: int,
+        subject: str = "",
+        operating_point: str = "",
+        images: int = 0,
+        *,
+        model: str | None = None,
+        **options: Any,
+    ) -> Request:
+        """A request that begins now; raises InvalidRequest for what does not fit into its fields."""
+        now = int(time.time() * 1000)
+        return filled(
+            Request(request_id=os.urandom(REQUEST_ID_BYTES), sent_unix_ms=now, expires_unix_ms=now + _LIFETIME_MS),
+            operation=operation,
+            subject=subject,
+            model=self.model if model is None else model,
+            images=images,
+            operating_point=operating_point,
+            **options,
+        )
+
+    async def _change(self, method: Callable[..., Awaitable[C]], ask: Callable[..., Any], request: Request) -> int:
+        """A write without a share; how many references it names, as all three parties say."""
+
+        def send(sealed: SealedRequest, left: float) -> Awaitable[C]:
+            return method(ask(request=sealed.request, envelopes=sealed.envelopes), timeout=left)
+
+        response, sent = await self._write(request, lambda: NO_SHARES, send)
+        return results.changed(results.open_all(response.results, sent.context, sent.reply_keys))
+
+    async def _write(self, request: Request, shares: Shares, send: Send[T]) -> tuple[T, SealedRequest]:
+        """A write: the very same again when its answer is lost, and under a fresh id when it was undone.
+
+        Its id stands for what was handed in: sealed anew under the same id it would be refused, had it been made before.
+        """
+        sealed: SealedRequest | None = None
+
+        async def once(left: float) -> tuple[T, SealedRequest]:
+            nonlocal sealed
+            handed_in = sealed = sealed or await self._sealed(request, shares())
+            try:
+                return await self._call(lambda: send(handed_in, left)), handed_in
+            except Undone:
+                request.request_id, sealed = os.urandom(REQUEST_ID_BYTES), None
+                raise
+            except StaleKey:
+                sealed = None
+                raise
+
+        return await self._with_fresh_keys(once)
+
+    async def _read(self, request: Callable[[], Request], shares: Shares, send: Send[T]) -> tuple[T, SealedRequest]:
+        """A request that changes nothing: another one, with fresh shares, whenever it is sent again."""
+
+        async def once(left: float) -> tuple[T, SealedRequest]:
+            sealed = await self._sealed(request(), shares())
+            return await self._call(lambda: send(sealed, left)), sealed
+
+        return await self._with_fresh_keys(once)
+
+    async def _sealed(self, request: Request, shares: Sequence[bytes]) -> SealedRequest:
+        return seal(request, shares, await self._party_keys(), self._signer)
+
+    async def _party_keys(self) -> list[bytes]:
+        """The parties' sealing keys, each signed by our authority; raises UntrustedKey."""
+        async with self._fetching:
+            return await self._fetched_keys()
+
+    async def _fetched_keys(self) -> list[bytes]:
+        if self._keys is None:
+            ask = gateway_pb2.GetPartiesRequest()
+            response = await self._again(lambda left: self._matching.GetParties(ask, timeout=left))
+            if [party.party for party in response.parties] != [0, 1, 2]:
+                raise UntrustedKey("the keys of three parties are needed")
+            for party in response.parties:
+                verify_party_key(self._ca, party.party, party.public_key, party.signature)
+            self._keys = [party.public_key for party in response.parties]
+            self._places = self._places or asyncio.Semaphore(response.requests_at_a_time or _AT_A_TIME)
+        return self._keys
+
+    async def _with_fresh_keys(self, once: Callable[[float], Awaitable[T]]) -> T:
+        """Work that seals, done once more when a party has another key by now: a refused share was not looked at."""
+        try:
+            return await self._again(once, queue=True)
+        except StaleKey:
+            self._keys = None
+            return await self._again(once, queue=True)
+
+    async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
+        """One call, its failure as one of our errors."""
+        try:
+            answer = await call()
+        except grpc.aio.AioRpcError as error:
+            failure = from_rpc(error, self._connection.gateway)
+            self._reached = self._reached or not isinstance(failure, Unavailable | DeadlineExceeded)
+            raise failure from error
+        self._reached = True
+        return answer
+
+    async def _again(self, call: Callable[[float], Awaitable[T]], *, queue: bool = False) -> T:
+        """A call, repeated while the service is exhausted or away, until the deadline, which all attempts share.
+
+        With ``queue`` it waits for its turn first where the gateway takes only so many of a caller's requests at a time.
+        """
+        started = time.monotonic()
+        async with within(self.deadline):
+            for attempt in range(1 << 30):
+                left = max(started + self.deadline - time.monotonic(), 0.001)
+                try:
+                    async with self._turn(queue):
+                        return await self._call(lambda left=left: call(left))  # type: ignore[misc]
+                except (Exhausted, Unavailable, Undone) as error:
+                    pause = _pause(error, attempt)
+                    if not self._retry or time.monotonic() + pause > started + self._patience(error):
+                        raise
+                    await asyncio.sleep(pause)
+        raise AssertionError("unreachable")
+
+    def _patience(self, error: Exception) -> float:
+        """Seconds for which a failed call is made again."""
+        return self.deadline if self._reached or not isinstance(error, Unreachable) else _FIRST_CONTACT_SECONDS
+
+    @asynccontextmanager
+    async def _turn(self, queue: bool) -> AsyncIterator[None]:
+        if not queue:
+            yield
+            return
+        await self._party_keys()  # which bring the number of places
+        assert self._places is not None
+        async with self._places:
+            yield
+
+
+_AT_A_TIME = 16  # of a gateway that says nothing
+
+
+def _pause(error: Exception, attempt: int) -> float:
+    """Seconds until the next attempt: what the service says, or ever more, and never the same for all who wait."""
+    if isinstance(error, Exhausted):
+        return error.retry_after * random.uniform(1.0, 1.2)
+    return min(_PAUSES[0] * (1 << min(attempt, 10)), _PAUSES[1]) * random.uniform(0.7, 1.0)
+
+
+@asynccontextmanager
+async def within(seconds: float) -> AsyncIterator[None]:
+    """Bound a block in time; raises DeadlineExceeded."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        raise DeadlineExceeded(f"no answer within {seconds:g} s") from error
+
+
+_KINDS = {
+    FieldDescriptor.TYPE_STRING: "text that UTF-8 can write",
+    FieldDescriptor.TYPE_BYTES: "bytes",
+    FieldDescriptor.TYPE_UINT32: "a whole number from 0 to 4294967295",
+    FieldDescriptor.TYPE_BOOL: "True or False",
+}
+
+
+def filled(message: M, **fields: Any) -> M:
+    """The message with these fields set; raises InvalidRequest that names the first one that does not take its value."""
+    for name, value in fields.items():
+        field = message.DESCRIPTOR.fields_by_name[name]
+        try:
+            if field.is_repeated:
+                getattr(message, name)[:] = list(value)
+            else:
+                setattr(message, name, value)
+        except (TypeError, ValueError, AttributeError) as error:
+            many = "a list, each " if field.is_repeated else ""
+            raise InvalidRequest(f"{name}: {many}{_KINDS[field.type]}") from error
+    return message
