@@ -35,8 +35,17 @@ Request = common_pb2.Request
 
 
 DEFAULT_MODEL = "face"
+UPLOADED = ("enrol", "verify", "identify", "compare")
+FIELDS = (31, 61)
 Method = Callable[..., Awaitable[gateway_pb2.Result]]
 Images = Callable[[common_pb2.ModelInfo], list[npt.NDArray[np.int64]]]
+
+
+def some(photos: Sequence[Photo]) -> Sequence[Photo]:
+    """The photos, if they are a list of at least one; raises InvalidRequest."""
+    if not isinstance(photos, Sequence) or isinstance(photos, str | bytes) or not photos:
+        raise InvalidRequest("photos: a list of at least one")
+    return photos
 
 
 class Client(Caller):
@@ -119,7 +128,7 @@ class Client(Caller):
 
     async def delete(self, subject: str, reference_ids: Sequence[str] = ()) -> int:
         """Forget a subject, or those of its references; how many."""
-        request = self._request(Operation.OPERATION_DELETE, subject, reference_ids=list(reference_ids))
+        request = self._request(Operation.OPERATION_DELETE, subject, reference_ids=reference_ids)
         return await self._change(self._matching.Delete, gateway_pb2.DeleteRequest, request)
 
     async def rename(self, subject: str, new_subject: str) -> int:
@@ -157,6 +166,12 @@ class Client(Caller):
 
     async def publish(self, name: str, program: bytes, digest: bytes, weights: npt.NDArray[np.int64], q: int) -> None:
         """Publish a compiled network under a name; its weights leave this machine as three sealed shares only."""
+        if not isinstance(q, int) or q not in FIELDS:
+            raise InvalidRequest("q: 31 or 61")
+        if not isinstance(weights, np.ndarray) or weights.dtype.kind not in "iu" or not weights.size:
+            raise InvalidRequest("weights: an array of integers")
+        if not isinstance(program, bytes):
+            raise InvalidRequest("program: canonical JSON, as bytes")
         request = self._request(Operation.OPERATION_PUBLISH, model=name, program_digest=digest)
         response, sent = await self._write(
             request,
@@ -200,8 +215,10 @@ class Client(Caller):
 
         The keys to its answer are thrown away: the tool sees that there is one, and what it cost.
         """
+        if not isinstance(operation, str) or operation not in UPLOADED:
+            raise InvalidRequest(f"operation: one of {', '.join(UPLOADED)}")
         info = await self.model_info()
-        images = [pixels(await asyncio.to_thread(capture, photo), info) for photo in photos]
+        images = [pixels(await asyncio.to_thread(capture, photo), info) for photo in some(photos)]
         request = self._request(Operation.Value(f"OPERATION_{operation.upper()}"), subject, images=len(images))
         return (await self._sealed(request, shared(images, info.field_bits))).upload()
 
@@ -217,9 +234,7 @@ class Client(Caller):
         options: Mapping[str, Any] | None = None,
     ) -> tuple[list[common_pb2.Outcome], results.Report]:
         """Capture, share, seal, send, open. With ``options`` it is a write, which keeps its id when it is sent again."""
-        if isinstance(photos, str | bytes | Path | np.ndarray | Chip) or not len(photos):
-            raise InvalidRequest("photos: a list of at least one")
-        chips = [await asyncio.to_thread(capture, photo, largest=largest) for photo in photos]
+        chips = [await asyncio.to_thread(capture, photo, largest=largest) for photo in some(photos)]
         asked = (operation, subject, operating_point)
         return await self._timed(method, asked, lambda info: [pixels(chip, info) for chip in chips], options)
 

@@ -7,8 +7,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 from visard.capture import Picture
 from visard.client import DEFAULT_DEADLINE, DEFAULT_MODEL, Client, Connection, Photo
+from visard.errors import NotOpen
 from visard.results import Enrolment, Identification, Output, StoredReference, SubjectCount, Verification
 from visard.v1 import common_pb2, gateway_pb2
 
@@ -16,17 +20,26 @@ T = TypeVar("T")
 
 
 class SyncClient:
-    """See visard.Client; use it as ``with``. Safe to share between threads."""
+    """See visard.Client; use it as ``with``, as often as you like. Safe to share between threads, not between processes."""
 
     def __init__(
-        self, connection: Connection, *, model: str = DEFAULT_MODEL, deadline: float = DEFAULT_DEADLINE
+        self,
+        connection: Connection,
+        *,
+        model: str = DEFAULT_MODEL,
+        deadline: float = DEFAULT_DEADLINE,
+        retry: bool = True,
     ) -> None:
-        self._client = Client(connection, model=model, deadline=deadline)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="visard", daemon=True)
+        self._client = Client(connection, model=model, deadline=deadline, retry=retry)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
-        """Open the channel."""
+        """Start the loop and open the channel."""
+        if self._thread is not None and self._thread.is_alive():
+            raise NotOpen("this client is open already")
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="visard", daemon=True)
         self._thread.start()
         self._run(self._client.__aenter__())
         return self
@@ -36,9 +49,12 @@ class SyncClient:
     ) -> None:
         """Close the channel and end the thread."""
         self._run(self._client.__aexit__(kind, error, trace))
+        assert self._loop is not None
+        assert self._thread is not None
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        self._loop = self._thread = None
 
     def enrol(
         self,
@@ -103,5 +119,47 @@ class SyncClient:
         """See Client.status."""
         return self._run(self._client.status())
 
+    def model_info(self) -> common_pb2.ModelInfo:
+        """See Client.model_info."""
+        return self._run(self._client.model_info())
+
+    def publish(self, name: str, program: bytes, digest: bytes, weights: npt.NDArray[np.int64], q: int) -> None:
+        """See Client.publish."""
+        self._run(self._client.publish(name, program, digest, weights, q))
+
+    def withdraw(self, name: str) -> None:
+        """See Client.withdraw."""
+        self._run(self._client.withdraw(name))
+
+    def audit_nodes(self, prefixes: Sequence[str]) -> list[list[gateway_pb2.AuditNode]]:
+        """See Client.audit_nodes."""
+        return self._run(self._client.audit_nodes(prefixes))
+
+    def refresh(self) -> int:
+        """See Client.refresh."""
+        return self._run(self._client.refresh())
+
+    def recover(self, party: int) -> int:
+        """See Client.recover."""
+        return self._run(self._client.recover(party))
+
+    def upload(self, operation: str, photos: Sequence[Photo], *, subject: str = "") -> list[common_pb2.Upload]:
+        """See Client.upload; all messages at once."""
+
+        async def whole() -> list[common_pb2.Upload]:
+            return [message async for message in await self._client.upload(operation, photos, subject=subject)]
+
+        return self._run(whole())
+
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        loop, thread = self._loop, self._thread
+        if loop is None or thread is None or not thread.is_alive():  # closed, or we are a child that was forked
+            work.close()
+            raise NotOpen("this client is not open in this process: use it as `with visard.SyncClient(...) as client`")
+        future = asyncio.run_coroutine_threadsafe(work, loop)
+        try:
+            return future.result()
+        except KeyboardInterrupt as interrupt:
+            future.cancel()
+            interrupt.add_note("the request was under way: what it writes may have been stored")
+            raise
