@@ -1,21 +1,54 @@
-"""The command ``visard``. Exit status: 0 match (or done), 1 no match, 2 error, as grep."""
+"""The command ``visard``. Exit status: 0 match (or done), 1 no match, 2 error, as grep; 130 after Ctrl-C."""
 
+import os
 import sys
+from typing import Any, cast
+
+import typer
+from typer.exceptions import TyperException
 
 from visard.cli.app import app
-from visard.cli.output import ERROR, complain, err
+from visard.cli.output import ERROR, INTERRUPTED, complain
 from visard.errors import VisardError
 
 
 def main() -> None:
     """Entry point."""
+    code = run()
     try:
-        app()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = ERROR
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor is the end to complain about it
+    sys.exit(code)
+
+
+def run() -> int:
+    """The exit status, after an error was told in a line; a defect of ours must not look like "no match"."""
+    try:
+        return int(app(standalone_mode=False) or 0)
     except VisardError as error:
-        complain(error)
-        sys.exit(ERROR)
+        complain(str(error))
+    except TyperException as error:
+        _show(error)
+    except typer.Abort:
+        complain("nothing was done: the answer was not yes")
     except KeyboardInterrupt:
-        sys.exit(130)
-    except Exception:  # a defect of ours must not look like "no match"
-        err.print_exception(show_locals=False)
-        sys.exit(ERROR)
+        return INTERRUPTED
+    except (BrokenPipeError, SystemExit):  # nobody reads on: libraries of ours would end with 1
+        return ERROR
+    except OSError as error:
+        complain(f"{error.filename or ''}: {error.strerror or error}".removeprefix(": "))
+    except Exception as error:
+        if os.environ.get("VISARD_DEBUG"):
+            raise
+        complain(f"a defect of visard, please report it: {type(error).__name__}: {error} (VISARD_DEBUG=1 shows where)")
+    return ERROR
+
+
+def _show(error: TyperException) -> None:
+    """A command line that is wrong, in a line; the help where there was no command at all."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        cast(Any, error).show()
+    else:
+        complain(f"{error.format_message()} (see visard --help)")

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from visard import admin as administration
-from visard.cli.output import MATCH, NO_MATCH, emit, out, progress
+from visard.cli.output import MATCH, NO_MATCH, confirm, emit, out, progress
 from visard.cli.session import DEFAULT_HOME, Home, Json, with_client
 
 app = typer.Typer(no_args_is_help=True, help="Keep the parties' stores in order.")
@@ -48,7 +48,7 @@ def recover(
 ) -> None:
     """Erase one party's store and write it anew from the two others, which learn nothing by it."""
     if not yes:
-        typer.confirm(f"Erase the store of party {party} and write it anew?", abort=True, err=True)
+        confirm(f"Erase the store of party {party} and write it anew?")
     with progress(f"restoring party {party}"):
         restored = with_client(home, lambda c: c.recover(party), deadline=deadline, role="admin")
     emit(as_json, f"party {party} holds {restored} references again", party=party, references=restored)

@@ -189,14 +189,21 @@ def rename(
 
 
 @app.command()
-def export(name: str, home: Home = DEFAULT_HOME, model: Model = DEFAULT_MODEL) -> None:
+def export(name: str, home: Home = DEFAULT_HOME, model: Model = DEFAULT_MODEL, as_json: Json = False) -> None:
     """Everything that is kept about a subject, as JSON. No biometric plaintext exists, so there is none in it."""
     rows = with_client(home, lambda c: c.references(name), model=model)
-    references = [dataclasses.asdict(row) | {"metadata": row.metadata.hex()} for row in rows]
+    references = [dataclasses.asdict(row) | _noted(row.metadata) for row in rows]
     note = "Each reference also has 128 numbers that exist only as shares at three parties; nobody can export them."
-    typer.echo(
-        json.dumps({"subject": name, "model": model, "references": references, "biometric_data": note}, indent=1)
-    )
+    found = {"subject": name, "model": model, "references": references, "biometric_data": note}
+    typer.echo(json.dumps(found, indent=None if as_json else 1))
+
+
+def _noted(metadata: bytes) -> dict[str, str]:
+    """What a caller has attached, as text where it is text, and in hex."""
+    try:
+        return {"note": metadata.decode(), "metadata": metadata.hex()}
+    except UnicodeDecodeError:
+        return {"metadata": metadata.hex()}
 
 
 @app.command("list")

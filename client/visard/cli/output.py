@@ -1,33 +1,51 @@
 """What the command line shows: answers on standard output, everything else on standard error."""
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from visard.errors import VisardError
 from visard.results import Report
 from visard.v1 import gateway_pb2
 
-MATCH, NO_MATCH, ERROR = 0, 1, 2
-
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False)
+MATCH, NO_MATCH, ERROR, INTERRUPTED = 0, 1, 2, 130
+_WIDE = 10_000  # columns of what is no terminal: nothing is broken or cut there
 
 
-def complain(error: VisardError) -> None:
-    """An error, for a person."""
-    err.print(f"[red]visard:[/red] {error}", markup=True)
+def _console(*, stderr: bool) -> Console:
+    """A console that shows texts as they are: names and files may hold brackets and colons."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else _WIDE
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True, width=width)
+
+
+out = _console(stderr=False)
+err = _console(stderr=True)
+
+
+def complain(text: str) -> None:
+    """An error, for a person: one line on standard error."""
+    err.print("visard:", style="red", end=" ")
+    err.print(" ".join(text.split()))
+
+
+def confirm(question: str) -> None:
+    """Ask on standard error; raises typer.Abort unless the answer is yes."""
+    err.print(f"{question} [y/N]", end=" ")
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise typer.Abort
 
 
 @contextmanager
 def progress(what: str) -> Iterator[None]:
     """A spinner on standard error while something works, where that is a terminal."""
-    with err.status(what) if err.is_terminal else _nothing():
+    with err.status(escape(what)) if err.is_terminal else _nothing():
         yield
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from visard.cli.output import complain
 from visard.client import DEFAULT_DEADLINE, DEFAULT_MODEL, Client, Connection
 
 T = TypeVar("T")
@@ -29,10 +30,14 @@ def with_client(
     deadline: float = DEFAULT_DEADLINE,
     role: str = "client",
 ) -> T:
-    """Run work with a connected client."""
+    """Run work with a connected client; Ctrl-C while it writes leaves open whether it was written, and says so."""
 
     async def body() -> T:
         async with Client(Connection.from_home(home, role), model=model, deadline=deadline) as client:
             return await work(client)
 
-    return asyncio.run(body())
+    try:
+        return asyncio.run(body())
+    except KeyboardInterrupt:
+        complain("interrupted: what was asked may have been done all the same")
+        raise
