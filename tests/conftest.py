@@ -1,6 +1,7 @@
 """What many tests share: the data beside the project, photos, and one running cluster for all end-to-end tests."""
 
 import asyncio
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,8 +49,10 @@ def _mongod(tmp_path_factory: pytest.TempPathFactory, *, replica_set: bool) -> I
 
 
 def free_port_base() -> int:
-    """A base port whose nineteen ports are free now."""
-    for base in range(17300, 30000, 20):
+    """A base port whose nineteen ports are free now; processes that test at the same time begin to look at different ones."""
+    bases = list(range(17300, 30000, 20))
+    start = os.getpid() * 7 % len(bases)
+    for base in bases[start:] + bases[:start]:
         try:
             for offset in range(19):
                 with socket.socket() as probe:

@@ -1,17 +1,19 @@
 """All five services on this machine, each a process of its own: for trying visard, and for its tests."""
 
 import contextlib
+import fcntl
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+import tomllib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from visard import certs, health
-from visard.errors import Unavailable
+from visard.errors import InvalidRequest, Unavailable
 
 SERVICES = ("dealer", "party0", "party1", "party2", "gateway")
 BASE_PORT = 7300
@@ -22,6 +24,18 @@ _OFFSETS = {"gateway": 0, "dealer": 1, "party0": 10, "party1": 11, "party2": 12}
 # of the ports without TLS, on this machine alone
 _METRICS = {"gateway": 2, "dealer": 3, "party0": 13, "party1": 14, "party2": 15}
 _HEALTH = {"gateway": 4, "dealer": 5, "party0": 16, "party1": 17, "party2": 18}
+
+
+_LISTENING = '"event": "listening"'
+
+
+class OtherSettings(InvalidRequest):
+    """The home was set up in another way. ``field`` is "listen" or "store"."""
+
+    def __init__(self, field: str, path: Path) -> None:
+        what = {"listen": "for another --port", "store": "with another --store, where its enrolments are"}[field]
+        super().__init__(f"{path.parent} was set up {what}: see {path.name} there, and take that, or another --home")
+        self.field = field
 
 
 @dataclass
@@ -36,6 +50,7 @@ class Cluster:
     expiry_interval: float = 60.0
     traces: str = ""
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+    _logged: dict[str, int] = field(default_factory=dict)  # bytes of each log before the service was started
 
     def address(self, name: str) -> str:
         """Where a service listens."""
@@ -53,26 +68,65 @@ class Cluster:
         """The program of a service."""
         return f"services.{'party' if name.startswith('party') else name}"
 
-    def prepare(self) -> None:
-        """Certificates and configuration files, where there are none yet."""
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """The home is ours while the block lasts; raises InvalidRequest when it is another process's."""
         self.home.mkdir(parents=True, exist_ok=True)
+        with (self.home / "lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise InvalidRequest(
+                    f"another visard up works in {self.home}: end it, or name another --home"
+                ) from error
+            yield
+
+    def prepare(self) -> None:
+        """Certificates and configuration files, where there are none yet: what an operator has edited stays.
+
+        Raises InvalidRequest where the home was set up for another port or store.
+        """
+        self.home.mkdir(parents=True, exist_ok=True)
+        self._check_settings()
         (self.home / "logs").mkdir(exist_ok=True)
         if not (self.home / "certs" / "ca.pem").exists():
             certs.init(self.home / "certs")
         for name in SERVICES:
+            _write_once(self.home / f"{name}.toml", self._config(name))
+        _write_once(self.home / "client.toml", f'gateway = "{self.address("gateway")}"\ncerts = "certs"\n')
+
+    def _check_settings(self) -> None:
+        for name, key, wanted in (
+            ("gateway", "listen", self.address("gateway")),
+            ("party0", "store", self._store(0)),
+        ):
             path = self.home / f"{name}.toml"
-            path.touch(mode=0o600)  # a store's address may hold a password
-            path.write_text(self._config(name))
-        client = f'gateway = "{self.address("gateway")}"\ncerts = "certs"\n'
-        (self.home / "client.toml").write_text(client)
+            if not path.exists():
+                continue
+            try:
+                found = str(tomllib.loads(path.read_text()).get(key, ""))
+            except (OSError, ValueError) as error:
+                raise InvalidRequest(f"{path}: not TOML; remove it to have it written anew") from error
+            if found != wanted:
+                raise OtherSettings(key, path)
 
     def start(self, names: Sequence[str] = SERVICES, seconds: float = START_SECONDS) -> None:
-        """Start services and wait until they are healthy; raises Unavailable with the end of the log."""
+        """Start services and wait until all are healthy; raises Unavailable with the last words of the first that ended."""
         for name in names:
-            self._spawn(name)
-        end = time.monotonic() + seconds
-        for name in names:
-            self._await(name, end)
+            self.spawn(name)
+        end, waiting = time.monotonic() + seconds, list(names)
+        while waiting := [name for name in waiting if not self._started(name)]:
+            if time.monotonic() > end:
+                raise Unavailable(
+                    f"{' and '.join(waiting)} did not become healthy in time: {self.last_words(waiting[0])}"
+                )
+            time.sleep(0.1)
+
+    def _started(self, name: str) -> bool:
+        """Whether this very process serves: another program's may answer at the same address."""
+        if self.processes[name].poll() is not None:
+            raise Unavailable(f"{name} ended while it started: {self.last_words(name)}")
+        return _LISTENING in self._own_log(name) and self.healthy(name)
 
     def stop(self) -> None:
         """Stop everything, the gateway first, whatever it takes."""
@@ -103,6 +157,10 @@ class Cluster:
         """SIGKILL: no goodbye."""
         self._end(self.processes.pop(name))
 
+    def buried(self, name: str) -> None:
+        """Nothing is left of a service that has ended."""
+        self._end(self.processes.pop(name))
+
     @staticmethod
     def _end(process: "subprocess.Popen[bytes]") -> None:
         process.kill()
@@ -120,25 +178,26 @@ class Cluster:
         except Unavailable:
             return False
 
-    def log_tail(self, name: str, lines: int = 15) -> str:
-        """The end of a service's log."""
+    def _own_log(self, name: str) -> str:
+        """What a service has logged since it was started."""
         path = self.home / "logs" / f"{name}.log"
-        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""
+        return path.read_bytes()[self._logged.get(name, 0) :].decode(errors="replace") if path.exists() else ""
 
-    def _await(self, name: str, end: float) -> None:
-        while not self.healthy(name):
-            if self.processes[name].poll() is not None:
-                raise Unavailable(f"{name} ended while it started:\n{self.log_tail(name)}")
-            if time.monotonic() > end:
-                raise Unavailable(f"{name} did not become healthy in time:\n{self.log_tail(name)}")
-            time.sleep(0.1)
+    def last_words(self, name: str) -> str:
+        """The last error that a service has logged since it was started, or else the last line, and where the log is."""
+        lines = [line for line in self._own_log(name).splitlines() if line.strip()]
+        errors = [line for line in lines if '"level": "error"' in line or not line.startswith("{")]
+        last = (errors or lines or ["it has logged nothing"])[-1]
+        return f"{_told(last)} (all of it: {self.home / 'logs' / name}.log)"
 
-    def _spawn(self, name: str) -> None:
+    def spawn(self, name: str) -> None:
+        """Start a service, and wait for nothing."""
         command = [sys.executable, "-m", self.module(name), "--config", str(self.home / f"{name}.toml")]
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         environment = {k: v for k, v in os.environ.items() if not k.startswith("VISARD_")} | threads
         environment["VISARD_LIFELINE"] = "stdin"
         with (self.home / "logs" / f"{name}.log").open("ab") as log:
+            self._logged[name] = log.tell()
             self.processes[name] = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,  # the lifeline: it ends with us, however we end, and the service with it
@@ -147,6 +206,9 @@ class Cluster:
                 env=environment,
                 start_new_session=True,  # Ctrl-C reaches us alone; we stop them in order
             )
+
+    def _store(self, party: int) -> str:
+        return self.store.replace("{party}", str(party))
 
     def _config(self, name: str) -> str:
         folder = self.home.resolve() / "certs"
@@ -171,9 +233,24 @@ class Cluster:
                 f"peers = [{parties}]",
                 f'dealer = "{self.address("dealer")}"',
                 f"stock_target = {self.stock_target}",
-                f"store = {json.dumps(self.store.replace('{party}', name[-1]))}",
+                f"store = {json.dumps(self._store(int(name[-1])))}",
                 *(f"{key} = {value}" for key, value in self.options.items()),
             ]
         if self.traces:
             lines.insert(0, f'traces = "{self.traces}"')
         return "\n".join(lines) + "\n"
+
+
+def _write_once(path: Path, text: str) -> None:
+    if not path.exists():
+        path.touch(mode=0o600)  # a store's address may hold a password
+        path.write_text(text)
+
+
+def _told(line: str) -> str:
+    """What a line of a log says: of JSON the event and the reason."""
+    try:
+        said = json.loads(line)
+        return ": ".join(str(said[key]) for key in ("event", "reason", "exception") if key in said).splitlines()[-1]
+    except (ValueError, TypeError, IndexError):
+        return line.strip()

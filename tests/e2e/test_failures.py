@@ -66,7 +66,7 @@ def restart(cluster: Cluster, name: str) -> None:
     for service in SERVICES:  # all links are up again
         end = time.monotonic() + 20
         while not cluster.healthy(service):
-            assert time.monotonic() < end, f"{service} is not healthy\n{cluster.log_tail(service)}"
+            assert time.monotonic() < end, f"{service} is not healthy\n{cluster.last_words(service)}"
             time.sleep(0.1)
 
 

@@ -12,12 +12,17 @@ import typer
 from visard import certs as certificates
 from visard.cli import admin, models, operate
 from visard.cli.evaluate import evaluate
-from visard.cli.output import MATCH, NO_MATCH, costs, emit, err, out, progress
+from visard.cli.output import MATCH, NO_MATCH, complain, costs, emit, err, out, progress
 from visard.cli.session import DEFAULT_HOME, Deadline, Home, Json, Largest, Model, Point, with_client
 from visard.cli.train import train
 from visard.client import DEFAULT_DEADLINE, DEFAULT_MODEL, Client
 from visard.cluster import BASE_PORT, Cluster
+from visard.errors import VisardError
 from visard.results import Enrolment, Verification
+from visard.supervision import Supervisor
+
+_LOOK_SECONDS = 0.5
+_PUBLISH_SECONDS = 60.0
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 certs_app = typer.Typer(no_args_is_help=True, help="Certificates and sealing keys.")
@@ -46,31 +51,47 @@ def up(
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    cluster.prepare()
-    try:
-        with progress("starting five services"):
-            cluster.start()
-        if model:
-            publish_default(home)
-        err.print(f"ready: gateway at {cluster.address('gateway')}, certificates in {home / 'certs'}. Ctrl-C stops.")
-        if ready_file is not None:
-            ready_file.touch()
-        stopped.wait()
-    finally:
-        with progress("stopping"):
-            cluster.stop()
+    with cluster.locked():
+        cluster.prepare()
+        try:
+            with progress("starting five services"):
+                cluster.start()
+            state = "ready" if not model or publish_default(home) else "running, but not ready"
+            err.print(
+                f"{state}: gateway at {cluster.address('gateway')}, certificates in {home / 'certs'}. Ctrl-C stops."
+            )
+            if ready_file is not None:
+                ready_file.touch()
+            supervisor = Supervisor(cluster, complain)
+            while not stopped.wait(_LOOK_SECONDS):
+                supervisor.look()
+        finally:
+            with progress("stopping"):
+                cluster.stop()
 
 
-def publish_default(home: Path) -> None:
-    """Publish the face network under the default name unless something is published."""
+def publish_default(home: Path) -> bool:
+    """Publish the face network under the default name unless something is published; whether the services are ready.
+
+    Where they are not, an operator is told why, and the services stay, so that he can mend them.
+    """
     from visard import publish as publishing  # noqa: PLC0415 -- brings torch with it
 
-    async def work(client: Client) -> None:
+    async def work(client: Client) -> list[str]:
+        if reasons := [f"party {p.party}: {p.reason}" for p in (await client.status()).parties if not p.ready]:
+            return reasons
         if not await client.models():
             await publishing.publish(client, DEFAULT_MODEL, publishing.compile_face_model())
+        return []
 
-    with progress("publishing the face network"):
-        with_client(home, work, role="owner")
+    try:
+        with progress("publishing the face network"):
+            reasons = with_client(home, work, role="owner", deadline=_PUBLISH_SECONDS)
+    except VisardError as error:
+        reasons = [str(error)]
+    for reason in reasons:
+        complain(reason)
+    return not reasons
 
 
 @app.command()
