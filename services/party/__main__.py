@@ -58,7 +58,7 @@ async def assembled(config: PartyConfig) -> AsyncIterator[Party]:
     models = ModelShelf(store, stock, config.stock_target)
     model_sets = ModelSets(store, models, links)
     writes = Writes(store, links)
-    writes.on_models = models.forget
+    writes.on_models = models.renew
     upkeep = Upkeep(store, links, writes)
     attempts = Attempts(config, store)
     galleries = Galleries(store, writes)
@@ -83,10 +83,11 @@ async def assembled(config: PartyConfig) -> AsyncIterator[Party]:
 
 
 async def _show_health(health: Health, party: Party) -> None:
-    """Serving while both peers are connected."""
+    """Serving while both peers are connected, and it is known whether they hold the same."""
     while True:
-        if health.serving != party.links.up():
-            await health.set(party.links.up())
+        serving = party.links.up() and not party.upkeep.comparing
+        if health.serving != serving:
+            await health.set(serving)
         await asyncio.sleep(_HEALTH_SECONDS)
 
 

@@ -57,7 +57,7 @@ class PeerLinks:
         self.party = party
         self.peers = tuple(peer for peer in range(3) if peer != party)
         self.sessions = Sessions()
-        self.on_up: Callable[[int], Awaitable[None]] | None = None
+        self.on_up: list[Callable[[int], Awaitable[None]]] = []
         self.on_log: Callable[[int, peer_pb2.LogReport], Awaitable[None]] | None = None
         self.on_set: Callable[[int, peer_pb2.SetReport], Awaitable[None]] | None = None
         self.on_models: Callable[[int, peer_pb2.ModelSet], None] | None = None
@@ -196,8 +196,8 @@ class PeerLinks:
         self._links[link.peer] = link
         log.info("link up", peer=link.peer)
         reader = self._spawn(self._read(link, frames))
-        if self.on_up is not None:
-            self._spawn(self.on_up(link.peer))
+        for work in self.on_up:
+            self._spawn(work(link.peer))
         return reader
 
     def _disconnect(self, link: Link) -> None:

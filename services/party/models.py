@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -84,6 +85,9 @@ class ModelShelf:
         self._stock = stock
         self._target = stock_target
         self._models: dict[str, Published] = {}
+        self._listed: dict[
+            str, Published
+        ] = {}  # as they were last seen: what is read again meanwhile stays on the list
         self._lock = asyncio.Lock()
         self._forgotten = 0  # how often something was, so that nothing read before is kept after
 
@@ -99,10 +103,11 @@ class ModelShelf:
                 before = self._forgotten
                 record = await self._store.model(name)
                 if record is None:
+                    self._listed.pop(name, None)
                     raise NotFound(f"model {name!r} is not published")
                 prepared = await asyncio.to_thread(_prepare, record)
                 if before == self._forgotten:
-                    self._models[name] = prepared
+                    self._models[name] = self._listed[name] = prepared
                     self._stock.want(describe_plan(prepared.program), self._target)
             return model
 
@@ -116,9 +121,16 @@ class ModelShelf:
             self._models.pop(name, None)
         self._forgotten += names is None or bool(names)
 
-    def loaded(self) -> list[Published]:
-        """The models in memory."""
-        return list(self._models.values())
+    async def renew(self, names: Collection[str] | None = None) -> None:
+        """Forget these models, or all, and read them again at once; raises StoreError, and then they are read when asked for."""
+        self.forget(names)
+        for name in {*self._listed, *await self._store.models()} if names is None else names:
+            with suppress(NotFound):
+                await self.get(name)
+
+    def listed(self) -> list[Published]:
+        """What is published, as far as it was read: what is being read again counts as it was before."""
+        return list(self._listed.values())
 
 
 def parse_program(header: common_pb2.UploadHeader) -> Program:

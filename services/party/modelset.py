@@ -77,19 +77,19 @@ class ModelSets:
     def hear(self, peer: int, report: peer_pb2.ModelSet) -> None:
         """A peer's report."""
         before = self._differences.peers()
-        self._differences.hear(peer, report.digest, digest(self._models.loaded()))
+        self._differences.hear(peer, report.digest, digest(self._models.listed()))
         if peer in self._differences.peers() and peer not in before:
             log.error("a peer has published other models", peer=peer)
 
     async def _load_recovered(self) -> None:
         """A publication that recovery has finished is in the store and not yet in memory."""
-        loaded = {model.name for model in self._models.loaded()}
+        loaded = {model.name for model in self._models.listed()}
         for name in await self._store.models():
             if name not in loaded:
                 await self._models.get(name)
 
     def _report(self) -> None:
-        frame = peer_pb2.Frame(model_set=peer_pb2.ModelSet(digest=digest(self._models.loaded())))
+        frame = peer_pb2.Frame(model_set=peer_pb2.ModelSet(digest=digest(self._models.listed())))
         for peer in self._links.peers:
             if self._links.connected(peer):
                 self._links.link(peer).send(frame)

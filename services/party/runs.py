@@ -246,6 +246,8 @@ class Runner:
             channel.rounds = 0
             with stage("engine"):
                 answer = await job.perform(self._desk, work, channel, kits)
+            if request.operation == requests.Operation.OPERATION_RECOVER:
+                self._upkeep.mended()
             meter.queued += channel.waited_seconds
             meter.engine = time.monotonic() - started - channel.waited_seconds
             meter.cpu = time.process_time() - cpu

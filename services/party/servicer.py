@@ -228,7 +228,7 @@ async def status(party: Party) -> common_pb2.PartyStatus:
         subjects=subjects,
         references=references,
         runs_active=party.runner.active,
-        models=[published.info() for published in party.models.loaded()],
+        models=[published.info() for published in party.models.listed()],
     )
 
 

@@ -128,6 +128,10 @@ class View:
     writes: bytes
     pending: int
 
+    def holds_as(self, other: "View") -> bool:
+        """Whether both hold the same; what is pending at either may still come to either."""
+        return (self.references, self.writes) == (other.references, other.writes)
+
 
 @dataclass
 class SetWatch:
@@ -143,7 +147,7 @@ class SetWatch:
 
     def compare(self, peer: int, own: View, other: View) -> bool:
         """Whether this party and a peer have diverged, now that the peer has sent its view."""
-        same = own.references == other.references and own.writes == other.writes
+        same = own.holds_as(other)
         unsettled = own.pending > 0 or other.pending > 0
         again = self._last.get(peer) == (own, other)
         self._count[peer] = 0 if same or unsettled else (self._count.get(peer, 0) + 1 if again else 1)

@@ -6,11 +6,12 @@ import time
 import structlog
 from visard.v1 import gateway_pb2, peer_pb2
 
-from services.common.errors import FailedPrecondition, InvalidArgument
+from services.common.errors import FailedPrecondition, InvalidArgument, Unavailable
 from services.common.limits import MAX_PREFIXES
+from services.party.agreement import RETRY_AFTER
 from services.party.changes import Changes
 from services.party.errors import StoreError
-from services.party.links import PeerLinks
+from services.party.links import Link, PeerLinks
 from services.party.sets import Holdings, Node, SetWatch, View
 from services.party.store.base import Store
 from services.party.writes import Writes
@@ -30,11 +31,13 @@ class Upkeep:
         self._writes = writes
         self._watch = SetWatch()
         self._diverged: set[int] = set()
+        self._compared: dict[int, Link] = {}  # the stream over which a peer was found to hold the same
         self._changes = writes.watch()
         self._holdings = Holdings((), ())
         self._lock = asyncio.Lock()
         self._read_at = time.monotonic()
         links.on_set = self.hear
+        links.on_up.append(self._tell)
 
     @property
     def diverged(self) -> frozenset[int]:
@@ -42,17 +45,40 @@ class Upkeep:
         return frozenset(self._diverged)
 
     @property
+    def comparing(self) -> list[int]:
+        """Connected peers of which nobody knows yet whether they hold the same: a store may be an older one."""
+        return [
+            peer
+            for peer in self._links.peers
+            if self._links.connected(peer)
+            and peer not in self._diverged
+            and self._compared.get(peer) is not self._links.link(peer)
+        ]
+
+    @property
     def problem(self) -> str:
         """Why this party must not serve, or nothing."""
-        if not self._diverged:
-            return ""
-        others = " and ".join(f"party {peer}" for peer in sorted(self._diverged))
-        return f"its references are not those of {others}: run visard admin audit, then visard admin recover"
+        if self._diverged:
+            others = " and ".join(f"party {peer}" for peer in sorted(self._diverged))
+            return f"its references are not those of {others}: run visard admin audit, then visard admin recover"
+        if comparing := self.comparing:
+            return f"it compares what it holds with {' and '.join(f'party {peer}' for peer in comparing)}"
+        return ""
 
     def require_agreement(self) -> None:
-        """Raise FailedPrecondition while a peer holds something else."""
+        """Raise FailedPrecondition while a peer holds something else, Unavailable until that is known."""
         if self._diverged:
             raise FailedPrecondition(f"party {self._links.party}: {self.problem}")
+        if self.comparing:
+            raise Unavailable(f"party {self._links.party}: {self.problem}", retry_after=RETRY_AFTER)
+
+    def mended(self) -> None:
+        """A party was restored from the two others: all three hold the same, and were told so by one run."""
+        self._diverged.clear()
+        for peer in self._links.peers:
+            self._watch.forget(peer)
+            if self._links.connected(peer):
+                self._compared[peer] = self._links.link(peer)
 
     async def holdings(self) -> Holdings:
         """What is stored now: hashed once, then brought up to date."""
@@ -94,13 +120,18 @@ class Upkeep:
                 log.warning("the watch waits for the store", reason=str(error))
 
     async def _report(self) -> None:
-        own = await self._view()
-        report = peer_pb2.SetReport(references=own.references, writes=own.writes, pending=own.pending)
         for peer in self._links.peers:
             if self._links.connected(peer):
-                self._links.link(peer).send(peer_pb2.Frame(set=report))
+                await self._tell(peer)
             else:
                 self._watch.forget(peer)
+
+    async def _tell(self, peer: int) -> None:
+        """Say what is held here: every now and then, and as soon as a peer is connected."""
+        own = await self._view()
+        report = peer_pb2.SetReport(references=own.references, writes=own.writes, pending=own.pending)
+        if self._links.connected(peer):
+            self._links.link(peer).send(peer_pb2.Frame(set=report))
 
     async def _view(self) -> View:
         holdings = await self.holdings()
@@ -108,13 +139,15 @@ class Upkeep:
 
     async def hear(self, peer: int, report: peer_pb2.SetReport) -> None:
         """A peer's hashes."""
-        other = View(report.references, report.writes, report.pending)
-        if self._watch.compare(peer, await self._view(), other):
+        own, other = await self._view(), View(report.references, report.writes, report.pending)
+        if self._watch.compare(peer, own, other):
             if peer not in self._diverged:
                 log.error("the parties hold different references", peer=peer)
             self._diverged.add(peer)
-        elif (await self._view()) == other:
+        elif own.holds_as(other):
             self._diverged.discard(peer)
+            if self._links.connected(peer):
+                self._compared[peer] = self._links.link(peer)
 
     async def audit(self, request: gateway_pb2.AuditRequest) -> gateway_pb2.PartyAudit:
         """Hashes below prefixes; raises InvalidArgument."""

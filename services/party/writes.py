@@ -5,7 +5,7 @@ state of what is pending, and services.party.recovery decides.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import cast
 
@@ -30,7 +30,8 @@ class Writes:
     """The write log of this party in talk with those of its peers."""
 
     def __init__(self, store: Store, links: PeerLinks) -> None:
-        self.on_models: Callable[[Collection[str] | None], None] | None = None  # these have changed; None: who knows
+        # these have changed; None: who knows. A write is made when this is done: what it says is then true here
+        self.on_models: Callable[[Collection[str] | None], Awaitable[None]] | None = None
         self._store = store
         self._links = links
         self._recovery = Recovery(links.party)
@@ -38,7 +39,7 @@ class Writes:
         self._wake = asyncio.Event()
         self._watching: list[Changes] = []
         self._uncertain: set[bytes] = set()  # commits that failed, and may have been made all the same
-        links.on_up = self.report
+        links.on_up.append(self.report)
         links.on_log = self.hear
 
     async def make(self, channel: SessionChannel, request_id: bytes, digest: bytes, write: Write) -> int:
@@ -79,8 +80,11 @@ class Writes:
         await self._tell(None)
 
     async def _tell(self, models: Collection[str] | None = ()) -> None:
-        if self.on_models is not None:
-            self.on_models(models)
+        if self.on_models is not None and (models is None or models):
+            try:
+                await self.on_models(models)
+            except StoreError as error:
+                log.warning("the models are read again when they are asked for", reason=str(error))
         async with self._changed:
             self._changed.notify_all()
 

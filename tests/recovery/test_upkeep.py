@@ -74,13 +74,21 @@ def databases(replica_set: Mongod, mongo_cluster: Cluster) -> Iterator[Databases
     opened._client.close()
 
 
-async def until_ready(client: Client, *, ready: bool, seconds: float = 40) -> str:
-    """Wait for the services to agree that they are ready, or that they are not; the reason of the first that is not."""
+async def until_ready(client: Client, seconds: float = 40) -> None:
+    """Wait for the services to say that they are ready."""
+    end = time.monotonic() + seconds
+    while not (status := await client.status()).ready:
+        assert time.monotonic() < end, status
+        await asyncio.sleep(0.3)
+
+
+async def until_told(client: Client, text: str, seconds: float = 40) -> None:
+    """Wait for a party to say why it is not ready."""
     end = time.monotonic() + seconds
     while True:
         status = await client.status()
-        if status.ready == ready:
-            return next((party.reason for party in status.parties if not party.ready), "")
+        if any(text in party.reason for party in status.parties):
+            return
         assert time.monotonic() < end, status
         await asyncio.sleep(0.3)
 
@@ -120,6 +128,53 @@ async def refreshes_at_a_time__should_not_mix(client: Client, administrator: Cli
     assert (await admin.audit(administrator)).clean
 
 
+async def refresh__should_leave_no_moment_without_models(
+    client: Client, administrator: Client, mongo_cluster: Cluster, photos: dict[str, Path]
+) -> None:
+    """Whoever comes while the models are read again sees them, and what an administrator was told is true."""
+    ended, seen = asyncio.Event(), list[list[str]]()
+
+    async def look() -> None:
+        async with Client(Connection.from_home(mongo_cluster.home), retry=False) as fresh:
+            while not ended.is_set():
+                seen.append([model.name for model in await fresh.models()])
+
+    looking = asyncio.ensure_future(look())
+    for _ in range(4):
+        await administrator.refresh()
+        async with Client(Connection.from_home(mongo_cluster.home), retry=False) as fresh:
+            assert (await fresh.verify("anchor", photos["obama2"])).match
+    ended.set()
+    await looking
+    assert len(seen) > 4
+    assert all(names == ["face"] for names in seen)
+
+
+async def stale_store__should_answer_nothing_from_its_first_moment(
+    client: Client, databases: Databases, mongo_cluster: Cluster, photos: dict[str, Path]
+) -> None:
+    """A party whose backup is older than the others' stores: what the three hold is compared before anything is answered."""
+    stale = databases.parties[2].refs.find_one({"visible": True})
+    assert stale is not None
+    enrolment = await client.enrol("later", [photos["biden"]])
+    mongo_cluster.kill("party2")
+    databases.parties[2].refs.delete_one({"_id": enrolment.references[0]})
+    kept = databases.parties[2].writes.find_one_and_delete({"kind": "change"}, sort=[("$natural", -1)])
+    assert kept is not None
+    mongo_cluster.spawn("party2")
+    try:
+        async with Client(Connection.from_home(mongo_cluster.home), retry=False) as fresh:
+            for _ in range(40):
+                with pytest.raises((ServiceError, FailedPrecondition)):
+                    await fresh.verify("anchor", photos["obama2"])
+                await asyncio.sleep(0.1)
+    finally:
+        async with Client(Connection.from_home(mongo_cluster.home, "admin"), deadline=120) as administrator:
+            await until_told(client, "visard admin audit")
+            assert await administrator.recover(2) == 2
+    assert (await client.verify("later", photos["biden"])).match
+
+
 async def client_certificate__should_not_administer(client: Client) -> None:
     for attempt in (client.refresh(), client.recover(0), client.audit_nodes([""])):
         with pytest.raises(PermissionDenied):
@@ -133,7 +188,7 @@ async def lost_reference__should_be_named_and_stop_the_service_until_it_is_resto
     databases.parties[1].refs.delete_one({"_id": enrolment.references[0]})
     mongo_cluster.kill("party1")  # it hashes what it holds anew when it starts
     mongo_cluster.start(["party1"])
-    assert "visard admin audit" in await until_ready(client, ready=False)
+    await until_told(client, "visard admin audit")
     found = await admin.audit(administrator)
     assert [d.reference_id for d in found.differences] == list(enrolment.references)
     assert [view is None for view in found.differences[0].parties] == [False, True, False]
@@ -141,7 +196,7 @@ async def lost_reference__should_be_named_and_stop_the_service_until_it_is_resto
     with pytest.raises(FailedPrecondition, match="visard admin"):
         await client.verify("anchor", photos["obama2"])
     assert await administrator.recover(1) == 2
-    await until_ready(client, ready=True)
+    assert (await client.status()).ready  # done is done
     assert (await client.verify("second", photos["biden"])).match
     assert (await admin.audit(administrator)).clean
 
@@ -161,9 +216,9 @@ async def lost_store__should_be_written_anew_share_for_share(
     for collection in database.list_collection_names():
         database.drop_collection(collection)
     mongo_cluster.start([f"party{party}"])
-    await until_ready(client, ready=False)
+    await until_told(client, "visard admin audit")
     assert await administrator.recover(party) == 1
-    await until_ready(client, ready=True)
+    assert (await client.status()).ready
     assert (databases.weights(party) == weights).all()
     after = databases.descriptors(party)
     assert after.keys() == before.keys()
