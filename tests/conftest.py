@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from visard import publish
 from visard.client import DEFAULT_MODEL, Client, Connection
 from visard.cluster import Cluster
 
+from services.party.sealingfiles import KeyFiles
 from tests.mongod import Mongod
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -71,6 +73,11 @@ def publish_face(home: Path) -> None:
             await publish.publish(owner, DEFAULT_MODEL, publish.compile_face_model())
 
     asyncio.run(work())
+
+
+def sealing_key(data_dir: Path) -> X25519PrivateKey:
+    """The sealing key that a party offers, read from its disk as a thief would."""
+    return max(KeyFiles(data_dir / "sealing").read(), key=lambda key: key.term).private
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,6 @@ from google.protobuf.message import Message
 
 from visard import results, tracing
 from visard.callers import Signer
-from visard.certs import verify_party_key
 from visard.connection import Connection
 from visard.envelopes import NO_SHARES, SealedRequest, seal
 from visard.errors import (
@@ -29,6 +28,8 @@ from visard.errors import (
     UntrustedKey,
     from_rpc,
 )
+from visard.partykeys import TrustedKeys, trusted
+from visard.seen import SeenSerials
 from visard.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc
 
 Operation = common_pb2.Operation
@@ -69,7 +70,8 @@ class Caller:
         self._retry = retry
         self._ca, self._pem = connection.read()
         self._signer = Signer.read(connection.cert, connection.key)
-        self._keys: list[bytes] | None = None
+        self._keys: TrustedKeys | None = None
+        self._seen = SeenSerials(connection.seen)
         self._places: asyncio.Semaphore | None = None
         self._fetching = asyncio.Lock()  # calls that begin together fetch keys and models once
         self._channel: grpc.aio.Channel | None = None
@@ -117,7 +119,7 @@ class Caller:
         **options: Any,
     ) -> Request:
         """A request that begins now; raises InvalidRequest for what does not fit into its fields."""
-        now = int(time.time() * 1000)
+        now = _now_ms()
         return filled(
             Request(request_id=os.urandom(REQUEST_ID_BYTES), sent_unix_ms=now, expires_unix_ms=now + _LIFETIME_MS),
             operation=operation,
@@ -171,21 +173,21 @@ class Caller:
         return seal(request, shares, await self._party_keys(), self._signer)
 
     async def _party_keys(self) -> list[bytes]:
-        """The parties' sealing keys, each signed by our authority; raises UntrustedKey."""
+        """The parties' sealing keys, for which each vouches, and which are in use now; raises UntrustedKey."""
         async with self._fetching:
-            return await self._fetched_keys()
+            if self._keys is None or _now_ms() >= self._keys.until_unix_ms:
+                try:
+                    self._keys = await self._fetched_keys()
+                except UntrustedKey:
+                    # a party may have changed its key since it answered, and another program of ours have seen that
+                    self._keys = await self._fetched_keys()
+            return self._keys.public
 
-    async def _fetched_keys(self) -> list[bytes]:
-        if self._keys is None:
-            ask = gateway_pb2.GetPartiesRequest()
-            response = await self._again(lambda left: self._matching.GetParties(ask, timeout=left))
-            if [party.party for party in response.parties] != [0, 1, 2]:
-                raise UntrustedKey("the keys of three parties are needed")
-            for party in response.parties:
-                verify_party_key(self._ca, party.party, party.public_key, party.signature)
-            self._keys = [party.public_key for party in response.parties]
-            self._places = self._places or asyncio.Semaphore(response.requests_at_a_time or _AT_A_TIME)
-        return self._keys
+    async def _fetched_keys(self) -> TrustedKeys:
+        ask = gateway_pb2.GetPartiesRequest()
+        response = await self._again(lambda left: self._matching.GetParties(ask, timeout=left))
+        self._places = self._places or asyncio.Semaphore(response.requests_at_a_time or _AT_A_TIME)
+        return await asyncio.to_thread(trusted, self._ca, response.parties, self._seen, _now_ms())
 
     async def _with_fresh_keys(self, once: Callable[[float], Awaitable[T]]) -> T:
         """Work that seals, done once more when a party has another key by now: a refused share was not looked at."""
@@ -238,6 +240,10 @@ class Caller:
         assert self._places is not None
         async with self._places:
             yield
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
 
 
 _AT_A_TIME = 16  # of a gateway that says nothing

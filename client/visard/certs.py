@@ -1,9 +1,9 @@
-"""Certificates for a deployment: one authority, one certificate a role, one sealing key a party.
+"""Certificates for a deployment: one authority, one certificate a role.
 
 All TLS keys are ECDSA P-256 (what every TLS stack takes). A certificate's role is a URI in its subject alternative names:
 ``visard://gateway``, ``visard://dealer``, ``visard://party/0``, ``visard://client/NAME``, ``visard://owner/NAME``,
 ``visard://admin/NAME``, ``visard://store/N`` for a party's database (which may call nobody).
-A party's X25519 sealing key is signed by the authority, so that a client which has ca.pem needs to trust nobody else.
+Sealing keys are none of this: each party makes its own, and signs them with the key of its certificate (visard.partykeys).
 """
 
 import datetime
@@ -14,14 +14,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from visard.errors import InvalidRequest, UntrustedKey, VisardError
-from visard.sealing import party_key_statement
+from visard.errors import InvalidRequest, VisardError
 
 ROLES = {
     "gateway": "visard://gateway",
@@ -41,7 +38,7 @@ class CertificatesExist(VisardError):
 
 
 def init(directory: Path, hosts: Iterable[str] = ("localhost", "127.0.0.1")) -> None:
-    """Make ca.pem, ca.key, a certificate and key for each role, and the parties' sealing keys. Overwrites nothing."""
+    """Make ca.pem, ca.key, a certificate and key for each role. Overwrites nothing."""
     directory.mkdir(parents=True, exist_ok=True)
     if (directory / "ca.pem").exists():
         raise CertificatesExist(f"{directory}: there are certificates here already; remove them to make new ones")
@@ -53,21 +50,8 @@ def init(directory: Path, hosts: Iterable[str] = ("localhost", "127.0.0.1")) -> 
         certificate = _certificate(ca, ca_key, key.public_key(), role, list(hosts))
         _write_key(directory / f"{name}.key", key)
         (directory / f"{name}.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    for party in range(3):
-        _sealing_key(directory, party, ca_key)
     # last, so that an interrupted run can be started again
     (directory / "ca.pem").write_bytes(ca.public_bytes(serialization.Encoding.PEM))
-
-
-def rotate_hpke(directory: Path, party: int) -> None:
-    """Give a party a new signed sealing key; the old one moves to partyN.hpke.previous. Needs ca.key.
-
-    The party opens shares sealed to either for as long as the previous file is there.
-    """
-    old = directory / f"party{party}.hpke"
-    ca_key = _ca_key(directory)
-    _write_private(old.with_name(f"{old.name}.previous"), _existing(old).read_bytes())
-    _sealing_key(directory, party, ca_key)
 
 
 def issue(directory: Path, name: str, role: str, hosts: Iterable[str] = ()) -> None:
@@ -116,27 +100,6 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def verify_party_key(ca_pem: bytes, party: int, public_key: bytes, signature: bytes) -> None:
-    """Check the authority's signature under a party's sealing key; raises UntrustedKey.
-
-    ``ca_pem`` may hold several authorities, while one takes over from another: any of them will do.
-    """
-    authorities = [certificate.public_key() for certificate in x509.load_pem_x509_certificates(ca_pem)]
-    statement = party_key_statement(party, public_key)
-    if len(public_key) != 32 or not any(_signed(authority, statement, signature) for authority in authorities):
-        raise UntrustedKey(f"the sealing key offered for party {party} is not signed by our authority")
-
-
-def _signed(authority: object, statement: bytes, signature: bytes) -> bool:
-    try:
-        if not isinstance(authority, ec.EllipticCurvePublicKey):
-            return False
-        authority.verify(signature, statement, ec.ECDSA(hashes.SHA256()))
-    except InvalidSignature:
-        return False
-    return True
-
-
 def _authority(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
     # a name of its own: between two roots of one name in a bundle TLS would not find the right one
     common = f"visard root {os.urandom(4).hex()}"
@@ -176,15 +139,6 @@ def _host_name(host: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
         return x509.DNSName(host)
-
-
-def _sealing_key(directory: Path, party: int, ca_key: ec.EllipticCurvePrivateKey) -> None:
-    key = X25519PrivateKey.generate()
-    public = key.public_key().public_bytes_raw()
-    signature = ca_key.sign(party_key_statement(party, public), ec.ECDSA(hashes.SHA256()))
-    _write_private(directory / f"party{party}.hpke", key.private_bytes_raw())
-    _write(directory / f"party{party}.hpke.pub", public)
-    _write(directory / f"party{party}.hpke.sig", signature)
 
 
 def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:

@@ -228,8 +228,6 @@ class Cluster:
             lines += [
                 f"index = {name[-1]}",
                 f'data_dir = "{self.home.resolve()}/{name}"',
-                f'hpke_key = "{folder}/{name}.hpke"',
-                f'hpke_previous = "{folder}/{name}.hpke.previous"',
                 f"peers = [{parties}]",
                 f'dealer = "{self.address("dealer")}"',
                 f"stock_target = {self.stock_target}",

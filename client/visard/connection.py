@@ -22,6 +22,7 @@ OPTIONS = [
 class Connection:
     """Where the gateway is and who we are: an address, and paths of PEM files.
 
+    ``seen`` is a file that remembers the serials of the parties' sealing keys from one program to the next.
     ``proxy``: go through the proxy that http_proxy names in the environment; by default it is not asked.
     """
 
@@ -29,6 +30,7 @@ class Connection:
     ca: Path
     cert: Path
     key: Path
+    seen: Path | None = None
     proxy: bool = False
 
     @classmethod
@@ -46,7 +48,8 @@ class Connection:
         except (OSError, ValueError, KeyError) as error:
             raise InvalidRequest(f"{path}: TOML with gateway and certs: visard up writes it anew") from error
         proxy = bool(settings.get("proxy", False))
-        return cls(gateway, certs / "ca.pem", certs / f"{role}.pem", certs / f"{role}.key", proxy)
+        pem = certs / "ca.pem", certs / f"{role}.pem", certs / f"{role}.key"
+        return cls(gateway, *pem, seen=home / "sealing-serials.json", proxy=proxy)
 
     def read(self) -> tuple[bytes, tuple[bytes, bytes]]:
         """The authority's certificate, and our key and certificate, all PEM; raises InvalidRequest that names the file."""

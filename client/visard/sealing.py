@@ -89,11 +89,6 @@ def commitment(sealed: bytes) -> bytes:
     return hashlib.sha256(sealed).digest()
 
 
-def party_key_statement(party: int, public_key: bytes) -> bytes:
-    """What the certificate authority signs about a party's sealing key."""
-    return b"visard party key v1" + bytes([party]) + public_key
-
-
 def new_reply_key() -> Secret:
     """A fresh key for one party's answer."""
     return Secret(os.urandom(REPLY_KEY_BYTES))

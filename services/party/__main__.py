@@ -63,15 +63,17 @@ async def assembled(config: PartyConfig) -> AsyncIterator[Party]:
     attempts = Attempts(config, store)
     galleries = Galleries(store, writes)
     rides = Rides(links, config.max_rides, config.peer_timeout, config.run_timeout)
-    desk = Desk(config.index, store, models, stock, writes, galleries, attempts, rides)
+    keys = SealingKeys(config.index, config.tls, config.data_dir / "sealing", config.sealing_key_hours)
+    desk = Desk(config.index, store, models, stock, writes, galleries, attempts, rides, keys)
     runner = Runner(config, desk, links, upkeep)
-    keys = SealingKeys(config.index, config.tls.ca, config.hpke_key, config.hpke_previous)
     callers = Callers(config.tls.ca, config.refused_callers)
     deposits = DepositBox(config.max_deposit_mb << 20)
     party = Party(config, store, links, stock, models, model_sets, runner, upkeep, deposits, keys, callers)
     await models.load_all()
     await attempts.load()
-    background = [asyncio.create_task(work.run()) for work in (links, stock, writes, model_sets, upkeep, galleries)]
+    background = [
+        asyncio.create_task(work.run()) for work in (links, stock, writes, model_sets, upkeep, galleries, keys)
+    ]
     try:
         yield party
     finally:

@@ -12,9 +12,10 @@ class PartyConfig(ServiceConfig):
     """One party's settings."""
 
     index: int = Field(ge=0, le=2, description="this party's number")
-    data_dir: Path = Field(description="store and kits")
-    hpke_key: Path = Field(description="X25519 private key, 32 bytes; FILE.sig and FILE.pub beside it")
-    hpke_previous: Path | None = Field(default=None, description="the sealing key before this one; may be missing")
+    data_dir: Path = Field(description="store, kits and sealing keys")
+    sealing_key_hours: float = Field(
+        default=24.0, gt=0, le=168, description="a sealing key is offered so long, and erased an hour later"
+    )
     peers: tuple[Address, Address, Address] = Field(
         description="addresses of parties 0, 1, 2; the own entry is not used"
     )

@@ -1,86 +1,156 @@
-"""The party's sealing keys: the one offered to clients, and the one before it, which still opens what was sealed to it.
+"""The party's sealing keys: it makes them by itself, offers the newest, opens with those before it, and erases them in time.
 
-The files are read again when they change, so that a key is renewed without a restart.
+What is due is decided each time a key is asked for (services.party.keyring); the loop is there for when nobody asks.
 """
 
-from dataclasses import dataclass
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from prometheus_client import Counter
-from visard.certs import verify_party_key
-from visard.errors import UntrustedKey
+from visard.errors import VisardError
+from visard.partykeys import sign, verify_party_key
 from visard.sealing import key_id
+from visard.statements import Holder
 from visard.v1 import common_pb2
 
+from services.common.errors import Unavailable
 from services.common.metrics import REGISTRY
-from services.common.tls import Stamp, stamp
+from services.common.tls import Stamp, Tls
+from services.party import keyring
+from services.party.sealingfiles import KeyFiles, SealingKey
 
 SHARES = Counter("visard_shares_accepted", "Uploads of shares accepted, by key.", ["key"], registry=REGISTRY)
+FAULTS = Counter("visard_sealing_key_faults", "Sealing keys that could not be made or erased.", registry=REGISTRY)
+_REMEMBERED = 64  # refreshes: one that is asked for again is minutes old
+_LOOK_SECONDS = 30.0  # not a timer for the next change: clocks are set, and machines sleep
 
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True)
-class SealingKey:
-    """An X25519 key."""
-
-    private: X25519PrivateKey
-    public: bytes
-
-    @classmethod
-    def read(cls, path: Path) -> "SealingKey":
-        """The key in a file of 32 bytes; raises OSError and ValueError."""
-        private = X25519PrivateKey.from_private_bytes(path.read_bytes())
-        return cls(private, private.public_key().public_bytes_raw())
+def _unix_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 class SealingKeys:
-    """The current and the previous key of a party. Raises OSError, ValueError and UntrustedKey when it is made."""
+    """A party's keys, in a directory. Raises OSError, ValueError and VisardError (a wrong certificate) when it is made."""
 
-    def __init__(self, party: int, ca: Path, current: Path, previous: Path | None) -> None:
+    def __init__(
+        self, party: int, tls: Tls, directory: Path, hours: float, clock: Callable[[], int] = _unix_ms
+    ) -> None:
         self._party = party
-        self._ca = ca
-        self._path = current
-        self._signature = current.with_name(current.name + ".sig")
-        self._previous_path = previous
-        self._read(self._stamp_now())
+        self._tls = tls
+        self._files = KeyFiles(directory)
+        self._hours = hours
+        self._clock = clock
+        self._held = {key.term: key for key in self._files.read()}
+        self._last = max((term.serial for term in self._held), default=0)
+        # of a disk that was restored clients may have seen a newer one: every start makes a key of its own
+        self._replaced = self._last
+        self._untidy = True
+        self._rotated = deque[bytes](maxlen=_REMEMBERED)
+        self._holder, self._statement, self._stamp = self._certified(self._turn(), tls.stamp())
 
     def offered(self) -> common_pb2.PartyKey:
-        """The current public key with the authority's signature."""
-        self._refresh()
-        return self._offered
+        """The key to seal to now, with this party's statement; raises Unavailable."""
+        key, stamp = self._current(), self._tls.stamp()
+        if stamp != self._stamp:
+            try:
+                self._holder, self._statement, self._stamp = self._certified(key, stamp)
+            except (OSError, ValueError, VisardError) as error:
+                # half replaced, or wrong: the certificate in memory stays, and the files are looked at again next time
+                log.warning("the new certificate does not sign sealing keys", reason=str(error))
+        if self._statement.serial != key.term.serial:
+            self._statement = self._signed(self._holder, key)
+        return self._statement
 
     def named(self, wanted: bytes) -> SealingKey:
-        """The key that a share names; the current one when it names none of ours, to be refused by its name."""
-        self._refresh()
-        if self._previous is not None and wanted == key_id(self._previous.public):
-            SHARES.labels("previous").inc()
-            return self._previous
-        if wanted == key_id(self._current.public):
-            SHARES.labels("current").inc()
-        return self._current
+        """The key that a share names; the current one when it names none of ours, to be refused by its name.
 
-    def _refresh(self) -> None:
-        if (now := self._stamp_now()) == self._stamp:
-            return
+        Raises Unavailable.
+        """
+        current = self._current()
+        for key in self._held.values():
+            if wanted == key_id(key.public):
+                SHARES.labels("current" if key is current else "previous").inc()
+                return key
+        return current
+
+    def rotate(self, request_id: bytes) -> None:
+        """Offer a new key, once for each request; the one before stays for its hour.
+
+        Where none can be made no other is offered, and it is tried again.
+        """
+        if request_id not in self._rotated:
+            self._rotated.append(request_id)
+            self._replaced = self._last
+            self._look()
+
+    async def run(self) -> None:
+        """Make and erase keys in time, for ever."""
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            self._look()
+
+    def _look(self) -> None:
         try:
-            self._read(now)
-            log.info("sealing keys renewed")
-        except (OSError, ValueError, UntrustedKey) as error:
-            # half written, or wrong: the keys in memory stay, and the files are looked at again next time
-            log.warning("the new sealing keys are not taken", reason=str(error))
+            self._turn()
+        except OSError as error:
+            self._note(error)
 
-    def _stamp_now(self) -> Stamp:
-        files = (self._path, self._signature, *((self._previous_path,) if self._previous_path else ()))
-        return stamp(*files)
+    def _current(self) -> SealingKey:
+        try:
+            return self._turn()
+        except OSError as error:
+            self._note(error)
+            raise Unavailable(f"party {self._party} cannot make or erase a sealing key: see its log") from error
 
-    def _read(self, now: Stamp) -> None:
-        current, signature = SealingKey.read(self._path), self._signature.read_bytes()
-        verify_party_key(self._ca.read_bytes(), self._party, current.public, signature)
-        path = self._previous_path
-        self._previous = SealingKey.read(path) if path is not None and path.exists() else None
-        self._current = current
-        self._offered = common_pb2.PartyKey(party=self._party, public_key=current.public, signature=signature)
-        self._stamp = now
+    def _note(self, error: OSError) -> None:
+        FAULTS.inc()
+        log.error("a sealing key could not be made or erased", reason=str(error))
+
+    def _turn(self) -> SealingKey:
+        """Do what is due; the key to offer. Raises OSError."""
+        now = self._clock()
+        plan = keyring.plan(self._held.keys(), now, self._replaced)
+        self._untidy |= len(plan.accepted) < len(self._held)
+        self._held = {term: self._held[term] for term in plan.accepted}  # forgotten at once, whatever the disk says
+        try:
+            # first, so that the highest serial is on disk at any time
+            return self._held[plan.offered] if plan.offered is not None else self._make(now)
+        finally:
+            if self._untidy:
+                self._files.erase_all_but(self._held.keys())
+                self._untidy = False
+
+    def _make(self, now: int) -> SealingKey:
+        term = keyring.fresh(self._last, now, self._hours)
+        key = SealingKey.of(term, X25519PrivateKey.generate())
+        self._untidy = True  # should the writing fail
+        self._files.write(key)
+        self._last = term.serial
+        self._held[term] = key
+        log.info("sealing key made", serial=term.serial)
+        return key
+
+    def _certified(self, key: SealingKey, stamp: Stamp) -> tuple[Holder, common_pb2.PartyKey, Stamp]:
+        """Sign with the certificate that the files hold now; raises OSError, ValueError and VisardError."""
+        holder = Holder.read(self._tls.cert, self._tls.key)
+        signed = self._signed(holder, key)
+        verify_party_key(self._tls.ca.read_bytes(), self._party, signed, self._clock())
+        return holder, signed, stamp
+
+    def _signed(self, holder: Holder, key: SealingKey) -> common_pb2.PartyKey:
+        statement = common_pb2.PartyKey(
+            party=self._party,
+            public_key=key.public,
+            serial=key.term.serial,
+            not_before_unix_ms=key.term.not_before,
+            not_after_unix_ms=key.term.not_after,
+        )
+        sign(holder, statement)
+        return statement

@@ -160,7 +160,7 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
         return await status(self._party)
 
     async def GetKey(self, request: party_pb2.GetKeyRequest, context: Context) -> common_pb2.PartyKey:  # noqa: N802
-        """This party's sealing key, with the authority's signature."""
+        """The sealing key that this party offers now, with its statement."""
         require(context, "gateway")
         return self._party.keys.offered()
 

@@ -11,7 +11,6 @@ import grpc
 import numpy as np
 import pytest
 import torch
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from visard import bring, publish, uploads
 from visard.capture import Chip, capture
 from visard.client import Client, Connection
@@ -27,7 +26,7 @@ from services.gateway.config import GatewayConfig
 from services.gateway.parties import Parties
 from services.gateway.relay import Relay
 from services.gateway.servicer import FaceMatchingServicer, ModelRegistryServicer
-from tests.conftest import free_port_base
+from tests.conftest import free_port_base, sealing_key
 
 
 @dataclass
@@ -127,9 +126,7 @@ async def sealed_share__should_open_with_its_partys_key_alone(cluster: Cluster, 
     async with Client(spied.connection) as client:
         await client.compare(chip, chip)
     context = Context.from_request(spied.recorder.uploads[0].header.request)
-    keys = [
-        X25519PrivateKey.from_private_bytes((cluster.home / "certs" / f"party{i}.hpke").read_bytes()) for i in range(3)
-    ]
+    keys = [sealing_key(cluster.home / f"party{i}") for i in range(3)]
     sealed = spied.recorder.sealed(0)
     _, share = open_share(keys[0], context, 0, sealed)
     assert len(share) == 2 * chip.pixels.size * 4

@@ -7,6 +7,8 @@ from visard.client import Client, Connection
 from visard.cluster import SERVICES, Cluster
 from visard.errors import NotFound
 
+from tests.conftest import sealing_key
+
 CANARY = "canary.7f3a91@example"
 
 
@@ -18,7 +20,7 @@ async def logs__should_hold_no_canary(cluster: Cluster, photos: dict[str, Path])
         await client.delete(CANARY)
         with pytest.raises(NotFound, match=CANARY):  # the caller is told
             await client.verify(CANARY, photos["obama2"])
-    secrets = [path.read_bytes() for path in (cluster.home / "certs").glob("*.hpke")]
+    secrets = [sealing_key(cluster.home / f"party{i}").private_bytes_raw() for i in range(3)]
     secrets.append((cluster.home / "dealer.master").read_bytes())
     for name in SERVICES:
         log = (cluster.home / "logs" / f"{name}.log").read_text()

@@ -10,8 +10,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 from visard import certs
-from visard.callers import MAX_CHAIN, Signer, signed_by
+from visard.callers import Signer, signed_by
 from visard.errors import InvalidRequest, UntrustedKey
+from visard.statements import MAX_CHAIN
 from visard.v1 import common_pb2
 
 Days = datetime.timedelta

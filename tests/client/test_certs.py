@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from visard import certs
-from visard.errors import InvalidRequest, UntrustedKey
+from visard.errors import InvalidRequest
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +27,8 @@ def certificate__should_name_its_role_and_hosts(pki: Path, name: str, role: str)
 
 
 def private_files__should_be_private(pki: Path) -> None:
-    private = [*pki.glob("*.key"), *pki.glob("*.hpke")]
-    assert len(private) == len(certs.ROLES) + 1 + 3
+    private = list(pki.glob("*.key"))
+    assert len(private) == len(certs.ROLES) + 1
     assert {path.stat().st_mode & 0o777 for path in private} == {0o600}
 
 
@@ -38,36 +37,6 @@ def existing_certificates__should_not_be_overwritten(pki: Path) -> None:
     with pytest.raises(certs.CertificatesExist, match="already"):
         certs.init(pki)
     assert (pki / "ca.pem").read_bytes() == before
-
-
-@pytest.mark.parametrize("party", [0, 1, 2])
-def sealing_key__should_be_the_signed_one_of_its_party(pki: Path, party: int) -> None:
-    ca = (pki / "ca.pem").read_bytes()
-    key, signature = ((pki / f"party{party}.hpke.{kind}").read_bytes() for kind in ("pub", "sig"))
-    private = X25519PrivateKey.from_private_bytes((pki / f"party{party}.hpke").read_bytes())
-    assert private.public_key().public_bytes_raw() == key
-    certs.verify_party_key(ca, party, key, signature)
-    other = X25519PrivateKey.generate().public_key().public_bytes_raw()
-    for number, offered, signed in ((party, other, signature), ((party + 1) % 3, key, signature), (party, key, b"")):
-        with pytest.raises(UntrustedKey, match=f"party {number}"):
-            certs.verify_party_key(ca, number, offered, signed)
-
-
-def key_of_another_authority__should_not_be_believed(pki: Path, tmp_path: Path) -> None:
-    certs.init(tmp_path / "other")
-    key, signature = ((tmp_path / "other" / f"party0.hpke.{kind}").read_bytes() for kind in ("pub", "sig"))
-    with pytest.raises(UntrustedKey):
-        certs.verify_party_key((pki / "ca.pem").read_bytes(), 0, key, signature)
-
-
-def key_of_either_authority_in_a_bundle__should_be_believed(pki: Path, tmp_path: Path) -> None:
-    certs.init(tmp_path / "next")
-    bundle = (pki / "ca.pem").read_bytes() + (tmp_path / "next" / "ca.pem").read_bytes()
-    for folder in (pki, tmp_path / "next"):
-        key, signature = ((folder / f"party0.hpke.{kind}").read_bytes() for kind in ("pub", "sig"))
-        certs.verify_party_key(bundle, 0, key, signature)
-        with pytest.raises(UntrustedKey):
-            certs.verify_party_key(bundle, 1, key, signature)
 
 
 def further_caller__should_get_a_certificate_of_its_own(tmp_path: Path) -> None:

@@ -44,7 +44,6 @@ ARGUMENTS: dict[str, list[str]] = {
     "certs init": ["ca.pem/" + ODD],
     "certs issue": [ODD, ODD, "--role", ODD],
     "certs renew": [ODD, ODD],
-    "certs rotate-hpke": [ODD, "1"],
     "admin audit": [],
     "admin refresh": [],
     "admin recover": ["1", "--yes"],

@@ -42,8 +42,8 @@ def printed_configuration__should_be_whole_and_hold_no_key(prepared: Cluster, na
 
 def key_files__should_not_be_read(prepared: Cluster, tmp_path: Path) -> None:
     missing = str(tmp_path / "missing.key")
-    done = printed(prepared, "party0", VISARD_TLS__KEY=missing, VISARD_HPKE_KEY=missing)
-    assert json.loads(done.stdout)["hpke_key"] == missing
+    done = printed(prepared, "party0", VISARD_TLS__KEY=missing)
+    assert json.loads(done.stdout)["tls"]["key"] == missing
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import pytest
 from cryptography import x509
 from visard import certs
-from visard.certs import ROLES, verify_party_key
+from visard.certs import ROLES
 
 from services.common.tls import Tls
 from tests.deploy.manifests import K8S, WORKLOADS, of_kind, rendered, secrets_of
@@ -60,12 +60,6 @@ def certificates__should_name_role_and_service(made: dict[str, dict[str, bytes]]
         assert role == ROLES.get(base, f"visard://store/{name[-1]}")
         named |= set(names.get_values_for_type(x509.DNSName)) & hosts
     assert named == hosts
-
-
-def sealing_keys__should_be_signed(made: dict[str, dict[str, bytes]]) -> None:
-    for party in range(3):
-        sealing = made[f"party-sealing-{party}"]
-        verify_party_key(made["gateway-tls"]["ca.crt"], party, sealing["hpke.pub"], sealing["hpke.sig"])
 
 
 def databases__should_have_passwords_of_their_own(made: dict[str, dict[str, bytes]]) -> None:

@@ -77,7 +77,10 @@ def mixed_secrets(manifests: list[Manifest]) -> list[str]:
 def pod__should_read_the_secrets_of_one_party_at_most(overlay: str) -> None:
     assert mixed_secrets(rendered(overlay)) == []
     readers = [
-        (s, name_of(m), m["metadata"]["namespace"]) for m in workloads(overlay) for s in secrets_of(m) if "sealing" in s
+        (s, name_of(m), m["metadata"]["namespace"])
+        for m in workloads(overlay)
+        for s in secrets_of(m)
+        if "party-tls" in s
     ]
     assert len(readers) == len({(s, namespace) for s, _, namespace in readers}) > 0
 
@@ -85,7 +88,7 @@ def pod__should_read_the_secrets_of_one_party_at_most(overlay: str) -> None:
 def pod_with_another_partys_secret__should_be_noticed() -> None:
     manifests = rendered("try")
     (gateway,) = [m for m in manifests if name_of(m) == "Deployment/gateway"]
-    pod_of(gateway)["volumes"].append({"name": "x", "secret": {"secretName": "party-sealing-1"}})
+    pod_of(gateway)["volumes"].append({"name": "x", "secret": {"secretName": "party-tls-1"}})
     assert mixed_secrets(manifests) == ["Deployment/gateway"]
 
 

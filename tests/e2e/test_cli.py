@@ -81,6 +81,6 @@ def errors__should_name_the_remedy(cluster: Cluster, photos: dict[str, Path], tm
 
 def certs_init__should_make_certificates_once(cluster: Cluster, tmp_path: Path) -> None:
     assert visard(cluster, "certs", "init", tmp_path / "pki").returncode == 0
-    assert (tmp_path / "pki" / "party2.hpke").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "pki" / "party2.key").stat().st_mode & 0o777 == 0o600
     again = visard(cluster, "certs", "init", tmp_path / "pki")
     assert (again.returncode, "already" in again.stderr) == (2, True)

@@ -22,7 +22,7 @@ SECOND = 1_000_000
 def config(folder: Path, **settings: object) -> PartyConfig:
     tls = Tls(ca=folder, cert=folder, key=folder)
     return PartyConfig(
-        listen="localhost:1", tls=tls, index=0, data_dir=folder, hpke_key=folder,
+        listen="localhost:1", tls=tls, index=0, data_dir=folder,
         peers=("a:1", "b:1", "c:1"), dealer="d:1", **settings,
     )  # fmt: skip
 

@@ -242,11 +242,9 @@ def init(
     directory: Path,
     host: Annotated[list[str] | None, typer.Option(help="Names and addresses of the services.")] = None,
 ) -> None:
-    """Make an authority, a certificate for each role, and the parties' sealing keys."""
+    """Make an authority, and a certificate for each role."""
     certificates.init(directory, host or ("localhost", "127.0.0.1"))
-    out.print(
-        f"certificates in {directory}; move each party's key and .hpke file to its operator, and keep ca.key safe"
-    )
+    out.print(f"certificates in {directory}; move each party's to its operator, and keep ca.key safe")
 
 
 @app.command()

@@ -85,16 +85,6 @@ def upload(
 
 
 @certs_app.command()
-def rotate_hpke(
-    directory: Annotated[Path, typer.Argument(help="Where ca.key and the party's sealing key are.")],
-    party: Annotated[int, typer.Argument(min=0, max=2)],
-) -> None:
-    """Give a party a new sealing key; it opens shares sealed to the old one as long as FILE.previous is there."""
-    certificates.rotate_hpke(directory, party)
-    out.print(f"party{party}.hpke is new and signed; the key before it is party{party}.hpke.previous")
-
-
-@certs_app.command()
 def issue(
     directory: Annotated[Path, typer.Argument(help="Where ca.pem and ca.key are.")],
     name: Annotated[str, typer.Argument(help="Makes NAME.pem and NAME.key.")],

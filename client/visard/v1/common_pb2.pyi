@@ -516,28 +516,48 @@ Global___PartyReport: _TypeAlias = PartyReport  # noqa: Y015
 
 @_typing.final
 class PartyKey(_message.Message):
-    """A party's public sealing key and the statement of the certificate authority that it is that party's."""
+    """A party's public sealing key and that party's own statement that it is its key, of this time and no other."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PARTY_FIELD_NUMBER: _builtins.int
     PUBLIC_KEY_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
+    SERIAL_FIELD_NUMBER: _builtins.int
+    NOT_BEFORE_UNIX_MS_FIELD_NUMBER: _builtins.int
+    NOT_AFTER_UNIX_MS_FIELD_NUMBER: _builtins.int
+    CHAIN_FIELD_NUMBER: _builtins.int
     party: _builtins.int
     public_key: _builtins.bytes
     """X25519, 32 raw bytes."""
     signature: _builtins.bytes
-    """ECDSA P-256 / SHA-256 signature (DER) of the root over "visard party key v1" || party (1 byte) || public_key."""
+    """ECDSA / SHA-256 signature (DER), by the key of the party's certificate, over "visard party key v2" || party (1 byte) ||
+    serial (8 bytes, big-endian, as the two times) || not_before || not_after || public_key.
+    """
+    serial: _builtins.int
+    """Grows with every key of a party. Who has seen a higher one refuses this."""
+    not_before_unix_ms: _builtins.int
+    """The key is the party's from then on."""
+    not_after_unix_ms: _builtins.int
+    """From then on nothing is sealed to it: the party has erased the private key."""
+    @_builtins.property
+    def chain(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Certificates (DER): that of the party (visard://party/N) first, then those between it and the root, which is left out."""
+
     def __init__(
         self,
         *,
         party: _builtins.int = ...,
         public_key: _builtins.bytes = ...,
         signature: _builtins.bytes = ...,
+        serial: _builtins.int = ...,
+        not_before_unix_ms: _builtins.int = ...,
+        not_after_unix_ms: _builtins.int = ...,
+        chain: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["party", b"party", "public_key", b"public_key", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chain", b"chain", "not_after_unix_ms", b"not_after_unix_ms", "not_before_unix_ms", b"not_before_unix_ms", "party", b"party", "public_key", b"public_key", "serial", b"serial", "signature", b"signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

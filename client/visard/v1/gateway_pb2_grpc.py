@@ -182,7 +182,7 @@ class FaceMatchingServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetParties(self, request, context):
-        """The parties' sealing keys, signed by the certificate authority: verify before use. Administrators may ask, too.
+        """The parties' sealing keys, each with its party's statement: verify before use. Administrators may ask, too.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

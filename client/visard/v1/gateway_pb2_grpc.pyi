@@ -65,7 +65,7 @@ class FaceMatchingStub:
     GetStatus: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetStatusRequest, _gateway_pb2.GetStatusResponse]
     """How the three parties are: peers, stock of kits, stores, models. Administrators may ask, too."""
     GetParties: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetPartiesRequest, _gateway_pb2.GetPartiesResponse]
-    """The parties' sealing keys, signed by the certificate authority: verify before use. Administrators may ask, too."""
+    """The parties' sealing keys, each with its party's statement: verify before use. Administrators may ask, too."""
 
 @_typing.type_check_only
 class FaceMatchingAsyncStub(FaceMatchingStub):
@@ -103,7 +103,7 @@ class FaceMatchingAsyncStub(FaceMatchingStub):
     GetStatus: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetStatusRequest, _gateway_pb2.GetStatusResponse]  # type: ignore[assignment]
     """How the three parties are: peers, stock of kits, stores, models. Administrators may ask, too."""
     GetParties: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetPartiesRequest, _gateway_pb2.GetPartiesResponse]  # type: ignore[assignment]
-    """The parties' sealing keys, signed by the certificate authority: verify before use. Administrators may ask, too."""
+    """The parties' sealing keys, each with its party's statement: verify before use. Administrators may ask, too."""
 
 class FaceMatchingServicer(metaclass=_abc_1.ABCMeta):
     """For clients and owners. Every request of a caller is signed (Request.caller).
@@ -204,7 +204,7 @@ class FaceMatchingServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_pb2.GetPartiesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.GetPartiesResponse, _abc.Awaitable[_gateway_pb2.GetPartiesResponse]]:
-        """The parties' sealing keys, signed by the certificate authority: verify before use. Administrators may ask, too."""
+        """The parties' sealing keys, each with its party's statement: verify before use. Administrators may ask, too."""
 
 def add_FaceMatchingServicer_to_server(servicer: FaceMatchingServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

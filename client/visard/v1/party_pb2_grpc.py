@@ -137,7 +137,7 @@ class PartyServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetKey(self, request, context):
-        """The sealing key of this party, with the authority's signature.
+        """The sealing key that this party offers now, with its statement.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -53,7 +53,7 @@ class PartyStub:
     GetStatus: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetStatusRequest, _common_pb2.PartyStatus]
     """How this party is: ready or why not, peers, stock of kits, store, models."""
     GetKey: _grpc.UnaryUnaryMultiCallable[_party_pb2.GetKeyRequest, _common_pb2.PartyKey]
-    """The sealing key of this party, with the authority's signature."""
+    """The sealing key that this party offers now, with its statement."""
 
 @_typing.type_check_only
 class PartyAsyncStub(PartyStub):
@@ -78,7 +78,7 @@ class PartyAsyncStub(PartyStub):
     GetStatus: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetStatusRequest, _common_pb2.PartyStatus]  # type: ignore[assignment]
     """How this party is: ready or why not, peers, stock of kits, store, models."""
     GetKey: _aio.UnaryUnaryMultiCallable[_party_pb2.GetKeyRequest, _common_pb2.PartyKey]  # type: ignore[assignment]
-    """The sealing key of this party, with the authority's signature."""
+    """The sealing key that this party offers now, with its statement."""
 
 class PartyServicer(metaclass=_abc_1.ABCMeta):
     """For the gateway alone: a certificate of another role is refused.
@@ -148,6 +148,6 @@ class PartyServicer(metaclass=_abc_1.ABCMeta):
         request: _party_pb2.GetKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_common_pb2.PartyKey, _abc.Awaitable[_common_pb2.PartyKey]]:
-        """The sealing key of this party, with the authority's signature."""
+        """The sealing key that this party offers now, with its statement."""
 
 def add_PartyServicer_to_server(servicer: PartyServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

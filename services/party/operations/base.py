@@ -19,6 +19,7 @@ from services.party.gallery import Galleries, Rows
 from services.party.models import ModelShelf, Published
 from services.party.rides import Rides
 from services.party.runtime import SessionChannel
+from services.party.sealingkeys import SealingKeys
 from services.party.stock import KitStock
 from services.party.store.base import Name, Reference, Store, Write, rows_digest
 from services.party.writes import Writes
@@ -36,6 +37,7 @@ class Desk:
     galleries: Galleries
     attempts: Attempts
     rides: Rides
+    keys: SealingKeys
 
     async def write(self, work: "Work", channel: SessionChannel, write: Write) -> int:
         """Make a write at all three parties; how many references it names."""

@@ -5,6 +5,7 @@ Cost: one round of 64 bytes, and the rounds of a write.
 Security: a sharing of zero of degree 1 among three parties has one unknown, s, which any one new share together with its
 old one gives away. So it costs nothing that all three parties know s: it is expanded from a seed to which each of them
 contributes. Somebody who has one party's disk of before and another's of after has F(1) and F(2) + 2s: nothing.
+The sealing keys change with the shares: who had a disk of before can open an hour later nothing that was recorded.
 Source: A. Herzberg, S. Jarecki, H. Krawczyk, M. Yung, "Proactive secret sharing", CRYPTO 1995.
 """
 
@@ -53,10 +54,13 @@ class Refresh:
         models = await _models(desk)
         updated = work.request.sent_unix_ms
         renewed = await asyncio.to_thread(renew, seed, desk.party, models, work.stored, updated)
-        return Answer(references_changed=await desk.write(work, channel, renewed))
+        changed = await desk.write(work, channel, renewed)
+        desk.keys.rotate(work.request.request_id)
+        return Answer(references_changed=changed)
 
     def repeated(self, desk: Desk, request: common_pb2.Request, digest: bytes) -> Answer:
         """See Job."""
+        desk.keys.rotate(request.request_id)  # the write may have been made after a crash, by recovery
         return Answer()
 
 

@@ -1,4 +1,4 @@
-"""Make a deployment's certificates, sealing keys and passwords, and put each role's part into a Secret of its own.
+"""Make a deployment's certificates and passwords, and put each role's part into a Secret of its own.
 
 Runs once, as a Job. The authority's key is forgotten when it ends; to begin again delete the namespace.
 """
@@ -48,10 +48,8 @@ def of_party(party: int) -> dict[str, dict[str, bytes]]:
     store["tls-combined.pem"] = store["tls.key"] + store["tls.crt"]
     password = secrets.token_urlsafe(24)
     uri = URI.format(password=password, host=f"party-mongodb-{party}")
-    sealing = {f"hpke{suffix}": (WORK / f"party{party}.hpke{suffix}").read_bytes() for suffix in ("", ".sig", ".pub")}
     return {
         f"party-tls-{party}": pair(f"party{party}"),
-        f"party-sealing-{party}": sealing,
         f"party-mongodb-tls-{party}": store,
         f"party-mongodb-{party}": {"username": b"party", "password": password.encode(), "uri": uri.encode()},
     }
