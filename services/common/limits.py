@@ -24,6 +24,9 @@ MAX_PAGE = 10_000  # subjects
 MAX_PREFIXES = 256  # of an audit
 MAX_KITS = 16  # a call to the dealer
 
+# what goes back
+MAX_TEXT = 200  # characters of a status's message, field and what is allowed: they travel in headers
+
 # deadlines of calls that bring none of their own, and the longest of those that do
 CALL_SECONDS = 120.0  # a caller's whole request: upload, queue, run, answer
 UPLOAD_SECONDS = 60.0  # one share, at a party

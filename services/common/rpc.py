@@ -13,7 +13,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 
-from services.common.errors import FAULTS, Internal, ServiceFault, Unavailable
+from services.common.errors import FAULTS, Internal, ServiceFault, Unavailable, cut
 
 Pairs = tuple[tuple[str, str | bytes], ...]
 
@@ -63,7 +63,7 @@ def _restore(fault: ServiceFault, status: status_pb2.Status) -> None:
     bad, retry = error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
     for detail in status.details:
         if detail.Unpack(bad) and bad.field_violations:
-            fault.field, fault.allowed = bad.field_violations[0].field, bad.field_violations[0].description
+            fault.field, fault.allowed = cut(bad.field_violations[0].field), cut(bad.field_violations[0].description)
         elif detail.Unpack(retry):
             fault.retry_after = retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9
 

@@ -25,6 +25,7 @@ from services.common import lifecycle
 from services.common.config import ServiceConfig
 from services.common.errors import FAULTS, InvalidArgument, ResourceExhausted, ServiceFault, Unavailable
 from services.common.identity import require, require_party
+from services.common.limits import MAX_TEXT
 from services.common.rpc import fault_of
 from services.common.tls import Tls
 from services.gateway.config import GatewayConfig
@@ -249,3 +250,11 @@ def invalid_argument__should_name_field_and_what_is_allowed() -> None:
     fault = InvalidArgument.of("images", "1 to 16")
     assert (fault.message, fault.field, fault.allowed) == ("images: 1 to 16", "images", "1 to 16")
     assert ResourceExhausted("full", retry_after=2).retry_after == 2
+
+
+@pytest.mark.parametrize("fault", FAULTS.values())
+def texts_of_a_fault__should_be_cut(fault: type[ServiceFault]) -> None:
+    """What a caller has sent may be part of any of them."""
+    made = fault("m" * 200_000, field="f" * 200_000, allowed="a" * 200_000)
+    for text in (str(made), made.message, made.field, made.allowed):
+        assert len(text or "") == MAX_TEXT
