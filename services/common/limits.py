@@ -5,7 +5,9 @@ range. Sizes are bytes, times seconds unless their name says otherwise.
 """
 
 # messages and uploads
-MAX_MESSAGE = 64 << 20  # of gRPC; the largest are shares between parties that restore one another
+MAX_REQUEST = 2 << 20  # of gRPC, to any service: the largest carry a program
+MAX_MESSAGE = 64 << 20  # of gRPC, from a service; and between parties, the sum of a message's pieces
+PIECE_BYTES = 1 << 20  # of a message between parties
 CHUNK_BYTES = 64 << 10  # of an upload: six times as fast as 4 KiB
 MAX_SHARE_BYTES = 1 << 30
 MAX_PROGRAM_BYTES = 1 << 20
