@@ -24,7 +24,7 @@ from visard.v1 import gateway_pb2, gateway_pb2_grpc
 from services.common import lifecycle
 from services.common.config import ServiceConfig
 from services.common.errors import FAULTS, InvalidArgument, ResourceExhausted, ServiceFault, Unavailable
-from services.common.identity import require, require_party
+from services.common.identity import KINDS, require, require_party
 from services.common.limits import MAX_TEXT
 from services.common.rpc import fault_of
 from services.common.tls import Tls
@@ -64,7 +64,7 @@ async def served(pki: Path) -> AsyncIterator[tuple[Behaviour, str]]:
     config = ServiceConfig(listen=address, tls=tls(pki, "gateway"), reflection=True, drain_seconds=1)
     async with lifecycle.running(
         config,
-        {"visard.v1.FaceMatching": None},
+        {"visard.v1.FaceMatching": KINDS},
         lambda server: gateway_pb2_grpc.add_FaceMatchingServicer_to_server(behaviour, server),
     ) as health:
         await health.set(True)
@@ -209,7 +209,10 @@ async def callers__should_connect_anew_without_losing_a_call(pki: Path) -> None:
     behaviour.do = answer
     config = GatewayConfig(listen=address, tls=tls(pki, "gateway"), parties=("a:1", "b:1", "c:1"), connection_age=1)
     add = partial(gateway_pb2_grpc.add_FaceMatchingServicer_to_server, behaviour)
-    async with lifecycle.running(config, {}, add, config.connection_options), tls(pki, "client").channel(address) as c:
+    async with (
+        lifecycle.running(config, {"visard.v1.FaceMatching": KINDS}, add, config.connection_options),
+        tls(pki, "client").channel(address) as c,
+    ):
         stub, end = gateway_pb2_grpc.FaceMatchingStub(c), time.monotonic() + 30
         while len(peers) < 3:
             assert time.monotonic() < end, peers

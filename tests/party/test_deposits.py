@@ -71,6 +71,7 @@ def whole_share__should_be_assembled_and_opened() -> None:
         (lambda c: [common_pb2.Chunk(party=1, data=b"")], "chunk.data"),
         (lambda c: [common_pb2.Chunk(party=1, data=bytes(CHUNK_BYTES + 1))], "chunk.data"),
         (lambda c: [common_pb2.Chunk(party=1, data=b"x", last=True)], "chunk.data"),
+        (lambda c: [common_pb2.Chunk(party=1, data=b"x")], "chunk.data"),
         (lambda c: c[:-1], "chunk.last"),
     ],
 )
