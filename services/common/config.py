@@ -35,6 +35,9 @@ class ServiceConfig(BaseSettings):
     tls: Tls
     reflection: bool = Field(default=False, description="offer gRPC reflection, for grpcurl")
     max_calls: int = Field(default=1024, ge=16, le=65536, description="calls and streams of all kinds at a time")
+    max_calls_per_caller: int = Field(
+        default=128, ge=4, le=65536, description="of these, calls of one certificate's role and name; services aside"
+    )
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
     drain_seconds: float = Field(default=20.0, gt=0, le=300, description="time for calls in flight when stopping")
 

@@ -8,19 +8,26 @@ ServiceFault
 
 from typing import ClassVar
 
+from services.common.limits import MAX_TEXT
+
+
+def cut(text: str) -> str:
+    """A text as long as a status may carry: what a caller has sent may be part of it, and headers have limits."""
+    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+
 
 class ServiceFault(Exception):
-    """An answer other than success. ``field`` names what is wrong and ``allowed`` what would be right."""
+    """An answer other than success. ``field`` names what is wrong and ``allowed`` what would be right; all texts are cut."""
 
     code: ClassVar[str] = "INTERNAL"
 
     def __init__(
         self, message: str, *, field: str | None = None, allowed: str | None = None, retry_after: float | None = None
     ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.field = field
-        self.allowed = allowed
+        super().__init__(cut(message))
+        self.message = cut(message)
+        self.field = cut(field) if field is not None else None
+        self.allowed = cut(allowed) if allowed is not None else None
         self.retry_after = retry_after
 
 

@@ -9,7 +9,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import Any
 
 import grpc
 import structlog
@@ -18,10 +17,12 @@ from grpc_health.v1 import health as health_service
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from services.common.arrival import Access, ArrivalInterceptor
 from services.common.config import ServiceConfig
 from services.common.metrics import CountInterceptor, exposed
 from services.common.probes import probed
 from services.common.rpc import FaultInterceptor
+from services.common.secrecy import keep_memory_private
 from services.common.tls import SERVER_OPTIONS
 from services.common.tracing import server_interceptors
 
@@ -67,14 +68,15 @@ class Health:
 
 @asynccontextmanager
 async def running(
-    config: ServiceConfig, services: dict[str, Any], add: Callable[[grpc.aio.Server], None], options: Options = ()
+    config: ServiceConfig, access: Access, add: Callable[[grpc.aio.Server], None], options: Options = ()
 ) -> AsyncIterator[Health]:
     """A started server with health and, if configured, reflection; on leaving, calls in flight are drained.
 
-    ``services`` are the full names that reflection lists, ``options`` further ones of gRPC.
+    ``access`` says who may call what, and so which services reflection lists; ``options`` are further ones of gRPC.
     """
+    arrival = ArrivalInterceptor(access, config.max_calls, config.max_calls_per_caller)
     server = grpc.aio.server(
-        interceptors=[*server_interceptors(), CountInterceptor(), FaultInterceptor()],
+        interceptors=[*server_interceptors(), CountInterceptor(), FaultInterceptor(), arrival],
         options=[*SERVER_OPTIONS, *options],
         maximum_concurrent_rpcs=config.max_calls,
     )
@@ -84,7 +86,8 @@ async def running(
     add(server)
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
     if config.reflection:
-        names = [*services, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME]
+        services = {name.partition("/")[0] for name in access}
+        names = [*sorted(services), health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME]
         reflection.enable_server_reflection(names, server)
     if not server.add_secure_port(config.listen, config.tls.server_credentials()):
         raise OSError(f"cannot listen on {config.listen}")
@@ -128,7 +131,8 @@ def _ended(stop: _Stop) -> None:
 
 
 def run(main: Callable[[], Awaitable[None]]) -> None:
-    """Run a service to its end on uvloop."""
+    """Run a service to its end on uvloop, its memory kept private."""
+    keep_memory_private()
 
     async def body() -> None:
         _watch_for_the_end()

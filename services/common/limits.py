@@ -7,8 +7,11 @@ range. Sizes are bytes, times seconds unless their name says otherwise.
 PARTIES = 3
 
 # messages and uploads
-MAX_MESSAGE = 64 << 20  # of gRPC; the largest are shares between parties that restore one another
+MAX_REQUEST = 2 << 20  # of gRPC, to any service: the largest carry a program
+MAX_MESSAGE = 64 << 20  # of gRPC, from a service; and between parties, the sum of a message's pieces
+PIECE_BYTES = 1 << 20  # of a message between parties
 CHUNK_BYTES = 64 << 10  # of an upload: six times as fast as 4 KiB
+LEAST_CHUNK_BYTES = 16 << 10  # but for the last: small ones cost us more than whoever sends them
 MAX_SHARE_BYTES = 1 << 30
 MAX_PROGRAM_BYTES = 1 << 20
 MAX_PLAN_BYTES = 1 << 20
@@ -26,6 +29,21 @@ MAX_AHEAD_MS = 60 * 1000  # how far ahead of ours the caller's clock may be
 MAX_PAGE = 10_000  # subjects
 MAX_PREFIXES = 256  # of an audit
 MAX_KITS = 16  # a call to the dealer
+
+# calls on arrival
+FIRST_SECONDS = 10.0  # for the first message of a call
+IDLE_SECONDS = 20.0  # between two messages of a stream
+ENDLESS = frozenset({"visard.v1.Peer/Exchange"})  # streams that live as long as their parties
+CONNECTION_CALLS = 100  # at a time over one connection, but of the gateway and the parties
+LOOKS, LOOKS_EACH = 64, 8  # calls of one method of health or reflection at a time: in all, and of one certificate
+MAX_DRAINS = 32  # uploads that are turned away and read on, so that their callers see why
+RETRY_SECONDS = 1.0
+HANDSHAKE_SECONDS = 10.0
+PROBE_SECONDS = 1.0  # for the message of a probe without TLS
+PROBE_BYTES = 4096
+
+# what goes back
+MAX_TEXT = 200  # characters of a status's message, field and what is allowed: they travel in headers
 
 # deadlines of calls that bring none of their own, and the longest of those that do
 CALL_SECONDS = 120.0  # a caller's whole request: upload, queue, run, answer

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any
 
 import grpc
@@ -55,31 +56,11 @@ class CountInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     async def intercept_service(self, continuation: Callable[..., Any], details: grpc.HandlerCallDetails) -> Any:
         """Wrap the handler of a call; methods that do not exist have none, and make no series."""
         handler = await continuation(details)
-        if handler is None:
-            return None
-        method = details.method.removeprefix("/")
-        return rewrap(handler, lambda b: _count_unary(b, method), lambda b: _count_stream(b, method))
+        return handler and rewrap(handler, partial(_counted, details.method.removeprefix("/")))
 
 
-def _count_unary(behaviour: Callable[..., Any], method: str) -> Callable[..., Any]:
-    async def call(request: Any, context: Any) -> Any:
-        with _counted(method, context):
-            return await behaviour(request, context)
-
-    return call
-
-
-def _count_stream(behaviour: Callable[..., Any], method: str) -> Callable[..., Any]:
-    async def call(request: Any, context: Any) -> Any:
-        with _counted(method, context):
-            async for message in behaviour(request, context):
-                yield message
-
-    return call
-
-
-@contextmanager
-def _counted(method: str, context: Any) -> Iterator[None]:
+@asynccontextmanager
+async def _counted(method: str, context: Any) -> AsyncIterator[None]:
     started, status = time.monotonic(), "OK"
     OPEN.labels(method).inc()
     try:

@@ -1,8 +1,10 @@
 """Faults over the wire: statuses with google.rpc details on one side, faults again on the other."""
 
-import asyncio
+import inspect
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Any, NoReturn, cast
 
 import grpc
@@ -11,7 +13,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 
-from services.common.errors import FAULTS, Internal, ServiceFault, Unavailable
+from services.common.errors import FAULTS, Internal, ServiceFault, Unavailable, cut
 
 Pairs = tuple[tuple[str, str | bytes], ...]
 
@@ -61,7 +63,7 @@ def _restore(fault: ServiceFault, status: status_pb2.Status) -> None:
     bad, retry = error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
     for detail in status.details:
         if detail.Unpack(bad) and bad.field_violations:
-            fault.field, fault.allowed = bad.field_violations[0].field, bad.field_violations[0].description
+            fault.field, fault.allowed = cut(bad.field_violations[0].field), cut(bad.field_violations[0].description)
         elif detail.Unpack(retry):
             fault.retry_after = retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9
 
@@ -72,10 +74,19 @@ class FaultInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     async def intercept_service(self, continuation: Callable[..., Any], details: grpc.HandlerCallDetails) -> Any:
         """Wrap the handler of a call."""
         handler = await continuation(details)
-        if handler is None:
-            return None
-        return rewrap(handler, lambda b: _guard_unary(b, details.method), lambda b: _guard_stream(b, details.method))
+        return handler and rewrap(handler, partial(_guarded, details.method))
 
+
+@asynccontextmanager
+async def _guarded(method: str, context: Any) -> AsyncIterator[None]:
+    try:
+        yield
+    except Exception as error:
+        await _end(context, error, method)
+
+
+Around = Callable[[Any], AbstractAsyncContextManager[None]]
+Behaviour = Callable[..., Any]
 
 _handlers: dict[str, Callable[..., Any]] = {
     "unary_unary": grpc.unary_unary_rpc_method_handler,
@@ -85,38 +96,51 @@ _handlers: dict[str, Callable[..., Any]] = {
 }
 
 
-def rewrap(handler: Any, unary: Callable[..., Any], stream: Callable[..., Any]) -> Any:
-    """A handler whose behaviour is wrapped: by ``unary`` if it returns one message, by ``stream`` if it yields many."""
-    for kind, make in _handlers.items():
-        if (behaviour := getattr(handler, kind)) is not None:
-            wrapped = (unary if kind.endswith("unary") else stream)(behaviour)
-            return make(wrapped, handler.request_deserializer, handler.response_serializer)
-    return handler
+def shape(handler: Any) -> str:
+    """Which of the four kinds of call a handler answers, as in "unary_stream"."""
+    return next(kind for kind in _handlers if getattr(handler, kind) is not None)
 
 
-def _guard_unary(behaviour: Callable[..., Any], method: str) -> Callable[..., Any]:
+def handled(handler: Any, kind: str, behaviour: Behaviour) -> Any:
+    """A handler of this kind, with the same messages as another."""
+    return _handlers[kind](behaviour, handler.request_deserializer, handler.response_serializer)
+
+
+def rewrap(handler: Any, around: Around) -> Any:
+    """A handler whose behaviour runs within ``around(context)``, an asynchronous context manager.
+
+    A behaviour is one of the three that grpc.aio has: a coroutine that returns the one answer, a coroutine that writes its
+    answers with ``context.write`` and returns None, or an asynchronous generator. Raises TypeError for any other: grpc
+    would run it in a thread, where its context is another one.
+    """
+    kind = shape(handler)
+    behaviour = getattr(handler, kind)
+    if inspect.isasyncgenfunction(behaviour) and kind.endswith("stream"):
+        return handled(handler, kind, _generator(behaviour, around))
+    if inspect.iscoroutinefunction(behaviour):
+        return handled(handler, kind, _coroutine(behaviour, around))
+    raise TypeError(f"{behaviour!r} is neither a coroutine nor an asynchronous generator that answers a {kind} call")
+
+
+def _coroutine(behaviour: Behaviour, around: Around) -> Behaviour:
     async def call(request: Any, context: Any) -> Any:
-        try:
+        async with around(context):
             return await behaviour(request, context)
-        except Exception as error:
-            await _end(context, error, method)
 
     return call
 
 
-def _guard_stream(behaviour: Callable[..., Any], method: str) -> Callable[..., Any]:
-    async def call(request: Any, context: Any) -> Any:
-        try:
+def _generator(behaviour: Behaviour, around: Around) -> Behaviour:
+    async def call(request: Any, context: Any) -> AsyncIterator[Any]:
+        async with around(context):
             async for message in behaviour(request, context):
                 yield message
-        except Exception as error:
-            await _end(context, error, method)
 
     return call
 
 
 async def _end(context: Any, error: Exception, method: str) -> NoReturn:
-    if isinstance(error, grpc.aio.AbortError | grpc.aio.BaseError | asyncio.CancelledError):
+    if isinstance(error, grpc.aio.AbortError | grpc.aio.BaseError):
         raise error
     if not isinstance(error, ServiceFault):
         number = uuid.uuid4().hex[:12]

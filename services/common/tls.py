@@ -13,14 +13,18 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from pydantic import BaseModel, ConfigDict
 
-from services.common.limits import MAX_MESSAGE
+from services.common.limits import CONNECTION_CALLS, HANDSHAKE_SECONDS, MAX_MESSAGE, MAX_REQUEST
 from services.common.tracing import client_interceptors
 
+_IDENTITY = 1  # of gRPC's compressions, as a set of bits: none. A small message would become a large one in our memory
 # the server tolerates what the client sends: otherwise gRPC ends the connection with too_many_pings
 SERVER_OPTIONS = [
-    ("grpc.max_receive_message_length", MAX_MESSAGE),
+    ("grpc.max_receive_message_length", MAX_REQUEST),
     ("grpc.max_send_message_length", MAX_MESSAGE),
+    ("grpc.compression_enabled_algorithms_bitset", _IDENTITY),
     ("grpc.so_reuseport", 0),
+    ("grpc.server_handshake_timeout_ms", int(HANDSHAKE_SECONDS * 1000)),
+    ("grpc.max_concurrent_streams", CONNECTION_CALLS),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
     ("grpc.http2.max_ping_strikes", 0),
     ("grpc.keepalive_time_ms", 10_000),
@@ -30,6 +34,7 @@ SERVER_OPTIONS = [
 CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", MAX_MESSAGE),
     ("grpc.max_send_message_length", MAX_MESSAGE),
+    ("grpc.compression_enabled_algorithms_bitset", _IDENTITY),
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),

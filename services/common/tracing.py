@@ -1,7 +1,9 @@
 """Traces of a service: spans for the calls it serves, sent to an OpenTelemetry collector (OTLP over gRPC)."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import grpc
@@ -54,24 +56,13 @@ class TraceInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         if handler is None or not method.startswith(_OURS) or method == _NEVER_ENDING:
             return handler
         parent = tracing.parent_of(details.invocation_metadata)
-        return rewrap(handler, lambda b: _unary(b, method, parent), lambda b: _stream(b, method, parent))
+        return rewrap(handler, partial(_traced, method.removeprefix("/"), parent))
 
 
-def _unary(behaviour: Callable[..., Any], method: str, parent: Any) -> Callable[..., Any]:
-    async def call(request: Any, context: Any) -> Any:
-        with tracing.span(method.removeprefix("/"), parent, server=True):
-            try:
-                return await behaviour(request, context)
-            finally:
-                tracing.note("rpc.grpc.status", getattr(context.code(), "name", "OK"))
-
-    return call
-
-
-def _stream(behaviour: Callable[..., Any], method: str, parent: Any) -> Callable[..., Any]:
-    async def call(request: Any, context: Any) -> Any:
-        with tracing.span(method.removeprefix("/"), parent, server=True):
-            async for message in behaviour(request, context):
-                yield message
-
-    return call
+@asynccontextmanager
+async def _traced(method: str, parent: Any, context: Any) -> AsyncIterator[None]:
+    with tracing.span(method, parent, server=True):
+        try:
+            yield
+        finally:
+            tracing.note("rpc.grpc.status", getattr(context.code(), "name", "OK"))

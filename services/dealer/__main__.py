@@ -14,7 +14,7 @@ from services.dealer.factory import KitFactory
 from services.dealer.metrics import gauges
 from services.dealer.servicer import DealerServicer
 
-SERVICES = {"visard.v1.Dealer": None}
+ACCESS = {"visard.v1.Dealer": ("party",)}
 
 
 async def serve(config: DealerConfig) -> None:
@@ -23,7 +23,7 @@ async def serve(config: DealerConfig) -> None:
     servicer = DealerServicer(factory)
     with reading(partial(gauges, factory)):
         async with lifecycle.running(
-            config, SERVICES, lambda server: dealer_pb2_grpc.add_DealerServicer_to_server(servicer, server)
+            config, ACCESS, lambda server: dealer_pb2_grpc.add_DealerServicer_to_server(servicer, server)
         ) as health:
             await health.set(True)
             await lifecycle.until_stopped()

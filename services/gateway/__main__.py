@@ -15,9 +15,15 @@ from services.gateway.config import GatewayConfig
 from services.gateway.metrics import gauges
 from services.gateway.parties import Parties
 from services.gateway.relay import Relay
-from services.gateway.servicer import FaceMatchingServicer, ModelRegistryServicer
+from services.gateway.servicer import CALLERS, FaceMatchingServicer, ModelRegistryServicer
 
-SERVICES = {"visard.v1.FaceMatching": None, "visard.v1.ModelRegistry": None, "visard.v1.Admin": None}
+ACCESS = {
+    "visard.v1.FaceMatching": CALLERS,
+    "visard.v1.FaceMatching/GetStatus": (*CALLERS, "admin"),
+    "visard.v1.ModelRegistry": ("owner",),
+    "visard.v1.ModelRegistry/ListModels": CALLERS,
+    "visard.v1.Admin": ("admin",),
+}
 
 
 async def serve(config: GatewayConfig) -> None:
@@ -31,7 +37,7 @@ async def serve(config: GatewayConfig) -> None:
         gateway_pb2_grpc.add_AdminServicer_to_server(AdminServicer(config, parties, relay), server)
 
     with reading(partial(gauges, parties, relay)):
-        async with lifecycle.running(config, SERVICES, add, config.connection_options) as health:
+        async with lifecycle.running(config, ACCESS, add, config.connection_options) as health:
             expiry = asyncio.create_task(Expiry(config, parties, relay).run())
             await health.set(True)
             await lifecycle.until_stopped()

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from visard.v1 import common_pb2
 
 from services.common.errors import InvalidArgument
-from services.common.limits import CHUNK_BYTES, MAX_PROGRAM_BYTES, MAX_SHARE_BYTES, PARTIES, REQUEST_ID_BYTES
+from services.common.limits import MAX_PROGRAM_BYTES, MAX_SHARE_BYTES, PARTIES, REQUEST_ID_BYTES
+from services.common.uploads import check_size
 
 Operation = common_pb2.Operation
 
@@ -60,8 +61,7 @@ class Upload:
             raise InvalidArgument.of("chunk", "nothing after the last chunk")
         if chunk.index != self.indices[party]:
             raise InvalidArgument.of("chunk.index", f"{self.indices[party]} comes next for party {party}")
-        if not 0 < len(chunk.data) <= CHUNK_BYTES:
-            raise InvalidArgument.of("chunk.data", f"1 to {CHUNK_BYTES} bytes")
+        check_size(chunk.data, last=chunk.last)
         self.received[party] += len(chunk.data)
         self.indices[party] += 1
         self.whole[party] = chunk.last

@@ -37,7 +37,7 @@ from services.party.store import open_store
 from services.party.upkeep import Upkeep
 from services.party.writes import Writes
 
-SERVICES = {"visard.v1.Party": None, "visard.v1.Peer": None}
+ACCESS = {"visard.v1.Party": ("gateway",), "visard.v1.Peer": ("party",)}
 _HEALTH_SECONDS = 0.2
 
 log = structlog.get_logger()
@@ -102,7 +102,9 @@ async def serve(config: PartyConfig) -> None:
             add_exchange(PeerServicer(party.links).Exchange, server)
 
         with reading(partial(gauges, party.links, party.stock, party.runner, party.model_sets, party.upkeep)):
-            async with lifecycle.running(config, SERVICES, add) as health:
+            async with lifecycle.running(
+                config, ACCESS, add, [("grpc.max_concurrent_streams", config.max_calls)]
+            ) as health:
                 watcher = asyncio.create_task(_show_health(health, party))
                 await lifecycle.until_stopped()
                 watcher.cancel()

@@ -10,7 +10,7 @@ from visard.secret import Secret
 from visard.v1 import common_pb2
 
 from services.common.errors import AlreadyExists, InvalidArgument, ResourceExhausted
-from services.common.limits import CHUNK_BYTES
+from services.common.uploads import check_size
 from services.mpc.field import Elements, Field
 
 _RETRY_SECONDS = 2.0
@@ -52,8 +52,7 @@ class Assembly:
             raise InvalidArgument.of("chunk", "nothing after the last chunk")
         if chunk.index != self.next_index:
             raise InvalidArgument.of("chunk.index", f"{self.next_index} comes next")
-        if not 0 < len(chunk.data) <= CHUNK_BYTES:
-            raise InvalidArgument.of("chunk.data", f"1 to {CHUNK_BYTES} bytes")
+        check_size(chunk.data, last=chunk.last)
         self.data += chunk.data
         self.next_index += 1
         self.whole = chunk.last

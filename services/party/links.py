@@ -19,7 +19,7 @@ from services.common.tls import Tls
 from services.mpc.errors import PeerLost
 from services.mpc.prf import KEY_BYTES
 from services.party.agreement import LEADER
-from services.party.framing import Incoming, Message, Outgoing, exchange
+from services.party.framing import Incoming, Joiner, Message, Outgoing, exchange
 from services.party.ledger import MAX_NUMBER
 from services.party.sessions import Sessions
 
@@ -37,6 +37,7 @@ class Link:
         self.peer = peer
         self.key = key
         self.outgoing: asyncio.Queue[Outgoing | None] = asyncio.Queue()
+        self.incoming = Joiner()
 
     def send(self, frame: Outgoing) -> None:
         """Queue a frame; frames keep their order."""
@@ -219,7 +220,8 @@ class PeerLinks:
 
     async def _dispatch(self, link: Link, frame: Incoming) -> None:
         if isinstance(frame, Message):
-            self.sessions.deliver(frame.session, link.peer, frame.counter, frame.payload)
+            if (whole := link.incoming.add(frame)) is not None:
+                self.sessions.deliver(whole.session, link.peer, whole.counter, whole.payload)
             return
         kind = frame.WhichOneof("kind")
         if kind == "close":

@@ -78,8 +78,7 @@ WITH_SHARE = frozenset(
 
 def check(request: common_pb2.Request, now_unix_ms: int) -> None:
     """Raise InvalidArgument naming the first field that is wrong, and what is allowed."""
-    if len(request.request_id) != REQUEST_ID_BYTES:
-        raise InvalidArgument.of("request.request_id", f"{REQUEST_ID_BYTES} bytes")
+    check_id("request.request_id", request.request_id)
     if request.operation not in _IMAGES:
         names = ", ".join(Operation.Name(known).removeprefix("OPERATION_").lower() for known in _IMAGES)
         raise InvalidArgument.of("request.operation", f"one of {names}")
@@ -102,19 +101,35 @@ def check(request: common_pb2.Request, now_unix_ms: int) -> None:
         )
 
 
+def check_id(field: str, value: bytes) -> None:
+    """Raise InvalidArgument unless this may be a request's id."""
+    if len(value) != REQUEST_ID_BYTES:
+        raise InvalidArgument.of(field, f"{REQUEST_ID_BYTES} bytes")
+
+
+def check_subject(field: str, value: str) -> None:
+    """Raise InvalidArgument unless this may be a subject's name."""
+    _match(_SUBJECT, field, value, "1 to 128 of A-Z a-z 0-9 . _ @ -")
+
+
+def check_model(field: str, value: str) -> None:
+    """Raise InvalidArgument unless this may be a model's name."""
+    _match(_MODEL, field, value, "1 to 64 of a-z 0-9 . _ -")
+
+
 def _check_names(request: common_pb2.Request) -> None:
     if request.operation in _WITH_SUBJECT:
-        _match(_SUBJECT, "request.subject", request.subject, "1 to 128 of A-Z a-z 0-9 . _ @ -")
+        check_subject("request.subject", request.subject)
     elif request.subject:
         raise InvalidArgument.of("request.subject", "empty for this operation")
     if request.operation == Operation.OPERATION_RENAME:
-        _match(_SUBJECT, "request.new_subject", request.new_subject, "1 to 128 of A-Z a-z 0-9 . _ @ -")
+        check_subject("request.new_subject", request.new_subject)
         if request.new_subject == request.subject:
             raise InvalidArgument.of("request.new_subject", "another name than before")
     elif request.new_subject:
         raise InvalidArgument.of("request.new_subject", "empty for this operation")
     if request.operation not in LONG:
-        _match(_MODEL, "request.model", request.model, "1 to 64 of a-z 0-9 . _ -")
+        check_model("request.model", request.model)
     elif request.model:
         raise InvalidArgument.of("request.model", "empty for this operation")
     _match(_POINT, "request.operating_point", request.operating_point, "at most 64 of A-Z a-z 0-9 _")

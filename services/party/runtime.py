@@ -21,7 +21,7 @@ from services.mpc.channel import PARTIES, Payload
 from services.mpc.errors import RoundTimeout
 from services.mpc.prf import KEY_BYTES
 from services.mpc.prss import PairKeys
-from services.party.framing import message
+from services.party.framing import pieces
 from services.party.links import Link, PeerLinks
 from services.party.mailbox import Mailbox
 
@@ -71,7 +71,8 @@ class _Port:
 
     def send(self, counter: int, payload: Payload) -> None:
         """Queue a message labelled with the program counter."""
-        self._link.send(message(self._session, counter, payload))
+        for piece in pieces(self._session, counter, payload):
+            self._link.send(piece)
         self.nbytes_sent += len(payload)
 
     def receive(self, counter: int) -> bytes | asyncio.Future[bytes]:

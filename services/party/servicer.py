@@ -118,6 +118,7 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
     ) -> party_pb2.CancelResponse:
         """Drop a deposit, or stop a run."""
         require(context, "gateway")
+        requests.check_id("request_id", request.request_id)
         self._party.deposits.take(request.request_id)
         self._party.runner.cancel(request.request_id)
         return party_pb2.CancelResponse()
@@ -129,6 +130,9 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
         require(context, "gateway")
         if not 0 <= request.page_size <= MAX_PAGE:
             raise InvalidArgument.of("page_size", f"1 to {MAX_PAGE}; 0 for 1000")
+        requests.check_model("model", request.model)
+        if request.page_token:
+            requests.check_subject("page_token", request.page_token)
         await self._party.models.get(request.model)
         limit = request.page_size or 1000
         found = await self._party.store.subjects(request.model, limit + 1, request.page_token)
@@ -141,6 +145,8 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
     ) -> gateway_pb2.ListReferencesResponse:
         """What is kept about a subject, but for the shares."""
         require(context, "gateway")
+        requests.check_model("model", request.model)
+        requests.check_subject("subject", request.subject)
         await self._party.models.get(request.model)
         rows = await self._party.store.references(request.model, request.subject)
         if not rows:

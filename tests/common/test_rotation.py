@@ -18,6 +18,7 @@ from visard.v1 import gateway_pb2, gateway_pb2_grpc
 from services.common import lifecycle
 from services.common.channels import Renewed
 from services.common.config import ServiceConfig
+from services.common.identity import KINDS
 from services.common.tls import Tls
 from tests.conftest import free_port_base
 
@@ -50,7 +51,9 @@ async def served(pki: Path) -> AsyncIterator[tuple[Ready, str]]:
     ready, address = Ready(), f"localhost:{free_port_base()}"
     config = ServiceConfig(listen=address, tls=tls(pki, "gateway"), drain_seconds=1)
     async with lifecycle.running(
-        config, {}, lambda server: gateway_pb2_grpc.add_FaceMatchingServicer_to_server(ready, server)
+        config,
+        {"visard.v1.FaceMatching": KINDS},
+        lambda server: gateway_pb2_grpc.add_FaceMatchingServicer_to_server(ready, server),
     ):
         yield ready, address
 

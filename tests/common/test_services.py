@@ -24,7 +24,8 @@ from visard.v1 import gateway_pb2, gateway_pb2_grpc
 from services.common import lifecycle
 from services.common.config import ServiceConfig
 from services.common.errors import FAULTS, InvalidArgument, ResourceExhausted, ServiceFault, Unavailable
-from services.common.identity import require, require_party
+from services.common.identity import KINDS, require, require_party
+from services.common.limits import MAX_TEXT
 from services.common.rpc import fault_of
 from services.common.tls import Tls
 from services.gateway.config import GatewayConfig
@@ -63,7 +64,7 @@ async def served(pki: Path) -> AsyncIterator[tuple[Behaviour, str]]:
     config = ServiceConfig(listen=address, tls=tls(pki, "gateway"), reflection=True, drain_seconds=1)
     async with lifecycle.running(
         config,
-        {"visard.v1.FaceMatching": None},
+        {"visard.v1.FaceMatching": KINDS},
         lambda server: gateway_pb2_grpc.add_FaceMatchingServicer_to_server(behaviour, server),
     ) as health:
         await health.set(True)
@@ -208,7 +209,10 @@ async def callers__should_connect_anew_without_losing_a_call(pki: Path) -> None:
     behaviour.do = answer
     config = GatewayConfig(listen=address, tls=tls(pki, "gateway"), parties=("a:1", "b:1", "c:1"), connection_age=1)
     add = partial(gateway_pb2_grpc.add_FaceMatchingServicer_to_server, behaviour)
-    async with lifecycle.running(config, {}, add, config.connection_options), tls(pki, "client").channel(address) as c:
+    async with (
+        lifecycle.running(config, {"visard.v1.FaceMatching": KINDS}, add, config.connection_options),
+        tls(pki, "client").channel(address) as c,
+    ):
         stub, end = gateway_pb2_grpc.FaceMatchingStub(c), time.monotonic() + 30
         while len(peers) < 3:
             assert time.monotonic() < end, peers
@@ -245,7 +249,34 @@ def stopped_service__should_say_so_in_json_and_end_cleanly(pki: Path, tmp_path: 
     assert process.returncode == 0
 
 
+def memory_of_a_service__should_be_private(pki: Path, tmp_path: Path) -> None:
+    """No core dump, whatever the shell or the system allows; and only root may look into it."""
+    process = dealer(pki, tmp_path, f'listen = "localhost:{free_port_base()}"')
+    assert process.stderr is not None
+    assert "listening" in process.stderr.readline()
+    folder = Path("/proc") / str(process.pid)
+    (limit,) = [line for line in (folder / "limits").read_text().splitlines() if line.startswith("Max core file size")]
+    assert limit.split()[4:6] == ["0", "0"]
+    assert (folder / "mem").stat().st_uid == 0  # of a process that may not be dumped, root owns what shows its memory
+    dumpable = (
+        "import ctypes; from services.common.secrecy import *; p = ctypes.CDLL(None).prctl; print(p(3, 0, 0, 0, 0))"
+    )
+    asked = [sys.executable, "-c", f"{dumpable}; keep_memory_private(); print(p(3, 0, 0, 0, 0))"]
+    assert subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split() == ["1", "0"]
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
 def invalid_argument__should_name_field_and_what_is_allowed() -> None:
     fault = InvalidArgument.of("images", "1 to 16")
     assert (fault.message, fault.field, fault.allowed) == ("images: 1 to 16", "images", "1 to 16")
     assert ResourceExhausted("full", retry_after=2).retry_after == 2
+
+
+@pytest.mark.parametrize("fault", FAULTS.values())
+def texts_of_a_fault__should_be_cut(fault: type[ServiceFault]) -> None:
+    """What a caller has sent may be part of any of them."""
+    made = fault("m" * 200_000, field="f" * 200_000, allowed="a" * 200_000)
+    for text in (str(made), made.message, made.field, made.allowed):
+        assert len(text or "") == MAX_TEXT

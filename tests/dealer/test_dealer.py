@@ -12,7 +12,9 @@ from visard.v1 import dealer_pb2, dealer_pb2_grpc
 
 from services.common import lifecycle
 from services.common.errors import InvalidArgument, Unavailable
+from services.common.limits import MAX_PLAN_BYTES
 from services.common.tls import Tls
+from services.dealer.__main__ import ACCESS
 from services.dealer.config import DealerConfig, master_key
 from services.dealer.factory import KitFactory
 from services.dealer.servicer import DealerServicer
@@ -42,7 +44,7 @@ async def dealer(pki: Path, tmp_path: Path) -> AsyncIterator[tuple[KitFactory, s
     factory = KitFactory(MASTER, 8 << 20)
     async with lifecycle.running(
         config,
-        {},
+        ACCESS,
         lambda server: dealer_pb2_grpc.add_DealerServicer_to_server(DealerServicer(factory), server),
     ):
         yield factory, address
@@ -98,7 +100,7 @@ async def other_roles__should_be_denied(dealer: tuple[KitFactory, str], pki: Pat
     ("change", "field"),
     [
         ({"run": b"nonsense"}, "run"),
-        ({"run": b"x" * (2 << 20)}, "run"),
+        ({"run": b"x" * (MAX_PLAN_BYTES + 1)}, "run"),
         ({"run": b'{"q":31,"sections":[["max",99999999999,0]]}'}, "run"),
         ({"count": 0}, "count"),
         ({"count": 17}, "count"),

@@ -18,6 +18,7 @@ from visard.v1 import dealer_pb2, dealer_pb2_grpc
 from services.common import lifecycle
 from services.common.errors import Unavailable
 from services.dealer import factory as factory_module
+from services.dealer.__main__ import ACCESS
 from services.dealer.config import DealerConfig
 from services.dealer.factory import KitFactory
 from services.dealer.servicer import DealerServicer
@@ -42,7 +43,7 @@ async def served(servicer: dealer_pb2_grpc.DealerServicer, pki: Path) -> AsyncIt
     address = f"localhost:{free_port_base()}"
     config = DealerConfig(listen=address, tls=tls(pki, "dealer"), master_key=pki / "unused", drain_seconds=1)
     async with (
-        lifecycle.running(config, {}, lambda s: dealer_pb2_grpc.add_DealerServicer_to_server(servicer, s)),
+        lifecycle.running(config, ACCESS, lambda s: dealer_pb2_grpc.add_DealerServicer_to_server(servicer, s)),
         tls(pki, "party1").channel(address) as channel,
     ):
         yield channel

@@ -13,6 +13,7 @@ from visard.v1 import common_pb2, gateway_pb2
 
 from services.common.errors import ResourceExhausted
 from services.common.identity import Role
+from services.common.limits import LEAST_CHUNK_BYTES
 from services.gateway.admission import Admission
 from services.gateway.config import GatewayConfig
 from services.gateway.parties import Parties
@@ -111,10 +112,10 @@ async def memory__should_hold_a_few_chunks_for_a_slow_party(folder: Path) -> Non
 
         async def endless() -> AsyncIterator[common_pb2.Upload]:
             nonlocal taken
-            yield header(request(), (1 << 20, 1 << 20, 1 << 20))
+            yield header(request(), (1 << 30, 1 << 20, 1 << 20))
             for index in range(1000):
                 taken += 1
-                yield chunk(0, index, b"x")
+                yield chunk(0, index, bytes(LEAST_CHUNK_BYTES))
 
         with pytest.raises(Exception, match="the upload took longer"):
             await Relay(config, parties).run(endless(), Operation.OPERATION_VERIFY, SECONDS, Role("client"))

@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 from visard.v1 import common_pb2
 
 from services.common.errors import InvalidArgument
-from services.common.limits import CHUNK_BYTES, MAX_PROGRAM_BYTES, MAX_SHARE_BYTES
+from services.common.limits import CHUNK_BYTES, LEAST_CHUNK_BYTES, MAX_PROGRAM_BYTES, MAX_SHARE_BYTES
 from services.gateway.upload import Upload
 from tests.gateway.harness import Operation, chunk, header, request
 
 VERIFY = Operation.OPERATION_VERIFY
+LEAST = bytes(LEAST_CHUNK_BYTES)
 
 
 def begun(sizes: tuple[int, int, int] = (4, 4, 4)) -> Upload:
@@ -79,7 +80,10 @@ CHUNKS = {
     "skipped index": ("chunk.index", chunk(0, 1, b"a")),
     "no data": ("chunk.data", chunk(0, 0, b"")),
     "too much in one": ("chunk.data", chunk(0, 0, bytes(CHUNK_BYTES + 1))),
-    "more than announced": ("chunk.data", chunk(0, 0, b"abcde")),
+    "too little in one": ("chunk.data", chunk(0, 0, LEAST[1:])),
+    "one byte": ("chunk.data", chunk(0, 0, b"a")),
+    "more than announced": ("chunk.data", chunk(0, 0, b"abcde", last=True)),
+    "more than announced, and no end": ("chunk.data", chunk(0, 0, LEAST)),
     "less than announced": ("chunk.data", chunk(0, 0, b"abc", last=True)),
     "a second header": ("header", header(request())),
     "nothing at all": ("header", common_pb2.Upload()),
@@ -103,17 +107,18 @@ def chunk__should_be_refused_after_the_last() -> None:
 
 
 def chunk__should_be_refused_when_it_comes_twice() -> None:
-    upload = begun()
-    upload.accept(chunk(0, 0, b"ab"))
+    upload = begun((3 * LEAST_CHUNK_BYTES,) * 3)
+    upload.accept(chunk(0, 0, LEAST))
     with pytest.raises(InvalidArgument):
-        upload.accept(chunk(0, 0, b"ab"))
+        upload.accept(chunk(0, 0, LEAST))
 
 
 @pytest.mark.parametrize("missing", range(3))
 def end__should_be_refused_while_a_share_is_incomplete(missing: int) -> None:
-    upload = begun()
+    upload = begun((LEAST_CHUNK_BYTES + 2,) * 3)
     for party in range(3):
-        upload.accept(chunk(party, 0, b"abcd", last=True) if party != missing else chunk(party, 0, b"ab"))
+        whole = chunk(party, 0, LEAST + b"cd", last=True)
+        upload.accept(whole if party != missing else chunk(party, 0, LEAST))
     with pytest.raises(InvalidArgument) as caught:
         upload.finish()
     assert caught.value.field == "chunk.last"
@@ -125,10 +130,11 @@ def end__should_be_refused_while_a_share_is_incomplete(missing: int) -> None:
 def chunks__should_be_taken_in_any_interleaving_of_the_parties(data: st.DataObject) -> None:
     counts = [data.draw(st.integers(1, 5)) for _ in range(3)]
     order = data.draw(st.permutations([party for party in range(3) for _ in range(counts[party])]))
-    upload = begun((counts[0], counts[1], counts[2]))
+    size = LEAST_CHUNK_BYTES
+    upload = begun((counts[0] * size, counts[1] * size, counts[2] * size))
     sent = [0, 0, 0]
     for party in order:
         last = sent[party] == counts[party] - 1
-        assert upload.accept(chunk(party, sent[party], b"x", last=last)) == party
+        assert upload.accept(chunk(party, sent[party], LEAST, last=last)) == party
         sent[party] += 1
     upload.finish()

@@ -98,6 +98,7 @@ def envelope_without_a_share__should_bring_a_key_and_no_more() -> None:
         (lambda c: [common_pb2.Chunk(party=1, data=b"")], "chunk.data"),
         (lambda c: [common_pb2.Chunk(party=1, data=bytes(CHUNK_BYTES + 1))], "chunk.data"),
         (lambda c: [common_pb2.Chunk(party=1, data=b"x", last=True)], "chunk.data"),
+        (lambda c: [common_pb2.Chunk(party=1, data=b"x")], "chunk.data"),
         (lambda c: c[:-1], "chunk.last"),
     ],
 )

@@ -6,7 +6,9 @@ import pytest
 from google.protobuf.message import DecodeError
 from visard.v1 import peer_pb2
 
-from services.party.framing import Message, decode, encode, message
+from services.common.limits import MAX_MESSAGE, MAX_REQUEST, PIECE_BYTES
+from services.mpc.errors import ProtocolError
+from services.party.framing import Joiner, Message, decode, encode, message, pieces
 
 SESSION = b"0123456789abcdef"
 SIZES = (1, 127, 128, 16_383, 16_384, 300_000)
@@ -43,6 +45,37 @@ def other_frames__should_pass_through_protobuf() -> None:
     assert encode(b"bytes stay as they are") == b"bytes stay as they are"
 
 
+@pytest.mark.parametrize("size", [0, 1, PIECE_BYTES, PIECE_BYTES + 1, 3 * PIECE_BYTES - 5])
+def long_message__should_arrive_whole_in_pieces_that_servers_take(size: int) -> None:
+    payload = random.Random(size).randbytes(size)
+    sent = list(pieces(SESSION, 9, payload))
+    assert len(sent) == max(1, -(-size // PIECE_BYTES))
+    assert all(len(frame) < MAX_REQUEST for frame in sent)
+    joiner = Joiner()
+    for k, frame in enumerate(sent):
+        parsed = peer_pb2.Frame.FromString(frame).message
+        found = decode(frame)
+        assert found == Message(parsed.session, parsed.counter, parsed.payload, parsed.more)
+        assert decode(peer_pb2.Frame(message=parsed).SerializeToString()) == found
+        assert isinstance(found, Message)
+        whole = joiner.add(found)
+        assert (whole is None) == (k + 1 < len(sent))
+    assert whole == Message(SESSION, 9, payload)
+    assert joiner.add(Message(SESSION, 10, b"next")) == Message(SESSION, 10, b"next")
+
+
+def pieces_that_do_not_belong_together__should_be_refused() -> None:
+    joiner = Joiner()
+    assert joiner.add(Message(SESSION, 1, b"a", more=True)) is None
+    with pytest.raises(ProtocolError, match="mixed"):
+        joiner.add(Message(SESSION, 2, b"b"))
+    joiner, piece = Joiner(), Message(SESSION, 1, bytes(PIECE_BYTES), more=True)
+    for _ in range(MAX_MESSAGE // PIECE_BYTES):
+        assert joiner.add(piece) is None
+    with pytest.raises(ProtocolError, match="too long"):
+        joiner.add(piece)
+
+
 def nonsense__should_be_refused_or_read_as_protobuf_reads_it() -> None:
     good = message(SESSION, 3, b"x" * 200)
     rng = random.Random(4)
@@ -57,10 +90,11 @@ def nonsense__should_be_refused_or_read_as_protobuf_reads_it() -> None:
             continue
         found = decode(data)
         if isinstance(found, Message):
-            assert (found.session, found.counter, found.payload) == (
+            assert (found.session, found.counter, found.payload, found.more) == (
                 parsed.message.session,
                 parsed.message.counter,
                 parsed.message.payload,
+                parsed.message.more,
             )
         else:
             assert found == parsed

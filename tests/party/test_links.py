@@ -17,6 +17,7 @@ from grpc import StatusCode
 from mpyc import finfields, thresha
 from visard.v1 import peer_pb2, peer_pb2_grpc
 
+from services.common.limits import MAX_REQUEST
 from services.mpc.errors import PeerLost, RoundTimeout
 from services.mpc.field import M31
 from services.mpc.prss import Prss
@@ -53,6 +54,21 @@ async def concurrent_sessions__should_not_swap_their_answers(pki: Path) -> None:
         order = {party: random.Random(party).sample(range(30), 30) for party in range(3)}
         runs = [run(parties[party], number) for party in range(3) for number in order[party]]
         await asyncio.gather(*runs)
+
+
+async def long_messages__should_arrive_whole_both_ways(pki: Path) -> None:
+    """Longer than what any server takes as one message of gRPC."""
+    async with linked(pki) as parties:
+        texts = [random.Random(party).randbytes(5 * MAX_REQUEST + party) for party in range(3)]
+
+        async def run(channel: SessionChannel) -> None:
+            for _ in range(2):
+                sent = dict.fromkeys(others(channel), texts[channel.party])
+                got = await channel.exchange(sent, others(channel))
+                assert got == {peer: texts[peer] for peer in others(channel)}
+            channel.close()
+
+        await asyncio.gather(*map(run, channels(parties, b"long".ljust(16))))
 
 
 class Bomb:

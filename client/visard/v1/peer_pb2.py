@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14visard/v1/peer.proto\x12\tvisard.v1\"\xf0\x01\n\x05\x46rame\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.visard.v1.HelloH\x00\x12%\n\x07message\x18\x02 \x01(\x0b\x32\x12.visard.v1.MessageH\x00\x12!\n\x05\x63lose\x18\x03 \x01(\x0b\x32\x10.visard.v1.CloseH\x00\x12#\n\x03log\x18\x04 \x01(\x0b\x32\x14.visard.v1.LogReportH\x00\x12#\n\x03set\x18\x05 \x01(\x0b\x32\x14.visard.v1.SetReportH\x00\x12(\n\tmodel_set\x18\x06 \x01(\x0b\x32\x13.visard.v1.ModelSetH\x00\x42\x06\n\x04kind\"^\n\x05Hello\x12\r\n\x05party\x18\x01 \x01(\r\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x10\n\x08prss_key\x18\x03 \x01(\x0c\x12\x10\n\x08protocol\x18\x04 \x01(\r\x12\x11\n\tfirst_kit\x18\x05 \x01(\x04\"\x1a\n\x08ModelSet\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\"<\n\x07Message\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\x0f\n\x07\x63ounter\x18\x02 \x01(\x10\x12\x0f\n\x07payload\x18\x03 \x01(\x0c\"K\n\x05\x43lose\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x13\n\x0bretry_after\x18\x04 \x01(\x01\"E\n\tLogReport\x12$\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x13.visard.v1.LogEntry\x12\x12\n\nwant_reply\x18\x02 \x01(\x08\"@\n\tSetReport\x12\x12\n\nreferences\x18\x01 \x01(\x0c\x12\x0e\n\x06writes\x18\x02 \x01(\x0c\x12\x0f\n\x07pending\x18\x03 \x01(\r\"\xa4\x01\n\x08Manifest\x12\x30\n\nreferences\x18\x01 \x03(\x0b\x32\x1c.visard.v1.ManifestReference\x12(\n\x06models\x18\x02 \x03(\x0b\x32\x18.visard.v1.ManifestModel\x12(\n\x06writes\x18\x03 \x03(\x0b\x32\x18.visard.v1.ManifestWrite\x12\x12\n\ntombstones\x18\x04 \x03(\t\"\xb7\x01\n\x11ManifestReference\x12\x14\n\x0creference_id\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\r\x12\x17\n\x0f\x63reated_unix_ms\x18\x05 \x01(\x04\x12\x17\n\x0fupdated_unix_ms\x18\x06 \x01(\x04\x12\x17\n\x0f\x65xpires_unix_ms\x18\x07 \x01(\x04\x12\x10\n\x08metadata\x18\x08 \x01(\x0c\"X\n\rManifestModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07program\x18\x02 \x01(\x0c\x12\x0f\n\x07version\x18\x03 \x01(\r\x12\x17\n\x0f\x63reated_unix_ms\x18\x04 \x01(\x04\"|\n\rManifestWrite\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\x12(\n\x05state\x18\x04 \x01(\x0e\x32\x19.visard.v1.LogEntry.State\x12\x0f\n\x07\x63hanges\x18\x05 \x01(\r\"\xc9\x01\n\x08LogEntry\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12(\n\x05state\x18\x02 \x01(\x0e\x32\x19.visard.v1.LogEntry.State\"\x7f\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_RUNNING\x10\x01\x12\x11\n\rSTATE_PENDING\x10\x02\x12\x13\n\x0fSTATE_COMMITTED\x10\x03\x12\x11\n\rSTATE_DROPPED\x10\x04\x12\x11\n\rSTATE_UNKNOWN\x10\x05\x32:\n\x04Peer\x12\x32\n\x08\x45xchange\x12\x10.visard.v1.Frame\x1a\x10.visard.v1.Frame(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14visard/v1/peer.proto\x12\tvisard.v1\"\xf0\x01\n\x05\x46rame\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.visard.v1.HelloH\x00\x12%\n\x07message\x18\x02 \x01(\x0b\x32\x12.visard.v1.MessageH\x00\x12!\n\x05\x63lose\x18\x03 \x01(\x0b\x32\x10.visard.v1.CloseH\x00\x12#\n\x03log\x18\x04 \x01(\x0b\x32\x14.visard.v1.LogReportH\x00\x12#\n\x03set\x18\x05 \x01(\x0b\x32\x14.visard.v1.SetReportH\x00\x12(\n\tmodel_set\x18\x06 \x01(\x0b\x32\x13.visard.v1.ModelSetH\x00\x42\x06\n\x04kind\"^\n\x05Hello\x12\r\n\x05party\x18\x01 \x01(\r\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x10\n\x08prss_key\x18\x03 \x01(\x0c\x12\x10\n\x08protocol\x18\x04 \x01(\r\x12\x11\n\tfirst_kit\x18\x05 \x01(\x04\"\x1a\n\x08ModelSet\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\"J\n\x07Message\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\x0f\n\x07\x63ounter\x18\x02 \x01(\x10\x12\x0f\n\x07payload\x18\x03 \x01(\x0c\x12\x0c\n\x04more\x18\x04 \x01(\x08\"K\n\x05\x43lose\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x13\n\x0bretry_after\x18\x04 \x01(\x01\"E\n\tLogReport\x12$\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x13.visard.v1.LogEntry\x12\x12\n\nwant_reply\x18\x02 \x01(\x08\"@\n\tSetReport\x12\x12\n\nreferences\x18\x01 \x01(\x0c\x12\x0e\n\x06writes\x18\x02 \x01(\x0c\x12\x0f\n\x07pending\x18\x03 \x01(\r\"\xa4\x01\n\x08Manifest\x12\x30\n\nreferences\x18\x01 \x03(\x0b\x32\x1c.visard.v1.ManifestReference\x12(\n\x06models\x18\x02 \x03(\x0b\x32\x18.visard.v1.ManifestModel\x12(\n\x06writes\x18\x03 \x03(\x0b\x32\x18.visard.v1.ManifestWrite\x12\x12\n\ntombstones\x18\x04 \x03(\t\"\xb7\x01\n\x11ManifestReference\x12\x14\n\x0creference_id\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\r\x12\x17\n\x0f\x63reated_unix_ms\x18\x05 \x01(\x04\x12\x17\n\x0fupdated_unix_ms\x18\x06 \x01(\x04\x12\x17\n\x0f\x65xpires_unix_ms\x18\x07 \x01(\x04\x12\x10\n\x08metadata\x18\x08 \x01(\x0c\"X\n\rManifestModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07program\x18\x02 \x01(\x0c\x12\x0f\n\x07version\x18\x03 \x01(\r\x12\x17\n\x0f\x63reated_unix_ms\x18\x04 \x01(\x04\"|\n\rManifestWrite\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\x12(\n\x05state\x18\x04 \x01(\x0e\x32\x19.visard.v1.LogEntry.State\x12\x0f\n\x07\x63hanges\x18\x05 \x01(\r\"\xc9\x01\n\x08LogEntry\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12(\n\x05state\x18\x02 \x01(\x0e\x32\x19.visard.v1.LogEntry.State\"\x7f\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_RUNNING\x10\x01\x12\x11\n\rSTATE_PENDING\x10\x02\x12\x13\n\x0fSTATE_COMMITTED\x10\x03\x12\x11\n\rSTATE_DROPPED\x10\x04\x12\x11\n\rSTATE_UNKNOWN\x10\x05\x32:\n\x04Peer\x12\x32\n\x08\x45xchange\x12\x10.visard.v1.Frame\x1a\x10.visard.v1.Frame(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,25 +38,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODELSET']._serialized_start=374
   _globals['_MODELSET']._serialized_end=400
   _globals['_MESSAGE']._serialized_start=402
-  _globals['_MESSAGE']._serialized_end=462
-  _globals['_CLOSE']._serialized_start=464
-  _globals['_CLOSE']._serialized_end=539
-  _globals['_LOGREPORT']._serialized_start=541
-  _globals['_LOGREPORT']._serialized_end=610
-  _globals['_SETREPORT']._serialized_start=612
-  _globals['_SETREPORT']._serialized_end=676
-  _globals['_MANIFEST']._serialized_start=679
-  _globals['_MANIFEST']._serialized_end=843
-  _globals['_MANIFESTREFERENCE']._serialized_start=846
-  _globals['_MANIFESTREFERENCE']._serialized_end=1029
-  _globals['_MANIFESTMODEL']._serialized_start=1031
-  _globals['_MANIFESTMODEL']._serialized_end=1119
-  _globals['_MANIFESTWRITE']._serialized_start=1121
-  _globals['_MANIFESTWRITE']._serialized_end=1245
-  _globals['_LOGENTRY']._serialized_start=1248
-  _globals['_LOGENTRY']._serialized_end=1449
-  _globals['_LOGENTRY_STATE']._serialized_start=1322
-  _globals['_LOGENTRY_STATE']._serialized_end=1449
-  _globals['_PEER']._serialized_start=1451
-  _globals['_PEER']._serialized_end=1509
+  _globals['_MESSAGE']._serialized_end=476
+  _globals['_CLOSE']._serialized_start=478
+  _globals['_CLOSE']._serialized_end=553
+  _globals['_LOGREPORT']._serialized_start=555
+  _globals['_LOGREPORT']._serialized_end=624
+  _globals['_SETREPORT']._serialized_start=626
+  _globals['_SETREPORT']._serialized_end=690
+  _globals['_MANIFEST']._serialized_start=693
+  _globals['_MANIFEST']._serialized_end=857
+  _globals['_MANIFESTREFERENCE']._serialized_start=860
+  _globals['_MANIFESTREFERENCE']._serialized_end=1043
+  _globals['_MANIFESTMODEL']._serialized_start=1045
+  _globals['_MANIFESTMODEL']._serialized_end=1133
+  _globals['_MANIFESTWRITE']._serialized_start=1135
+  _globals['_MANIFESTWRITE']._serialized_end=1259
+  _globals['_LOGENTRY']._serialized_start=1262
+  _globals['_LOGENTRY']._serialized_end=1463
+  _globals['_LOGENTRY_STATE']._serialized_start=1336
+  _globals['_LOGENTRY_STATE']._serialized_end=1463
+  _globals['_PEER']._serialized_start=1465
+  _globals['_PEER']._serialized_end=1523
 # @@protoc_insertion_point(module_scope)

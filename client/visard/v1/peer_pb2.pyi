@@ -130,20 +130,25 @@ class Message(_message.Message):
     SESSION_FIELD_NUMBER: _builtins.int
     COUNTER_FIELD_NUMBER: _builtins.int
     PAYLOAD_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
     session: _builtins.bytes
     counter: _builtins.int
     """MPyC's program counter."""
     payload: _builtins.bytes
+    """At most 1 MiB; a longer one goes in pieces, which follow one another on the stream: at most 64 MiB in all."""
+    more: _builtins.bool
+    """Another piece of the same message follows."""
     def __init__(
         self,
         *,
         session: _builtins.bytes = ...,
         counter: _builtins.int = ...,
         payload: _builtins.bytes = ...,
+        more: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counter", b"counter", "payload", b"payload", "session", b"session"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counter", b"counter", "more", b"more", "payload", b"payload", "session", b"session"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
