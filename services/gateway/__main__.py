@@ -20,6 +20,7 @@ from services.gateway.servicer import CALLERS, FaceMatchingServicer, ModelRegist
 ACCESS = {
     "visard.v1.FaceMatching": CALLERS,
     "visard.v1.FaceMatching/GetStatus": (*CALLERS, "admin"),
+    "visard.v1.FaceMatching/GetParties": (*CALLERS, "admin"),
     "visard.v1.ModelRegistry": ("owner",),
     "visard.v1.ModelRegistry/ListModels": CALLERS,
     "visard.v1.Admin": ("admin",),
