@@ -34,6 +34,8 @@ lock: .tools/installed
 	  pyproject.toml locks/build.in -o locks/owner.txt
 	$(COMPILE) $(IMAGE) --extra tracing pyproject.toml -o locks/client.txt
 	for name in build gateway dealer party; do $(COMPILE) $(IMAGE) locks/$$name.in -o locks/$$name.txt || exit 1; done
+	for peer in crypten spu; do \
+	  $(COMPILE) --python-platform linux --no-emit-package torch locks/$$peer.in -o locks/$$peer.txt || exit 1; done
 	$(COMPILE) --universal locks/tools.in -o locks/tools.txt
 	$(COMPILE) --universal locks/lint.in -o locks/lint.txt
 	$(COMPILE) --no-deps locks/photos.in -o locks/photos.txt
