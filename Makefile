@@ -1,27 +1,59 @@
-# make demo | test | check | lint-manifests | proto | bench | bench-peers | bench-thesis -- every target installs what it needs into .venv first.
+# make demo | test | check | lock | sbom | lint-manifests | proto | bench | bench-peers | bench-thesis -- every target installs
+# what it needs first: exactly what locks/ says, each file with the hash that it must have.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
-CHECKOV := 3.3.30
+HASHED := pip install --quiet --require-hashes --no-deps
+IMAGES := gateway dealer party client
 PROTOS := $(wildcard protos/visard/v1/*.proto)
 # the machines we run on are small: one thread a process, as in the services
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: all demo test check lint-manifests proto bench bench-peers bench-thesis clean
+.PHONY: all demo test check lock sbom lint-manifests proto bench bench-peers bench-thesis clean
 all: $(STAMP)
 
-$(STAMP): pyproject.toml
+# torch has a step of its own, without a hash: one version has several builds (for the processor alone, for each CUDA) with a
+# hash each, which of them pip takes is the machine's matter, and only some ask for more packages. What all of them need is in
+# the lock and so here before it. No image contains torch.
+$(STAMP): pyproject.toml locks/dev.txt
 	$(PYTHON) -m venv .venv
+	$(BIN)/$(HASHED) -r locks/dev.txt
 	$(BIN)/pip install --quiet torch==2.13.0
-	$(BIN)/pip install --quiet --editable ".[owner,services,tracing,dev]"
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
+
+# The locks, from pyproject.toml and locks/*.in. Versions stay as they are unless these ask for others; make lock UPGRADE=--upgrade
+# takes the newest. What goes into an image is resolved for it; the rest for all platforms.
+COMPILE := .tools/bin/uv pip compile --quiet --config-file locks/uv.toml --generate-hashes --python-version 3.11 \
+  --custom-compile-command "make lock" $(UPGRADE)
+IMAGE := --python-platform linux --constraints locks/dev.txt
+lock: .tools/installed
+	$(COMPILE) --universal --all-extras --no-emit-package torch pyproject.toml locks/build.in -o locks/dev.txt
+	$(COMPILE) --universal --extra owner --extra services --extra tracing --no-emit-package torch --constraints locks/dev.txt \
+	  pyproject.toml locks/build.in -o locks/owner.txt
+	$(COMPILE) $(IMAGE) --extra tracing pyproject.toml -o locks/client.txt
+	for name in build gateway dealer party; do $(COMPILE) $(IMAGE) locks/$$name.in -o locks/$$name.txt || exit 1; done
+	for peer in crypten spu; do \
+	  $(COMPILE) --python-platform linux --no-emit-package torch locks/$$peer.in -o locks/$$peer.txt || exit 1; done
+	$(COMPILE) --universal locks/tools.in -o locks/tools.txt
+	$(COMPILE) --universal locks/lint.in -o locks/lint.txt
+	$(COMPILE) --no-deps locks/photos.in -o locks/photos.txt
+
+.tools/installed: locks/tools.txt
+	$(PYTHON) -m venv .tools
+	.tools/bin/$(HASHED) -r locks/tools.txt
+	touch $@
+
+# what each image holds, in CycloneDX: build/sbom/visard-*.cdx.json
+sbom: $(STAMP)
+	$(BIN)/python deploy/sbom.py build/sbom $(IMAGES)
 
 # photos for the demonstration: the test images in the source package of face_recognition
 PHOTOS := .photos/obama.jpg .photos/obama2.jpg .photos/biden.jpg
 .photos/%.jpg: $(STAMP)
 	mkdir -p .photos
-	$(BIN)/pip download --quiet --no-deps --no-binary :all: --dest .photos face_recognition==1.3.0
+	$(BIN)/pip download --quiet --require-hashes --no-deps --no-binary :all: --no-build-isolation --dest .photos -r locks/photos.txt
 	tar -xzf .photos/face_recognition-1.3.0.tar.gz -C .photos --strip-components=3 \
 	  face_recognition-1.3.0/tests/test_images/obama.jpg face_recognition-1.3.0/tests/test_images/obama2.jpg \
 	  face_recognition-1.3.0/tests/test_images/biden.jpg
@@ -41,13 +73,17 @@ check: $(STAMP)
 	$(BIN)/python -m tests.stubs
 
 # a linter with opinions; those that we do not share are in deploy/checkov.yaml, with the reason
-lint-manifests:
-	test -x .lint/bin/checkov || ($(PYTHON) -m venv .lint && .lint/bin/pip install --quiet checkov==$(CHECKOV))
+lint-manifests: .lint/installed
 	mkdir -p .lint/rendered
 	for overlay in try operator scale; do \
 	  kubectl kustomize deploy/k8s/overlays/$$overlay > .lint/rendered/$$overlay.yaml || exit 1; done
 	.lint/bin/checkov --config-file deploy/checkov.yaml -d .lint/rendered
 	.lint/bin/checkov --config-file deploy/checkov.yaml -f deploy/Dockerfile
+
+.lint/installed: locks/lint.txt
+	$(PYTHON) -m venv .lint
+	.lint/bin/$(HASHED) -r locks/lint.txt
+	touch $@
 
 proto: $(STAMP)
 	PATH=$(BIN):$$PATH $(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=client --grpc_python_out=client \
@@ -66,4 +102,4 @@ bench-thesis: $(STAMP)
 	$(BIN)/python -m bench.sizes --mpyc
 
 clean:
-	rm -rf .venv .lint .photos .peers .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .tools .lint .photos .peers .mypy_cache .ruff_cache .pytest_cache .hypothesis

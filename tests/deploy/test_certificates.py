@@ -67,7 +67,15 @@ def databases__should_have_passwords_of_their_own(made: dict[str, dict[str, byte
     assert len(set(passwords)) == 3
     assert all(len(password) >= 32 for password in passwords)
     for party in range(3):
-        assert f"@party-mongodb-{party}:27017/".encode() in made[f"party-mongodb-{party}"]["uri"]
+        assert f"@party-mongodb-{party}:27017/visard?".encode() in made[f"party-mongodb-{party}"]["uri"]
+
+
+def root_of_a_database__should_be_nobody_elses(made: dict[str, dict[str, bytes]]) -> None:
+    passwords = {made[f"party-mongodb-root-{party}"]["password"] for party in range(3)}
+    assert len(passwords) == 3
+    assert all(len(password) >= 32 for password in passwords)
+    others = [data for name, data in made.items() if "mongodb-root" not in name]
+    assert not any(password in value for password in passwords for data in others for value in data.values())
 
 
 def authoritys_key__should_be_kept_nowhere(made: dict[str, dict[str, bytes]], program: ModuleType) -> None:

@@ -92,6 +92,30 @@ def pod_with_another_partys_secret__should_be_noticed() -> None:
     assert mixed_secrets(manifests) == ["Deployment/gateway"]
 
 
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def root_of_a_database__should_be_known_to_its_pod_alone(overlay: str) -> None:
+    for manifest in workloads(overlay):
+        roots = {secret for secret in secrets_of(manifest) if "mongodb-root" in secret}
+        number = labels_of(manifest).get("visard.dev/party")
+        assert roots == ({f"party-mongodb-root-{number}"} if "mongodb" in name_of(manifest) else set())
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def database__should_make_the_partys_user_when_it_is_empty(overlay: str) -> None:
+    for manifest in (m for m in workloads(overlay) if "mongodb" in name_of(m)):
+        (container,) = pod_of(manifest)["containers"]
+        mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+        volumes = {volume["name"]: volume for volume in pod_of(manifest)["volumes"]}
+        keys = {item["key"] for item in volumes[mounts["/password"]]["secret"]["items"]}
+        assert keys == {"username", "password"}
+        name = volumes[mounts["/docker-entrypoint-initdb.d"]]["configMap"]["name"]
+        given = [m["data"] for m in of_kind(rendered(overlay), "ConfigMap") if m["metadata"]["name"] == name]
+        assert {frozenset(data) for data in given} == {frozenset({"user.js", "user.json"})}
+        roots = {v["value"] for v in container["env"]}
+        assert roots == {"/root-password/username", "/root-password/password"}
+        assert "/root-password" in mounts
+
+
 def policies__should_allow_the_arrows_of_the_architecture_and_no_others() -> None:
     assert arrows(rendered("try")) == CELL
 

@@ -54,7 +54,7 @@ class Databases:
 
     def __init__(self, server: Mongod, cluster: Cluster) -> None:
         name = cluster.store.partition("?")[0].rpartition("/")[2]
-        self._client: MongoClient = MongoClient(server.uri("admin"))
+        self._client: MongoClient = MongoClient(server.root_uri())
         self.parties = [self._client[name.replace("{party}", str(party))] for party in range(3)]
 
     def descriptors(self, party: int) -> dict[str, np.ndarray]:

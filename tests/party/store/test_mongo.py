@@ -102,7 +102,7 @@ async def server_lost_in_flight__should_fail_in_time_and_lose_nothing(server: Mo
 async def deposed_primary__should_be_waited_for(server: Mongod) -> None:
     store = await opened(server)
     await store.stage(ONE, Change((reference("a"),)), b"1")
-    with MongoClient(server.uri("admin")) as client:
+    with MongoClient(server.root_uri()) as client:
         client.admin.command("replSetStepDown", 1, force=True)
     assert (await store.commit(ONE)).changes == 1
     assert [row.reference_id for row in await store.gallery("face")] == ["a"]

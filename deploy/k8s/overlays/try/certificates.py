@@ -20,7 +20,8 @@ PARTIES = range(3)
 SERVICES = ("gateway", "dealer", *(f"party-{i}" for i in PARTIES))
 STORES = tuple(f"party-mongodb-{i}" for i in PARTIES)
 CALLERS = ("client", "owner", "admin")
-URI = "mongodb://party:{password}@{host}:27017/visard?authSource=admin&tls=true&tlsCAFile=/pki/ca.crt"
+# the user is one of this database and of no other: base/party/user.js makes it
+URI = "mongodb://party:{password}@{host}:27017/visard?tls=true&tlsCAFile=/pki/ca.crt"
 
 
 def main() -> None:
@@ -52,6 +53,7 @@ def of_party(party: int) -> dict[str, dict[str, bytes]]:
         f"party-tls-{party}": pair(f"party{party}"),
         f"party-mongodb-tls-{party}": store,
         f"party-mongodb-{party}": {"username": b"party", "password": password.encode(), "uri": uri.encode()},
+        f"party-mongodb-root-{party}": {"username": b"root", "password": secrets.token_urlsafe(24).encode()},
     }
 
 

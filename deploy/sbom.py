@@ -1,0 +1,78 @@
+"""``python deploy/sbom.py FOLDER IMAGE ...``: a bill of materials for each image, in CycloneDX, from the lock it is built of.
+
+The packages and their hashes are read by cyclonedx-py. Added here: which image it is, the project itself, and the image
+that all are built upon, by its digest. The same sources give the same bytes: there is no time and no serial number in it.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+ROOT = Path(__file__).parents[1]
+Bom = dict[str, Any]
+
+
+def main() -> None:
+    """Write the files."""
+    folder, *images = sys.argv[1:]
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for image in images:
+        path = Path(folder) / f"visard-{image}.cdx.json"
+        path.write_text(text_of(image))
+        print(path)
+
+
+def text_of(image: str) -> str:
+    """The file for one image; raises ValueError where it would not fit CycloneDX' schema."""
+    text = json.dumps(completed(packages(image), image), indent=2, sort_keys=True) + "\n"
+    wrong = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
+    if wrong:
+        raise ValueError(f"{image}: {wrong}")
+    return text
+
+
+def packages(image: str) -> Bom:
+    """What cyclonedx-py makes of an image's lock."""
+    tool = Path(sys.executable).with_name("cyclonedx-py")
+    lock = ROOT / "locks" / f"{image}.txt"
+    # what it makes is looked at when it is complete
+    options = ["--sv", "1.6", "--output-reproducible", "--short-PURLs", "--no-validate"]
+    command = [tool, "requirements", *options, lock]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+
+def completed(bom: Bom, image: str) -> Bom:
+    """The same with the image, the project, the base image, and who contains whom."""
+    for component in bom["components"]:
+        del component["description"]  # the line of the lock, with all its hashes, which are listed below it
+        component["bom-ref"] = component["purl"]
+    version = _found(r'__version__ = "([^"]+)"', "client/visard/version.py")
+    name, digest = re.split("@sha256:", _found(r"^ARG BASE=(\S+)", "deploy/Dockerfile"))
+    oci = f"pkg:oci/{name.rpartition('/')[2]}@sha256%3A{digest}?repository_url={name}"
+    bom["components"] += [
+        {"type": "application", "bom-ref": "visard", "name": "visard", "version": version},
+        {"type": "container", "bom-ref": oci, "name": name, "version": f"sha256:{digest}", "purl": oci},
+    ]
+    root = {"type": "container", "bom-ref": f"visard-{image}", "name": f"visard-{image}", "version": version}
+    bom["metadata"]["component"] = root
+    references = sorted(component["bom-ref"] for component in bom["components"])
+    bom["dependencies"] = [{"ref": root["bom-ref"], "dependsOn": references}, *({"ref": ref} for ref in references)]
+    return bom
+
+
+def _found(pattern: str, path: str) -> str:
+    found = re.search(pattern, (ROOT / path).read_text(), re.MULTILINE)
+    if found is None:
+        raise ValueError(f"{path}: no {pattern}")
+    return found[1]
+
+
+if __name__ == "__main__":
+    main()
