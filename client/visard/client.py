@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from visard import results, tracing
+from visard.administration import Administration
 from visard.callers import Signer
 from visard.capture import Chip, Picture, capture, load_photo
 from visard.certs import verify_party_key
@@ -57,7 +58,7 @@ Answered = tuple[gateway_pb2.Result, Context, list[Secret]]
 Images = Callable[[common_pb2.ModelInfo], list[npt.NDArray[np.int64]]]
 
 
-class Client:
+class Client(Administration):
     """An asynchronous client; use it as ``async with``. Errors are those of visard.errors."""
 
     def __init__(

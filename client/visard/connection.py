@@ -26,7 +26,9 @@ class Connection:
 
     @classmethod
     def from_home(cls, home: Path, role: str = "client") -> "Connection":
-        """The connection that ``visard up`` has left in a directory; ``role`` is "client" or "owner"."""
+        """The connection that ``visard up`` has left in a directory; ``role`` names a certificate there:
+        "verifier", "client" (an enroller), "owner", "admin", or one that was issued.
+        """
         path = home / "client.toml"
         if not path.exists():
             raise InvalidRequest(f"{path} does not exist: start the services with visard up, or name --home")

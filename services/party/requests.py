@@ -23,6 +23,8 @@ _SUBJECT = re.compile(r"[A-Za-z0-9._@-]{1,128}")
 _MODEL = re.compile(r"[a-z0-9._-]{1,64}")
 _POINT = re.compile(r"[A-Za-z0-9_]{0,64}")
 _REFERENCE = re.compile(r"[0-9a-f]{32}")
+# those who may enrol: services.common.roles
+_GRANTEE = re.compile(r"(enroller|owner)/[A-Za-z0-9._-]{1,64}")
 
 # images a request of each operation carries
 _IMAGES: Mapping["common_pb2.Operation.ValueType", range] = {
@@ -37,6 +39,8 @@ _IMAGES: Mapping["common_pb2.Operation.ValueType", range] = {
     Operation.OPERATION_EXPIRE: range(1),
     Operation.OPERATION_REFRESH: range(1),
     Operation.OPERATION_RECOVER: range(1),
+    Operation.OPERATION_GRANT: range(1),
+    Operation.OPERATION_REVOKE: range(1),
     Operation.OPERATION_RUN: range(1, 2),
 }
 _WITH_SUBJECT = (
@@ -45,6 +49,8 @@ _WITH_SUBJECT = (
     Operation.OPERATION_DELETE,
     Operation.OPERATION_RENAME,
 )
+# operations on rights
+_RIGHTS = (Operation.OPERATION_GRANT, Operation.OPERATION_REVOKE)
 # operations that change what is stored: their ids may come again
 WRITES = frozenset(
     {
@@ -55,6 +61,8 @@ WRITES = frozenset(
         Operation.OPERATION_WITHDRAW,
         Operation.OPERATION_EXPIRE,
         Operation.OPERATION_REFRESH,
+        Operation.OPERATION_GRANT,
+        Operation.OPERATION_REVOKE,
     }
 )
 # operations on everything that is stored
@@ -94,10 +102,15 @@ def check(request: common_pb2.Request, now_unix_ms: int) -> None:
 
 
 def _check_names(request: common_pb2.Request) -> None:
-    if request.operation in _WITH_SUBJECT:
+    rights = request.operation in _RIGHTS
+    if request.operation in _WITH_SUBJECT or (rights and request.subject):
         _match(_SUBJECT, "request.subject", request.subject, "1 to 128 of A-Z a-z 0-9 . _ @ -")
     elif request.subject:
         raise InvalidArgument.of("request.subject", "empty for this operation")
+    if rights:
+        _match(_GRANTEE, "request.grantee", request.grantee, "enroller/NAME or owner/NAME, as in the certificate")
+    elif request.grantee:
+        raise InvalidArgument.of("request.grantee", "empty for this operation")
     if request.operation == Operation.OPERATION_RENAME:
         _match(_SUBJECT, "request.new_subject", request.new_subject, "1 to 128 of A-Z a-z 0-9 . _ @ -")
         if request.new_subject == request.subject:
