@@ -98,7 +98,7 @@ class Comparison:
     incomplete: int
 
 
-def compare(logs: Sequence[PartyLog], since_unix_ms: int = 0) -> Comparison:
+def compare(logs: Sequence[PartyLog], since_unix_ms: int = 0, settle_ms: int = SETTLE_MS) -> Comparison:
     """Requests that one log has and another lacks, or tells otherwise.
 
     Left out is what the last seconds brought, and what is older than the youngest log's beginning. A request that one
@@ -115,7 +115,7 @@ def compare(logs: Sequence[PartyLog], since_unix_ms: int = 0) -> Comparison:
             for log, entries in zip(logs, told, strict=True)
             if entries
         ]
-        if max(times) < begin or min(ages) < SETTLE_MS:
+        if max(times) < begin or min(ages) < settle_ms:
             continue
         accounts = tuple(_account(entries) if entries else None for entries in told)
         if _agree(accounts):
@@ -224,11 +224,13 @@ def _follow(chains: dict[int, _Chain], line: dict[str, Any]) -> str:
         begun = party in chains or (line["begins_after"] == 0 and told != GENESIS)
         chains[party] = _Chain(line["begins_after"], told)
         return "is not how a log begins" if begun else ""
-    if party not in chains:
-        chains[party] = _Chain(0, GENESIS)
-    chain = chains[party]
+    chain = chains.get(party)
+    if chain is None:
+        chains[party] = _Chain(line.get("sequence", 0), told)
+        return f"comes before the log of party {party} begins"
     if "ends_with" in line:
-        chain.ended, fits = True, (line["ends_with"], told) == (chain.number, chain.previous)
+        fits = not chain.ended and (line["ends_with"], told) == (chain.number, chain.previous)
+        chain.ended = True
         return "" if fits else "is not where the log ends"
     return _fit(chain, party, line, told)
 
