@@ -199,7 +199,7 @@ def line_that_is_gone_or_moved_or_doubled__should_be_found(exported: Path) -> No
         assert auditlog.verify(exported).problems, f"without line {k + 1}"
         exported.write_text("\n".join([*lines[: k + 1], *lines[k:]]))
         assert auditlog.verify(exported).problems, f"line {k + 1} twice"
-        if k:
+        if k and lines[k].startswith(lines[k - 1][:11]):  # how the logs of two parties are mixed says nothing
             exported.write_text("\n".join([*lines[: k - 1], lines[k], lines[k - 1], *lines[k + 1 :]]))
             assert auditlog.verify(exported).problems, f"lines {k} and {k + 1} exchanged"
 
