@@ -1,4 +1,4 @@
-"""Audit: do the three parties hold the same references, and if not, which differ?"""
+"""Audit: do the three parties hold the same references and rights, and if not, which differ?"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,15 +14,18 @@ Nodes = tuple[gateway_pb2.AuditNode, ...]  # one a party
 
 @dataclass(frozen=True)
 class Difference:
-    """A reference that not all parties hold alike: each party's subject, model and version of it, or None."""
+    """A reference or a right that not all parties hold alike: each party's view of it, or None.
+
+    A view is subject, model, version, and who enrolled it; a right has version 0, and whose it is in the last place.
+    """
 
     reference_id: str
-    parties: tuple[tuple[str, str, int] | None, ...]
+    parties: tuple[tuple[str, str, int, str] | None, ...]
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found: how many references each party holds, what differs, and in how many steps that was found."""
+    """What was found: how many references and rights each party holds, what differs, and in how many steps that was found."""
 
     counts: tuple[int, ...]
     differences: tuple[Difference, ...]
@@ -62,7 +65,10 @@ async def _ask(client: Client, prefixes: Sequence[str]) -> list[Nodes]:
 
 
 def _rows_that_differ(nodes: Nodes) -> list[Difference]:
-    tables = [{row.reference_id: (row.subject, row.model, row.version) for row in node.rows} for node in nodes]
+    tables = [
+        {row.reference_id: (row.subject, row.model, row.version, row.enrolled_by) for row in node.rows}
+        for node in nodes
+    ]
     ids = sorted(set().union(*tables))
     views = [(name, tuple(table.get(name) for table in tables)) for name in ids]
     return [Difference(name, view) for name, view in views if len(set(view)) > 1]

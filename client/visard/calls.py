@@ -285,5 +285,5 @@ def filled(message: M, **fields: Any) -> M:
                 setattr(message, name, value)
         except (TypeError, ValueError, AttributeError) as error:
             many = "a list, each " if field.is_repeated else ""
-            raise InvalidRequest(f"{name}: {many}{_KINDS[field.type]}") from error
+            raise InvalidRequest(f"{name}: {many}{_KINDS.get(field.type, 'a whole number, not negative')}") from error
     return message

@@ -1,8 +1,9 @@
 """Certificates for a deployment: one authority, one certificate a role.
 
 All TLS keys are ECDSA P-256 (what every TLS stack takes). A certificate's role is a URI in its subject alternative names:
-``visard://gateway``, ``visard://dealer``, ``visard://party/0``, ``visard://client/NAME``, ``visard://owner/NAME``,
-``visard://admin/NAME``, ``visard://store/N`` for a party's database (which may call nobody).
+``visard://gateway``, ``visard://dealer``, ``visard://party/0``, ``visard://store/N`` for a party's database (which may call
+nobody), and for callers ``visard://verifier/NAME``, ``visard://enroller/NAME``, ``visard://owner/NAME``,
+``visard://admin/NAME``: services/common/roles.py says what each may ask for.
 Sealing keys are none of this: each party makes its own, and signs them with the key of its certificate (visard.partykeys).
 """
 
@@ -26,10 +27,12 @@ ROLES = {
     "party0": "visard://party/0",
     "party1": "visard://party/1",
     "party2": "visard://party/2",
-    "client": "visard://client/default",
+    "verifier": "visard://verifier/default",
+    "client": "visard://enroller/default",
     "owner": "visard://owner/default",
     "admin": "visard://admin/default",
 }
+ISSUED = ("verifier", "enroller", "owner", "admin", "store")  # kinds of which there may be many
 _VALID_DAYS = 825
 
 
@@ -59,10 +62,8 @@ def issue(directory: Path, name: str, role: str, hosts: Iterable[str] = ()) -> N
 
     Raises InvalidRequest for a role that there is only one of, CertificatesExist for a name that is taken.
     """
-    if not re.fullmatch(r"visard://(client|owner|admin|store)/[\w.-]{1,64}", role):
-        raise InvalidRequest(
-            "a role is visard://client/NAME, visard://owner/NAME, visard://admin/NAME or visard://store/NAME"
-        )
+    if not re.fullmatch(rf"visard://({'|'.join(ISSUED)})/[A-Za-z0-9._-]{{1,64}}", role):
+        raise InvalidRequest("a role is " + ", ".join(f"visard://{kind}/NAME" for kind in ISSUED))
     if not re.fullmatch(r"[\w-]{1,64}", name):
         raise InvalidRequest("a name has 1 to 64 letters, digits, _ and -")
     if (directory / f"{name}.pem").exists():

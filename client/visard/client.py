@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from visard import results, tracing
-from visard.calls import DEFAULT_DEADLINE, Caller, filled, within
+from visard.administration import Administration
+from visard.calls import DEFAULT_DEADLINE, filled, within
 from visard.capture import Chip, Picture, capture, load_photo
 from visard.connection import Connection
-from visard.envelopes import NO_SHARES, SealedRequest, Uploads
+from visard.envelopes import SealedRequest, Uploads
 from visard.errors import InvalidRequest, NotFound
 from visard.results import (
     Enrolment,
@@ -48,7 +49,7 @@ def some(photos: Sequence[Photo]) -> Sequence[Photo]:
     return photos
 
 
-class Client(Caller):
+class Client(Administration):
     """An asynchronous client; use it as ``async with``. Errors are those of visard.errors.
 
     ``deadline`` bounds every call in seconds; while the services are exhausted or away a call is made again until then, unless
@@ -185,30 +186,6 @@ class Client(Caller):
         request = self._request(Operation.OPERATION_WITHDRAW, model=name)
         await self._change(self._registry.Withdraw, gateway_pb2.WithdrawRequest, request)
         self._infos.pop(name, None)
-
-    async def audit_nodes(self, prefixes: Sequence[str]) -> list[list[gateway_pb2.AuditNode]]:
-        """Each party's hashes below prefixes of references' ids (admin): see visard.admin.audit."""
-        ask = filled(gateway_pb2.AuditRequest(), prefixes=prefixes)
-        response = await self._again(lambda left: self._admin.Audit(ask, timeout=left))
-        return [list(party.nodes) for party in response.parties]
-
-    async def refresh(self) -> int:
-        """New shares for everything that is stored (admin); how many references were renewed."""
-        request = self._request(Operation.OPERATION_REFRESH, model="")
-        return await self._change(self._admin.Refresh, gateway_pb2.RefreshRequest, request)
-
-    async def recover(self, party: int) -> int:
-        """Write a party's store anew from the two others (admin); how many references it holds then."""
-
-        def request() -> Request:
-            return self._request(Operation.OPERATION_RECOVER, model="", party=party)
-
-        def send(sealed: SealedRequest, left: float) -> Awaitable[gateway_pb2.RecoverResponse]:
-            ask = gateway_pb2.RecoverRequest(request=sealed.request, envelopes=sealed.envelopes)
-            return self._admin.Recover(ask, timeout=left)
-
-        response, sent = await self._read(request, lambda: NO_SHARES, send)
-        return results.changed(results.open_all(response.results, sent.context, sent.reply_keys))
 
     async def upload(self, operation: str, photos: Sequence[Photo], *, subject: str = "") -> Uploads:
         """The messages of "enrol", "verify", "identify" or "compare", sealed, for another tool to send.

@@ -35,7 +35,8 @@ class Connection:
 
     @classmethod
     def from_home(cls, home: Path, role: str = "client") -> "Connection":
-        """The connection that ``visard up`` has left in a directory; ``role`` is "client", "owner" or "admin".
+        """The connection that ``visard up`` has left in a directory; ``role`` names a certificate there:
+        "verifier", "client" (an enroller), "owner", "admin", or one that was issued.
 
         Raises InvalidRequest for a directory that has none, or one that cannot be read.
         """

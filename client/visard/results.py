@@ -101,8 +101,20 @@ class SubjectCount:
 
 
 @dataclass(frozen=True)
+class Right:
+    """That a caller may change a subject that others have enrolled; an empty subject stands for every one of the model."""
+
+    model: str
+    subject: str
+    grantee: str
+
+
+@dataclass(frozen=True)
 class StoredReference:
-    """What is kept about a reference, but for the shares. Times in milliseconds since 1970; ``expires`` None is never."""
+    """What is kept about a reference, but for the shares. Times in milliseconds since 1970; ``expires`` None is never.
+
+    ``enrolled_by`` is the caller, as in "enroller/kiosk-7"; empty for whoever is neither that caller nor an administrator.
+    """
 
     reference_id: str
     version: int
@@ -110,12 +122,13 @@ class StoredReference:
     updated_unix_ms: int
     expires_unix_ms: int | None
     metadata: bytes
+    enrolled_by: str = ""
 
 
 def stored_reference(info: gateway_pb2.ReferenceInfo) -> StoredReference:
     """From the wire."""
     times = (info.created_unix_ms, info.updated_unix_ms, info.expires_unix_ms or None)
-    return StoredReference(info.reference_id, info.version, *times, info.metadata)
+    return StoredReference(info.reference_id, info.version, *times, info.metadata, info.enrolled_by)
 
 
 def open_all(

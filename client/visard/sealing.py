@@ -58,6 +58,7 @@ class Context:
             request.metadata,
             request.party.to_bytes(4, "big"),
             request.sent_unix_ms.to_bytes(8, "big"),
+            request.grantee.encode(),
         )
         hasher = hashlib.sha256(b"visard/v1/request")
         for field in fields:

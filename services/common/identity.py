@@ -1,5 +1,6 @@
 """Who calls: the role in the peer's certificate, and which roles may call what."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,12 +9,14 @@ import grpc
 from services.common.errors import PermissionDenied
 
 _SCHEME = "visard://"
-KINDS = ("gateway", "dealer", "party", "client", "owner", "admin")
+# a store is a party's database, which may call nobody
+KINDS = ("gateway", "dealer", "party", "verifier", "enroller", "owner", "admin", "store")
+_NAME = re.compile(r"[A-Za-z0-9._-]{0,64}")
 
 
 @dataclass(frozen=True)
 class Role:
-    """A kind of peer and, for parties, clients and owners, which one."""
+    """A kind of peer and, for parties and callers, which one."""
 
     kind: str
     name: str = ""
@@ -22,7 +25,8 @@ class Role:
     def parse(cls, uri: str) -> "Role | None":
         """The role in a URI like visard://party/0, or None."""
         kind, _, name = uri.removeprefix(_SCHEME).partition("/")
-        return cls(kind, name) if uri.startswith(_SCHEME) and kind in KINDS else None
+        known = uri.startswith(_SCHEME) and kind in KINDS and _NAME.fullmatch(name)
+        return cls(kind, name) if known else None
 
     def __str__(self) -> str:
         return f"{self.kind}/{self.name}" if self.name else self.kind

@@ -17,6 +17,8 @@ MAX_PROGRAM_BYTES = 1 << 20
 MAX_PLAN_BYTES = 1 << 20
 REQUEST_ID_BYTES = 16
 ATTEMPT_BYTES = 16
+KEY_ID_BYTES = 8
+MAX_ENVELOPE_BYTES = 256  # sealed, without a share
 DIGEST_BYTES = 32  # SHA-256
 
 # a request's fields
@@ -27,6 +29,7 @@ MAX_TTL_SECONDS = 10 * 366 * 24 * 3600
 MAX_EXPIRY_MS = 10 * 60 * 1000  # how far ahead a request may expire, and how old it may be
 MAX_AHEAD_MS = 60 * 1000  # how far ahead of ours the caller's clock may be
 MAX_PAGE = 10_000  # subjects
+MAX_ROWS = 1000  # rights, or entries of the log of who asked for what
 MAX_PREFIXES = 256  # of an audit
 MAX_KITS = 16  # a call to the dealer
 

@@ -5,25 +5,23 @@ import sys
 from functools import partial
 
 import grpc
-from visard.v1 import gateway_pb2_grpc
+from visard.v1 import gateway_pb2, gateway_pb2_grpc
 
 from services.common import lifecycle, logs, tracing
 from services.common.config import load
 from services.common.metrics import reading
+from services.common.roles import kinds_for
 from services.gateway.admin import AdminServicer, Expiry
 from services.gateway.config import GatewayConfig
 from services.gateway.metrics import gauges
 from services.gateway.parties import Parties
 from services.gateway.relay import Relay
-from services.gateway.servicer import CALLERS, FaceMatchingServicer, ModelRegistryServicer
+from services.gateway.servicer import FaceMatchingServicer, ModelRegistryServicer
 
-ACCESS = {
-    "visard.v1.FaceMatching": CALLERS,
-    "visard.v1.FaceMatching/GetStatus": (*CALLERS, "admin"),
-    "visard.v1.FaceMatching/GetParties": (*CALLERS, "admin"),
-    "visard.v1.ModelRegistry": ("owner",),
-    "visard.v1.ModelRegistry/ListModels": CALLERS,
-    "visard.v1.Admin": ("admin",),
+# full names of services to what they have; who may call which method is one table for gateway and parties
+_SERVICES = [gateway_pb2.DESCRIPTOR.services_by_name[name] for name in ("FaceMatching", "ModelRegistry", "Admin")]
+ACCESS = {service.full_name: () for service in _SERVICES} | {
+    f"{service.full_name}/{method.name}": kinds_for(method.name) for service in _SERVICES for method in service.methods
 }
 
 

@@ -10,12 +10,13 @@ import structlog
 from visard.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc
 
 from services.common.deadline import remaining
-from services.common.errors import NotFound, ServiceFault
-from services.common.identity import Role, require
-from services.common.limits import REQUEST_ID_BYTES
+from services.common.errors import InvalidArgument, NotFound, ServiceFault
+from services.common.identity import Role
+from services.common.limits import CALL_SECONDS, PARTIES, REQUEST_ID_BYTES
 from services.gateway.config import GatewayConfig
-from services.gateway.parties import Parties
+from services.gateway.parties import Parties, agreeing
 from services.gateway.relay import Relay
+from services.gateway.servicer import caller_of
 from services.gateway.upload import Operation
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -27,7 +28,7 @@ log = structlog.get_logger()
 
 
 class AdminServicer(gateway_pb2_grpc.AdminServicer):
-    """Audit, refresh, recover."""
+    """Audit, refresh, recover; rights, and the parties' logs of who asked for what."""
 
     def __init__(self, config: GatewayConfig, parties: Parties, relay: Relay) -> None:
         self._config = config
@@ -36,7 +37,7 @@ class AdminServicer(gateway_pb2_grpc.AdminServicer):
 
     async def Audit(self, request: gateway_pb2.AuditRequest, context: Context) -> gateway_pb2.AuditResponse:  # noqa: N802
         """Hashes of what each party holds."""
-        require(context, "admin")
+        caller_of(context, "Audit")
         seconds = remaining(context, self._config.run_timeout)
         answers = await self._parties.ask_all(lambda stub, _: stub.Audit(request, timeout=seconds))
         return gateway_pb2.AuditResponse(parties=answers)
@@ -45,7 +46,7 @@ class AdminServicer(gateway_pb2_grpc.AdminServicer):
         self, request: gateway_pb2.RefreshRequest, context: Context
     ) -> gateway_pb2.RefreshResponse:
         """New shares for everything."""
-        caller, seconds = require(context, "admin"), remaining(context, self._config.admin_timeout)
+        caller, seconds = caller_of(context, "Refresh"), remaining(context, self._config.admin_timeout)
         kind = Operation.OPERATION_REFRESH
         done = await self._relay.change(request.request, kind, seconds, caller, request.envelopes)
         return gateway_pb2.RefreshResponse(references_renewed=done.references, results=done.results)
@@ -54,10 +55,41 @@ class AdminServicer(gateway_pb2_grpc.AdminServicer):
         self, request: gateway_pb2.RecoverRequest, context: Context
     ) -> gateway_pb2.RecoverResponse:
         """One party's store, written anew."""
-        caller, seconds = require(context, "admin"), remaining(context, self._config.admin_timeout)
+        caller, seconds = caller_of(context, "Recover"), remaining(context, self._config.admin_timeout)
         kind = Operation.OPERATION_RECOVER
         done = await self._relay.change(request.request, kind, seconds, caller, request.envelopes)
         return gateway_pb2.RecoverResponse(references_restored=done.references, results=done.results)
+
+    async def Grant(self, request: gateway_pb2.GrantRequest, context: Context) -> gateway_pb2.GrantResponse:  # noqa: N802
+        """Let a caller change what another has enrolled."""
+        caller, seconds = caller_of(context, "Grant"), remaining(context, CALL_SECONDS)
+        done = await self._relay.change(request.request, Operation.OPERATION_GRANT, seconds, caller, request.envelopes)
+        return gateway_pb2.GrantResponse(results=done.results)
+
+    async def Revoke(self, request: gateway_pb2.RevokeRequest, context: Context) -> gateway_pb2.RevokeResponse:  # noqa: N802
+        """Take a right back."""
+        caller, seconds = caller_of(context, "Revoke"), remaining(context, CALL_SECONDS)
+        done = await self._relay.change(request.request, Operation.OPERATION_REVOKE, seconds, caller, request.envelopes)
+        return gateway_pb2.RevokeResponse(results=done.results)
+
+    async def ListRights(  # noqa: N802
+        self, request: gateway_pb2.ListRightsRequest, context: Context
+    ) -> gateway_pb2.ListRightsResponse:
+        """A page of rights."""
+        caller_of(context, "ListRights")
+        seconds = remaining(context, self._config.run_timeout)
+        answers = await self._parties.ask_all(lambda stub, _: stub.ListRights(request, timeout=seconds))
+        return agreeing(answers, "who has rights")
+
+    async def AuditLog(  # noqa: N802
+        self, request: gateway_pb2.AuditLogRequest, context: Context
+    ) -> gateway_pb2.AuditLogResponse:
+        """A page of one party's log."""
+        caller_of(context, "AuditLog")
+        if request.party >= PARTIES:
+            raise InvalidArgument.of("party", "0, 1 or 2")
+        seconds = remaining(context, self._config.run_timeout)
+        return await self._parties.ask(lambda stub, _: stub.AuditLog(request, timeout=seconds), request.party)
 
 
 class Expiry:

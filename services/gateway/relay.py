@@ -12,7 +12,7 @@ from services.common import logs
 from services.common.deadline import within
 from services.common.errors import InvalidArgument, ServiceFault
 from services.common.identity import Role
-from services.common.limits import ATTEMPT_BYTES, PARTIES
+from services.common.limits import ATTEMPT_BYTES, KEY_ID_BYTES, MAX_ENVELOPE_BYTES, PARTIES
 from services.common.metrics import stage
 from services.gateway.admission import Admission
 from services.gateway.config import GatewayConfig
@@ -86,6 +86,10 @@ class Relay:
             raise InvalidArgument.of("request.operation", f"{common_pb2.Operation.Name(operation)} for this method")
         if len(envelopes) != (PARTIES if request.HasField("caller") else 0):
             raise InvalidArgument.of("envelopes", "one for each of parties 0, 1, 2, in order")
+        if any(len(one.key_id) != KEY_ID_BYTES for one in envelopes):
+            raise InvalidArgument.of("envelopes.key_id", f"{KEY_ID_BYTES} bytes")
+        if any(not 0 < len(one.ciphertext) <= MAX_ENVELOPE_BYTES for one in envelopes):
+            raise InvalidArgument.of("envelopes.ciphertext", f"1 to {MAX_ENVELOPE_BYTES} bytes")
         logs.about(request.request_id)
         with self._admission.of(caller):
             responses = await self.start(request, seconds, envelopes)

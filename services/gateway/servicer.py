@@ -1,4 +1,4 @@
-"""The gateway's services: FaceMatching for everybody who has a client certificate, ModelRegistry for model owners."""
+"""The gateway's services: FaceMatching for verifiers and enrollers, ModelRegistry for model owners."""
 
 import asyncio
 import time
@@ -12,8 +12,9 @@ from visard.version import __version__
 from services.common import logs
 from services.common.deadline import remaining
 from services.common.errors import DeadlineExceeded, ServiceFault
-from services.common.identity import require
+from services.common.identity import Role, require
 from services.common.limits import CALL_SECONDS
+from services.common.roles import kinds_for, method_of
 from services.common.uploads import refusing_politely
 from services.gateway.config import GatewayConfig
 from services.gateway.parties import Parties, agreeing
@@ -23,7 +24,10 @@ from services.gateway.upload import Operation
 Context = grpc.aio.ServicerContext[Any, Any]
 Uploads = AsyncIterator[common_pb2.Upload]
 
-CALLERS = ("client", "owner")
+
+def caller_of(context: Context, method: str) -> Role:
+    """Who calls a method, if the role may; raises PermissionDenied."""
+    return require(context, *kinds_for(method))
 
 
 class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
@@ -69,7 +73,7 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
                 yield message
 
         async with refusing_politely(uploads):  # around everything that may refuse
-            caller = require(context, *CALLERS)
+            caller = caller_of(context, method_of(operation))
             responses = await self._relay.run(noted(), operation, remaining(context, CALL_SECONDS), caller)
         return gateway_pb2.Result(
             request_id=request_id,
@@ -82,7 +86,7 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
         self, request: gateway_pb2.DeleteRequest, context: Context
     ) -> gateway_pb2.DeleteResponse:
         """Forget a subject, or some of its references."""
-        caller, seconds = require(context, *CALLERS), remaining(context, CALL_SECONDS)
+        caller, seconds = caller_of(context, "Delete"), remaining(context, CALL_SECONDS)
         kind = Operation.OPERATION_DELETE
         done = await self._relay.change(request.request, kind, seconds, caller, request.envelopes)
         return gateway_pb2.DeleteResponse(references_deleted=done.references, results=done.results)
@@ -91,7 +95,7 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
         self, request: gateway_pb2.RenameRequest, context: Context
     ) -> gateway_pb2.RenameResponse:
         """Give a subject another name."""
-        caller, seconds = require(context, *CALLERS), remaining(context, CALL_SECONDS)
+        caller, seconds = caller_of(context, "Rename"), remaining(context, CALL_SECONDS)
         kind = Operation.OPERATION_RENAME
         done = await self._relay.change(request.request, kind, seconds, caller, request.envelopes)
         return gateway_pb2.RenameResponse(references_renamed=done.references, results=done.results)
@@ -99,17 +103,21 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
     async def ListReferences(  # noqa: N802
         self, request: gateway_pb2.ListReferencesRequest, context: Context
     ) -> gateway_pb2.ListReferencesResponse:
-        """What is kept about a subject."""
-        require(context, *CALLERS)
+        """What is kept about a subject. Who enrolled it hear those who did, and administrators."""
+        caller = caller_of(context, "ListReferences")
         seconds = remaining(context, self._config.run_timeout)
         answers = await self._parties.ask_all(lambda stub, _: stub.ListReferences(request, timeout=seconds))
-        return agreeing(answers, "what is kept")
+        answer = agreeing(answers, "what is kept")
+        for reference in answer.references:
+            if caller.kind != "admin" and reference.enrolled_by != str(caller):
+                reference.enrolled_by = ""
+        return answer
 
     async def ListSubjects(  # noqa: N802
         self, request: gateway_pb2.ListSubjectsRequest, context: Context
     ) -> gateway_pb2.ListSubjectsResponse:
         """A page of subjects."""
-        require(context, *CALLERS)
+        caller_of(context, "ListSubjects")
         seconds = remaining(context, self._config.run_timeout)
         answers = await self._parties.ask_all(lambda stub, _: stub.ListSubjects(request, timeout=seconds))
         return agreeing(answers, "who is enrolled")
@@ -118,7 +126,7 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
         self, request: gateway_pb2.GetStatusRequest, context: Context
     ) -> gateway_pb2.GetStatusResponse:
         """How the parties are; one that does not answer is not ready."""
-        require(context, *CALLERS, "admin")
+        caller_of(context, "GetStatus")
         parties = await statuses(self._parties, self._config.status_timeout)
         ready = all(status.ready for status in parties)
         places = self._config.max_uploads_per_caller
@@ -130,7 +138,7 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
         self, request: gateway_pb2.GetPartiesRequest, context: Context
     ) -> gateway_pb2.GetPartiesResponse:
         """The parties' sealing keys, for the client to verify."""
-        require(context, *CALLERS, "admin")
+        caller_of(context, "GetParties")
         seconds = remaining(context, self._config.run_timeout)
         ask = party_pb2.GetKeyRequest()
         keys = await self._parties.ask_all(lambda stub, _: stub.GetKey(ask, timeout=seconds))
@@ -148,7 +156,7 @@ class ModelRegistryServicer(gateway_pb2_grpc.ModelRegistryServicer):
     async def Publish(self, request_iterator: Uploads, context: Context) -> gateway_pb2.PublishResponse:  # noqa: N802
         """Publish a network."""
         async with refusing_politely(request_iterator):
-            caller, seconds = require(context, "owner"), remaining(context, CALL_SECONDS)
+            caller, seconds = caller_of(context, "Publish"), remaining(context, CALL_SECONDS)
             responses = await self._relay.run(request_iterator, Operation.OPERATION_PUBLISH, seconds, caller)
         model = agreeing([r.model for r in responses], "the model")
         return gateway_pb2.PublishResponse(model=model, results=[r.result for r in responses])
@@ -157,7 +165,7 @@ class ModelRegistryServicer(gateway_pb2_grpc.ModelRegistryServicer):
         self, request: gateway_pb2.ListModelsRequest, context: Context
     ) -> gateway_pb2.ListModelsResponse:
         """The models that all three parties have."""
-        require(context, *CALLERS)
+        caller_of(context, "ListModels")
         seconds = remaining(context, self._config.run_timeout)
         ask = gateway_pb2.GetStatusRequest()
         found = await self._parties.ask_all(lambda stub, _: stub.GetStatus(ask, timeout=seconds))
@@ -168,7 +176,7 @@ class ModelRegistryServicer(gateway_pb2_grpc.ModelRegistryServicer):
         self, request: gateway_pb2.WithdrawRequest, context: Context
     ) -> gateway_pb2.WithdrawResponse:
         """Remove a model."""
-        caller, seconds = require(context, "owner"), remaining(context, CALL_SECONDS)
+        caller, seconds = caller_of(context, "Withdraw"), remaining(context, CALL_SECONDS)
         kind = Operation.OPERATION_WITHDRAW
         done = await self._relay.change(request.request, kind, seconds, caller, request.envelopes)
         return gateway_pb2.WithdrawResponse(results=done.results)

@@ -16,6 +16,7 @@ from services.common.lifecycle import Health
 from services.common.metrics import reading
 from services.party.agreement import LEADER
 from services.party.attempts import Attempts
+from services.party.auditlog import AuditLog
 from services.party.callers import Callers
 from services.party.config import PartyConfig
 from services.party.dealing import RenewedDealer
@@ -68,11 +69,12 @@ async def assembled(config: PartyConfig) -> AsyncIterator[Party]:
     runner = Runner(config, desk, links, upkeep)
     callers = Callers(config.tls.ca, config.refused_callers)
     deposits = DepositBox(config.max_deposit_mb << 20)
-    party = Party(config, store, links, stock, models, model_sets, runner, upkeep, deposits, keys, callers)
+    audit = AuditLog(store, config.audit_days)
+    party = Party(config, store, links, stock, models, model_sets, runner, upkeep, deposits, keys, callers, audit)
     await models.load_all()
     await attempts.load()
     background = [
-        asyncio.create_task(work.run()) for work in (links, stock, writes, model_sets, upkeep, galleries, keys)
+        asyncio.create_task(work.run()) for work in (links, stock, writes, model_sets, upkeep, galleries, keys, audit)
     ]
     try:
         yield party

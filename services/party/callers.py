@@ -1,6 +1,6 @@
 """Whether whoever signed a request may ask for it. The gateway's word is not taken for that."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 
 import structlog
@@ -11,16 +11,10 @@ from visard.v1 import common_pb2
 
 from services.common.errors import PermissionDenied
 from services.common.identity import Role
+from services.common.roles import kinds_for, method_of
 from services.common.tls import stamp
-from services.party.requests import UNSIGNED, Operation
+from services.party.requests import UNSIGNED
 
-_MATCHING = ("client", "owner")
-_ALLOWED: Mapping[int, tuple[str, ...]] = {
-    Operation.OPERATION_PUBLISH: ("owner",),
-    Operation.OPERATION_WITHDRAW: ("owner",),
-    Operation.OPERATION_REFRESH: ("admin",),
-    Operation.OPERATION_RECOVER: ("admin",),
-}
 log = structlog.get_logger()
 
 
@@ -33,7 +27,16 @@ class Callers:
         self._read()
 
     def of(self, request: common_pb2.Request) -> str:
-        """Who asks, as in "client/kiosk-7"; empty where nobody needs to. Raises PermissionDenied."""
+        """Who asks, as in "enroller/kiosk-7", and may; empty where nobody needs to. Raises PermissionDenied."""
+        caller = self.signed(request)
+        self.admit(caller, request.operation)
+        return caller
+
+    def signed(self, request: common_pb2.Request) -> str:
+        """Who signed a request, whether they may ask for it or not; empty where nobody needs to.
+
+        Raises PermissionDenied for a signature that is not right, or not of one role.
+        """
         if request.operation in UNSIGNED:
             return ""
         self._refresh()
@@ -42,12 +45,19 @@ class Callers:
         except UntrustedKey as error:
             allowed = str(error)
             raise PermissionDenied(f"request.caller: {allowed}", field="request.caller", allowed=allowed) from error
-        allowed_kinds = _ALLOWED.get(request.operation, _MATCHING)
-        if len(roles) != 1 or roles[0].kind not in allowed_kinds:
-            raise PermissionDenied(f"request.caller: only {', '.join(allowed_kinds)} may ask for this")
-        if (caller := str(roles[0])) in self._refused:
+        if len(roles) != 1:
+            raise PermissionDenied("request.caller: its certificate names no role, or several")
+        return str(roles[0])
+
+    def admit(self, caller: str, operation: int) -> None:
+        """Raises PermissionDenied unless whoever signed may ask for this."""
+        if not caller and operation in UNSIGNED:
+            return
+        allowed = kinds_for(method_of(operation))
+        if caller.partition("/")[0] not in allowed:
+            raise PermissionDenied(f"request.caller: only {', '.join(allowed)} may ask for this")
+        if caller in self._refused:
             raise PermissionDenied(f"request.caller: {caller} is refused by a party's operator")
-        return caller
 
     def _refresh(self) -> None:
         if stamp(self._ca) != self._stamp:

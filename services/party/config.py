@@ -35,7 +35,7 @@ class PartyConfig(ServiceConfig):
     kit_wait: float = Field(default=5.0, gt=0, le=60, description="seconds a run may wait for a kit")
     run_timeout: float = Field(default=60.0, gt=0, le=600, description="longest run in seconds, waiting included")
     refused_callers: frozenset[str] = Field(
-        default=frozenset(), description='callers whose certificate is misused or lost, as in "client/kiosk-7"'
+        default=frozenset(), description='callers whose certificate is misused or lost, as in "enroller/kiosk-7"'
     )
     attempts_subject: int = Field(
         default=1000,
@@ -51,5 +51,8 @@ class PartyConfig(ServiceConfig):
     )
     attempts_seconds: float = Field(
         default=3600.0, ge=1, le=30 * 86400, description="time in which a budget that is used up comes back, evenly"
+    )
+    audit_days: int = Field(
+        default=400, ge=1, le=10_000, description="days for which the log of who asked for what is kept"
     )
     admin_timeout: float = Field(default=600.0, gt=0, le=86400, description="longest refresh or recovery in seconds")

@@ -147,8 +147,9 @@ class DepositBox:
         """Remove and return a deposit."""
         return self._deposits.pop(request_id, None)
 
-    def purge(self, now_unix_ms: int) -> None:
-        """Forget what has expired."""
-        for request_id, deposit in list(self._deposits.items()):
-            if deposit.request.expires_unix_ms < now_unix_ms:
-                del self._deposits[request_id]
+    def purge(self, now_unix_ms: int) -> list[Deposit]:
+        """Forget what has expired; what that was."""
+        over = [deposit for deposit in self._deposits.values() if deposit.request.expires_unix_ms < now_unix_ms]
+        for deposit in over:
+            del self._deposits[deposit.request.request_id]
+        return over

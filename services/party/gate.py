@@ -1,8 +1,9 @@
-"""Many readers, or one writer, in one event loop."""
+"""Many readers, or one writer; and one at a time for each name. In one event loop."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
+from weakref import WeakValueDictionary
 
 
 class Gate:
@@ -31,4 +32,18 @@ class Gate:
         async with self._writer:
             async with self._changed:
                 await self._changed.wait_for(lambda: self._readers == 0)
+            yield
+
+
+class Turns:
+    """One at a time for each name, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def of(self, name: Hashable) -> AsyncIterator[None]:
+        """While nobody else has a turn under this name."""
+        lock = self._locks.setdefault(name, asyncio.Lock())
+        async with lock:
             yield

@@ -21,6 +21,12 @@ PLAN_DIGITS = 12
 _STORE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 RUNS = Counter("visard_runs", "Runs that ended well, by operation.", ["operation"], registry=REGISTRY)
+SIGNED = Counter(
+    "visard_signed_requests",
+    "Requests that a caller signed, by operation and status: each an entry of what visard admin audit-log reads.",
+    ["operation", "code"],
+    registry=REGISTRY,
+)
 ROUNDS = Counter("visard_rounds", "MPC rounds of those runs.", registry=REGISTRY)
 SENT = Counter("visard_sent_bytes", "Bytes that those runs sent to the two peers.", registry=REGISTRY)
 KIT_BYTES = Counter("visard_kit_bytes", "Bytes of kits that those runs used up.", registry=REGISTRY)

@@ -25,6 +25,8 @@ _SUBJECT = re.compile(r"[A-Za-z0-9._@-]{1,128}")
 _MODEL = re.compile(r"[a-z0-9._-]{1,64}")
 _POINT = re.compile(r"[A-Za-z0-9_]{0,64}")
 _REFERENCE = re.compile(r"[0-9a-f]{32}")
+# those who may enrol: services.common.roles
+_GRANTEE = re.compile(r"(enroller|owner)/[A-Za-z0-9._-]{1,64}")
 
 # images a request of each operation carries
 _IMAGES: Mapping["common_pb2.Operation.ValueType", range] = {
@@ -39,6 +41,8 @@ _IMAGES: Mapping["common_pb2.Operation.ValueType", range] = {
     Operation.OPERATION_EXPIRE: range(1),
     Operation.OPERATION_REFRESH: range(1),
     Operation.OPERATION_RECOVER: range(1),
+    Operation.OPERATION_GRANT: range(1),
+    Operation.OPERATION_REVOKE: range(1),
     Operation.OPERATION_RUN: range(1, 2),
 }
 _WITH_SUBJECT = (
@@ -47,6 +51,8 @@ _WITH_SUBJECT = (
     Operation.OPERATION_DELETE,
     Operation.OPERATION_RENAME,
 )
+# operations on rights
+_RIGHTS = (Operation.OPERATION_GRANT, Operation.OPERATION_REVOKE)
 # operations that change what is stored: their ids may come again
 WRITES = frozenset(
     {
@@ -57,6 +63,8 @@ WRITES = frozenset(
         Operation.OPERATION_WITHDRAW,
         Operation.OPERATION_EXPIRE,
         Operation.OPERATION_REFRESH,
+        Operation.OPERATION_GRANT,
+        Operation.OPERATION_REVOKE,
     }
 )
 # operations on everything that is stored
@@ -118,10 +126,15 @@ def check_model(field: str, value: str) -> None:
 
 
 def _check_names(request: common_pb2.Request) -> None:
-    if request.operation in _WITH_SUBJECT:
+    rights = request.operation in _RIGHTS
+    if request.operation in _WITH_SUBJECT or (rights and request.subject):
         check_subject("request.subject", request.subject)
     elif request.subject:
         raise InvalidArgument.of("request.subject", "empty for this operation")
+    if rights:
+        _match(_GRANTEE, "request.grantee", request.grantee, "enroller/NAME or owner/NAME, as in the certificate")
+    elif request.grantee:
+        raise InvalidArgument.of("request.grantee", "empty for this operation")
     if request.operation == Operation.OPERATION_RENAME:
         check_subject("request.new_subject", request.new_subject)
         if request.new_subject == request.subject:

@@ -45,7 +45,7 @@ from services.party.agreement import (
 from services.party.config import PartyConfig
 from services.party.deposits import Deposit
 from services.party.faults import fault_of
-from services.party.gate import Gate
+from services.party.gate import Gate, Turns
 from services.party.links import PeerLinks
 from services.party.mailbox import SessionAborted
 from services.party.metrics import ran
@@ -88,6 +88,7 @@ class Runner:
         self._writes: Writes = desk.writes
         self._upkeep = upkeep
         self._gate = Gate()
+        self._subjects = Turns()  # else two callers could both find a name free, and share it
         self._slots = asyncio.Semaphore(config.max_runs)
         self._tasks: dict[bytes, asyncio.Task[party_pb2.RunResponse]] = {}
         self._waiting = 0
@@ -104,9 +105,9 @@ class Runner:
         return self._waiting
 
     async def run(
-        self, request: common_pb2.Request, attempt: bytes, deposit: Deposit | None, seconds: float
+        self, request: common_pb2.Request, attempt: bytes, deposit: Deposit | None, seconds: float, caller: str
     ) -> party_pb2.RunResponse:
-        """The whole run, bounded in time; raises ServiceFault."""
+        """The whole run, bounded in time, for whoever has signed the request; raises ServiceFault."""
         self.admit()
         requests.check(request, int(time.time() * 1000))
         if len(attempt) != ATTEMPT_BYTES:
@@ -120,7 +121,7 @@ class Runner:
             return await self._again(request, context, deposit)
         if not await self._first_time(request, attempt):
             raise AlreadyExists("this request was seen before: every request needs a fresh id")
-        task = asyncio.ensure_future(self._run(request, context, attempt, deposit, seconds))
+        task = asyncio.ensure_future(self._run(request, context, attempt, deposit, seconds, caller))
         self._tasks[request.request_id] = task
         try:
             return await task
@@ -176,7 +177,13 @@ class Runner:
         return await self._store.remember(seen, now, now + 2 * MAX_EXPIRY_MS)
 
     async def _run(
-        self, request: common_pb2.Request, context: Context, attempt: bytes, deposit: Deposit | None, seconds: float
+        self,
+        request: common_pb2.Request,
+        context: Context,
+        attempt: bytes,
+        deposit: Deposit | None,
+        seconds: float,
+        caller: str,
     ) -> party_pb2.RunResponse:
         session = hashlib.sha256(b"visard session" + context.digest + attempt).digest()[:SESSION_BYTES]
         with (
@@ -185,7 +192,7 @@ class Runner:
         ):
             async with self._session(session) as channel, within(seconds, "the run"):
                 meter = _Meter(time.monotonic())
-                answer = await self._together(channel, request, context, deposit, seconds, meter)
+                answer = await self._together(channel, request, context, deposit, seconds, caller, meter)
                 return self._response(request, context, deposit, channel, answer, meter)
 
     @asynccontextmanager
@@ -214,16 +221,16 @@ class Runner:
         context: Context,
         deposit: Deposit | None,
         seconds: float,
+        caller: str,
         meter: _Meter,
     ) -> Answer:
         """Queue, agree, run."""
         if request.operation != requests.Operation.OPERATION_RECOVER:
             self._upkeep.require_agreement()
         job = JOBS[request.operation]
-        leads = self._config.index == LEADER
         async with self._slot(meter), self._turn(request):
             with stage("agreement"):
-                proposal = None if leads else await self._proposal(channel, seconds)
+                proposal = None if self._config.index == LEADER else await self._proposal(channel, seconds)
             refusal: Refusal | None = None
             caller = deposit.caller if deposit is not None else ""
             work = Work(request, context.digest)
@@ -231,7 +238,7 @@ class Runner:
                 with stage("store"):
                     await self._quiet(request)
                     work = await job.prepare(self._desk, request, context.digest, deposit)
-                    work.caller = caller
+                    await self._desk.authorise(work, caller)
                     await self._desk.attempts.spend(request, caller, work.rows.names)
             except ServiceFault as fault:
                 if proposal is None:
@@ -261,14 +268,14 @@ class Runner:
 
     @asynccontextmanager
     async def _turn(self, request: common_pb2.Request) -> AsyncIterator[None]:
-        """At the leader: exclusive operations run alone among the writes."""
+        """At the leader: exclusive operations run alone among the writes, and a subject's writes one after another."""
         if self._config.index != LEADER or request.operation not in _TURNS:
             yield
         elif JOBS[request.operation].exclusive(request):
             async with self._gate.writing():
                 yield
         else:
-            async with self._gate.reading():
+            async with self._gate.reading(), self._subjects.of((request.model, request.subject)):
                 yield
 
     @asynccontextmanager

@@ -6,16 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
+from visard.chain import message
 from visard.v1 import common_pb2, gateway_pb2, party_pb2, party_pb2_grpc
 from visard.version import __version__
 
 from services.common import logs
 from services.common.deadline import remaining, within
-from services.common.errors import InvalidArgument, NotFound
+from services.common.errors import DeadlineExceeded, InvalidArgument, NotFound
 from services.common.identity import require, require_party
-from services.common.limits import MAX_PAGE, UPLOAD_SECONDS
+from services.common.limits import MAX_PAGE, MAX_ROWS, UPLOAD_SECONDS
 from services.common.uploads import refusing_politely
 from services.party import requests
+from services.party.auditlog import CANCELLED, AuditLog
 from services.party.callers import Callers
 from services.party.config import PartyConfig
 from services.party.deposits import Deposit, DepositBox, check_key, expect, unseal, unseal_envelope
@@ -48,6 +50,7 @@ class Party:
     deposits: DepositBox
     keys: SealingKeys
     callers: Callers
+    audit: AuditLog
 
 
 class PartyServicer(party_pb2_grpc.PartyServicer):
@@ -73,8 +76,23 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
         header, now = first.header, int(time.time() * 1000)
         logs.about(header.request.request_id)
         requests.check(header.request, now)
-        caller = party.callers.of(header.request)
-        party.deposits.purge(now)
+        caller = party.callers.signed(header.request)
+        for dropped in party.deposits.purge(now):
+            await party.audit.note(dropped.request, dropped.caller, DeadlineExceeded.code)
+        return await self._take(header, uploads, caller)
+
+    async def _take(
+        self, header: common_pb2.UploadHeader, uploads: AsyncIterator[common_pb2.Upload], caller: str
+    ) -> party_pb2.DepositResponse:
+        """The share of a request that a caller has signed. What is refused here is noted; the rest when it has run."""
+        async with self._party.audit.noting(header.request, caller, failures_only=True):
+            self._party.callers.admit(caller, header.request.operation)
+            return await self._assemble(header, uploads, caller)
+
+    async def _assemble(
+        self, header: common_pb2.UploadHeader, uploads: AsyncIterator[common_pb2.Upload], caller: str
+    ) -> party_pb2.DepositResponse:
+        party = self._party
         key = party.keys.named(header.shares[0].key_id if header.shares else b"")
         assembly = expect(header, party.config.index, key.public, await self._share_bytes(header))
         size = assembly.info.size
@@ -110,8 +128,15 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
         seconds = remaining(
             context, config.admin_timeout if request.request.operation in requests.LONG else config.run_timeout
         )
-        deposit = self._party.deposits.take(request.request.request_id) or _brought(self._party, request)
-        return await self._party.runner.run(request.request, request.attempt, deposit, seconds)
+        deposit = self._party.deposits.take(request.request.request_id)
+        if deposit is None:
+            requests.check(request.request, int(time.time() * 1000))  # before anything is made of its fields
+        caller = deposit.caller if deposit is not None else self._party.callers.signed(request.request)
+        signed = deposit.request if deposit is not None else request.request
+        async with self._party.audit.noting(signed, caller):
+            self._party.callers.admit(caller, signed.operation)
+            brought = deposit or _brought(self._party, request, caller)
+            return await self._party.runner.run(request.request, request.attempt, brought, seconds, caller)
 
     async def Cancel(  # noqa: N802
         self, request: party_pb2.CancelRequest, context: Context
@@ -119,8 +144,10 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
         """Drop a deposit, or stop a run."""
         require(context, "gateway")
         requests.check_id("request_id", request.request_id)
-        self._party.deposits.take(request.request_id)
+        deposit = self._party.deposits.take(request.request_id)
         self._party.runner.cancel(request.request_id)
+        if deposit is not None:
+            await self._party.audit.note(deposit.request, deposit.caller, CANCELLED)
         return party_pb2.CancelResponse()
 
     async def ListSubjects(  # noqa: N802
@@ -158,6 +185,34 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
         require(context, "gateway")
         return await self._party.upkeep.audit(request)
 
+    async def ListRights(  # noqa: N802
+        self, request: gateway_pb2.ListRightsRequest, context: Context
+    ) -> gateway_pb2.ListRightsResponse:
+        """A page of rights, in order of id."""
+        require(context, "gateway")
+        limit = _page(request.page_size)
+        found = await self._party.store.rights(limit + 1, request.page_token)
+        rights = [gateway_pb2.Right(model=r.model, subject=r.subject, grantee=r.grantee) for r in found[:limit]]
+        token = found[limit - 1].right_id if len(found) > limit else ""
+        return gateway_pb2.ListRightsResponse(rights=rights, next_page_token=token)
+
+    async def AuditLog(  # noqa: N802
+        self, request: gateway_pb2.AuditLogRequest, context: Context
+    ) -> gateway_pb2.AuditLogResponse:
+        """A page of this party's log of who asked for what."""
+        require(context, "gateway")
+        limit, store, after = _page(request.page_size), self._party.store, request.after
+        if not after and request.since_unix_ms:
+            after = await store.audit_since(request.since_unix_ms)
+        previous, found = await store.audit_page(after, limit)
+        return gateway_pb2.AuditLogResponse(
+            entries=[message(entry, link) for entry, link in found],
+            previous_sequence=previous.sequence,
+            previous_hash=previous.hash,
+            previous_unix_ms=previous.time_unix_ms,
+            now_unix_ms=int(time.time() * 1000),
+        )
+
     async def GetStatus(  # noqa: N802
         self, request: gateway_pb2.GetStatusRequest, context: Context
     ) -> common_pb2.PartyStatus:
@@ -186,16 +241,21 @@ class PeerServicer:
                 yield frame
 
 
-def _brought(party: Party, run: party_pb2.RunRequest) -> Deposit | None:
+def _brought(party: Party, run: party_pb2.RunRequest, caller: str) -> Deposit | None:
     """What came with a request that is not uploaded; None where there should have been a share, or nobody asks."""
     request = run.request
-    requests.check(request, int(time.time() * 1000))  # before anything is made of its fields
-    caller = party.callers.of(request)
     if request.operation in requests.WITH_SHARE or request.operation in requests.UNSIGNED:
         return None
     key = party.keys.named(run.envelope.key_id)
     check_key("envelope.key_id", run.envelope.key_id, party.config.index, key.public)
     return unseal_envelope(request, party.config.index, key.private, run.envelope, caller)
+
+
+def _page(size: int) -> int:
+    """How many rows a page has; raises InvalidArgument."""
+    if not 0 <= size <= MAX_ROWS:
+        raise InvalidArgument.of("page_size", f"1 to {MAX_ROWS}; 0 for {MAX_ROWS}")
+    return size or MAX_ROWS
 
 
 def _reference_info(row: Reference) -> gateway_pb2.ReferenceInfo:
@@ -206,6 +266,7 @@ def _reference_info(row: Reference) -> gateway_pb2.ReferenceInfo:
         updated_unix_ms=row.updated_unix_ms,
         expires_unix_ms=row.expires_unix_ms,
         metadata=row.metadata,
+        enrolled_by=row.enrolled_by,
     )
 
 

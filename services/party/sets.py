@@ -43,26 +43,26 @@ class Node:
 
 
 class Holdings:
-    """What a party holds, hashed: its references by id, and its committed writes. Kept up to date one by one."""
+    """What a party holds, hashed: its references and rights by id, and its committed writes. Kept up to date one by one."""
 
     def __init__(self, names: Sequence[Name], log: Sequence[LogEntry]) -> None:
         self._names = sorted(names, key=reference_id_of)
         self._hashes = [name_hash(name) for name in self._names]
         self._total = sum(self._hashes)
-        self._subjects = Counter(name.subject for name in self._names)
+        self._subjects = Counter(name.subject for name in self._names if not name.is_right)
         self._written = {entry.request_id for entry in log if entry.state is State.COMMITTED}
         self._log_total = sum(map(_write_hash, self._written))
         self.pending = sum(entry.state is State.PENDING for entry in log)
 
     @property
     def references(self) -> bytes:
-        """The hash of all references."""
+        """The hash of all references and rights."""
         return set_hash([self._total])
 
     @property
     def counts(self) -> tuple[int, int]:
         """Subjects and references."""
-        return len(self._subjects), len(self._names)
+        return len(self._subjects), self._subjects.total()
 
     @property
     def writes(self) -> bytes:
@@ -78,7 +78,8 @@ class Holdings:
             self._names.insert(at, name)
             self._hashes.insert(at, name_hash(name))
             self._total += self._hashes[at]
-            self._subjects[name.subject] += 1
+            if not name.is_right:
+                self._subjects[name.subject] += 1
         fresh = set(writes) - self._written
         self._written |= fresh
         self._log_total += sum(map(_write_hash, fresh))
@@ -86,11 +87,11 @@ class Holdings:
     def _remove(self, reference_id: str) -> None:
         at = bisect_left(self._names, reference_id, key=reference_id_of)
         if at < len(self._names) and self._names[at].reference_id == reference_id:
-            subject = self._names.pop(at).subject
+            name = self._names.pop(at)
             self._total -= self._hashes.pop(at)
-            self._subjects[subject] -= 1
-            if not self._subjects[subject]:
-                del self._subjects[subject]
+            self._subjects[name.subject] -= not name.is_right
+            if not self._subjects[name.subject]:
+                del self._subjects[name.subject]
 
     def node(self, prefix: str) -> Node:
         """The references below a prefix of hex digits."""
@@ -102,7 +103,7 @@ class Holdings:
 
 def name_hash(name: Name) -> int:
     """The hash of a reference in a set of them: of its public name."""
-    parts = (name.reference_id, name.subject, name.model, str(name.version))
+    parts = (name.reference_id, name.subject, name.model, str(name.version), name.enrolled_by)
     return element_hash(part.encode() for part in parts)
 
 

@@ -13,7 +13,7 @@ from services.party.changes import Changes
 from services.party.errors import StoreError
 from services.party.links import Link, PeerLinks
 from services.party.sets import Holdings, Node, SetWatch, View
-from services.party.store.base import Store
+from services.party.store.base import Store, all_rights
 from services.party.writes import Writes
 
 _SECONDS = 2.0
@@ -94,12 +94,15 @@ class Upkeep:
 
     async def _bring_up_to_date(self, taken: Changes) -> None:
         if taken.everything:
-            names, entries = await self._store.names(), await self._store.log()
+            names = [*await self._store.names(), *[right.name for right in await all_rights(self._store)]]
+            entries = await self._store.log()
             self._holdings = await asyncio.to_thread(Holdings, names, entries)
             self._read_at = time.monotonic()
         elif taken.writes:
-            found = await self._store.by_ids(sorted(taken.references)) if taken.references else []
-            self._holdings.update(taken.references, [row.name for row in found], taken.writes)
+            ids = sorted(taken.references)
+            found = [row.name for row in await self._store.by_ids(ids)] if ids else []
+            found += [right.name for right in await self._store.rights_by_ids(ids)] if ids else []
+            self._holdings.update(taken.references, found, taken.writes)
 
     async def _read_anew(self) -> None:
         """What is in memory follows our own writes; what somebody else did to the database shows only here."""
@@ -164,7 +167,9 @@ class Upkeep:
 def node_message(node: Node) -> gateway_pb2.AuditNode:
     """A node, as a party tells it."""
     rows = [
-        gateway_pb2.AuditRow(reference_id=r.reference_id, subject=r.subject, model=r.model, version=r.version)
+        gateway_pb2.AuditRow(
+            reference_id=r.reference_id, subject=r.subject, model=r.model, version=r.version, enrolled_by=r.enrolled_by
+        )
         for r in node.rows
     ]
     return gateway_pb2.AuditNode(prefix=node.prefix, count=node.count, set_hash=node.hash, rows=rows)

@@ -78,8 +78,10 @@ def asked(operation: str) -> common_pb2.Request:
         model="" if operation in ("REFRESH", "RECOVER") else "face",
         images={"ENROL": 1, "VERIFY": 1, "IDENTIFY": 1, "COMPARE": 2, "RUN": 1}.get(operation, 0),
         program_digest=bytes(32) if operation == "PUBLISH" else b"",
+        grantee="enroller/kiosk-7" if operation in ("GRANT", "REVOKE") else "",
         sent_unix_ms=now,
         expires_unix_ms=now + 60_000,
+        share_digests=[bytes(32)] * 3,
     )
 
 
@@ -94,6 +96,9 @@ def request(case: Case) -> Message:
         made.header.CopyFrom(common_pb2.UploadHeader(request=asked(operation_of(case)), shares=shares))  # type: ignore[attr-defined]
     if "request" in top:
         made.request.CopyFrom(asked(operation_of(case)))  # type: ignore[attr-defined]
+    if "envelopes" in top:
+        sealed = common_pb2.SealedEnvelope(key_id=bytes(8), ciphertext=bytes(envelope_size(0)))
+        made.envelopes.extend([sealed] * 3)  # type: ignore[attr-defined]
     for name, value in (("model", "face"), ("subject", "ada"), ("attempt", bytes(16)), ("first", 1), ("count", 1)):
         if name in top:
             setattr(made, name, value)

@@ -43,6 +43,7 @@ async def old_statement__should_be_refused_by_who_has_seen_a_newer_one(
         await rotated(cluster)
         new = await statements(client)
         assert all(b.serial > a.serial and b.public_key != a.public_key for a, b in zip(old, new, strict=True))
+    async with Client(Connection.from_home(cluster.home)) as client:
         assert (await client.verify("kept", photos["obama2"])).match  # and has seen the new ones by that
         await client.delete("kept")
     seen = cluster.home / "sealing-serials.json"

@@ -53,12 +53,14 @@ class TurnedGateway:
         for party, stub in enumerate(self.stubs):
             parts = [m for m in uploads[party] if m.HasField("header") or m.chunk.party == party]
             await stub.Deposit(raw.stream(parts), timeout=SECONDS)
-        return await self.run(requests, sealed)
+        return await self.run(requests, sealed, handed_in=True)
 
-    async def run(self, requests: Sequence[common_pb2.Request], sealed: SealedRequest) -> list[party_pb2.RunResponse]:
+    async def run(
+        self, requests: Sequence[common_pb2.Request], sealed: SealedRequest, *, handed_in: bool = False
+    ) -> list[party_pb2.RunResponse]:
         attempt = os.urandom(16)
         runs = [
-            party_pb2.RunRequest(request=request, attempt=attempt, envelope=envelope)
+            party_pb2.RunRequest(request=request, attempt=attempt, envelope=None if handed_in else envelope)
             for request, envelope in zip(requests, sealed.envelopes, strict=True)
         ]
         calls = [stub.Run(run, timeout=SECONDS) for stub, run in zip(self.stubs, runs, strict=True)]

@@ -44,7 +44,9 @@ async def audit__should_name_what_differs_in_at_most_log2_steps(count: int) -> N
     assert {row.reference_id for row in found.differences} == {lost, renamed, older, "f" * 32}
     for row in found.differences:
         views = [table.get(row.reference_id) for table in parties]
-        assert row.parties == tuple(view and (view.subject, view.model, view.version) for view in views)
+        assert row.parties == tuple(
+            view and (view.subject, view.model, view.version, view.enrolled_by) for view in views
+        )
     assert found.counts == tuple(map(len, parties))
     assert found.steps == asked.questions <= math.log2(count)
 

@@ -45,14 +45,14 @@ def signed(folder: Path, **which: str) -> common_pb2.Request:
 
 
 def signed_request__should_name_its_caller(folder: Path) -> None:
-    assert signed_by(authorities(folder), signed(folder)) == ["visard://client/default"]
+    assert signed_by(authorities(folder), signed(folder)) == ["visard://enroller/default"]
     assert signed_by(authorities(folder), signed(folder, role="admin")) == ["visard://admin/default"]
 
 
 def request_signed_again__should_name_the_last_who_signed(folder: Path) -> None:
     asked = signed(folder, role="owner")
     signer(folder).sign(asked)
-    assert signed_by(authorities(folder), asked) == ["visard://client/default"]
+    assert signed_by(authorities(folder), asked) == ["visard://enroller/default"]
 
 
 def strip(asked: common_pb2.Request) -> None:
@@ -117,7 +117,7 @@ def issued(folder: Path, key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, en
     builder = x509.CertificateBuilder().issuer_name(ca.subject).serial_number(7).public_key(key.public_key())
     builder = builder.subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x")]))
     builder = builder.not_valid_before(now - Days(9)).not_valid_after(now + ends)
-    names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier("visard://client/x")])
+    names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier("visard://enroller/x")])
     certificate = builder.add_extension(names, critical=False).sign(ca_key, hashes.SHA256())  # type: ignore[arg-type]
     der = certificate.public_bytes(serialization.Encoding.DER)
     signing = key if isinstance(key, ec.EllipticCurvePrivateKey) else ec.generate_private_key(ec.SECP256R1())
@@ -127,7 +127,7 @@ def issued(folder: Path, key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, en
 def expired_certificate__should_count_no_more(folder: Path) -> None:
     asked, key = request(), ec.generate_private_key(ec.SECP256R1())
     issued(folder, key, Days(1)).sign(asked)
-    assert signed_by(authorities(folder), asked) == ["visard://client/x"]
+    assert signed_by(authorities(folder), asked) == ["visard://enroller/x"]
     issued(folder, key, Days(-1)).sign(asked)
     with pytest.raises(UntrustedKey, match="valid now"):
         signed_by(authorities(folder), asked)

@@ -41,21 +41,30 @@ def existing_certificates__should_not_be_overwritten(pki: Path) -> None:
 
 def further_caller__should_get_a_certificate_of_its_own(tmp_path: Path) -> None:
     certs.init(tmp_path)
-    certs.issue(tmp_path, "kiosk-7", "visard://client/kiosk-7")
+    certs.issue(tmp_path, "kiosk-7", "visard://enroller/kiosk-7")
     made = x509.load_pem_x509_certificate((tmp_path / "kiosk-7.pem").read_bytes())
     made.verify_directly_issued_by(x509.load_pem_x509_certificate((tmp_path / "ca.pem").read_bytes()))
     names = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert [name.value for name in names] == ["visard://client/kiosk-7"]
+    assert [name.value for name in names] == ["visard://enroller/kiosk-7"]
     assert (tmp_path / "kiosk-7.key").stat().st_mode & 0o777 == 0o600
     with pytest.raises(certs.CertificatesExist):
-        certs.issue(tmp_path, "kiosk-7", "visard://client/kiosk-7")
+        certs.issue(tmp_path, "kiosk-7", "visard://enroller/kiosk-7")
 
 
 @pytest.mark.parametrize(
-    "role", ["visard://party/0", "visard://gateway", "visard://client/", "client", "visard://root/x"]
+    "role",
+    [
+        "visard://party/0",
+        "visard://gateway",
+        "visard://enroller/",
+        "enroller",
+        "visard://root/x",
+        "visard://client/x",
+        "visard://admin/a b",
+    ],
 )
 def role_there_is_only_one_of__should_not_be_issued_again(role: str, tmp_path: Path) -> None:
     certs.init(tmp_path)
-    with pytest.raises(InvalidRequest, match="visard://client/NAME"):
+    with pytest.raises(InvalidRequest, match="visard://enroller/NAME"):
         certs.issue(tmp_path, "another", role)
     assert not (tmp_path / "another.pem").exists()

@@ -45,6 +45,7 @@ OTHERS: dict[str, object] = {
     "metadata": b"note",
     "party": 2,
     "sent_unix_ms": 1_790_000_000_000,
+    "grantee": "enroller/kiosk-7",
 }
 CONTEXT = Context.from_request(REQUEST)
 KEY = X25519PrivateKey.generate()

@@ -80,10 +80,10 @@ async def status_of(address: str, tls_: Tls) -> grpc.aio.AioRpcError | None:
     return None
 
 
-@pytest.mark.parametrize("name", ["client", "owner", "gateway", "dealer", "party0", "party2"])
+@pytest.mark.parametrize("name", ["client", "owner", "verifier", "gateway", "dealer", "party0", "party2"])
 async def role__should_decide_who_may_call(served: tuple[Behaviour, str], pki: Path, name: str) -> None:
     behaviour, address = served
-    behaviour.do = lambda context: require(context, "client", "owner")
+    behaviour.do = lambda context: require(context, "enroller", "owner")
     error = await status_of(address, tls(pki, name))
     if name in ("client", "owner"):
         assert error is None

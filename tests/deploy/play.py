@@ -94,7 +94,7 @@ def secret_files(folder: Path, secrets: dict[str, dict[str, bytes]]) -> None:
 def caller_files(home: Path, secrets: dict[str, dict[str, bytes]]) -> None:
     """A directory like that of visard up, for the callers' side."""
     (home / "certs").mkdir()
-    for role in ("client", "owner", "admin"):
+    for role in ("verifier", "client", "owner", "admin"):
         (home / "certs" / f"{role}.pem").write_bytes(secrets[f"{role}-tls"]["tls.crt"])
         (home / "certs" / f"{role}.key").write_bytes(secrets[f"{role}-tls"]["tls.key"])
     (home / "certs" / "ca.pem").write_bytes(secrets["client-tls"]["ca.crt"])

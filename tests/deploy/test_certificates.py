@@ -41,7 +41,7 @@ def made(program: ModuleType, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict
 
 def secrets__should_be_those_that_pods_wait_for(made: dict[str, dict[str, bytes]]) -> None:
     wanted = set().union(*(secrets_of(m) for m in of_kind(rendered("try"), *WORKLOADS)))
-    assert wanted == made.keys() - {"client-tls", "owner-tls", "admin-tls"}
+    assert wanted == made.keys() - {"verifier-tls", "client-tls", "owner-tls", "admin-tls"}
 
 
 def certificates__should_name_role_and_service(made: dict[str, dict[str, bytes]], tmp_path: Path) -> None:

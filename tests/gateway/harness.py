@@ -18,6 +18,7 @@ from services.common.errors import ServiceFault
 from services.common.rpc import FaultInterceptor, fault_of
 from services.common.tls import SERVER_OPTIONS, Tls
 from services.common.uploads import refusing_politely
+from services.gateway.admin import AdminServicer
 from services.gateway.config import GatewayConfig
 from services.gateway.parties import Parties
 from services.gateway.relay import Relay
@@ -45,6 +46,7 @@ class FakeParty(party_pb2_grpc.PartyServicer):
         self.hang_in: str = ""  # name of a method
         self.models = [common_pb2.ModelInfo(name="face", field_bits=31)]
         self.subjects = [gateway_pb2.Subject(subject="ann", references=2)]
+        self.references = [gateway_pb2.ReferenceInfo(reference_id="0" * 32)]
         self.deleted = 2
 
     async def Deposit(self, request_iterator: AsyncIterator[common_pb2.Upload], context: Any) -> Any:
@@ -86,6 +88,12 @@ class FakeParty(party_pb2_grpc.PartyServicer):
             subjects=self.subjects[: request.page_size or None], next_page_token=token
         )
 
+    async def ListReferences(self, request: Any, context: Any) -> gateway_pb2.ListReferencesResponse:
+        return gateway_pb2.ListReferencesResponse(references=self.references)
+
+    async def AuditLog(self, request: Any, context: Any) -> gateway_pb2.AuditLogResponse:
+        return gateway_pb2.AuditLogResponse(now_unix_ms=self.number)
+
     async def GetStatus(self, request: Any, context: Any) -> common_pb2.PartyStatus:
         await self._maybe_hang("GetStatus")
         return common_pb2.PartyStatus(party=self.number, ready=True, models=self.models)
@@ -117,6 +125,9 @@ class House:
 
     def registry(self, role: str = "owner") -> Any:
         return gateway_pb2_grpc.ModelRegistryStub(self._channel(role))
+
+    def administration(self, role: str = "admin") -> Any:
+        return gateway_pb2_grpc.AdminStub(self._channel(role))
 
     def _channel(self, role: str) -> grpc.aio.Channel:
         self.channels.append(self.tls(role).channel(self.address))
@@ -157,6 +168,7 @@ async def running(folder: Path, **settings: Any) -> AsyncIterator[House]:
     gateway = grpc.aio.server(interceptors=[FaultInterceptor()], options=SERVER_OPTIONS)
     gateway_pb2_grpc.add_FaceMatchingServicer_to_server(FaceMatchingServicer(config, parties, relay), gateway)
     gateway_pb2_grpc.add_ModelRegistryServicer_to_server(ModelRegistryServicer(config, parties, relay), gateway)
+    gateway_pb2_grpc.add_AdminServicer_to_server(AdminServicer(config, parties, relay), gateway)
     port = gateway.add_secure_port(config.listen, config.tls.server_credentials())
     house.address = f"127.0.0.1:{port}"
     await gateway.start()

@@ -118,7 +118,7 @@ async def memory__should_hold_a_few_chunks_for_a_slow_party(folder: Path) -> Non
                 yield chunk(0, index, bytes(LEAST_CHUNK_BYTES))
 
         with pytest.raises(Exception, match="the upload took longer"):
-            await Relay(config, parties).run(endless(), Operation.OPERATION_VERIFY, SECONDS, Role("client"))
+            await Relay(config, parties).run(endless(), Operation.OPERATION_VERIFY, SECONDS, Role("enroller"))
         await parties.close()
         assert 0 < taken < 10
 
@@ -141,7 +141,7 @@ async def caller__should_not_take_every_place(folder: Path) -> None:
 def places__should_never_be_more_than_allowed_and_all_come_back(steps: list[tuple[int, bool]]) -> None:
     admission, held = Admission(4, 2), list[tuple[Role, ExitStack]]()
     for number, comes in steps:
-        role = Role("client", str(number))
+        role = Role("enroller", str(number))
         if comes:
             places = ExitStack()
             mine = sum(other == role for other, _ in held)
@@ -157,5 +157,5 @@ def places__should_never_be_more_than_allowed_and_all_come_back(steps: list[tupl
     for _, places in held:
         places.close()
     assert admission.active == 0
-    with admission.of(Role("client", "0")):
+    with admission.of(Role("enroller", "0")):
         assert admission.active == 1

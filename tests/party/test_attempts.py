@@ -33,13 +33,13 @@ async def counted_attempts__should_survive_a_restart(tmp_path: Path) -> None:
         store = await SqliteStore.open(tmp_path, 0)
         attempts = Attempts(settings, store, lambda: NOW)
         await attempts.load()
-        await attempts.spend(VERIFY, "client/a", ROWS)
+        await attempts.spend(VERIFY, "enroller/a", ROWS)
         await store.close()
     store = await SqliteStore.open(tmp_path, 0)
     attempts = Attempts(settings, store, lambda: NOW)
     await attempts.load()
     with pytest.raises(ResourceExhausted) as caught:
-        await attempts.spend(VERIFY, "client/a", ROWS)
+        await attempts.spend(VERIFY, "enroller/a", ROWS)
     assert caught.value.retry_after == 20
     await store.close()
 
@@ -52,7 +52,7 @@ async def store_that_fails__should_fail_the_attempt(tmp_path: Path, monkeypatch:
     attempts = Attempts(config(tmp_path), store, lambda: NOW)
     monkeypatch.setattr(store, "note_attempts", full)
     with pytest.raises(StoreError):
-        await attempts.spend(VERIFY, "client/a", ROWS)
+        await attempts.spend(VERIFY, "enroller/a", ROWS)
     await store.close()
 
 
@@ -60,5 +60,5 @@ async def limits_of_nothing__should_not_touch_the_store(tmp_path: Path, monkeypa
     store = await SqliteStore.open(tmp_path, 0)
     attempts = Attempts(config(tmp_path, attempts_subject=0, attempts_caller=0), store)
     monkeypatch.delattr(SqliteStore, "note_attempts")
-    await attempts.spend(VERIFY, "client/a", ROWS)
+    await attempts.spend(VERIFY, "enroller/a", ROWS)
     await store.close()

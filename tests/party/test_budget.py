@@ -98,36 +98,36 @@ ADA = [Name("a1", "ada", "face", 1), Name("a2", "ada", "face", 1)]
     ],
 )
 def request__should_take_from_these_buckets(request_: common_pb2.Request, limits: list[int]) -> None:
-    assert [charge.budget.attempts for charge in RULES.charges(request_, "client/a", ADA)] == limits
+    assert [charge.budget.attempts for charge in RULES.charges(request_, "enroller/a", ADA)] == limits
 
 
 def unique_enrolment__should_take_an_attempt_for_each_photo() -> None:
     request_ = asked(Operation.OPERATION_ENROL, "ada", unique=True)
     request_.images = 3
-    gallery = RULES.charges(request_, "client/a", ADA)[0]
+    gallery = RULES.charges(request_, "enroller/a", ADA)[0]
     assert gallery.times == 3
     assert spent(Buckets(), [gallery], 0) == 20 // 3
     request_.images = 16
     few = Budgets(subject=1, gallery=5, caller=1, seconds=60)
-    assert spent(Buckets(), few.charges(request_, "client/a", ADA), 0) == 1  # all that the buckets hold
+    assert spent(Buckets(), few.charges(request_, "enroller/a", ADA), 0) == 1  # all that the buckets hold
 
 
 def renamed_subject__should_not_begin_anew() -> None:
     verify, renamed = (asked(Operation.OPERATION_VERIFY, name) for name in ("ada", "eve"))
     rows = [Name("a1", "eve", "face", 2)]
-    assert RULES.charges(renamed, "client/a", rows)[0].key == RULES.charges(verify, "client/a", ADA)[0].key
+    assert RULES.charges(renamed, "enroller/a", rows)[0].key == RULES.charges(verify, "enroller/a", ADA)[0].key
 
 
 def buckets__should_differ_by_reference_model_and_caller_and_name_nobody() -> None:
     identify = asked(Operation.OPERATION_IDENTIFY)
-    keys = [charge.key for charge in RULES.charges(asked(Operation.OPERATION_VERIFY, "ada"), "client/a", ADA)]
-    keys += [charge.key for charge in RULES.charges(identify, "client/b", ADA)]
+    keys = [charge.key for charge in RULES.charges(asked(Operation.OPERATION_VERIFY, "ada"), "enroller/a", ADA)]
+    keys += [charge.key for charge in RULES.charges(identify, "enroller/b", ADA)]
     identify.model = "other"
-    keys += [charge.key for charge in RULES.charges(identify, "client/b", ADA)][:1]
+    keys += [charge.key for charge in RULES.charges(identify, "enroller/b", ADA)][:1]
     assert len(set(keys)) == len(keys) == 6
-    assert not any(b"ada" in key or b"client" in key for key in keys)
+    assert not any(b"ada" in key or b"enroller" in key for key in keys)
 
 
 def budget_of_nothing__should_be_no_limit() -> None:
     free = Budgets(subject=0, gallery=0, caller=0, seconds=60)
-    assert free.charges(asked(Operation.OPERATION_VERIFY, "ada"), "client/a", ADA) == []
+    assert free.charges(asked(Operation.OPERATION_VERIFY, "ada"), "enroller/a", ADA) == []

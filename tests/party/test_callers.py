@@ -11,10 +11,11 @@ from services.common.errors import PermissionDenied
 from services.party.callers import Callers
 from services.party.requests import UNSIGNED, Operation
 
-ROLES = ("client", "owner", "admin", "gateway", "party0", "dealer")
+ROLES = ("verifier", "client", "owner", "admin", "gateway", "party0", "dealer")
 EVERYTHING = [value for value in Operation.values() if value != Operation.OPERATION_UNSPECIFIED]
-OWNERS = (Operation.OPERATION_PUBLISH, Operation.OPERATION_WITHDRAW)
-ADMINS = (Operation.OPERATION_REFRESH, Operation.OPERATION_RECOVER)
+OWNERS = ("PUBLISH", "WITHDRAW")
+ADMINS = ("REFRESH", "RECOVER", "GRANT", "REVOKE")
+VERIFIERS = ("VERIFY", "IDENTIFY", "COMPARE", "RUN")
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,9 @@ def allowed(callers: Callers, request: common_pb2.Request) -> bool:
 @pytest.mark.parametrize("operation", [value for value in EVERYTHING if value not in UNSIGNED])
 def operation__should_be_for_these_roles_alone(pki: Path, operation: "Operation.ValueType") -> None:
     callers = Callers(pki / "ca.pem")
-    expected = {"owner"} if operation in OWNERS else {"admin"} if operation in ADMINS else {"client", "owner"}
+    name = Operation.Name(operation).removeprefix("OPERATION_")
+    expected = {"owner"} if name in OWNERS else {"admin"} if name in ADMINS else {"client", "owner"}
+    expected |= {"verifier"} if name in VERIFIERS else set()
     assert {role for role in ROLES if allowed(callers, signed(pki, role, operation))} == expected
 
 
@@ -49,8 +52,8 @@ def expiry__should_be_the_only_thing_that_nobody_signs() -> None:
 
 
 def struck_off_caller__should_be_refused_by_name(pki: Path) -> None:
-    callers = Callers(pki / "ca.pem", {"client/default"})
-    with pytest.raises(PermissionDenied, match="client/default is refused by a party's operator"):
+    callers = Callers(pki / "ca.pem", {"enroller/default"})
+    with pytest.raises(PermissionDenied, match="enroller/default is refused by a party's operator"):
         callers.of(signed(pki, "client", Operation.OPERATION_VERIFY))
     assert callers.of(signed(pki, "owner", Operation.OPERATION_VERIFY)) == "owner/default"
 

@@ -176,7 +176,7 @@ def box__should_keep_its_limits() -> None:
         box.put(deposit(name))
     with pytest.raises(ResourceExhausted):
         box.reserve(1)
-    box.purge(NOW + 2000)
+    assert [deposit.request.request_id[:1] for deposit in box.purge(NOW + 2000)] == [b"a", b"b", b"c"]
     box.reserve(1000)
 
 

@@ -20,7 +20,20 @@ from services.party.gallery import Galleries, Rows
 from services.party.recovery import Decision
 from services.party.sets import Holdings
 from services.party.store import open_store
-from services.party.store.base import Change, Publish, Reference, Rename, Renew, State, Store, Write
+from services.party.store.base import (
+    Change,
+    Grant,
+    Publish,
+    Reference,
+    Rename,
+    Renew,
+    Revoke,
+    Right,
+    State,
+    Store,
+    Write,
+    all_rights,
+)
 from services.party.upkeep import Upkeep
 from services.party.writes import Writes
 from tests.party.store.test_conformance import model
@@ -40,6 +53,8 @@ OPERATIONS = (
     "late",
     "leave",
     "clear",
+    "grant",
+    "revoke",
 )
 
 
@@ -110,16 +125,23 @@ class Party:
                 return Renew(tuple((name, Secret(self.random.randbytes(16))) for name in there), (), 9)
             case "publish":
                 return Publish(model(f"model{self.number}"))
+            case "grant":
+                return Grant(Right("face", self.random.choice(["", "ada"]), "enroller/kiosk-7"))
+            case "revoke":
+                return Revoke(Right("face", self.random.choice(["", "ada"]), "enroller/kiosk-7"))
         added = tuple(self.reference() for _ in range(self.random.randrange(1, 4)))
         return Change(added, some if operation == "replace" else ())
 
     async def check(self) -> None:
         for kind in ("face", "other"):
             assert same(await self.galleries.get(kind, F31), Rows.of(await self.store.gallery(kind), F31))
-        fresh = Holdings(await self.store.names(), await self.store.log())
+        rights = [right.name for right in await all_rights(self.store)]
+        fresh = Holdings([*await self.store.names(), *rights], await self.store.log())
         kept = await self.upkeep.holdings()
         assert (kept.references, kept.writes, kept.pending) == (fresh.references, fresh.writes, fresh.pending)
         assert kept.node("") == fresh.node("")
+        assert kept.counts == fresh.counts
+        assert kept.counts[1] == len(await self.store.names()), "rights are no references"
 
 
 @settings(max_examples=60, deadline=None)

@@ -24,6 +24,7 @@ def order__should_not_matter_and_content_should() -> None:
         [Name(first.reference_id, "else", first.model, first.version), *rows[1:]],
         [Name(first.reference_id, first.subject, "other", first.version), *rows[1:]],
         [Name(first.reference_id, first.subject, first.model, first.version + 1), *rows[1:]],
+        [replace(first, enrolled_by="enroller/x"), *rows[1:]],
         [*rows, first],
     ]
     hashes = {Holdings(changed, ()).references for changed in others} | {Holdings(rows, ()).references}

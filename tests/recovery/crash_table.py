@@ -30,7 +30,7 @@ from tests.conftest import free_port_base
 from tests.mongod import Mongod
 from tests.recovery.crashing import POINTS, armed
 
-OPERATIONS = ("enrol", "delete", "refresh")
+OPERATIONS = ("enrol", "delete", "refresh", "grant")
 SHAPE = (3, 150, 150)
 SECONDS = 30.0
 
@@ -103,7 +103,7 @@ class Table:
         async with self.client() as client, self.client("admin") as administrator:
             if operation == "delete":
                 await client.enrol(subject, [chip(self.number)])
-            versions = await self.versions(client)
+            versions = await self.versions(client, administrator)
             self.cluster.armed(party).write_text(point)
             answered = await self.ask(client, administrator, operation, subject)
             reached = not self.cluster.armed(party).exists()
@@ -121,6 +121,8 @@ class Table:
                 await client.enrol(subject, [chip(self.number)])
             elif operation == "delete":
                 await client.delete(subject)
+            elif operation == "grant":
+                await administrator.grant(f"enroller/{subject}")
             else:
                 await administrator.refresh()
         except VisardError:
@@ -140,13 +142,14 @@ class Table:
                 assert time.monotonic() < end, f"{service} is not healthy"
                 time.sleep(0.05)
 
-    async def versions(self, client: Client) -> dict[str, int]:
-        """Each reference's version, when the parties have come to agree about it."""
+    async def versions(self, client: Client, administrator: Client) -> dict[str, int]:
+        """Each reference's version, and each right's, when the parties have come to agree about it."""
         end = time.monotonic() + SECONDS
         while True:
             try:
                 subjects = [s.subject for s in await client.subjects()]
-                return {r.reference_id: r.version for s in subjects for r in await client.references(s)}
+                rights = {right.grantee: 1 for right in await administrator.rights()}
+                return rights | {r.reference_id: r.version for s in subjects for r in await client.references(s)}
             except (ServiceError, FailedPrecondition, NotFound):
                 if time.monotonic() > end:
                     raise
@@ -162,17 +165,19 @@ class Table:
                 outcome.problems.append("the audit is not clean")
                 break
             await asyncio.sleep(0.3)
-        after = await self.versions(client)
+        after = await self.versions(client, administrator)
         changed = {k for k in before.keys() | after.keys() if before.get(k) != after.get(k)}
         outcome.applied = bool(changed)
-        expected = {"enrol": 1, "delete": 1, "refresh": len(before)}[outcome.operation]
+        expected = {"enrol": 1, "delete": 1, "grant": 1, "refresh": len(before)}[outcome.operation]
         if found and len(changed) not in (0, expected):
             outcome.problems.append(f"{len(changed)} of {expected} references changed")
         if outcome.answered and not changed:
             outcome.problems.append("an acknowledged write is lost")
         if not (await client.verify("anchor", chip(0))).match:
             outcome.problems.append("an old reference does not match any more")
-        if outcome.operation != "refresh" and subject in {s.subject for s in await client.subjects()}:
+        if f"enroller/{subject}" in after:
+            await administrator.revoke(f"enroller/{subject}")
+        if outcome.operation in ("enrol", "delete") and subject in {s.subject for s in await client.subjects()}:
             if not (await client.verify(subject, chip(self.number))).match:
                 outcome.problems.append("the reference is there and does not match")
             await client.delete(subject)

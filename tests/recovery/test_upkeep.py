@@ -211,6 +211,8 @@ async def lost_store__should_be_written_anew_share_for_share(
     party: int,
 ) -> None:
     before, weights = databases.descriptors(party), databases.weights(party)
+    await administrator.grant("enroller/kiosk-7", "anchor")
+    rights, references = await administrator.rights(), await client.references("anchor")
     mongo_cluster.kill(f"party{party}")
     database = databases.parties[party]
     for collection in database.list_collection_names():
@@ -220,6 +222,10 @@ async def lost_store__should_be_written_anew_share_for_share(
     assert await administrator.recover(party) == 1
     assert (await client.status()).ready
     assert (databases.weights(party) == weights).all()
+    assert await administrator.rights() == rights
+    assert await client.references("anchor") == references
+    assert references[0].enrolled_by == "enroller/default"
+    await administrator.revoke("enroller/kiosk-7", "anchor")
     after = databases.descriptors(party)
     assert after.keys() == before.keys()
     assert all((after[name] == before[name]).all() for name in before)

@@ -1,12 +1,18 @@
-"""Commands of administrators: audit, refresh, recover."""
+"""Commands of administrators: audit, refresh, recover; rights, and the log of who asked for what."""
 
+import dataclasses
+import json
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from visard import admin as administration
+from visard import auditlog
 from visard.cli.output import MATCH, NO_MATCH, confirm, emit, out, progress
-from visard.cli.session import DEFAULT_HOME, Home, Json, with_client
+from visard.cli.session import DEFAULT_HOME, Home, Json, Model, with_client
+from visard.client import DEFAULT_MODEL
 
 app = typer.Typer(no_args_is_help=True, help="Keep the parties' stores in order.")
 
@@ -15,10 +21,10 @@ Patience = Annotated[float, typer.Option("--deadline", min=1, max=86400, help="S
 
 @app.command()
 def audit(home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
-    """Do all three parties hold the same references? Exit status 1 when they do not."""
+    """Do all three parties hold the same references and rights? Exit status 1 when they do not."""
     with progress("auditing"):
         found = with_client(home, administration.audit, role="admin")
-    text = f"{found.counts[0]} references, the same at all parties" if found.clean else "the parties differ"
+    text = f"{found.counts[0]} references and rights, the same at all parties" if found.clean else "the parties differ"
     rows = [{"reference": d.reference_id, "parties": d.parties} for d in found.differences]
     emit(as_json, text, clean=found.clean, counts=found.counts, steps=found.steps, differences=rows)
     for difference in () if as_json else found.differences:
@@ -26,8 +32,13 @@ def audit(home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
     raise typer.Exit(MATCH if found.clean else NO_MATCH)
 
 
-def _held(row: tuple[str, str, int] | None) -> str:
-    return f"{row[0]} ({row[1]}, version {row[2]})" if row is not None else "missing"
+def _held(row: tuple[str, str, int, str] | None) -> str:
+    if row is None:
+        return "missing"
+    subject, model, version, caller = row
+    if version == 0:
+        return f"right of {caller} to {subject or 'every subject'} ({model})"
+    return f"{subject} ({model}, version {version}, by {caller})"
 
 
 @app.command()
@@ -52,3 +63,109 @@ def recover(
     with progress(f"restoring party {party}"):
         restored = with_client(home, lambda c: c.recover(party), deadline=deadline, role="admin")
     emit(as_json, f"party {party} holds {restored} references again", party=party, references=restored)
+
+
+Grantee = Annotated[str, typer.Argument(help="enroller/NAME or owner/NAME, as in the certificate.")]
+Subject = Annotated[str, typer.Argument(help="Whose references; every subject of the model when it is left out.")]
+Since = Annotated[
+    datetime | None, typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="UTC; the whole log otherwise.")
+]
+
+
+@app.command()
+def grant(
+    grantee: Grantee,
+    subject: Subject = "",
+    home: Home = DEFAULT_HOME,
+    model: Model = DEFAULT_MODEL,
+    as_json: Json = False,
+) -> None:
+    """Let a caller add to, replace, delete and rename what others have enrolled."""
+    with_client(home, lambda c: c.grant(grantee, subject), model=model, role="admin")
+    text = f"{grantee} has a right to {subject or 'every subject'} of {model}"
+    emit(as_json, text, grantee=grantee, subject=subject, model=model)
+
+
+@app.command()
+def revoke(
+    grantee: Grantee,
+    subject: Subject = "",
+    home: Home = DEFAULT_HOME,
+    model: Model = DEFAULT_MODEL,
+    as_json: Json = False,
+) -> None:
+    """Take back what grant gave with the same words."""
+    with_client(home, lambda c: c.revoke(grantee, subject), model=model, role="admin")
+    text = f"{grantee} has no longer this right to {subject or 'every subject'} of {model}"
+    emit(as_json, text, grantee=grantee, subject=subject, model=model)
+
+
+@app.command()
+def rights(home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
+    """Who has a right to what others have enrolled."""
+    found = with_client(home, lambda c: c.rights(), role="admin")
+    if as_json:
+        typer.echo(json.dumps([dataclasses.asdict(right) for right in found]))
+    for right in () if as_json else found:
+        typer.echo(f"{right.grantee}\t{right.model}\t{right.subject or '(every subject)'}")
+
+
+@app.command()
+def audit_log(
+    home: Home = DEFAULT_HOME,
+    since: Since = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Write the three logs to this file, a line of JSON an entry.")
+    ] = None,
+    verify: Annotated[Path | None, typer.Option(help="Only verify the chains of hashes in an exported file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Who asked for what? Compares the three parties' logs; exit status 1 when they differ, or a chain is broken."""
+    if verify is not None:
+        _verify(verify, as_json)
+    begin = int(since.replace(tzinfo=UTC).timestamp() * 1000) if since is not None else 0
+    with progress("reading three logs"):
+        logs = with_client(home, lambda c: auditlog.fetch(c, begin), role="admin")
+    if export is not None:
+        auditlog.export(logs, export)
+    found, asked = auditlog.compare(logs, begin), auditlog.summary(logs, begin)
+    broken = [f"party {log.party}, entry {number}" for log in logs for number in log.broken()]
+    clean = not found.differences and not broken
+    text = (
+        f"{'the same' if clean else 'DIFFERENT'} at all parties; {found.incomplete} requests came to an end too early"
+    )
+    heads = [{"party": log.party, "entries": len(log.entries), "head": log.head.hex()} for log in logs]
+    differences = [_difference(difference) for difference in found.differences]
+    emit(as_json, text, clean=clean, parties=heads, broken=broken, differences=differences, asked=asked)
+    if not as_json:
+        _show(asked, broken, differences)
+    raise typer.Exit(MATCH if clean else NO_MATCH)
+
+
+def _difference(one: auditlog.Difference) -> dict[str, str | list[str]]:
+    at = datetime.fromtimestamp(one.time_unix_ms / 1000, UTC).isoformat(timespec="seconds")
+    views = ["missing" if account is None else str(account) for account in one.parties]
+    return {"request": one.request_id.hex(), "time": at, "parties": views}
+
+
+def _show(
+    asked: list[tuple[str, str, str, int]], broken: list[str], differences: list[dict[str, str | list[str]]]
+) -> None:
+    for caller, operation, code, count in asked:
+        typer.echo(f"{caller}\t{operation}\t{code}\t{count}")
+    for where in broken:
+        typer.echo(f"broken chain: {where}")
+    for one in differences:
+        typer.echo(f"{one['time']} {one['request']}: {' | '.join(one['parties'])}")
+
+
+def _verify(path: Path, as_json: bool) -> None:
+    """Never returns: the exit status is the answer."""
+    found = auditlog.verify(path)
+    parties = [{"party": party, "entries": n, "head": found.heads[party]} for party, n in found.entries.items()]
+    text = "whole" if not found.problems else "NOT WHOLE"
+    emit(as_json, text, whole=not found.problems, parties=parties, problems=found.problems)
+    lines = [*found.problems, *(f"party {p['party']}: {p['entries']} entries, newest {p['head']}" for p in parties)]
+    for line in () if as_json else lines:
+        typer.echo(line)
+    raise typer.Exit(NO_MATCH if found.problems else MATCH)

@@ -88,7 +88,7 @@ def upload(
 def issue(
     directory: Annotated[Path, typer.Argument(help="Where ca.pem and ca.key are.")],
     name: Annotated[str, typer.Argument(help="Makes NAME.pem and NAME.key.")],
-    role: Annotated[str, typer.Option(help="visard://client/NAME, or owner, admin, store.")],
+    role: Annotated[str, typer.Option(help="visard://KIND/NAME; KIND is verifier, enroller, owner, admin or store.")],
     host: Annotated[list[str] | None, typer.Option(help="Names and addresses, of a server.")] = None,
 ) -> None:
     """One more certificate: for another caller, or for a party's database."""
@@ -99,7 +99,9 @@ def issue(
 @certs_app.command()
 def renew(
     directory: Annotated[Path, typer.Argument(help="Where ca.key and the certificate are.")],
-    name: Annotated[str, typer.Argument(help="gateway, dealer, party0, party1, party2, client or owner.")],
+    name: Annotated[
+        str, typer.Argument(help="gateway, dealer, party0, party1, party2, verifier, client, owner, admin.")
+    ],
 ) -> None:
     """Renew a certificate and its key for the same role and hosts; services take it without a restart."""
     certificates.renew(directory, name)

@@ -41,6 +41,10 @@ class _OperationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operation.V
     """New shares for all references and models (admin)."""
     OPERATION_RECOVER: _Operation.ValueType  # 12
     """Write one party's store anew (admin)."""
+    OPERATION_GRANT: _Operation.ValueType  # 13
+    """Let a caller change a subject's references as if it had enrolled them (admin)."""
+    OPERATION_REVOKE: _Operation.ValueType  # 14
+    """Take such a right back (admin)."""
     OPERATION_RUN: _Operation.ValueType  # 20
     """Run a model whose owner lets callers see its output; the output goes to the caller alone."""
 
@@ -62,6 +66,10 @@ OPERATION_REFRESH: Operation.ValueType  # 11
 """New shares for all references and models (admin)."""
 OPERATION_RECOVER: Operation.ValueType  # 12
 """Write one party's store anew (admin)."""
+OPERATION_GRANT: Operation.ValueType  # 13
+"""Let a caller change a subject's references as if it had enrolled them (admin)."""
+OPERATION_REVOKE: Operation.ValueType  # 14
+"""Take such a right back (admin)."""
 OPERATION_RUN: Operation.ValueType  # 20
 """Run a model whose owner lets callers see its output; the output goes to the caller alone."""
 Global___Operation: _TypeAlias = Operation  # noqa: Y015
@@ -93,13 +101,16 @@ class Request(_message.Message):
     SENT_UNIX_MS_FIELD_NUMBER: _builtins.int
     CALLER_FIELD_NUMBER: _builtins.int
     SHARE_DIGESTS_FIELD_NUMBER: _builtins.int
+    GRANTEE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.bytes
     """16 random bytes, chosen by the caller. A write with an id that was seen before is answered again, if all fields of
     the request are the same, and refused otherwise; any other operation is refused.
     """
     operation: Global___Operation.ValueType
     subject: _builtins.str
-    """Who is enrolled, verified or deleted: 1 to 128 characters of [A-Za-z0-9._@-]. Empty for Identify, Compare, Run, Publish."""
+    """Who is enrolled, verified or deleted: 1 to 128 characters of [A-Za-z0-9._@-]. Empty for Identify, Compare, Run, Publish.
+    Of Grant and Revoke: the subject that the right is to; empty for every subject of the model.
+    """
     model: _builtins.str
     """Name of a published model: 1 to 64 characters of [a-z0-9._-]."""
     images: _builtins.int
@@ -125,6 +136,10 @@ class Request(_message.Message):
     sent_unix_ms: _builtins.int
     """When the caller sent this (milliseconds since the Unix epoch), within ten minutes of the parties' clocks and not more
     than a minute ahead: the time that all three parties write down.
+    """
+    grantee: _builtins.str
+    """Grant and Revoke: the caller whose right it is, as in "enroller/kiosk-7". The right is to the subject, or to every
+    subject of the model where the subject is empty.
     """
     @_builtins.property
     def reference_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -161,10 +176,11 @@ class Request(_message.Message):
         sent_unix_ms: _builtins.int = ...,
         caller: Global___Caller | None = ...,
         share_digests: _abc.Iterable[_builtins.bytes] | None = ...,
+        grantee: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "expires_unix_ms", b"expires_unix_ms", "images", b"images", "metadata", b"metadata", "model", b"model", "new_subject", b"new_subject", "operating_point", b"operating_point", "operation", b"operation", "party", b"party", "program_digest", b"program_digest", "reference_ids", b"reference_ids", "replace", b"replace", "request_id", b"request_id", "sent_unix_ms", b"sent_unix_ms", "share_digests", b"share_digests", "subject", b"subject", "ttl_seconds", b"ttl_seconds", "unique", b"unique"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "expires_unix_ms", b"expires_unix_ms", "grantee", b"grantee", "images", b"images", "metadata", b"metadata", "model", b"model", "new_subject", b"new_subject", "operating_point", b"operating_point", "operation", b"operation", "party", b"party", "program_digest", b"program_digest", "reference_ids", b"reference_ids", "replace", b"replace", "request_id", b"request_id", "sent_unix_ms", b"sent_unix_ms", "share_digests", b"share_digests", "subject", b"subject", "ttl_seconds", b"ttl_seconds", "unique", b"unique"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

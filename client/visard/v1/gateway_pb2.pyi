@@ -210,6 +210,7 @@ class ReferenceInfo(_message.Message):
     UPDATED_UNIX_MS_FIELD_NUMBER: _builtins.int
     EXPIRES_UNIX_MS_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
+    ENROLLED_BY_FIELD_NUMBER: _builtins.int
     reference_id: _builtins.str
     version: _builtins.int
     """Grows by one with every change: rename, refresh."""
@@ -218,6 +219,8 @@ class ReferenceInfo(_message.Message):
     expires_unix_ms: _builtins.int
     """0: never."""
     metadata: _builtins.bytes
+    enrolled_by: _builtins.str
+    """Who enrolled it, as in "enroller/kiosk-7". The gateway tells this to administrators, and to those who did."""
     def __init__(
         self,
         *,
@@ -227,10 +230,11 @@ class ReferenceInfo(_message.Message):
         updated_unix_ms: _builtins.int = ...,
         expires_unix_ms: _builtins.int = ...,
         metadata: _builtins.bytes = ...,
+        enrolled_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_unix_ms", b"created_unix_ms", "expires_unix_ms", b"expires_unix_ms", "metadata", b"metadata", "reference_id", b"reference_id", "updated_unix_ms", b"updated_unix_ms", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_unix_ms", b"created_unix_ms", "enrolled_by", b"enrolled_by", "expires_unix_ms", b"expires_unix_ms", "metadata", b"metadata", "reference_id", b"reference_id", "updated_unix_ms", b"updated_unix_ms", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -365,7 +369,9 @@ class AuditNode(_message.Message):
     prefix: _builtins.str
     count: _builtins.int
     set_hash: _builtins.bytes
-    """Sum over the references of a hash of id, subject, model and version: equal for equal sets, whatever their order."""
+    """Sum over the references, and the rights, of a hash of all fields of their AuditRow: equal for equal sets, whatever
+    their order.
+    """
     @_builtins.property
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditRow]:
         """The references themselves, where there are at most 16."""
@@ -388,7 +394,7 @@ Global___AuditNode: _TypeAlias = AuditNode  # noqa: Y015
 
 @_typing.final
 class AuditRow(_message.Message):
-    """The public name of a reference."""
+    """The public name of a reference; or a right, whose version is 0 and whose id is a hash of its fields."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -396,10 +402,13 @@ class AuditRow(_message.Message):
     SUBJECT_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    ENROLLED_BY_FIELD_NUMBER: _builtins.int
     reference_id: _builtins.str
     subject: _builtins.str
     model: _builtins.str
     version: _builtins.int
+    enrolled_by: _builtins.str
+    """Who enrolled the reference, or whose right it is."""
     def __init__(
         self,
         *,
@@ -407,10 +416,11 @@ class AuditRow(_message.Message):
         subject: _builtins.str = ...,
         model: _builtins.str = ...,
         version: _builtins.int = ...,
+        enrolled_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "reference_id", b"reference_id", "subject", b"subject", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enrolled_by", b"enrolled_by", "model", b"model", "reference_id", b"reference_id", "subject", b"subject", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -517,6 +527,300 @@ class RecoverResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RecoverResponse: _TypeAlias = RecoverResponse  # noqa: Y015
+
+@_typing.final
+class GrantRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    ENVELOPES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def request(self) -> _common_pb2.Request: ...
+    @_builtins.property
+    def envelopes(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.SealedEnvelope]:
+        """Three sealed envelopes without a share, in order of party: see Request.share_digests."""
+
+    def __init__(
+        self,
+        *,
+        request: _common_pb2.Request | None = ...,
+        envelopes: _abc.Iterable[_common_pb2.SealedEnvelope] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelopes", b"envelopes", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GrantRequest: _TypeAlias = GrantRequest  # noqa: Y015
+
+@_typing.final
+class GrantResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.SealedResult]:
+        """That it is done, for the caller alone, from each party."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[_common_pb2.SealedResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GrantResponse: _TypeAlias = GrantResponse  # noqa: Y015
+
+@_typing.final
+class RevokeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    ENVELOPES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def request(self) -> _common_pb2.Request: ...
+    @_builtins.property
+    def envelopes(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.SealedEnvelope]:
+        """Three sealed envelopes without a share, in order of party: see Request.share_digests."""
+
+    def __init__(
+        self,
+        *,
+        request: _common_pb2.Request | None = ...,
+        envelopes: _abc.Iterable[_common_pb2.SealedEnvelope] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelopes", b"envelopes", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeRequest: _TypeAlias = RevokeRequest  # noqa: Y015
+
+@_typing.final
+class RevokeResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.SealedResult]:
+        """That it is done, for the caller alone, from each party."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[_common_pb2.SealedResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeResponse: _TypeAlias = RevokeResponse  # noqa: Y015
+
+@_typing.final
+class ListRightsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """1 to 1000; 0 means 1000."""
+    page_token: _builtins.str
+    """From the previous page; empty for the first."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRightsRequest: _TypeAlias = ListRightsRequest  # noqa: Y015
+
+@_typing.final
+class ListRightsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RIGHTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    @_builtins.property
+    def rights(self) -> _containers.RepeatedCompositeFieldContainer[Global___Right]: ...
+    def __init__(
+        self,
+        *,
+        rights: _abc.Iterable[Global___Right] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "rights", b"rights"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRightsResponse: _TypeAlias = ListRightsResponse  # noqa: Y015
+
+@_typing.final
+class Right(_message.Message):
+    """That a caller may change what others have enrolled."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    GRANTEE_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    subject: _builtins.str
+    """Empty: every subject of the model."""
+    grantee: _builtins.str
+    """As in "enroller/kiosk-7"."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        subject: _builtins.str = ...,
+        grantee: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grantee", b"grantee", "model", b"model", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Right: _TypeAlias = Right  # noqa: Y015
+
+@_typing.final
+class AuditLogRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTY_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    SINCE_UNIX_MS_FIELD_NUMBER: _builtins.int
+    party: _builtins.int
+    """0, 1 or 2: whose log."""
+    after: _builtins.int
+    """Entries behind this one; 0 for the first that is left."""
+    page_size: _builtins.int
+    """1 to 1000; 0 means 1000."""
+    since_unix_ms: _builtins.int
+    """With `after` 0: begin with the first entry of this time or later."""
+    def __init__(
+        self,
+        *,
+        party: _builtins.int = ...,
+        after: _builtins.int = ...,
+        page_size: _builtins.int = ...,
+        since_unix_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "page_size", b"page_size", "party", b"party", "since_unix_ms", b"since_unix_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditLogRequest: _TypeAlias = AuditLogRequest  # noqa: Y015
+
+@_typing.final
+class AuditLogResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    PREVIOUS_SEQUENCE_FIELD_NUMBER: _builtins.int
+    PREVIOUS_HASH_FIELD_NUMBER: _builtins.int
+    NOW_UNIX_MS_FIELD_NUMBER: _builtins.int
+    PREVIOUS_UNIX_MS_FIELD_NUMBER: _builtins.int
+    previous_sequence: _builtins.int
+    """What the first entry's hash goes on from: the entry before it, which may have been pruned."""
+    previous_hash: _builtins.bytes
+    now_unix_ms: _builtins.int
+    """The party's clock."""
+    previous_unix_ms: _builtins.int
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditEntry]: ...
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[Global___AuditEntry] | None = ...,
+        previous_sequence: _builtins.int = ...,
+        previous_hash: _builtins.bytes = ...,
+        now_unix_ms: _builtins.int = ...,
+        previous_unix_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "now_unix_ms", b"now_unix_ms", "previous_hash", b"previous_hash", "previous_sequence", b"previous_sequence", "previous_unix_ms", b"previous_unix_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditLogResponse: _TypeAlias = AuditLogResponse  # noqa: Y015
+
+@_typing.final
+class AuditEntry(_message.Message):
+    """One request that a caller signed, and what became of it. Never what the answer was."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    TIME_UNIX_MS_FIELD_NUMBER: _builtins.int
+    CALLER_FIELD_NUMBER: _builtins.int
+    OPERATION_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    NEW_SUBJECT_FIELD_NUMBER: _builtins.int
+    GRANTEE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    HASH_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """From 1, without a gap."""
+    time_unix_ms: _builtins.int
+    caller: _builtins.str
+    """As in "enroller/kiosk-7"."""
+    operation: _builtins.str
+    """As in "enrol"."""
+    model: _builtins.str
+    subject: _builtins.str
+    new_subject: _builtins.str
+    grantee: _builtins.str
+    request_id: _builtins.bytes
+    code: _builtins.str
+    """Name of the gRPC status of the answer."""
+    hash: _builtins.bytes
+    """SHA-256 over the previous entry's hash and all fields above (visard.chain)."""
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        time_unix_ms: _builtins.int = ...,
+        caller: _builtins.str = ...,
+        operation: _builtins.str = ...,
+        model: _builtins.str = ...,
+        subject: _builtins.str = ...,
+        new_subject: _builtins.str = ...,
+        grantee: _builtins.str = ...,
+        request_id: _builtins.bytes = ...,
+        code: _builtins.str = ...,
+        hash: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "code", b"code", "grantee", b"grantee", "hash", b"hash", "model", b"model", "new_subject", b"new_subject", "operation", b"operation", "request_id", b"request_id", "sequence", b"sequence", "subject", b"subject", "time_unix_ms", b"time_unix_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditEntry: _TypeAlias = AuditEntry  # noqa: Y015
 
 @_typing.final
 class ListSubjectsRequest(_message.Message):

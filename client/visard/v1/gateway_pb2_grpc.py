@@ -27,7 +27,8 @@ if _version_not_supported:
 
 
 class FaceMatchingStub:
-    """For clients and owners. Every request of a caller is signed (Request.caller).
+    """For verifiers, enrollers and owners; services/common/roles.py says who may call what. Every request of a caller is signed
+    (Request.caller).
 
     grpcurl -cacert ca.pem -cert client.pem -key client.key localhost:7300 list
     grpcurl -cacert ca.pem -cert client.pem -key client.key localhost:7300 visard.v1.FaceMatching/GetStatus
@@ -100,7 +101,8 @@ class FaceMatchingStub:
 
 
 class FaceMatchingServicer:
-    """For clients and owners. Every request of a caller is signed (Request.caller).
+    """For verifiers, enrollers and owners; services/common/roles.py says who may call what. Every request of a caller is signed
+    (Request.caller).
 
     grpcurl -cacert ca.pem -cert client.pem -key client.key localhost:7300 list
     grpcurl -cacert ca.pem -cert client.pem -key client.key localhost:7300 visard.v1.FaceMatching/GetStatus
@@ -145,7 +147,7 @@ class FaceMatchingServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Delete(self, request, context):
-        """Forget a subject and all its references, or some of them.
+        """Forget a subject and all its references, or some of them: those that the caller enrolled, or has a right to.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -255,7 +257,8 @@ def add_FaceMatchingServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class FaceMatching:
-    """For clients and owners. Every request of a caller is signed (Request.caller).
+    """For verifiers, enrollers and owners; services/common/roles.py says who may call what. Every request of a caller is signed
+    (Request.caller).
 
     grpcurl -cacert ca.pem -cert client.pem -key client.key localhost:7300 list
     grpcurl -cacert ca.pem -cert client.pem -key client.key localhost:7300 visard.v1.FaceMatching/GetStatus
@@ -753,6 +756,26 @@ class AdminStub:
                 request_serializer=visard_dot_v1_dot_gateway__pb2.RecoverRequest.SerializeToString,
                 response_deserializer=visard_dot_v1_dot_gateway__pb2.RecoverResponse.FromString,
                 _registered_method=True)
+        self.Grant = channel.unary_unary(
+                '/visard.v1.Admin/Grant',
+                request_serializer=visard_dot_v1_dot_gateway__pb2.GrantRequest.SerializeToString,
+                response_deserializer=visard_dot_v1_dot_gateway__pb2.GrantResponse.FromString,
+                _registered_method=True)
+        self.Revoke = channel.unary_unary(
+                '/visard.v1.Admin/Revoke',
+                request_serializer=visard_dot_v1_dot_gateway__pb2.RevokeRequest.SerializeToString,
+                response_deserializer=visard_dot_v1_dot_gateway__pb2.RevokeResponse.FromString,
+                _registered_method=True)
+        self.ListRights = channel.unary_unary(
+                '/visard.v1.Admin/ListRights',
+                request_serializer=visard_dot_v1_dot_gateway__pb2.ListRightsRequest.SerializeToString,
+                response_deserializer=visard_dot_v1_dot_gateway__pb2.ListRightsResponse.FromString,
+                _registered_method=True)
+        self.AuditLog = channel.unary_unary(
+                '/visard.v1.Admin/AuditLog',
+                request_serializer=visard_dot_v1_dot_gateway__pb2.AuditLogRequest.SerializeToString,
+                response_deserializer=visard_dot_v1_dot_gateway__pb2.AuditLogResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServicer:
@@ -782,6 +805,36 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Grant(self, request, context):
+        """Let a caller change what another has enrolled: one subject, or every subject of a model.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Revoke(self, request, context):
+        """Take such a right back.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRights(self, request, context):
+        """The rights that were granted, a page at a time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AuditLog(self, request, context):
+        """Who asked one party for what, a page at a time. Each party keeps such a log of its own, as a chain of hashes.
+
+        grpcurl ... -cert admin.pem -key admin.key -d '{"party": 1}' localhost:7300 visard.v1.Admin/AuditLog
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -799,6 +852,26 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.Recover,
                     request_deserializer=visard_dot_v1_dot_gateway__pb2.RecoverRequest.FromString,
                     response_serializer=visard_dot_v1_dot_gateway__pb2.RecoverResponse.SerializeToString,
+            ),
+            'Grant': grpc.unary_unary_rpc_method_handler(
+                    servicer.Grant,
+                    request_deserializer=visard_dot_v1_dot_gateway__pb2.GrantRequest.FromString,
+                    response_serializer=visard_dot_v1_dot_gateway__pb2.GrantResponse.SerializeToString,
+            ),
+            'Revoke': grpc.unary_unary_rpc_method_handler(
+                    servicer.Revoke,
+                    request_deserializer=visard_dot_v1_dot_gateway__pb2.RevokeRequest.FromString,
+                    response_serializer=visard_dot_v1_dot_gateway__pb2.RevokeResponse.SerializeToString,
+            ),
+            'ListRights': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRights,
+                    request_deserializer=visard_dot_v1_dot_gateway__pb2.ListRightsRequest.FromString,
+                    response_serializer=visard_dot_v1_dot_gateway__pb2.ListRightsResponse.SerializeToString,
+            ),
+            'AuditLog': grpc.unary_unary_rpc_method_handler(
+                    servicer.AuditLog,
+                    request_deserializer=visard_dot_v1_dot_gateway__pb2.AuditLogRequest.FromString,
+                    response_serializer=visard_dot_v1_dot_gateway__pb2.AuditLogResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -883,6 +956,114 @@ class Admin:
             '/visard.v1.Admin/Recover',
             visard_dot_v1_dot_gateway__pb2.RecoverRequest.SerializeToString,
             visard_dot_v1_dot_gateway__pb2.RecoverResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Grant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visard.v1.Admin/Grant',
+            visard_dot_v1_dot_gateway__pb2.GrantRequest.SerializeToString,
+            visard_dot_v1_dot_gateway__pb2.GrantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Revoke(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visard.v1.Admin/Revoke',
+            visard_dot_v1_dot_gateway__pb2.RevokeRequest.SerializeToString,
+            visard_dot_v1_dot_gateway__pb2.RevokeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRights(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visard.v1.Admin/ListRights',
+            visard_dot_v1_dot_gateway__pb2.ListRightsRequest.SerializeToString,
+            visard_dot_v1_dot_gateway__pb2.ListRightsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AuditLog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visard.v1.Admin/AuditLog',
+            visard_dot_v1_dot_gateway__pb2.AuditLogRequest.SerializeToString,
+            visard_dot_v1_dot_gateway__pb2.AuditLogResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -28,7 +28,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class FaceMatchingStub:
-    """For clients and owners. Every request of a caller is signed (Request.caller).
+    """For verifiers, enrollers and owners; services/common/roles.py says who may call what. Every request of a caller is signed
+    (Request.caller).
 
       grpcurl -cacert ca.pem -cert client.pem -key client.key localhost:7300 list
       grpcurl -cacert ca.pem -cert client.pem -key client.key localhost:7300 visard.v1.FaceMatching/GetStatus
@@ -52,7 +53,7 @@ class FaceMatchingStub:
     Run: _grpc.StreamUnaryMultiCallable[_common_pb2.Upload, _gateway_pb2.Result]
     """Run a model on an image. Its output goes to the caller alone, and only if the model's owner has published it so."""
     Delete: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.DeleteRequest, _gateway_pb2.DeleteResponse]
-    """Forget a subject and all its references, or some of them."""
+    """Forget a subject and all its references, or some of them: those that the caller enrolled, or has a right to."""
     Rename: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.RenameRequest, _gateway_pb2.RenameResponse]
     """Give a subject's references another name."""
     ListReferences: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListReferencesRequest, _gateway_pb2.ListReferencesResponse]
@@ -69,7 +70,8 @@ class FaceMatchingStub:
 
 @_typing.type_check_only
 class FaceMatchingAsyncStub(FaceMatchingStub):
-    """For clients and owners. Every request of a caller is signed (Request.caller).
+    """For verifiers, enrollers and owners; services/common/roles.py says who may call what. Every request of a caller is signed
+    (Request.caller).
 
       grpcurl -cacert ca.pem -cert client.pem -key client.key localhost:7300 list
       grpcurl -cacert ca.pem -cert client.pem -key client.key localhost:7300 visard.v1.FaceMatching/GetStatus
@@ -90,7 +92,7 @@ class FaceMatchingAsyncStub(FaceMatchingStub):
     Run: _aio.StreamUnaryMultiCallable[_common_pb2.Upload, _gateway_pb2.Result]  # type: ignore[assignment]
     """Run a model on an image. Its output goes to the caller alone, and only if the model's owner has published it so."""
     Delete: _aio.UnaryUnaryMultiCallable[_gateway_pb2.DeleteRequest, _gateway_pb2.DeleteResponse]  # type: ignore[assignment]
-    """Forget a subject and all its references, or some of them."""
+    """Forget a subject and all its references, or some of them: those that the caller enrolled, or has a right to."""
     Rename: _aio.UnaryUnaryMultiCallable[_gateway_pb2.RenameRequest, _gateway_pb2.RenameResponse]  # type: ignore[assignment]
     """Give a subject's references another name."""
     ListReferences: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListReferencesRequest, _gateway_pb2.ListReferencesResponse]  # type: ignore[assignment]
@@ -106,7 +108,8 @@ class FaceMatchingAsyncStub(FaceMatchingStub):
     """The parties' sealing keys, each with its party's statement: verify before use. Administrators may ask, too."""
 
 class FaceMatchingServicer(metaclass=_abc_1.ABCMeta):
-    """For clients and owners. Every request of a caller is signed (Request.caller).
+    """For verifiers, enrollers and owners; services/common/roles.py says who may call what. Every request of a caller is signed
+    (Request.caller).
 
       grpcurl -cacert ca.pem -cert client.pem -key client.key localhost:7300 list
       grpcurl -cacert ca.pem -cert client.pem -key client.key localhost:7300 visard.v1.FaceMatching/GetStatus
@@ -161,7 +164,7 @@ class FaceMatchingServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_pb2.DeleteRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.DeleteResponse, _abc.Awaitable[_gateway_pb2.DeleteResponse]]:
-        """Forget a subject and all its references, or some of them."""
+        """Forget a subject and all its references, or some of them: those that the caller enrolled, or has a right to."""
 
     @_abc_1.abstractmethod
     def Rename(
@@ -288,6 +291,17 @@ class AdminStub:
     """New shares for everything that is stored: shares that were stolen before and after do not fit together."""
     Recover: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.RecoverRequest, _gateway_pb2.RecoverResponse]
     """Write the store of a party that has lost it anew, from the two others, which learn nothing by it."""
+    Grant: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GrantRequest, _gateway_pb2.GrantResponse]
+    """Let a caller change what another has enrolled: one subject, or every subject of a model."""
+    Revoke: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.RevokeRequest, _gateway_pb2.RevokeResponse]
+    """Take such a right back."""
+    ListRights: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListRightsRequest, _gateway_pb2.ListRightsResponse]
+    """The rights that were granted, a page at a time."""
+    AuditLog: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.AuditLogRequest, _gateway_pb2.AuditLogResponse]
+    """Who asked one party for what, a page at a time. Each party keeps such a log of its own, as a chain of hashes.
+
+      grpcurl ... -cert admin.pem -key admin.key -d '{"party": 1}' localhost:7300 visard.v1.Admin/AuditLog
+    """
 
 @_typing.type_check_only
 class AdminAsyncStub(AdminStub):
@@ -303,6 +317,17 @@ class AdminAsyncStub(AdminStub):
     """New shares for everything that is stored: shares that were stolen before and after do not fit together."""
     Recover: _aio.UnaryUnaryMultiCallable[_gateway_pb2.RecoverRequest, _gateway_pb2.RecoverResponse]  # type: ignore[assignment]
     """Write the store of a party that has lost it anew, from the two others, which learn nothing by it."""
+    Grant: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GrantRequest, _gateway_pb2.GrantResponse]  # type: ignore[assignment]
+    """Let a caller change what another has enrolled: one subject, or every subject of a model."""
+    Revoke: _aio.UnaryUnaryMultiCallable[_gateway_pb2.RevokeRequest, _gateway_pb2.RevokeResponse]  # type: ignore[assignment]
+    """Take such a right back."""
+    ListRights: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListRightsRequest, _gateway_pb2.ListRightsResponse]  # type: ignore[assignment]
+    """The rights that were granted, a page at a time."""
+    AuditLog: _aio.UnaryUnaryMultiCallable[_gateway_pb2.AuditLogRequest, _gateway_pb2.AuditLogResponse]  # type: ignore[assignment]
+    """Who asked one party for what, a page at a time. Each party keeps such a log of its own, as a chain of hashes.
+
+      grpcurl ... -cert admin.pem -key admin.key -d '{"party": 1}' localhost:7300 visard.v1.Admin/AuditLog
+    """
 
 class AdminServicer(metaclass=_abc_1.ABCMeta):
     """What administrators call."""
@@ -333,5 +358,40 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.RecoverResponse, _abc.Awaitable[_gateway_pb2.RecoverResponse]]:
         """Write the store of a party that has lost it anew, from the two others, which learn nothing by it."""
+
+    @_abc_1.abstractmethod
+    def Grant(
+        self,
+        request: _gateway_pb2.GrantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.GrantResponse, _abc.Awaitable[_gateway_pb2.GrantResponse]]:
+        """Let a caller change what another has enrolled: one subject, or every subject of a model."""
+
+    @_abc_1.abstractmethod
+    def Revoke(
+        self,
+        request: _gateway_pb2.RevokeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.RevokeResponse, _abc.Awaitable[_gateway_pb2.RevokeResponse]]:
+        """Take such a right back."""
+
+    @_abc_1.abstractmethod
+    def ListRights(
+        self,
+        request: _gateway_pb2.ListRightsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.ListRightsResponse, _abc.Awaitable[_gateway_pb2.ListRightsResponse]]:
+        """The rights that were granted, a page at a time."""
+
+    @_abc_1.abstractmethod
+    def AuditLog(
+        self,
+        request: _gateway_pb2.AuditLogRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.AuditLogResponse, _abc.Awaitable[_gateway_pb2.AuditLogResponse]]:
+        """Who asked one party for what, a page at a time. Each party keeps such a log of its own, as a chain of hashes.
+
+          grpcurl ... -cert admin.pem -key admin.key -d '{"party": 1}' localhost:7300 visard.v1.Admin/AuditLog
+        """
 
 def add_AdminServicer_to_server(servicer: AdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

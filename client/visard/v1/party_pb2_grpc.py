@@ -69,6 +69,16 @@ class PartyStub:
                 request_serializer=visard_dot_v1_dot_gateway__pb2.AuditRequest.SerializeToString,
                 response_deserializer=visard_dot_v1_dot_gateway__pb2.PartyAudit.FromString,
                 _registered_method=True)
+        self.ListRights = channel.unary_unary(
+                '/visard.v1.Party/ListRights',
+                request_serializer=visard_dot_v1_dot_gateway__pb2.ListRightsRequest.SerializeToString,
+                response_deserializer=visard_dot_v1_dot_gateway__pb2.ListRightsResponse.FromString,
+                _registered_method=True)
+        self.AuditLog = channel.unary_unary(
+                '/visard.v1.Party/AuditLog',
+                request_serializer=visard_dot_v1_dot_gateway__pb2.AuditLogRequest.SerializeToString,
+                response_deserializer=visard_dot_v1_dot_gateway__pb2.AuditLogResponse.FromString,
+                _registered_method=True)
         self.GetStatus = channel.unary_unary(
                 '/visard.v1.Party/GetStatus',
                 request_serializer=visard_dot_v1_dot_gateway__pb2.GetStatusRequest.SerializeToString,
@@ -129,6 +139,20 @@ class PartyServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListRights(self, request, context):
+        """See Admin.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AuditLog(self, request, context):
+        """See Admin. This party's own log.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetStatus(self, request, context):
         """How this party is: ready or why not, peers, stock of kits, store, models.
         """
@@ -175,6 +199,16 @@ def add_PartyServicer_to_server(servicer, server):
                     servicer.Audit,
                     request_deserializer=visard_dot_v1_dot_gateway__pb2.AuditRequest.FromString,
                     response_serializer=visard_dot_v1_dot_gateway__pb2.PartyAudit.SerializeToString,
+            ),
+            'ListRights': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRights,
+                    request_deserializer=visard_dot_v1_dot_gateway__pb2.ListRightsRequest.FromString,
+                    response_serializer=visard_dot_v1_dot_gateway__pb2.ListRightsResponse.SerializeToString,
+            ),
+            'AuditLog': grpc.unary_unary_rpc_method_handler(
+                    servicer.AuditLog,
+                    request_deserializer=visard_dot_v1_dot_gateway__pb2.AuditLogRequest.FromString,
+                    response_serializer=visard_dot_v1_dot_gateway__pb2.AuditLogResponse.SerializeToString,
             ),
             'GetStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatus,
@@ -352,6 +386,60 @@ class Party:
             '/visard.v1.Party/Audit',
             visard_dot_v1_dot_gateway__pb2.AuditRequest.SerializeToString,
             visard_dot_v1_dot_gateway__pb2.PartyAudit.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRights(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visard.v1.Party/ListRights',
+            visard_dot_v1_dot_gateway__pb2.ListRightsRequest.SerializeToString,
+            visard_dot_v1_dot_gateway__pb2.ListRightsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AuditLog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visard.v1.Party/AuditLog',
+            visard_dot_v1_dot_gateway__pb2.AuditLogRequest.SerializeToString,
+            visard_dot_v1_dot_gateway__pb2.AuditLogResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -50,6 +50,10 @@ class PartyStub:
     """See FaceMatching."""
     Audit: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.AuditRequest, _gateway_pb2.PartyAudit]
     """See Admin."""
+    ListRights: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListRightsRequest, _gateway_pb2.ListRightsResponse]
+    """See Admin."""
+    AuditLog: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.AuditLogRequest, _gateway_pb2.AuditLogResponse]
+    """See Admin. This party's own log."""
     GetStatus: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetStatusRequest, _common_pb2.PartyStatus]
     """How this party is: ready or why not, peers, stock of kits, store, models."""
     GetKey: _grpc.UnaryUnaryMultiCallable[_party_pb2.GetKeyRequest, _common_pb2.PartyKey]
@@ -75,6 +79,10 @@ class PartyAsyncStub(PartyStub):
     """See FaceMatching."""
     Audit: _aio.UnaryUnaryMultiCallable[_gateway_pb2.AuditRequest, _gateway_pb2.PartyAudit]  # type: ignore[assignment]
     """See Admin."""
+    ListRights: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListRightsRequest, _gateway_pb2.ListRightsResponse]  # type: ignore[assignment]
+    """See Admin."""
+    AuditLog: _aio.UnaryUnaryMultiCallable[_gateway_pb2.AuditLogRequest, _gateway_pb2.AuditLogResponse]  # type: ignore[assignment]
+    """See Admin. This party's own log."""
     GetStatus: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetStatusRequest, _common_pb2.PartyStatus]  # type: ignore[assignment]
     """How this party is: ready or why not, peers, stock of kits, store, models."""
     GetKey: _aio.UnaryUnaryMultiCallable[_party_pb2.GetKeyRequest, _common_pb2.PartyKey]  # type: ignore[assignment]
@@ -133,6 +141,22 @@ class PartyServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.PartyAudit, _abc.Awaitable[_gateway_pb2.PartyAudit]]:
         """See Admin."""
+
+    @_abc_1.abstractmethod
+    def ListRights(
+        self,
+        request: _gateway_pb2.ListRightsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.ListRightsResponse, _abc.Awaitable[_gateway_pb2.ListRightsResponse]]:
+        """See Admin."""
+
+    @_abc_1.abstractmethod
+    def AuditLog(
+        self,
+        request: _gateway_pb2.AuditLogRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.AuditLogResponse, _abc.Awaitable[_gateway_pb2.AuditLogResponse]]:
+        """See Admin. This party's own log."""
 
     @_abc_1.abstractmethod
     def GetStatus(

@@ -252,6 +252,7 @@ class Manifest(_message.Message):
     MODELS_FIELD_NUMBER: _builtins.int
     WRITES_FIELD_NUMBER: _builtins.int
     TOMBSTONES_FIELD_NUMBER: _builtins.int
+    RIGHTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def references(self) -> _containers.RepeatedCompositeFieldContainer[Global___ManifestReference]: ...
     @_builtins.property
@@ -260,6 +261,8 @@ class Manifest(_message.Message):
     def writes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ManifestWrite]: ...
     @_builtins.property
     def tombstones(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def rights(self) -> _containers.RepeatedCompositeFieldContainer[Global___ManifestRight]: ...
     def __init__(
         self,
         *,
@@ -267,10 +270,11 @@ class Manifest(_message.Message):
         models: _abc.Iterable[Global___ManifestModel] | None = ...,
         writes: _abc.Iterable[Global___ManifestWrite] | None = ...,
         tombstones: _abc.Iterable[_builtins.str] | None = ...,
+        rights: _abc.Iterable[Global___ManifestRight] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["models", b"models", "references", b"references", "tombstones", b"tombstones", "writes", b"writes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["models", b"models", "references", b"references", "rights", b"rights", "tombstones", b"tombstones", "writes", b"writes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -290,6 +294,7 @@ class ManifestReference(_message.Message):
     UPDATED_UNIX_MS_FIELD_NUMBER: _builtins.int
     EXPIRES_UNIX_MS_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
+    ENROLLED_BY_FIELD_NUMBER: _builtins.int
     reference_id: _builtins.str
     subject: _builtins.str
     model: _builtins.str
@@ -298,6 +303,7 @@ class ManifestReference(_message.Message):
     updated_unix_ms: _builtins.int
     expires_unix_ms: _builtins.int
     metadata: _builtins.bytes
+    enrolled_by: _builtins.str
     def __init__(
         self,
         *,
@@ -309,14 +315,42 @@ class ManifestReference(_message.Message):
         updated_unix_ms: _builtins.int = ...,
         expires_unix_ms: _builtins.int = ...,
         metadata: _builtins.bytes = ...,
+        enrolled_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_unix_ms", b"created_unix_ms", "expires_unix_ms", b"expires_unix_ms", "metadata", b"metadata", "model", b"model", "reference_id", b"reference_id", "subject", b"subject", "updated_unix_ms", b"updated_unix_ms", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_unix_ms", b"created_unix_ms", "enrolled_by", b"enrolled_by", "expires_unix_ms", b"expires_unix_ms", "metadata", b"metadata", "model", b"model", "reference_id", b"reference_id", "subject", b"subject", "updated_unix_ms", b"updated_unix_ms", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ManifestReference: _TypeAlias = ManifestReference  # noqa: Y015
+
+@_typing.final
+class ManifestRight(_message.Message):
+    """That a caller may change what others have enrolled: see Right."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    GRANTEE_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    subject: _builtins.str
+    grantee: _builtins.str
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        subject: _builtins.str = ...,
+        grantee: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grantee", b"grantee", "model", b"model", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ManifestRight: _TypeAlias = ManifestRight  # noqa: Y015
 
 @_typing.final
 class ManifestModel(_message.Message):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from services.party.operations import enrolment, matching, publication, renewal, restoration, running
+from services.party.operations import enrolment, granting, matching, publication, renewal, restoration, running
 from services.party.operations.base import Answer, Desk, Job, Work
 from services.party.requests import Operation
 
@@ -18,6 +18,8 @@ JOBS: Mapping[int, Job] = {
     Operation.OPERATION_WITHDRAW: publication.WithdrawModel(),
     Operation.OPERATION_REFRESH: renewal.Refresh(),
     Operation.OPERATION_RECOVER: restoration.Recover(),
+    Operation.OPERATION_GRANT: granting.GrantRight(),
+    Operation.OPERATION_REVOKE: granting.RevokeRight(),
     Operation.OPERATION_RUN: running.RunModel(),
 }
 

@@ -13,6 +13,7 @@ from services.mpc.field import Elements
 from services.mpc.kits import Kit, KitPlan
 from services.mpc.nn.execute import Model
 from services.mpc.nn.program import MATCH
+from services.party import rights
 from services.party.attempts import Attempts
 from services.party.deposits import Deposit
 from services.party.gallery import Galleries, Rows
@@ -43,6 +44,14 @@ class Desk:
         """Make a write at all three parties; how many references it names."""
         return await self.writes.make(channel, work.request.request_id, work.digest + channel.session, write)
 
+    async def authorise(self, work: "Work", caller: str) -> None:
+        """Let a caller change what the work names, and note who it is; raises PermissionDenied."""
+        request = work.request
+        foreign = rights.needs_right(request, caller, work.names)
+        if foreign and not await self.store.granted(request.model, request.subject, caller):
+            raise rights.refusal(request, caller)
+        work.caller = caller
+
     async def describe(self, work: "Work", channel: SessionChannel, kits: Sequence[Kit]) -> list[Elements]:
         """The descriptors (D,) of the request's images, one kit each."""
         assert work.model is not None
@@ -62,8 +71,8 @@ class Work:
     model: Published | None = None
     images: Elements | None = None
     write: Write | None = None
+    caller: str = ""  # who has signed it; empty where nobody needs to
     stored: Sequence[Reference] = ()
-    caller: str = ""  # who has signed; empty where nobody needs to
 
     @property
     def rows_digest(self) -> bytes:

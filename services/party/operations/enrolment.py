@@ -104,7 +104,8 @@ def _reference(work: Work, index: int, descriptor: Elements) -> Reference:
     expires = born + 1000 * request.ttl_seconds if request.ttl_seconds else 0
     share = Secret(descriptor.tobytes())
     name = reference_ids(work.digest, request.images)[index]
-    return Reference(name, request.subject, request.model, 1, born, born, expires, request.metadata, share)
+    times, who = (born, born, expires), work.caller
+    return Reference(name, request.subject, request.model, 1, *times, request.metadata, share, who)
 
 
 def reference_ids(digest: bytes, count: int) -> list[str]:

@@ -27,7 +27,7 @@ from services.party.operations import manifest
 from services.party.operations.base import Answer, Desk, Work
 from services.party.recovery import Decision
 from services.party.runtime import SessionChannel
-from services.party.store.base import ModelRecord, Reference, State
+from services.party.store.base import ModelRecord, Reference, State, all_rights
 
 CHUNK = 1 << 20  # elements a message
 _ID_BYTES = 16
@@ -60,7 +60,8 @@ async def _help(desk: Desk, channel: SessionChannel, target: int) -> int:
     other = next(party for party in range(3) if party not in (desk.party, target))
     await _settle(desk, channel, other)
     rows, models = await _everything(desk)
-    sealed = manifest.pack(rows, models, await desk.store.log(), await desk.store.tombstones())
+    log, tombstones = await desk.store.log(), await desk.store.tombstones()
+    sealed = manifest.pack(rows, models, log, tombstones, await all_rights(desk.store))
     first = desk.party < other
     await channel.exchange({target: sealed if first else hashlib.sha256(sealed).digest()}, (target,))
     mask = Prf(channel.keys.own if other == (desk.party + 1) % 3 else channel.keys.previous)
@@ -144,6 +145,7 @@ async def _receive(desk: Desk, channel: SessionChannel) -> int:
         models.append(manifest.model(model, weights))
         rows += [manifest.reference(row, share) for row, share in zip(named, shares, strict=True)]
     await desk.store.adopt(rows, models, [manifest.write(entry) for entry in told.writes], list(told.tombstones))
+    await desk.store.adopt_rights([manifest.right(right) for right in told.rights])
     await desk.writes.forget()
     await channel.exchange(ready, ())
     return len(rows)

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
 
+from visard.chain import GENESIS, Entry
 from visard.secret import Secret
+
+_PAGE = 1000  # rights read at a time
 
 
 class State(IntEnum):
@@ -29,6 +32,7 @@ class Reference:
     """One enrolled descriptor: what is public about it, and this party's share (little-endian words).
 
     ``version`` grows by one with every change. ``expires_unix_ms`` 0 means never. ``metadata`` is the caller's, opaque.
+    ``enrolled_by`` is the caller, as in "enroller/kiosk-7".
     """
 
     reference_id: str
@@ -40,21 +44,51 @@ class Reference:
     expires_unix_ms: int
     metadata: bytes
     descriptor: Secret
+    enrolled_by: str = ""
 
     @property
     def name(self) -> "Name":
         """Its public name."""
-        return Name(self.reference_id, self.subject, self.model, self.version)
+        return Name(self.reference_id, self.subject, self.model, self.version, self.enrolled_by)
 
 
 @dataclass(frozen=True)
 class Name:
-    """The public name of a reference: what the parties compare."""
+    """The public name of a reference, or of a right: what the parties compare.
+
+    A right has version 0, which no reference has, and ``enrolled_by`` is whose it is.
+    """
 
     reference_id: str
     subject: str
     model: str
     version: int
+    enrolled_by: str = ""
+
+    @property
+    def is_right(self) -> bool:
+        """Whether this names no reference."""
+        return self.version == 0
+
+
+@dataclass(frozen=True)
+class Right:
+    """That a caller may change a subject that others have enrolled; with an empty subject, every subject of a model."""
+
+    model: str
+    subject: str
+    grantee: str
+
+    @property
+    def right_id(self) -> str:
+        """32 hex digits, the same at all parties."""
+        parts = "\0".join((self.model, self.subject, self.grantee))
+        return hashlib.sha256(b"visard right v1" + parts.encode()).hexdigest()[:32]
+
+    @property
+    def name(self) -> Name:
+        """What the parties compare."""
+        return Name(self.right_id, self.subject, self.model, 0, self.grantee)
 
 
 @dataclass(frozen=True)
@@ -108,7 +142,21 @@ class Renew:
     updated_unix_ms: int
 
 
-Write = Change | Rename | Publish | Withdraw | Renew
+@dataclass(frozen=True)
+class Grant:
+    """Give a right."""
+
+    right: Right
+
+
+@dataclass(frozen=True)
+class Revoke:
+    """Take a right back."""
+
+    right: Right
+
+
+Write = Change | Rename | Publish | Withdraw | Renew | Grant | Revoke
 
 
 @dataclass(frozen=True)
@@ -126,12 +174,22 @@ class LogEntry:
 class Committed:
     """What a commit did: how many references the write names, and which references and models this call changed.
 
-    None where they are too many to name, or where effects of other writes were made good with it.
+    A right counts among the references, by its id. None where they are too many to name, or where effects of other writes
+    were made good with it.
     """
 
     changes: int
     references: frozenset[str] | None = frozenset()
     models: frozenset[str] | None = frozenset()
+
+
+@dataclass(frozen=True)
+class Link:
+    """Where a chain of entries stands: the newest one's number (0 for none), time and hash."""
+
+    sequence: int = 0
+    time_unix_ms: int = 0
+    hash: bytes = GENESIS
 
 
 @dataclass(frozen=True)
@@ -219,6 +277,33 @@ class Store(Protocol):
     async def note_attempts(self, full_at: Mapping[bytes, int], now: int) -> None:
         """Keep these, durable on return, and forget those that are full. ``clear`` leaves them: peers restore none."""
 
+    async def granted(self, model: str, subject: str, grantee: str) -> bool:
+        """Whether a caller has a right to a subject, or to every subject of the model."""
+
+    async def rights(self, limit: int, after: str) -> list[Right]:
+        """Rights in order of their ids, beginning after ``after``."""
+
+    async def rights_by_ids(self, right_ids: Sequence[str]) -> list[Right]:
+        """Those of these rights that there are, by id."""
+
+    async def adopt_rights(self, rights: Sequence[Right]) -> None:
+        """Take over the peers' rights, while this store is being restored."""
+
+    async def audit_head(self) -> Link:
+        """The newest entry of the log of who asked for what, or what it was when all are pruned."""
+
+    async def audit_append(self, entries: Sequence[tuple[Entry, bytes]]) -> None:
+        """Keep entries with their hashes, in order and durable on return. The same again do nothing. ``clear`` leaves them."""
+
+    async def audit_page(self, after: int, limit: int) -> tuple[Link, list[tuple[Entry, bytes]]]:
+        """Entries behind a sequence number, and the entry before them; of a pruned one that is the last pruned one."""
+
+    async def audit_since(self, time_unix_ms: int) -> int:
+        """The sequence number before the first entry of this time or later."""
+
+    async def audit_prune(self, before_unix_ms: int) -> int:
+        """Forget the entries before the first one of this time or later, but for the last one's hash; how many are left."""
+
     async def close(self) -> None:
         """Finish what is under way and close."""
 
@@ -235,10 +320,18 @@ def changes_of(write: Write) -> int:
     return 0
 
 
+async def all_rights(store: Store) -> list[Right]:
+    """Every right, in order of id."""
+    found: list[Right] = []
+    while page := await store.rights(_PAGE, found[-1].right_id if found else ""):
+        found += page
+    return found
+
+
 def rows_digest(names: Sequence[Name]) -> bytes:
     """SHA-256 over the public names of references in order: equal at parties that hold the same rows."""
     hasher = hashlib.sha256(b"visard rows v1")
     for row in names:
-        for part in (row.reference_id, row.subject, row.model, str(row.version)):
+        for part in (row.reference_id, row.subject, row.model, str(row.version), row.enrolled_by):
             hasher.update(len(part.encode()).to_bytes(4, "big") + part.encode())
     return hasher.digest()

@@ -37,9 +37,10 @@ from services.party.store.base import (
     SubjectCount,
     Write,
 )
+from services.party.store.mongo_records import MongoRecords
 from services.party.store.mongo_writes import MongoWrites
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 TIMEOUT_SECONDS = 30.0
 SELECTION_SECONDS = 3.0
 _PAUSE = 0.2  # seconds before an operation is tried again while a primary is elected
@@ -50,7 +51,7 @@ T = TypeVar("T")
 Document = dict[str, Any]
 
 
-class MongoStore:
+class MongoStore(MongoRecords):
     """See services.party.store.base.Store."""
 
     def __init__(self, client: Any, database: Any, description: str) -> None:
@@ -112,7 +113,8 @@ class MongoStore:
         await self._db.writes.create_index([("state", ASCENDING), ("applied", ASCENDING)])
         await self._db.seen.create_index([("expires", ASCENDING)])
         await self._db.attempts.create_index([("full_at", ASCENDING)])
-        # references, tombstones, writes and requests are unique by their _id
+        await self._db.audit.create_index([("time", ASCENDING)])
+        # references, rights, tombstones, writes, requests and audited ones are unique by their _id
         await self._db.renewals.create_index([("request_id", ASCENDING), ("name", ASCENDING)], unique=True)
         async with self._gate.writing():
             await self._catch_up()
@@ -329,6 +331,7 @@ class MongoStore:
                 "tombstones",
                 "seen",
                 "renewals",
+                "rights",
                 "weights.files",
                 "weights.chunks",
             )

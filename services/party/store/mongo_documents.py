@@ -3,13 +3,14 @@
 from typing import Any
 
 from bson import Binary
+from visard.chain import Entry
 from visard.secret import Secret
 
-from services.party.store.base import LogEntry, ModelRecord, Name, Reference, State
+from services.party.store.base import LogEntry, ModelRecord, Name, Reference, Right, State
 
 Document = dict[str, Any]
 
-NAME_FIELDS = {"subject": 1, "model": 1, "version": 1}
+NAME_FIELDS = {"subject": 1, "model": 1, "version": 1, "enrolled_by": 1}
 
 
 def reference(row: Reference, request_id: bytes, *, visible: bool) -> Document:
@@ -26,6 +27,7 @@ def reference(row: Reference, request_id: bytes, *, visible: bool) -> Document:
         "metadata": Binary(row.metadata),
         "descriptor": Binary(row.descriptor.reveal()),
         "visible": visible,
+        "enrolled_by": row.enrolled_by,
     }
 
 
@@ -41,12 +43,13 @@ def reference_of(row: Document) -> Reference:
         row["expires"],
         bytes(row["metadata"]),
         Secret(bytes(row["descriptor"])),
+        row["enrolled_by"],
     )
 
 
 def name_of(row: Document) -> Name:
     """The public name in a reference's document."""
-    return Name(row["_id"], row["subject"], row["model"], row["version"])
+    return Name(row["_id"], row["subject"], row["model"], row["version"], row["enrolled_by"])
 
 
 def model(record: ModelRecord, request_id: bytes, *, visible: bool) -> Document:
@@ -65,6 +68,44 @@ def model(record: ModelRecord, request_id: bytes, *, visible: bool) -> Document:
 def model_of(row: Document, weights: bytes) -> ModelRecord:
     """The model in a document."""
     return ModelRecord(row["name"], bytes(row["program"]), row["version"], row["created"], Secret(weights))
+
+
+def right(granted: Right) -> Document:
+    """A right."""
+    return {
+        "_id": granted.right_id,
+        "model": granted.model,
+        "subject": granted.subject,
+        "grantee": granted.grantee,
+    }
+
+
+def right_of(row: Document) -> Right:
+    """The right in a document."""
+    return Right(row["model"], row["subject"], row["grantee"])
+
+
+def audited(entry: Entry, link: bytes) -> Document:
+    """An entry of the log of who asked for what, with its hash."""
+    return {
+        "_id": entry.sequence,
+        "time": entry.time_unix_ms,
+        "caller": entry.caller,
+        "operation": entry.operation,
+        "model": entry.model,
+        "subject": entry.subject,
+        "new_subject": entry.new_subject,
+        "grantee": entry.grantee,
+        "request": Binary(entry.request_id),
+        "code": entry.code,
+        "hash": Binary(link),
+    }
+
+
+def audited_of(row: Document) -> tuple[Entry, bytes]:
+    """The entry in a document, and its hash."""
+    names = (row["caller"], row["operation"], row["model"], row["subject"], row["new_subject"], row["grantee"])
+    return Entry(row["_id"], row["time"], *names, bytes(row["request"]), row["code"]), bytes(row["hash"])
 
 
 def log(entry: LogEntry) -> Document:

@@ -15,11 +15,13 @@ from services.party.store import mongo_documents as documents
 from services.party.store.base import (
     Change,
     Committed,
+    Grant,
     LogEntry,
     ModelRecord,
     Publish,
     Rename,
     Renew,
+    Revoke,
     State,
     Withdraw,
     Write,
@@ -108,7 +110,8 @@ class MongoWrites:
         own = [row["_id"] async for row in self._db.refs.find({"request_id": request_id}, {"_id": 1})]
         models = [row["name"] async for row in self._db.models.find({"_id": request_id}, {"name": 1})]
         models += [*entry.get("models", ()), *filter(None, [entry.get("withdraw")])]
-        references = frozenset((*own, *entry.get("erase", ()), *entry.get("rename", ())))
+        rights = [*filter(None, [entry.get("grant", {}).get("_id"), entry.get("revoke")])]
+        references = frozenset((*own, *entry.get("erase", ()), *entry.get("rename", ()), *rights))
         return Committed(entry["changes"], None if entry["kind"] == "renew" else references, frozenset(models))
 
     async def apply(self, entry: Document) -> None:
@@ -130,6 +133,11 @@ class MongoWrites:
                     "$inc": {"version": 1},
                 },
             )
+        if entry.get("grant"):
+            granted = entry["grant"]
+            await self._db.rights.update_one({"_id": granted["_id"]}, {"$setOnInsert": granted}, upsert=True)
+        if entry.get("revoke"):
+            await self._db.rights.delete_one({"_id": entry["revoke"]})
         if entry["kind"] == "renew":
             await self._renew(entry)
         await self._db.writes.update_one({"_id": request_id}, {"$set": {"applied": True}})
@@ -174,6 +182,10 @@ def _intent(write: Write) -> Document:
             return {"rename": list(ids), "subject": subject, "updated": updated}
         case Withdraw(name):
             return {"withdraw": name}
+        case Grant(right):
+            return {"grant": documents.right(right)}
+        case Revoke(right):
+            return {"revoke": right.right_id}
         case Renew(_, weights, updated):
             return {"models": [name for name, _ in weights], "updated": updated}
     return {}

@@ -22,20 +22,21 @@ from services.party.store.base import (
     SubjectCount,
     Write,
 )
+from services.party.store.sqlite_records import SqliteRecords
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 APPLICATION_ID = 0x76697300  # "vis" in the file's header, and in its last byte the party's number and one
 TIMEOUT_SECONDS = 30.0
 
-_COLUMNS = "reference_id, subject, model, version, created, updated, expires, metadata, descriptor"
-_NAME = "reference_id, subject, model, version"
+_COLUMNS = "reference_id, subject, model, version, created, updated, expires, metadata, descriptor, enrolled_by"
+_NAME = "reference_id, subject, model, version, enrolled_by"
 _NOTE_ATTEMPT = "INSERT INTO attempts VALUES (?, ?) ON CONFLICT DO UPDATE SET full_at = max(full_at, excluded.full_at)"
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 
 
-class SqliteStore:
+class SqliteStore(SqliteRecords):
     """See services.party.store.base.Store."""
 
     description = f"SQLite {sqlite3.sqlite_version}, embedded"
@@ -249,8 +250,8 @@ def _check_schema(connection: sqlite3.Connection, owner: int) -> None:
         raise ForeignStore(f"store: the database is that of party {found - APPLICATION_ID - 1}")
 
 
-def _reference(row: tuple[str, str, str, int, int, int, int, bytes, bytes]) -> Reference:
-    return Reference(*row[:8], Secret(row[8]))
+def _reference(row: tuple[str, str, str, int, int, int, int, bytes, bytes, str]) -> Reference:
+    return Reference(*row[:8], Secret(row[8]), row[9])
 
 
 def _entry(row: tuple[bytes, str, bytes, int, int]) -> LogEntry:

@@ -7,12 +7,15 @@ from services.party.errors import RequestConflict
 from services.party.store.base import (
     Change,
     Committed,
+    Grant,
     LogEntry,
     ModelRecord,
     Publish,
     Reference,
     Rename,
     Renew,
+    Revoke,
+    Right,
     State,
     Withdraw,
     Write,
@@ -27,7 +30,7 @@ CREATE INDEX writes_pending ON writes (state) WHERE state = 2;
 CREATE TABLE refs (
     reference_id TEXT PRIMARY KEY, request_id BLOB NOT NULL, subject TEXT NOT NULL, model TEXT NOT NULL,
     version INTEGER NOT NULL, created INTEGER NOT NULL, updated INTEGER NOT NULL, expires INTEGER NOT NULL,
-    metadata BLOB NOT NULL, descriptor BLOB NOT NULL, visible INTEGER NOT NULL
+    metadata BLOB NOT NULL, descriptor BLOB NOT NULL, visible INTEGER NOT NULL, enrolled_by TEXT NOT NULL
 );
 CREATE INDEX refs_by_subject ON refs (model, subject) WHERE visible;
 CREATE INDEX refs_by_expiry ON refs (model, expires) WHERE visible AND expires > 0;
@@ -47,12 +50,36 @@ CREATE TABLE renewals (
     PRIMARY KEY (request_id, target, name)
 );
 CREATE TABLE withdrawals (request_id BLOB PRIMARY KEY, name TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE grants (
+    request_id BLOB PRIMARY KEY, right_id TEXT NOT NULL, model TEXT NOT NULL, subject TEXT NOT NULL, grantee TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE revocations (request_id BLOB PRIMARY KEY, right_id TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE rights (
+    right_id TEXT PRIMARY KEY, model TEXT NOT NULL, subject TEXT NOT NULL, grantee TEXT NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE tombstones (reference_id TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE seen (request_id BLOB PRIMARY KEY, expires INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE attempts (key BLOB PRIMARY KEY, full_at INTEGER NOT NULL) WITHOUT ROWID;
+-- who asked for what; the last entry that was pruned leaves its hash
+CREATE TABLE audit (
+    sequence INTEGER PRIMARY KEY, time INTEGER NOT NULL, caller TEXT NOT NULL, operation TEXT NOT NULL, model TEXT NOT NULL,
+    subject TEXT NOT NULL, new_subject TEXT NOT NULL, grantee TEXT NOT NULL, request_id BLOB NOT NULL, code TEXT NOT NULL,
+    hash BLOB NOT NULL
+);
+CREATE INDEX audit_by_time ON audit (time);
+CREATE TABLE audit_anchor (sequence INTEGER NOT NULL, time INTEGER NOT NULL, hash BLOB NOT NULL);
 """
-_STAGED = ("refs", "models", "deletions", "renames", "renewals", "withdrawals")  # by request_id
-TABLES = (*_STAGED, "writes", "tombstones", "seen")
+_STAGED = (
+    "refs",
+    "models",
+    "deletions",
+    "renames",
+    "renewals",
+    "withdrawals",
+    "grants",
+    "revocations",
+)  # by request_id
+TABLES = (*_STAGED, "writes", "tombstones", "seen", "rights")
 
 
 def state(db: sqlite3.Connection, request_id: bytes) -> State:
@@ -86,16 +113,25 @@ def stage(db: sqlite3.Connection, request_id: bytes, write: Write, digest: bytes
             db.execute(_INSERT_MODEL, _model_row(model, request_id, visible=False))
         case Withdraw(name):
             db.execute("INSERT INTO withdrawals VALUES (?, ?)", (request_id, name))
+        case Grant(right):
+            db.execute("INSERT INTO grants VALUES (?, ?, ?, ?, ?)", (request_id, *right_row(right)))
+        case Revoke(right):
+            db.execute("INSERT INTO revocations VALUES (?, ?)", (request_id, right.right_id))
 
 
-_INSERT_REFERENCE = "INSERT OR IGNORE INTO refs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_REFERENCE = "INSERT OR IGNORE INTO refs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_MODEL = "INSERT OR IGNORE INTO models VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 
 def _row(r: Reference, request_id: bytes, *, visible: bool) -> tuple[object, ...]:
     times = (r.created_unix_ms, r.updated_unix_ms, r.expires_unix_ms)
     names = (r.reference_id, request_id, r.subject, r.model, r.version)
-    return (*names, *times, r.metadata, r.descriptor.reveal(), visible)
+    return (*names, *times, r.metadata, r.descriptor.reveal(), visible, r.enrolled_by)
+
+
+def right_row(right: Right) -> tuple[str, str, str, str]:
+    """A right as a row of ``rights``."""
+    return (right.right_id, right.model, right.subject, right.grantee)
 
 
 def _model_row(m: ModelRecord, request_id: bytes, *, visible: bool) -> tuple[object, ...]:
@@ -124,7 +160,9 @@ def _listed(db: sqlite3.Connection, query: str, request_id: bytes) -> frozenset[
 
 _REFERENCES = """SELECT reference_id FROM refs WHERE request_id = :id
                  UNION SELECT reference_id FROM deletions WHERE request_id = :id
-                 UNION SELECT reference_id FROM renames WHERE request_id = :id"""
+                 UNION SELECT reference_id FROM renames WHERE request_id = :id
+                 UNION SELECT right_id FROM grants WHERE request_id = :id
+                 UNION SELECT right_id FROM revocations WHERE request_id = :id"""
 _MODELS = """SELECT name FROM models WHERE request_id = :id
              UNION SELECT name FROM withdrawals WHERE request_id = :id
              UNION SELECT name FROM renewals WHERE request_id = :id AND target = 'models'"""
@@ -143,6 +181,10 @@ _EFFECTS = (
        FROM renewals n WHERE n.request_id = :id AND n.target = 'refs' AND n.name = refs.reference_id""",
     """UPDATE models SET weights = n.share, version = version + 1
        FROM renewals n WHERE n.request_id = :id AND n.target = 'models' AND n.name = models.name""",
+    "INSERT OR IGNORE INTO rights SELECT right_id, model, subject, grantee FROM grants WHERE request_id = :id",
+    "DELETE FROM rights WHERE right_id IN (SELECT right_id FROM revocations WHERE request_id = :id)",
+    "DELETE FROM grants WHERE request_id = :id",
+    "DELETE FROM revocations WHERE request_id = :id",
     "DELETE FROM renewals WHERE request_id = :id",
     "DELETE FROM deletions WHERE request_id = :id",
     "DELETE FROM renames WHERE request_id = :id",

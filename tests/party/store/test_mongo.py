@@ -16,7 +16,19 @@ from visard.secret import Secret
 
 from services.party.errors import SchemaMismatch, StoreError
 from services.party.store import open_store
-from services.party.store.base import Change, Publish, Rename, Renew, State, Store, Withdraw
+from services.party.store.base import (
+    Change,
+    Grant,
+    Publish,
+    Rename,
+    Renew,
+    Revoke,
+    Right,
+    State,
+    Store,
+    Withdraw,
+    all_rights,
+)
 from services.party.store.mongo import TIMEOUT_SECONDS, MongoStore
 from tests.mongod import Mongod
 from tests.party.store.test_conformance import ONE, THREE, TWO, model, reference
@@ -154,6 +166,7 @@ async def names_within_a_write__should_be_unique(standalone: Mongod) -> None:
     await store.close()
 
 
+HELD = Right("face", "", "enroller/kiosk-7")
 WRITES = {
     "enrol": Change((reference("c"), reference("d"))),
     "replace": Change((reference("e"),), ("a",)),
@@ -161,6 +174,8 @@ WRITES = {
     "publish": Publish(model("other")),
     "renew": Renew((("b", Secret(b"new")),), (("face", Secret(b"new")),), 9),
     "withdraw": Withdraw("face"),
+    "grant": Grant(Right("face", "ada", "enroller/kiosk-8")),
+    "revoke": Revoke(HELD),
 }
 # every way to the server by which something is changed
 CHANGING = (
@@ -207,7 +222,8 @@ FILES = ("delete", "upload_from_stream_with_id")
 
 async def contents(store: Store) -> tuple[Any, ...]:
     names = await store.models()
-    return await store.gallery("face"), names, [await store.model(name) for name in names], await store.tombstones()
+    models = [await store.model(name) for name in names]
+    return await store.gallery("face"), models, await store.tombstones(), await all_rights(store)
 
 
 async def prepared(server: Mongod, name: str) -> Store:
@@ -216,6 +232,7 @@ async def prepared(server: Mongod, name: str) -> Store:
     for request, write in ((ONE, Change((reference("a"), reference("b")))), (TWO, Publish(model()))):
         await store.stage(request, write, b"1")
         await store.commit(request)
+    await store.adopt_rights([HELD])
     return store
 
 

@@ -19,7 +19,7 @@ ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 PARTIES = range(3)
 SERVICES = ("gateway", "dealer", *(f"party-{i}" for i in PARTIES))
 STORES = tuple(f"party-mongodb-{i}" for i in PARTIES)
-CALLERS = ("client", "owner", "admin")
+CALLERS = ("verifier", "client", "owner", "admin")
 # the user is one of this database and of no other: base/party/user.js makes it
 URI = "mongodb://party:{password}@{host}:27017/visard?tls=true&tlsCAFile=/pki/ca.crt"
 
