@@ -13,7 +13,7 @@ import numpy.typing as npt
 from visard.capture import Picture
 from visard.client import DEFAULT_DEADLINE, DEFAULT_MODEL, Client, Connection, Photo
 from visard.errors import NotOpen
-from visard.results import Enrolment, Identification, Output, StoredReference, SubjectCount, Verification
+from visard.results import Enrolment, Identification, Output, Right, StoredReference, SubjectCount, Verification
 from visard.v1 import common_pb2, gateway_pb2
 
 T = TypeVar("T")
@@ -142,6 +142,24 @@ class SyncClient:
     def recover(self, party: int) -> int:
         """See Client.recover."""
         return self._run(self._client.recover(party))
+
+    def grant(self, grantee: str, subject: str = "") -> None:
+        """See Client.grant."""
+        self._run(self._client.grant(grantee, subject))
+
+    def revoke(self, grantee: str, subject: str = "") -> None:
+        """See Client.revoke."""
+        self._run(self._client.revoke(grantee, subject))
+
+    def rights(self) -> list[Right]:
+        """See Client.rights."""
+        return self._run(self._client.rights())
+
+    def audit_log_page(
+        self, party: int, after: int = 0, since_unix_ms: int = 0, page_size: int = 0
+    ) -> gateway_pb2.AuditLogResponse:
+        """See Client.audit_log_page."""
+        return self._run(self._client.audit_log_page(party, after, since_unix_ms, page_size))
 
     def upload(self, operation: str, photos: Sequence[Photo], *, subject: str = "") -> list[common_pb2.Upload]:
         """See Client.upload; all messages at once."""

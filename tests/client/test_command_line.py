@@ -45,6 +45,10 @@ ARGUMENTS: dict[str, list[str]] = {
     "certs issue": [ODD, ODD, "--role", ODD],
     "certs renew": [ODD, ODD],
     "admin audit": [],
+    "admin audit-log": [],
+    "admin grant": [ODD],
+    "admin revoke": [ODD],
+    "admin rights": [],
     "admin refresh": [],
     "admin recover": ["1", "--yes"],
 }

@@ -32,6 +32,7 @@ GOOD: dict[str, Any] = {
     "q": 31,
     "prefixes": [""],
     "party": 1,
+    "grantee": "enroller/kiosk-7",
 }
 ODD: dict[str, Any] = {
     "none": None,

@@ -76,7 +76,7 @@ async def served(pki: Path, access: dict[str, tuple[str, ...]] | None = None, **
     def add(server: grpc.aio.Server) -> None:
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
 
-    async with lifecycle.running(config, {SERVICE: ("client", "owner")} if access is None else access, add) as health:
+    async with lifecycle.running(config, {SERVICE: ("enroller", "owner")} if access is None else access, add) as health:
         await health.set(True)
         yield address
 
@@ -185,7 +185,7 @@ async def probe_port__should_answer_among_watches_and_idle_calls(pki: Path) -> N
 def places__should_be_shared_by_kind_and_caller() -> None:
     places, method = Places(8, 2), "visard.v1.FaceMatching/Verify"
 
-    def take(stack: ExitStack, name: str, count: int, kind: str = "client") -> None:
+    def take(stack: ExitStack, name: str, count: int, kind: str = "enroller") -> None:
         for _ in range(count):
             stack.enter_context(places.of(Role(kind, name), method))
 

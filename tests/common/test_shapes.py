@@ -82,7 +82,7 @@ async def served(pki: Path) -> AsyncIterator[tuple[grpc.aio.Channel, lifecycle.H
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
 
     async with (
-        lifecycle.running(config, {SERVICE: ("client",)}, add) as health,
+        lifecycle.running(config, {SERVICE: ("enroller",)}, add) as health,
         tls(pki, "client").channel(address) as channel,
     ):
         yield channel, health
