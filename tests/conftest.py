@@ -1,10 +1,12 @@
 """What many tests share: the data beside the project, photos, and one running cluster for all end-to-end tests."""
 
 import asyncio
+import inspect
 import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -17,6 +19,13 @@ from tests.mongod import Mongod
 
 SHARED = Path(__file__).parents[2] / "shared"
 PHOTOS = Path(__file__).parents[1] / ".photos"
+
+
+def pytest_pycollect_makeitem(collector: Any, name: str, obj: object) -> None:
+    """A function that looks like a test and would not run ends the collection: nobody would miss it."""
+    looks = name.startswith("test_") or "_should_" in name
+    if looks and inspect.isfunction(obj) and not collector.funcnamefilter(name):
+        raise collector.CollectError(f"{name} would not run: tests are named subject__should_outcome")
 
 
 @pytest.fixture(scope="session")

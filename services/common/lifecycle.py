@@ -18,6 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from services.common.arrival import Access, ArrivalInterceptor
+from services.common.background import Background, HopelessError, background
 from services.common.config import ServiceConfig
 from services.common.metrics import CountInterceptor, exposed
 from services.common.probes import probed
@@ -49,15 +50,21 @@ LIVE = "live"  # asked for by this name, health says that the event loop turns, 
 
 
 class Health:
-    """What the health service says: serving or not."""
+    """What the health service says: serving, if the service is ready and its background work goes well."""
 
-    def __init__(self) -> None:
+    def __init__(self, background: Background) -> None:
         self.servicer = health_service.aio.HealthServicer()  # type: ignore[attr-defined]
-        self.serving = False
+        self._background = background
+        self._ready = False
+        background.on_change = self._show
 
-    async def set(self, serving: bool) -> None:
+    async def set(self, ready: bool) -> None:
         """Say so for the whole server."""
-        self.serving = serving
+        self._ready = ready
+        await self._show()
+
+    async def _show(self) -> None:
+        serving = self._ready and self._background.well
         status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         await self.servicer.set("", status)
 
@@ -68,19 +75,28 @@ class Health:
 
 @asynccontextmanager
 async def running(
-    config: ServiceConfig, access: Access, add: Callable[[grpc.aio.Server], None], options: Options = ()
+    config: ServiceConfig,
+    access: Access,
+    add: Callable[[grpc.aio.Server], None],
+    options: Options = (),
+    work: Background | None = None,
 ) -> AsyncIterator[Health]:
     """A started server with health and, if configured, reflection; on leaving, calls in flight are drained.
 
-    ``access`` says who may call what, and so which services reflection lists; ``options`` are further ones of gRPC.
+    ``access`` says who may call what, and so which services reflection lists; ``options`` are further ones of gRPC; health
+    follows the service's background ``work``.
     """
+    if work is None:
+        async with background() as nothing, running(config, access, add, options, nothing) as health:
+            yield health
+        return
     arrival = ArrivalInterceptor(access, config.max_calls, config.max_calls_per_caller)
     server = grpc.aio.server(
         interceptors=[*server_interceptors(), CountInterceptor(), FaultInterceptor(), arrival],
         options=[*SERVER_OPTIONS, *options],
         maximum_concurrent_rpcs=config.max_calls,
     )
-    health = Health()
+    health = Health(work)
     await health.live()
     await health.set(False)
     add(server)
@@ -136,6 +152,10 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
 
     async def body() -> None:
         _watch_for_the_end()
-        await main()
+        try:
+            await main()
+        except* HopelessError as errors:
+            log.critical("the service cannot go on", reason="; ".join(map(str, errors.exceptions)))
+            sys.exit(1)
 
     uvloop.run(body())

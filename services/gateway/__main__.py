@@ -1,6 +1,5 @@
 """``python -m services.gateway --config FILE``: run the gateway."""
 
-import asyncio
 import sys
 from functools import partial
 
@@ -8,6 +7,7 @@ import grpc
 from visard.v1 import gateway_pb2, gateway_pb2_grpc
 
 from services.common import lifecycle, logs, tracing
+from services.common.background import background
 from services.common.config import load
 from services.common.metrics import reading
 from services.common.roles import kinds_for
@@ -36,12 +36,14 @@ async def serve(config: GatewayConfig) -> None:
         gateway_pb2_grpc.add_AdminServicer_to_server(AdminServicer(config, parties, relay), server)
 
     with reading(partial(gauges, parties, relay)):
-        async with lifecycle.running(config, ACCESS, add, config.connection_options) as health:
-            expiry = asyncio.create_task(Expiry(config, parties, relay).run())
+        async with (
+            background() as work,
+            lifecycle.running(config, ACCESS, add, config.connection_options, work) as health,
+        ):
+            work.every(config.expiry_interval, "expiry", Expiry(config, parties, relay).look)
             await health.set(True)
             await lifecycle.until_stopped()
-            expiry.cancel()
-            await asyncio.gather(expiry, return_exceptions=True)
+            await work.stop()
     await parties.close()
 
 

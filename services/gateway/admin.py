@@ -1,6 +1,5 @@
 """What administrators call, and what the gateway does by itself: erase references whose time is over."""
 
-import asyncio
 import os
 import time
 from typing import Any
@@ -100,15 +99,13 @@ class Expiry:
         self._parties = parties
         self._relay = relay
 
-    async def run(self) -> None:
-        """For ever."""
-        while True:
-            await asyncio.sleep(self._config.expiry_interval)
-            try:
-                for model in await self._models():
-                    await self._expire(model)
-            except ServiceFault as fault:
-                log.info("expiry is put off", reason=fault.message)
+    async def look(self) -> None:
+        """Ask for what is over now; a party that cannot is asked again next time."""
+        try:
+            for model in await self._models():
+                await self._expire(model)
+        except ServiceFault as fault:
+            log.info("expiry is put off", reason=fault.message)
 
     async def _models(self) -> list[str]:
         ask = gateway_pb2.GetStatusRequest()

@@ -1,6 +1,5 @@
 """``python -m services.party --config FILE``: run a party."""
 
-import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,31 +10,32 @@ import structlog
 from visard.v1 import party_pb2_grpc
 
 from services.common import lifecycle, logs, tracing
+from services.common.background import Background, background
 from services.common.config import load
 from services.common.lifecycle import Health
 from services.common.metrics import reading
 from services.party.agreement import LEADER
 from services.party.attempts import Attempts
-from services.party.auditlog import AuditLog
+from services.party.auditlog import PRUNE_SECONDS, AuditLog
 from services.party.callers import Callers
 from services.party.config import PartyConfig
 from services.party.dealing import RenewedDealer
 from services.party.deposits import DepositBox
 from services.party.framing import add_exchange
-from services.party.gallery import Galleries
+from services.party.gallery import TIDY_SECONDS, Galleries
 from services.party.kitfiles import first_number_in
 from services.party.links import PeerLinks
 from services.party.metrics import gauges, timed
 from services.party.models import ModelShelf
-from services.party.modelset import ModelSets
+from services.party.modelset import REPORT_SECONDS, ModelSets
 from services.party.operations import Desk
 from services.party.rides import Rides
 from services.party.runs import Runner
-from services.party.sealingkeys import SealingKeys
+from services.party.sealingkeys import LOOK_SECONDS, SealingKeys
 from services.party.servicer import Party, PartyServicer, PeerServicer
 from services.party.stock import KitStock
 from services.party.store import open_store
-from services.party.upkeep import Upkeep
+from services.party.upkeep import WATCH_SECONDS, Upkeep
 from services.party.writes import Writes
 
 ACCESS = {"visard.v1.Party": ("gateway",), "visard.v1.Peer": ("party",)}
@@ -45,7 +45,7 @@ log = structlog.get_logger()
 
 
 @asynccontextmanager
-async def assembled(config: PartyConfig) -> AsyncIterator[Party]:
+async def assembled(config: PartyConfig, work: Background) -> AsyncIterator[Party]:
     """A party put together, with its background work running."""
     store = timed(await open_store(config.store, config.data_dir, config.index))
     log.info("store opened", store=store.description)
@@ -73,44 +73,42 @@ async def assembled(config: PartyConfig) -> AsyncIterator[Party]:
     party = Party(config, store, links, stock, models, model_sets, runner, upkeep, deposits, keys, callers, audit)
     await models.load_all()
     await attempts.load()
-    background = [
-        asyncio.create_task(work.run()) for work in (links, stock, writes, model_sets, upkeep, galleries, keys, audit)
-    ]
+    for peer in links.called:
+        work.forever(f"link to party {peer}", partial(links.keep_calling, peer))
+    work.forever("kits", stock.run)
+    work.forever("writes", writes.run)
+    work.every(REPORT_SECONDS, "models", model_sets.look)
+    work.every(WATCH_SECONDS, "references", upkeep.look)
+    work.every(TIDY_SECONDS, "galleries", galleries.look)
+    work.every(LOOK_SECONDS, "sealing keys", keys.look)
+    work.every(PRUNE_SECONDS, "audit log", audit.look)
     try:
         yield party
     finally:
-        for task in background:
-            task.cancel()
-        await asyncio.gather(*background, return_exceptions=True)
+        await work.stop()
         await dealer.close()
         await store.close()
 
 
 async def _show_health(health: Health, party: Party) -> None:
-    """Serving while both peers are connected, and it is known whether they hold the same."""
-    while True:
-        serving = party.links.up() and not party.upkeep.comparing
-        if health.serving != serving:
-            await health.set(serving)
-        await asyncio.sleep(_HEALTH_SECONDS)
+    """Ready while both peers are connected, and it is known whether they hold the same."""
+    await health.set(party.links.up() and not party.upkeep.comparing)
 
 
 async def serve(config: PartyConfig) -> None:
     """Serve until stopped."""
-    async with assembled(config) as party:
+    async with background() as work, assembled(config, work) as party:
 
         def add(server: grpc.aio.Server) -> None:
             party_pb2_grpc.add_PartyServicer_to_server(PartyServicer(party), server)
             add_exchange(PeerServicer(party.links).Exchange, server)
 
         with reading(partial(gauges, party.links, party.stock, party.runner, party.model_sets, party.upkeep)):
-            async with lifecycle.running(
-                config, ACCESS, add, [("grpc.max_concurrent_streams", config.max_calls)]
-            ) as health:
-                watcher = asyncio.create_task(_show_health(health, party))
+            options = [("grpc.max_concurrent_streams", config.max_calls)]
+            async with lifecycle.running(config, ACCESS, add, options, work) as health:
+                work.every(_HEALTH_SECONDS, "health", partial(_show_health, health, party))
                 await lifecycle.until_stopped()
-                watcher.cancel()
-                await asyncio.gather(watcher, return_exceptions=True)
+                await work.end("health")
                 await health.set(False)
                 await party.runner.drained(lifecycle.left(config.drain_seconds))
                 party.links.close()

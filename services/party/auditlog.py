@@ -19,7 +19,7 @@ from services.party.metrics import SIGNED
 from services.party.store.base import Link, Store
 
 DAY_MS = 86_400_000
-_PRUNE_SECONDS = 3600.0
+PRUNE_SECONDS = 3600.0
 CANCELLED = "CANCELLED"
 _AT_ONCE = 256  # entries in one write to the store
 
@@ -106,14 +106,12 @@ class AuditLog:
         await self._store.audit_append(linked)
         self._head = head
 
-    async def run(self) -> None:
-        """Forget entries whose time is over, for ever."""
-        while True:
-            try:
-                await self._store.audit_prune(self._clock() - self._keep_ms)
-            except StoreError as error:
-                log.warning("pruning waits for the store", reason=str(error))
-            await asyncio.sleep(_PRUNE_SECONDS)
+    async def look(self) -> None:
+        """Forget entries whose time is over."""
+        try:
+            await self._store.audit_prune(self._clock() - self._keep_ms)
+        except StoreError as error:
+            log.warning("pruning waits for the store", reason=str(error))
 
 
 def entry_of(request: common_pb2.Request, caller: str, code: str) -> Entry:

@@ -17,7 +17,7 @@ from services.party.sets import name_hash, reference_id_of, set_hash
 from services.party.store.base import Name, Reference, Store
 from services.party.writes import Writes
 
-_TIDY_SECONDS = 60.0
+TIDY_SECONDS = 60.0
 
 log = structlog.get_logger()
 
@@ -140,14 +140,12 @@ class Galleries:
                 raise
             return kept.rows
 
-    async def run(self) -> None:
-        """What is erased leaves the memory within ``_TIDY_SECONDS``, also when nobody asks: for ever."""
-        while True:
-            await asyncio.sleep(_TIDY_SECONDS)
-            try:
-                await self.tidy()
-            except StoreError as error:
-                log.warning("galleries wait for the store", reason=str(error))
+    async def look(self) -> None:
+        """What is erased leaves the memory within ``TIDY_SECONDS``, also when nobody asks."""
+        try:
+            await self.tidy()
+        except StoreError as error:
+            log.warning("galleries wait for the store", reason=str(error))
 
     async def tidy(self) -> None:
         """Bring every gallery up to date, and let go of those whose models were withdrawn."""

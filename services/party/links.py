@@ -13,6 +13,7 @@ import structlog
 from visard.v1 import peer_pb2
 from visard.version import PROTOCOL, __version__
 
+from services.common.background import FAILURES
 from services.common.errors import AlreadyExists, FailedPrecondition, InvalidArgument, PermissionDenied
 from services.common.limits import HELLO_SECONDS
 from services.common.tls import Tls
@@ -57,6 +58,7 @@ class PeerLinks:
     def __init__(self, party: int, addresses: tuple[str, str, str], tls: Tls) -> None:
         self.party = party
         self.peers = tuple(peer for peer in range(3) if peer != party)
+        self.called = range(party)  # by this one
         self.sessions = Sessions()
         self.on_up: list[Callable[[int], Awaitable[None]]] = []
         self.on_log: Callable[[int, peer_pb2.LogReport], Awaitable[None]] | None = None
@@ -87,8 +89,8 @@ class PeerLinks:
     async def run(self) -> None:
         """Call the lower-numbered peers, for ever."""
         async with asyncio.TaskGroup() as group:
-            for peer in range(self.party):
-                group.create_task(self._keep_calling(peer))
+            for peer in self.called:
+                group.create_task(self.keep_calling(peer))
 
     def close(self) -> None:
         """End both streams: the server would wait for them when it stops."""
@@ -119,7 +121,8 @@ class PeerLinks:
             reader.cancel()
             self._disconnect(link)
 
-    async def _keep_calling(self, peer: int) -> None:
+    async def keep_calling(self, peer: int) -> None:
+        """Keep up the link to one of them, for ever."""
         pause = _BACKOFF[0]
         while True:
             channel = self._tls.channel(self._addresses[peer])
@@ -128,8 +131,6 @@ class PeerLinks:
                 pause = _BACKOFF[0]
             except (grpc.aio.AioRpcError, TimeoutError, PeerLost) as error:
                 log.info("no link", peer=peer, reason=self._why(peer, error))
-            except Exception:
-                log.exception("a link failed", peer=peer)
             finally:
                 await channel.close(None)
             await asyncio.sleep(pause)
@@ -242,6 +243,7 @@ class PeerLinks:
                 await work
             except Exception:
                 log.exception("a task of the peer links failed")
+                FAILURES.labels("link").inc()
 
         task = asyncio.get_running_loop().create_task(body())
         self._tasks.add(task)

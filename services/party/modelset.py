@@ -4,7 +4,6 @@ A publication is made at all three parties or at none, but not in the same insta
 of a peer in a row show it.
 """
 
-import asyncio
 import hashlib
 from collections.abc import Iterable
 
@@ -64,15 +63,13 @@ class ModelSets:
         """Connected peers that have other models."""
         return [peer for peer in self._differences.peers() if self._links.connected(peer)]
 
-    async def run(self) -> None:
-        """Report, for ever."""
-        while True:
-            try:
-                await self._load_recovered()
-            except (StoreError, NotFound) as error:
-                log.warning("the models cannot be read", reason=str(error))
-            self._report()
-            await asyncio.sleep(REPORT_SECONDS)
+    async def look(self) -> None:
+        """Report."""
+        try:
+            await self._load_recovered()
+        except (StoreError, NotFound) as error:
+            log.warning("the models cannot be read", reason=str(error))
+        self._report()
 
     def hear(self, peer: int, report: peer_pb2.ModelSet) -> None:
         """A peer's report."""

@@ -3,7 +3,6 @@
 What is due is decided each time a key is asked for (services.party.keyring); the loop is there for when nobody asks.
 """
 
-import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
@@ -27,7 +26,7 @@ from services.party.sealingfiles import KeyFiles, SealingKey
 SHARES = Counter("visard_shares_accepted", "Uploads of shares accepted, by key.", ["key"], registry=REGISTRY)
 FAULTS = Counter("visard_sealing_key_faults", "Sealing keys that could not be made or erased.", registry=REGISTRY)
 _REMEMBERED = 64  # refreshes: one that is asked for again is minutes old
-_LOOK_SECONDS = 30.0  # not a timer for the next change: clocks are set, and machines sleep
+LOOK_SECONDS = 30.0  # not a timer for the next change: clocks are set, and machines sleep
 
 log = structlog.get_logger()
 
@@ -90,11 +89,9 @@ class SealingKeys:
             self._replaced = self._last
             self._look()
 
-    async def run(self) -> None:
-        """Make and erase keys in time, for ever."""
-        while True:
-            await asyncio.sleep(_LOOK_SECONDS)
-            self._look()
+    async def look(self) -> None:
+        """Make and erase keys in time, also when nobody asks."""
+        self._look()
 
     def _look(self) -> None:
         try:

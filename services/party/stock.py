@@ -78,6 +78,7 @@ class KitStock:
         # every shelf somebody still works with: a second one of the same plan could use a number twice
         self._alive: WeakValueDictionary[bytes, _Shelf] = WeakValueDictionary()
         self._work = asyncio.Event()
+        self._defects: list[Exception] = []  # what nobody foresaw, to be heard when nothing else is to be done
 
     def want(self, plan: KitPlan, target: int) -> None:
         """Keep ``target`` kits of a plan in stock from now on."""
@@ -185,6 +186,8 @@ class KitStock:
                 pause = _BACKOFF[0]
             elif None not in outcomes:
                 await self._work.wait()
+            elif self._defects:  # all plans that can be filled are
+                raise self._defects.pop()
             else:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(pause):
@@ -192,13 +195,13 @@ class KitStock:
                 pause = min(2 * pause, _BACKOFF[1])
 
     async def _attempt(self, shelf: _Shelf) -> bool | None:
-        """Whether a kit was fetched; None when it failed, which must not keep other plans waiting."""
+        """Whether a kit was fetched; None when it failed, which must not keep other plans waiting meanwhile."""
         try:
             return await self._fetch(shelf)
         except (ServiceFault, OSError) as error:
             log.warning("no kit from the dealer", reason=str(error))
-        except Exception:
-            log.exception("fetching a kit failed")
+        except Exception as error:
+            self._defects = [error]
         return None
 
     async def _fetch(self, shelf: _Shelf) -> bool:

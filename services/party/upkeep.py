@@ -16,7 +16,7 @@ from services.party.sets import Holdings, Node, SetWatch, View
 from services.party.store.base import Store, all_rights
 from services.party.writes import Writes
 
-_SECONDS = 2.0
+WATCH_SECONDS = 2.0
 _ANEW_SECONDS = 3600.0
 
 log = structlog.get_logger()
@@ -111,16 +111,14 @@ class Upkeep:
         if (await self.holdings()).references != before:
             await self._writes.forget()
 
-    async def run(self) -> None:
-        """Report to the peers, for ever."""
-        while True:
-            await asyncio.sleep(_SECONDS)
-            try:
-                if time.monotonic() - self._read_at > _ANEW_SECONDS:
-                    await self._read_anew()
-                await self._report()
-            except StoreError as error:
-                log.warning("the watch waits for the store", reason=str(error))
+    async def look(self) -> None:
+        """Report to the peers."""
+        try:
+            if time.monotonic() - self._read_at > _ANEW_SECONDS:
+                await self._read_anew()
+            await self._report()
+        except StoreError as error:
+            log.warning("the watch waits for the store", reason=str(error))
 
     async def _report(self) -> None:
         for peer in self._links.peers:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.common.background import background
 from services.common.errors import FailedPrecondition, ResourceExhausted, Unavailable
 from services.mpc.kits import KitPlan, Section, deal_kit
 from services.mpc.prss import PairKeys
@@ -40,13 +41,20 @@ class Dealer:
         return kit.part(self.party), bytearray(kit.corrections)
 
 
+async def kept(stock: KitStock) -> None:
+    """Fill a stock as a party does: begun anew after a failure."""
+    async with background() as work:
+        work.forever("kits", stock.run)
+        await asyncio.Event().wait()
+
+
 class Stocked:
     """A stock at work."""
 
     def __init__(self, directory: Path, dealer: Dealer) -> None:
         self.dealer = dealer
         self.stock = KitStock(directory, dealer.party, dealer)
-        self.task = asyncio.create_task(self.stock.run())
+        self.task = asyncio.create_task(kept(self.stock))
 
     async def full(self, plan: KitPlan, count: int) -> None:
         async with asyncio.timeout(30):

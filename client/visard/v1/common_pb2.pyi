@@ -284,7 +284,7 @@ Global___SealedShareInfo: _TypeAlias = SealedShareInfo  # noqa: Y015
 
 @_typing.final
 class Chunk(_message.Message):
-    """A piece of one sealed share, at most 64 KiB. Each share's chunks are numbered from 0; the last one says so."""
+    """A piece of one sealed share: at most 64 KiB, and at least 16 KiB unless it is the share's last. Each share's chunks are numbered from 0; the last one says so."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
