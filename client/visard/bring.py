@@ -33,6 +33,7 @@ Shape = tuple[int, int, int]
 MAX_CALIBRATION = 64  # images, evenly from a directory
 MAX_SIDE = 4096
 OPEN, MATCH = "open", "match"
+_CALIBRATED = "FMR_1E"  # how visard evaluate names a threshold, before the rate's exponent
 _TRAINED = ".safetensors"
 _PICTURES = (".jpg", ".jpeg", ".png", ".pgm", ".ppm")
 
@@ -48,6 +49,7 @@ class Network:
     shape: Shape | None
     points: Mapping[str, float] = field(default_factory=dict)
     judges: bool = False
+    rates: Mapping[str, float] = field(default_factory=dict)  # false match rates of the points, where they are known
 
 
 def load(source: str, weights: Path | None = None, *, decide: bool = True) -> Network:
@@ -60,7 +62,8 @@ def load(source: str, weights: Path | None = None, *, decide: bool = True) -> Ne
     if weights is not None:
         raise InvalidRequest(f"{source or 'the face network'} has its own weights: leave --weights out")
     if not source:
-        return Network(face_resnet.load(), face_resnet.INPUT_SHAPE, face_resnet.OPERATING_POINTS)
+        points, rates = face_resnet.OPERATING_POINTS, face_resnet.FALSE_MATCH_RATES
+        return Network(face_resnet.load(), face_resnet.INPUT_SHAPE, points, rates=rates)
     found = trained.load(Path(source))
     points = {"default": found.threshold}
     return Network(found.module(decide=decide), found.input_shape, points, judges=found.head is not None)
@@ -152,7 +155,11 @@ def completed(network: Network, shape: str, points: Sequence[str], calibrated: P
     if size is None:
         raise InvalidRequest("the module states no input_shape: --input CxHxW is needed")
     found = read_points(calibrated) if calibrated is not None else {}
-    return replace(network, shape=size, points={**network.points, **found, **parse_points(points)})
+    own = parse_points(points)
+    known = {name: rate for name, rate in network.rates.items() if name not in found}
+    measured = {name: 10.0 ** -int(name.removeprefix(_CALIBRATED)) for name in found if name.startswith(_CALIBRATED)}
+    rates = {name: rate for name, rate in (known | measured).items() if name not in own}  # nobody has measured these
+    return replace(network, shape=size, points={**network.points, **found, **own}, rates=rates)
 
 
 def compile_network(
@@ -163,7 +170,15 @@ def compile_network(
     if network.judges and not opens:
         raise InvalidRequest("a network that judges pairs opens its decision to whoever asks: --open-output is needed")
     points = {} if network.judges else network.points
-    return compile_own(network.module, network.shape, q=q, calibration=calibration, points=points, opens=opens)
+    return compile_own(
+        network.module,
+        network.shape,
+        q=q,
+        calibration=calibration,
+        points=points,
+        opens=opens,
+        rates={} if opens else network.rates,
+    )
 
 
 def compile_own(
@@ -174,6 +189,7 @@ def compile_own(
     calibration: Path | None = None,
     points: Mapping[str, float] | None = None,
     opens: bool = False,
+    rates: Mapping[str, float] | None = None,
 ) -> Compiled:
     """The module as a program, its ranges checked; raises InvalidRequest naming the layer that cannot be done."""
     if opens and points:
@@ -192,6 +208,7 @@ def compile_own(
             operating_points=dict(points or {}),
             margin=PATTERN_MARGIN if calibration is None else PHOTO_MARGIN,
             purpose=OPEN if opens else MATCH,
+            false_match_rates=dict(rates or {}),
         )
     except ValueError as error:
         raise InvalidRequest(str(error)) from error

@@ -21,11 +21,18 @@ PHOTO_MARGIN = 4.0
 DEFAULT_FIELD_BITS = 31
 
 
+# A match with one stranger in a thousand is as loose as a model may be unless its owner says so: one image can be made that
+# passes as most people at a looser point (docs/models/face.md), and budgets follow from the rate.
+LOOSEST = 1e-3
+
+
 class Program(Protocol):
     """What the client needs of a compiled program."""
 
     q: int
     digest: bytes
+    operating_points: dict[str, float]
+    false_match_rates: dict[str, float]
 
     def to_json(self) -> bytes:
         """Canonical JSON."""
@@ -48,9 +55,16 @@ def compiler(name: str = "torch") -> Any:
 
 
 def compile_face_model(
-    photos: Sequence[Photo] = (), *, q: int = DEFAULT_FIELD_BITS, points: Mapping[str, float] | None = None
+    photos: Sequence[Photo] = (),
+    *,
+    q: int = DEFAULT_FIELD_BITS,
+    points: Mapping[str, float] | None = None,
+    rates: Mapping[str, float] | None = None,
 ) -> Compiled:
-    """dlib's face network over F_p, p = 2^q - 1, its ranges checked on photos, or on patterns; its own points if none."""
+    """dlib's face network over F_p, p = 2^q - 1, its ranges checked on photos, or on patterns.
+
+    Without ``points`` it has its own, and their false match rates.
+    """
     from visard.models import calibration, face_resnet  # noqa: PLC0415 -- torch is heavy, and an owner's matter
 
     compile_module = compiler()
@@ -67,11 +81,29 @@ def compile_face_model(
             calibration=images,
             operating_points=dict(points or face_resnet.OPERATING_POINTS),
             margin=PHOTO_MARGIN if photos else PATTERN_MARGIN,
+            false_match_rates=dict(rates or {}) if points else face_resnet.FALSE_MATCH_RATES,
         ),
     )
 
 
-async def publish(client: Client, name: str, compiled: Compiled) -> None:
-    """Upload a compiled model; the client's certificate must be an owner's."""
+def check_points(program: Program) -> None:
+    """Raise InvalidRequest for an operating point that is looser than LOOSEST, or of which nobody knows how loose it is."""
+    for point in sorted(program.operating_points):
+        rate = program.false_match_rates.get(point)
+        if rate is None or rate > LOOSEST:
+            loose = "nobody has measured" if rate is None else f"is {rate:g}"
+            raise InvalidRequest(
+                f"operating point {point}: its false match rate {loose}, and {LOOSEST:g} is allowed: calibrate it (visard "
+                "evaluate), or allow loose points explicitly"
+            )
+
+
+async def publish(client: Client, name: str, compiled: Compiled, *, allow_loose: bool = False) -> None:
+    """Upload a compiled model; the client's certificate must be an owner's.
+
+    Operating points that are looser than LOOSEST or not calibrated need ``allow_loose``; raises InvalidRequest.
+    """
     program = compiled.program
+    if not allow_loose:
+        check_points(program)
     await client.publish(name, program.to_json(), program.digest, compiled.weights, program.q)

@@ -23,8 +23,12 @@ class Attempts:
     """Survives a restart: the store keeps every bucket that is not full."""
 
     def __init__(self, config: PartyConfig, store: Store, clock: Callable[[], int] = _microseconds) -> None:
-        self._budgets = Budgets(
-            config.attempts_subject, config.attempts_gallery, config.attempts_caller, config.attempts_seconds
+        self.budgets = Budgets(
+            config.attempts_subject,
+            config.attempts_gallery,
+            config.attempts_search,
+            config.attempts_caller,
+            config.attempts_seconds,
         )
         self._store = store
         self._clock = clock
@@ -34,9 +38,14 @@ class Attempts:
         """Go on from what the store has; raises StoreError."""
         self._buckets = Buckets(await self._store.attempts(self._clock()))
 
-    async def spend(self, request: common_pb2.Request, caller: str, rows: Sequence[Name]) -> None:
-        """Count a request's attempts, for good; raises ResourceExhausted, which says when to come back."""
-        if not (charges := self._budgets.charges(request, caller, rows)):
+    async def spend(
+        self, request: common_pb2.Request, caller: str, rows: Sequence[Name], rate: float | None = None
+    ) -> None:
+        """Count a request's attempts at a false match rate, for good; raises ResourceExhausted, which says when to come back.
+
+        Raises InvalidArgument for more at once than there ever are.
+        """
+        if not (charges := self.budgets.charges(request, caller, rows, rate)):
             return
         now = self._clock()
         try:

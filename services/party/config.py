@@ -37,14 +37,24 @@ class PartyConfig(ServiceConfig):
     refused_callers: frozenset[str] = Field(
         default=frozenset(), description='callers whose certificate is misused or lost, as in "enroller/kiosk-7"'
     )
-    attempts_subject: int = Field(
-        default=1000,
+    attempts_subject: int | None = Field(
+        default=None,
         ge=0,
         le=1_000_000,
-        description="verifications of one subject within attempts_seconds; 0: no limit",
+        description="verifications of one subject within attempts_seconds; unset: as many as let a stranger match with a "
+        "chance of 1 %, by the false match rate of the operating point; 0: no limit",
     )
-    attempts_gallery: int = Field(
-        default=10_000, ge=0, le=1_000_000, description="identifications in one model's gallery; 0: no limit"
+    attempts_gallery: int | None = Field(
+        default=None,
+        ge=0,
+        le=1_000_000,
+        description="all callers' searches in one model's gallery; unset: 1 % for each reference; 0: no limit",
+    )
+    attempts_search: int | None = Field(
+        default=None,
+        ge=0,
+        le=1_000_000,
+        description="one caller's searches in one model's gallery; unset: 0.5 % for each reference; 0: no limit",
     )
     attempts_caller: int = Field(
         default=10_000, ge=0, le=1_000_000, description="a caller's verifications, comparisons and so on; 0: no limit"

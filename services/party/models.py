@@ -46,10 +46,20 @@ class Published:
             field_bits=program.q,
             descriptor_size=program.output.size,
             operating_points=sorted(program.operating_points),
+            points=self._points(),
             opens_output=program.purpose == OPEN,
             output_shape=program.output.shape,
             cost=self._cost,
         )
+
+    def _points(self) -> list[common_pb2.OperatingPoint]:
+        program = self.program
+        return [
+            common_pb2.OperatingPoint(
+                name=name, distance=distance, false_match_rate=program.false_match_rate(name) or 0.0
+            )
+            for name, distance in sorted(program.operating_points.items())
+        ]
 
     @cached_property
     def _cost(self) -> common_pb2.ModelCost:

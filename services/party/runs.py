@@ -42,6 +42,7 @@ from services.party.agreement import (
     Terms,
     Verdict,
 )
+from services.party.budget import Budgets
 from services.party.config import PartyConfig
 from services.party.deposits import Deposit
 from services.party.faults import fault_of
@@ -93,6 +94,11 @@ class Runner:
         self._tasks: dict[bytes, asyncio.Task[party_pb2.RunResponse]] = {}
         self._waiting = 0
         self._stopping = False
+
+    @property
+    def budgets(self) -> Budgets:
+        """How often this party lets somebody try."""
+        return self._desk.attempts.budgets
 
     @property
     def active(self) -> int:
@@ -239,7 +245,8 @@ class Runner:
                     await self._quiet(request)
                     work = await job.prepare(self._desk, request, context.digest, deposit)
                     await self._desk.authorise(work, caller)
-                    await self._desk.attempts.spend(request, caller, work.rows.names)
+                    names, rate = work.rows.names, work.false_match_rate
+                    await self._desk.attempts.spend(request, caller, names, rate)
             except ServiceFault as fault:
                 if proposal is None:
                     raise

@@ -1,7 +1,7 @@
 """A party's two services: Party for the gateway, Peer for the other parties."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from services.party.config import PartyConfig
 from services.party.deposits import Deposit, DepositBox, check_key, expect, unseal, unseal_envelope
 from services.party.framing import Incoming, Outgoing
 from services.party.links import PeerLinks
-from services.party.models import ModelShelf, parse_program
+from services.party.models import ModelShelf, Published, parse_program
 from services.party.modelset import ModelSets
 from services.party.requests import Operation
 from services.party.runs import Runner
@@ -296,7 +296,23 @@ async def status(party: Party) -> common_pb2.PartyStatus:
         references=references,
         runs_active=party.runner.active,
         models=[published.info() for published in party.models.listed()],
+        attempts_seconds=party.config.attempts_seconds,
+        attempts=[allowed for published in party.models.listed() for allowed in _attempts(party, published)],
     )
+
+
+def _attempts(party: Party, published: Published) -> Iterator[common_pb2.Attempts]:
+    """What the budgets let through at each of a model's operating points."""
+    budgets = party.runner.budgets
+    for point in sorted(published.program.operating_points):
+        rate = published.program.false_match_rate(point)
+        yield common_pb2.Attempts(
+            model=published.name,
+            operating_point=point,
+            subject=budgets.at_subject.allowed(rate),
+            gallery=budgets.at_gallery.allowed(rate),
+            search=budgets.by_search.allowed(rate),
+        )
 
 
 def obstacles(links: PeerLinks, differing: list[int]) -> list[str]:

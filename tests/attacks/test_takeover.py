@@ -135,7 +135,7 @@ def request(operation: str, **fields: object) -> common_pb2.Request:
     now = int(time.time() * 1000)
     valid = {"request_id": os.urandom(16), "model": "face", "sent_unix_ms": now, "expires_unix_ms": now + 60_000}
     kind = Operation.Value(f"OPERATION_{operation}")
-    return common_pb2.Request(operation=kind, **(valid | fields))  # type: ignore[arg-type]
+    return common_pb2.Request(operation=kind, **({"share_digests": [bytes(32)] * 3} | valid | fields))  # type: ignore[arg-type]
 
 
 async def refusals(parties: list["party_pb2_grpc.PartyAsyncStub"], asked: common_pb2.Request) -> set[str]:

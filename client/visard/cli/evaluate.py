@@ -16,6 +16,7 @@ from visard.cli.session import DEFAULT_HOME, Home
 from visard.client import DEFAULT_DEADLINE, DEFAULT_MODEL, Client, Connection
 
 if TYPE_CHECKING:
+    from visard.evaluation.attack import Attack
     from visard.evaluation.embed import Advance
     from visard.evaluation.report import Report, Secure
     from visard.evaluation.run import Evaluation
@@ -52,6 +53,9 @@ def evaluate(
     model: Annotated[str, typer.Option(help="Name the network is published under, for --secure.")] = DEFAULT_MODEL,
     operating_point: Annotated[str, typer.Option(help="Named threshold for --secure.")] = "default",
     q: Annotated[int, typer.Option(help="Field of the twin, 2^q - 1: 31 or 61.")] = 31,
+    attack: Annotated[
+        bool, typer.Option("--attack", help="Make an image that matches as many people as possible; minutes.")
+    ] = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
     """How well a network tells people apart: in float, in fixed point, and secure on a sample."""
@@ -71,6 +75,8 @@ def evaluate(
     compiled = bring.compile_network(found, q=q, calibration=calibration, opens=found.judges)
     evaluation = run.Evaluation(read_pairs(pairs, directory), found, compiled, bar, face)
     answer = evaluation.report()
+    if attack:
+        answer.attack = evaluation.attack(found.module)
     file = output.with_suffix(".json")
     file.write_text(json.dumps(report.as_json(answer), indent=1) + "\n")  # kept, whatever the services say
     curves = {name: figures.curve for name, figures in answer.figures.items()}
@@ -79,7 +85,20 @@ def evaluate(
         answer.secure = _ask(evaluation, connection, model, secure, operating_point)
         file.write_text(json.dumps(report.as_json(answer), indent=1) + "\n")
     _show(answer)
+    if answer.attack is not None:
+        _show_attack(answer.attack)
     err.print(f"wrote {file} and {output.with_suffix('.png')}")
+
+
+def _show_attack(attack: "Attack") -> None:
+    table = Table(
+        title=f"one image against {attack.test_people} people it was not made for ({attack.train_people} it was)"
+    )
+    for heading in ("operating point", "distance", "matches, % of others", "of its own"):
+        table.add_column(heading)
+    for name, found in attack.covered.items():
+        table.add_row(name, f"{found.distance:g}", f"{100 * found.test:.1f}", f"{100 * found.train:.1f}")
+    out.print(table)
 
 
 def _ask(evaluation: "Evaluation", connection: Connection, model: str, count: int, point: str) -> "Secure":

@@ -41,6 +41,10 @@ def publish(
     open_output: Annotated[bool, typer.Option("--open-output", help="Whoever runs it sees its output.")] = False,
     calibration: Annotated[Path | None, typer.Option(help="Directory of images to check ranges on.")] = None,
     calibrate: Annotated[list[Path] | None, typer.Option(help="Photos for the face network's ranges.")] = None,
+    allow_loose: Annotated[
+        bool,
+        typer.Option("--allow-loose", help="Also points with more than 1 false match in 1,000, or unmeasured ones."),
+    ] = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Compile a network, share its weights and publish it."""
@@ -54,11 +58,11 @@ def publish(
     with progress("compiling"):
         network = bring.completed(bring.load(source, weights), shape, point or [], points)
         if calibrate:
-            compiled = publishing.compile_face_model(calibrate, q=q, points=network.points)
+            compiled = publishing.compile_face_model(calibrate, q=q, points=network.points, rates=network.rates)
         else:
             compiled = bring.compile_network(network, q=q, calibration=calibration, opens=open_output)
     with progress("sharing the weights"):
-        with_client(home, lambda c: publishing.publish(c, name, compiled), role="owner")
+        with_client(home, lambda c: publishing.publish(c, name, compiled, allow_loose=allow_loose), role="owner")
     size = f"{compiled.multiply_adds / 1e6:.0f} M multiply-adds, {len(compiled.weights)} weights"
     out.print(f"published {name}: {size}; {compiled.tightest}")
 
@@ -73,12 +77,18 @@ def list_models(home: Home = DEFAULT_HOME) -> None:
 @app.command()
 def show(name: str, home: Home = DEFAULT_HOME) -> None:
     """What a model is and what a run of it costs."""
-    model = with_client(home, lambda c: c.model_info(), model=name)
+
+    async def work(client: Client) -> tuple[common_pb2.ModelInfo, common_pb2.PartyStatus]:
+        return await client.model_info(), (await client.status()).parties[0]
+
+    model, party = with_client(home, work, model=name)
     cost, points = model.cost, ", ".join(model.operating_points)
     out.print(_layers(model))
     purpose = "opened to whoever runs it" if model.opens_output else f"compared on shares, never opened ({points})"
     for heading, text in (
         ("input, output", f"{_shape(model.input_shape)} to {_shape(model.output_shape)}, {purpose}"),
+        *(("operating point", _point(point)) for point in model.points),
+        *(("attempts", _attempts(one, party.attempts_seconds)) for one in party.attempts if one.model == name),
         ("field", f"2^{model.field_bits} - 1"),
         ("program", model.program_digest.hex()),
         ("secret weights", f"{cost.weights:,}"),
@@ -93,6 +103,21 @@ def show(name: str, home: Home = DEFAULT_HOME) -> None:
         ),
     ):
         out.print(f"{heading}: {text}")
+
+
+def _point(point: common_pb2.OperatingPoint) -> str:
+    rate = f"1 stranger in {1 / point.false_match_rate:,.0f} matches" if point.false_match_rate else "never calibrated"
+    return f"{point.name}: distance {point.distance:g}, {rate}"
+
+
+def _attempts(allowed: common_pb2.Attempts, seconds: float) -> str:
+    """What a party's budgets let through; 0 is no limit."""
+    counts = (allowed.subject, allowed.search, allowed.gallery)
+    subject, search, gallery = (f"{count:,}" if count else "any number of" for count in counts)
+    return (
+        f"{allowed.operating_point}: {subject} verifications of a subject, {search} searches of a caller, {gallery} of all, "
+        f"within {seconds:g} s"
+    )
 
 
 def _layers(model: common_pb2.ModelInfo) -> Table:

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from visard.evaluation import metrics
+from visard.evaluation.attack import Attack, Coverage
 from visard.evaluation.metrics import Bools, Curve, Estimate, Floats
 
 FOLDS = 10
@@ -69,6 +70,7 @@ class Report:
     decisions_differ: dict[str, int] = field(default_factory=dict)
     calibration: Calibration | None = None
     secure: Secure | None = None
+    attack: Attack | None = None
 
 
 def figures(distances: Floats, same: Bools) -> Figures:
@@ -123,7 +125,7 @@ def _plain(value: object) -> object:
         case Curve():
             columns = zip(value.thresholds.tolist(), value.far.tolist(), value.tar.tolist(), strict=True)
             return [[round(x, 6) for x in row] for row in columns if np.isfinite(row[0])]
-        case Estimate() | Figures() | Rates() | Calibration() | Secure():
+        case Estimate() | Figures() | Rates() | Calibration() | Secure() | Attack() | Coverage():
             return _plain(vars(value))
         case dict():
             return {key: _plain(item) for key, item in value.items()}

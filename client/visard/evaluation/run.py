@@ -5,11 +5,14 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import numpy as np
+from torch import nn
 
 from visard.bring import Network, Shape
 from visard.capture import Chip
 from visard.client import Client
+from visard.errors import InvalidRequest
 from visard.evaluation import embed, metrics
+from visard.evaluation.attack import STEPS, Attack, attack
 from visard.evaluation.embed import Advance, Judge, Which
 from visard.evaluation.metrics import Bools, Floats
 from visard.evaluation.pairs import PairList
@@ -67,6 +70,13 @@ class Evaluation:
         if not self.at_once:
             report.calibration = calibrate(self._impostors(), len(set(self.pairs.people)), self.points)
         return report
+
+    def attack(self, module: nn.Module) -> Attack:
+        """How many people one image can be made to match; raises InvalidRequest for a network that judges pairs."""
+        if self.at_once:
+            raise InvalidRequest("an attack needs a network that embeds pictures")
+        with self._bar("making an image that matches everybody", 2 * STEPS * len(self.points)) as advance:
+            return attack(module, self.captured, self._vectors, self.pairs.people, self.points, advance)
 
     def _impostors(self) -> Floats:
         """Float distances of every first image to every second one of somebody else, as the list has them on its sides."""

@@ -594,6 +594,7 @@ class ModelInfo(_message.Message):
     OPENS_OUTPUT_FIELD_NUMBER: _builtins.int
     OUTPUT_SHAPE_FIELD_NUMBER: _builtins.int
     COST_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     program_digest: _builtins.bytes
     field_bits: _builtins.int
@@ -611,6 +612,10 @@ class ModelInfo(_message.Message):
     def output_shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     @_builtins.property
     def cost(self) -> Global___ModelCost: ...
+    @_builtins.property
+    def points(self) -> _containers.RepeatedCompositeFieldContainer[Global___OperatingPoint]:
+        """The operating points with what is known about them, in order of name."""
+
     def __init__(
         self,
         *,
@@ -623,14 +628,44 @@ class ModelInfo(_message.Message):
         opens_output: _builtins.bool = ...,
         output_shape: _abc.Iterable[_builtins.int] | None = ...,
         cost: Global___ModelCost | None = ...,
+        points: _abc.Iterable[Global___OperatingPoint] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "descriptor_size", b"descriptor_size", "field_bits", b"field_bits", "input_shape", b"input_shape", "name", b"name", "opens_output", b"opens_output", "operating_points", b"operating_points", "output_shape", b"output_shape", "program_digest", b"program_digest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "descriptor_size", b"descriptor_size", "field_bits", b"field_bits", "input_shape", b"input_shape", "name", b"name", "opens_output", b"opens_output", "operating_points", b"operating_points", "output_shape", b"output_shape", "points", b"points", "program_digest", b"program_digest"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ModelInfo: _TypeAlias = ModelInfo  # noqa: Y015
+
+@_typing.final
+class OperatingPoint(_message.Message):
+    """A named threshold of a model."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DISTANCE_FIELD_NUMBER: _builtins.int
+    FALSE_MATCH_RATE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    distance: _builtins.float
+    """Euclidean, between descriptors."""
+    false_match_rate: _builtins.float
+    """How many strangers in one lie within, as its owner has calibrated it; 0 where nobody has."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        distance: _builtins.float = ...,
+        false_match_rate: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["distance", b"distance", "false_match_rate", b"false_match_rate", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OperatingPoint: _TypeAlias = OperatingPoint  # noqa: Y015
 
 @_typing.final
 class ModelCost(_message.Message):
@@ -764,6 +799,8 @@ class PartyStatus(_message.Message):
     RUNS_ACTIVE_FIELD_NUMBER: _builtins.int
     MODELS_FIELD_NUMBER: _builtins.int
     STORE_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_SECONDS_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
     party: _builtins.int
     ready: _builtins.bool
     reason: _builtins.str
@@ -774,12 +811,18 @@ class PartyStatus(_message.Message):
     runs_active: _builtins.int
     store: _builtins.str
     """What the references and models are kept in."""
+    attempts_seconds: _builtins.float
+    """The time in which a budget that is used up comes back, in seconds."""
     @_builtins.property
     def peers(self) -> _containers.RepeatedCompositeFieldContainer[Global___PeerState]: ...
     @_builtins.property
     def stock(self) -> _containers.RepeatedCompositeFieldContainer[Global___KitStock]: ...
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelInfo]: ...
+    @_builtins.property
+    def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attempts]:
+        """What this party lets through within that time, for each operating point of its models."""
+
     def __init__(
         self,
         *,
@@ -794,14 +837,51 @@ class PartyStatus(_message.Message):
         runs_active: _builtins.int = ...,
         models: _abc.Iterable[Global___ModelInfo] | None = ...,
         store: _builtins.str = ...,
+        attempts_seconds: _builtins.float = ...,
+        attempts: _abc.Iterable[Global___Attempts] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["models", b"models", "party", b"party", "peers", b"peers", "ready", b"ready", "reason", b"reason", "references", b"references", "runs_active", b"runs_active", "stock", b"stock", "store", b"store", "subjects", b"subjects", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "attempts_seconds", b"attempts_seconds", "models", b"models", "party", b"party", "peers", b"peers", "ready", b"ready", "reason", b"reason", "references", b"references", "runs_active", b"runs_active", "stock", b"stock", "store", b"store", "subjects", b"subjects", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PartyStatus: _TypeAlias = PartyStatus  # noqa: Y015
+
+@_typing.final
+class Attempts(_message.Message):
+    """How often a party lets somebody try at an operating point before it refuses; 0 for no limit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    OPERATING_POINT_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    GALLERY_FIELD_NUMBER: _builtins.int
+    SEARCH_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    operating_point: _builtins.str
+    subject: _builtins.int
+    """Verifications of a subject with one reference. Of one with more, where the risk is counted, as many times fewer."""
+    gallery: _builtins.int
+    """All callers' searches in the gallery, and one caller's."""
+    search: _builtins.int
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        operating_point: _builtins.str = ...,
+        subject: _builtins.int = ...,
+        gallery: _builtins.int = ...,
+        search: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gallery", b"gallery", "model", b"model", "operating_point", b"operating_point", "search", b"search", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Attempts: _TypeAlias = Attempts  # noqa: Y015
 
 @_typing.final
 class KitStock(_message.Message):

@@ -135,13 +135,18 @@ def compile_module(
     margin: float = 4.0,
     profile: Profile | None = None,
     purpose: str = MATCH,
+    false_match_rates: Mapping[str, float] | None = None,
 ) -> Compiled:
     """Compile a module that maps raw pixels (B, C, H, W), 0 to 255, to descriptors (B, D), or to what is to be opened.
 
     ``calibration`` are images (N, C, H, W); no value may come closer than ``margin`` times to the field's bound on them.
-    Raises UnsupportedLayer, ProgramError and RangeExceeded, each naming the layer.
+    ``false_match_rates`` are those of the operating points that were measured. Raises UnsupportedLayer, ProgramError and
+    RangeExceeded, each naming the layer.
     """
-    attempt = _Attempt(module, input_shape, q, calibration, operating_points, margin, profile or PROFILES[q], purpose)
+    rates = dict(false_match_rates or {})
+    attempt = _Attempt(
+        module, input_shape, q, calibration, operating_points, margin, profile or PROFILES[q], purpose, rates
+    )
     coarse, finer = attempt.compiled({})
     if not finer:
         return coarse
@@ -163,6 +168,7 @@ class _Attempt:
     margin: float
     profile: Profile
     purpose: str
+    false_match_rates: dict[str, float]
 
     def compiled(self, finer: Mapping[str, int]) -> tuple[Compiled, dict[str, int]]:
         """A program whose values stay in range, and the bits that more activations could have; raises RangeExceeded."""
@@ -172,9 +178,8 @@ class _Attempt:
                 self.module, self.input_shape, self.q, self.profile, EMITTERS, self.calibration, fewer, finer
             )
             builder.build()
-            program = Program(
-                self.q, self.input_shape, 0, tuple(builder.operations), self.operating_points, self.purpose
-            )
+            points = self.operating_points, self.purpose, self.false_match_rates
+            program = Program(self.q, self.input_shape, 0, tuple(builder.operations), *points)
             weights = np.concatenate([np.zeros(0, np.int64), *(w.reshape(-1) for w in builder.weights)])
             measured = _Measured.of(program, weights, self.calibration)
             excesses = list(measured.excesses(builder.names, self.margin))

@@ -9,7 +9,7 @@ kernel, then the bias).
 
 import hashlib
 import json
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from functools import cached_property
 from math import isfinite, prod
 from typing import Any
@@ -34,8 +34,9 @@ MATCH, OPEN = "match", "open"
 class Program:
     """A network over F_p, p = 2^q - 1, from images (C, H, W) of integers at ``input_scale`` to a descriptor (D,).
 
-    ``operating_points`` names Euclidean distances between descriptors, as real numbers. With the ``purpose`` "open" the
-    output, of any shape, goes to whoever ran the program, and nothing is ever compared with it.
+    ``operating_points`` names Euclidean distances between descriptors, as real numbers; ``false_match_rates`` says, of those
+    points whose rate was measured, how many strangers in one lie within. With the ``purpose`` "open" the output, of any
+    shape, goes to whoever ran the program, and nothing is ever compared with it.
     """
 
     q: int
@@ -44,6 +45,7 @@ class Program:
     operations: tuple[Operation, ...]
     operating_points: dict[str, float]
     purpose: str = MATCH
+    false_match_rates: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.q not in (31, 61):
@@ -67,6 +69,15 @@ class Program:
             raise ProgramError("operating points: distances between 0 and 1000, one of them named default")
         if self.output.wide or (self.purpose == MATCH and len(self.output.shape) != 1):
             raise ProgramError("the output must be narrow and flat")
+        self._check_rates()
+
+    def _check_rates(self) -> None:
+        rates, points = self.false_match_rates, self.operating_points
+        if not set(rates) <= set(points) or not all(0 < rate < 1 for rate in rates.values()):
+            raise ProgramError("false match rates: numbers between 0 and 1, each of an operating point")
+        ordered = [rates[name] for name in sorted(rates, key=lambda name: (points[name], rates[name]))]
+        if ordered != sorted(ordered):
+            raise ProgramError("false match rates: a larger distance has no smaller one")
 
     @cached_property
     def values(self) -> tuple[Value, ...]:
@@ -107,6 +118,10 @@ class Program:
         distance = self.operating_points[operating_point or "default"]
         return int(distance**2 * 4**self.output.scale)
 
+    def false_match_rate(self, operating_point: str) -> float | None:
+        """Of a named distance, if it is known."""
+        return self.false_match_rates.get(operating_point or "default")
+
     def to_json(self) -> bytes:
         """Canonical JSON; equal programs have equal bytes. What has its default value is left out."""
         operations = [[op.kind, _plain(op)] for op in self.operations]
@@ -126,7 +141,9 @@ class Program:
             points = {str(name): float(t) for name, t in raw.pop("operating_points").items()}
             shape = tuple(_integer(n) for n in raw.pop("input_shape"))
             header = _integer(raw.pop("q")), shape, _integer(raw.pop("input_scale"))
-            program = cls(*header, operations, points, str(raw.pop("purpose", MATCH)))
+            purpose = str(raw.pop("purpose", MATCH))
+            rates = {str(name): float(rate) for name, rate in raw.pop("false_match_rates", {}).items()}
+            program = cls(*header, operations, points, purpose, rates)
         except ProgramError:
             raise
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -140,6 +157,7 @@ class Program:
 def _plain(item: Any) -> dict[str, Any]:
     """A dataclass without what has its default value."""
     defaults = {f.name: f.default for f in fields(item) if f.default is not MISSING}
+    defaults |= {f.name: f.default_factory() for f in fields(item) if f.default_factory is not MISSING}
     return {name: value for name, value in asdict(item).items() if name not in defaults or value != defaults[name]}
 
 

@@ -87,6 +87,14 @@ class Work:
         return self.model.model
 
     @property
+    def false_match_rate(self) -> float | None:
+        """Of the operating point that decides, if it is known; an enrolment compares at the default one."""
+        if self.model is None:
+            return None
+        enrols = self.request.operation == common_pb2.Operation.OPERATION_ENROL
+        return self.model.program.false_match_rate("" if enrols else self.request.operating_point)
+
+    @property
     def limit(self) -> int:
         """The squared threshold of the request's operating point."""
         return self.network.program.threshold(self.request.operating_point)
