@@ -117,7 +117,7 @@ class TrustError(VisardError):
 
 
 class UntrustedKey(TrustError):
-    """A key that the certificate authority does not vouch for."""
+    """A key that nobody vouches for whom we trust, or that is one of before."""
 
 
 class SealError(TrustError):

@@ -48,6 +48,10 @@ class KeyFiles:
         """The keys there are; a file that is none is left out."""
         return [key for path in sorted(self._directory.glob("*.key")) if (key := self._read(path)) is not None]
 
+    def highest(self) -> int:
+        """The highest serial that a file is named after, even a damaged one; 0 where there is none."""
+        return max((int(path.stem) for path in self._directory.glob("*.key") if path.stem.isdecimal()), default=0)
+
     def write(self, key: SealingKey) -> None:
         """Keep a key, durably, before anybody is told of it."""
         term = key.term

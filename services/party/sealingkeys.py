@@ -47,7 +47,7 @@ class SealingKeys:
         self._hours = hours
         self._clock = clock
         self._held = {key.term: key for key in self._files.read()}
-        self._last = max((term.serial for term in self._held), default=0)
+        self._last = self._files.highest()
         # of a disk that was restored clients may have seen a newer one: every start makes a key of its own
         self._replaced = self._last
         self._untidy = True

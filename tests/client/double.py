@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,16 +15,15 @@ import numpy.typing as npt
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from visard import certs
 from visard.client import Client, Connection
-from visard.partykeys import sign
 from visard.results import row_table_digest
 from visard.sealing import Context, commitment, key_id, open_share, seal_result
 from visard.secret import Secret
-from visard.statements import Holder
 from visard.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc
 
 from services.common.errors import ServiceFault
 from services.common.rpc import FaultInterceptor
 from services.common.tls import SERVER_OPTIONS, Tls
+from tests.sealed import statement
 
 LONG = 3600.0
 Q = 31
@@ -52,21 +50,13 @@ class Received:
         return np.where(value > P // 2, value - P, value)
 
 
-def statement_of(folder: Path, party: int, key: X25519PrivateKey, **changes: int) -> common_pb2.PartyKey:
-    """What a party says about its sealing key, signed by its certificate; some fields as told."""
-    now = int(time.time() * 1000)
-    times = {"serial": now, "not_before_unix_ms": now, "not_after_unix_ms": now + 3_600_000}
-    made = common_pb2.PartyKey(party=party, public_key=key.public_key().public_bytes_raw(), **(times | changes))
-    sign(Holder.read(folder / f"party{party}.pem", folder / f"party{party}.key"), made)
-    return made
-
-
 class Double(gateway_pb2_grpc.FaceMatchingServicer, gateway_pb2_grpc.ModelRegistryServicer):
     """Records uploads. ``faults`` are answered first, one a call that is no mere look; ``spoil``, ``tamper`` change answers."""
 
     def __init__(self, folder: Path) -> None:
         self.keys = [X25519PrivateKey.generate() for _ in range(3)]
-        self.signed = [statement_of(folder, i, key) for i, key in enumerate(self.keys)]
+        public = [key.public_key().public_bytes_raw() for key in self.keys]
+        self.signed = [statement(folder, party, key) for party, key in enumerate(public)]
         self.info = common_pb2.ModelInfo(name="face", input_shape=(3, 150, 150), field_bits=Q)
         self.calls: Counter[str] = Counter()
         self.received: list[Received] = []
