@@ -84,3 +84,18 @@ def certs_init__should_make_certificates_once(cluster: Cluster, tmp_path: Path) 
     assert (tmp_path / "pki" / "party2.key").stat().st_mode & 0o777 == 0o600
     again = visard(cluster, "certs", "init", tmp_path / "pki")
     assert (again.returncode, "already" in again.stderr) == (2, True)
+
+
+def rights__should_be_granted_listed_and_revoked(cluster: Cluster) -> None:
+    assert visard(cluster, "admin", "grant", "enroller/cli-desk", "cli-ada").returncode == 0
+    assert visard(cluster, "admin", "grant", "owner/cli-desk").returncode == 0
+    assert visard(cluster, "admin", "rights").stdout.splitlines() == [
+        "owner/cli-desk\tface\t(every subject)",
+        "enroller/cli-desk\tface\tcli-ada",
+    ]
+    assert visard(cluster, "admin", "revoke", "enroller/cli-desk", "cli-ada").returncode == 0
+    assert visard(cluster, "admin", "revoke", "owner/cli-desk").returncode == 0
+    assert json.loads(visard(cluster, "admin", "rights", "--json").stdout) == []
+    wrong = visard(cluster, "admin", "grant", "verifier/door")
+    assert wrong.returncode == 2
+    assert "request.grantee" in wrong.stderr

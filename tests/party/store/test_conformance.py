@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from visard.chain import Entry
 from visard.secret import Secret
 
 from services.party.errors import ForeignStore, RequestConflict, StoreError
@@ -19,21 +18,16 @@ from services.party.store import open_store
 from services.party.store.base import (
     Change,
     Committed,
-    Grant,
-    Link,
     LogEntry,
     ModelRecord,
     Publish,
     Reference,
     Rename,
     Renew,
-    Revoke,
-    Right,
     State,
     Store,
     Withdraw,
     Write,
-    all_rights,
     rows_digest,
 )
 
@@ -393,102 +387,3 @@ async def attempts__should_be_kept_until_their_bucket_is_full(store: Store, uri:
     await again.close()
     await store.note_attempts({ONE: 100}, now=80)
     assert await store.attempts(now=0) == {THREE: 90, ONE: 100}
-
-
-KIOSK, OTHER = "enroller/kiosk-7", "enroller/kiosk-8"
-TO_ADA, TO_ALL = Right("face", "ada", KIOSK), Right("face", "", KIOSK)
-
-
-async def written(store: Store, request_id: bytes, write: Write) -> Committed:
-    await store.stage(request_id, write, b"d")
-    return await store.commit(request_id)
-
-
-async def right__should_hold_for_its_caller_subject_and_model_from_grant_to_revocation(store: Store) -> None:
-    await store.stage(ONE, Grant(TO_ADA), b"d")
-    assert not await store.granted("face", "ada", KIOSK), "not before all parties have it"
-    assert [await store.commit(ONE) for _ in range(2)] == [Committed(0, frozenset({TO_ADA.right_id})), Committed(0)]
-    asked = [("face", "ada", KIOSK), ("face", "eve", KIOSK), ("other", "ada", KIOSK), ("face", "ada", OTHER)]
-    assert [await store.granted(*words) for words in asked] == [True, False, False, False]
-    assert await store.rights(10, "") == await store.rights_by_ids([TO_ADA.right_id, TO_ALL.right_id]) == [TO_ADA]
-    assert await written(store, TWO, Revoke(TO_ADA)) == Committed(0, frozenset({TO_ADA.right_id}))
-    assert not await store.granted("face", "ada", KIOSK)
-    assert await store.rights(10, "") == []
-
-
-async def right_to_a_model__should_hold_for_every_subject_of_it(store: Store) -> None:
-    await written(store, ONE, Grant(TO_ALL))
-    asked = [("face", "ada", KIOSK), ("face", "eve", KIOSK), ("other", "ada", KIOSK), ("face", "ada", OTHER)]
-    assert [await store.granted(*words) for words in asked] == [True, True, False, False]
-
-
-async def grant_that_was_dropped__should_give_nothing(store: Store, uri: str, tmp_path: Path) -> None:
-    await store.stage(ONE, Grant(TO_ADA), b"d")
-    await store.drop(ONE)
-    await written(store, TWO, Grant(TO_ALL))
-    await store.stage(THREE, Revoke(TO_ALL), b"d")
-    await store.drop(THREE)
-    again = await open_store(uri, tmp_path, 0)
-    assert await all_rights(again) == [TO_ALL]
-    await again.close()
-
-
-async def rights__should_be_paged_and_adopted_and_cleared(store: Store) -> None:
-    rights = sorted((Right("face", f"s{k}", KIOSK) for k in range(7)), key=lambda right: right.right_id)
-    for _ in range(2):  # an interrupted restoration is done again
-        await store.adopt_rights(rights)
-    await store.adopt_rights([])
-    first = await store.rights(3, "")
-    assert first + await store.rights(10, first[-1].right_id) == rights == await all_rights(store)
-    await store.clear()
-    assert await all_rights(store) == []
-
-
-def entries(count: int, after: Link = Link()) -> list[tuple[Entry, bytes]]:  # noqa: B008 -- frozen
-    found, link = list[tuple[Entry, bytes]](), after.hash
-    for k in range(after.sequence + 1, after.sequence + 1 + count):
-        entry = Entry(k, 1000 * k, KIOSK, "enrol", "face", f"s{k}", "new", OTHER, bytes([k]) * 16, "OK")
-        found.append((entry, link := entry.link(link)))
-    return found
-
-
-def link_to(entry: tuple[Entry, bytes]) -> Link:
-    return Link(entry[0].sequence, entry[0].time_unix_ms, entry[1])
-
-
-async def audit_log__should_be_kept_in_order_and_paged(store: Store, uri: str, tmp_path: Path) -> None:
-    assert await store.audit_head() == Link()
-    assert await store.audit_page(0, 10) == (Link(), [])
-    kept = entries(7)
-    await store.audit_append(kept[:1])
-    await store.audit_append(kept[1:])
-    await store.audit_append(kept[5:])  # its acknowledgement was lost
-    await store.clear()  # peers restore everything else, and cannot restore this
-    again = await open_store(uri, tmp_path, 0)
-    assert await again.audit_head() == link_to(kept[-1])
-    assert await again.audit_page(0, 3) == (Link(), kept[:3])
-    assert await again.audit_page(3, 10) == (link_to(kept[2]), kept[3:])
-    assert await again.audit_page(7, 10) == (link_to(kept[-1]), [])
-    assert [await again.audit_since(t) for t in (0, 1000, 3500, 7000, 7001)] == [0, 0, 3, 6, 7]
-    await again.close()
-
-
-async def other_entry_under_the_same_number__should_be_refused(store: Store) -> None:
-    await store.audit_append(entries(3))
-    forged = Entry(3, 3000, KIOSK, "delete", "face", "s3", "", "", bytes(16), "OK")
-    with pytest.raises(StoreError, match="another entry"):
-        await store.audit_append([(forged, forged.link(bytes(32)))])
-    assert (await store.audit_page(0, 10))[1] == entries(3)
-
-
-async def pruned_audit_log__should_go_on_from_the_last_hash(store: Store) -> None:
-    kept = entries(6)
-    await store.audit_append(kept)
-    assert [await store.audit_prune(t) for t in (0, 1000, 3500, 3500)] == [6, 6, 3, 3]
-    assert await store.audit_page(0, 10) == (link_to(kept[2]), kept[3:])
-    assert await store.audit_prune(10**15) == 0
-    assert await store.audit_head() == link_to(kept[-1])
-    assert await store.audit_page(0, 10) == (link_to(kept[-1]), [])
-    more = entries(1, link_to(kept[-1]))
-    await store.audit_append(more)
-    assert await store.audit_page(0, 10) == (link_to(kept[-1]), more)
