@@ -17,6 +17,9 @@ from visard.secret import Secret
 _PAGE = 1000  # rights read at a time
 
 
+NEVER = (1 << 63) - 1
+
+
 class State(IntEnum):
     """Where a write stands. The numbers are those of visard.v1.LogEntry.State."""
 
@@ -161,13 +164,25 @@ Write = Change | Rename | Publish | Withdraw | Renew | Grant | Revoke
 
 @dataclass(frozen=True)
 class LogEntry:
-    """A write in the log, finished or not: its kind, the digest of the request, and how many references it changes."""
+    """A write in the log, finished or not: its kind, the digest of the request, and how many references it changes.
+
+    ``expires_unix_ms``: after this time no party starts the request, so that it may be forgotten some time later.
+    """
 
     request_id: bytes
     kind: str
     digest: bytes
     state: State
     changes: int
+    expires_unix_ms: int = NEVER
+
+
+@dataclass(frozen=True)
+class Tombstone:
+    """The id of an erased reference, and when the request that erased it expired."""
+
+    reference_id: str
+    expires_unix_ms: int = NEVER
 
 
 @dataclass(frozen=True)
@@ -205,7 +220,7 @@ class Store(Protocol):
 
     description: str
 
-    async def stage(self, request_id: bytes, write: Write, digest: bytes) -> None:
+    async def stage(self, request_id: bytes, write: Write, digest: bytes, expires_unix_ms: int = NEVER) -> None:
         """Make a write durable, unseen by readers. The same id and digest again do nothing.
 
         Raises RequestConflict for another digest under the same id, or an id that was dropped.
@@ -250,23 +265,23 @@ class Store(Protocol):
     async def model(self, name: str) -> ModelRecord | None:
         """A published model."""
 
+    async def gallery_page(self, model: str, after: str, limit: int) -> list[Reference]:
+        """References of a model in order of id, beginning after ``after``."""
+
+    async def count(self, model: str) -> int:
+        """How many references a model has."""
+
     async def log(self) -> list[LogEntry]:
         """The whole log, by id."""
 
-    async def tombstones(self) -> list[str]:
-        """Ids of erased references, which never come back."""
+    async def log_page(self, after: bytes, limit: int) -> list[LogEntry]:
+        """Committed writes in order of id, beginning after ``after``."""
 
-    async def adopt(
-        self,
-        references: Sequence[Reference],
-        models: Sequence[ModelRecord],
-        log: Sequence[LogEntry],
-        tombstones: Sequence[str],
-    ) -> None:
-        """Take over what the peers hold, while this store is being restored; what is here already stays as it is."""
+    async def tombstones(self, after: str, limit: int) -> list[Tombstone]:
+        """Ids of erased references, which do not come back, in order, beginning after ``after``."""
 
-    async def clear(self) -> None:
-        """Erase everything, in order to be restored from the peers."""
+    async def prune(self, before_unix_ms: int) -> None:
+        """Forget finished writes and tombstones whose request expired before this time: see services.party.horizon."""
 
     async def remember(self, request_id: bytes, now_unix_ms: int, expires_unix_ms: int) -> bool:
         """Note that a request was seen; False if it was seen before. Expired ones are forgotten."""
@@ -275,7 +290,7 @@ class Store(Protocol):
         """The buckets of attempts that are not full (services.party.budget): when each will be, in microseconds."""
 
     async def note_attempts(self, full_at: Mapping[bytes, int], now: int) -> None:
-        """Keep these, durable on return, and forget those that are full. ``clear`` leaves them: peers restore none."""
+        """Keep these, durable on return, and forget those that are full."""
 
     async def granted(self, model: str, subject: str, grantee: str) -> bool:
         """Whether a caller has a right to a subject, or to every subject of the model."""
@@ -286,14 +301,11 @@ class Store(Protocol):
     async def rights_by_ids(self, right_ids: Sequence[str]) -> list[Right]:
         """Those of these rights that there are, by id."""
 
-    async def adopt_rights(self, rights: Sequence[Right]) -> None:
-        """Take over the peers' rights, while this store is being restored."""
-
     async def audit_head(self) -> Link:
         """The newest entry of the log of who asked for what, or what it was when all are pruned."""
 
     async def audit_append(self, entries: Sequence[tuple[Entry, bytes]]) -> None:
-        """Keep entries with their hashes, in order and durable on return. The same again do nothing. ``clear`` leaves them."""
+        """Keep entries with their hashes, in order and durable on return. The same again do nothing."""
 
     async def audit_page(self, after: int, limit: int) -> tuple[Link, list[tuple[Entry, bytes]]]:
         """Entries behind a sequence number, and the entry before them; of a pruned one that is the last pruned one."""

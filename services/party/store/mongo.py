@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+from bson import Binary
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorGridFSBucket
 from pymongo import ASCENDING, UpdateOne
 from pymongo.errors import (
@@ -28,6 +29,7 @@ from services.party.errors import ForeignStore, RequestConflict, SchemaMismatch,
 from services.party.gate import Gate
 from services.party.store import mongo_documents as documents
 from services.party.store.base import (
+    NEVER,
     Committed,
     LogEntry,
     ModelRecord,
@@ -35,13 +37,17 @@ from services.party.store.base import (
     Reference,
     State,
     SubjectCount,
+    Tombstone,
     Write,
 )
 from services.party.store.mongo_records import MongoRecords
+from services.party.store.mongo_restoration import MongoRestoration
 from services.party.store.mongo_writes import MongoWrites
+from services.party.store.restoration import Page
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 TIMEOUT_SECONDS = 30.0
+RESTORATION_SECONDS = 600.0  # to put a million references in place
 SELECTION_SECONDS = 3.0
 _PAUSE = 0.2  # seconds before an operation is tried again while a primary is elected
 _DEFAULT_DATABASE = "visard"
@@ -60,6 +66,7 @@ class MongoStore(MongoRecords):
         self._db = database
         self._files = AsyncIOMotorGridFSBucket(database, bucket_name="weights")
         self._writes = MongoWrites(database, self._files)
+        self._restoration = MongoRestoration(database, self._writes)
         self._gate = Gate()
         self._behind = True  # some committed write may not have had its effects yet
 
@@ -106,11 +113,8 @@ class MongoStore(MongoRecords):
             raise SchemaMismatch(f"store: schema version {found['version']}, this program wants {SCHEMA_VERSION}")
         if found["party"] != party:
             raise ForeignStore(f"store: the database is that of party {found['party']}")
-        await self._db.refs.create_index([("model", ASCENDING), ("visible", ASCENDING), ("subject", ASCENDING)])
-        await self._db.refs.create_index([("request_id", ASCENDING)])
-        await self._db.refs.create_index([("expires", ASCENDING)])
-        await self._db.models.create_index([("name", ASCENDING)])
-        await self._db.writes.create_index([("state", ASCENDING), ("applied", ASCENDING)])
+        await self._restoration.recover()
+        await documents.make_indexes(self._db, "")
         await self._db.seen.create_index([("expires", ASCENDING)])
         await self._db.attempts.create_index([("full_at", ASCENDING)])
         await self._db.audit.create_index([("time", ASCENDING)])
@@ -119,10 +123,10 @@ class MongoStore(MongoRecords):
         async with self._gate.writing():
             await self._catch_up()
 
-    async def _do(self, work: Callable[[], Awaitable[T]]) -> T:
+    async def _do(self, work: Callable[[], Awaitable[T]], seconds: float = TIMEOUT_SECONDS) -> T:
         """Run an operation that may be repeated, again and again while a primary is being elected."""
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
+            async with asyncio.timeout(seconds):
                 while True:
                     try:
                         return await work()
@@ -131,7 +135,7 @@ class MongoStore(MongoRecords):
                             raise
                         await asyncio.sleep(_PAUSE)
         except TimeoutError as error:
-            raise StoreBusy(f"store: no answer within {TIMEOUT_SECONDS:.0f} s") from error
+            raise StoreBusy(f"store: no answer within {seconds:.0f} s") from error
         except OperationFailure as error:
             wrong = error.code == _AUTHENTICATION_FAILED
             raise StoreError(
@@ -171,9 +175,9 @@ class MongoStore(MongoRecords):
 
         return await self._do(whole)
 
-    async def stage(self, request_id: bytes, write: Write, digest: bytes) -> None:
+    async def stage(self, request_id: bytes, write: Write, digest: bytes, expires_unix_ms: int = NEVER) -> None:
         """See Store.stage."""
-        await self._do(lambda: self._writes.stage(request_id, write, digest))
+        await self._do(lambda: self._writes.stage(request_id, write, digest, expires_unix_ms))
 
     async def commit(self, request_id: bytes) -> Committed:
         """See Store.commit."""
@@ -202,7 +206,9 @@ class MongoStore(MongoRecords):
         """See Store.drop."""
 
         async def work() -> None:
-            dropped = documents.log(LogEntry(request_id, "", b"", State.DROPPED, 0))
+            known = await self._db.writes.find_one({"_id": request_id}, {"expires": 1})
+            expires = known["expires"] if known else NEVER  # another party's: it is dropped here before it has come
+            dropped = documents.log(LogEntry(request_id, "", b"", State.DROPPED, 0, expires))
             try:
                 await self._db.writes.replace_one(
                     {"_id": request_id, "state": {"$ne": State.COMMITTED}}, dropped, upsert=True
@@ -294,51 +300,57 @@ class MongoStore(MongoRecords):
 
         return await self._read(work)
 
+    async def gallery_page(self, model: str, after: str, limit: int) -> list[Reference]:
+        """See Store.gallery_page."""
+        query = {"model": model, "visible": True, "_id": {"$gt": after}}
+        return [documents.reference_of(row) for row in await self._find("refs", query, limit=limit)]
+
+    async def count(self, model: str) -> int:
+        """See Store.count."""
+        return await self._read(lambda: self._db.refs.count_documents({"model": model, "visible": True}))
+
     async def log(self) -> list[LogEntry]:
         """See Store.log."""
         return [documents.log_of(row) for row in await self._find("writes", {})]
 
-    async def tombstones(self) -> list[str]:
+    async def log_page(self, after: bytes, limit: int) -> list[LogEntry]:
+        """See Store.log_page."""
+        query = {"state": State.COMMITTED, "_id": {"$gt": Binary(after)}}
+        return [documents.log_of(row) for row in await self._find("writes", query, limit=limit)]
+
+    async def tombstones(self, after: str, limit: int) -> list[Tombstone]:
         """See Store.tombstones."""
-        return [row["_id"] for row in await self._find("tombstones", {})]
+        found = await self._find("tombstones", {"_id": {"$gt": after}}, limit=limit)
+        return [Tombstone(row["_id"], row["expires"]) for row in found]
 
-    async def adopt(
-        self,
-        references: Sequence[Reference],
-        models: Sequence[ModelRecord],
-        log: Sequence[LogEntry],
-        tombstones: Sequence[str],
-    ) -> None:
-        """See Store.adopt."""
+    async def prune(self, before_unix_ms: int) -> None:
+        """See Store.prune."""
+        over = {"expires": {"$lt": before_unix_ms}}
+        finished = {"$or": [{"state": State.DROPPED}, {"state": State.COMMITTED, "applied": True}]}
 
         async def work() -> None:
-            await self._writes.insert("refs", [documents.reference(r, b"", visible=True) for r in references])
-            for model in models:
-                await self._writes.put_model(b"adopted " + model.name.encode(), model, visible=True)
-            await self._writes.insert("tombstones", [{"_id": i} for i in tombstones])
-            await self._writes.insert("writes", [documents.log(e) | {"applied": True} for e in log])
+            await self._db.writes.delete_many(over | finished)
+            await self._db.tombstones.delete_many(over)
 
         await self._do(work)
 
-    async def clear(self) -> None:
-        """See Store.clear."""
+    async def begin_restoration(self) -> None:
+        """See Restorable.begin_restoration."""
+        await self._do(self._restoration.begin)
+
+    async def restore(self, page: Page) -> None:
+        """See Restorable.restore."""
+        await self._do(lambda: self._restoration.keep(page))
+
+    async def finish_restoration(self) -> None:
+        """See Restorable.finish_restoration."""
 
         async def work() -> None:
-            collections = (
-                "refs",
-                "models",
-                "writes",
-                "tombstones",
-                "seen",
-                "renewals",
-                "rights",
-                "weights.files",
-                "weights.chunks",
-            )
-            for collection in collections:
-                await self._db[collection].delete_many({})
+            async with self._gate.writing():
+                await self._restoration.finish()
+                self._behind = True
 
-        await self._do(work)
+        await self._do(work, seconds=RESTORATION_SECONDS)
 
     async def remember(self, request_id: bytes, now_unix_ms: int, expires_unix_ms: int) -> bool:
         """See Store.remember."""

@@ -3,10 +3,11 @@
 from typing import Any
 
 from bson import Binary
+from pymongo import ASCENDING
 from visard.chain import Entry
 from visard.secret import Secret
 
-from services.party.store.base import LogEntry, ModelRecord, Name, Reference, Right, State
+from services.party.store.base import LogEntry, ModelRecord, Name, Reference, Right, State, Tombstone
 
 Document = dict[str, Any]
 
@@ -116,10 +117,31 @@ def log(entry: LogEntry) -> Document:
         "digest": Binary(entry.digest),
         "state": int(entry.state),
         "changes": entry.changes,
+        "expires": entry.expires_unix_ms,
         "applied": False,
     }
 
 
 def log_of(row: Document) -> LogEntry:
     """The log entry in a document."""
-    return LogEntry(bytes(row["_id"]), row["kind"], bytes(row["digest"]), State(row["state"]), row["changes"])
+    known = (row["kind"], bytes(row["digest"]), State(row["state"]), row["changes"], row["expires"])
+    return LogEntry(bytes(row["_id"]), *known)
+
+
+def tombstone(erased: Tombstone) -> Document:
+    """The id of an erased reference."""
+    return {"_id": erased.reference_id, "expires": erased.expires_unix_ms}
+
+
+async def make_indexes(database: Any, prefix: str) -> None:
+    """Those of the collections that a restoration writes anew; references, tombstones and writes are unique by their _id."""
+    keys = {
+        "refs": (("model", "visible", "subject"), ("request_id",), ("expires",)),
+        "models": (("name",),),
+        "writes": (("state", "applied"), ("expires",)),
+        "tombstones": (("expires",),),
+        "rights": (),
+    }
+    for name, indexes in keys.items():
+        for fields in indexes:
+            await database[prefix + name].create_index([(field, ASCENDING) for field in fields])

@@ -42,10 +42,6 @@ class MongoRecords:
 
         return await self._read(work)
 
-    async def adopt_rights(self, rights: Sequence[Right]) -> None:
-        """See Store.adopt_rights."""
-        await self._put("rights", [documents.right(right) for right in rights])
-
     async def _put(self, collection: str, rows: Sequence[Document]) -> None:
         """In order; what is there already stays."""
         changes = [UpdateOne({"_id": row["_id"]}, {"$setOnInsert": row}, upsert=True) for row in rows]

@@ -23,6 +23,7 @@ from services.party.store.base import (
     Renew,
     Revoke,
     State,
+    Tombstone,
     Withdraw,
     Write,
     changes_of,
@@ -41,7 +42,7 @@ class MongoWrites:
         self._db = database
         self._files = files
 
-    async def stage(self, request_id: bytes, write: Write, digest: bytes) -> None:
+    async def stage(self, request_id: bytes, write: Write, digest: bytes, expires: int) -> None:
         """Put a write's payload in place, then note it in the log as pending; raises RequestConflict."""
         found = await self._db.writes.find_one({"_id": request_id})
         if found is not None:
@@ -51,11 +52,11 @@ class MongoWrites:
         await self.remove_payload(request_id)  # of an attempt that did not come to its end
         await self._put_payload(request_id, write)
         kind = type(write).__name__.lower()
-        entry = documents.log(LogEntry(request_id, kind, digest, State.PENDING, changes_of(write)))
+        entry = documents.log(LogEntry(request_id, kind, digest, State.PENDING, changes_of(write), expires))
         try:
             await self._db.writes.insert_one(entry | _intent(write))
         except DuplicateKeyError:
-            await self.stage(request_id, write, digest)
+            await self.stage(request_id, write, digest, expires)
 
     async def _put_payload(self, request_id: bytes, write: Write) -> None:
         match write:
@@ -71,10 +72,12 @@ class MongoWrites:
                 for name, share in weights:
                     await self._put_file(request_id + name.encode(), share)
 
-    async def put_model(self, request_id: bytes, model: ModelRecord, *, visible: bool) -> None:
+    async def put_model(
+        self, request_id: bytes, model: ModelRecord, *, visible: bool, collection: str = "models"
+    ) -> None:
         """A model and its weights."""
         await self._put_file(request_id, model.weights)
-        await self.insert("models", [documents.model(model, request_id, visible=visible)])
+        await self.insert(collection, [documents.model(model, request_id, visible=visible)])
 
     async def _put_file(self, file_id: bytes, share: Secret) -> None:
         if await self._db["weights.files"].find_one({"_id": file_id}) is not None:
@@ -121,7 +124,10 @@ class MongoWrites:
         if entry.get("withdraw"):
             await self._withdraw(entry["withdraw"])
         if entry.get("erase"):
-            await self.insert("tombstones", [{"_id": i} for i in entry["erase"]])
+            gone = [documents.tombstone(Tombstone(i, entry["expires"])) for i in entry["erase"]]
+            await self.insert("tombstones", gone)
+            # overwritten first: what the server keeps of a deleted document for a while is without its share
+            await self._db.refs.update_many({"_id": {"$in": entry["erase"]}}, {"$set": {"descriptor": Binary(b"")}})
             await self._db.refs.delete_many({"_id": {"$in": entry["erase"]}})
         if entry["kind"] == "change":
             await self._show(request_id)

@@ -13,6 +13,7 @@ from visard.secret import Secret
 from services.party.errors import ForeignStore, SchemaMismatch, StoreBusy, StoreError, StoreFull
 from services.party.store import sqlite_writes as writes
 from services.party.store.base import (
+    NEVER,
     Committed,
     LogEntry,
     ModelRecord,
@@ -20,13 +21,16 @@ from services.party.store.base import (
     Reference,
     State,
     SubjectCount,
+    Tombstone,
     Write,
 )
+from services.party.store.restoration import Page
 from services.party.store.sqlite_records import SqliteRecords
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 APPLICATION_ID = 0x76697300  # "vis" in the file's header, and in its last byte the party's number and one
 TIMEOUT_SECONDS = 30.0
+RESTORATION_SECONDS = 600.0  # to put a million references in place
 
 _COLUMNS = "reference_id, subject, model, version, created, updated, expires, metadata, descriptor, enrolled_by"
 _NAME = "reference_id, subject, model, version, enrolled_by"
@@ -59,38 +63,45 @@ class SqliteStore(SqliteRecords):
             raise
         return cls(connection, worker)
 
-    async def _do(self, work: Work[T]) -> T:
-        """Run a transaction in the store's thread: all of it or nothing."""
+    async def _do(self, work: Work[T], *, erases: bool = False, seconds: float = TIMEOUT_SECONDS) -> T:
+        """Run a transaction in the store's thread: all of it or nothing.
+
+        With ``erases`` nothing of what it has erased is left in the database's files when this returns.
+        """
         loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._worker, self._transaction, work)
+        future = loop.run_in_executor(self._worker, self._transaction, work, erases)
         try:
             # a caller that goes away does not stop the transaction half-way; and wait_for would lose its cancellation
-            async with asyncio.timeout(TIMEOUT_SECONDS):
+            async with asyncio.timeout(seconds):
                 return await asyncio.shield(future)
         except TimeoutError as error:
-            raise StoreBusy(f"the store took more than {TIMEOUT_SECONDS:.0f} s") from error
+            raise StoreBusy(f"the store took more than {seconds:.0f} s") from error
 
-    def _transaction(self, work: Work[T]) -> T:
+    def _transaction(self, work: Work[T], erases: bool) -> T:
         try:
             with self._connection:
                 self._connection.execute("BEGIN IMMEDIATE")
-                return work(self._connection)
+                result = work(self._connection)
+            if erases:  # secure_delete has overwritten it in the database; the log beside it has older pages
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            return result
         except sqlite3.Error as error:
             primary = getattr(error, "sqlite_errorcode", 0) & 0xFF  # SQLITE_IOERR_WRITE and its like are extended codes
             full = primary in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
             raise (StoreFull if full else StoreError)(f"store: {error}") from error
 
-    async def stage(self, request_id: bytes, write: Write, digest: bytes) -> None:
+    async def stage(self, request_id: bytes, write: Write, digest: bytes, expires_unix_ms: int = NEVER) -> None:
         """See Store.stage."""
-        await self._do(lambda db: writes.stage(db, request_id, write, digest))
+        await self._do(lambda db: writes.stage(db, request_id, write, digest, expires_unix_ms))
 
     async def commit(self, request_id: bytes) -> Committed:
         """See Store.commit."""
-        return await self._do(lambda db: writes.commit(db, request_id))
+        erases = await self._do(lambda db: writes.erases(db, request_id))
+        return await self._do(lambda db: writes.commit(db, request_id), erases=erases)
 
     async def drop(self, request_id: bytes) -> None:
         """See Store.drop."""
-        await self._do(lambda db: writes.drop(db, request_id))
+        await self._do(lambda db: writes.drop(db, request_id), erases=True)
 
     async def states(self, request_ids: Sequence[bytes]) -> dict[bytes, State]:
         """See Store.states."""
@@ -161,35 +172,50 @@ class SqliteStore(SqliteRecords):
         row = await self._do(lambda db: db.execute(query, (name,)).fetchone())
         return ModelRecord(row[0], row[1], row[2], row[3], Secret(row[4])) if row else None
 
+    async def gallery_page(self, model: str, after: str, limit: int) -> list[Reference]:
+        """See Store.gallery_page."""
+        query = (
+            f"SELECT {_COLUMNS} FROM refs WHERE visible AND model = ? AND reference_id > ? "  # noqa: S608
+            "ORDER BY reference_id LIMIT ?"
+        )
+        return await self._do(lambda db: [_reference(row) for row in db.execute(query, (model, after, limit))])
+
+    async def count(self, model: str) -> int:
+        """See Store.count."""
+        query = "SELECT count(*) FROM refs WHERE visible AND model = ?"
+        return await self._do(lambda db: int(db.execute(query, (model,)).fetchone()[0]))
+
     async def log(self) -> list[LogEntry]:
         """See Store.log."""
         return await self._do(
             lambda db: [_entry(row) for row in db.execute("SELECT * FROM writes ORDER BY request_id")]
         )
 
-    async def tombstones(self) -> list[str]:
+    async def log_page(self, after: bytes, limit: int) -> list[LogEntry]:
+        """See Store.log_page."""
+        query = "SELECT * FROM writes WHERE state = ? AND request_id > ? ORDER BY request_id LIMIT ?"
+        return await self._do(lambda db: [_entry(row) for row in db.execute(query, (State.COMMITTED, after, limit))])
+
+    async def tombstones(self, after: str, limit: int) -> list[Tombstone]:
         """See Store.tombstones."""
-        query = "SELECT reference_id FROM tombstones ORDER BY reference_id"
-        return await self._do(lambda db: [row[0] for row in db.execute(query)])
+        query = "SELECT * FROM tombstones WHERE reference_id > ? ORDER BY reference_id LIMIT ?"
+        return await self._do(lambda db: [Tombstone(*row) for row in db.execute(query, (after, limit))])
 
-    async def adopt(
-        self,
-        references: Sequence[Reference],
-        models: Sequence[ModelRecord],
-        log: Sequence[LogEntry],
-        tombstones: Sequence[str],
-    ) -> None:
-        """See Store.adopt."""
-        await self._do(lambda db: writes.adopt(db, references, models, log, tombstones))
+    async def prune(self, before_unix_ms: int) -> None:
+        """See Store.prune."""
+        await self._do(lambda db: writes.prune(db, before_unix_ms))
 
-    async def clear(self) -> None:
-        """See Store.clear."""
+    async def begin_restoration(self) -> None:
+        """See Restorable.begin_restoration."""
+        await self._do(writes.begin_restoration, erases=True)
 
-        def work(db: sqlite3.Connection) -> None:
-            for table in writes.TABLES:
-                db.execute(f"DELETE FROM {table}")  # noqa: S608
+    async def restore(self, page: Page) -> None:
+        """See Restorable.restore."""
+        await self._do(lambda db: writes.restore(db, page))
 
-        await self._do(work)
+    async def finish_restoration(self) -> None:
+        """See Restorable.finish_restoration."""
+        await self._do(writes.finish_restoration, erases=True, seconds=RESTORATION_SECONDS)
 
     async def remember(self, request_id: bytes, now_unix_ms: int, expires_unix_ms: int) -> bool:
         """See Store.remember."""
@@ -232,6 +258,9 @@ def _connect(directory: Path, party: int) -> sqlite3.Connection:
     connection.execute("PRAGMA secure_delete = ON")
     try:
         _check_schema(connection, APPLICATION_ID + 1 + party)
+        with connection:
+            writes.abandon_restoration(connection)
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     except BaseException:
         connection.close()
         raise
@@ -254,5 +283,5 @@ def _reference(row: tuple[str, str, str, int, int, int, int, bytes, bytes, str])
     return Reference(*row[:8], Secret(row[8]), row[9])
 
 
-def _entry(row: tuple[bytes, str, bytes, int, int]) -> LogEntry:
-    return LogEntry(row[0], row[1], row[2], State(row[3]), row[4])
+def _entry(row: tuple[bytes, str, bytes, int, int, int]) -> LogEntry:
+    return LogEntry(row[0], row[1], row[2], State(row[3]), row[4], row[5])

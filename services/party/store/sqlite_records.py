@@ -9,7 +9,6 @@ from visard.chain import Entry
 
 from services.party.errors import StoreError
 from services.party.store.base import Link, Right
-from services.party.store.sqlite_writes import right_row
 
 T = TypeVar("T")
 
@@ -39,11 +38,6 @@ class SqliteRecords:
         query = f"SELECT {_RIGHT} FROM rights WHERE right_id IN (SELECT value FROM json_each(?)) ORDER BY right_id"  # noqa: S608
         listed = json.dumps(list(right_ids))
         return await self._do(lambda db: [Right(*row) for row in db.execute(query, (listed,))])
-
-    async def adopt_rights(self, rights: Sequence[Right]) -> None:
-        """See Store.adopt_rights."""
-        rows = [right_row(right) for right in rights]
-        await self._do(lambda db: db.executemany("INSERT OR IGNORE INTO rights VALUES (?, ?, ?, ?)", rows))
 
     async def audit_head(self) -> Link:
         """See Store.audit_head."""

@@ -1,14 +1,13 @@
 """Writes on SQLite: the schema, what staging puts in place, and the effects of a commit. Each inside one transaction."""
 
 import sqlite3
-from collections.abc import Sequence
 
 from services.party.errors import RequestConflict
 from services.party.store.base import (
+    NEVER,
     Change,
     Committed,
     Grant,
-    LogEntry,
     ModelRecord,
     Publish,
     Reference,
@@ -21,10 +20,12 @@ from services.party.store.base import (
     Write,
     changes_of,
 )
+from services.party.store.restoration import Page
 
 SCHEMA = """
 CREATE TABLE writes (
-    request_id BLOB PRIMARY KEY, kind TEXT NOT NULL, digest BLOB NOT NULL, state INTEGER NOT NULL, changes INTEGER NOT NULL
+    request_id BLOB PRIMARY KEY, kind TEXT NOT NULL, digest BLOB NOT NULL, state INTEGER NOT NULL, changes INTEGER NOT NULL,
+    expires INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX writes_pending ON writes (state) WHERE state = 2;
 CREATE TABLE refs (
@@ -57,7 +58,7 @@ CREATE TABLE revocations (request_id BLOB PRIMARY KEY, right_id TEXT NOT NULL) W
 CREATE TABLE rights (
     right_id TEXT PRIMARY KEY, model TEXT NOT NULL, subject TEXT NOT NULL, grantee TEXT NOT NULL
 ) WITHOUT ROWID;
-CREATE TABLE tombstones (reference_id TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE tombstones (reference_id TEXT PRIMARY KEY, expires INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE seen (request_id BLOB PRIMARY KEY, expires INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE attempts (key BLOB PRIMARY KEY, full_at INTEGER NOT NULL) WITHOUT ROWID;
 -- who asked for what; the last entry that was pruned leaves its hash
@@ -79,7 +80,9 @@ _STAGED = (
     "grants",
     "revocations",
 )  # by request_id
-TABLES = (*_STAGED, "writes", "tombstones", "seen", "rights")
+# what peers can restore; the rest stays
+RESTORED = ("refs", "models", "writes", "tombstones", "rights")
+_EMPTIED = (*_STAGED, *RESTORED)
 
 
 def state(db: sqlite3.Connection, request_id: bytes) -> State:
@@ -88,17 +91,16 @@ def state(db: sqlite3.Connection, request_id: bytes) -> State:
     return State(row[0]) if row else State.UNKNOWN
 
 
-def stage(db: sqlite3.Connection, request_id: bytes, write: Write, digest: bytes) -> None:
+def stage(db: sqlite3.Connection, request_id: bytes, write: Write, digest: bytes, expires: int = NEVER) -> None:
     """Put a write in place, unseen; raises RequestConflict."""
-    row = db.execute("SELECT digest, state FROM writes WHERE request_id = ?", (request_id,)).fetchone()
-    if row is not None:
-        if row[0] == digest and row[1] != State.DROPPED:
+    known = db.execute("SELECT digest, state FROM writes WHERE request_id = ?", (request_id,)).fetchone()
+    if known is not None:
+        if known[0] == digest and known[1] != State.DROPPED:
             return
         raise RequestConflict("the request id stands for another write, or for one that was dropped")
     kind = type(write).__name__.lower()
-    db.execute(
-        "INSERT INTO writes VALUES (?, ?, ?, ?, ?)", (request_id, kind, digest, State.PENDING, changes_of(write))
-    )
+    row = (request_id, kind, digest, State.PENDING, changes_of(write), expires)
+    db.execute("INSERT INTO writes VALUES (?, ?, ?, ?, ?, ?)", row)
     match write:
         case Change(add, erase):
             db.executemany(_INSERT_REFERENCE, [_row(r, request_id, visible=False) for r in add])
@@ -154,6 +156,14 @@ def commit(db: sqlite3.Connection, request_id: bytes) -> Committed:
     return Committed(row[1], references, models)
 
 
+def erases(db: sqlite3.Connection, request_id: bytes) -> bool:
+    """Whether a share goes with this commit: only an enrolment that replaces nothing, a publication and rights keep all."""
+    row = db.execute("SELECT kind FROM writes WHERE request_id = ?", (request_id,)).fetchone()
+    deletes = "SELECT 1 FROM deletions WHERE request_id = ? LIMIT 1"
+    kept = row is not None and row[0] in ("publish", "grant", "revoke", "rename")
+    return not kept and (row is None or row[0] != "change" or db.execute(deletes, (request_id,)).fetchone() is not None)
+
+
 def _listed(db: sqlite3.Connection, query: str, request_id: bytes) -> frozenset[str]:
     return frozenset(name for (name,) in db.execute(query, {"id": request_id}))
 
@@ -170,7 +180,8 @@ _MODELS = """SELECT name FROM models WHERE request_id = :id
 _EFFECTS = (
     "UPDATE models SET visible = 1 WHERE request_id = :id",
     "DELETE FROM models WHERE name IN (SELECT name FROM withdrawals WHERE request_id = :id)",
-    "INSERT OR IGNORE INTO tombstones SELECT reference_id FROM deletions WHERE request_id = :id",
+    """INSERT OR IGNORE INTO tombstones SELECT d.reference_id, w.expires
+       FROM deletions d JOIN writes w ON w.request_id = d.request_id WHERE d.request_id = :id""",
     "DELETE FROM refs WHERE reference_id IN (SELECT reference_id FROM deletions WHERE request_id = :id)",
     # a reference whose deletion came first stays deleted
     "DELETE FROM refs WHERE request_id = :id AND reference_id IN (SELECT reference_id FROM tombstones)",
@@ -197,20 +208,56 @@ def drop(db: sqlite3.Connection, request_id: bytes) -> None:
         raise RequestConflict("a committed write cannot be dropped")
     for table in _STAGED:
         db.execute(f"DELETE FROM {table} WHERE request_id = ?", (request_id,))  # noqa: S608
-    db.execute("INSERT OR REPLACE INTO writes VALUES (?, '', x'', ?, 0)", (request_id, State.DROPPED))
+    row = db.execute("SELECT expires FROM writes WHERE request_id = ?", (request_id,)).fetchone()
+    expires = row[0] if row else NEVER  # another party's: it is dropped here before it has come
+    db.execute("INSERT OR REPLACE INTO writes VALUES (?, '', x'', ?, 0, ?)", (request_id, State.DROPPED, expires))
 
 
-def adopt(
-    db: sqlite3.Connection,
-    references: Sequence[Reference],
-    models: Sequence[ModelRecord],
-    log: Sequence[LogEntry],
-    tombstones: Sequence[str],
-) -> None:
-    """Take over what a peer holds; what is here already stays as it is."""
-    rows = [(e.request_id, e.kind, e.digest, e.state, e.changes) for e in log]
-    db.executemany("INSERT OR IGNORE INTO writes VALUES (?, ?, ?, ?, ?)", rows)
-    db.executemany("INSERT OR IGNORE INTO tombstones VALUES (?)", [(i,) for i in tombstones])
-    db.executemany(_INSERT_REFERENCE, [_row(r, b"", visible=True) for r in references])
-    for model in models:
-        db.execute(_INSERT_MODEL, _model_row(model, b"adopted " + model.name.encode(), visible=True))
+def begin_restoration(db: sqlite3.Connection) -> None:
+    """Empty tables beside the real ones."""
+    for table in RESTORED:
+        db.execute(f"DROP TABLE IF EXISTS new_{table}")
+        db.execute(f"CREATE TABLE new_{table} AS SELECT * FROM {table} WHERE 0")  # noqa: S608
+
+
+def restore(db: sqlite3.Connection, page: Page) -> None:
+    """A page into the tables beside."""
+    rows = [(e.request_id, e.kind, e.digest, e.state, e.changes, e.expires_unix_ms) for e in page.writes]
+    db.executemany("INSERT INTO new_writes VALUES (?, ?, ?, ?, ?, ?)", rows)
+    db.executemany(
+        "INSERT INTO new_tombstones VALUES (?, ?)", [(t.reference_id, t.expires_unix_ms) for t in page.tombstones]
+    )
+    db.executemany(_INTO.format("new_refs", _marks(11)), [_row(r, b"", visible=True) for r in page.references])
+    for model in page.models:
+        row = _model_row(model, b"restored " + model.name.encode(), visible=True)
+        db.execute(_INTO.format("new_models", _marks(7)), row)
+    rights = [(r.right_id, r.model, r.subject, r.grantee) for r in page.rights]
+    db.executemany("INSERT INTO new_rights VALUES (?, ?, ?, ?)", rights)
+
+
+def finish_restoration(db: sqlite3.Connection) -> None:
+    """What stands beside takes the place of everything."""
+    for table in _EMPTIED:
+        db.execute(f"DELETE FROM {table}")  # noqa: S608
+    for table in RESTORED:
+        db.execute(f"INSERT INTO {table} SELECT * FROM new_{table}")  # noqa: S608
+        db.execute(f"DROP TABLE new_{table}")
+
+
+def abandon_restoration(db: sqlite3.Connection) -> None:
+    """What an interrupted one has left."""
+    for table in RESTORED:
+        db.execute(f"DROP TABLE IF EXISTS new_{table}")
+
+
+def prune(db: sqlite3.Connection, before_unix_ms: int) -> None:
+    """Forget finished writes and tombstones that are over."""
+    db.execute("DELETE FROM writes WHERE expires < ? AND state != ?", (before_unix_ms, State.PENDING))
+    db.execute("DELETE FROM tombstones WHERE expires < ?", (before_unix_ms,))
+
+
+_INTO = "INSERT INTO {} VALUES ({})"
+
+
+def _marks(count: int) -> str:
+    return ", ".join("?" * count)
