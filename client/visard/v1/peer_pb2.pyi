@@ -135,7 +135,7 @@ class Message(_message.Message):
     counter: _builtins.int
     """MPyC's program counter."""
     payload: _builtins.bytes
-    """At most 1 MiB; a longer one goes in pieces, which follow one another on the stream: at most 64 MiB in all."""
+    """At most 2 MiB less 1 KiB; a longer one goes in pieces, which follow one another on the stream: at most 64 MiB in all."""
     more: _builtins.bool
     """Another piece of the same message follows."""
     def __init__(
