@@ -19,7 +19,7 @@ from visard.secret import Secret
 
 from services.mpc.field import field_of
 from services.party.store import open_store
-from services.party.store.base import Reference
+from services.party.store.base import Page, Reference, restored
 from tests.conftest import free_port_base
 
 WIDTH = 128  # numbers a descriptor
@@ -45,7 +45,7 @@ async def fill(cluster: Cluster, count: int) -> None:
         folder = cluster.home / f"party{party}"
         uri = cluster.store.replace("{party}", str(party))
         store = await open_store(uri, folder, party)
-        await store.adopt(references(count, party, seed=4), [], [], [])
+        await restored(store, Page(references(count, party, seed=4)))
         await store.close()
 
 

@@ -127,7 +127,7 @@ async def _bring_up_to_date(store: Store, kept: Rows, holdings: Holdings) -> dic
         started, cpu = time.perf_counter(), time.process_time()
         found = await store.by_ids(sorted(done.references))
         kept = kept.updated(done.references, Rows.of(found, field_of(31)))
-        holdings.update(done.references, [row.name for row in found], [request_id])
+        holdings.update(done.references, [row.name for row in found], {request_id: done.expires_unix_ms})
         seconds.append(1000 * (time.perf_counter() - started))
         busy.append(1000 * (time.process_time() - cpu))
     assert kept.digest == holdings.references

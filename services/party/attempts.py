@@ -29,6 +29,7 @@ class Attempts:
             config.attempts_search,
             config.attempts_caller,
             config.attempts_seconds,
+            config.enrolments_caller,
         )
         self._store = store
         self._clock = clock

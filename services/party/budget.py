@@ -114,6 +114,7 @@ class Budgets:
     search: int | None
     caller: int
     seconds: float
+    enrolments: int = 0
 
     @property
     def at_subject(self) -> Budget:
@@ -147,8 +148,9 @@ class Budgets:
                 found = [*self._at_subject(request.model, rows, rate), own]
             case Operation.OPERATION_IDENTIFY:
                 found = self._search(request.model, caller, rate, 1, own)
-            case Operation.OPERATION_ENROL if request.unique:
-                found = self._search(request.model, caller, rate, request.images, own)
+            case Operation.OPERATION_ENROL:
+                looked = self._search(request.model, caller, rate, request.images, own) if request.unique else []
+                found = [*looked, self._enrolment(caller, request.images)]
             case Operation.OPERATION_COMPARE | Operation.OPERATION_RUN:
                 found = [own]
             case _:
@@ -160,6 +162,10 @@ class Budgets:
         beside = Beside(_key("searched", model), 1 if self.subject is not None else len(rows))
         for row in rows:
             yield Charge(_key("subject", row.reference_id), budget, budget.cost(rate, len(rows)), beside=beside)
+
+    def _enrolment(self, caller: str, images: int) -> Charge:
+        budget = Budget("to enrol by this caller", self.enrolments, self.seconds)
+        return Charge(_key("enrolments", caller), budget, budget.cost(), images)
 
     def _search(self, model: str, caller: str, rate: float | None, images: int, own: Charge) -> list[Charge]:
         counted = [(_key("gallery", model), self.at_gallery), (_key("search", model, caller), self.by_search)]

@@ -15,23 +15,23 @@ class Changes:
 
     everything: bool = True
     references: set[str] = field(default_factory=set)
-    writes: set[bytes] = field(default_factory=set)
+    writes: dict[bytes, int] = field(default_factory=dict)  # and when their requests expire
 
-    def note(self, request_id: bytes, references: Iterable[str] | None) -> None:
+    def note(self, request_id: bytes, expires_unix_ms: int, references: Iterable[str] | None) -> None:
         """A write was committed that changed these references; None: nobody knows which."""
-        self.writes.add(request_id)
+        self.writes[request_id] = expires_unix_ms
         self.references.update(references or ())
         if references is None or len(self.references) > MOST or len(self.writes) > MOST:
             self.forget()
 
     def forget(self) -> None:
         """Whatever was seen is worth nothing any more."""
-        self.everything, self.references, self.writes = True, set(), set()
+        self.everything, self.references, self.writes = True, set(), {}
 
     def take(self) -> "Changes":
         """All of it, for a reader who is about to look; what comes from now on is for the next time."""
         taken = Changes(self.everything, self.references, self.writes)
-        self.everything, self.references, self.writes = False, set(), set()
+        self.everything, self.references, self.writes = False, set(), {}
         return taken
 
     def give_back(self, taken: "Changes") -> None:

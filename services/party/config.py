@@ -59,6 +59,12 @@ class PartyConfig(ServiceConfig):
     attempts_caller: int = Field(
         default=10_000, ge=0, le=1_000_000, description="a caller's verifications, comparisons and so on; 0: no limit"
     )
+    enrolments_caller: int = Field(
+        default=10_000, ge=0, le=10_000_000, description="references that a caller may enrol; 0: no limit"
+    )
+    max_references: int = Field(
+        default=1_000_000, ge=1, le=100_000_000, description="references of one model, beyond which nobody is enrolled"
+    )
     attempts_seconds: float = Field(
         default=3600.0, ge=1, le=30 * 86400, description="time in which a budget that is used up comes back, evenly"
     )

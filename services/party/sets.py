@@ -8,7 +8,7 @@ against accidents, not against a party that lies.
 import hashlib
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from services.party.store.base import LogEntry, Name, State
@@ -50,7 +50,7 @@ class Holdings:
         self._hashes = [name_hash(name) for name in self._names]
         self._total = sum(self._hashes)
         self._subjects = Counter(name.subject for name in self._names if not name.is_right)
-        self._written = {entry.request_id for entry in log if entry.state is State.COMMITTED}
+        self._written = {e.request_id: e.expires_unix_ms for e in log if e.state is State.COMMITTED}
         self._log_total = sum(map(_write_hash, self._written))
         self.pending = sum(entry.state is State.PENDING for entry in log)
 
@@ -69,8 +69,18 @@ class Holdings:
         """The hash of all committed writes."""
         return set_hash([self._log_total])
 
-    def update(self, touched: Iterable[str], present: Iterable[Name], writes: Iterable[bytes]) -> None:
-        """Of the references that these new writes have touched only those that are present are left, as they are."""
+    def forget_writes(self, before_unix_ms: int) -> None:
+        """Count no more the writes whose request expired before this time."""
+        over = [request_id for request_id, expires in self._written.items() if expires < before_unix_ms]
+        for request_id in over:
+            del self._written[request_id]
+            self._log_total -= _write_hash(request_id)
+
+    def update(self, touched: Iterable[str], present: Iterable[Name], writes: Mapping[bytes, int]) -> None:
+        """Of the references that these new writes have touched only those that are present are left, as they are.
+
+        ``writes``: ids, and when their requests expire.
+        """
         for reference_id in touched:
             self._remove(reference_id)
         for name in present:
@@ -80,7 +90,7 @@ class Holdings:
             self._total += self._hashes[at]
             if not name.is_right:
                 self._subjects[name.subject] += 1
-        fresh = set(writes) - self._written
+        fresh = {request_id: expires for request_id, expires in writes.items() if request_id not in self._written}
         self._written |= fresh
         self._log_total += sum(map(_write_hash, fresh))
 
@@ -128,10 +138,11 @@ class View:
     references: bytes
     writes: bytes
     pending: int
+    horizon: int = 0
 
     def holds_as(self, other: "View") -> bool:
         """Whether both hold the same; what is pending at either may still come to either."""
-        return (self.references, self.writes) == (other.references, other.writes)
+        return (self.references, self.writes, self.horizon) == (other.references, other.writes, other.horizon)
 
 
 @dataclass
@@ -149,7 +160,7 @@ class SetWatch:
     def compare(self, peer: int, own: View, other: View) -> bool:
         """Whether this party and a peer have diverged, now that the peer has sent its view."""
         same = own.holds_as(other)
-        unsettled = own.pending > 0 or other.pending > 0
+        unsettled = own.pending > 0 or other.pending > 0 or own.horizon != other.horizon
         again = self._last.get(peer) == (own, other)
         self._count[peer] = 0 if same or unsettled else (self._count.get(peer, 0) + 1 if again else 1)
         self._last[peer] = (own, other)

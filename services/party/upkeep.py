@@ -11,6 +11,7 @@ from services.common.limits import MAX_PREFIXES
 from services.party.agreement import RETRY_AFTER
 from services.party.changes import Changes
 from services.party.errors import StoreError
+from services.party.horizon import Horizon
 from services.party.links import Link, PeerLinks
 from services.party.sets import Holdings, Node, SetWatch, View
 from services.party.store.base import Store, all_rights
@@ -25,7 +26,7 @@ log = structlog.get_logger()
 class Upkeep:
     """This party's holdings, compared with its peers' again and again."""
 
-    def __init__(self, store: Store, links: PeerLinks, writes: Writes) -> None:
+    def __init__(self, store: Store, links: PeerLinks, writes: Writes, longest_seconds: float = 0.0) -> None:
         self._store = store
         self._links = links
         self._writes = writes
@@ -36,6 +37,7 @@ class Upkeep:
         self._holdings = Holdings((), ())
         self._lock = asyncio.Lock()
         self._read_at = time.monotonic()
+        self._horizon = Horizon(links.party, int(1000 * longest_seconds))
         links.on_set = self.hear
         links.on_up.append(self._tell)
 
@@ -117,6 +119,7 @@ class Upkeep:
             if time.monotonic() - self._read_at > _ANEW_SECONDS:
                 await self._read_anew()
             await self._report()
+            await self._forget()
         except StoreError as error:
             log.warning("the watch waits for the store", reason=str(error))
 
@@ -126,21 +129,36 @@ class Upkeep:
                 await self._tell(peer)
             else:
                 self._watch.forget(peer)
+                self._horizon.lost(peer)
 
     async def _tell(self, peer: int) -> None:
         """Say what is held here: every now and then, and as soon as a peer is connected."""
         own = await self._view()
-        report = peer_pb2.SetReport(references=own.references, writes=own.writes, pending=own.pending)
+        report = peer_pb2.SetReport(
+            references=own.references, writes=own.writes, pending=own.pending, horizon=own.horizon
+        )
         if self._links.connected(peer):
             self._links.link(peer).send(peer_pb2.Frame(set=report))
 
     async def _view(self) -> View:
-        holdings = await self.holdings()
-        return View(holdings.references, holdings.writes, holdings.pending)
+        holdings, horizon = await self.holdings(), self._horizon.at
+        holdings.forget_writes(horizon)
+        return View(holdings.references, holdings.writes, holdings.pending, horizon)
+
+    async def _forget(self) -> None:
+        """Of writes and tombstones whatever no party needs any more."""
+        own = await self._view()
+        if self._horizon.move(own, _now_ms()):
+            own = await self._view()
+        if (before := self._horizon.due(own)) is not None:
+            await self._store.prune(before)
+            self._horizon.forgotten = before
 
     async def hear(self, peer: int, report: peer_pb2.SetReport) -> None:
         """A peer's hashes."""
-        own, other = await self._view(), View(report.references, report.writes, report.pending)
+        other = View(report.references, report.writes, report.pending, report.horizon)
+        self._horizon.hear(peer, other, _now_ms())
+        own = await self._view()
         if self._watch.compare(peer, own, other):
             if peer not in self._diverged:
                 log.error("the parties hold different references", peer=peer)
@@ -160,6 +178,10 @@ class Upkeep:
             await self._read_anew()
         holdings = await self.holdings()
         return gateway_pb2.PartyAudit(nodes=[node_message(holdings.node(prefix)) for prefix in request.prefixes])
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def node_message(node: Node) -> gateway_pb2.AuditNode:

@@ -42,12 +42,12 @@ class Writes:
         links.on_up.append(self.report)
         links.on_log = self.hear
 
-    async def make(self, channel: SessionChannel, request_id: bytes, digest: bytes, write: Write) -> int:
+    async def make(self, channel: SessionChannel, request_id: bytes, digest: bytes, write: Write, expires: int) -> int:
         """Stage here, wait until it is staged everywhere, commit; how many references it names.
 
         When a peer is lost in between the write stays pending, and recovery decides.
         """
-        await self._store.stage(request_id, write, digest)
+        await self._store.stage(request_id, write, digest, expires)
         peers = self._links.peers
         await channel.exchange(dict.fromkeys(peers, _STAGED), peers)
         return await asyncio.shield(self._commit(request_id))
@@ -60,7 +60,7 @@ class Writes:
             await self.forget()
             raise
         for watching in self._watching:
-            watching.note(request_id, done.references)
+            watching.note(request_id, done.expires_unix_ms, done.references)
         await self._tell(done.models)
         return done.changes
 

@@ -141,10 +141,10 @@ async def gallery__should_be_read_once_and_then_only_what_was_written() -> None:
     first = await kept.get("face", F31)
     assert await kept.get("face", F31) is first
     store.references.append(reference(3, "eve"))
-    changes.note(b"1", [reference(3).reference_id])
+    changes.note(b"1", 9, [reference(3).reference_id])
     assert (await kept.get("face", F31)).subjects == ["ada", "bob", "eve"]
     store.references = store.references[1:]
-    changes.note(b"2", [reference(1).reference_id])
+    changes.note(b"2", 9, [reference(1).reference_id])
     assert (await kept.get("face", F31)).subjects == ["bob", "eve"]
     assert (store.whole, store.single) == (1, 2)
 
@@ -153,7 +153,7 @@ async def reference_of_another_model__should_not_come_in() -> None:
     kept, store, changes = galleries()
     await kept.get("face", F31)
     store.references.append(replace(reference(3), model="other"))
-    changes.note(b"1", [reference(3).reference_id])
+    changes.note(b"1", 9, [reference(3).reference_id])
     assert (await kept.get("face", F31)).subjects == ["ada", "bob"]
 
 
@@ -162,7 +162,7 @@ async def write_that_touched_everything__should_make_it_read_again(touched: list
     kept, store, changes = galleries()
     await kept.get("face", F31)
     store.references.append(reference(3, "eve"))
-    changes.note(b"1", touched)
+    changes.note(b"1", 9, touched)
     assert (await kept.get("face", F31)).subjects == ["ada", "bob", "eve"]
     assert (store.whole, store.single) == (2, 0)
 
@@ -173,12 +173,12 @@ async def write_during_the_reading__should_not_be_missed(whole: bool) -> None:
     if not whole:
         await kept.get("face", F31)
         store.references.append(reference(4, "joe"))
-        changes.note(b"0", [reference(4).reference_id])
+        changes.note(b"0", 9, [reference(4).reference_id])
 
     def write() -> None:
         store.during = None
         store.references = [*store.references, reference(3, "eve")]
-        changes.note(b"1", [reference(3).reference_id])
+        changes.note(b"1", 9, [reference(3).reference_id])
 
     store.during = write
     await kept.get("face", F31)
@@ -191,7 +191,7 @@ async def failed_reading__should_be_done_again(whole: bool) -> None:
     if not whole:
         await kept.get("face", F31)
     store.references.append(reference(3, "eve"))
-    changes.note(b"1", [reference(3).reference_id])
+    changes.note(b"1", 9, [reference(3).reference_id])
 
     def fail() -> None:
         store.during = None
@@ -207,7 +207,7 @@ async def erased_reference__should_leave_the_memory_though_nobody_asks() -> None
     kept, store, changes = galleries()
     await kept.get("face", F31)
     erased = store.references.pop()
-    changes.note(b"0", [erased.reference_id])
+    changes.note(b"0", 9, [erased.reference_id])
     await kept.tidy()
     assert kept._kept["face"].rows.subjects == ["ada"]
     assert (store.whole, store.single) == (1, 1)

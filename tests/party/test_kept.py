@@ -23,6 +23,7 @@ from services.party.store import open_store
 from services.party.store.base import (
     Change,
     Grant,
+    Page,
     Publish,
     Reference,
     Rename,
@@ -33,6 +34,7 @@ from services.party.store.base import (
     Store,
     Write,
     all_rights,
+    restored,
 )
 from services.party.upkeep import Upkeep
 from services.party.writes import Writes
@@ -75,8 +77,7 @@ class Party:
         self.number += 1
         request = self.number.to_bytes(16, "big")
         if operation == "clear":  # what a restoration does
-            await self.store.clear()
-            await self.store.adopt([self.reference() for _ in range(3)], [], [], [])
+            await restored(self.store, Page([self.reference() for _ in range(3)]))
             await self.writes.forget()
             return
         write = await self.write(operation)
@@ -183,7 +184,7 @@ async def change_by_another_hand__should_show_in_an_audit(tmp_path: Path) -> Non
     await party.play("enrol")
     await party.check()
     before = (await party.upkeep.holdings()).references
-    await store.clear()
+    await restored(store, Page())
     assert (await party.upkeep.holdings()).references == before
     await party.upkeep._read_anew()
     await party.check()

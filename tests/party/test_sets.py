@@ -65,7 +65,7 @@ def holdings__should_be_brought_up_to_date_as_if_hashed_anew() -> None:
         added = {name.reference_id: name for name in [*changed, *names(4)]}
         rows = {i: name for i, name in (rows | added).items() if i not in erased}
         touched = {*erased, *added, "f" * 32}  # that one was never there
-        kept.update(touched, [rows[i] for i in touched if i in rows], [entry.request_id for entry in log])
+        kept.update(touched, [rows[i] for i in touched if i in rows], {entry.request_id: 9 for entry in log})
         fresh = Holdings(list(rows.values()), log)
         assert (kept.references, kept.writes, kept.counts) == (fresh.references, fresh.writes, fresh.counts)
         assert [kept.node(p) for p in ("", "7", "a3")] == [fresh.node(p) for p in ("", "7", "a3")]

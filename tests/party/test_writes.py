@@ -70,7 +70,7 @@ async def settled(writers: list[Writer], state: State) -> None:
 
 async def run(writer: Writer) -> int:
     with writer.writes.running(ONE):
-        return await writer.writes.make(writer.channel(), ONE, DIGEST, WRITE)
+        return await writer.writes.make(writer.channel(), ONE, DIGEST, WRITE, 9)
 
 
 async def write__should_be_committed_everywhere(writers: list[Writer]) -> None:
@@ -170,7 +170,7 @@ async def changes__should_be_told_to_who_watches(writers: list[Writer]) -> None:
     watching = writers[0].writes.watch()
     watching.take()
     await asyncio.gather(*(run(writer) for writer in writers))
-    assert (watching.everything, watching.references, watching.writes) == (False, {"a", "b"}, {ONE})
+    assert (watching.everything, watching.references, watching.writes) == (False, {"a", "b"}, {ONE: 9})
     await writers[0].writes.forget()
     assert watching.everything
     assert models == [None]  # the write changed none

@@ -221,30 +221,36 @@ class SetReport(_message.Message):
     REFERENCES_FIELD_NUMBER: _builtins.int
     WRITES_FIELD_NUMBER: _builtins.int
     PENDING_FIELD_NUMBER: _builtins.int
+    HORIZON_FIELD_NUMBER: _builtins.int
     references: _builtins.bytes
     """Of the references: see AuditNode.set_hash."""
     writes: _builtins.bytes
-    """Of the ids of committed writes."""
+    """Of the ids of committed writes whose requests did not expire before the horizon."""
     pending: _builtins.int
     """Writes that are neither committed nor dropped."""
+    horizon: _builtins.int
+    """Milliseconds since the Unix epoch: what expired before is not counted, and may be forgotten."""
     def __init__(
         self,
         *,
         references: _builtins.bytes = ...,
         writes: _builtins.bytes = ...,
         pending: _builtins.int = ...,
+        horizon: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["pending", b"pending", "references", b"references", "writes", b"writes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["horizon", b"horizon", "pending", b"pending", "references", b"references", "writes", b"writes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SetReport: _TypeAlias = SetReport  # noqa: Y015
 
 @_typing.final
-class Manifest(_message.Message):
-    """What a recovering party is told, in one message of a session: everything but the shares."""
+class Page(_message.Message):
+    """What a recovering party is told, a page at a time: everything but the shares, which follow each page. Pages come in an order
+    that both helpers share, and none is larger than a request may be.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -253,14 +259,21 @@ class Manifest(_message.Message):
     WRITES_FIELD_NUMBER: _builtins.int
     TOMBSTONES_FIELD_NUMBER: _builtins.int
     RIGHTS_FIELD_NUMBER: _builtins.int
+    LAST_FIELD_NUMBER: _builtins.int
+    last: _builtins.bool
+    """Nothing follows."""
     @_builtins.property
-    def references(self) -> _containers.RepeatedCompositeFieldContainer[Global___ManifestReference]: ...
+    def references(self) -> _containers.RepeatedCompositeFieldContainer[Global___ManifestReference]:
+        """All of one model, in order of id."""
+
     @_builtins.property
-    def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___ManifestModel]: ...
+    def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___ManifestModel]:
+        """One at most; the pages of its references follow."""
+
     @_builtins.property
     def writes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ManifestWrite]: ...
     @_builtins.property
-    def tombstones(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def tombstones(self) -> _containers.RepeatedCompositeFieldContainer[Global___ManifestTombstone]: ...
     @_builtins.property
     def rights(self) -> _containers.RepeatedCompositeFieldContainer[Global___ManifestRight]: ...
     def __init__(
@@ -269,16 +282,41 @@ class Manifest(_message.Message):
         references: _abc.Iterable[Global___ManifestReference] | None = ...,
         models: _abc.Iterable[Global___ManifestModel] | None = ...,
         writes: _abc.Iterable[Global___ManifestWrite] | None = ...,
-        tombstones: _abc.Iterable[_builtins.str] | None = ...,
+        tombstones: _abc.Iterable[Global___ManifestTombstone] | None = ...,
         rights: _abc.Iterable[Global___ManifestRight] | None = ...,
+        last: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["models", b"models", "references", b"references", "rights", b"rights", "tombstones", b"tombstones", "writes", b"writes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last", b"last", "models", b"models", "references", b"references", "rights", b"rights", "tombstones", b"tombstones", "writes", b"writes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Manifest: _TypeAlias = Manifest  # noqa: Y015
+Global___Page: _TypeAlias = Page  # noqa: Y015
+
+@_typing.final
+class ManifestTombstone(_message.Message):
+    """The id of an erased reference."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFERENCE_ID_FIELD_NUMBER: _builtins.int
+    EXPIRES_UNIX_MS_FIELD_NUMBER: _builtins.int
+    reference_id: _builtins.str
+    expires_unix_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        reference_id: _builtins.str = ...,
+        expires_unix_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_unix_ms", b"expires_unix_ms", "reference_id", b"reference_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ManifestTombstone: _TypeAlias = ManifestTombstone  # noqa: Y015
 
 @_typing.final
 class ManifestReference(_message.Message):
@@ -393,11 +431,14 @@ class ManifestWrite(_message.Message):
     DIGEST_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     CHANGES_FIELD_NUMBER: _builtins.int
+    EXPIRES_UNIX_MS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.bytes
     kind: _builtins.str
     digest: _builtins.bytes
     state: Global___LogEntry.State.ValueType
     changes: _builtins.int
+    expires_unix_ms: _builtins.int
+    """When its request expired."""
     def __init__(
         self,
         *,
@@ -406,10 +447,11 @@ class ManifestWrite(_message.Message):
         digest: _builtins.bytes = ...,
         state: Global___LogEntry.State.ValueType = ...,
         changes: _builtins.int = ...,
+        expires_unix_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "digest", b"digest", "kind", b"kind", "request_id", b"request_id", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "digest", b"digest", "expires_unix_ms", b"expires_unix_ms", "kind", b"kind", "request_id", b"request_id", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

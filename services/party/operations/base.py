@@ -39,10 +39,13 @@ class Desk:
     attempts: Attempts
     rides: Rides
     keys: SealingKeys
+    max_references: int
 
     async def write(self, work: "Work", channel: SessionChannel, write: Write) -> int:
         """Make a write at all three parties; how many references it names."""
-        return await self.writes.make(channel, work.request.request_id, work.digest + channel.session, write)
+        request = work.request
+        digest = work.digest + channel.session
+        return await self.writes.make(channel, request.request_id, digest, write, request.expires_unix_ms)
 
     async def authorise(self, work: "Work", caller: str) -> None:
         """Let a caller change what the work names, and note who it is; raises PermissionDenied."""

@@ -7,7 +7,7 @@ import numpy as np
 from visard.secret import Secret
 from visard.v1 import common_pb2
 
-from services.common.errors import AlreadyExists, InvalidArgument, NotFound
+from services.common.errors import AlreadyExists, InvalidArgument, NotFound, ResourceExhausted
 from services.common.limits import MAX_REFERENCES
 from services.mpc import matching
 from services.mpc.describe import describe_plan
@@ -62,6 +62,10 @@ class Enrol:
         own = await desk.store.references(request.model, request.subject)
         if request.images + (0 if request.replace else len(own)) > MAX_REFERENCES:
             raise InvalidArgument.of("request.images", f"a subject has at most {MAX_REFERENCES} references")
+        if await desk.store.count(request.model) + request.images > desk.max_references:
+            raise ResourceExhausted(
+                f"model {request.model!r} has {desk.max_references} references, as many as are allowed"
+            )
         rows = await _others(desk, request, model) if request.unique else Rows()
         compare = (matching.verify_plan(model.program.q, len(rows)),) * request.images if rows else ()
         plans = (describe_plan(model.program),) * request.images + compare

@@ -1,7 +1,8 @@
 """Recover: write the store of a party that has lost it anew, from the two others.
 
 Functionality: helpers a and b hold F(a + 1) and F(b + 1); the target t gets F(t + 1) and nothing else; a and b get nothing.
-Cost: a round for each MiB of elements; each helper sends one element for each stored one.
+Cost: a round for each page (200 references, 1,000 writes) and one for each million elements; each helper sends one element
+for each stored one. Nothing that callers have written makes a message larger than a page.
 Security: F(t + 1) = l_a F(a + 1) + l_b F(b + 1). Helper a sends l_a F(a + 1) + m and helper b sends l_b F(b + 1) - m, where m is
 expanded from the key that a and b share and t does not know: what t sees is uniform but for its sum.
 Source: Shamir 1979 (interpolation); the masking is that of additive resharing.
@@ -9,7 +10,8 @@ Source: Shamir 1979 (interpolation); the masking is that of additive resharing.
 
 import asyncio
 import hashlib
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterator
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -27,14 +29,15 @@ from services.party.operations import manifest
 from services.party.operations.base import Answer, Desk, Work
 from services.party.recovery import Decision
 from services.party.runtime import SessionChannel
-from services.party.store.base import ModelRecord, Reference, State, all_rights
+from services.party.store.base import State
 
 CHUNK = 1 << 20  # elements a message
+RESTORATION_SECONDS = 600.0  # that the target may take to put everything in place
 _ID_BYTES = 16
 
 
 class Recover:
-    """The target's store is erased and written anew; its kits are thrown away."""
+    """The target's store is written anew and takes the place of what it held; its kits are thrown away."""
 
     def exclusive(self, request: common_pb2.Request) -> bool:
         """Nothing may be written meanwhile."""
@@ -59,17 +62,18 @@ async def _help(desk: Desk, channel: SessionChannel, target: int) -> int:
     """A helper's side; how many references were restored."""
     other = next(party for party in range(3) if party not in (desk.party, target))
     await _settle(desk, channel, other)
-    rows, models = await _everything(desk)
-    log, tombstones = await desk.store.log(), await desk.store.tombstones()
-    sealed = manifest.pack(rows, models, log, tombstones, await all_rights(desk.store))
-    first = desk.party < other
-    await channel.exchange({target: sealed if first else hashlib.sha256(sealed).digest()}, (target,))
     mask = Prf(channel.keys.own if other == (desk.party + 1) % 3 else channel.keys.previous)
-    for label, (field, share) in enumerate(_chunks(_vectors(rows, models))):
-        part = await asyncio.to_thread(masked, field, share, mask, label, desk.party, other, target)
-        await channel.exchange({target: part.data.cast("B")}, (target,))
+    labels, count, first = itertools.count(), 0, desk.party < other
+    async for told in manifest.told(desk.store):
+        page = told.encode()
+        await channel.exchange({target: page if first else hashlib.sha256(page).digest()}, (target,))
+        for field, share in _chunks(told):
+            part = await asyncio.to_thread(masked, field, share, mask, next(labels), desk.party, other, target)
+            await channel.exchange({target: part.data.cast("B")}, (target,))
+        count += len(told.page.references)
+    channel.round_seconds = RESTORATION_SECONDS
     await channel.exchange({}, (target,))  # it is stored
-    return len(rows)
+    return count
 
 
 async def _settle(desk: Desk, channel: SessionChannel, other: int) -> None:
@@ -91,12 +95,6 @@ async def _settle(desk: Desk, channel: SessionChannel, other: int) -> None:
         await desk.writes.finish(request_id, Decision.COMMIT if state == State.COMMITTED else Decision.DROP)
 
 
-async def _everything(desk: Desk) -> tuple[list[Reference], list[ModelRecord]]:
-    names = await desk.store.models()
-    models = [record for name in names if (record := await desk.store.model(name)) is not None]
-    return [row for name in names for row in await desk.store.gallery(name)], models
-
-
 def masked(field: Field, share: Elements, mask: Prf, label: int, party: int, other: int, target: int) -> Elements:
     """What a helper sends: its weighted share plus or minus the mask that it has in common with the other helper."""
     x, y, at = party + 1, other + 1, target + 1
@@ -105,60 +103,62 @@ def masked(field: Field, share: Elements, mask: Prf, label: int, party: int, oth
     return field.add(weighted, stream) if party < other else field.subtract(weighted, stream)
 
 
-def _vectors(rows: Sequence[Reference], models: Sequence[ModelRecord]) -> Iterator[tuple[Field, Elements]]:
-    """For each model its weights and then its references, as one vector."""
-    for model in models:
-        field = field_of(Program.from_json(model.program).q)
-        parts = [model.weights.reveal(), *(row.descriptor.reveal() for row in rows if row.model == model.name)]
-        yield field, np.frombuffer(b"".join(parts), field.dtype)
-
-
-def _chunks(vectors: Iterator[tuple[Field, Elements]]) -> Iterator[tuple[Field, Elements]]:
-    for field, vector in vectors:
-        for start in range(0, vector.size, CHUNK):
-            yield field, vector[start : start + CHUNK]
+def _chunks(told: manifest.Told) -> Iterator[tuple[Field, Elements]]:
+    """The shares of a page as one vector, in parts that a message carries."""
+    if told.model is None:
+        return
+    field = field_of(Program.from_json(told.model.program).q)
+    vector = np.frombuffer(b"".join(share.reveal() for share in told.shares), field.dtype)
+    for start in range(0, vector.size, CHUNK):
+        yield field, vector[start : start + CHUNK]
 
 
 async def _receive(desk: Desk, channel: SessionChannel) -> int:
-    """The target's side."""
+    """The target's side. What it holds stays as it is until everything has come."""
     helpers = tuple(party for party in range(3) if party != desk.party)
     ready = dict.fromkeys(helpers, b"ready")
     for _ in range(2):  # the helpers settle
         await channel.exchange({}, ())
-    messages = await channel.exchange(ready, helpers)
-    sealed, digest = messages[helpers[0]], messages[helpers[1]]
-    if hashlib.sha256(sealed).digest() != digest:
-        raise FailedPrecondition("the two other parties do not hold the same: run visard admin audit")
+    await desk.store.begin_restoration()
+    count, program = 0, None
+    while not (page := await _page(channel, helpers)).last:
+        program = Program.from_json(page.models[0].program) if page.models else program
+        shares = await _shares(channel, helpers, page, program)
+        await desk.store.restore(manifest.kept(page, shares))
+        count += len(page.references)
     try:
-        told = manifest.parse(sealed)
-    except (DecodeError, ValueError) as error:
-        raise ProtocolError("a peer's manifest makes no sense") from error
-    try:
-        await desk.store.clear()
-    finally:  # at once: the transfer may fail, and this party then no longer holds what it remembers
+        await desk.store.finish_restoration()
+    finally:  # whatever becomes of it: what was in memory is not what is stored
         await desk.writes.forget()
     desk.stock.discard()
-    rows, models = list[Reference](), list[ModelRecord]()
-    for model in told.models:
-        named = [row for row in told.references if row.model == model.name]
-        weights, shares = await _shares(channel, helpers, model, len(named))
-        models.append(manifest.model(model, weights))
-        rows += [manifest.reference(row, share) for row, share in zip(named, shares, strict=True)]
-    await desk.store.adopt(rows, models, [manifest.write(entry) for entry in told.writes], list(told.tombstones))
-    await desk.store.adopt_rights([manifest.right(right) for right in told.rights])
-    await desk.writes.forget()
     await channel.exchange(ready, ())
-    return len(rows)
+    return count
+
+
+async def _page(channel: SessionChannel, helpers: tuple[int, ...]) -> peer_pb2.Page:
+    """The next page, which both helpers have told alike."""
+    messages = await channel.exchange(dict.fromkeys(helpers, b"ready"), helpers)
+    page, digest = messages[helpers[0]], messages[helpers[1]]
+    if hashlib.sha256(page).digest() != digest:
+        raise FailedPrecondition("the two other parties do not hold the same: run visard admin audit")
+    try:
+        return manifest.parse(page)
+    except DecodeError as error:
+        raise ProtocolError("a peer's page makes no sense") from error
 
 
 async def _shares(
-    channel: SessionChannel, helpers: tuple[int, ...], model: peer_pb2.ManifestModel, count: int
-) -> tuple[Secret, list[Secret]]:
-    """This party's share of a model's weights and of ``count`` references."""
-    program = Program.from_json(model.program)
-    field, weights, width = field_of(program.q), program.weight_count, program.output.size
+    channel: SessionChannel, helpers: tuple[int, ...], page: peer_pb2.Page, program: Program | None
+) -> list[Secret]:
+    """This party's shares of what a page speaks of: a model's weights, or the descriptors of references."""
+    count = len(page.models) + len(page.references)
+    if not count:
+        return []
+    if program is None or (page.models and page.references):
+        raise ProtocolError("a peer tells of references before their model")
+    field = field_of(program.q)
+    total = program.weight_count if page.models else count * program.output.size
     whole = bytearray()
-    total = weights + count * width
     for start in range(0, total, CHUNK):
         size = min(CHUNK, total - start)
         parts = (await channel.exchange(dict.fromkeys(helpers, b"ready"), helpers)).values()
@@ -168,7 +168,5 @@ async def _shares(
         if not (field.is_reduced(one) and field.is_reduced(two)):
             raise ProtocolError("a peer sent a word that is no field element")
         whole += field.add(one, two).tobytes()
-    split = weights * field.itemsize
-    step = width * field.itemsize
-    rows = [Secret(whole[k : k + step]) for k in range(split, len(whole), step)]
-    return Secret(whole[:split]), rows
+    step = len(whole) // count
+    return [Secret(whole[k * step : (k + 1) * step]) for k in range(count)]

@@ -196,6 +196,7 @@ class Committed:
     changes: int
     references: frozenset[str] | None = frozenset()
     models: frozenset[str] | None = frozenset()
+    expires_unix_ms: int = NEVER  # of the request
 
 
 @dataclass(frozen=True)
@@ -213,6 +214,17 @@ class SubjectCount:
 
     subject: str
     references: int
+
+
+@dataclass(frozen=True)
+class Page:
+    """A part of what the peers hold, for a store that is restored."""
+
+    references: Sequence[Reference] = ()
+    models: Sequence[ModelRecord] = ()
+    writes: Sequence[LogEntry] = ()
+    tombstones: Sequence[Tombstone] = ()
+    rights: Sequence[Right] = ()
 
 
 class Store(Protocol):
@@ -283,6 +295,18 @@ class Store(Protocol):
     async def prune(self, before_unix_ms: int) -> None:
         """Forget finished writes and tombstones whose request expired before this time: see services.party.horizon."""
 
+    async def begin_restoration(self) -> None:
+        """Forget what an earlier restoration has left aside. What is held stays, until the whole of what is new is there."""
+
+    async def restore(self, page: Page) -> None:
+        """Keep a page of what the peers hold aside."""
+
+    async def finish_restoration(self) -> None:
+        """Put what was kept aside in the place of everything, at once; also after a crash in its midst.
+
+        Attempts, requests seen and the log of who asked for what stay: peers cannot restore them.
+        """
+
     async def remember(self, request_id: bytes, now_unix_ms: int, expires_unix_ms: int) -> bool:
         """Note that a request was seen; False if it was seen before. Expired ones are forgotten."""
 
@@ -330,6 +354,13 @@ def changes_of(write: Write) -> int:
         case Renew():
             return len(write.descriptors)
     return 0
+
+
+async def restored(store: Store, page: Page) -> None:
+    """Make a store hold this page and nothing else."""
+    await store.begin_restoration()
+    await store.restore(page)
+    await store.finish_restoration()
 
 
 async def all_rights(store: Store) -> list[Right]:

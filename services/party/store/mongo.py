@@ -34,6 +34,7 @@ from services.party.store.base import (
     LogEntry,
     ModelRecord,
     Name,
+    Page,
     Reference,
     State,
     SubjectCount,
@@ -43,7 +44,6 @@ from services.party.store.base import (
 from services.party.store.mongo_records import MongoRecords
 from services.party.store.mongo_restoration import MongoRestoration
 from services.party.store.mongo_writes import MongoWrites
-from services.party.store.restoration import Page
 
 SCHEMA_VERSION = 4
 TIMEOUT_SECONDS = 30.0
@@ -191,14 +191,14 @@ class MongoStore(MongoRecords):
                 if found is None:
                     raise RequestConflict("only a staged write can be committed")
                 if found["applied"] and not others:
-                    return Committed(found["changes"])
+                    return Committed(found["changes"], expires_unix_ms=found["expires"])
                 self._behind = True  # of a commit that was given up, too, and reached the server all the same
                 await self._db.writes.update_one(
                     {"_id": request_id, "state": State.PENDING}, {"$set": {"state": State.COMMITTED}}
                 )
                 done = await self._writes.outlook(found)
                 await self._catch_up()
-                return Committed(done.changes, None, None) if others else done
+                return Committed(done.changes, None, None, done.expires_unix_ms) if others else done
 
         return await self._do(work)
 
@@ -335,15 +335,15 @@ class MongoStore(MongoRecords):
         await self._do(work)
 
     async def begin_restoration(self) -> None:
-        """See Restorable.begin_restoration."""
+        """See Store.begin_restoration."""
         await self._do(self._restoration.begin)
 
     async def restore(self, page: Page) -> None:
-        """See Restorable.restore."""
+        """See Store.restore."""
         await self._do(lambda: self._restoration.keep(page))
 
     async def finish_restoration(self) -> None:
-        """See Restorable.finish_restoration."""
+        """See Store.finish_restoration."""
 
         async def work() -> None:
             async with self._gate.writing():

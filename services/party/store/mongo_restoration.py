@@ -10,8 +10,8 @@ from typing import Any
 from pymongo.errors import CollectionInvalid, OperationFailure
 
 from services.party.store import mongo_documents as documents
+from services.party.store.base import Page
 from services.party.store.mongo_writes import MongoWrites
-from services.party.store.restoration import Page
 
 RESTORED = ("refs", "models", "writes", "tombstones", "rights")
 _NEW = "new_"

@@ -115,7 +115,8 @@ class MongoWrites:
         models += [*entry.get("models", ()), *filter(None, [entry.get("withdraw")])]
         rights = [*filter(None, [entry.get("grant", {}).get("_id"), entry.get("revoke")])]
         references = frozenset((*own, *entry.get("erase", ()), *entry.get("rename", ()), *rights))
-        return Committed(entry["changes"], None if entry["kind"] == "renew" else references, frozenset(models))
+        touched = None if entry["kind"] == "renew" else references
+        return Committed(entry["changes"], touched, frozenset(models), entry["expires"])
 
     async def apply(self, entry: Document) -> None:
         """A committed write's effects, in an order in which each may be repeated."""

@@ -18,13 +18,13 @@ from services.party.store.base import (
     LogEntry,
     ModelRecord,
     Name,
+    Page,
     Reference,
     State,
     SubjectCount,
     Tombstone,
     Write,
 )
-from services.party.store.restoration import Page
 from services.party.store.sqlite_records import SqliteRecords
 
 SCHEMA_VERSION = 5
@@ -206,15 +206,15 @@ class SqliteStore(SqliteRecords):
         await self._do(lambda db: writes.prune(db, before_unix_ms))
 
     async def begin_restoration(self) -> None:
-        """See Restorable.begin_restoration."""
+        """See Store.begin_restoration."""
         await self._do(writes.begin_restoration, erases=True)
 
     async def restore(self, page: Page) -> None:
-        """See Restorable.restore."""
+        """See Store.restore."""
         await self._do(lambda db: writes.restore(db, page))
 
     async def finish_restoration(self) -> None:
-        """See Restorable.finish_restoration."""
+        """See Store.finish_restoration."""
         await self._do(writes.finish_restoration, erases=True, seconds=RESTORATION_SECONDS)
 
     async def remember(self, request_id: bytes, now_unix_ms: int, expires_unix_ms: int) -> bool:

@@ -9,6 +9,7 @@ from services.party.store.base import (
     Committed,
     Grant,
     ModelRecord,
+    Page,
     Publish,
     Reference,
     Rename,
@@ -20,7 +21,6 @@ from services.party.store.base import (
     Write,
     changes_of,
 )
-from services.party.store.restoration import Page
 
 SCHEMA = """
 CREATE TABLE writes (
@@ -142,18 +142,18 @@ def _model_row(m: ModelRecord, request_id: bytes, *, visible: bool) -> tuple[obj
 
 def commit(db: sqlite3.Connection, request_id: bytes) -> Committed:
     """Apply a staged write, once; raises RequestConflict."""
-    row = db.execute("SELECT state, changes, kind FROM writes WHERE request_id = ?", (request_id,)).fetchone()
+    row = db.execute("SELECT state, changes, kind, expires FROM writes WHERE request_id = ?", (request_id,)).fetchone()
     if row is None or row[0] not in (State.PENDING, State.COMMITTED):
         raise RequestConflict("only a staged write can be committed")
     if row[0] == State.COMMITTED:
-        return Committed(row[1])
+        return Committed(row[1], expires_unix_ms=row[3])
     db.execute("UPDATE writes SET state = ? WHERE request_id = ?", (State.COMMITTED, request_id))
     # before the effects, which empty the tables that say it
     references = None if row[2] == "renew" else _listed(db, _REFERENCES, request_id)
     models = _listed(db, _MODELS, request_id)
     for statement in _EFFECTS:
         db.execute(statement, {"id": request_id})
-    return Committed(row[1], references, models)
+    return Committed(row[1], references, models, row[3])
 
 
 def erases(db: sqlite3.Connection, request_id: bytes) -> bool:
@@ -227,7 +227,7 @@ def restore(db: sqlite3.Connection, page: Page) -> None:
     db.executemany(
         "INSERT INTO new_tombstones VALUES (?, ?)", [(t.reference_id, t.expires_unix_ms) for t in page.tombstones]
     )
-    db.executemany(_INTO.format("new_refs", _marks(11)), [_row(r, b"", visible=True) for r in page.references])
+    db.executemany(_INTO.format("new_refs", _marks(12)), [_row(r, b"", visible=True) for r in page.references])
     for model in page.models:
         row = _model_row(model, b"restored " + model.name.encode(), visible=True)
         db.execute(_INTO.format("new_models", _marks(7)), row)

@@ -19,6 +19,7 @@ from services.party.store import open_store
 from services.party.store.base import (
     Change,
     Grant,
+    Page,
     Publish,
     Rename,
     Renew,
@@ -28,6 +29,7 @@ from services.party.store.base import (
     Store,
     Withdraw,
     all_rights,
+    restored,
 )
 from services.party.store.mongo import TIMEOUT_SECONDS, MongoStore
 from tests.mongod import Mongod
@@ -166,7 +168,7 @@ async def names_within_a_write__should_be_unique(standalone: Mongod) -> None:
     await store.close()
 
 
-HELD = Right("face", "", "enroller/kiosk-7")
+HELD, HELD_BY = Right("face", "", "enroller/kiosk-7"), b"h" * 16
 WRITES = {
     "enrol": Change((reference("c"), reference("d"))),
     "replace": Change((reference("e"),), ("a",)),
@@ -223,16 +225,17 @@ FILES = ("delete", "upload_from_stream_with_id")
 async def contents(store: Store) -> tuple[Any, ...]:
     names = await store.models()
     models = [await store.model(name) for name in names]
-    return await store.gallery("face"), models, await store.tombstones(), await all_rights(store)
+    return await store.gallery("face"), models, await store.tombstones("", 99), await all_rights(store)
 
 
 async def prepared(server: Mongod, name: str) -> Store:
     store = await opened(server, name)
-    await store.clear()
+    await restored(store, Page())
     for request, write in ((ONE, Change((reference("a"), reference("b")))), (TWO, Publish(model()))):
         await store.stage(request, write, b"1")
         await store.commit(request)
-    await store.adopt_rights([HELD])
+    await store.stage(HELD_BY, Grant(HELD), b"1")
+    await store.commit(HELD_BY)
     return store
 
 

@@ -16,7 +16,7 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
 from services.party.store import open_store
-from services.party.store.base import Change, Publish
+from services.party.store.base import Change, Page, Publish, restored
 from tests.mongod import PASSWORD, USER, Mongod
 from tests.party.store.test_conformance import ONE, TWO, model, reference
 
@@ -99,7 +99,8 @@ async def store__should_need_no_more(filled: Mongod, tmp_path: Path) -> None:
     await store.commit(TWO)
     assert await store.references("face", "ada") == [reference("a")]
     assert await store.model("face") == model()
-    await store.clear()
+    await restored(store, Page([reference("b")], [model()]))
+    assert await store.references("face", "ada") == [reference("b")]
     await store.close()
 
 

@@ -7,7 +7,7 @@ from visard.chain import Entry
 
 from services.party.errors import StoreError
 from services.party.store import open_store
-from services.party.store.base import Committed, Grant, Link, Revoke, Right, Store, Write, all_rights
+from services.party.store.base import Committed, Grant, Link, Page, Revoke, Right, Store, Write, all_rights, restored
 from tests.party.store.test_conformance import ONE, THREE, TWO
 
 KIOSK, OTHER = "enroller/kiosk-7", "enroller/kiosk-8"
@@ -50,12 +50,10 @@ async def grant_that_was_dropped__should_give_nothing(store: Store, uri: str, tm
 
 async def rights__should_be_paged_and_adopted_and_cleared(store: Store) -> None:
     rights = sorted((Right("face", f"s{k}", KIOSK) for k in range(7)), key=lambda right: right.right_id)
-    for _ in range(2):  # an interrupted restoration is done again
-        await store.adopt_rights(rights)
-    await store.adopt_rights([])
+    await restored(store, Page(rights=rights))
     first = await store.rights(3, "")
     assert first + await store.rights(10, first[-1].right_id) == rights == await all_rights(store)
-    await store.clear()
+    await restored(store, Page())
     assert await all_rights(store) == []
 
 
@@ -78,7 +76,7 @@ async def audit_log__should_be_kept_in_order_and_paged(store: Store, uri: str, t
     await store.audit_append(kept[:1])
     await store.audit_append(kept[1:])
     await store.audit_append(kept[5:])  # its acknowledgement was lost
-    await store.clear()  # peers restore everything else, and cannot restore this
+    await restored(store, Page())  # peers restore everything else, and cannot restore this
     again = await open_store(uri, tmp_path, 0)
     assert await again.audit_head() == link_to(kept[-1])
     assert await again.audit_page(0, 3) == (Link(), kept[:3])

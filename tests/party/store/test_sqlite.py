@@ -4,15 +4,30 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from visard.secret import Secret
 
 from services.party.errors import SchemaMismatch, StoreError, StoreFull
 from services.party.store import open_store
-from services.party.store.base import Change, Publish, State
+from services.party.store.base import (
+    Change,
+    Grant,
+    Page,
+    Publish,
+    Rename,
+    Renew,
+    Revoke,
+    State,
+    Withdraw,
+    Write,
+    restored,
+)
 from services.party.store.sqlite import SqliteStore
-from tests.party.store.test_conformance import ONE, TWO, model, reference
+from tests.party.store.test_conformance import ONE, THREE, TWO, model, reference
 
 
 async def database__should_be_private(tmp_path: Path) -> None:
@@ -97,11 +112,50 @@ async def write_that_the_system_cuts_off__should_leave_whole_writes(tmp_path: Pa
     await store.close()
 
 
-async def erased_descriptor__should_be_gone_from_the_file(tmp_path: Path) -> None:
+OLD, NEW = b"old share " * 40, b"new share " * 40
+STAY = frozenset({Rename, Publish, Grant, Revoke})  # kinds of writes with which no share goes
+ERASING: dict[str, Write] = {
+    "delete": Change(erase=("a",)),
+    "replace": Change((reference("b"),), ("a",)),
+    "refresh": Renew((("a", Secret(NEW)),), (("face", Secret(NEW)),), 9),
+    "withdraw": Withdraw("face"),
+}
+
+
+def files_with(folder: Path, share: bytes) -> list[str]:
+    """Names of the store's files that hold a share, or a part of it."""
+    return [path.name for path in sorted(folder.iterdir()) if share[16:160] in path.read_bytes()]
+
+
+def every_kind_of_write__should_be_thought_of() -> None:
+    assert {type(write) for write in ERASING.values()} | STAY == set(get_args(Write))
+
+
+@pytest.mark.parametrize("kind", [*ERASING, "drop", "restore", "abandon"])
+async def erased_share__should_be_in_no_file_when_it_is_acknowledged(tmp_path: Path, kind: str) -> None:
+    """Neither in the database, nor in the log beside it, while the store is open and after it."""
     store = await open_store("sqlite", tmp_path, 0)
-    await store.stage(ONE, Change((reference("unmistakable"),)), b"1")
-    await store.commit(ONE)
-    await store.stage(TWO, Change(erase=("unmistakable",)), b"2")
-    await store.commit(TWO)
+    gone = [OLD, model(weights=OLD[::-1]).weights.reveal()]
+    await store.stage(ONE, Change((replace(reference("a"), descriptor=Secret(OLD)),)), b"1")
+    await store.stage(TWO, Publish(model(weights=OLD[::-1])), b"2")
+    assert files_with(tmp_path, OLD)
+    if kind in ("delete", "replace"):
+        gone = gone[:1]
+    elif kind == "withdraw":
+        gone = gone[1:]
+    for request in (ONE, TWO):
+        await (store.drop(request) if kind == "drop" else store.commit(request))
+    if kind == "restore":
+        await restored(store, Page([replace(reference("b"), descriptor=Secret(NEW))], [model(weights=NEW)]))
+    elif kind == "abandon":
+        gone = [NEW]
+        await store.begin_restoration()
+        await store.restore(Page([replace(reference("b"), descriptor=Secret(NEW))], [model(weights=NEW)]))
+        await store.begin_restoration()
+    elif kind in ERASING:
+        await store.stage(THREE, ERASING[kind], b"3")
+        await store.commit(THREE)
+    found = [files_with(tmp_path, share) for share in gone]
     await store.close()
-    assert reference("unmistakable").descriptor.reveal() not in (tmp_path / "visard.sqlite").read_bytes()
+    assert found == [[]] * len(gone)
+    assert [files_with(tmp_path, share) for share in gone] == [[]] * len(gone)
