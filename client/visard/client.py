@@ -4,7 +4,6 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import grpc
@@ -13,7 +12,7 @@ import numpy.typing as npt
 
 from visard import results, tracing
 from visard.callers import Signer
-from visard.capture import Chip, Picture, capture, load_photo
+from visard.capture import Chip, Source, as_pictures, capture_all
 from visard.certs import verify_party_key
 from visard.connection import OPTIONS, Connection
 from visard.errors import (
@@ -42,7 +41,7 @@ from visard.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc
 
 __all__ = ["DEFAULT_DEADLINE", "DEFAULT_MODEL", "Client", "Connection", "Photo"]
 
-Photo = Path | str | bytes | Picture | Chip
+Photo = Source | Chip
 Operation = common_pb2.Operation
 T = TypeVar("T")
 
@@ -135,14 +134,13 @@ class Client:
         )
         return Verification(results.match_bit(outcomes), report)
 
-    async def run(self, image: Path | str | bytes | Picture, *more: Path | str | bytes | Picture) -> Output:
+    async def run(self, image: Source, *more: Source) -> Output:
         """What the model makes of an image, or of a pair for one that judges pairs; nobody else sees either.
 
         Images are brought to the model's size. Only for models whose owner opens their output; raises FailedPrecondition
         for others.
         """
-        images = image, *more
-        pictures = [i if isinstance(i, np.ndarray) else await asyncio.to_thread(load_photo, i) for i in images]
+        pictures = await asyncio.to_thread(as_pictures, (image, *more))
         asked = (Operation.OPERATION_RUN, "", "")
         outcomes, report = await self._timed(self._matching.Run, asked, lambda info: [planes(pictures, info)])
         return Output(*results.output(outcomes, (await self.model_info()).field_bits), report)
@@ -235,7 +233,7 @@ class Client:
         The keys to its answer are thrown away: the tool sees that there is one, and what it cost.
         """
         info = await self.model_info()
-        images = [pixels(await asyncio.to_thread(capture, photo), info) for photo in photos]
+        images = [pixels(chip, info) for chip in await asyncio.to_thread(capture_all, photos)]
         request = self._request(Operation.Value(f"OPERATION_{operation.upper()}"), subject, images=len(images))
         messages, _ = sealed_upload(request, images, info.field_bits, await self._party_keys())
         return messages
@@ -265,7 +263,7 @@ class Client:
         options: Mapping[str, Any] | None = None,
     ) -> tuple[list[common_pb2.Outcome], results.Report]:
         """Capture, share, seal, send, open. With ``options`` it is a write, which keeps its id when it is sent again."""
-        chips = [await asyncio.to_thread(capture, photo, largest=largest) for photo in photos]
+        chips = await asyncio.to_thread(capture_all, photos, largest=largest)
         asked = (operation, subject, operating_point)
         return await self._timed(method, asked, lambda info: [pixels(chip, info) for chip in chips], options)
 

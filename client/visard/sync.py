@@ -3,11 +3,10 @@
 import asyncio
 import threading
 from collections.abc import Coroutine, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from visard.capture import Picture
+from visard.capture import Source
 from visard.client import DEFAULT_DEADLINE, DEFAULT_MODEL, Client, Connection, Photo
 from visard.results import Enrolment, Identification, Output, StoredReference, SubjectCount, Verification
 from visard.v1 import common_pb2, gateway_pb2
@@ -75,7 +74,7 @@ class SyncClient:
         """See Client.compare."""
         return self._run(self._client.compare(photo, other, operating_point=operating_point, largest=largest))
 
-    def run(self, image: Path | str | bytes | Picture, *more: Path | str | bytes | Picture) -> Output:
+    def run(self, image: Source, *more: Source) -> Output:
         """See Client.run."""
         return self._run(self._client.run(image, *more))
 
