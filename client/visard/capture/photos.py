@@ -22,7 +22,18 @@ _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b
 _ARRAYS = "pictures are (H, W, 3) or (3, H, W), RGB, or (H, W), grey, of 0 to 255 or, in floating point, 0 to 1"
 _CHANNELS = (1, 3, 4)
 # what Pillow's readers raise on files that are none of theirs, are cut off or were tampered with
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError, OverflowError, struct.error, MemoryError)
+_DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    TypeError,
+    KeyError,
+    IndexError,
+    OverflowError,
+    struct.error,
+    MemoryError,
+)
 
 
 class ArrayLike(Protocol):
