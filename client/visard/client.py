@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy.typing as npt
 from visard import results, tracing
 from visard.administration import Administration
 from visard.calls import DEFAULT_DEADLINE, filled, within
-from visard.capture import Chip, Picture, capture, load_photo
+from visard.capture import Chip, Source, as_pictures, capture_all
 from visard.connection import Connection
 from visard.envelopes import SealedRequest, Uploads
 from visard.errors import InvalidRequest, NotFound
@@ -30,7 +29,7 @@ from visard.v1 import common_pb2, gateway_pb2
 
 __all__ = ["DEFAULT_DEADLINE", "DEFAULT_MODEL", "Client", "Connection", "Photo"]
 
-Photo = Path | str | bytes | Picture | Chip
+Photo = Source | Chip
 Operation = common_pb2.Operation
 Request = common_pb2.Request
 
@@ -115,14 +114,13 @@ class Client(Administration):
         )
         return Verification(results.match_bit(outcomes), report)
 
-    async def run(self, image: Path | str | bytes | Picture, *more: Path | str | bytes | Picture) -> Output:
+    async def run(self, image: Source, *more: Source) -> Output:
         """What the model makes of an image, or of a pair for one that judges pairs; nobody else sees either.
 
         Images are brought to the model's size. Only for models whose owner opens their output; raises FailedPrecondition
         for others.
         """
-        images = image, *more
-        pictures = [i if isinstance(i, np.ndarray) else await asyncio.to_thread(load_photo, i) for i in images]
+        pictures = await asyncio.to_thread(as_pictures, (image, *more))
         asked = (Operation.OPERATION_RUN, "", "")
         outcomes, report = await self._timed(self._matching.Run, asked, lambda info: [planes(pictures, info)])
         return Output(*results.output(outcomes, (await self.model_info()).field_bits), report)
@@ -195,7 +193,7 @@ class Client(Administration):
         if not isinstance(operation, str) or operation not in UPLOADED:
             raise InvalidRequest(f"operation: one of {', '.join(UPLOADED)}")
         info = await self.model_info()
-        images = [pixels(await asyncio.to_thread(capture, photo), info) for photo in some(photos)]
+        images = [pixels(chip, info) for chip in await asyncio.to_thread(capture_all, some(photos))]
         request = self._request(Operation.Value(f"OPERATION_{operation.upper()}"), subject, images=len(images))
         return (await self._sealed(request, shared(images, info.field_bits))).upload()
 
@@ -211,7 +209,7 @@ class Client(Administration):
         options: Mapping[str, Any] | None = None,
     ) -> tuple[list[common_pb2.Outcome], results.Report]:
         """Capture, share, seal, send, open. With ``options`` it is a write, which keeps its id when it is sent again."""
-        chips = [await asyncio.to_thread(capture, photo, largest=largest) for photo in some(photos)]
+        chips = await asyncio.to_thread(capture_all, some(photos), largest=largest)
         asked = (operation, subject, operating_point)
         return await self._timed(method, asked, lambda info: [pixels(chip, info) for chip in chips], options)
 

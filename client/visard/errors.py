@@ -2,7 +2,7 @@
 
 VisardError
     CaptureError        the photo: nothing was sent
-        NotAnImage, NoFace, SeveralFaces, FaceTooSmall, TooDark
+        NotAnImage, NoFace, DoubtfulFace, SeveralFaces, FaceTooSmall, PartialFace, TooDark
     RequestError        the request: change it
         InvalidRequest (StaleKey), NotFound, AlreadyExists, PermissionDenied, FailedPrecondition
     ServiceError        the service: try again, or ask its operator
@@ -29,11 +29,15 @@ class CaptureError(VisardError):
 
 
 class NotAnImage(CaptureError):
-    """The file is no JPEG, PNG or PGM image."""
+    """The file is no image of a kind that is read, or a damaged or giant one."""
 
 
 class NoFace(CaptureError):
     """No face was found."""
+
+
+class DoubtfulFace(CaptureError):
+    """What was found may be no person's face: an animal's, a drawing, or a face that cannot be seen well."""
 
 
 class SeveralFaces(CaptureError):
@@ -42,6 +46,10 @@ class SeveralFaces(CaptureError):
 
 class FaceTooSmall(CaptureError):
     """The face has too few pixels."""
+
+
+class PartialFace(CaptureError):
+    """A good part of the face lies outside the photo or is covered."""
 
 
 class TooDark(CaptureError):

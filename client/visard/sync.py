@@ -3,14 +3,13 @@
 import asyncio
 import threading
 from collections.abc import Coroutine, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from visard.capture import Picture
+from visard.capture import Source
 from visard.client import DEFAULT_DEADLINE, DEFAULT_MODEL, Client, Connection, Photo
 from visard.errors import NotOpen
 from visard.results import Enrolment, Identification, Output, Right, StoredReference, SubjectCount, Verification
@@ -91,7 +90,7 @@ class SyncClient:
         """See Client.compare."""
         return self._run(self._client.compare(photo, other, operating_point=operating_point, largest=largest))
 
-    def run(self, image: Path | str | bytes | Picture, *more: Path | str | bytes | Picture) -> Output:
+    def run(self, image: Source, *more: Source) -> Output:
         """See Client.run."""
         return self._run(self._client.run(image, *more))
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from visard.capture import Chip, Picture
+from visard.capture import Chip, Picture, as_picture
 from visard.errors import InvalidRequest
 from visard.sharing import share
 from visard.v1 import common_pb2
@@ -41,12 +41,11 @@ def pictures_in(channels: int) -> int:
 
 
 def as_planes(picture: Picture, shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
-    """A picture (H, W) or (H, W, 1) grey or (H, W, 3) RGB in a shape (C, H, W) of 1 or 3 channels; raises InvalidRequest."""
+    """A picture, as capture.as_picture takes them, in a shape (C, H, W) of 1 or 3 channels; raises InvalidRequest."""
     channels, height, width = shape
-    if channels not in PICTURE_CHANNELS or picture.ndim not in (2, 3):
+    if channels not in PICTURE_CHANNELS:
         raise InvalidRequest(f"pictures have 1 or 3 channels, and the model takes {channels}")
-    if picture.ndim == 2 or picture.shape[2] == 1:
-        picture = np.repeat(picture.reshape(*picture.shape[:2], 1), 3, axis=2)
+    picture = as_picture(picture)
     if picture.shape[:2] != (height, width):
         smaller = picture.shape[0] > height or picture.shape[1] > width
         method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
