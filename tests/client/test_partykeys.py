@@ -33,8 +33,10 @@ def verify(pki: Path, party: int, key: PartyKey, now: int = NOW) -> None:
     verify_party_key((pki / "ours" / "ca.pem").read_bytes(), party, key, now)
 
 
-def signed(pki: Path, party: int = 1, **fields: object) -> PartyKey:
-    return sealed.statement(pki / "ours", party, PUBLIC, **fields)  # type: ignore[arg-type]
+def signed(pki: Path, party: int = 1, deployment: str = "ours", **fields: object) -> PartyKey:
+    """A statement that is valid at NOW, however long ago that is."""
+    times: dict[str, object] = {"serial": NOW, "not_before_unix_ms": NOW, "not_after_unix_ms": NOW + 3_600_000}
+    return sealed.statement(pki / deployment, party, PUBLIC, **(times | fields))  # type: ignore[arg-type]
 
 
 def signed_bytes__should_be_as_written() -> None:
@@ -124,12 +126,12 @@ def spoilt_statement__should_be_refused(pki: Path, spoil: Callable[[PartyKey], N
 
 
 def statement_under_another_authority__should_be_refused_unless_it_is_in_the_bundle(pki: Path) -> None:
-    key = sealed.statement(pki / "theirs", 1, PUBLIC)
+    key = signed(pki, deployment="theirs")
     with pytest.raises(UntrustedKey, match="this deployment's authority"):
         verify(pki, 1, key)
     bundle = b"".join((pki / name / "ca.pem").read_bytes() for name in ("ours", "theirs"))
     for name in ("ours", "theirs"):
-        verify_party_key(bundle, 1, sealed.statement(pki / name, 1, PUBLIC), NOW)
+        verify_party_key(bundle, 1, signed(pki, deployment=name), NOW)
 
 
 def three_keys__should_be_trusted_until_the_first_is_over(pki: Path) -> None:
