@@ -17,6 +17,7 @@ from visard.client import DEFAULT_MODEL, Client, Connection
 from visard.cluster import Cluster
 from visard.secret import Secret
 
+from bench.load import UNLIMITED
 from services.mpc.field import field_of
 from services.party.store import open_store
 from services.party.store.base import Page, Reference, restored
@@ -84,7 +85,7 @@ async def _alternate(home: Path, turns: int) -> dict[str, float]:
 def measure(count: int, turns: int, store: str = "sqlite") -> dict[str, float]:
     """Medians, in seconds at the client."""
     with tempfile.TemporaryDirectory() as folder:
-        cluster = Cluster(Path(folder), free_port_base(), store=store)
+        cluster = Cluster(Path(folder), free_port_base(), store=store, options=UNLIMITED)
         cluster.prepare()
         try:
             cluster.start()

@@ -12,7 +12,9 @@ from visard.client import Client, Connection
 from visard.errors import Exhausted, Unavailable, VisardError
 
 SUBJECT = "load"
-UNLIMITED = {f"attempts_{what}": "1_000_000" for what in ("subject", "gallery", "caller")}  # counted, and never enough
+UNLIMITED = {
+    f"attempts_{what}": "1_000_000" for what in ("subject", "gallery", "search", "caller")
+}  # counted, and never enough
 PATIENCE = 60.0  # seconds in which a request must be answered, however often it is sent again
 _PAUSE = 0.3
 

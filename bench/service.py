@@ -19,6 +19,7 @@ from visard.cluster import Cluster
 from visard.models import face_resnet
 
 from bench import rows
+from bench.load import UNLIMITED
 from bench.rows import Row
 from services.mpc.nn.program import OPEN
 
@@ -37,7 +38,7 @@ def measure(chosen: Sequence[Row], repeat: int, pairs: int) -> dict[str, Any]:
     W1 is a verification, with so many clients at a time as the row has images; the others are a model that is run.
     """
     with tempfile.TemporaryDirectory() as directory:
-        cluster = Cluster(Path(directory), PORT, stock_target=8)
+        cluster = Cluster(Path(directory), PORT, stock_target=8, options=UNLIMITED)
         cluster.prepare()
         try:
             cluster.start()
@@ -64,7 +65,10 @@ async def _measure(cluster: Cluster, chosen: Sequence[Row], repeat: int, pairs: 
                 )
         whole = await _verifications(cluster, client, probe, repeat)
         await client.delete("bench")
-        equal = [(await client.compare(a, b)).match == (_distance(a, b) <= 0.6) for a, b, _ in faces[:pairs]]
+        equal = [
+            (await client.compare(a, b)).match == (_distance(a, b) <= face_resnet.OPERATING_POINTS["default"])
+            for a, b, _ in faces[:pairs]
+        ]
     return whole | {"rows": seconds, "pairs": pairs, "decisions_equal_float": sum(equal)}
 
 

@@ -30,6 +30,7 @@ from visard.cluster import Cluster
 from visard.secret import Secret
 
 from bench import alternating, rows
+from bench.load import UNLIMITED
 from services.mpc.field import field_of
 from services.party.gallery import Rows
 from services.party.operations.renewal import renew
@@ -186,7 +187,7 @@ async def _enrolments(home: Path) -> dict[str, float]:
 def enrolments(store: str) -> dict[str, float]:
     """A cluster on a store."""
     with tempfile.TemporaryDirectory() as folder:
-        cluster = Cluster(Path(folder), free_port_base(), store=store)
+        cluster = Cluster(Path(folder), free_port_base(), store=store, options=UNLIMITED)
         cluster.prepare()
         try:
             cluster.start()

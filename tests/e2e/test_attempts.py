@@ -11,7 +11,7 @@ from visard.errors import Exhausted
 from tests.conftest import free_port_base, publish_face
 from tests.e2e.test_metrics import figures
 
-TIGHT = {"party0": "attempts_gallery = 1\n", "party1": "attempts_subject = 2\n", "party2": "attempts_caller = 6\n"}
+TIGHT = {"party0": "attempts_gallery = 1\n", "party1": "attempts_subject = 3\n", "party2": "attempts_caller = 6\n"}
 RUNS = "visard_requests_total{method=visard.v1.Party/Run,status=RESOURCE_EXHAUSTED}"
 
 
@@ -43,11 +43,11 @@ async def budgets__should_bound_subject_gallery_and_caller_at_all_parties_alike(
     async with Client(Connection.from_home(strict.home), retry=False) as client:
         await client.enrol("ada", [photos["obama"]])
         await client.enrol("eve", [photos["biden"]])
-        for _ in range(2):
+        for _ in range(3):
             assert (await client.verify("ada", photos["obama2"])).match
-        with pytest.raises(Exhausted, match="at this subject: 2 within 86400 s") as caught:  # party 1 says so
+        with pytest.raises(Exhausted, match="at this subject: 3 within 86400 s") as caught:  # party 1 says so
             await client.verify("ada", photos["obama2"])
-        assert caught.value.retry_after == pytest.approx(43200, abs=120)
+        assert caught.value.retry_after == pytest.approx(28800, abs=120)
         assert refusals(strict) == [1, 1, 1]
         for name in ("party0", "party1", "party2"):
             strict.restart(name)
@@ -67,3 +67,45 @@ async def budgets__should_bound_subject_gallery_and_caller_at_all_parties_alike(
                 await client.compare(photos["obama"], photos["biden"])
     async with Client(Connection.from_home(strict.home, "owner")) as other:
         assert not (await other.verify("eve", photos["obama2"])).match
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """As visard up makes it: with the budgets that follow from the model's false match rates."""
+    cluster = Cluster(tmp_path_factory.mktemp("fresh"), free_port_base())
+    cluster.prepare()
+    try:
+        cluster.start()
+        publish_face(cluster.home)
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+async def default_budgets__should_follow_from_the_rate_and_count_searches_at_everybody(
+    fresh: Cluster, photos: dict[str, Path]
+) -> None:
+    """Ten verifications an hour at 1 in 1,000; a search has asked about everybody, and cannot be used to ask more."""
+    async with Client(Connection.from_home(fresh.home), retry=False) as client:
+        shown = {one.operating_point: one for one in (await client.status()).parties[0].attempts}
+        assert [(one.subject, one.search, one.gallery) for one in (shown["default"], shown["FMR_1E4"])] == [
+            (10, 5, 10),
+            (100, 50, 100),
+        ]
+        await client.enrol("ada", [photos["obama"]])
+        for _ in range(5):
+            assert (await client.identify(photos["obama2"])).subject == "ada"
+        with pytest.raises(Exhausted, match="by this caller at this model's gallery: 5 within 3600 s"):
+            await client.identify(photos["obama2"])
+        with pytest.raises(Exhausted, match="by this caller at this model's gallery"):
+            await client.enrol("eve", [photos["obama2"]], unique=True)
+        for _ in range(5):
+            assert (await client.verify("ada", photos["obama2"])).match
+        with pytest.raises(Exhausted, match="at this subject: 10 within 3600 s"):
+            await client.verify("ada", photos["obama2"])
+    async with Client(Connection.from_home(fresh.home, "verifier"), retry=False) as other:
+        with pytest.raises(Exhausted, match="at this subject"):  # nor by another caller
+            await other.verify("ada", photos["obama2"])
+        assert (await other.identify(photos["obama2"])).subject == "ada", (
+            "a search finds whom verifications have used up"
+        )
