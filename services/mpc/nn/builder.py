@@ -153,6 +153,10 @@ class Builder:
         """Where a node stands in the module."""
         return place_of(node)
 
+    def named(self, node: fx.Node) -> str:
+        """Place and kind."""
+        return f"{place_of(node)} ({self.kind(node)})" if node.op == "call_module" else place_of(node)
+
     def refuse(self, node: fx.Node, why: str) -> UnsupportedLayer:
         """What to raise about a node."""
         return UnsupportedLayer(f"{self.place(node)}: {why}")

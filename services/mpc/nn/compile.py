@@ -31,6 +31,7 @@ __all__ = ["PROFILES", "Compiled", "LayerReport", "Profile", "compile_module"]
 _PASSES = 16  # in which layers give bits away
 _LEAST_OUTPUT_BITS = 4
 
+
 @dataclass(frozen=True)
 class LayerReport:
     """One operation: its shape, multiply-adds, largest |integer| on the calibration images and the bits left above it."""

@@ -31,9 +31,7 @@ def emit_relu(b: Builder, node: fx.Node, x: int) -> int:
 
 
 def _is_relu(b: Builder, node: object) -> bool:
-    return isinstance(node, fx.Node) and (
-        isinstance(b.layer(node), nn.ReLU) or node.target in RELUS
-    )
+    return isinstance(node, fx.Node) and (isinstance(b.layer(node), nn.ReLU) or node.target in RELUS)
 
 
 def is_put_off(b: Builder, node: fx.Node) -> bool:

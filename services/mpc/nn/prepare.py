@@ -7,7 +7,7 @@ parametrization) become what they are at inference.
 
 import copy
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -101,12 +101,25 @@ def _materialise(module: nn.Module) -> None:
 
 def _fix_weights(part: nn.Module) -> None:
     if parametrize.is_parametrized(part):
-        for weight in list(part.parametrizations):  # type: ignore[arg-type]
-            parametrize.remove_parametrizations(part, weight, leave_parametrized=True)
+        _fix_parametrized(part)
     for key, hook in list(part._forward_pre_hooks.items()):
         if isinstance(hook, _RECOMPUTE):
             hook.remove(part)
             del part._forward_pre_hooks[key]
+
+
+def _fix_parametrized(part: nn.Module) -> None:
+    """As torch's remove_parametrizations, which would change the class that this copy shares with the original."""
+    kind, lists = parametrize.type_before_parametrizations(part), cast(nn.ModuleDict, part.parametrizations)
+    found = {name: getattr(part, name).detach().clone() for name in lists}
+    secret = {name for name in lists if next(lists[name].parameters(recurse=False), None) is not None}
+    del part.parametrizations
+    part.__class__ = kind
+    for name, value in found.items():
+        if name in secret:
+            part.register_parameter(name, nn.Parameter(value, requires_grad=False))
+        else:
+            part.register_buffer(name, value)
 
 
 def _check_hooks(where: str, part: nn.Module) -> None:

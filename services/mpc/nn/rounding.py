@@ -8,7 +8,7 @@ Numerical Algorithms", chapter 3, with the actual values in place of norms.
 """
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -57,21 +57,21 @@ def error_of(op: Operation, values: Sequence[Integers], errors: Sequence[Error],
             return e * 2.0**op.bits
         case Times():
             rounded = HALF if op.bits and abs(op.factor) > 1 else 0.0
-            return e * float(abs(op.factor)) + np.abs(x) * rounded
+            return np.asarray(e * float(abs(op.factor)) + np.abs(x) * rounded)
         case Offset():
             return e + HALF * 2.0**op.shift
         case Add():
             return e + errors[op.y]
         case Product():
             y, f = _beside(values[op.y], x), _beside(errors[op.y], x)
-            return np.abs(x) * f + np.abs(y) * e + e * f
+            return np.asarray(np.abs(x) * f + np.abs(y) * e + e * f)
         case Concat():
             parts = [_whole(errors[k], values[k]) for k in op.sources]
             return np.concatenate(parts, axis=1)
     return _moved(op, _whole(e, x))
 
 
-def _whole(e: Error, x: Integers) -> Error:
+def _whole(e: Error, x: npt.NDArray[Any]) -> Error:
     """One for each element."""
     return np.broadcast_to(e, x.shape).astype(np.float64)
 
@@ -81,16 +81,14 @@ def _beside(y: npt.NDArray[Any], x: Integers) -> Any:
     return y.reshape(*y.shape, 1, 1) if y.ndim == 2 and x.ndim == 4 else y
 
 
-def _truncated(
-    op: Relu | Rectify | Truncate | Prelu, x: Integers, e: Error, weights: Sequence[Integers]
-) -> Error:
+def _truncated(op: Relu | Rectify | Truncate | Prelu, x: Integers, e: Error, weights: Sequence[Integers]) -> Error:
     kept = e / 2.0**op.drop + (1.0 if op.drop else 0.0)
     if isinstance(op, Rectify):
         return np.repeat(_whole(kept, x), 2, axis=1)
     if isinstance(op, Prelu):
         slopes = weights[0].reshape(-1, *(1 for _ in x.shape[2:]))
         least = np.maximum(0, -x) / 2.0**op.drop + 1
-        return cast(Error, kept * (2.0**op.weight_bits + np.abs(slopes)) + least * HALF)
+        return np.asarray(kept * (2.0**op.weight_bits + np.abs(slopes)) + least * HALF)
     return kept
 
 
@@ -98,10 +96,11 @@ def _multiplied(op: Conv | Filter | Linear | Affine, x: Error, e: Error, weights
     """Sums of |w| e + (|x| + e) / 2, and half a unit of the bias."""
     if isinstance(op, Affine):
         factors = np.abs(weights[0]).reshape(-1, *(1 for _ in x.shape[2:]))
-        return cast(Error, factors * e + HALF * (x + e) + HALF)
+        return np.asarray(factors * e + HALF * (x + e) + HALF)
     if isinstance(op, Linear):
         found = HALF * (x + e).sum(axis=1, keepdims=True) + HALF
-        return found + _whole_product(e, x, np.abs(weights[0])) if np.any(e) else found
+        carried = np.broadcast_to(e, x.shape) @ np.abs(weights[0]).T.astype(np.float64)
+        return np.asarray(found + carried)
     groups = op.groups if isinstance(op, Conv) else 1
     options: dict[str, Any] = {"stride": op.stride, "padding": op.padding}
     options["dilation"] = op.dilation if isinstance(op, Conv) else (1, 1)
@@ -110,12 +109,8 @@ def _multiplied(op: Conv | Filter | Linear | Affine, x: Error, e: Error, weights
         return found
     taps = weights[0] if isinstance(op, Conv) else np.array(op.taps).reshape(op.out_channels, x.shape[1], *op.kernel)
     kernel = torch.from_numpy(np.abs(taps)).double()
-    carried = functional.conv2d(torch.from_numpy(_whole(e, x)), kernel, groups=groups, **options)  # type: ignore[arg-type]
-    return cast(Error, found + carried.numpy())
-
-
-def _whole_product(e: Error, x: Error, matrix: Integers) -> Error:
-    return cast(Error, np.broadcast_to(e, x.shape) @ matrix.T.astype(np.float64))
+    through = functional.conv2d(torch.tensor(_whole(e, x)), kernel, groups=groups, **options)
+    return np.asarray(found + through.numpy())
 
 
 def _window_sums(x: Error, groups: int, filters: int, kernel: tuple[int, int], options: dict[str, Any]) -> Error:
@@ -134,7 +129,7 @@ def _moved(op: Operation, e: Error) -> Error:
         case AveragePool() | SumPool():
             return functional.avg_pool2d(torch.from_numpy(e), op.kernel, op.stride, divisor_override=1).numpy()
         case Sum():
-            return cast(Error, e.reshape(len(e), -1).sum(axis=1, keepdims=True))
+            return np.asarray(e.reshape(len(e), -1).sum(axis=1, keepdims=True))
         case Pad():
             return np.pad(e, op.widths)
         case Flatten():

@@ -99,7 +99,9 @@ def changes(module: nn.Module, node: fx.Node) -> bool:
 
 def _read_what_was_changed(found: fx.GraphModule) -> None:
     order = {node: k for k, node in enumerate(found.graph.nodes)}
-    memory: dict[fx.Node, tuple[fx.Node, fx.Node]] = {}  # whose memory a node's tensor is, and as whose shape it is seen
+    memory: dict[
+        fx.Node, tuple[fx.Node, fx.Node]
+    ] = {}  # whose memory a node's tensor is, and as whose shape it is seen
     for node in order:
         memory[node] = _memory_of(found, node, memory)
         if changes(found, node) and memory[node][0] is not node:
