@@ -35,6 +35,7 @@ MAX_SIDE = 4096
 OPEN, MATCH = "open", "match"
 _CALIBRATED = "FMR_1E"  # how visard evaluate names a threshold, before the rate's exponent
 _TRAINED = ".safetensors"
+_LONGEST = 200  # characters of somebody else's error
 _PICTURES = (".jpg", ".jpeg", ".png", ".pgm", ".ppm")
 
 
@@ -74,13 +75,35 @@ def _made(source: str, weights: Path | None) -> Network:
     make = getattr(home, name, None)
     if not callable(make):
         raise InvalidRequest(f"{source}: {home.__name__} has no function {name}")
-    module = make()
+    try:
+        module = make()
+    except (Exception, SystemExit) as error:  # it is the owner's code
+        raise InvalidRequest(f"{source}: {name}() fails: {_first_line(error)}") from error
     if not isinstance(module, nn.Module):
-        raise InvalidRequest(f"{source}: {name}() must return a torch module, not {type(module).__name__}")
+        raise InvalidRequest(f"{source}: {name}() must return a torch module, not {_what(module)}")
     if weights is not None:
         _fill(module, weights)
-    stated = getattr(module, "input_shape", None) or getattr(home, "INPUT_SHAPE", None)
-    return Network(module.eval().requires_grad_(False), checked(stated) if stated is not None else None)
+    stated = getattr(module, "input_shape", None)
+    stated = getattr(home, "INPUT_SHAPE", None) if stated is None else stated
+    return Network(_still(module, source), checked(stated) if stated is not None else None)
+
+
+def _still(module: nn.Module, source: str) -> nn.Module:
+    """For inference; what the compiler refuses, it names (scripted, compiled, without numbers)."""
+    try:
+        return module.eval().requires_grad_(False)
+    except Exception as error:
+        raise InvalidRequest(f"{source}: the module cannot be put into evaluation: {_first_line(error)}") from error
+
+
+def _what(found: object) -> str:
+    return f"the class {found.__name__} itself" if isinstance(found, type) else type(found).__name__
+
+
+def _first_line(error: BaseException) -> str:
+    """Kind and beginning of what went wrong in code that is not ours."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:_LONGEST]}" if lines else type(error).__name__
 
 
 def _find(source: str) -> tuple[ModuleType, str]:
@@ -95,20 +118,22 @@ def _find(source: str) -> tuple[ModuleType, str]:
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-    except (ImportError, OSError, SyntaxError) as error:
-        raise InvalidRequest(f"{place}: cannot be imported: {error}") from error
+    except (Exception, SystemExit) as error:  # it is the owner's code
+        raise InvalidRequest(f"{place}: cannot be imported: {_first_line(error)}") from error
     return module, name
 
 
 def _fill(module: nn.Module, weights: Path) -> None:
     if weights.suffix != _TRAINED:
         raise InvalidRequest(f"{weights}: weights come as .safetensors, never as a pickle: see docs/models.md")
+    if any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers())):
+        raise InvalidRequest(f"{weights}: the module is on the meta device, which holds no numbers: make it on the CPU")
     try:
         module.load_state_dict(load_file(weights))
     except (OSError, SafetensorError) as error:
         raise InvalidRequest(f"{weights}: not a safetensors file") from error
-    except RuntimeError as error:  # names the keys that are missing, unexpected or of another size
-        raise InvalidRequest(f"{weights}: {error}") from error
+    except Exception as error:  # names the keys that are missing, unexpected or of another size
+        raise InvalidRequest(f"{weights}: {' '.join(str(error).split())}") from error
 
 
 def parse_shape(text: str) -> Shape:
@@ -118,11 +143,12 @@ def parse_shape(text: str) -> Shape:
     return checked([int(size) for size in text.split("x")])
 
 
-def checked(shape: Sequence[int]) -> Shape:
+def checked(shape: object) -> Shape:
     """A shape of sensible size; raises InvalidRequest."""
-    if len(shape) != 3 or not all(1 <= size <= MAX_SIDE for size in shape):
-        raise InvalidRequest(f"input: channels, height and width of 1 to {MAX_SIDE} are needed, not {tuple(shape)}")
-    channels, height, width = shape
+    sizes = tuple(shape) if isinstance(shape, Sequence) else ()
+    if len(sizes) != 3 or not all(isinstance(size, int) and 1 <= size <= MAX_SIDE for size in sizes):
+        raise InvalidRequest(f"input: channels, height and width of 1 to {MAX_SIDE} are needed, not {shape!r:.80}")
+    channels, height, width = sizes
     return channels, height, width
 
 

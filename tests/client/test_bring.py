@@ -1,6 +1,7 @@
 """A model owner's function becomes a module, its weights from safetensors; what is wrong is named, nothing is unpickled."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 from visard import bring
+from visard.cli import main
 from visard.errors import InvalidRequest
 from visard.models import face_resnet
 
@@ -22,6 +24,81 @@ def make():
 def number():
     return 5
 """
+
+# factories that go wrong, each in its own way, and what is said
+ODD = """
+import sys
+import torch
+from torch import nn
+from torch.nn import functional
+
+INPUT_SHAPE = (1, 8, 8)
+
+class Net(nn.Sequential):
+    pass
+
+def net(*layers):
+    return Net(*(layers or (nn.Flatten(), nn.Linear(64, 2))))
+
+def raises(): raise KeyError("no such\\nlayer")
+def leaves(): sys.exit(0)
+def takes(size): return net()
+def gives_a_class(): return nn.ReLU
+def gives_nothing(): pass
+def gives_a_state(): return net().state_dict()
+def odd_shape():
+    module = net()
+    module.input_shape = 8
+    return module
+def shape_of_text():
+    module = net()
+    module.input_shape = "1x8"
+    return module
+def scripted(): return Net(torch.jit.script(nn.ReLU()), *net())
+def traced(): return torch.jit.trace(net(), torch.zeros(1, 1, 8, 8))
+def compiled(): return torch.compile(net(), backend="eager")
+def quantized(): return net(torch.ao.nn.quantized.ReLU6())
+def fake_quantized(): return net(nn.Flatten(), torch.ao.nn.qat.Linear(64, 2, qconfig=torch.ao.quantization.default_qat_qconfig))
+def meta(): return net().to("meta")
+def lazy(): return net(nn.Flatten(), nn.LazyLinear(2))
+def half(): return net().half()
+def complex_(): return net(nn.Flatten(), nn.Linear(64, 2, dtype=torch.complex64))
+def mixed(): return net(nn.Flatten(), nn.Linear(64, 8), nn.Linear(8, 2).double())
+class Always(nn.Module):
+    def forward(self, x): return functional.dropout(x)
+def dropout(): return net(Always())
+class Fails(nn.Module):
+    def forward(self, x): raise RuntimeError("first line\\nsecond line")
+def fails(): return net(Fails())
+def locked():
+    module = net()
+    module.eval = None
+    return module
+"""
+
+REFUSED = {
+    "raises": r"raises\(\) fails: KeyError: 'no such",
+    "leaves": r"leaves\(\) fails: SystemExit: 0",
+    "takes": r"takes\(\) fails: TypeError: .*missing 1 required",
+    "gives_a_class": "must return a torch module, not the class ReLU itself",
+    "gives_nothing": "must return a torch module, not NoneType",
+    "gives_a_state": "must return a torch module, not OrderedDict",
+    "odd_shape": "input: channels, height and width of 1 to 4096 are needed, not 8",
+    "shape_of_text": "input: channels, height and width .* not '1x8'",
+    "scripted": r"0 \(RecursiveScriptModule\): scripted or traced code",
+    "traced": "TopLevelTracedModule: scripted or traced code",
+    "compiled": "OptimizedModule: torch.compile has wrapped it",
+    "quantized": "0: ReLU6 is not supported",
+    "fake_quantized": r"1: Linear is not supported|1\.weight_fake_quant",
+    "meta": r"1 \(Linear\): weight is on the meta device",
+    "lazy": "cannot be put into evaluation: ValueError: Attempted to use an uninitialized parameter",
+    "half": r"1\.weight: numbers of type float16",
+    "complex_": r"1\.weight: numbers of type complex64",
+    "mixed": "Net: its forward fails on an image of 1x8x8",
+    "dropout": r"0 \(dropout\): dropout that is always on",
+    "fails": "Net: its forward fails: RuntimeError: first line",
+    "locked": "the module cannot be put into evaluation: TypeError",
+}
 
 
 @pytest.fixture
@@ -69,6 +146,39 @@ def bad_source__should_be_refused(source: str, weights: str | None, text: str, h
     named = source if source.startswith("no.") else f"{home}/{source}"
     with pytest.raises(InvalidRequest, match=text):
         bring.load(named, home / weights if weights else None)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.filterwarnings("ignore:.*torch:DeprecationWarning")
+def odd_factory__should_end_the_command_in_one_line(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "odd.py").write_text(ODD)
+    monkeypatch.setattr("sys.argv", ["visard", "model", "publish", "odd", f"{tmp_path}/odd.py:{name}", "--open-output"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr()
+    assert ended.value.code == 2
+    assert said.out == ""
+    assert re.search(REFUSED[name], " ".join(said.err.split()))
+    assert "Traceback" not in said.err
+    with pytest.raises(InvalidRequest, match=REFUSED[name]) as refused:
+        bring.compile_network(bring.load(f"{tmp_path}/odd.py:{name}"), opens=True)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["raise ValueError('at import')", "import sys; sys.exit(0)", "nonsense(", "1 / 0"])
+def file_that_fails__should_be_refused_in_one_line(text: str, tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text(text)
+    with pytest.raises(InvalidRequest, match=r"bad\.py: cannot be imported: \w+") as refused:
+        bring.load(f"{tmp_path}/bad.py:make")
+    assert "\n" not in str(refused.value)
+
+
+def weights_for_the_meta_device__should_be_refused(home: Path) -> None:
+    (home / "odd.py").write_text(ODD)
+    with pytest.raises(InvalidRequest, match="the module is on the meta device"):
+        bring.load(f"{home}/odd.py:meta", home / "good.safetensors")
 
 
 @pytest.mark.parametrize("text", ["", "3x112", "3x112x112x1", "0x8x8", "1x9999x9999", "axbxc"])

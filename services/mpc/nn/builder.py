@@ -1,7 +1,7 @@
 """Walking a traced torch module: one operation after the other, with names, weights and scales."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, field
 from math import log2
 from typing import Any
 
@@ -12,15 +12,19 @@ from torch import fx, nn
 
 from services.mpc.field import Integers
 from services.mpc.nn.base import Operation, Value
-from services.mpc.nn.errors import ProgramError, UnsupportedLayer
+from services.mpc.nn.emitter import Emitters
+from services.mpc.nn.errors import ModelError, ProgramError, UnsupportedLayer
 from services.mpc.nn.operations import INTERACTIVE
+from services.mpc.nn.prepare import dtype_of, first_line
+from services.mpc.nn.program import MAX_INTEGER
 from services.mpc.nn.steps import Align, Rectify, Relu, Truncate
+from services.mpc.nn.tracing import is_shape, kind_of, layer_of, place_of
 
 Floats = npt.NDArray[np.float64]
-Emitter = Callable[["Builder", fx.Node], int]
 
 OUTPUT = "output"
 ACTIVATIONS = (Relu, Rectify)  # what may have more bits than the profile says
+_LARGEST = 2.0**62  # of a number in a program or a weight
 SIGNIFICANT_BITS = 5  # of the largest weight, which a layer keeps when it gives bits away
 
 
@@ -43,35 +47,16 @@ class Profile:
 PROFILES = {31: Profile(8, 21, 16, 12, 9, 10), 61: Profile(16, 32, 20, 16, 16, 18)}
 
 
-@dataclass(frozen=True)
-class Emitters:
-    """What emits which layers and functions."""
-
-    modules: Mapping[type[nn.Module], Emitter]
-    functions: Mapping[Any, Emitter]
-
-    def find(self, builder: "Builder", node: fx.Node) -> Emitter:
-        """What emits a node; raises UnsupportedLayer."""
-        layer = builder.layer(node)
-        if layer is not None:
-            found = next((emit for kind, emit in self.modules.items() if isinstance(layer, kind)), None)
-        else:
-            found = self.functions.get(node.target)
-        if found is None:
-            what = type(layer).__name__ if layer is not None else getattr(node.target, "__name__", str(node.target))
-            raise builder.refuse(node, f"{what} is not supported; docs/models.md lists the layers that are")
-        return found
-
-
 @dataclass
 class Builder:
-    """Emits operations.
+    """Emits operations for a prepared module and its graph.
 
     ``fewer`` are bits that layers give away because their values would leave the range, ``finer`` bits that the
     activations of a node get because they are small.
     """
 
     module: nn.Module
+    traced: fx.GraphModule
     input_shape: tuple[int, int, int]
     q: int
     profile: Profile
@@ -90,21 +75,17 @@ class Builder:
     of_node: dict[fx.Node, int] = field(default_factory=dict)
     narrowed: dict[tuple[int, int], int] = field(default_factory=dict)
     slopes: dict[int, Floats] = field(default_factory=dict)  # of PReLUs that the convolution after them finishes
+    put_off: set[fx.Node] = field(default_factory=set)  # ReLUs that come after the max-pooling that follows them
+    folded: set[fx.Node] = field(default_factory=set)  # layers whose value is already that of the batch norm after them
+    iterated: set[fx.Node] = field(default_factory=set)  # what comes close to its function, by more than rounding
 
     def build(self) -> None:
         """Emit everything, and the last truncation."""
         self.values, self.extra = [Value(self.input_shape, 0, wide=False)], [0]
-        self.traced = self._trace()
         nodes = self.traced.graph.nodes
         self.last_linear = [n for n in nodes if isinstance(self.layer(n), nn.Linear)][-1:]
         for node in nodes:
             self._visit(node)
-
-    def _trace(self) -> fx.GraphModule:
-        try:
-            return fx.symbolic_trace(self.module.eval())
-        except (fx.proxy.TraceError, TypeError) as error:
-            raise UnsupportedLayer(f"{type(self.module).__name__}: its forward depends on data: {error}") from error
 
     def _visit(self, node: fx.Node) -> None:
         if node.op == "placeholder":
@@ -114,11 +95,25 @@ class Builder:
         elif node.op == "output":
             self._finish(self.operand(node, 0))
         elif node.op != "get_attr" and not is_shape(node):  # attributes and shapes are read where they are used
-            self.of_node[node] = self.emitters.find(self, node)(self, node)
+            self.of_node[node] = self._lowered(node)
+
+    def _lowered(self, node: fx.Node) -> int:
+        try:
+            return self.emitters.find(self, node)(self, node)
+        except ProgramError as error:
+            raise self.refuse(node, str(error)) from error
+        except ModelError:
+            raise
+        except Exception as error:  # an argument of a kind that nobody thought of
+            raise self.refuse(node, f"{self.kind(node)} as it is called here: {first_line(error)}") from error
 
     def layer(self, node: fx.Node) -> nn.Module | None:
         """The module a node calls, or None."""
-        return self.module.get_submodule(str(node.target)) if node.op == "call_module" else None
+        return layer_of(self.module, node)
+
+    def kind(self, node: fx.Node) -> str:
+        """The class of the module a node calls, or the function's name."""
+        return kind_of(self.module, node)
 
     def operand(self, node: fx.Node, index: int) -> int:
         """The value that a node's argument stands for; raises UnsupportedLayer."""
@@ -128,8 +123,7 @@ class Builder:
     def value(self, node: fx.Node, argument: object) -> int:
         """The value that an argument stands for; raises UnsupportedLayer."""
         if not isinstance(argument, fx.Node) or argument not in self.of_node:
-            what = getattr(node.target, "__name__", str(node.target))
-            raise self.refuse(node, f"{what} of something that is no single secret value")
+            raise self.refuse(node, f"{self.kind(node)} of something that is no single secret value")
         return self.of_node[argument]
 
     def attribute(self, argument: object) -> torch.Tensor | None:
@@ -137,22 +131,31 @@ class Builder:
         if not isinstance(argument, fx.Node) or argument.op != "get_attr":
             return None
         owner, _, name = str(argument.target).rpartition(".")
-        found = getattr(self.module.get_submodule(owner), name)
-        return found if isinstance(found, torch.Tensor) else None
+        found = getattr(self.traced.get_submodule(owner), name)
+        if not isinstance(found, torch.Tensor):
+            return None
+        if not bool(torch.isfinite(found).all()):
+            raise self.refuse(argument, f"NaN or infinity in {argument.target}")
+        return found
 
     def observed(self, node: fx.Node) -> Floats:
         """What a node makes of the calibration images in float."""
         watch = _Watch(self.traced, node)
         with torch.no_grad():
-            found = [watch.on(torch.from_numpy(image[None]).float()) for image in self.calibration]
+            found = [watch.on(self.tensor(image)) for image in self.calibration]
         return np.concatenate([value.numpy() for value in found])
 
+    def tensor(self, image: npt.NDArray[np.uint8]) -> torch.Tensor:
+        """An image (C, H, W) as the module takes it, (1, C, H, W)."""
+        return torch.from_numpy(image[None]).to(dtype_of(self.module))
+
     def place(self, node: fx.Node) -> str:
-        """Where a node stands in the module: the layer's path, or the function's name and the module that calls it."""
-        if node.op == "call_module":
-            return str(node.target)
-        stack = [path for path in node.meta.get("nn_module_stack", {}) if path]
-        return f"{stack[-1]} ({node.name})" if stack else node.name
+        """Where a node stands in the module."""
+        return place_of(node)
+
+    def named(self, node: fx.Node) -> str:
+        """Place and kind."""
+        return f"{place_of(node)} ({self.kind(node)})" if node.op == "call_module" else place_of(node)
 
     def refuse(self, node: fx.Node, why: str) -> UnsupportedLayer:
         """What to raise about a node."""
@@ -162,6 +165,7 @@ class Builder:
         """Append an operation; the number of its value."""
         name = self.place(node) if node is not None else OUTPUT
         try:
+            _check_size(op)
             self.values.append(op.infer(self.values))
         except ProgramError as error:
             raise UnsupportedLayer(f"{name}: {error} required") from error
@@ -251,16 +255,18 @@ class _Watch(fx.Interpreter):
 
 
 def integers(w: torch.Tensor | Floats, bits: int) -> Integers:
-    """Real numbers, rounded to ``bits`` fractional bits."""
-    return np.rint(np.asarray(w, np.float64) * 2.0**bits).astype(np.int64)
+    """Real numbers, rounded to ``bits`` fractional bits; raises ProgramError where they are beyond 62 bits."""
+    found = np.rint(np.asarray(w, np.float64) * 2.0**bits)
+    if not (np.abs(found) < _LARGEST).all():
+        raise ProgramError("numbers too large for a fixed point")
+    return found.astype(np.int64)
 
 
-def is_shape(node: fx.Node) -> bool:
-    """Whether a node asks for a size only: x.size(0), x.shape[0]."""
-    if node.target == "size" or (node.target is getattr and node.args[1] == "shape"):
-        return True
-    first = node.args[0] if node.args else None
-    return getattr(node.target, "__name__", "") == "getitem" and isinstance(first, fx.Node) and is_shape(first)
+def _check_size(op: Operation) -> None:
+    """Numbers that stand in a program are of bounded size; raises ProgramError."""
+    fields = (n for f in astuple(op) for n in (f if isinstance(f, tuple) else (f,)))
+    if any(abs(n) > MAX_INTEGER for n in fields):
+        raise ProgramError(f"public numbers of at most {log2(MAX_INTEGER):.0f} bits, their fractional bits included,")
 
 
 def argument(node: fx.Node, index: int, name: str, default: Any = None) -> Any:

@@ -2,95 +2,34 @@
 
 The layers are a closed list (docs/models.md); any other is refused by name and place. Ranges are measured on calibration
 images and kept with a margin inside what the protocols need: a layer whose values would leave it gives away fractional
-bits of its weights, as long as enough remain.
+bits of its weights, as long as enough remain. What comes out is compared with the module (fidelity.py).
 """
 
-import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil, log2
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import nn
-from torch.nn import functional
+from torch import fx, nn
 
 from services.mpc.field import Integers
-from services.mpc.nn import lower_activations as activations
-from services.mpc.nn import lower_arithmetic as arithmetic
-from services.mpc.nn import lower_norm as lengths
-from services.mpc.nn import lower_pooling as pooling
-from services.mpc.nn import lower_weights as weighted
+from services.mpc.nn import fidelity
 from services.mpc.nn.base import Operation
-from services.mpc.nn.builder import ACTIVATIONS, OUTPUT, PROFILES, SIGNIFICANT_BITS, Builder, Emitters, Profile
-from services.mpc.nn.errors import RangeExceeded
+from services.mpc.nn.builder import ACTIVATIONS, OUTPUT, PROFILES, SIGNIFICANT_BITS, Builder, Profile
+from services.mpc.nn.emitters import EMITTERS
+from services.mpc.nn.errors import ModelError, RangeExceeded
 from services.mpc.nn.layers import Prelu
+from services.mpc.nn.prepare import prepared
 from services.mpc.nn.program import MATCH, Program
 from services.mpc.nn.steps import Clip, MaxPool, Rectify, Relu, Truncate
+from services.mpc.nn.tracing import traced
 from services.mpc.nn.twin import random_rounding, run_twin
 
 __all__ = ["PROFILES", "Compiled", "LayerReport", "Profile", "compile_module"]
 
 _PASSES = 16  # in which layers give bits away
 _LEAST_OUTPUT_BITS = 4
-
-EMITTERS = Emitters(
-    {
-        nn.Conv2d: weighted.conv,
-        nn.Linear: weighted.linear,
-        nn.BatchNorm2d: weighted.norm,
-        nn.BatchNorm1d: weighted.norm,
-        nn.ReLU: activations.relu,
-        nn.ReLU6: activations.relu6,  # a Hardtanh, so it stands before it
-        nn.Hardtanh: activations.hardtanh,
-        nn.Hardsigmoid: activations.hardsigmoid,
-        nn.Hardswish: activations.hardswish,
-        nn.PReLU: activations.prelu,
-        nn.LeakyReLU: activations.leaky_relu,
-        nn.MaxPool2d: pooling.max_pool,
-        nn.AdaptiveMaxPool2d: pooling.adaptive_max_pool,
-        nn.AvgPool2d: pooling.average_pool,
-        nn.AdaptiveAvgPool2d: pooling.adaptive_average_pool,
-        nn.ZeroPad2d: weighted.zero_pad,
-        nn.Flatten: arithmetic.flatten,
-        nn.Identity: arithmetic.nothing,
-        nn.Dropout: arithmetic.nothing,
-        nn.Dropout2d: arithmetic.nothing,
-    },
-    {
-        functional.conv2d: weighted.conv_function,
-        torch.conv2d: weighted.conv_function,
-        functional.pad: weighted.pad,
-        torch.relu: activations.relu,
-        functional.relu: activations.relu,
-        "relu": activations.relu,
-        functional.relu6: activations.relu6,
-        functional.hardtanh: activations.hardtanh,
-        functional.hardsigmoid: activations.hardsigmoid,
-        functional.hardswish: activations.hardswish,
-        functional.leaky_relu: activations.leaky_relu,
-        torch.clamp: activations.clamp,
-        "clamp": activations.clamp,
-        functional.max_pool2d: pooling.max_pool,
-        functional.avg_pool2d: pooling.average_pool,
-        functional.adaptive_avg_pool2d: pooling.adaptive_average_pool,
-        torch.mean: pooling.mean,
-        "mean": pooling.mean,
-        **dict.fromkeys((operator.add, operator.iadd, torch.add, "add"), arithmetic.add),
-        **dict.fromkeys((operator.sub, torch.sub, "sub"), arithmetic.subtract),
-        **dict.fromkeys((operator.mul, torch.mul, "mul"), arithmetic.multiply),
-        **dict.fromkeys((operator.truediv, torch.div, "div"), arithmetic.divide),
-        functional.normalize: lengths.normalize,
-        torch.cat: arithmetic.concat,
-        torch.flatten: arithmetic.flatten,
-        "flatten": arithmetic.flatten,
-        "view": arithmetic.reshape,
-        "reshape": arithmetic.reshape,
-        "contiguous": arithmetic.nothing,
-        functional.dropout: arithmetic.nothing,
-    },
-)
 
 
 @dataclass(frozen=True)
@@ -140,20 +79,16 @@ def compile_module(
     """Compile a module that maps raw pixels (B, C, H, W), 0 to 255, to descriptors (B, D), or to what is to be opened.
 
     ``calibration`` are images (N, C, H, W); no value may come closer than ``margin`` times to the field's bound on them.
-    ``false_match_rates`` are those of the operating points that were measured. Raises UnsupportedLayer, ProgramError and
-    RangeExceeded, each naming the layer.
+    ``false_match_rates`` are those of the operating points that were measured. The module is left as it is. Raises
+    UnsupportedLayer, ProgramError, RangeExceeded, and Differs where the program computes something else than the module, each
+    naming the layer.
     """
-    rates = dict(false_match_rates or {})
-    attempt = _Attempt(
-        module, input_shape, q, calibration, operating_points, margin, profile or PROFILES[q], purpose, rates
-    )
-    coarse, finer = attempt.compiled({})
-    if not finer:
-        return coarse
-    try:
-        return attempt.compiled(finer)[0]
-    except RangeExceeded:
-        return coarse
+    ready, rates = prepared(module), dict(false_match_rates or {})
+    graph, chosen = traced(ready), profile or PROFILES[q]
+    attempt = _Attempt(ready, graph, input_shape, q, calibration, operating_points, margin, chosen, purpose, rates)
+    result, builder = attempt.finest()
+    fidelity.check(module, builder, result.program, result.weights, calibration)
+    return result
 
 
 @dataclass(frozen=True)
@@ -161,6 +96,7 @@ class _Attempt:
     """What is to be compiled, and how."""
 
     module: nn.Module
+    traced: fx.GraphModule
     input_shape: tuple[int, int, int]
     q: int
     calibration: npt.NDArray[np.uint8]
@@ -170,12 +106,30 @@ class _Attempt:
     purpose: str
     false_match_rates: dict[str, float]
 
-    def compiled(self, finer: Mapping[str, int]) -> tuple[Compiled, dict[str, int]]:
+    def finest(self) -> tuple[Compiled, Builder]:
+        """A program, with more bits where activations are small if that works, and what has emitted it."""
+        coarse, builder, finer = self.compiled({})
+        if not finer:
+            return coarse, builder
+        try:
+            return self.compiled(finer)[:2]
+        except ModelError:  # of a range, or of a public number that these bits make too long
+            return coarse, builder
+
+    def compiled(self, finer: Mapping[str, int]) -> tuple[Compiled, Builder, dict[str, int]]:
         """A program whose values stay in range, and the bits that more activations could have; raises RangeExceeded."""
         fewer: dict[str, int] = {}
         for _ in range(_PASSES):
             builder = Builder(
-                self.module, self.input_shape, self.q, self.profile, EMITTERS, self.calibration, fewer, finer
+                self.module,
+                self.traced,
+                self.input_shape,
+                self.q,
+                self.profile,
+                EMITTERS,
+                self.calibration,
+                fewer,
+                finer,
             )
             builder.build()
             points = self.operating_points, self.purpose, self.false_match_rates
@@ -184,7 +138,8 @@ class _Attempt:
             measured = _Measured.of(program, weights, self.calibration)
             excesses = list(measured.excesses(builder.names, self.margin))
             if not excesses:
-                return Compiled(program, weights, measured.reports(builder.names)), measured.finer(builder)
+                reports = measured.reports(builder.names)
+                return Compiled(program, weights, reports), builder, measured.finer(builder)
             for excess in excesses:
                 _relieve(builder, excess, fewer)
         raise RangeExceeded(excesses[0].text)

@@ -18,3 +18,7 @@ class UnsupportedLayer(ModelError):
 
 class RangeExceeded(ModelError):
     """A value could leave the range in which the protocols are exact."""
+
+
+class Differs(ModelError):
+    """The program computes something else than the module it was made of, or too little of it is left."""

@@ -12,13 +12,17 @@ from services.mpc.nn.layers import Prelu
 from services.mpc.nn.lower_arithmetic import product, shifted, times
 from services.mpc.nn.steps import Clip, Rectify, Relu
 
+RELUS = (torch.relu, torch.relu_, functional.relu, "relu", "relu_")
 MAX_POOLS = (functional.max_pool2d, torch.max_pool2d)
 
 
 def relu(b: Builder, node: fx.Node) -> int:
     """A ReLU; where max-pooling alone follows, it is done after it, on fewer values."""
     x = b.operand(node, 0)
-    return x if is_put_off(b, node) else emit_relu(b, node, x)
+    if not is_put_off(b, node):
+        return emit_relu(b, node, x)
+    b.put_off.add(node)
+    return x
 
 
 def emit_relu(b: Builder, node: fx.Node, x: int) -> int:
@@ -27,9 +31,7 @@ def emit_relu(b: Builder, node: fx.Node, x: int) -> int:
 
 
 def _is_relu(b: Builder, node: object) -> bool:
-    return isinstance(node, fx.Node) and (
-        isinstance(b.layer(node), nn.ReLU) or node.target in (torch.relu, functional.relu, "relu")
-    )
+    return isinstance(node, fx.Node) and (isinstance(b.layer(node), nn.ReLU) or node.target in RELUS)
 
 
 def is_put_off(b: Builder, node: fx.Node) -> bool:

@@ -4,6 +4,7 @@ from math import log2, prod
 
 import numpy as np
 from torch import fx
+from torch.nn import functional
 
 from services.mpc.nn.builder import Builder, argument, integers
 from services.mpc.nn.steps import Add, Align, Concat, Flatten, Offset, Product, Times
@@ -14,8 +15,6 @@ _FINE = 16  # fractional bits of a public summand
 def add(b: Builder, node: fx.Node) -> int:
     """x + y, or x and a public number."""
     x, y = argument(node, 0, "input"), argument(node, 1, "other")
-    if argument(node, 2, "alpha", 1) != 1:
-        raise b.refuse(node, "addition with alpha")
     if isinstance(y, int | float):
         return shifted(b, node, b.value(node, x), y)
     if isinstance(x, int | float):
@@ -81,7 +80,9 @@ def times(b: Builder, node: fx.Node, x: int, factor: float) -> int:
     """x times a public number: a power of two costs no bit, others ``profile.factors`` bits, dropped at once."""
     if factor == 1:
         return x
-    exponent = log2(abs(factor)) if factor else 0.0
+    if factor == 0:
+        raise b.refuse(node, "a factor of 0, which leaves nothing")
+    exponent = log2(abs(factor))
     if exponent.is_integer() and exponent <= 0:
         return b.emit(Times(x, 1 if factor > 0 else -1, int(-exponent)), node)
     if float(factor).is_integer():
@@ -119,7 +120,9 @@ def reshape(b: Builder, node: fx.Node) -> int:
     sizes = node.args[1] if len(node.args) == 2 and isinstance(node.args[1], tuple | list) else node.args[1:]
     x = b.operand(node, 0)
     shape = b.values[x].shape
-    tail = tuple(sizes[1:])
+    batch, tail = sizes[0] if sizes else None, tuple(sizes[1:])
+    if not isinstance(batch, fx.Node) and batch not in (1, -1):
+        raise b.refuse(node, f"a reshape to {tuple(sizes)}: the batch comes first, as x.size(0), 1 or -1")
     if len(tail) == 1 and tail[0] in (-1, prod(shape)):
         return b.emit(Flatten(x), node)
     if len(tail) == 3 and tail[1:] == (1, 1) and prod(shape) == shape[0]:
@@ -129,4 +132,6 @@ def reshape(b: Builder, node: fx.Node) -> int:
 
 def nothing(b: Builder, node: fx.Node) -> int:
     """A layer that does nothing at inference."""
+    if node.target is functional.dropout and argument(node, 2, "training", True):
+        raise b.refuse(node, "dropout that is always on; pass training=self.training")
     return b.operand(node, 0)

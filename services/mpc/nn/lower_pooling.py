@@ -10,7 +10,6 @@ from services.mpc.nn.builder import Builder, argument, pair
 from services.mpc.nn.lower_activations import emit_relu, is_put_off
 from services.mpc.nn.steps import AveragePool, Flatten, MaxPool, Pad, Relu, SumPool, Times
 
-_KNOWN = {"kernel_size", "stride", "padding"}
 _MEAN_BITS = 2  # beyond the activations', which a mean keeps
 
 
@@ -85,13 +84,11 @@ def average_pool(b: Builder, node: fx.Node) -> int:
     if layer is None:
         size = argument(node, 1, "kernel_size")
         kernel, stride = pair(size), pair(argument(node, 2, "stride") or size)
-        padding, others = pair(argument(node, 3, "padding", 0)), len(node.args) > 4 or bool(set(node.kwargs) - _KNOWN)
+        padding = pair(argument(node, 3, "padding", 0))
     else:
         kernel, stride, padding = (pair(getattr(layer, name)) for name in ("kernel_size", "stride", "padding"))
-        uncounted = any(padding) and not layer.count_include_pad
-        others = bool(layer.ceil_mode or layer.divisor_override or uncounted)
-    if others:
-        raise b.refuse(node, "AvgPool2d with ceil_mode, divisor_override or padding that does not count")
+        if layer.ceil_mode or (any(padding) and not layer.count_include_pad):
+            raise b.refuse(node, "AvgPool2d with ceil_mode, or with padding that does not count")
     x = b.operand(node, 0)
     if any(padding):
         x = b.emit(Pad(x, 0, *padding, *padding), node)

@@ -17,8 +17,6 @@ _FEW_MORE = 4  # bits beyond the activations' that a matrix's input may have
 def conv(b: Builder, node: fx.Node) -> int:
     """A convolution, with the batch norm that alone follows it."""
     layer = cast(nn.Conv2d, b.layer(node))
-    if layer.padding_mode != "zeros":
-        raise b.refuse(node, f"Conv2d with padding_mode {layer.padding_mode}, only zeros")
     kernel, bias = _folded(b, node, layer)
     x = _factor(b, node)
     if x in b.slopes:
@@ -143,6 +141,7 @@ def _folded(b: Builder, node: fx.Node, layer: nn.Conv2d | nn.Linear) -> tuple[Fl
     following = b.layer(follower) if follower is not None else None
     if not isinstance(following, BatchNorm) or follower is None:
         return kernel, bias
+    b.folded.add(node)
     scale, shift = _statistics(b, follower, following)
     return kernel * scale.reshape(-1, *(1 for _ in kernel.shape[1:])), (0 if bias is None else bias) * scale + shift
 
@@ -152,7 +151,10 @@ def _statistics(b: Builder, node: fx.Node, layer: BatchNorm) -> tuple[Floats, Fl
     mean, variance = layer.running_mean, layer.running_var
     if mean is None or variance is None:
         raise b.refuse(node, f"a {type(layer).__name__} without running statistics")
-    scale: Floats = 1 / np.sqrt(variance.double().numpy() + layer.eps)
+    spread = variance.double().numpy() + layer.eps
+    if not (spread > 0).all():
+        raise b.refuse(node, f"a {type(layer).__name__} with a variance of zero or less")
+    scale: Floats = 1 / np.sqrt(spread)
     shift: Floats = -mean.double().numpy() * scale
     if layer.affine:
         gamma, beta = (cast(torch.Tensor, t).detach().double().numpy() for t in (layer.weight, layer.bias))

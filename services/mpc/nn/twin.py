@@ -103,14 +103,18 @@ def run_twin(
     ``observe(k, values)`` sees every operation's result. Raises RangeExceeded where float64 would not be exact.
     """
     values: list[Integers] = [images.astype(np.int64)]
-    start = 0
-    for k, (op, shapes) in enumerate(zip(program.operations, program.weight_shapes, strict=True)):
-        size = sum(prod(shape) for shape in shapes)
-        values.append(_apply(op, values, _split(weights[start : start + size], shapes), rounding))
-        start += size
+    for k, (op, own) in enumerate(zip(program.operations, weights_of(program, weights), strict=True)):
+        values.append(_apply(op, values, own, rounding))
         if observe is not None:
             observe(k, values[-1])
     return values[-1]
+
+
+def weights_of(program: Program, weights: Integers) -> list[list[Integers]]:
+    """Of each operation its weights, as they are shaped."""
+    sizes = [sum(prod(shape) for shape in shapes) for shapes in program.weight_shapes]
+    groups = np.split(weights, np.cumsum(sizes)[:-1])
+    return [_split(own, shapes) for own, shapes in zip(groups, program.weight_shapes, strict=True)]
 
 
 def _split(weights: Integers, shapes: tuple[tuple[int, ...], ...]) -> list[Integers]:

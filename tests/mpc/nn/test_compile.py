@@ -119,7 +119,7 @@ class Functional(nn.Module):
     [
         (lambda: nn.Sequential(nn.Conv2d(1, 2, 3), nn.Sigmoid()), "1: Sigmoid"),
         (lambda: nn.Sequential(nn.Conv2d(1, 2, 3), nn.GroupNorm(1, 2)), "1: GroupNorm"),
-        (lambda: nn.Sequential(nn.Conv2d(1, 2, 3, padding=1, padding_mode="reflect")), "padding_mode reflect"),
+        (lambda: nn.Sequential(nn.Conv2d(1, 2, 3, padding=1, padding_mode="reflect")), "padding_mode=reflect"),
         (lambda: nn.Sequential(nn.MaxPool2d(3, padding=1)), "0: MaxPool2d with padding"),
         (lambda: Functional(torch.sigmoid), "sigmoid"),
         (lambda: Functional(lambda x: functional.pad(x, (0, -1))), "padding other than zeros"),

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from services.mpc.nn.compile import EMITTERS, Compiled, compile_module
+from services.mpc.nn.compile import Compiled, compile_module
+from services.mpc.nn.emitters import EMITTERS
 from services.mpc.nn.errors import UnsupportedLayer
 from services.mpc.nn.program import OPEN
 from services.mpc.nn.twin import run_twin

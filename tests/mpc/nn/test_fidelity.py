@@ -1,0 +1,425 @@
+"""A program computes what its module computes in eager torch, or is refused by the name of the layer: one row a case."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils import parametrizations, parametrize, prune
+
+from services.mpc.nn import fidelity
+from services.mpc.nn.compile import Compiled, compile_module
+from services.mpc.nn.emitter import Emit, known
+from services.mpc.nn.emitters import EMITTERS
+from services.mpc.nn.errors import Differs, ModelError, UnsupportedLayer
+from services.mpc.nn.program import OPEN
+from services.mpc.nn.twin import random_rounding, run_twin
+from tests.mpc.nn.networks import images
+from tests.mpc.nn.test_layers import Entry, Function, normed
+
+SHAPE = (2, 12, 12)
+Make = Callable[[], nn.Module]
+
+
+def compiled(module: nn.Module, q: int = 31, **options: Any) -> Compiled:
+    calibration = images(4, SHAPE, seed=9)
+    options = {"operating_points": {}, "margin": 2.0, "purpose": OPEN} | options
+    return compile_module(module, SHAPE, q=q, calibration=calibration, **options)
+
+
+def function(f: Callable[[Tensor], Tensor]) -> nn.Module:
+    return Entry(Function(f))
+
+
+class Acts(nn.Module):
+    """relu, written as its owner likes, of what is added to the result once more: a pre-activation block."""
+
+    def __init__(self, act: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.norm, self.act, self.conv = normed(nn.BatchNorm2d(4)), act, nn.Conv2d(4, 4, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm(x)
+        z = self.conv(self.act(y))
+        return z + y  # what y is now depends on whether act changed it
+
+
+class Through(nn.Module):
+    """Changed under the name that a layer gave it, which at inference does nothing."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.layer(x)
+        y -= 0.3
+        return torch.relu(y) + x
+
+
+def changed(change: Callable[[Tensor, Tensor], object]) -> nn.Module:
+    """y is made of x, changed together with x, and read again under both of its names."""
+
+    def both(x: Tensor) -> Tensor:
+        y = x * 0.5
+        other = y
+        change(y, x)
+        return other + x
+
+    return function(both)
+
+
+def augmented(name: str) -> nn.Module:
+    def both(x: Tensor) -> Tensor:
+        y = x * 0.5
+        other = y
+        match name:
+            case "+=":
+                y += x
+            case "-=":
+                y -= x
+            case "*=":
+                y *= x
+            case "/=":
+                y /= 4
+        return torch.cat([other, y], 1)
+
+    return function(both)
+
+
+IN_PLACE: dict[str, Make] = {
+    "relu": lambda: Entry(Acts(nn.ReLU(inplace=True))),
+    "relu by copy": lambda: Entry(Acts(nn.ReLU())),
+    "leaky relu": lambda: Entry(Acts(nn.LeakyReLU(0.2, inplace=True))),
+    "hardtanh": lambda: Entry(Acts(nn.Hardtanh(-0.5, 0.5, inplace=True))),
+    "relu6": lambda: Entry(Acts(nn.ReLU6(inplace=True))),
+    "hardswish": lambda: Entry(Acts(nn.Hardswish(inplace=True))),
+    "functional relu": lambda: Entry(Acts(lambda x: functional.relu(x, inplace=True))),
+    "functional relu by position": lambda: Entry(Acts(lambda x: functional.relu(x, True))),
+    "functional hardtanh": lambda: Entry(Acts(lambda x: functional.hardtanh(x, -0.5, 0.5, inplace=True))),
+    "functional leaky relu": lambda: Entry(Acts(lambda x: functional.leaky_relu(x, 0.3, inplace=True))),
+    "hardtanh_": lambda: Entry(Acts(lambda x: functional.hardtanh_(x, -0.5, 0.5))),
+    "leaky_relu_": lambda: Entry(Acts(lambda x: functional.leaky_relu_(x, 0.3))),
+    "torch.relu_": lambda: Entry(Acts(torch.relu_)),
+    "clamp_": lambda: Entry(Acts(lambda x: x.clamp_(-0.5, 0.5))),
+    "relu_ through a name": lambda: changed(lambda y, _: y.relu_()),
+    "add_": lambda: changed(lambda y, x: y.add_(x)),
+    "sub_ of a number": lambda: changed(lambda y, _: y.sub_(0.25)),
+    "mul_": lambda: changed(lambda y, x: y.mul_(x)),
+    "div_": lambda: changed(lambda y, _: y.div_(3)),
+    "of the operand": lambda: changed(lambda _, x: x.mul_(0.5)),
+    "twice": lambda: changed(lambda y, x: y.add_(x).mul_(y)),
+    **{name: (lambda name=name: augmented(name)) for name in ("+=", "-=", "*=", "/=")},  # type: ignore[misc]
+    "through identity": lambda: Entry(Through(nn.Identity())),
+    "through dropout": lambda: Entry(Through(nn.Dropout())),
+    "before pooling": lambda: function(lambda x: functional.max_pool2d(x.relu_(), 2) + functional.avg_pool2d(x, 2)),
+    "flat, and never read as a picture again": lambda: function(lambda x: torch.flatten(x, 1).relu_()),
+    "the image": lambda: Function(lambda x: x.sub_(100.0) + x),
+}
+
+NUMBERS: dict[str, Make] = {
+    "negative power of two": lambda: function(lambda x: x * -0.5),
+    "negative": lambda: function(lambda x: x * -0.3),
+    "negative whole": lambda: function(lambda x: x * -3),
+    "divided by a negative": lambda: function(lambda x: x / -7),
+    "number less x": lambda: function(lambda x: 0.7 - x),
+    "default arguments, spelt out": lambda: function(lambda x: torch.add(torch.sub(x, x * 3, alpha=1), x, alpha=1)),
+    "division, not rounded": lambda: function(lambda x: torch.div(x, 4, rounding_mode=None)),
+    "float64": lambda: function(lambda x: x * 0.3).double(),
+    "dropout, off": lambda: function(lambda x: functional.dropout(x, 0.5, training=False)),
+}
+
+
+def convolutions() -> Entry:
+    return Entry(nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3))
+
+
+def reloaded(wrap: Callable[[nn.Module], object]) -> nn.Module:
+    """Wrapped, then filled with other weights: what the wrapper computed at first is stale."""
+    torch.manual_seed(1)
+    source, target = convolutions(), convolutions()
+    for module in (source, target):
+        wrap(module.rest[0])
+    target.load_state_dict(source.state_dict())
+    return target
+
+
+def old_weight_norm(layer: nn.Module) -> None:
+    with pytest.warns(FutureWarning):
+        nn.utils.weight_norm(layer)
+    layer.weight_g.data.mul_(1.7)
+
+
+def spectral(layer: nn.Module, wrap: Callable[..., object]) -> None:
+    wrap(layer, n_power_iterations=3)
+    layer.train()
+    layer(torch.randn(1, 4, 12, 12))
+
+
+class Doubled(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * x
+
+
+COMPUTED: dict[str, Make] = {
+    "weight norm, as a hook": lambda: reloaded(old_weight_norm),
+    "weight norm": lambda: reloaded(parametrizations.weight_norm),
+    "spectral norm, as a hook": lambda: reloaded(lambda layer: spectral(layer, nn.utils.spectral_norm)),
+    "spectral norm": lambda: reloaded(lambda layer: spectral(layer, parametrizations.spectral_norm)),
+    "pruned": lambda: reloaded(lambda layer: prune.l1_unstructured(layer, "weight", 0.5)),
+    "own parametrization": lambda: reloaded(
+        lambda layer: parametrize.register_parametrization(layer, "weight", Doubled())
+    ),
+}
+
+FAITHFUL = {
+    f"{title}: {name}": make
+    for title, table in (("in place", IN_PLACE), ("numbers", NUMBERS), ("computed", COMPUTED))
+    for name, make in table.items()
+}
+
+
+@pytest.mark.parametrize("name", FAITHFUL)
+def program__should_compute_what_eager_torch_does(name: str) -> None:
+    torch.manual_seed(3)
+    module = FAITHFUL[name]().eval()
+    result, probes = compiled(module, 61), images(2, SHAPE, seed=5)
+    found = run_twin(result.program, result.weights, probes, random_rounding(1)) / 2**result.program.output.scale
+    with torch.no_grad():
+        dtype = next((p.dtype for p in module.parameters()), torch.float32)
+        truth = copy_of(module)(torch.from_numpy(probes).to(dtype)).numpy()
+    assert np.abs(found - truth).max() < 1e-3 * np.abs(truth).max()
+
+
+def copy_of(module: nn.Module) -> nn.Module:
+    """What old hooks have put on a layer has a history, which torch does not copy: then the module itself."""
+    try:
+        return copy.deepcopy(module)
+    except RuntimeError:
+        return module
+
+
+def hooked(register: str, hook: Callable[..., Any]) -> nn.Module:
+    module = convolutions()
+    getattr(module.rest[1], register)(hook)
+    return module
+
+
+def patched(part: Callable[[nn.Module], nn.Module]) -> nn.Module:
+    module = convolutions()
+    part(module).forward = lambda x: x * 2  # type: ignore[method-assign]
+    return module
+
+
+def spoilt(layer: nn.Module, tensor: str, value: float = float("nan")) -> nn.Module:
+    module = Entry(nn.ReLU(), layer, nn.ReLU())
+    getattr(layer, tensor).data[0] = value
+    return module
+
+
+class Counting(nn.Module):
+    """Gives something else each time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return x * self.calls
+
+
+class Training(nn.Dropout):
+    def train(self, mode: bool = True) -> "Training":
+        self.training = True
+        return self
+
+
+class Failing(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        raise KeyError("no\nluck")
+
+
+class OwnConvolution(nn.Conv2d):
+    """A layer on the list, with a forward of its own."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * torch.sigmoid(x)
+
+
+def scripted() -> nn.Module:
+    with pytest.warns(DeprecationWarning, match="script"):
+        return torch.jit.script(nn.ReLU())
+
+
+def untold(x: Tensor) -> Tensor:
+    y = torch.flatten(x, 1)
+    y += 1
+    return functional.avg_pool2d(x, 2)
+
+
+REFUSED: dict[str, tuple[Make, str]] = {
+    "zero": (lambda: function(lambda x: x * 0), r"rest\.0 \(mul\): a factor of 0"),
+    "zero as float": (lambda: function(lambda x: 0.0 * x), "a factor of 0"),
+    "infinite factor": (lambda: function(lambda x: x * float("inf")), r"rest\.0 \(mul\): mul with other=inf: finite"),
+    "NaN summand": (lambda: function(lambda x: x + float("nan")), "add with other=nan"),
+    "infinite clamp": (lambda: function(lambda x: torch.clamp(x, 0, float("inf"))), "clamp with max=inf"),
+    "infinite limit": (lambda: Entry(nn.Hardtanh(0, float("inf"))), r"rest\.0: Hardtanh with max_val=inf"),
+    "NaN slope": (lambda: Entry(nn.LeakyReLU(float("nan"))), "LeakyReLU with negative_slope=nan"),
+    "huge factor": (lambda: function(lambda x: x * 10**30), r"rest\.0 \(mul\): public numbers of at most 26 bits"),
+    "huge summand": (lambda: function(lambda x: x + 1e9), r"rest\.0 \(add\): public numbers of at most 26 bits"),
+    "enormous summand": (lambda: function(lambda x: x + 1e30), r"rest\.0 \(add\): numbers too large"),
+    "sub alpha": (lambda: function(lambda x: torch.sub(x, x * 0.5, alpha=3)), r"sub with alpha=3, only alpha=1"),
+    "method sub alpha": (lambda: function(lambda x: x.sub(x * 0.5, alpha=3)), r"sub with alpha=3"),
+    "add alpha": (lambda: function(lambda x: torch.add(x, x * 0.5, alpha=2)), r"add with alpha=2"),
+    "add_ alpha": (lambda: function(lambda x: x.add_(x * 0.5, alpha=2)), r"add_ with alpha=2"),
+    "rounded division": (lambda: function(lambda x: torch.div(x, 2, rounding_mode="floor")), "rounding_mode=floor"),
+    "whole division": (lambda: function(lambda x: x // 2), "floordiv is not supported"),
+    "power in place": (lambda: function(lambda x: x.__ipow__(2)), "ipow is not supported"),
+    "output argument": (lambda: function(lambda x: torch.add(x, 1, out=x)), "add with out"),
+    "mean as another type": (lambda: function(lambda x: x.mean((2, 3), dtype=torch.float64)), "mean with dtype"),
+    "normalize with eps": (lambda: function(lambda x: functional.normalize(x, eps=9.0)), "normalize with eps=9.0"),
+    "indices": (lambda: Entry(nn.MaxPool2d(2, return_indices=True)), r"rest\.0: MaxPool2d with return_indices=True"),
+    "divisor": (lambda: Entry(nn.AvgPool2d(2, divisor_override=3)), "AvgPool2d with divisor_override=3"),
+    "functional divisor": (lambda: function(lambda x: functional.avg_pool2d(x, 2, 2, 0, False, True, 3)), "divisor"),
+    "batch changed": (lambda: function(lambda x: x.view(2, -1)), r"a reshape to \(2, -1\): the batch comes first"),
+    "dropout, always on": (lambda: function(functional.dropout), r"rest\.0 \(dropout\): dropout that is always on"),
+    "dropout, stays on": (lambda: Entry(Training()), r"rest\.0 \(Training\): stays in training after eval"),
+    "memory in two shapes": (
+        lambda: function(untold),
+        r"rest\.0 \(iadd\): iadd changes in place what .* another shape",
+    ),
+    "forward hook": (
+        lambda: hooked("register_forward_hook", lambda *_: _[2] * 2),
+        r"rest\.1 \(ReLU\): the forward hook",
+    ),
+    "forward pre-hook": (
+        lambda: hooked("register_forward_pre_hook", lambda *_: None),
+        r"rest\.1 \(ReLU\): the forward",
+    ),
+    "patched layer": (lambda: patched(lambda m: m.rest[1]), r"rest\.1 \(ReLU\): its forward was replaced"),
+    "patched module": (lambda: patched(lambda m: m), r"Entry: its forward was replaced"),
+    "derived layer": (lambda: Entry(OwnConvolution(4, 4, 1)), r"rest\.0"),
+    "state": (lambda: Entry(Counting()), "Entry: its forward computes something else than the graph"),
+    "NaN in a slope": (lambda: spoilt(nn.PReLU(4), "weight"), r"rest\.1\.weight: NaN or infinity"),
+    "NaN in a batch norm": (lambda: spoilt(nn.BatchNorm2d(4), "running_mean"), r"rest\.1\.running_mean: NaN"),
+    "infinite kernel": (lambda: spoilt(nn.Conv2d(4, 4, 1), "weight", float("inf")), r"rest\.1\.weight: NaN or inf"),
+    "negative variance": (lambda: spoilt(nn.BatchNorm2d(4), "running_var", -1.0), r"rest\.1: a BatchNorm2d with a var"),
+    "enormous weight": (lambda: spoilt(nn.Conv2d(4, 4, 1), "weight", 1e30), r"rest\.1: numbers too large"),
+    "scripted": (scripted, "scripted or traced code"),
+    "scripted part": (lambda: Entry(scripted()), r"rest\.0 .*scripted or traced code"),
+    "compiled": (lambda: torch.compile(convolutions(), backend="eager"), "torch.compile has wrapped it"),
+    "compiled part": (
+        lambda: Entry(torch.compile(nn.ReLU(), backend="eager")),
+        r"rest\.0 \(OptimizedModule\): torch.compile",
+    ),
+    "meta": (lambda: convolutions().to("meta"), r"entry \(Conv2d\): weight is on the meta device"),
+    "not initialised": (lambda: Entry(nn.LazyConv2d(2, 1)), r"rest\.0 \(LazyConv2d\): weight is not initialised"),
+    "half": (lambda: convolutions().half(), r"entry\.weight: numbers of type float16"),
+    "bfloat16": (lambda: convolutions().bfloat16(), r"entry\.weight: numbers of type bfloat16"),
+    "complex": (
+        lambda: Entry(nn.Conv2d(4, 4, 1, dtype=torch.complex64)),
+        r"rest\.0\.weight: numbers of type complex64",
+    ),
+    "failing": (lambda: Entry(Failing()), "Entry: its forward fails: KeyError: 'no"),
+    "of another shape": (lambda: Entry(nn.Conv2d(5, 4, 1)), r"Entry: its forward fails on an image of 2x12x12"),
+    "two outputs": (lambda: function(lambda x: (x, x)), "no single secret value"),  # type: ignore[arg-type, return-value]
+    "odd call": (lambda: function(lambda x: functional.pad(x, "ab")), r"rest\.0 \(pad\): pad as it is called here"),  # type: ignore[arg-type]
+    "nothing left": (lambda: function(lambda x: x / 1e6 * 1e6), r"rest\.0 \(truediv_1\): too few digits"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def module__should_be_refused_in_one_line_by_name(name: str) -> None:
+    make, text = REFUSED[name]
+    torch.manual_seed(3)
+    with pytest.raises(ModelError, match=text) as refused:
+        compiled(make())
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("wrap", [old_weight_norm, parametrizations.weight_norm])
+def module__should_be_left_as_it_is(wrap: Callable[[nn.Module], object]) -> None:
+    module = reloaded(wrap).train()
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    compiled(module)
+    assert module.training
+    assert all(torch.equal(before[name], tensor) for name, tensor in module.state_dict().items())
+    assert module(torch.zeros(1, *SHAPE)).shape == (1, 2, 8, 8)
+
+
+def wrong(emit: Emit, arguments: str) -> Any:
+    return known(emit, arguments)
+
+
+@pytest.mark.parametrize("q", [31, 61])
+@pytest.mark.parametrize(
+    ("layer", "instead", "named"),
+    [  # lowerings with a fault each, as they could be written by mistake
+        (lambda: nn.LeakyReLU(0.05), nn.ReLU, r"rest\.1 \(LeakyReLU\)"),
+        (lambda: nn.Hardtanh(-0.5, 0.5), nn.ReLU6, r"rest\.1 \(Hardtanh\)"),
+        (lambda: nn.MaxPool2d(2), nn.AvgPool2d, r"rest\.1 \(MaxPool2d\)"),
+        (lambda: normed(nn.BatchNorm2d(4)), nn.Identity, r"rest\.1 \(BatchNorm2d\)"),
+        (
+            lambda: nn.AvgPool2d(2),
+            nn.Identity,
+            r"rest\.1 \(AvgPool2d\): \(4, 6, 6\) in torch, \(4, 12, 12\) in the program",
+        ),
+    ],
+)
+def wrong_lowering__should_be_found_and_named(
+    q: int, layer: Make, instead: type[nn.Module], named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(3)
+    module = Entry(nn.Identity(), layer(), Function(lambda x: x - 0.1))
+    kind, right = type(module.rest[1]), EMITTERS.modules[type(module.rest[1])]
+    other = EMITTERS.modules[instead].emit
+    monkeypatch.setitem(EMITTERS.modules, kind, known(other, " ".join(right.arguments), **right.only))  # type: ignore[arg-type]
+    with pytest.raises(Differs, match=named):
+        compiled(module, q)
+
+
+def forward_replaced_on_a_class__should_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nn.ReLU, "forward", lambda _, x: functional.relu(x) * 1.01)
+    with pytest.raises(Differs, match=r"rest\.1 \(ReLU\): the program computes something else"):
+        compiled(convolutions())
+
+
+def weights_off_by_a_bit__should_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bound of a layer is rounding's: one weight wrong by a hundredth is beyond it, and so is one bias."""
+    torch.manual_seed(3)
+    check = fidelity.check
+
+    def tampered(owner: Any, builder: Any, program: Any, weights: np.ndarray, calibration: Any) -> None:
+        weights = weights.copy()
+        weights[0] += 2 ** next(op.weight_bits for op in program.operations if op.kind == "conv") // 100
+        check(owner, builder, program, weights, calibration)
+
+    monkeypatch.setattr(fidelity, "check", tampered)
+    with pytest.raises(Differs, match=r"entry \(Conv2d\)"):
+        compiled(convolutions())
+
+
+def zero_branch__should_pass() -> None:
+    """A residual branch that training starts at zero rounds to nothing, and harms nothing."""
+
+    class Zero(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4)
+            nn.init.constant_(self.norm.weight, 1e-7)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x + self.norm(self.conv(x))
+
+    torch.manual_seed(3)
+    assert compiled(Entry(Zero())).program.output.shape == (4, 12, 12)
+
+
+def unsupported__should_be_a_model_error() -> None:
+    assert issubclass(UnsupportedLayer, ModelError)
+    assert issubclass(Differs, ValueError)
