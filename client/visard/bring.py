@@ -24,6 +24,7 @@ from visard.capture import load_photo
 from visard.errors import InvalidRequest
 from visard.models import face_resnet
 from visard.models.calibration import patterns
+from visard.models.dlib_format import WeightFileError
 from visard.publish import DEFAULT_FIELD_BITS, PATTERN_MARGIN, PHOTO_MARGIN, Compiled, compiler
 from visard.training import weights as trained
 from visard.uploads import as_planes, pictures_in
@@ -63,11 +64,18 @@ def load(source: str, weights: Path | None = None, *, decide: bool = True) -> Ne
     if weights is not None:
         raise InvalidRequest(f"{source or 'the face network'} has its own weights: leave --weights out")
     if not source:
-        points, rates = face_resnet.OPERATING_POINTS, face_resnet.FALSE_MATCH_RATES
-        return Network(face_resnet.load(), face_resnet.INPUT_SHAPE, points, rates=rates)
+        return _face_network()
     found = trained.load(Path(source))
     points = {"default": found.threshold}
     return Network(found.module(decide=decide), found.input_shape, points, judges=found.head is not None)
+
+
+def _face_network() -> Network:
+    try:
+        points, rates = face_resnet.OPERATING_POINTS, face_resnet.FALSE_MATCH_RATES
+        return Network(face_resnet.load(), face_resnet.INPUT_SHAPE, points, rates=rates)
+    except (OSError, WeightFileError) as error:
+        raise InvalidRequest(str(error)) from error
 
 
 def _made(source: str, weights: Path | None) -> Network:

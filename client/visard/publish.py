@@ -14,6 +14,7 @@ import numpy.typing as npt
 from visard.capture import capture
 from visard.client import Client, Photo
 from visard.errors import InvalidRequest
+from visard.models.dlib_format import WeightFileError
 
 # The patterns of visard.models.calibration stretch the first layers beyond any face, so they need less margin than photos.
 PATTERN_MARGIN = 3.0
@@ -64,6 +65,7 @@ def compile_face_model(
     """dlib's face network over F_p, p = 2^q - 1, its ranges checked on photos, or on patterns.
 
     Without ``points`` it has its own, and their false match rates.
+    Raises InvalidRequest where photos leave the ranges, or the weights are not there.
     """
     from visard.models import calibration, face_resnet  # noqa: PLC0415 -- torch is heavy, and an owner's matter
 
@@ -72,9 +74,8 @@ def compile_face_model(
         images = np.stack([capture(photo, largest=True).pixels.transpose(2, 0, 1) for photo in photos])
     else:
         images = calibration.patterns(face_resnet.INPUT_SHAPE)
-    return cast(
-        Compiled,
-        compile_module(
+    try:
+        made = compile_module(
             face_resnet.load(),
             face_resnet.INPUT_SHAPE,
             q=q,
@@ -82,8 +83,10 @@ def compile_face_model(
             operating_points=dict(points or face_resnet.OPERATING_POINTS),
             margin=PHOTO_MARGIN if photos else PATTERN_MARGIN,
             false_match_rates=dict(rates or {}) if points else face_resnet.FALSE_MATCH_RATES,
-        ),
-    )
+        )
+    except (ValueError, WeightFileError) as error:
+        raise InvalidRequest(str(error)) from error
+    return cast(Compiled, made)
 
 
 def check_points(program: Program) -> None:

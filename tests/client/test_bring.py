@@ -14,6 +14,8 @@ from visard import bring
 from visard.cli import main
 from visard.errors import InvalidRequest
 from visard.models import face_resnet
+from visard.models.dlib_format import WeightFileError
+from visard.publish import compile_face_model
 
 FILE = """
 from torch import nn
@@ -225,6 +227,16 @@ def face_network__should_come_with_its_points() -> None:
     assert network.points == face_resnet.OPERATING_POINTS
     with pytest.raises(InvalidRequest, match="the face network has its own weights"):
         bring.load("", Path("net.safetensors"))
+
+
+def face_network_without_its_weights__should_be_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> face_resnet.FaceResNet:
+        raise WeightFileError("the weights are in a package")
+
+    monkeypatch.setattr(face_resnet, "load", missing)
+    for compiling in (lambda: bring.load(""), compile_face_model):
+        with pytest.raises(InvalidRequest, match="the weights are in a package"):
+            compiling()
 
 
 def owner__should_have_the_last_word_on_shape_and_points(home: Path) -> None:

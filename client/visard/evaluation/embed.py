@@ -79,7 +79,8 @@ def _central(photo: Picture) -> Face:
 
 def by_float(module: nn.Module) -> Judge:
     """The network in plaintext."""
-    return lambda pixels: np.asarray(module(torch.from_numpy(pixels).float()), np.float64)
+    numbers = next((tensor.dtype for tensor in module.parameters()), torch.float32)
+    return lambda pixels: np.asarray(module(torch.from_numpy(pixels).to(numbers)), np.float64)
 
 
 def by_twin(compiled: Compiled) -> Judge:

@@ -14,7 +14,7 @@ from services.mpc.nn import lower_arithmetic as arithmetic
 from services.mpc.nn import lower_norm as lengths
 from services.mpc.nn import lower_pooling as pooling
 from services.mpc.nn import lower_weights as weighted
-from services.mpc.nn.emitter import Emitter, Emitters, known
+from services.mpc.nn.emitter import Emitters, known
 
 _CONVOLUTION = "input weight bias stride padding dilation groups"
 _NORM = "num_features eps momentum affine track_running_stats"
@@ -92,5 +92,3 @@ EMITTERS = Emitters(
         functional.dropout: known(arithmetic.nothing, "input p training inplace"),
     },
 )
-
-__all__ = ["EMITTERS", "Emitter"]

@@ -3,8 +3,8 @@
 Three comparisons, each with a bound of its own.
 
 *The module and its graph*, in float: what ``module(image)`` gives in eager torch and what the graph that was compiled gives
-differ by at most ``GRAPH_BOUND`` of the output's root mean square. Both do the same float32 operations; a hundred layers may
-order sums differently, 2^-24 each.
+differ by at most ``GRAPH_BOUND`` of the output's root mean square, or of ``_SMALL`` if that is more. Both do the same float32
+operations; a hundred layers may order sums differently, 2^-24 each.
 
 *Each layer*, in float64, on the very numbers that the program holds before it, so that errors of earlier layers do not count:
 no element may differ by more than rounding explains (rounding.py: a worst case, computed from the scales and the values).
@@ -28,7 +28,7 @@ from torch import Tensor, fx, nn
 
 from services.mpc.field import Integers
 from services.mpc.nn.builder import Builder, Floats
-from services.mpc.nn.errors import Differs, UnsupportedLayer
+from services.mpc.nn.errors import Differs, RangeExceeded, UnsupportedLayer
 from services.mpc.nn.prepare import copied, first_line
 from services.mpc.nn.program import Program
 from services.mpc.nn.rounding import Error, error_of
@@ -38,6 +38,7 @@ GRAPH_BOUND = 1e-3
 OUTPUT_BOUNDS = {31: 1 / 8, 61: 1 / 16}
 _SLACK = 1e-7  # of a layer's largest number: what float64 and torch's own constants leave
 _CALIBRATION = 3  # images, evenly from those that there are
+_SMALL = 2.0**-10  # an output that is zero but for what float32 makes of differences
 _LAST_UNITS = 16
 _SEED = 0
 
@@ -54,9 +55,10 @@ def check(module: nn.Module, builder: Builder, program: Program, weights: Intege
         eager = copied(module)
         expected = [_agreed(eager, builder, image) for image in (*images, *noise)]
         comparison = _Comparison(builder, program, weights)
-        found = [comparison.layers(image) for image in (*images, *noise)]
-        calm = len(images)  # noise may leave the ranges that the calibration images have set
-        error = _relative_errors(found[:calm], expected[:calm], program)
+        found = [comparison.layers(image, comparison.values(image)) for image in images]
+        if (values := comparison.values_in_field(noise[0])) is not None:
+            comparison.layers(noise[0], values)
+        error = _relative_errors(found, expected[: len(images)], program)
         typical = int(np.argsort(error)[len(error) // 2])
         if not error[typical] <= OUTPUT_BOUNDS[program.q]:
             raise comparison.lost(images[typical], float(error[typical]))
@@ -78,7 +80,7 @@ def _agreed(eager: nn.Module, builder: Builder, image: npt.NDArray[np.uint8]) ->
     graph = _output(fx.Interpreter(builder.traced).run(builder.tensor(image)))
     if not np.isfinite(found).all():
         raise UnsupportedLayer(f"{name}: its output is NaN or infinite on an image")
-    if found.shape != graph.shape or not _rms(found - graph) <= GRAPH_BOUND * _rms(found):
+    if found.shape != graph.shape or not _rms(found - graph) <= GRAPH_BOUND * max(_rms(found), _SMALL):
         raise Differs(
             f"{name}: its forward computes something else than the graph of its layers: is there a hook, a state that "
             "changes with each call, or a change in place?"
@@ -110,11 +112,19 @@ class _Comparison:
         self.parts = weights_of(program, weights)
         self.double = fx.GraphModule(copied(builder.traced).double(), builder.traced.graph)
 
-    def layers(self, image: npt.NDArray[np.uint8]) -> Floats:
+    def layers(self, image: npt.NDArray[np.uint8], values: list[Integers]) -> Floats:
         """The program's output, after a comparison of every layer; raises Differs."""
-        values = self.values(image)
         _Layers(self, values).run(torch.from_numpy(image[None]).double())
         return np.asarray(values[-1].reshape(-1) / 2.0**self.program.output.scale)
+
+    def values_in_field(self, image: npt.NDArray[np.uint8]) -> list[Integers] | None:
+        """A program's values, or None where they leave the field: ranges are promised for images as in calibration only."""
+        try:
+            found = self.values(image)
+        except RangeExceeded:
+            return None
+        inside = (np.abs(value).max(initial=0) < 2.0 ** (self.program.q - 1) for value in found)
+        return found if all(inside) else None
 
     def values(self, image: npt.NDArray[np.uint8]) -> list[Integers]:
         """All of a program's values (1, ...) for an image."""
