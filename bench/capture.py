@@ -39,11 +39,13 @@ def main() -> None:
     parser.add_argument("--orl", type=Path)
     parser.add_argument("--animals", type=Path)
     parser.add_argument("--photos", type=int, default=130)
+    parser.add_argument("--only", default="", help="of the changes, those whose name holds this")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     files = sorted(options.lfw.glob("*/*.jpg"))
-    refusals("LFW", files)
+    if not options.only:
+        refusals("LFW", files)
     for name, folder in (("ORL", options.orl), ("animals", options.animals)):
         if folder is not None:
             refusals(
@@ -54,6 +56,8 @@ def main() -> None:
     chips = [capture(photo, largest=True) for photo in photos]
     base = describe([chip.pixels for chip in chips])
     for name, change in changes():
+        if options.only not in name:
+            continue
         compare(name, change, photos, chips, base)
 
 

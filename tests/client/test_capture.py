@@ -251,3 +251,14 @@ def face_of_a_person__should_be_cut_although_a_doubtful_one_is_larger(portrait: 
     face = capture(canvas, largest=True).face
     assert face is not None
     assert face.landmarks[:, 0].min() > 250
+
+
+def bystander__should_not_be_taken_in_place_of_a_face_that_is_cut_off(portrait: np.ndarray) -> None:
+    face = capture(portrait, largest=True).face
+    assert face is not None
+    canvas = np.full((250, 400, 3), 128, np.uint8)
+    canvas[:, :250] = portrait
+    canvas[:135, 260:395] = cv2.resize(portrait, (135, 135), interpolation=cv2.INTER_AREA)
+    lips = int((face.landmarks[2, 1] + face.landmarks[3, 1]) / 2)
+    with pytest.raises(PartialFace):
+        capture(np.ascontiguousarray(canvas[:lips]), largest=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from visard.capture.checks import MIN_BRIGHTNESS, MIN_EYE_DISTANCE, cut
+from visard.capture.checks import MIN_BRIGHTNESS, MIN_EYE_DISTANCE, MIN_SCORE, cut, judged
 from visard.capture.detector import detect, searches
 from visard.capture.faces import CHIP_SIZE, TEMPLATE, Chip, Face, Picture, align
 from visard.capture.photos import MAX_PIXELS, Source, as_picture, load_photo
@@ -25,6 +25,7 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 _CLEARLY_SMALLER = 0.25  # a face of less area than this part of the largest is background
+_COMPARABLE = 0.5  # a face of more area than this part of one that is cut off or dark may be meant instead
 
 
 def capture(source: Source | Chip, *, largest: bool = False) -> Chip:
@@ -78,23 +79,31 @@ def _face_of(photo: Picture, largest: bool) -> Chip:
 
 
 def _usable(photo: Picture, faces: list[Face], largest: bool) -> tuple[list[Chip], list[CaptureError]]:
-    """Chips of the faces that stand in front, largest first; and why others there cannot be used."""
+    """Chips of the faces that stand in front, largest first; and why others there cannot be used.
+
+    Raises what is wrong with the largest that is surely a face, unless another one is about as large: nobody in the
+    background is taken in its place.
+    """
     chips: list[Chip] = []
     wrong: list[CaptureError] = []
+    blocked: CaptureError | None = None
     front = 0.0
     for face in faces:
-        if face.area <= _CLEARLY_SMALLER * front or (chips and largest):
+        least = _COMPARABLE if blocked and not chips else _CLEARLY_SMALLER
+        if face.area <= least * front or (chips and largest):
             break
+        refined = refine(photo, face)
         try:
-            chips.append(cut(photo, face))
+            chips.append(judged(photo, refined))
         except DoubtfulFace as error:
             wrong.append(error)
             continue
         except CaptureError as error:
-            if not chips and largest:
-                return [], [*wrong, error]
             wrong.append(error)
+            blocked = blocked or (error if refined.score >= MIN_SCORE else None)
         front = front or face.area
+    if blocked and not chips:
+        raise blocked
     return chips, wrong
 
 

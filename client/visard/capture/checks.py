@@ -19,7 +19,11 @@ _BELIEVED = 0.7  # at less nothing is said about the face's size or light: it ma
 
 def cut(photo: Picture, face: Face) -> Chip:
     """The chip of a detected face; raises DoubtfulFace, FaceTooSmall, PartialFace and TooDark."""
-    face = refine(photo, face)
+    return judged(photo, refine(photo, face))
+
+
+def judged(photo: Picture, face: Face) -> Chip:
+    """The chip of a refined face; raises likewise."""
     if face.score < _BELIEVED:
         raise _doubt(face)
     if face.eyes < MIN_EYE_DISTANCE:
