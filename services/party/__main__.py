@@ -61,6 +61,7 @@ async def assembled(config: PartyConfig, work: Background) -> AsyncIterator[Part
     writes = Writes(store, links)
     writes.on_models = models.renew
     upkeep = Upkeep(store, links, writes, max(config.run_timeout, config.admin_timeout))
+    upkeep.on_mended.append(model_sets.mended)
     attempts = Attempts(config, store)
     galleries = Galleries(store, writes)
     rides = Rides(links, config.max_rides, config.peer_timeout, config.run_timeout)

@@ -1,6 +1,6 @@
 """How a run starts: what the leader (party 0) proposes, what the others check, and how all three come to one verdict.
 
-Pure: messages and decisions. services.party.runs sends them. The rounds: the leader's proposal; each follower's reply;
+Pure: messages and decisions. services.party.agreeing sends them. The rounds: the leader's proposal; each follower's reply;
 the leader's verdict. Whoever refuses makes all three answer the same status.
 
 On the way the three toss a coin that nobody could know before the shares of the request were handed in: each draws a nonce when

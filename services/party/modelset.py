@@ -44,6 +44,10 @@ class Differences:
         """A peer that is away says nothing any more."""
         self._strikes.pop(peer, None)
 
+    def clear(self) -> None:
+        """What was reported so far counts no more."""
+        self._strikes.clear()
+
     def peers(self) -> list[int]:
         """Those whose models differ for certain."""
         return sorted(peer for peer, strikes in self._strikes.items() if strikes >= _CERTAIN)
@@ -62,6 +66,10 @@ class ModelSets:
     def differing(self) -> list[int]:
         """Connected peers that have other models."""
         return [peer for peer in self._differences.peers() if self._links.connected(peer)]
+
+    def mended(self) -> None:
+        """A party was restored from the two others, its models too."""
+        self._differences.clear()
 
     async def look(self) -> None:
         """Report."""

@@ -5,7 +5,6 @@ Party 0 leads. It alone queues and picks kit numbers, so that the parties cannot
 
 import asyncio
 import hashlib
-import os
 import resource
 import time
 from collections.abc import AsyncIterator
@@ -28,19 +27,13 @@ from services.common.errors import (
 from services.common.limits import ATTEMPT_BYTES, MAX_EXPIRY_MS
 from services.common.metrics import stage
 from services.mpc.errors import PeerLost
-from services.mpc.kits import Kit, KitPlan
-from services.party import agreement, requests
+from services.party import requests
+from services.party.agreeing import Agreeing
 from services.party.agreement import (
-    FOLLOWERS,
     LEADER,
-    NONCE_BYTES,
     RETRY_AFTER,
-    Proposal,
     Refusal,
     Refused,
-    Reply,
-    Terms,
-    Verdict,
 )
 from services.party.budget import Budgets
 from services.party.config import PartyConfig
@@ -53,7 +46,7 @@ from services.party.metrics import ran
 from services.party.operations import JOBS, Answer, Desk, Work
 from services.party.runtime import SessionChannel
 from services.party.sessions import SESSION_BYTES
-from services.party.stock import KitBurnt, KitStock
+from services.party.stock import KitStock
 from services.party.store.base import State, Store
 from services.party.upkeep import Upkeep
 from services.party.writes import Writes
@@ -89,6 +82,7 @@ class Runner:
         self._writes: Writes = desk.writes
         self._upkeep = upkeep
         self._gate = Gate()
+        self._agreeing = Agreeing(config, desk.stock)
         self._subjects = Turns()  # else two callers could both find a name free, and share it
         self._slots = asyncio.Semaphore(config.max_runs)
         self._tasks: dict[bytes, asyncio.Task[party_pb2.RunResponse]] = {}
@@ -236,7 +230,7 @@ class Runner:
         job = JOBS[request.operation]
         async with self._slot(meter), self._turn(request):
             with stage("agreement"):
-                proposal = None if self._config.index == LEADER else await self._proposal(channel, seconds)
+                proposal = None if self._config.index == LEADER else await self._agreeing.proposal(channel, seconds)
             refusal: Refusal | None = None
             caller = deposit.caller if deposit is not None else ""
             work = Work(request, context.digest)
@@ -252,9 +246,7 @@ class Runner:
                     raise
                 refusal = Refusal.of(fault)
             with stage("agreement"):
-                kits = await (
-                    self._lead(channel, work) if proposal is None else self._follow(channel, work, proposal, refusal)
-                )
+                kits = await self._agreeing.kits(channel, work, proposal, refusal)
             meter.kit_bytes = sum(kit.plan.correction_bytes for kit in kits)
             started, cpu = time.monotonic(), time.process_time()
             channel.rounds = 0
@@ -305,90 +297,6 @@ class Runner:
         finally:
             self._slots.release()
 
-    def _terms(self, work: Work) -> Terms:
-        plans = tuple(plan.digest.hex() for plan in work.plans)
-        return Terms(work.digest.hex(), work.caller, work.rows_digest.hex(), plans)
-
-    async def _lead(self, channel: SessionChannel, work: Work) -> list[Kit]:
-        """Propose kit numbers, hear the others, pronounce the verdict; this party's kits."""
-        numbers, nonce = await self._reserve(work.plans), os.urandom(NONCE_BYTES)
-        proposal = agreement.encode(Proposal(self._terms(work), tuple(numbers), agreement.commitment(nonce)))
-        await channel.exchange(dict.fromkeys(FOLLOWERS, proposal), ())
-        # taken in any case: the others may have taken theirs already
-        kits = [await self._take(plan, n) for plan, n in zip(work.plans, numbers, strict=True)]
-        channel.round_seconds = self._config.peer_timeout + self._config.kit_wait
-        replies = await channel.exchange({}, FOLLOWERS)
-        channel.round_seconds = self._config.peer_timeout
-        answers = [agreement.decode_reply(replies[peer]) for peer in FOLLOWERS]
-        refusal = agreement.verdict(answers, fingerprints(kits))
-        nonces = (nonce, *(bytes.fromhex(answer.nonce) for answer in answers))
-        verdict = agreement.encode(Verdict(refusal, tuple(one.hex() for one in nonces)))
-        await channel.exchange(dict.fromkeys(FOLLOWERS, verdict), ())
-        for answer in answers:
-            for plan, floor in zip(work.plans, answer.refusal.floors if answer.refusal else (), strict=False):
-                await self._stock.raise_floor(plan, floor)
-        self._go(refusal)
-        return tossed(kits, agreement.coin(nonces))
-
-    def _go(self, refusal: Refusal | None) -> None:
-        """Raises Refused unless the verdict is yes."""
-        if refusal is None:
-            return
-        if refusal.stale_kits:
-            log.warning("kits of two secrets of the dealer: all are discarded")
-            self._stock.clear()
-        raise Refused(refusal)
-
-    async def _proposal(self, channel: SessionChannel, seconds: float) -> Proposal:
-        channel.round_seconds = seconds  # the leader may queue as long as the caller waits
-        message = await channel.exchange({}, (LEADER,))
-        return agreement.decode_proposal(message[LEADER])
-
-    async def _follow(
-        self, channel: SessionChannel, work: Work, proposal: Proposal, refusal: Refusal | None
-    ) -> list[Kit]:
-        """Check the leader's proposal, take the kits it names, and hear the verdict."""
-        channel.round_seconds = self._config.peer_timeout + self._config.kit_wait
-        refusal, kits = refusal or agreement.check(proposal.terms, self._terms(work)), list[Kit]()
-        if refusal is None:
-            refusal, kits = await self._take_all(work.plans, proposal.kits)
-        nonce = os.urandom(NONCE_BYTES)
-        await channel.exchange({LEADER: agreement.encode(Reply(refusal, fingerprints(kits), nonce.hex()))}, ())
-        verdict = agreement.decode_verdict((await channel.exchange({}, (LEADER,)))[LEADER])
-        channel.round_seconds = self._config.peer_timeout
-        self._go(verdict.refusal)
-        return tossed(kits, agreement.tossed(verdict, proposal, self._config.index, nonce))
-
-    async def _take_all(self, plans: tuple[KitPlan, ...], numbers: tuple[int, ...]) -> tuple[Refusal | None, list[Kit]]:
-        kits: list[Kit] = []
-        try:
-            for plan, number in zip(plans, numbers, strict=True):
-                kits.append(await self._stock.take(plan, number, self._config.kit_wait))
-        except KitBurnt as burnt:
-            floors = tuple(burnt.floor if p.digest == plan.digest else 1 for p in plans)
-            return Refusal.of(ResourceExhausted("the kits were used up", retry_after=RETRY_AFTER), floors), []
-        except ServiceFault as fault:
-            return Refusal.of(fault), []
-        return None, kits
-
-    async def _reserve(self, plans: tuple[KitPlan, ...]) -> list[int]:
-        """A number for each plan; none is kept from others when one cannot be had."""
-        numbers: list[int] = []
-        try:
-            for plan in plans:
-                numbers.append(await self._stock.reserve(plan, self._config.kit_wait))
-        except BaseException:
-            for plan, number in zip(plans, numbers, strict=False):
-                await self._stock.release(plan, number)
-            raise
-        return numbers
-
-    async def _take(self, plan: KitPlan, number: int) -> Kit:
-        try:
-            return await self._stock.take(plan, number, self._config.kit_wait)
-        except KitBurnt as error:
-            raise ResourceExhausted("the kits were used up", retry_after=RETRY_AFTER) from error
-
     def _response(
         self,
         request: common_pb2.Request,
@@ -419,15 +327,3 @@ class Runner:
         # sizes and times only: what was asked about whom stays out of the log
         log.info("run done", operation=request.operation, rounds=report.rounds, seconds=round(meter.engine, 3))
         return response
-
-
-def tossed(kits: list[Kit], coin: bytes) -> list[Kit]:
-    """The kits, with the coin of this run."""
-    for kit in kits:
-        kit.toss(coin)
-    return kits
-
-
-def fingerprints(kits: list[Kit]) -> tuple[str, ...]:
-    """What the parties compare of their kits."""
-    return tuple(kit.fingerprint.hex() for kit in kits)

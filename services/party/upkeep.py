@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import structlog
 from visard.v1 import gateway_pb2, peer_pb2
@@ -38,6 +39,7 @@ class Upkeep:
         self._lock = asyncio.Lock()
         self._read_at = time.monotonic()
         self._horizon = Horizon(links.party, int(1000 * longest_seconds))
+        self.on_mended: list[Callable[[], None]] = []  # who else must forget what it knew of differences
         links.on_set = self.hear
         links.on_up.append(self._tell)
 
@@ -81,6 +83,8 @@ class Upkeep:
             self._watch.forget(peer)
             if self._links.connected(peer):
                 self._compared[peer] = self._links.link(peer)
+        for forget in self.on_mended:
+            forget()
 
     async def holdings(self) -> Holdings:
         """What is stored now: hashed once, then brought up to date."""

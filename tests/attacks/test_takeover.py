@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pytest
 from visard import certs
 from visard.client import Client, Connection
 from visard.cluster import Cluster
+from visard.envelopes import NO_SHARES, seal
 from visard.errors import AlreadyExists, NotFound, PermissionDenied, VisardError
 from visard.results import Right
 from visard.v1 import common_pb2, gateway_pb2_grpc, party_pb2, party_pb2_grpc
@@ -138,10 +139,18 @@ def request(operation: str, **fields: object) -> common_pb2.Request:
     return common_pb2.Request(operation=kind, **({"share_digests": [bytes(32)] * 3} | valid | fields))  # type: ignore[arg-type]
 
 
-async def refusals(parties: list["party_pb2_grpc.PartyAsyncStub"], asked: common_pb2.Request) -> set[str]:
+async def refusals(
+    parties: list["party_pb2_grpc.PartyAsyncStub"],
+    asked: common_pb2.Request,
+    envelopes: Sequence[common_pb2.SealedEnvelope | None] = (None, None, None),
+) -> set[str]:
     """Why the three parties refuse to run a request that is brought to them with the gateway's certificate."""
-    run = party_pb2.RunRequest(request=asked, attempt=os.urandom(16))
-    answers = await asyncio.gather(*(party.Run(run, timeout=20) for party in parties), return_exceptions=True)
+    attempt = os.urandom(16)
+    runs = [
+        party.Run(party_pb2.RunRequest(request=asked, attempt=attempt, envelope=envelope), timeout=20)
+        for party, envelope in zip(parties, envelopes, strict=True)
+    ]
+    answers = await asyncio.gather(*runs, return_exceptions=True)
     errors = [answer for answer in answers if isinstance(answer, grpc.aio.AioRpcError)]
     assert [error.code() for error in errors] == [grpc.StatusCode.PERMISSION_DENIED] * 3, answers
     return {error.details() or "" for error in errors}
@@ -158,8 +167,8 @@ async def gateway_that_helps__should_not_help(
     operation: str,
 ) -> None:
     asked = request(operation, subject="ada", new_subject="eve" if operation == "RENAME" else "")
-    raw.signer(cluster, role).sign(asked)
-    told = await refusals(parties, asked)
+    sealed = seal(asked, NO_SHARES, await other._party_keys(), raw.signer(cluster, role))
+    told = await refusals(parties, sealed.request, sealed.envelopes)
     assert all(("may ask for this" if role == "verifier" else "administrator can grant") in text for text in told)
     assert len(await victim.references("ada")) == 1
 

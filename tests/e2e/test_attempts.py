@@ -11,7 +11,7 @@ from visard.errors import Exhausted
 from tests.conftest import free_port_base, publish_face
 from tests.e2e.test_metrics import figures
 
-TIGHT = {"party0": "attempts_gallery = 1\n", "party1": "attempts_subject = 3\n", "party2": "attempts_caller = 6\n"}
+TIGHT = {"party0": "attempts_gallery = 1\n", "party1": "attempts_subject = 3\n", "party2": "attempts_caller = 7\n"}
 RUNS = "visard_requests_total{method=visard.v1.Party/Run,status=RESOURCE_EXHAUSTED}"
 
 
@@ -62,8 +62,8 @@ async def budgets__should_bound_subject_gallery_and_caller_at_all_parties_alike(
         with pytest.raises(Exhausted, match="gallery: 1 within"):  # nor is the gallery to be asked by enrolling
             await client.enrol("bob", [photos["obama2"]], unique=True)
         assert refusals(strict) == [3, 3, 3]
-        with pytest.raises(Exhausted, match="by this caller: 6 within"):  # party 2 has counted everything
-            for _ in range(6):
+        with pytest.raises(Exhausted, match="by this caller: 7 within"):  # party 2 has counted everything
+            for _ in range(7):
                 await client.compare(photos["obama"], photos["biden"])
     async with Client(Connection.from_home(strict.home, "owner")) as other:
         assert not (await other.verify("eve", photos["obama2"])).match
