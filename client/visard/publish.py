@@ -94,9 +94,9 @@ def check_points(program: Program) -> None:
     for point in sorted(program.operating_points):
         rate = program.false_match_rates.get(point)
         if rate is None or rate > LOOSEST:
-            loose = "nobody has measured" if rate is None else f"is {rate:g}"
+            loose = "nobody has measured its false match rate" if rate is None else f"its false match rate is {rate:g}"
             raise InvalidRequest(
-                f"operating point {point}: its false match rate {loose}, and {LOOSEST:g} is allowed: calibrate it (visard "
+                f"operating point {point}: {loose}, and {LOOSEST:g} is allowed: calibrate it (visard "
                 "evaluate), or allow loose points explicitly"
             )
 

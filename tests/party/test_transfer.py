@@ -150,7 +150,7 @@ async def lost_helper__should_leave_what_the_target_held(tmp_path: Path, page: i
             if taken == page + 1:
                 await three.parties[lost].stop()
 
-        target.restore = restore_until  # type: ignore[method-assign]
+        target.restore = restore_until  # type: ignore[method-assign, assignment]
         answers = await three.recover(0)
         assert isinstance(answers[0], Exception), "told that it is not done"
         assert page < taken <= page + 2, "a page may have been on its way"
