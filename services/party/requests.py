@@ -120,6 +120,11 @@ def check_subject(field: str, value: str) -> None:
     _match(_SUBJECT, field, value, "1 to 128 of A-Z a-z 0-9 . _ @ -")
 
 
+def check_row_id(field: str, value: str) -> None:
+    """Raise InvalidArgument unless this may be the id of a reference or a right."""
+    _match(_REFERENCE, field, value, "32 hex digits")
+
+
 def check_model(field: str, value: str) -> None:
     """Raise InvalidArgument unless this may be a model's name."""
     _match(_MODEL, field, value, "1 to 64 of a-z 0-9 . _ -")

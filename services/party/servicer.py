@@ -191,6 +191,8 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
         """A page of rights, in order of id."""
         require(context, "gateway")
         limit = _page(request.page_size)
+        if request.page_token:
+            requests.check_row_id("page_token", request.page_token)
         found = await self._party.store.rights(limit + 1, request.page_token)
         rights = [gateway_pb2.Right(model=r.model, subject=r.subject, grantee=r.grantee) for r in found[:limit]]
         token = found[limit - 1].right_id if len(found) > limit else ""
@@ -245,6 +247,8 @@ def _brought(party: Party, run: party_pb2.RunRequest, caller: str) -> Deposit | 
     """What came with a request that is not uploaded; None where there should have been a share, or nobody asks."""
     request = run.request
     if request.operation in requests.WITH_SHARE or request.operation in requests.UNSIGNED:
+        if run.HasField("envelope"):
+            raise InvalidArgument.of("envelope", "none: a share is uploaded, and who asks unsigned gets no answer")
         return None
     key = party.keys.named(run.envelope.key_id)
     check_key("envelope.key_id", run.envelope.key_id, party.config.index, key.public)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from visard.errors import InvalidRequest
 from visard.evaluation import embed
-from visard.evaluation.attack import Attack, attack, split
+from visard.evaluation.attack import LEAST_PEOPLE, Attack, attack, split
 from visard.publish import LOOSEST, check_points
 
 from tests.mpc.nn.test_program import CONV, TAIL, program
@@ -49,17 +49,17 @@ def attacked(
     steps: int,
     points: dict[str, float],
 ) -> Attack:
-    return attack(network, *faces, points, lambda: None, steps=steps, train=TRAIN)
+    return attack(network, *faces, points, lambda: None, steps=steps)
 
 
 def people__should_be_either_the_attackers_or_counted(faces: tuple[embed.Captured, object, list[str]]) -> None:
     captured, _, people = faces
-    own, others = split(people, captured.rows, TRAIN)
+    own, others = split(people, captured.rows)
     assert (len(own), len(others)) == (TRAIN, PEOPLE - TRAIN)
     assert not {people[row] for row in own} & {people[row] for row in others}
-    assert (own, others) == split(people, captured.rows, TRAIN), "the same each time"
-    with pytest.raises(InvalidRequest, match=f"more than {PEOPLE} people"):
-        split(people, captured.rows, PEOPLE)
+    assert (own, others) == split(people, captured.rows), "the same each time"
+    with pytest.raises(InvalidRequest, match=f"at least {LEAST_PEOPLE} people, and there are {LEAST_PEOPLE - 1}"):
+        split(people, captured.rows[: 2 * LEAST_PEOPLE - 2])
 
 
 def image_made_for_it__should_match_more_than_any_face_does(
@@ -67,7 +67,7 @@ def image_made_for_it__should_match_more_than_any_face_does(
 ) -> None:
     made = attacked(network, faces, 150, POINTS)
     captured, vectors, people = faces
-    own, others = split(people, captured.rows, TRAIN)
+    own, others = split(people, captured.rows)
     rows = np.stack([vectors[row] for row in [*own, *others]])
     for name, distance in POINTS.items():
         share = (np.linalg.norm(rows[:, None] - rows[None], axis=2) <= distance).mean()  # a face, on average

@@ -18,7 +18,7 @@ from visard.errors import InvalidRequest
 from visard.evaluation.embed import Advance, Captured
 from visard.evaluation.metrics import Floats
 
-TRAIN_PEOPLE = 160
+LEAST_PEOPLE = 20
 STEPS = 400
 _RATE = 4.0  # grey levels a step
 _SOFTNESS = 0.03  # of the threshold: how sharply a match is told from none while descending
@@ -45,12 +45,16 @@ class Attack:
     covered: dict[str, Coverage]
 
 
-def split(people: Sequence[str], rows: Sequence[int], train: int = TRAIN_PEOPLE) -> tuple[list[int], list[int]]:
-    """One image a person, of people the attacker has and of others, apart and the same each time; raises InvalidRequest."""
+def split(people: Sequence[str], rows: Sequence[int]) -> tuple[list[int], list[int]]:
+    """One image a person: of half of the people, whom the attacker has, and of the others; the same each time.
+
+    Raises InvalidRequest for fewer than LEAST_PEOPLE.
+    """
     first = {people[row]: row for row in reversed(rows)}
     names = np.random.default_rng(_SEED).permutation(sorted(first))
-    if len(names) <= train:
-        raise InvalidRequest(f"an attack needs photos of more than {train} people, and there are {len(names)}")
+    if len(names) < LEAST_PEOPLE:
+        raise InvalidRequest(f"an attack needs photos of at least {LEAST_PEOPLE} people, and there are {len(names)}")
+    train = len(names) // 2
     return [first[name] for name in names[:train]], [first[name] for name in names[train:]]
 
 
@@ -63,10 +67,9 @@ def attack(
     advance: Advance,
     *,
     steps: int = STEPS,
-    train: int = TRAIN_PEOPLE,
 ) -> Attack:
     """The coverage of the best image found, for each operating point anew; ``advance`` is called once a step."""
-    own, others = split(people, captured.rows, train)
+    own, others = split(people, captured.rows)
     known, unknown = (
         torch.tensor(np.stack([vectors[row] for row in rows]), dtype=torch.float32) for rows in (own, others)
     )
