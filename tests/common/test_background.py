@@ -34,10 +34,10 @@ SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.Health
 LOOPS = {
     "gateway": {"expiry"},
     "dealer": set[str](),
-    "party0": {"kits", "writes", "models", "references", "galleries", "health"},
+    "party0": {"kits", "writes", "models", "references", "galleries", "health", "sealing keys", "audit log"},
     "party2": {
         *("link to party 0", "link to party 1"),
-        *("kits", "writes", "models", "references", "galleries", "health"),
+        *("kits", "writes", "models", "references", "galleries", "health", "sealing keys", "audit log"),
     },
 }
 KILLED = [(service, loop) for service in ("gateway", "party2") for loop in sorted(LOOPS[service])]
@@ -90,8 +90,8 @@ def main(name: str, pki: Path, tmp_path: Path, address: str) -> Any:
         return gateway.serve(GatewayConfig(parties=nowhere, **common))
     if kind == "dealer":
         return dealer.serve(DealerConfig(master_key=tmp_path / "master", **common))
-    files = {"data_dir": tmp_path / "data", "hpke_key": pki / f"{name}.hpke"}
-    return party.serve(PartyConfig(index=name[-1], peers=nowhere, dealer="localhost:1", **files, **common))
+    data = tmp_path / "data"
+    return party.serve(PartyConfig(index=name[-1], peers=nowhere, dealer="localhost:1", data_dir=data, **common))
 
 
 @asynccontextmanager
