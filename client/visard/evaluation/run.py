@@ -75,7 +75,7 @@ class Evaluation:
         """How many people one image can be made to match; raises InvalidRequest for a network that judges pairs."""
         if self.at_once:
             raise InvalidRequest("an attack needs a network that embeds pictures")
-        with self._bar("making an image that matches everybody", 2 * STEPS * len(self.points)) as advance:
+        with self._bar("making an image that matches everybody", STEPS * len(self.points)) as advance:
             return attack(module, self.captured, self._vectors, self.pairs.people, self.points, advance)
 
     def _impostors(self) -> Floats:

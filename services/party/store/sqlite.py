@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+import structlog
 from visard.secret import Secret
 
 from services.party.errors import ForeignStore, SchemaMismatch, StoreBusy, StoreError, StoreFull
@@ -30,11 +31,14 @@ from services.party.store.sqlite_records import SqliteRecords
 SCHEMA_VERSION = 5
 APPLICATION_ID = 0x76697300  # "vis" in the file's header, and in its last byte the party's number and one
 TIMEOUT_SECONDS = 30.0
+_BUSY_MS, _READER_MS = 5000, 1000  # to wait for other programs that write, and that read
 RESTORATION_SECONDS = 600.0  # to put a million references in place
 
 _COLUMNS = "reference_id, subject, model, version, created, updated, expires, metadata, descriptor, enrolled_by"
 _NAME = "reference_id, subject, model, version, enrolled_by"
 _NOTE_ATTEMPT = "INSERT INTO attempts VALUES (?, ?) ON CONFLICT DO UPDATE SET full_at = max(full_at, excluded.full_at)"
+
+log = structlog.get_logger()
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -48,6 +52,7 @@ class SqliteStore(SqliteRecords):
     def __init__(self, connection: sqlite3.Connection, worker: ThreadPoolExecutor) -> None:
         self._connection = connection
         self._worker = worker
+        self._traces = True  # the log beside the database may hold what was erased
 
     @classmethod
     async def open(cls, directory: Path, party: int) -> "SqliteStore":
@@ -66,7 +71,8 @@ class SqliteStore(SqliteRecords):
     async def _do(self, work: Work[T], *, erases: bool = False, seconds: float = TIMEOUT_SECONDS) -> T:
         """Run a transaction in the store's thread: all of it or nothing.
 
-        With ``erases`` nothing of what it has erased is left in the database's files when this returns.
+        With ``erases`` what it has erased is overwritten, and the log beside the database emptied, when this returns; where
+        something else reads the database (a backup), by the first transaction after that has ended.
         """
         loop = asyncio.get_running_loop()
         future = loop.run_in_executor(self._worker, self._transaction, work, erases)
@@ -82,8 +88,10 @@ class SqliteStore(SqliteRecords):
             with self._connection:
                 self._connection.execute("BEGIN IMMEDIATE")
                 result = work(self._connection)
-            if erases:  # secure_delete has overwritten it in the database; the log beside it has older pages
-                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if (
+                erases or self._traces
+            ):  # secure_delete has overwritten it in the database; the log beside it has older pages
+                self._traces = not _emptied(self._connection, wait=erases)
             return result
         except sqlite3.Error as error:
             primary = getattr(error, "sqlite_errorcode", 0) & 0xFF  # SQLITE_IOERR_WRITE and its like are extended codes
@@ -248,11 +256,23 @@ class SqliteStore(SqliteRecords):
         self._worker.shutdown()
 
 
+def _emptied(connection: sqlite3.Connection, *, wait: bool = True) -> bool:
+    """Write the log into the database and cut it to nothing; whether that was done, or a reader was in the way."""
+    connection.execute(f"PRAGMA busy_timeout = {_READER_MS if wait else 0}")
+    try:
+        busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+    if busy and wait:
+        log.warning("something reads the database: the log beside it, which holds what was erased, is emptied later")
+    return not busy
+
+
 def _connect(directory: Path, party: int) -> sqlite3.Connection:
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = directory / "visard.sqlite"
     path.touch(mode=0o600)
-    connection = sqlite3.connect(path, timeout=5, isolation_level=None)
+    connection = sqlite3.connect(path, timeout=_BUSY_MS / 1000, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA secure_delete = ON")
@@ -260,7 +280,7 @@ def _connect(directory: Path, party: int) -> sqlite3.Connection:
         _check_schema(connection, APPLICATION_ID + 1 + party)
         with connection:
             writes.abandon_restoration(connection)
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        _emptied(connection)
     except BaseException:
         connection.close()
         raise

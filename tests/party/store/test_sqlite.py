@@ -159,3 +159,24 @@ async def erased_share__should_be_in_no_file_when_it_is_acknowledged(tmp_path: P
     await store.close()
     assert found == [[]] * len(gone)
     assert [files_with(tmp_path, share) for share in gone] == [[]] * len(gone)
+
+
+async def erased_share__should_leave_the_log_when_nobody_reads_any_more(tmp_path: Path) -> None:
+    """A backup holds an old view of the database: the deletion does not wait for it, and the log is emptied after it."""
+    store = await SqliteStore.open(tmp_path, 0)
+    row = reference("a")
+    share = row.descriptor.reveal()
+    await store.stage(ONE, Change((row,)), b"1")
+    await store.commit(ONE)
+    reader = sqlite3.connect(tmp_path / "visard.sqlite", isolation_level=None)
+    reader.execute("BEGIN")
+    assert reader.execute("SELECT count(*) FROM refs").fetchone() == (1,)
+    await store.stage(TWO, Change(erase=("a",)), b"2")
+    assert (await store.commit(TWO)).changes == 1
+    assert files_with(tmp_path, share), "the reader still needs it"
+    await store.names()
+    assert files_with(tmp_path, share)
+    reader.close()
+    await store.names()  # whatever comes next
+    assert not files_with(tmp_path, share)
+    await store.close()
