@@ -167,8 +167,8 @@ class Client(Administration):
         """Publish a compiled network under a name; its weights leave this machine as three sealed shares only."""
         if not isinstance(q, int) or q not in FIELDS:
             raise InvalidRequest("q: 31 or 61")
-        if not isinstance(weights, np.ndarray) or weights.dtype.kind not in "iu" or not weights.size:
-            raise InvalidRequest("weights: an array of integers")
+        if not isinstance(weights, np.ndarray) or weights.dtype != np.int64:  # of a network without any it is empty
+            raise InvalidRequest("weights: an array of 64-bit integers")
         if not isinstance(program, bytes):
             raise InvalidRequest("program: canonical JSON, as bytes")
         request = self._request(Operation.OPERATION_PUBLISH, model=name, program_digest=digest)
