@@ -74,6 +74,7 @@ async def idle_calls__should_not_shut_others_out(cluster: Cluster, service: str)
             StatusCode.PERMISSION_DENIED,  # at a party and the dealer
             StatusCode.RESOURCE_EXHAUSTED,
             StatusCode.DEADLINE_EXCEEDED,
+            StatusCode.CANCELLED,  # a status and the end of its stream arrive together; which is read first is chance
         }
         assert (StatusCode.PERMISSION_DENIED in codes) == (service != "gateway")
         assert cluster.healthy(service)

@@ -26,7 +26,7 @@ from visard.cluster import SERVICES, Cluster
 from visard.errors import FailedPrecondition, NotFound, ServiceError, VisardError
 from visard.models import calibration
 
-from tests.conftest import free_port_base
+from tests.conftest import UNLIMITED, free_port_base
 from tests.mongod import Mongod
 from tests.recovery.crashing import POINTS, armed
 
@@ -93,8 +93,8 @@ class Table:
         async with self.client() as client:
             await client.enrol("anchor", [chip(0)])
 
-    def client(self, role: str = "client") -> Client:
-        return Client(Connection.from_home(self.cluster.home, role), deadline=SECONDS)
+    def client(self, role: str = "client", *, retry: bool = True) -> Client:
+        return Client(Connection.from_home(self.cluster.home, role), deadline=SECONDS, retry=retry)
 
     async def attempt(self, operation: str, party: int, point: str) -> Outcome:
         """One row. The client does not try again: what an answer says must hold, and what failed must be whole or absent."""
@@ -105,7 +105,7 @@ class Table:
                 await client.enrol(subject, [chip(self.number)])
             versions = await self.versions(client, administrator)
             self.cluster.armed(party).write_text(point)
-            answered = await self.ask(client, administrator, operation, subject)
+            answered = await self.ask(operation, subject)
             reached = not self.cluster.armed(party).exists()
             self.cluster.armed(party).unlink(missing_ok=True)
             if reached:
@@ -114,21 +114,20 @@ class Table:
             await self.judge(outcome, client, administrator, subject, versions)
             return outcome
 
-    async def ask(self, client: Client, administrator: Client, operation: str, subject: str) -> bool:
-        client_attempts, sys.modules["visard.client"].ATTEMPTS = sys.modules["visard.client"].ATTEMPTS, 1  # type: ignore[attr-defined]
-        try:
-            if operation == "enrol":
-                await client.enrol(subject, [chip(self.number)])
-            elif operation == "delete":
-                await client.delete(subject)
-            elif operation == "grant":
-                await administrator.grant(f"enroller/{subject}")
-            else:
-                await administrator.refresh()
-        except VisardError:
-            return False
-        finally:
-            sys.modules["visard.client"].ATTEMPTS = client_attempts  # type: ignore[attr-defined]
+    async def ask(self, operation: str, subject: str) -> bool:
+        """Whether the write was answered, by the one attempt that it gets."""
+        async with self.client(retry=False) as client, self.client("admin", retry=False) as administrator:
+            try:
+                if operation == "enrol":
+                    await client.enrol(subject, [chip(self.number)])
+                elif operation == "delete":
+                    await client.delete(subject)
+                elif operation == "grant":
+                    await administrator.grant(f"enroller/{subject}")
+                else:
+                    await administrator.refresh()
+            except VisardError:
+                return False
         return True
 
     def restart(self, party: int) -> None:
@@ -216,7 +215,7 @@ def cluster_on(store: str) -> Iterator[CrashingCluster]:
         if server is not None:
             server.start()
             store = server.uri("party{party}")
-        cluster = CrashingCluster(Path(folder) / "home", free_port_base(), store=store)
+        cluster = CrashingCluster(Path(folder) / "home", free_port_base(), store=store, options=UNLIMITED)
         cluster.prepare()
         try:
             cluster.start()

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import free_port_base
+from tests.conftest import UNLIMITED, free_port_base
 from tests.recovery.crash_table import CrashingCluster, Table
 
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Table]:
-    cluster = CrashingCluster(tmp_path_factory.mktemp("crashing"), free_port_base())
+    cluster = CrashingCluster(tmp_path_factory.mktemp("crashing"), free_port_base(), options=UNLIMITED)
     cluster.prepare()
     try:
         cluster.start()
