@@ -38,6 +38,7 @@ T = TypeVar("T")
 
 DEFAULT_DEADLINE = 60.0
 REQUEST_ID_BYTES = 16
+_MAX_INSTEAD = 8  # earlier requests that one may name; after so many the last is sent again as it is
 _LIFETIME_MS = 300_000
 _PAUSES = (0.3, 5.0)  # seconds before a call is made again: at first, at most
 _FIRST_CONTACT_SECONDS = 5.0  # who has never been reached in this time is not there
@@ -142,7 +143,8 @@ class Caller:
     async def _write(self, request: Request, shares: Shares, send: Send[T]) -> tuple[T, SealedRequest]:
         """A write: the very same again when its answer is lost, and under a fresh id when it was undone.
 
-        Its id stands for what was handed in: sealed anew under the same id it would be refused, had it been made before.
+        Its id stands for what was handed in: sealed anew under the same id it would be refused, had it been made before. And
+        nobody vouches for an error: the new request names the earlier ones, so that at most one of them is ever made.
         """
         sealed: SealedRequest | None = None
 
@@ -152,7 +154,9 @@ class Caller:
             try:
                 return await self._call(lambda: send(handed_in, left)), handed_in
             except Undone:
-                request.request_id, sealed = os.urandom(REQUEST_ID_BYTES), None
+                if len(request.instead_of) < _MAX_INSTEAD:
+                    request.instead_of.append(request.request_id)
+                    request.request_id, sealed = os.urandom(REQUEST_ID_BYTES), None
                 raise
             except StaleKey:
                 sealed = None

@@ -59,6 +59,7 @@ class Context:
             request.party.to_bytes(4, "big"),
             request.sent_unix_ms.to_bytes(8, "big"),
             request.grantee.encode(),
+            b"".join(_sized(request_id) for request_id in request.instead_of),
         )
         hasher = hashlib.sha256(b"visard/v1/request")
         for field in fields:

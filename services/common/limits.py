@@ -24,6 +24,7 @@ DIGEST_BYTES = 32  # SHA-256
 # a request's fields
 MAX_IMAGES = 16
 MAX_REFERENCES = 64  # a subject and model
+MAX_INSTEAD = 8  # earlier requests that a write stands for
 MAX_METADATA_BYTES = 4096
 MAX_TTL_SECONDS = 10 * 366 * 24 * 3600
 MAX_EXPIRY_MS = 10 * 60 * 1000  # how far ahead a request may expire, and how old it may be

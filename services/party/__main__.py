@@ -67,7 +67,7 @@ async def assembled(config: PartyConfig, work: Background) -> AsyncIterator[Part
     rides = Rides(links, config.max_rides, config.peer_timeout, config.run_timeout)
     keys = SealingKeys(config.index, config.tls, config.data_dir / "sealing", config.sealing_key_hours)
     desk = Desk(config.index, store, models, stock, writes, galleries, attempts, rides, keys, config.max_references)
-    runner = Runner(config, desk, links, upkeep)
+    runner = Runner(config, desk, links, upkeep, model_sets)
     callers = Callers(config.tls.ca, config.refused_callers)
     deposits = DepositBox(config.max_deposit_mb << 20)
     audit = AuditLog(store, config.audit_days)

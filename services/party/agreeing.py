@@ -55,7 +55,7 @@ class Agreeing:
 
     def _terms(self, work: Work) -> Terms:
         plans = tuple(plan.digest.hex() for plan in work.plans)
-        return Terms(work.digest.hex(), work.caller, work.rows_digest.hex(), plans)
+        return Terms(work.digest.hex(), work.caller, work.rows_digest.hex(), work.model_digest.hex(), plans)
 
     async def _lead(self, channel: SessionChannel, work: Work) -> list[Kit]:
         """Propose kit numbers, hear the others, pronounce the verdict; this party's kits."""

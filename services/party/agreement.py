@@ -35,7 +35,7 @@ _NONSENSE = (ValueError, TypeError, KeyError, RecursionError)
 
 @dataclass(frozen=True)
 class Terms:
-    """What all three must see alike: the request, the rows it is compared with, and the kit plans, as hex digests.
+    """What all three must see alike: the request, the rows it is compared with, the model, the kit plans, as hex digests.
 
     And who has signed: two callers could sign one request.
     """
@@ -43,6 +43,7 @@ class Terms:
     request: str
     caller: str
     rows: str
+    model: str
     plans: tuple[str, ...]
 
 
@@ -113,6 +114,9 @@ def check(terms: Terms, own: Terms) -> Refusal | None:
         # a write that is committed here and not yet there; of differences that stay services.party.upkeep speaks
         message = "the parties hold different references: a write is under way, or see visard status"
         return Refusal.of(Unavailable(message, retry_after=RETRY_AFTER))
+    if terms.model != own.model:  # likewise; of differences that stay services.party.modelset speaks
+        message = "the parties hold different models: a publication is under way, or see visard status"
+        return Refusal.of(Unavailable(message, retry_after=RETRY_AFTER))
     if terms.plans != own.plans:
         return Refusal.of(FailedPrecondition("the parties run different versions, or hold different models"))
     return None
@@ -158,7 +162,7 @@ def decode_proposal(data: bytes) -> Proposal:
         terms = raw["terms"]
         plans = tuple(str(plan) for plan in terms["plans"])
         kits = tuple(int(number) for number in raw["kits"])
-        agreed = Terms(str(terms["request"]), str(terms["caller"]), str(terms["rows"]), plans)
+        agreed = Terms(str(terms["request"]), str(terms["caller"]), str(terms["rows"]), str(terms["model"]), plans)
         proposal = Proposal(agreed, kits, str(raw["commitment"]))
     except _NONSENSE as error:
         raise ProtocolError("the leader's proposal makes no sense") from error

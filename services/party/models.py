@@ -1,6 +1,7 @@
 """The published models at this party: programs, and weight shares prepared for the engine once."""
 
 import asyncio
+import hashlib
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
@@ -35,6 +36,13 @@ class Published:
     def program(self) -> Program:
         """Its program."""
         return self.model.program
+
+    @cached_property
+    def publication(self) -> bytes:
+        """SHA-256 over name, program and time: of two publications under one name each has another."""
+        hasher = hashlib.sha256(b"visard publication v1" + len(self.name.encode()).to_bytes(4, "big"))
+        hasher.update(self.name.encode() + self.program.digest + self.created_unix_ms.to_bytes(8, "big"))
+        return hasher.digest()
 
     def info(self) -> common_pb2.ModelInfo:
         """What callers are told about it."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import structlog
 from visard.v1 import peer_pb2
 
-from services.common.errors import NotFound
+from services.common.errors import FailedPrecondition, NotFound
 from services.party.errors import StoreError
 from services.party.links import PeerLinks
 from services.party.models import ModelShelf, Published
@@ -23,10 +23,10 @@ log = structlog.get_logger()
 
 
 def digest(models: Iterable[Published]) -> bytes:
-    """SHA-256 over name and program digest of each model, in order of name."""
-    hasher = hashlib.sha256(b"visard model set v1")
+    """SHA-256 over which publication each model is, in order of name."""
+    hasher = hashlib.sha256(b"visard model set v2")
     for model in sorted(models, key=lambda m: m.name):
-        hasher.update(len(model.name.encode()).to_bytes(4, "big") + model.name.encode() + model.program.digest)
+        hasher.update(model.publication)
     return hasher.digest()
 
 
@@ -66,6 +66,13 @@ class ModelSets:
     def differing(self) -> list[int]:
         """Connected peers that have other models."""
         return [peer for peer in self._differences.peers() if self._links.connected(peer)]
+
+    def require_same(self) -> None:
+        """Raise FailedPrecondition while a peer has other models for certain."""
+        if differing := self.differing():
+            others = " and ".join(f"party {peer}" for peer in differing)
+            text = f"its models are not those of {others}: run visard admin recover where they are wrong"
+            raise FailedPrecondition(f"party {self._links.party}: {text}")
 
     def mended(self) -> None:
         """A party was restored from the two others, its models too."""

@@ -11,6 +11,7 @@ from services.common.limits import (
     MAX_AHEAD_MS,
     MAX_EXPIRY_MS,
     MAX_IMAGES,
+    MAX_INSTEAD,
     MAX_METADATA_BYTES,
     MAX_REFERENCES,
     MAX_TTL_SECONDS,
@@ -171,8 +172,19 @@ def _check_options(request: common_pb2.Request) -> None:
         raise InvalidArgument.of("request.reference_ids", f"at most {MAX_REFERENCES}, each once")
     for reference_id in request.reference_ids:
         _match(_REFERENCE, "request.reference_ids", reference_id, "32 hex digits each")
+    _check_instead(request)
     if request.party > (2 if request.operation == Operation.OPERATION_RECOVER else 0):
         raise InvalidArgument.of("request.party", "0, 1 or 2 for recover, else 0")
+
+
+def _check_instead(request: common_pb2.Request) -> None:
+    ids = request.instead_of
+    if ids and request.operation not in WRITES - UNSIGNED:
+        raise InvalidArgument.of("request.instead_of", "for writes only")
+    if len({*ids, request.request_id}) != len(ids) + 1 or len(ids) > MAX_INSTEAD:
+        raise InvalidArgument.of("request.instead_of", f"at most {MAX_INSTEAD} other ids, each once")
+    for request_id in ids:
+        check_id("request.instead_of", request_id)
 
 
 def _match(pattern: re.Pattern[str], field: str, value: str, allowed: str) -> None:

@@ -26,7 +26,7 @@ from services.party.links import PeerLinks
 from services.party.models import ModelShelf, Published, parse_program
 from services.party.modelset import ModelSets
 from services.party.requests import Operation
-from services.party.runs import Runner
+from services.party.runs import Asked, Runner
 from services.party.sealingkeys import SealingKeys
 from services.party.stock import KitStock
 from services.party.store.base import Reference, Store
@@ -136,7 +136,7 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
         async with self._party.audit.noting(signed, caller):
             self._party.callers.admit(caller, signed.operation)
             brought = deposit or _brought(self._party, request, caller)
-            return await self._party.runner.run(request.request, request.attempt, brought, seconds, caller)
+            return await self._party.runner.run(Asked(request.request, request.attempt, brought, seconds))
 
     async def Cancel(  # noqa: N802
         self, request: party_pb2.CancelRequest, context: Context

@@ -3,10 +3,8 @@
 A gateway that has turned holds a caller's signed request and its own certificate, and speaks to the real parties.
 """
 
-import asyncio
 import hashlib
-import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import grpc
@@ -20,76 +18,17 @@ from visard.cluster import Cluster
 from visard.envelopes import NO_SHARES, SealedRequest, seal
 from visard.publish import compile_face_model
 from visard.uploads import pixels, shared
-from visard.v1 import common_pb2, party_pb2, party_pb2_grpc
+from visard.v1 import common_pb2
 
 from services.mpc.describe import describe_plan
 from services.mpc.field import M31
 from services.mpc.nn.program import Program
 from services.mpc.prf import KEY_BYTES, Prf
+from tests.attacks.turned import SECONDS, TurnedGateway, image_shares
 from tests.e2e import raw
 
 Operation = common_pb2.Operation
-SECONDS = 30.0
 VICTIM = "victim"
-
-
-class TurnedGateway:
-    """Reaches the three parties with the gateway's certificate, and hands in whatever it likes."""
-
-    def __init__(self, stubs: Sequence["party_pb2_grpc.PartyAsyncStub"]) -> None:
-        self.stubs = stubs
-
-    async def hand_in(
-        self, requests: Sequence[common_pb2.Request], sealed: SealedRequest, program: bytes = b""
-    ) -> list[party_pb2.RunResponse]:
-        """A share to each party, each with the request that it is to believe, and then the run."""
-        uploads = [[m async for m in sealed.upload(program)] for _ in self.stubs]
-        for party, messages in enumerate(uploads):
-            header = messages[0].header
-            header.request.CopyFrom(requests[party])
-            own = header.shares[party]
-            del header.shares[:]
-            header.shares.append(own)
-        for party, stub in enumerate(self.stubs):
-            parts = [m for m in uploads[party] if m.HasField("header") or m.chunk.party == party]
-            await stub.Deposit(raw.stream(parts), timeout=SECONDS)
-        return await self.run(requests, sealed, handed_in=True)
-
-    async def run(
-        self, requests: Sequence[common_pb2.Request], sealed: SealedRequest, *, handed_in: bool = False
-    ) -> list[party_pb2.RunResponse]:
-        attempt = os.urandom(16)
-        runs = [
-            party_pb2.RunRequest(request=request, attempt=attempt, envelope=None if handed_in else envelope)
-            for request, envelope in zip(requests, sealed.envelopes, strict=True)
-        ]
-        calls = [stub.Run(run, timeout=SECONDS) for stub, run in zip(self.stubs, runs, strict=True)]
-        answers = await asyncio.gather(*calls, return_exceptions=True)
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                raise answer
-        return [answer for answer in answers if isinstance(answer, party_pb2.RunResponse)]
-
-
-@pytest.fixture
-async def gateway(cluster: Cluster) -> AsyncIterator[TurnedGateway]:
-    channels = [raw.channel(cluster, cluster.address(f"party{i}"), "gateway") for i in range(3)]
-    yield TurnedGateway([party_pb2_grpc.PartyStub(channel) for channel in channels])
-    for channel in channels:
-        await channel.close(None)
-
-
-@pytest.fixture
-async def client(cluster: Cluster) -> AsyncIterator[Client]:
-    async with Client(Connection.from_home(cluster.home)) as connected:
-        yield connected
-        for subject in await connected.subjects():
-            await connected.delete(subject.subject)
-
-
-async def image_shares(client: Client, photo: Path) -> list[bytes]:
-    info = await client.model_info()
-    return shared([pixels(capture(photo), info)], info.field_bits)
 
 
 class Nobody(Signer):

@@ -266,6 +266,7 @@ async def undone_write__should_be_sent_again_as_a_new_request(folder: Path) -> N
         undone, sent = double.attempts["Enrol"]
         assert undone.request_id != sent.request_id
         assert undone.subject == sent.subject
+        assert list(sent.instead_of) == [undone.request_id]
 
 
 async def verification__should_have_a_fresh_id_each_time(folder: Path) -> None:

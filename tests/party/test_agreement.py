@@ -26,7 +26,7 @@ from services.party.agreement import (
     verdict,
 )
 
-TERMS = Terms("request", "enroller/a", "rows", ("plan", "plan"))
+TERMS = Terms("request", "enroller/a", "rows", "model", ("plan", "plan"))
 NONCES = tuple(bytes([k]) * NONCE_BYTES for k in range(3))
 HEX = tuple(nonce.hex() for nonce in NONCES)
 
@@ -42,6 +42,7 @@ def equal_terms__should_be_accepted() -> None:
         (replace(TERMS, caller="enroller/b"), "PERMISSION_DENIED", "different callers"),
         # a write may be committed at one of them and not yet at the other: to be asked again
         (replace(TERMS, rows="other"), "UNAVAILABLE", "different references"),
+        (replace(TERMS, model="other"), "UNAVAILABLE", "different models"),
         (replace(TERMS, plans=("plan",)), "FAILED_PRECONDITION", "different versions"),
     ],
 )
@@ -81,8 +82,8 @@ def kits_of_different_dealers__should_not_be_used() -> None:
 @pytest.mark.parametrize(
     "nonsense",
     [b"", b"[" * 100_000, b"null", b"[]", b"{}", b"\xff", b'{"terms":1,"kits":[1]}',
-     b'{"terms":{"request":"r","caller":"","rows":"x","plans":["p"]},"kits":[],"commitment":""}',
-     b'{"terms":{"request":"r","caller":"","rows":"x","plans":["p"]},"kits":[0],"commitment":""}'],
+     b'{"terms":{"request":"r","caller":"","rows":"x","model":"m","plans":["p"]},"kits":[],"commitment":""}',
+     b'{"terms":{"request":"r","caller":"","rows":"x","model":"m","plans":["p"]},"kits":[0],"commitment":""}'],
 )  # fmt: skip
 def nonsense__should_be_a_protocol_error(nonsense: bytes) -> None:
     with pytest.raises(ProtocolError):

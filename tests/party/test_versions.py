@@ -12,6 +12,7 @@ from visard.version import PROTOCOL
 
 from services.common.tls import SERVER_OPTIONS
 from services.mpc.prf import KEY_BYTES
+from services.party.models import Published
 from services.party.modelset import Differences, digest
 from services.party.servicer import obstacles
 from tests.party.harness import linked, tls, until
@@ -98,16 +99,21 @@ def difference__should_count_when_it_lasts() -> None:
     assert differences.peers() == []
 
 
-def digest_of_models__should_depend_on_names_and_programs_and_not_on_order() -> None:
-    class Fake:
-        def __init__(self, name: str, program: bytes) -> None:
-            self.name = name
-            self.program = type("Program", (), {"digest": program})
+def digest_of_models__should_depend_on_publications_and_not_on_order() -> None:
+    def fake(name: str, program: bytes, created: int = 7) -> Published:
+        class Model:
+            program: Any
 
-    one, two = Fake("a", b"1" * 32), Fake("b", b"2" * 32)
-    assert digest([one, two]) == digest([two, one])  # type: ignore[list-item]
-    sets = [[], [one], [two], [one, two], [Fake("a", b"2" * 32)], [Fake("a", b"2" * 32), Fake("b", b"1" * 32)]]
-    assert len({digest(models) for models in sets}) == len(sets)  # type: ignore[arg-type]
+        model: Any = Model()
+        model.program = Model()
+        model.program.digest = program
+        return Published(name, 1, created, model)
+
+    one, two = fake("a", b"1" * 32), fake("b", b"2" * 32)
+    assert digest([one, two]) == digest([two, one])
+    others = [fake("a", b"2" * 32), fake("b", b"1" * 32), fake("a", b"1" * 32, 8)]  # the last: published again
+    sets = [[], [one], [two], [one, two], *([other] for other in others), others[:2]]
+    assert len({digest(models) for models in sets}) == len(sets)
 
 
 def reasons__should_name_peers_with_other_models() -> None:

@@ -102,6 +102,7 @@ class Request(_message.Message):
     CALLER_FIELD_NUMBER: _builtins.int
     SHARE_DIGESTS_FIELD_NUMBER: _builtins.int
     GRANTEE_FIELD_NUMBER: _builtins.int
+    INSTEAD_OF_FIELD_NUMBER: _builtins.int
     request_id: _builtins.bytes
     """16 random bytes, chosen by the caller. A write with an id that was seen before is answered again, if all fields of
     the request are the same, and refused otherwise; any other operation is refused.
@@ -155,6 +156,12 @@ class Request(_message.Message):
         for Expire.
         """
 
+    @_builtins.property
+    def instead_of(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """A signed write only: ids of earlier requests for the same whose outcome the caller does not know, or which were undone. If
+        one of them was made this one is refused (ALREADY_EXISTS), and from here on none of them can be made. At most 8, of 16 bytes.
+        """
+
     def __init__(
         self,
         *,
@@ -177,10 +184,11 @@ class Request(_message.Message):
         caller: Global___Caller | None = ...,
         share_digests: _abc.Iterable[_builtins.bytes] | None = ...,
         grantee: _builtins.str = ...,
+        instead_of: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "expires_unix_ms", b"expires_unix_ms", "grantee", b"grantee", "images", b"images", "metadata", b"metadata", "model", b"model", "new_subject", b"new_subject", "operating_point", b"operating_point", "operation", b"operation", "party", b"party", "program_digest", b"program_digest", "reference_ids", b"reference_ids", "replace", b"replace", "request_id", b"request_id", "sent_unix_ms", b"sent_unix_ms", "share_digests", b"share_digests", "subject", b"subject", "ttl_seconds", b"ttl_seconds", "unique", b"unique"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "expires_unix_ms", b"expires_unix_ms", "grantee", b"grantee", "images", b"images", "instead_of", b"instead_of", "metadata", b"metadata", "model", b"model", "new_subject", b"new_subject", "operating_point", b"operating_point", "operation", b"operation", "party", b"party", "program_digest", b"program_digest", "reference_ids", b"reference_ids", "replace", b"replace", "request_id", b"request_id", "sent_unix_ms", b"sent_unix_ms", "share_digests", b"share_digests", "subject", b"subject", "ttl_seconds", b"ttl_seconds", "unique", b"unique"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -107,7 +107,7 @@ class ModelSet(_message.Message):
 
     DIGEST_FIELD_NUMBER: _builtins.int
     digest: _builtins.bytes
-    """SHA-256 over name and program digest of each model, in order of name."""
+    """SHA-256 over name, program digest and time of publication of each model, in order of name."""
     def __init__(
         self,
         *,

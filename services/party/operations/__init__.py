@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from services.party.operations import enrolment, granting, matching, publication, renewal, restoration, running
-from services.party.operations.base import Answer, Desk, Job, Work
+from services.party.operations.base import Answer, Desk, Job, Work, signed_digest
 from services.party.requests import Operation
 
 JOBS: Mapping[int, Job] = {
@@ -23,4 +23,4 @@ JOBS: Mapping[int, Job] = {
     Operation.OPERATION_RUN: running.RunModel(),
 }
 
-__all__ = ["JOBS", "Answer", "Desk", "Job", "Work"]
+__all__ = ["JOBS", "Answer", "Desk", "Job", "Work", "signed_digest"]

@@ -44,7 +44,7 @@ class Desk:
     async def write(self, work: "Work", channel: SessionChannel, write: Write) -> int:
         """Make a write at all three parties; how many references it names."""
         request = work.request
-        digest = work.digest + channel.session
+        digest = signed_digest(work.digest, work.caller) + channel.session
         return await self.writes.make(channel, request.request_id, digest, write, request.expires_unix_ms)
 
     async def authorise(self, work: "Work", caller: str) -> None:
@@ -60,6 +60,11 @@ class Desk:
         assert work.model is not None
         assert work.images is not None
         return await self.rides.describe(channel, kits, work.model, work.images)
+
+
+def signed_digest(digest: bytes, caller: str) -> bytes:
+    """What the log of writes keeps of a request: 32 bytes for what was signed, 32 for who has signed."""
+    return digest + hashlib.sha256(caller.encode()).digest()
 
 
 @dataclass
@@ -79,9 +84,15 @@ class Work:
 
     @property
     def rows_digest(self) -> bytes:
-        """What the parties compare: the public names of what is read, and the version of the model's weights."""
-        version = self.model.version if self.model is not None else 0
-        return hashlib.sha256(rows_digest(self.names) + self.rows.digest + version.to_bytes(8, "big")).digest()
+        """What the parties compare of references: the public names of those that are read."""
+        return hashlib.sha256(rows_digest(self.names) + self.rows.digest).digest()
+
+    @property
+    def model_digest(self) -> bytes:
+        """What they compare of the model: which publication it is, and the version of its shares; empty without a model."""
+        if self.model is None:
+            return b""
+        return self.model.publication + self.model.version.to_bytes(8, "big")
 
     @property
     def network(self) -> Model:

@@ -241,8 +241,11 @@ class Store(Protocol):
     async def commit(self, request_id: bytes) -> Committed:
         """Apply a staged write, once. Raises RequestConflict if unknown."""
 
-    async def drop(self, request_id: bytes) -> None:
-        """Forget a staged write, and refuse its id from now on. Raises RequestConflict if it is committed."""
+    async def drop(self, request_id: bytes, expires_unix_ms: int = NEVER) -> None:
+        """Forget a staged write, and refuse its id from now on. Raises RequestConflict if it is committed.
+
+        ``expires_unix_ms``: of the request, where it was not staged here.
+        """
 
     async def states(self, request_ids: Sequence[bytes]) -> dict[bytes, State]:
         """PENDING, COMMITTED, DROPPED or UNKNOWN for each id."""

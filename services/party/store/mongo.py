@@ -202,12 +202,13 @@ class MongoStore(MongoRecords):
 
         return await self._do(work)
 
-    async def drop(self, request_id: bytes) -> None:
+    async def drop(self, request_id: bytes, expires_unix_ms: int = NEVER) -> None:
         """See Store.drop."""
 
         async def work() -> None:
             known = await self._db.writes.find_one({"_id": request_id}, {"expires": 1})
-            expires = known["expires"] if known else NEVER  # another party's: it is dropped here before it has come
+            # unknown: another party's, dropped before it has come, or refused
+            expires = known["expires"] if known else expires_unix_ms
             dropped = documents.log(LogEntry(request_id, "", b"", State.DROPPED, 0, expires))
             try:
                 await self._db.writes.replace_one(

@@ -107,9 +107,10 @@ class SqliteStore(SqliteRecords):
         erases = await self._do(lambda db: writes.erases(db, request_id))
         return await self._do(lambda db: writes.commit(db, request_id), erases=erases)
 
-    async def drop(self, request_id: bytes) -> None:
+    async def drop(self, request_id: bytes, expires_unix_ms: int = NEVER) -> None:
         """See Store.drop."""
-        await self._do(lambda db: writes.drop(db, request_id), erases=True)
+        erases = await self._do(lambda db: writes.state(db, request_id) is State.PENDING)
+        await self._do(lambda db: writes.drop(db, request_id, expires_unix_ms), erases=erases)
 
     async def states(self, request_ids: Sequence[bytes]) -> dict[bytes, State]:
         """See Store.states."""

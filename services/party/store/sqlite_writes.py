@@ -202,14 +202,14 @@ _EFFECTS = (
 )
 
 
-def drop(db: sqlite3.Connection, request_id: bytes) -> None:
+def drop(db: sqlite3.Connection, request_id: bytes, expires: int = NEVER) -> None:
     """Forget a staged write and refuse its id; raises RequestConflict."""
     if state(db, request_id) is State.COMMITTED:
         raise RequestConflict("a committed write cannot be dropped")
     for table in _STAGED:
         db.execute(f"DELETE FROM {table} WHERE request_id = ?", (request_id,))  # noqa: S608
     row = db.execute("SELECT expires FROM writes WHERE request_id = ?", (request_id,)).fetchone()
-    expires = row[0] if row else NEVER  # another party's: it is dropped here before it has come
+    expires = row[0] if row else expires  # unknown: another party's, dropped before it has come, or refused
     db.execute("INSERT OR REPLACE INTO writes VALUES (?, '', x'', ?, 0, ?)", (request_id, State.DROPPED, expires))
 
 
