@@ -277,6 +277,7 @@ def _connect(directory: Path, party: int) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA secure_delete = ON")
+    connection.execute("PRAGMA temp_store = MEMORY")  # a temporary file would keep what is erased
     try:
         _check_schema(connection, APPLICATION_ID + 1 + party)
         with connection:
