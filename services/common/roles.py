@@ -5,29 +5,34 @@ Pure. What may be asked for goes by the names of the gateway's methods. Roles th
 
 from collections.abc import Mapping
 
-from visard.v1 import common_pb2
+from services.common.operations import ADMINS, ENROLLERS, OPERATIONS, VERIFIERS, word
 
-# how things are, and what every request needs: models, and the parties' keys
-_LOOKS = frozenset({"GetStatus", "GetParties"})
-_VERIFIER = _LOOKS | {"ListModels", "Verify", "Identify", "Compare", "Run"}
-_ENROLLER = _VERIFIER | {"Enrol", "Delete", "Rename", "ListSubjects", "ListReferences"}
-_OWNER = _ENROLLER | {"Publish", "Withdraw"}
-_RIGHTS = frozenset({"Grant", "Revoke", "ListRights"})
-_ADMIN = _LOOKS | _RIGHTS | {"Audit", "AuditLog", "Refresh", "Recover", "ListSubjects", "ListReferences"}
+# methods that ask for no operation: how things are, and lists
+_EVERYBODY = ("verifier", "enroller", "owner", "admin")
+_METHODS: Mapping[str, tuple[str, ...]] = {
+    "GetStatus": _EVERYBODY,
+    "GetParties": _EVERYBODY,  # every request needs the parties' keys
+    "ListModels": VERIFIERS,
+    "ListSubjects": (*ENROLLERS, *ADMINS),
+    "ListReferences": (*ENROLLERS, *ADMINS),
+    "ListRights": ADMINS,
+    "Audit": ADMINS,
+    "AuditLog": ADMINS,
+}
 
-MAY: Mapping[str, frozenset[str]] = {
-    "verifier": _VERIFIER,
-    "enroller": _ENROLLER,
-    "owner": _OWNER,
-    "admin": _ADMIN,
+
+def method_of(operation: int) -> str:
+    """The method that asks for an operation: OPERATION_ENROL is what Enrol asks for."""
+    return word(operation).capitalize()
+
+
+# every method, and the roles that may call it
+MAY: Mapping[str, tuple[str, ...]] = {
+    **_METHODS,
+    **{method_of(operation): declared.roles for operation, declared in OPERATIONS.items()},
 }
 
 
 def kinds_for(method: str) -> tuple[str, ...]:
     """The roles that may call a method of the gateway."""
-    return tuple(kind for kind, methods in MAY.items() if method in methods)
-
-
-def method_of(operation: int) -> str:
-    """The method that asks for an operation: OPERATION_ENROL is what Enrol asks for."""
-    return common_pb2.Operation.Name(operation).removeprefix("OPERATION_").capitalize()  # type: ignore[arg-type]
+    return MAY.get(method, ())

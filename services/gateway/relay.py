@@ -14,6 +14,7 @@ from services.common.errors import InvalidArgument, ServiceFault
 from services.common.identity import Role
 from services.common.limits import ATTEMPT_BYTES, KEY_ID_BYTES, MAX_ENVELOPE_BYTES, PARTIES
 from services.common.metrics import stage
+from services.common.operations import OPERATIONS
 from services.gateway.admission import Admission
 from services.gateway.config import GatewayConfig
 from services.gateway.metrics import RELAYED
@@ -25,7 +26,6 @@ Envelopes = Sequence[common_pb2.SealedEnvelope]
 Queue = asyncio.Queue[common_pb2.Upload | None]
 
 _BUFFERED = 4  # chunks held for a slow party
-_LONG = (common_pb2.Operation.OPERATION_REFRESH, common_pb2.Operation.OPERATION_RECOVER)
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ class Relay:
         self, request: common_pb2.Request, seconds: float, envelopes: Envelopes = ()
     ) -> list[party_pb2.RunResponse]:
         """Run a request whose shares are with the parties, or that has none, and then brings an envelope for each."""
-        longest = self._config.admin_timeout if request.operation in _LONG else self._config.run_timeout
+        long = OPERATIONS[request.operation].long
+        longest = self._config.admin_timeout if long else self._config.run_timeout
         timeout, attempt = min(seconds, longest), os.urandom(ATTEMPT_BYTES)
         runs = [
             party_pb2.RunRequest(request=request, attempt=attempt, envelope=envelopes[party] if envelopes else None)

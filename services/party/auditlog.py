@@ -14,6 +14,7 @@ from visard.chain import OK, Entry
 from visard.v1 import common_pb2
 
 from services.common.errors import Internal, ServiceFault, Unavailable
+from services.common.operations import word
 from services.party.errors import StoreError
 from services.party.metrics import SIGNED
 from services.party.store.base import Link, Store
@@ -116,6 +117,5 @@ class AuditLog:
 
 def entry_of(request: common_pb2.Request, caller: str, code: str) -> Entry:
     """What is noted of a request; number and time are given when it is written."""
-    operation = common_pb2.Operation.Name(request.operation).removeprefix("OPERATION_").lower()
     names = (request.model, request.subject, request.new_subject, request.grantee)
-    return Entry(0, 0, caller, operation, *names, request.request_id, code)
+    return Entry(0, 0, caller, word(request.operation), *names, request.request_id, code)

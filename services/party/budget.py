@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from visard.v1 import common_pb2
 
 from services.common.errors import InvalidArgument, ResourceExhausted
-from services.party.requests import Operation
+from services.common.operations import OPERATIONS, Charged
 from services.party.store.base import Name
 
 KEY_BYTES = 16
@@ -143,17 +143,17 @@ class Budgets:
         """
         total = Budget("by this caller", self.caller, self.seconds)
         own = Charge(_key("caller", caller), total, total.cost())
-        match request.operation:
-            case Operation.OPERATION_VERIFY:
+        match OPERATIONS[request.operation].charged:
+            case Charged.SUBJECT:
                 found = [*self._at_subject(request.model, rows, rate), own]
-            case Operation.OPERATION_IDENTIFY:
+            case Charged.SEARCH:
                 found = self._search(request.model, caller, rate, 1, own)
-            case Operation.OPERATION_ENROL:
+            case Charged.ENROLMENT:
                 looked = self._search(request.model, caller, rate, request.images, own) if request.unique else []
                 found = [*looked, self._enrolment(caller, request.images)]
-            case Operation.OPERATION_COMPARE | Operation.OPERATION_RUN:
+            case Charged.CALLER:
                 found = [own]
-            case _:
+            case Charged.NOTHING:
                 found = []
         return [charge for charge in found if charge.budget.attempts != 0]
 

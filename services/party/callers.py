@@ -11,9 +11,9 @@ from visard.v1 import common_pb2
 
 from services.common.errors import PermissionDenied
 from services.common.identity import Role
+from services.common.operations import OPERATIONS
 from services.common.roles import kinds_for, method_of
 from services.common.tls import stamp
-from services.party.requests import UNSIGNED
 
 log = structlog.get_logger()
 
@@ -37,7 +37,7 @@ class Callers:
 
         Raises PermissionDenied for a signature that is not right, or not of one role.
         """
-        if request.operation in UNSIGNED:
+        if not _signed(request.operation):
             return ""
         self._refresh()
         try:
@@ -51,7 +51,7 @@ class Callers:
 
     def admit(self, caller: str, operation: int) -> None:
         """Raises PermissionDenied unless whoever signed may ask for this."""
-        if not caller and operation in UNSIGNED:
+        if not caller and not _signed(operation):
             return
         allowed = kinds_for(method_of(operation))
         if caller.partition("/")[0] not in allowed:
@@ -70,3 +70,8 @@ class Callers:
         now = stamp(self._ca)
         self._authorities = x509.load_pem_x509_certificates(self._ca.read_bytes())
         self._stamp = now
+
+
+def _signed(operation: int) -> bool:
+    """Whether a caller asks for this; what is no operation is refused where its signature is checked."""
+    return operation not in OPERATIONS or OPERATIONS[operation].signed

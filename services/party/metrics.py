@@ -8,6 +8,7 @@ from prometheus_client.core import Metric
 from visard.v1 import common_pb2
 
 from services.common.metrics import REGISTRY, gauge
+from services.common.operations import word
 from services.party.store.base import Store
 
 if TYPE_CHECKING:  # they count here
@@ -40,8 +41,7 @@ STORE = Histogram(
 
 def ran(request: common_pb2.Request, report: common_pb2.PartyReport) -> None:
     """Count a run that ended well."""
-    operation = common_pb2.Operation.Name(request.operation).removeprefix("OPERATION_").lower()
-    RUNS.labels(operation).inc()
+    RUNS.labels(word(request.operation)).inc()
     ROUNDS.inc(report.rounds)
     SENT.inc(report.sent_bytes)
     KIT_BYTES.inc(report.kit_bytes)

@@ -8,11 +8,8 @@ from collections.abc import Sequence
 from visard.v1 import common_pb2
 
 from services.common.errors import PermissionDenied
-from services.party.requests import Operation
+from services.common.operations import OPERATIONS
 from services.party.store.base import Name
-
-# what changes references in a caller's name; the others that do (expire, refresh, recover) take nobody's face away
-_CHANGES = frozenset({Operation.OPERATION_ENROL, Operation.OPERATION_DELETE, Operation.OPERATION_RENAME})
 
 
 def needs_right(request: common_pb2.Request, caller: str, concerned: Sequence[Name]) -> bool:
@@ -20,7 +17,7 @@ def needs_right(request: common_pb2.Request, caller: str, concerned: Sequence[Na
 
     ``concerned`` are the references that the request names: for an enrolment all that its subject has already.
     """
-    return request.operation in _CHANGES and any(name.enrolled_by != caller for name in concerned)
+    return OPERATIONS[request.operation].claims and any(name.enrolled_by != caller for name in concerned)
 
 
 def refusal(request: common_pb2.Request, caller: str) -> PermissionDenied:

@@ -9,26 +9,19 @@ import resource
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from functools import cached_property
 
 import structlog
-from visard.sealing import Context, seal_result
+from visard.sealing import seal_result
 from visard.v1 import common_pb2, party_pb2
 
 from services.common.deadline import within
 from services.common.errors import (
-    Aborted,
     AlreadyExists,
-    FailedPrecondition,
     InvalidArgument,
-    NotFound,
-    PermissionDenied,
-    ResourceExhausted,
     ServiceFault,
     Unavailable,
 )
-from services.common.limits import ATTEMPT_BYTES, MAX_EXPIRY_MS
+from services.common.limits import ATTEMPT_BYTES
 from services.common.metrics import stage
 from services.mpc.errors import PeerLost
 from services.party import requests
@@ -39,67 +32,28 @@ from services.party.agreement import (
     Refusal,
     Refused,
 )
+from services.party.asked import Asked, Meter
 from services.party.budget import Budgets
 from services.party.config import PartyConfig
-from services.party.deposits import Deposit
-from services.party.errors import StoreError
 from services.party.faults import fault_of
-from services.party.gate import Gate, Turns
 from services.party.links import PeerLinks
 from services.party.mailbox import SessionAborted
 from services.party.metrics import ran
 from services.party.modelset import ModelSets
-from services.party.operations import JOBS, Answer, Desk, Work, signed_digest
+from services.party.operations import JOBS, Answer, Desk, Work
+from services.party.queue import Queue
+from services.party.replay import Replay
 from services.party.runtime import SessionChannel
 from services.party.sessions import SESSION_BYTES
 from services.party.stock import KitStock
-from services.party.store.base import State, Store
+from services.party.store.base import Store
 from services.party.upkeep import Upkeep
 from services.party.writes import Writes
 
-# what waits for exclusive operations, and they for it
-_TURNS = requests.WRITES | {requests.Operation.OPERATION_RECOVER}
 # a peer that is a little behind still needs the third party's messages when our link to it ends
 _PARTING_SECONDS = 0.5
 
 log = structlog.get_logger()
-
-
-# what the caller is told is over, and does not send again by itself
-_FINAL = frozenset(
-    fault.code for fault in (AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied)
-)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A request as this party was asked to run it, within so many seconds. ``attempt`` names the session."""
-
-    request: common_pb2.Request
-    attempt: bytes
-    deposit: Deposit | None  # what its caller has handed in; None where nobody has signed
-    seconds: float
-
-    @cached_property
-    def context(self) -> Context:
-        """What it means."""
-        return Context.from_request(self.request)
-
-    @property
-    def caller(self) -> str:
-        """Who has signed it; empty where nobody has."""
-        return self.deposit.caller if self.deposit is not None else ""
-
-
-@dataclass
-class _Meter:
-    """What a run cost."""
-
-    started: float
-    queued: float = 0.0
-    engine: float = 0.0
-    cpu: float = 0.0
-    kit_bytes: int = 0
 
 
 class Runner:
@@ -116,12 +70,10 @@ class Runner:
         self._writes: Writes = desk.writes
         self._upkeep = upkeep
         self._model_sets = model_sets
-        self._gate = Gate()
         self._agreeing = Agreeing(config, desk.stock)
-        self._subjects = Turns()  # else two callers could both find a name free, and share it
-        self._slots = asyncio.Semaphore(config.max_runs)
+        self._queue = Queue(config)
+        self._replay = Replay(desk.store, desk.writes)
         self._tasks: dict[bytes, asyncio.Task[party_pb2.RunResponse]] = {}
-        self._waiting = 0
         self._stopping = False
 
     @property
@@ -137,7 +89,7 @@ class Runner:
     @property
     def waiting(self) -> int:
         """Runs in the leader's queue."""
-        return self._waiting
+        return self._queue.waiting
 
     async def run(self, asked: Asked) -> party_pb2.RunResponse:
         """The whole run, bounded in time; raises ServiceFault."""
@@ -160,65 +112,26 @@ class Runner:
 
     async def _once(self, asked: Asked) -> party_pb2.RunResponse:
         request = asked.request
-        if request.operation in requests.WRITES and await self._made_before(asked):
+        if asked.declared.writes and await self._replay.made_before(asked):
             return await self._again(asked)
         for earlier in request.instead_of:
-            await self._foreclose(earlier, asked.seconds)
-        if not await self._first_time(request, asked.attempt):
+            if earlier in self._tasks:
+                raise Unavailable("the request that this one stands for is under way", retry_after=RETRY_AFTER)
+            await self._replay.foreclose(earlier, asked.seconds)
+        if not await self._replay.first_time(asked):
             raise AlreadyExists("this request was seen before: every request needs a fresh id")
         try:
             return await self._run(asked)
         except ServiceFault as fault:
-            if fault.code in _FINAL and request.operation in requests.WRITES and asked.deposit is not None:
-                await self._refuse_for_good(request)
+            await self._replay.refused(asked, fault)
             raise
-
-    async def _made_before(self, asked: Asked) -> bool:
-        """Whether this very write is committed; raises ServiceFault for another one, and for one that was undone."""
-        entry = await self._store.entry(asked.request.request_id)
-        if entry is None:
-            return False
-        state = await self._writes.settled(asked.request.request_id, asked.seconds)
-        if state is State.DROPPED:
-            raise Aborted("the write was undone or refused: nothing is stored; send it with a fresh request id")
-        if not entry.digest.startswith(signed_digest(asked.context.digest, asked.caller)):
-            raise AlreadyExists("this request id stands for another write")
-        if state is State.PENDING:
-            raise Unavailable("the write waits for a party that is away", retry_after=RETRY_AFTER)
-        return True
-
-    async def _foreclose(self, earlier: bytes, seconds: float) -> None:
-        """See to it that an earlier request is never made; raises AlreadyExists when it was, Unavailable while it may be."""
-        if earlier in self._tasks:
-            raise Unavailable("the request that this one stands for is under way", retry_after=RETRY_AFTER)
-        state = (await self._store.states([earlier]))[earlier]
-        if state is State.PENDING:
-            state = await self._writes.settled(earlier, seconds)
-        if state is State.COMMITTED:
-            raise AlreadyExists("the request that this one stands for was made")
-        if state is State.PENDING:
-            raise Unavailable("the request that this one stands for waits for a party", retry_after=RETRY_AFTER)
-        if state is State.UNKNOWN:
-            await self._store.drop(earlier, _now_ms() + MAX_EXPIRY_MS)
-
-    async def _refuse_for_good(self, request: common_pb2.Request) -> None:
-        """Its caller was told no: whoever kept the request cannot have it run when it would be granted.
-
-        What is staged here is left to recovery: another party may have staged it too.
-        """
-        request_id = request.request_id
-        try:
-            if (await self._store.states([request_id]))[request_id] is State.UNKNOWN:
-                await self._store.drop(request_id, request.expires_unix_ms)
-        except StoreError as error:
-            log.warning("a refused write was not noted", request=request_id.hex(), reason=str(error))
 
     async def _again(self, asked: Asked) -> party_pb2.RunResponse:
         """The answer to a write that was made before: the same as the first time."""
         entry = await self._store.entry(asked.request.request_id)
         answer = JOBS[asked.request.operation].repeated(self._desk, asked.request, asked.context.digest)
         answer.references_changed = entry.changes if entry is not None else 0
-        return self._response(asked, None, answer, _Meter(time.monotonic()))
+        return self._response(asked, None, answer, Meter())
 
     def cancel(self, request_id: bytes) -> None:
         """Stop a run, if it is in progress."""
@@ -237,18 +150,12 @@ class Runner:
             await asyncio.wait(self._tasks.values(), timeout=seconds)
             await asyncio.sleep(_PARTING_SECONDS)
 
-    async def _first_time(self, request: common_pb2.Request, attempt: bytes) -> bool:
-        now, seen = _now_ms(), request.request_id
-        if request.operation in requests.WRITES:  # an id may come again, an attempt may not: it names the session
-            seen = hashlib.sha256(b"visard attempt" + request.request_id + attempt).digest()[: len(seen)]
-        return await self._store.remember(seen, now, now + 2 * MAX_EXPIRY_MS)
-
     async def _run(self, asked: Asked) -> party_pb2.RunResponse:
         session = hashlib.sha256(b"visard session" + asked.context.digest + asked.attempt).digest()[:SESSION_BYTES]
         request_id = asked.request.request_id
         with structlog.contextvars.bound_contextvars(request=request_id.hex()), self._writes.running(request_id):
             async with self._session(session) as channel, within(asked.seconds, "the run"):
-                meter = _Meter(time.monotonic())
+                meter = Meter()
                 answer = await self._together(channel, asked, meter)
                 return self._response(asked, channel, answer, meter)
 
@@ -271,13 +178,13 @@ class Runner:
         finally:
             channel.close()
 
-    async def _together(self, channel: SessionChannel, asked: Asked, meter: _Meter) -> Answer:
+    async def _together(self, channel: SessionChannel, asked: Asked, meter: Meter) -> Answer:
         """Queue, agree, run."""
         request, deposit = asked.request, asked.deposit
-        if request.operation != requests.Operation.OPERATION_RECOVER:
+        if not asked.declared.restores:
             self._upkeep.require_agreement()
         job = JOBS[request.operation]
-        async with self._slot(meter), self._turn(request):
+        async with self._queue.place(asked, meter):
             with stage("agreement"):
                 proposal = (
                     None if self._config.index == LEADER else await self._agreeing.proposal(channel, asked.seconds)
@@ -286,7 +193,9 @@ class Runner:
             work = Work(request, asked.context.digest)
             try:
                 with stage("store"):
-                    await self._quiet(request)
+                    if asked.declared.writes:  # it waits for what is undecided; a recovery decides that itself
+                        alone = job.exclusive(request)
+                        await self._writes.quiet(request.request_id, self._config.peer_timeout / 2, alone=alone)
                     work = await job.prepare(self._desk, request, asked.context.digest, deposit)
                     if work.model is not None:
                         self._model_sets.require_same()
@@ -304,53 +213,15 @@ class Runner:
             channel.rounds = 0
             with stage("engine"):
                 answer = await job.perform(self._desk, work, channel, kits)
-            if request.operation == requests.Operation.OPERATION_RECOVER:
+            if asked.declared.restores:
                 self._upkeep.mended()
             meter.queued += channel.waited_seconds
             meter.engine = time.monotonic() - started - channel.waited_seconds
             meter.cpu = time.process_time() - cpu
             return answer
 
-    async def _quiet(self, request: common_pb2.Request) -> None:
-        """A write waits for what the store has not decided yet; a recovery decides that itself."""
-        if request.operation in requests.WRITES:
-            alone = JOBS[request.operation].exclusive(request)
-            await self._writes.quiet(request.request_id, self._config.peer_timeout / 2, alone=alone)
-
-    @asynccontextmanager
-    async def _turn(self, request: common_pb2.Request) -> AsyncIterator[None]:
-        """At the leader: exclusive operations run alone among the writes, and a subject's writes one after another."""
-        if self._config.index != LEADER or request.operation not in _TURNS:
-            yield
-        elif JOBS[request.operation].exclusive(request):
-            async with self._gate.writing():
-                yield
-        else:
-            async with self._gate.reading(), self._subjects.of((request.model, request.subject)):
-                yield
-
-    @asynccontextmanager
-    async def _slot(self, meter: _Meter) -> AsyncIterator[None]:
-        """The leader's queue; the others follow it."""
-        if self._config.index != LEADER:
-            yield
-            return
-        if self._waiting >= self._config.max_queue:
-            raise ResourceExhausted("too many requests are waiting", retry_after=RETRY_AFTER)
-        self._waiting += 1
-        try:
-            with stage("queue"):
-                await self._slots.acquire()
-        finally:
-            self._waiting -= 1
-        meter.queued = time.monotonic() - meter.started
-        try:
-            yield
-        finally:
-            self._slots.release()
-
     def _response(
-        self, asked: Asked, channel: SessionChannel | None, answer: Answer, meter: _Meter
+        self, asked: Asked, channel: SessionChannel | None, answer: Answer, meter: Meter
     ) -> party_pb2.RunResponse:
         report = common_pb2.PartyReport(
             party=self._config.index,

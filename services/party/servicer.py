@@ -15,8 +15,10 @@ from services.common.deadline import remaining, within
 from services.common.errors import DeadlineExceeded, InvalidArgument, NotFound
 from services.common.identity import require, require_party
 from services.common.limits import MAX_PAGE, MAX_ROWS, UPLOAD_SECONDS
+from services.common.operations import OPERATIONS
 from services.common.uploads import refusing_politely
 from services.party import requests
+from services.party.asked import Asked
 from services.party.auditlog import CANCELLED, AuditLog
 from services.party.callers import Callers
 from services.party.config import PartyConfig
@@ -25,8 +27,7 @@ from services.party.framing import Incoming, Outgoing
 from services.party.links import PeerLinks
 from services.party.models import ModelShelf, Published, parse_program
 from services.party.modelset import ModelSets
-from services.party.requests import Operation
-from services.party.runs import Asked, Runner
+from services.party.runs import Runner
 from services.party.sealingkeys import SealingKeys
 from services.party.stock import KitStock
 from services.party.store.base import Reference, Store
@@ -112,10 +113,11 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
 
     async def _share_bytes(self, header: common_pb2.UploadHeader) -> int:
         """How many bytes a share of this request must have; raises ServiceFault."""
-        if header.request.operation == Operation.OPERATION_PUBLISH:
+        declared = OPERATIONS[header.request.operation]
+        if declared.has_program:
             program = parse_program(header)
             return program.weight_count * (4 if program.q == 31 else 8)
-        if header.request.operation not in requests.WITH_SHARE:
+        if not declared.has_share:
             raise InvalidArgument.of("request.operation", "one that has a share")
         model = (await self._party.models.get(header.request.model)).model
         return header.request.images * model.program.values[0].size * model.field.itemsize
@@ -125,9 +127,8 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
         require(context, "gateway")
         logs.about(request.request.request_id)
         config = self._party.config
-        seconds = remaining(
-            context, config.admin_timeout if request.request.operation in requests.LONG else config.run_timeout
-        )
+        declared = OPERATIONS.get(request.request.operation)
+        seconds = remaining(context, config.admin_timeout if declared and declared.long else config.run_timeout)
         deposit = self._party.deposits.take(request.request.request_id)
         if deposit is None:
             requests.check(request.request, int(time.time() * 1000))  # before anything is made of its fields
@@ -246,7 +247,8 @@ class PeerServicer:
 def _brought(party: Party, run: party_pb2.RunRequest, caller: str) -> Deposit | None:
     """What came with a request that is not uploaded; None where there should have been a share, or nobody asks."""
     request = run.request
-    if request.operation in requests.WITH_SHARE or request.operation in requests.UNSIGNED:
+    declared = OPERATIONS[request.operation]
+    if declared.has_share or not declared.signed:
         if run.HasField("envelope"):
             raise InvalidArgument.of("envelope", "none: a share is uploaded, and who asks unsigned gets no answer")
         return None

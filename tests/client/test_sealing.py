@@ -67,7 +67,13 @@ def envelope_size__should_be_exact(size: int) -> None:
 
 def every_field__should_be_bound() -> None:
     # but for the hashes of what is sealed, and the caller, who signs them and the others
-    assert {f.name for f in REQUEST.DESCRIPTOR.fields} == {*OTHERS, "reference_ids", "share_digests", "caller"}
+    assert {f.name for f in REQUEST.DESCRIPTOR.fields} == {
+        *OTHERS,
+        "reference_ids",
+        "instead_of",
+        "share_digests",
+        "caller",
+    }
     sealed = seal_share(PUBLIC, CONTEXT, 1, new_reply_key(), b"share")
     for name, other in OTHERS.items():
         changed = common_pb2.Request()
@@ -80,6 +86,11 @@ def every_field__should_be_bound() -> None:
 
 def reference_ids__should_be_bound_one_by_one() -> None:
     requests = [common_pb2.Request(reference_ids=ids) for ids in ([], ["ab"], ["a", "b"], ["b", "a"], ["ab", ""])]
+    assert len({Context.from_request(request).digest for request in requests}) == len(requests)
+
+
+def earlier_requests__should_be_bound_one_by_one() -> None:
+    requests = [common_pb2.Request(instead_of=ids) for ids in ([], [b"ab"], [b"a", b"b"], [b"b", b"a"], [b"ab", b""])]
     assert len({Context.from_request(request).digest for request in requests}) == len(requests)
 
 

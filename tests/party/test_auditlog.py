@@ -9,9 +9,9 @@ from visard.chain import Entry
 from visard.v1 import common_pb2
 
 from services.common.errors import NotFound, Unavailable
+from services.common.operations import Operation
 from services.party.auditlog import DAY_MS, AuditLog
 from services.party.errors import StoreError
-from services.party.requests import Operation
 from services.party.store import open_store
 from services.party.store.base import Link, Store
 from services.party.store.sqlite import SqliteStore

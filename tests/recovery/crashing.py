@@ -18,6 +18,7 @@ from services.party import runs
 from services.party.deposits import DepositBox
 from services.party.kitfiles import KitDirectory
 from services.party.operations import JOBS
+from services.party.replay import Replay
 from services.party.runtime import SessionChannel
 from services.party.stock import KitStock
 from services.party.store import mongo, mongo_writes, sqlite, sqlite_writes
@@ -103,7 +104,7 @@ def wrap_rounds() -> None:
 def install() -> None:
     """All points."""
     wrap(DepositBox, "put", after="share kept")
-    wrap(runs.Runner, "_first_time", after="id noted")
+    wrap(Replay, "first_time", after="id noted")
     for job in JOBS.values():
         wrap(job, "prepare", "before prepare", "after prepare")
         wrap(job, "perform", "before perform", "after perform")

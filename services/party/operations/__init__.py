@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
+from services.common.operations import Operation
 from services.party.operations import enrolment, granting, matching, publication, renewal, restoration, running
 from services.party.operations.base import Answer, Desk, Job, Work, signed_digest
-from services.party.requests import Operation
 
 JOBS: Mapping[int, Job] = {
     Operation.OPERATION_ENROL: enrolment.Enrol(),
