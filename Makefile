@@ -1,4 +1,4 @@
-# make demo | test | check | lock | sbom | lint-manifests | proto | bench | bench-peers | bench-thesis -- every target installs
+# make demo | test | check | docs | lock | sbom | lint-manifests | proto | bench | bench-peers | bench-thesis -- every target installs
 # what it needs first: exactly what locks/ says, each file with the hash that it must have.
 PYTHON ?= python3
 BIN := .venv/bin
@@ -10,7 +10,7 @@ PROTOS := $(wildcard protos/visard/v1/*.proto)
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: all demo test check lock sbom lint-manifests proto bench bench-peers bench-thesis clean
+.PHONY: all demo test check docs lock sbom lint-manifests proto bench bench-peers bench-thesis clean
 all: $(STAMP)
 
 # torch has a step of its own, without a hash: one version has several builds (for the processor alone, for each CUDA) with a
@@ -38,6 +38,7 @@ lock: .tools/installed
 	  $(COMPILE) --python-platform linux --no-emit-package torch locks/$$peer.in -o locks/$$peer.txt || exit 1; done
 	$(COMPILE) --universal locks/tools.in -o locks/tools.txt
 	$(COMPILE) --universal locks/lint.in -o locks/lint.txt
+	$(COMPILE) --universal locks/docs.in -o locks/docs.txt
 	$(COMPILE) --no-deps locks/photos.in -o locks/photos.txt
 
 .tools/installed: locks/tools.txt
@@ -72,6 +73,15 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.stubs
 
+# the pages of docs/ and the reference of the SDK: build/docs/index.html. Warnings are errors (mkdocs.yml).
+docs: .docs/installed
+	.docs/bin/mkdocs build
+
+.docs/installed: locks/docs.txt
+	$(PYTHON) -m venv .docs
+	.docs/bin/$(HASHED) -r locks/docs.txt
+	touch $@
+
 # a linter with opinions; those that we do not share are in deploy/checkov.yaml, with the reason
 lint-manifests: .lint/installed
 	mkdir -p .lint/rendered
@@ -102,4 +112,4 @@ bench-thesis: $(STAMP)
 	$(BIN)/python -m bench.sizes --mpyc
 
 clean:
-	rm -rf .venv .tools .lint .photos .peers .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .tools .lint .docs .photos .peers .mypy_cache .ruff_cache .pytest_cache .hypothesis

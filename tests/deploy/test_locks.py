@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from bench.peers.__main__ import PEERS
 
@@ -48,10 +50,10 @@ def applies(requirement: Requirement) -> bool:
     return requirement.marker is None or requirement.marker.evaluate({"extra": ""})
 
 
-def pinned(requirements: list[str]) -> dict[str, set[str]]:
-    """The same for a list of pyproject.toml, without what has a step of its own."""
+def asked_for(requirements: list[str]) -> dict[str, SpecifierSet]:
+    """Name to what a list of pyproject.toml allows, without what has a step of its own."""
     parsed = [Requirement(text) for text in requirements]
-    return {canonicalize_name(r.name): {str(r.specifier)} for r in parsed if r.name not in ALONE}
+    return {canonicalize_name(r.name): r.specifier for r in parsed if r.name not in ALONE}
 
 
 def names_in(file: str) -> set[str]:
@@ -82,11 +84,23 @@ def lock__should_name_no_registry_and_no_path(name: str) -> None:
     ("name", "extras"),
     [("dev.txt", list(EXTRAS)), ("owner.txt", ["owner", "services", "tracing"]), ("client.txt", ["tracing"])],
 )
-def lock__should_have_every_version_of_the_project(name: str, extras: list[str]) -> None:
-    asked = pinned([*PROJECT["project"]["dependencies"], *chain.from_iterable(EXTRAS[extra] for extra in extras)])
-    assert all("==" in version for allowed in asked.values() for version in allowed)
+def lock__should_have_one_version_of_all_that_the_project_asks_for(name: str, extras: list[str]) -> None:
+    asked = asked_for([*PROJECT["project"]["dependencies"], *chain.from_iterable(EXTRAS[extra] for extra in extras)])
     held = versions(name)
-    assert {package: held.get(package) for package in asked} == asked
+    for package, allowed in asked.items():
+        (version,) = held[package]
+        assert version.removeprefix("==") in allowed, package
+
+
+def programs__should_be_pinned_and_the_library_within_one_major_version() -> None:
+    for extra in ("dev", "owner", "services"):
+        assert all("==" in text for text in EXTRAS[extra]), extra
+    library = asked_for([*PROJECT["project"]["dependencies"], *EXTRAS["heic"], *EXTRAS["tracing"]])
+    for package, allowed in library.items():
+        ends = {part.operator: Version(part.version) for part in allowed}
+        assert ends.keys() in ({">=", "<"}, {"=="}), package
+        if "<" in ends:
+            assert ends["<"] == Version(f"{ends['>='].major + 1}"), package
 
 
 def versions__should_be_the_same_everywhere() -> None:
@@ -118,7 +132,7 @@ def torch__should_find_what_every_build_of_it_asks_for() -> None:
 
 
 def build_tools__should_be_those_of_the_project() -> None:
-    asked = pinned(PROJECT["build-system"]["requires"])
+    asked = {name: {str(pin)} for name, pin in asked_for(PROJECT["build-system"]["requires"]).items()}
     assert asked.items() <= versions("build.txt").items()
     assert asked.items() <= versions("dev.txt").items(), "make installs without an environment of its own for the build"
 
