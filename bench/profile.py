@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from services.mpc.session import Session
-from services.party.runtime import SessionChannel
+from services.party.peers.channel import SessionChannel
 
 WAITING = "waiting for peers"
 

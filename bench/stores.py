@@ -32,9 +32,9 @@ from visard.secret import Secret
 from bench import alternating, rows
 from bench.load import UNLIMITED
 from services.mpc.field import field_of
+from services.party.consistency.sets import Holdings
 from services.party.gallery import Rows
 from services.party.operations.renewal import renew
-from services.party.sets import Holdings
 from services.party.store import open_store
 from services.party.store.base import Change, ModelRecord, Publish, Reference, Store
 from tests.conftest import free_port_base

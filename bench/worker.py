@@ -28,9 +28,9 @@ from services.mpc.nn.execute import Model, embed
 from services.mpc.prf import Prf
 from services.mpc.protocols import threshold
 from services.mpc.session import Run, Session
-from services.party.framing import add_exchange
-from services.party.links import PeerLinks
-from services.party.runtime import SessionChannel
+from services.party.peers.channel import SessionChannel
+from services.party.peers.framing import add_exchange
+from services.party.peers.links import PeerLinks
 from services.party.servicer import PeerServicer
 
 MASTER = bytes(32)

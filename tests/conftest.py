@@ -14,7 +14,7 @@ from visard import publish
 from visard.client import DEFAULT_MODEL, Client, Connection
 from visard.cluster import Cluster
 
-from services.party.sealingfiles import KeyFiles
+from services.party.intake.sealingfiles import KeyFiles
 from tests.mongod import Mongod
 
 # tests ask about one subject again and again; those of the budgets have clusters of their own

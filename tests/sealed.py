@@ -11,8 +11,8 @@ from visard.sealing import key_id
 from visard.statements import Holder
 from visard.v1 import common_pb2
 
-from services.party.keyring import HOUR_MS, Term
-from services.party.sealingfiles import KeyFiles, SealingKey
+from services.party.intake.keyring import HOUR_MS, Term
+from services.party.intake.sealingfiles import KeyFiles, SealingKey
 
 
 def now_ms() -> int:

@@ -5,6 +5,7 @@ range. Sizes are bytes, times seconds unless their name says otherwise.
 """
 
 PARTIES = 3
+LEADER, FOLLOWERS = 0, (1, 2)  # who orders the runs, and who follow
 
 # messages and uploads
 MAX_REQUEST = 2 << 20  # of gRPC, to any service: the largest carry a program
@@ -41,7 +42,7 @@ ENDLESS = frozenset({"visard.v1.Peer/Exchange"})  # streams that live as long as
 CONNECTION_CALLS = 100  # at a time over one connection, but of the gateway and the parties
 LOOKS, LOOKS_EACH = 64, 8  # calls of one method of health or reflection at a time: in all, and of one certificate
 MAX_DRAINS = 32  # uploads that are turned away and read on, so that their callers see why
-RETRY_SECONDS = 1.0
+RETRY_SECONDS = 1.0  # after which a caller may try again
 HANDSHAKE_SECONDS = 10.0
 PROBE_SECONDS = 1.0  # for the message of a probe without TLS
 PROBE_BYTES = 4096

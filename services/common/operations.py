@@ -20,7 +20,7 @@ ADMINS = ("admin",)
 
 
 class Charged(Enum):
-    """Which budgets an operation takes an attempt from (services.party.budget)."""
+    """Which budgets an operation takes an attempt from (services.party.budgets.budget)."""
 
     NOTHING = "nothing"
     CALLER = "caller"

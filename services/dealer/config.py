@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import Field
 
 from services.common.config import ServiceConfig
+from services.common.files import sync_directory
 
 MASTER_KEY_BYTES = 32
 
@@ -26,16 +27,8 @@ def master_key(path: Path) -> bytes:
             file.write(os.urandom(MASTER_KEY_BYTES))
             file.flush()
             os.fsync(file.fileno())
-        _sync_directory(path.parent)  # a key that is lost makes the parties' stocks worthless
+        sync_directory(path.parent)  # a key that is lost makes the parties' stocks worthless
     key = path.read_bytes()
     if len(key) != MASTER_KEY_BYTES:
         raise ValueError(f"{path}: {MASTER_KEY_BYTES} bytes expected")
     return key
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

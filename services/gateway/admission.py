@@ -6,8 +6,7 @@ from contextlib import contextmanager
 
 from services.common.errors import ResourceExhausted
 from services.common.identity import Role
-
-RETRY_SECONDS = 1.0
+from services.common.limits import RETRY_SECONDS
 
 
 class Admission:

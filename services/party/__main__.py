@@ -13,30 +13,31 @@ from services.common import lifecycle, logs, tracing
 from services.common.background import Background, background
 from services.common.config import load
 from services.common.lifecycle import Health
+from services.common.limits import LEADER
 from services.common.metrics import reading
-from services.party.agreement import LEADER
-from services.party.attempts import Attempts
-from services.party.auditlog import PRUNE_SECONDS, AuditLog
-from services.party.callers import Callers
+from services.party.batching.rides import Rides
+from services.party.budgets.attempts import Attempts
 from services.party.config import PartyConfig
-from services.party.dealing import RenewedDealer
-from services.party.deposits import DepositBox
-from services.party.framing import add_exchange
+from services.party.consistency.modelset import REPORT_SECONDS, ModelSets
+from services.party.consistency.watch import WATCH_SECONDS, Upkeep
+from services.party.consistency.writes import Writes
 from services.party.gallery import TIDY_SECONDS, Galleries
-from services.party.kitfiles import first_number_in
-from services.party.links import PeerLinks
-from services.party.metrics import gauges, timed
+from services.party.gauges import gauges
+from services.party.intake.auditlog import PRUNE_SECONDS, AuditLog
+from services.party.intake.callers import Callers
+from services.party.intake.deposits import DepositBox
+from services.party.intake.sealingkeys import LOOK_SECONDS, SealingKeys
+from services.party.kits.files import first_number_in
+from services.party.kits.source import RenewedDealer
+from services.party.kits.stock import KitStock
+from services.party.metrics import timed
 from services.party.models import ModelShelf
-from services.party.modelset import REPORT_SECONDS, ModelSets
 from services.party.operations import Desk
-from services.party.rides import Rides
-from services.party.runs import Runner
-from services.party.sealingkeys import LOOK_SECONDS, SealingKeys
+from services.party.peers.framing import add_exchange
+from services.party.peers.links import PeerLinks
+from services.party.runs.runner import Runner
 from services.party.servicer import Party, PartyServicer, PeerServicer
-from services.party.stock import KitStock
 from services.party.store import open_store
-from services.party.upkeep import WATCH_SECONDS, Upkeep
-from services.party.writes import Writes
 
 ACCESS = {"visard.v1.Party": ("gateway",), "visard.v1.Peer": ("party",)}
 _HEALTH_SECONDS = 0.2

@@ -1,16 +1,47 @@
 """What a failure in a run means to the caller, and to the peers."""
 
 import asyncio
+from dataclasses import dataclass
 
 import structlog
 
-from services.common.errors import AlreadyExists, InvalidArgument, ServiceFault, Unavailable
+from services.common.errors import FAULTS, AlreadyExists, Internal, InvalidArgument, ServiceFault, Unavailable
 from services.mpc.errors import EngineError, InputRefused, PeerLost, RoundTimeout
-from services.party.agreement import Refusal, Refused
 from services.party.errors import RequestConflict, StoreError
-from services.party.mailbox import SessionAborted
+from services.party.peers.mailbox import SessionAborted
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why not: a status, its text, and when to try again; ``floors`` are a follower's lowest kit numbers for the plans.
+
+    ``stale_kits``: what is in stock comes from different secrets of the dealer, and nobody can tell which is older.
+    """
+
+    code: str
+    message: str
+    retry_after: float | None = None
+    floors: tuple[int, ...] = ()
+    stale_kits: bool = False
+
+    @classmethod
+    def of(cls, fault: ServiceFault, floors: tuple[int, ...] = ()) -> "Refusal":
+        """The refusal that a fault makes."""
+        return cls(fault.code, fault.message, fault.retry_after, floors)
+
+    def fault(self) -> ServiceFault:
+        """The fault that every party answers."""
+        return FAULTS.get(self.code, Internal)(self.message, retry_after=self.retry_after)
+
+
+class Refused(Exception):
+    """The verdict was no. All three parties hear it from the leader: nobody aborts the session, which could be heard first."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.fault = refusal.fault()
 
 
 def fault_of(error: BaseException) -> ServiceFault:

@@ -11,11 +11,11 @@ import numpy.typing as npt
 import structlog
 
 from services.mpc.field import Elements, Field
-from services.party.changes import Changes
+from services.party.consistency.changes import Changes
+from services.party.consistency.sets import name_hash, reference_id_of, set_hash
+from services.party.consistency.writes import Writes
 from services.party.errors import StoreError
-from services.party.sets import name_hash, reference_id_of, set_hash
 from services.party.store.base import Name, Reference, Store
-from services.party.writes import Writes
 
 TIDY_SECONDS = 60.0
 

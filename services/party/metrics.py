@@ -1,24 +1,15 @@
-"""What a party shows Prometheus. Plans are named by the first digits of their public digest."""
+"""What a party counts for Prometheus."""
 
 import inspect
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from prometheus_client import Counter, Histogram
-from prometheus_client.core import Metric
 from visard.v1 import common_pb2
 
-from services.common.metrics import REGISTRY, gauge
+from services.common.metrics import REGISTRY
 from services.common.operations import word
 from services.party.store.base import Store
 
-if TYPE_CHECKING:  # they count here
-    from services.party.links import PeerLinks
-    from services.party.modelset import ModelSets
-    from services.party.runs import Runner
-    from services.party.stock import KitStock
-    from services.party.upkeep import Upkeep
-
-PLAN_DIGITS = 12
 _STORE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 RUNS = Counter("visard_runs", "Runs that ended well, by operation.", ["operation"], registry=REGISTRY)
@@ -68,23 +59,3 @@ class _TimedStore:
 def timed(store: Store) -> Store:
     """The same store, its latency shown."""
     return cast(Store, _TimedStore(store))
-
-
-def gauges(
-    links: "PeerLinks", stock: "KitStock", runner: "Runner", model_sets: "ModelSets", upkeep: "Upkeep"
-) -> list[Metric]:
-    """How the party is right now."""
-    levels = [(level.plan.digest.hex()[:PLAN_DIGITS], level) for level in stock.levels()]
-    differing = model_sets.differing()
-    differ = [(str(peer), float(peer in differing)) for peer in links.peers]
-    diverged = [(str(peer), float(peer in upkeep.diverged)) for peer in links.peers]
-    peers = [(str(peer), float(links.connected(peer))) for peer in links.peers]
-    return [
-        gauge("visard_kits_available", "Kits in stock.", [(p, x.available) for p, x in levels], "plan"),
-        gauge("visard_kits_target", "Kits wanted in stock.", [(p, x.target) for p, x in levels], "plan"),
-        gauge("visard_runs_active", "Runs in progress, those in the queue included.", [("", runner.active)]),
-        gauge("visard_queue_length", "Runs that wait for a slot; only party 0 queues.", [("", runner.waiting)]),
-        gauge("visard_peer_connected", "1 while the link to a peer is up.", peers, "peer"),
-        gauge("visard_peer_models_differ", "1 while a peer has published other models.", differ, "peer"),
-        gauge("visard_peer_set_differs", "1 while a peer holds other references; nothing is served.", diverged, "peer"),
-    ]

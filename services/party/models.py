@@ -19,7 +19,7 @@ from services.mpc.nn.cost import cost
 from services.mpc.nn.errors import ProgramError
 from services.mpc.nn.execute import Model
 from services.mpc.nn.program import OPEN, Program
-from services.party.stock import KitStock
+from services.party.kits.stock import KitStock
 from services.party.store.base import ModelRecord, Store
 
 

@@ -17,21 +17,21 @@ from services.common.identity import require, require_party
 from services.common.limits import MAX_PAGE, MAX_ROWS, UPLOAD_SECONDS
 from services.common.operations import OPERATIONS
 from services.common.uploads import refusing_politely
-from services.party import requests
-from services.party.asked import Asked
-from services.party.auditlog import CANCELLED, AuditLog
-from services.party.callers import Callers
 from services.party.config import PartyConfig
-from services.party.deposits import Deposit, DepositBox, check_key, expect, unseal, unseal_envelope
-from services.party.framing import Incoming, Outgoing
-from services.party.links import PeerLinks
+from services.party.consistency.modelset import ModelSets
+from services.party.consistency.watch import Upkeep
+from services.party.intake import requests
+from services.party.intake.auditlog import CANCELLED, AuditLog
+from services.party.intake.callers import Callers
+from services.party.intake.deposits import Deposit, DepositBox, check_key, expect, unseal, unseal_envelope
+from services.party.intake.sealingkeys import SealingKeys
+from services.party.kits.stock import KitStock
 from services.party.models import ModelShelf, Published, parse_program
-from services.party.modelset import ModelSets
-from services.party.runs import Runner
-from services.party.sealingkeys import SealingKeys
-from services.party.stock import KitStock
+from services.party.peers.framing import Incoming, Outgoing
+from services.party.peers.links import PeerLinks
+from services.party.runs.asked import Asked
+from services.party.runs.runner import Runner
 from services.party.store.base import Reference, Store
-from services.party.upkeep import Upkeep
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -230,7 +230,7 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
 
 
 class PeerServicer:
-    """What the other parties call; services.party.framing turns bytes into its frames."""
+    """What the other parties call; services.party.peers.framing turns bytes into its frames."""
 
     def __init__(self, links: PeerLinks) -> None:
         self._links = links

@@ -26,7 +26,7 @@ from services.gateway.config import GatewayConfig
 from services.gateway.parties import Parties
 from services.gateway.relay import Relay
 from services.gateway.servicer import FaceMatchingServicer, ModelRegistryServicer
-from services.party.keyring import HOUR_MS
+from services.party.intake.keyring import HOUR_MS
 from tests.conftest import free_port_base
 from tests.sealed import age, named, now_ms, on_disk, statement
 

@@ -11,9 +11,9 @@ from visard import admin
 from visard.client import Client
 from visard.v1 import gateway_pb2
 
-from services.party.sets import Holdings
+from services.party.consistency.sets import Holdings
+from services.party.consistency.watch import node_message
 from services.party.store.base import Name
-from services.party.upkeep import node_message
 
 
 class Parties:

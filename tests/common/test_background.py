@@ -98,7 +98,7 @@ def main(name: str, pki: Path, tmp_path: Path, address: str) -> Any:
 async def served(name: str, pki: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
     """A running service that thinks its peers are there; its address."""
     monkeypatch.setattr(module, "Background", Killable)
-    monkeypatch.setattr("services.party.links.PeerLinks.up", lambda self: True)
+    monkeypatch.setattr("services.party.peers.links.PeerLinks.up", lambda self: True)
     address, stop = f"localhost:{free_port_base()}", lifecycle._Stop()
     token = lifecycle._stop.set(stop)
     task = asyncio.create_task(main(name, pki, tmp_path, address), name="the service")

@@ -13,7 +13,7 @@ SERVICES = {
     (gateway_pb2, "ModelRegistry"): (ModelRegistryServicer, gateway_pb2_grpc.ModelRegistryServicer),
     (gateway_pb2, "Admin"): (AdminServicer, gateway_pb2_grpc.AdminServicer),
     (party_pb2, "Party"): (PartyServicer, party_pb2_grpc.PartyServicer),
-    (peer_pb2, "Peer"): (PeerServicer, object),  # services.party.framing serves it without generated code
+    (peer_pb2, "Peer"): (PeerServicer, object),  # services.party.peers.framing serves it without generated code
     (dealer_pb2, "Dealer"): (DealerServicer, dealer_pb2_grpc.DealerServicer),
 }
 

@@ -19,7 +19,7 @@ from services.dealer.config import DealerConfig, master_key
 from services.dealer.factory import KitFactory
 from services.dealer.servicer import DealerServicer
 from services.mpc.kits import KitPlan, Section, deal_kit
-from services.party.dealing import DealerSource
+from services.party.kits.source import DealerSource
 from tests.conftest import free_port_base
 
 PLAN = KitPlan(31, (Section("relu", 40_000, 12), Section("max", 100)))  # more than one chunk

@@ -24,7 +24,7 @@ from services.dealer.factory import KitFactory
 from services.dealer.servicer import DealerServicer
 from services.mpc.errors import PlanError
 from services.mpc.kits import DealtKit, KitPlan, Section, deal_kit
-from services.party.dealing import DealerSource, Fetched
+from services.party.kits.source import DealerSource, Fetched
 from tests.conftest import free_port_base
 from tests.dealer.test_dealer import MASTER, PLAN, tls
 

@@ -11,7 +11,7 @@ from services.common.config import ServiceConfig, read
 from services.dealer.config import DealerConfig
 from services.gateway.config import GatewayConfig
 from services.party.config import PartyConfig
-from services.party.runs import _PARTING_SECONDS
+from services.party.runs.runner import _PARTING_SECONDS
 from tests.deploy.manifests import (
     K8S,
     OVERLAYS,

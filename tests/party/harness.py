@@ -9,8 +9,8 @@ import grpc
 
 from services.common.rpc import FaultInterceptor
 from services.common.tls import SERVER_OPTIONS, Tls
-from services.party.framing import add_exchange
-from services.party.links import PeerLinks
+from services.party.peers.framing import add_exchange
+from services.party.peers.links import PeerLinks
 from services.party.servicer import PeerServicer
 from tests.conftest import free_port_base
 

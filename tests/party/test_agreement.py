@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 
 from services.common.errors import ResourceExhausted
+from services.common.limits import FOLLOWERS
 from services.mpc.errors import ProtocolError
-from services.party.agreement import (
-    FOLLOWERS,
+from services.party.faults import Refusal
+from services.party.runs.agreement import (
     NONCE_BYTES,
     Proposal,
-    Refusal,
     Reply,
     Terms,
     Verdict,

@@ -7,7 +7,7 @@ from visard.v1 import common_pb2
 
 from services.common.errors import ResourceExhausted
 from services.common.tls import Tls
-from services.party.attempts import Attempts
+from services.party.budgets.attempts import Attempts
 from services.party.config import PartyConfig
 from services.party.errors import StoreError
 from services.party.store.base import Name

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from services.mpc.errors import ProtocolError
-from services.party.boarding import MAX_RIDERS, Call, Platform, decode_riders, encode_riders
+from services.party.batching.boarding import MAX_RIDERS, Call, Platform, decode_riders, encode_riders
 
 
 @dataclass(eq=False)

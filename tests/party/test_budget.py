@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from visard.v1 import common_pb2
 
 from services.common.errors import InvalidArgument, ResourceExhausted
-from services.party.budget import _MANY, RISK, Buckets, Budget, Budgets, Charge
+from services.party.budgets.budget import _MANY, RISK, Buckets, Budget, Budgets, Charge
 from services.party.store.base import Name
 
 Operation = common_pb2.Operation

@@ -9,7 +9,7 @@ from visard.v1 import common_pb2
 
 from services.common.errors import PermissionDenied
 from services.common.operations import OPERATIONS, Operation
-from services.party.callers import Callers
+from services.party.intake.callers import Callers
 
 ROLES = ("verifier", "client", "owner", "admin", "gateway", "party0", "dealer")
 EVERYTHING = [value for value in Operation.values() if value != Operation.OPERATION_UNSPECIFIED]

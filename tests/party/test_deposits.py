@@ -13,8 +13,8 @@ from services.common import limits
 from services.common.errors import AlreadyExists, InvalidArgument, ResourceExhausted
 from services.common.limits import CHUNK_BYTES
 from services.mpc.field import M31, M61
-from services.party import requests
-from services.party.deposits import Deposit, DepositBox, expect, unseal, unseal_envelope
+from services.party.intake import requests
+from services.party.intake.deposits import Deposit, DepositBox, expect, unseal, unseal_envelope
 
 NOW = 1_790_000_000_000
 KEY = X25519PrivateKey.generate()

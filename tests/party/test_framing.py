@@ -8,7 +8,7 @@ from visard.v1 import peer_pb2
 
 from services.common.limits import MAX_MESSAGE, MAX_REQUEST, PIECE_BYTES
 from services.mpc.errors import ProtocolError
-from services.party.framing import Joiner, Message, decode, encode, message, pieces
+from services.party.peers.framing import Joiner, Message, decode, encode, message, pieces
 
 SESSION = b"0123456789abcdef"
 SIZES = (1, 127, 128, 16_383, 16_384, 300_000)

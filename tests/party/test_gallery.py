@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from visard.secret import Secret
 
 from services.mpc.field import field_of
-from services.party.changes import MOST, Changes
+from services.party.consistency.changes import MOST, Changes
 from services.party.errors import StoreError
 from services.party.gallery import Galleries, Rows
 from services.party.store.base import Reference

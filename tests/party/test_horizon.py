@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.common.limits import MAX_EXPIRY_MS
-from services.party.horizon import STEP_MS, Horizon
-from services.party.sets import Holdings, View
+from services.party.consistency.horizon import STEP_MS, Horizon
+from services.party.consistency.sets import Holdings, View
 from services.party.store.base import LogEntry, State
 
 LONGEST = 600_000

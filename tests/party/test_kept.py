@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 from visard.secret import Secret
 
 from services.mpc.field import field_of
+from services.party.consistency.recovery import Decision
+from services.party.consistency.sets import Holdings
+from services.party.consistency.watch import Upkeep
+from services.party.consistency.writes import Writes
 from services.party.errors import StoreError
 from services.party.gallery import Galleries, Rows
-from services.party.recovery import Decision
-from services.party.sets import Holdings
 from services.party.store import open_store
 from services.party.store.base import (
     Change,
@@ -36,8 +38,6 @@ from services.party.store.base import (
     all_rights,
     restored,
 )
-from services.party.upkeep import Upkeep
-from services.party.writes import Writes
 from tests.party.store.test_conformance import model
 from tests.party.test_gallery import same
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from visard.partykeys import CLOCK_SKEW_MS
 
-from services.party.keyring import ACCEPTED_LONGER_MS, HOUR_MS, Plan, Term, fresh, plan
+from services.party.intake.keyring import ACCEPTED_LONGER_MS, HOUR_MS, Plan, Term, fresh, plan
 
 NOW = 1_790_000_000_000
 DAY = 24 * HOUR_MS

@@ -10,8 +10,8 @@ import pytest
 
 from services.mpc.errors import KitError
 from services.mpc.kits import Kit, KitPlan, Section, deal_kit
-from services.party import kitfiles
-from services.party.kitfiles import KitDirectory
+from services.party.kits import files as kitfiles
+from services.party.kits.files import KitDirectory
 
 PLAN = KitPlan(31, (Section("truncate", 100, 8),))
 OTHER = KitPlan(31, (Section("truncate", 100, 9),))  # of the same size
@@ -160,7 +160,7 @@ def scan__should_find_whole_kits_and_remove_leftovers(directory: KitDirectory, t
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from services.party.kitfiles import KitDirectory
+from services.party.kits.files import KitDirectory
 from services.mpc.prss import PairKeys
 from tests.party.test_kitfiles import PLAN
 

@@ -23,8 +23,8 @@ from services.mpc.field import M31
 from services.mpc.prss import Prss
 from services.mpc.shamir import reconstruct
 from services.party.faults import fault_of
-from services.party.mailbox import SessionAborted
-from services.party.runtime import PickleRefused, SessionChannel, mpyc_runtime
+from services.party.peers.channel import PickleRefused, SessionChannel, mpyc_runtime
+from services.party.peers.mailbox import SessionAborted
 from tests.party.harness import LinkedParty, linked, tls, until
 
 SECONDS = 5.0

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from services.party import kitfiles
-from services.party.kitfiles import first_number_in
-from services.party.ledger import first_number
-from services.party.stock import KitBurnt, KitStock
+from services.party.kits import files as kitfiles
+from services.party.kits.files import first_number_in
+from services.party.kits.ledger import first_number
+from services.party.kits.stock import KitBurnt, KitStock
 from tests.party.test_stock import OTHER, PLAN, Dealer
 
 DAY = 86_400

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from visard.secret import Secret
 
+from services.party.consistency.recovery import Decision, Recovery, decide
 from services.party.errors import Divergence
-from services.party.recovery import Decision, Recovery, decide
 from services.party.store import sqlite_writes
 from services.party.store.base import Change, Rename, Renew, State, Write
 from tests.party.store.test_conformance import reference

@@ -13,8 +13,8 @@ from services.mpc.field import Elements, Field, field_of
 from services.mpc.prf import Prf
 from services.party.operations.renewal import SEED_BYTES, common_seed, renew
 from services.party.operations.restoration import masked
-from services.party.runtime import SessionChannel
-from services.party.sessions import SESSION_BYTES
+from services.party.peers.channel import SessionChannel
+from services.party.peers.sessions import SESSION_BYTES
 from services.party.store.base import ModelRecord, Reference, Renew
 from tests.mpc.nn.test_program import CONV, TAIL, program
 from tests.mpc.statistics import looks_uniform

@@ -18,10 +18,10 @@ from services.mpc.nn.execute import Model
 from services.mpc.nn.program import Program
 from services.mpc.nn.steps import Flatten, Relu
 from services.mpc.shamir import reconstruct, share
-from services.party.mailbox import SessionAborted
+from services.party.batching.rides import Rides
 from services.party.models import Published
-from services.party.rides import Rides
-from services.party.runtime import SessionChannel
+from services.party.peers.channel import SessionChannel
+from services.party.peers.mailbox import SessionAborted
 from tests.party.harness import LinkedParty, linked
 
 PROGRAM = Program(31, (1, 5, 7), 0, (Relu(0, 0), Flatten(1)), {"default": 1.0})

@@ -4,7 +4,7 @@ import pytest
 from visard.v1 import common_pb2
 
 from services.common.operations import Operation
-from services.party import rights
+from services.party.operations import rights
 from services.party.store.base import Name, Right
 
 KIOSK, OTHER = "enroller/kiosk-7", "enroller/kiosk-8"

@@ -16,10 +16,10 @@ from visard.v1 import common_pb2
 
 from services.common.errors import Unavailable
 from services.common.tls import Tls
-from services.party import sealingfiles
-from services.party.keyring import ACCEPTED_LONGER_MS, HOUR_MS
-from services.party.sealingfiles import KeyFiles, SealingKey
-from services.party.sealingkeys import FAULTS, SealingKeys
+from services.party.intake import sealingfiles
+from services.party.intake.keyring import ACCEPTED_LONGER_MS, HOUR_MS
+from services.party.intake.sealingfiles import KeyFiles, SealingKey
+from services.party.intake.sealingkeys import FAULTS, SealingKeys
 from tests.sealed import now_ms
 
 DAY = 24 * HOUR_MS

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from services.mpc.errors import PeerLost
-from services.party import sessions as module
-from services.party.mailbox import Mailbox, SessionAborted
-from services.party.sessions import Sessions
+from services.party.peers import sessions as module
+from services.party.peers.mailbox import Mailbox, SessionAborted
+from services.party.peers.sessions import Sessions
 
 A, B = b"a" * 16, b"b" * 16
 

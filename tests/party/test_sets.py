@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.party.sets import LEAF_ROWS, Holdings, SetWatch, View, children, element_hash, set_hash
+from services.party.consistency.sets import LEAF_ROWS, Holdings, SetWatch, View, children, element_hash, set_hash
 from services.party.store.base import LogEntry, Name, State
 
 

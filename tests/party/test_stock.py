@@ -15,9 +15,9 @@ from services.common.background import background
 from services.common.errors import FailedPrecondition, ResourceExhausted, Unavailable
 from services.mpc.kits import KitPlan, Section, deal_kit
 from services.mpc.prss import PairKeys
-from services.party.kitfiles import KitDirectory
-from services.party.ledger import WINDOW, Ledger
-from services.party.stock import KitBurnt, KitStock
+from services.party.kits.files import KitDirectory
+from services.party.kits.ledger import WINDOW, Ledger
+from services.party.kits.stock import KitBurnt, KitStock
 
 PLAN = KitPlan(31, (Section("truncate", 100, 8),))
 OTHER = KitPlan(31, (Section("max", 64),))
@@ -175,8 +175,8 @@ async def kit_of_another_plan__should_be_refused(tmp_path: Path) -> None:
 TAKER = """
 import sys
 from pathlib import Path
-from services.party import kitfiles
-from services.party.kitfiles import KitDirectory
+from services.party.kits import files as kitfiles
+from services.party.kits.files import KitDirectory
 from tests.party.test_stock import PLAN
 directory = KitDirectory(Path(sys.argv[1]), PLAN, 0)
 sync = kitfiles.sync_directory

@@ -9,9 +9,9 @@ import pytest
 from services.common.errors import InvalidArgument, ResourceExhausted
 from services.mpc.kits import KitPlan, Section
 from services.mpc.prss import PairKeys
-from services.party import stock as stock_module
-from services.party.ledger import WINDOW
-from services.party.stock import KitBurnt
+from services.party.kits import stock as stock_module
+from services.party.kits.ledger import WINDOW
+from services.party.kits.stock import KitBurnt
 from tests.party.test_stock import OTHER, PLAN, Dealer, Stocked
 
 

@@ -17,14 +17,14 @@ from visard.v1 import common_pb2
 from services.common.limits import MAX_METADATA_BYTES, MAX_PROGRAM_BYTES, MAX_REQUEST
 from services.mpc.field import M31, Elements
 from services.mpc.nn.program import Program
+from services.party.consistency.writes import Writes
 from services.party.operations import manifest
 from services.party.operations.base import Desk, Work
 from services.party.operations.restoration import Recover
-from services.party.runtime import SessionChannel
-from services.party.sessions import SESSION_BYTES
+from services.party.peers.channel import SessionChannel
+from services.party.peers.sessions import SESSION_BYTES
 from services.party.store.base import LogEntry, ModelRecord, Page, Reference, Right, State, Store, Tombstone, restored
 from services.party.store.sqlite import SqliteStore
-from services.party.writes import Writes
 from tests.mpc.nn.test_program import CONV, TAIL, program
 from tests.party.harness import LinkedParty, linked
 

@@ -12,8 +12,8 @@ from visard.version import PROTOCOL
 
 from services.common.tls import SERVER_OPTIONS
 from services.mpc.prf import KEY_BYTES
+from services.party.consistency.modelset import Differences, digest
 from services.party.models import Published
-from services.party.modelset import Differences, digest
 from services.party.servicer import obstacles
 from tests.party.harness import linked, tls, until
 

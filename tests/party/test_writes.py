@@ -11,11 +11,11 @@ from visard import certs
 
 from services.common.errors import Unavailable
 from services.mpc.errors import PeerLost
-from services.party import writes as module
-from services.party.runtime import SessionChannel
+from services.party.consistency import writes as module
+from services.party.consistency.writes import Writes
+from services.party.peers.channel import SessionChannel
 from services.party.store.base import Change, State
 from services.party.store.sqlite import SqliteStore
-from services.party.writes import Writes
 from tests.party.harness import LinkedParty, linked, until
 from tests.party.store.test_conformance import ONE, TWO, reference
 

@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from services.party import __main__ as program
-from services.party import runs
-from services.party.deposits import DepositBox
-from services.party.kitfiles import KitDirectory
+from services.party.consistency.writes import Writes
+from services.party.intake.deposits import DepositBox
+from services.party.kits.files import KitDirectory
+from services.party.kits.stock import KitStock
 from services.party.operations import JOBS
-from services.party.replay import Replay
-from services.party.runtime import SessionChannel
-from services.party.stock import KitStock
+from services.party.peers.channel import SessionChannel
+from services.party.runs import runner as runs
+from services.party.runs.replay import Replay
 from services.party.store import mongo, mongo_writes, sqlite, sqlite_writes
-from services.party.writes import Writes
 
 ROUNDS = (1, 2, 3, 5)
 POINTS = (

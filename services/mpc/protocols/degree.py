@@ -4,7 +4,7 @@ Functionality: shares (B, n) of B rows -> for each row, publicly, whether all it
 Cost: one round; a row sends 2 words, whatever its length.
 Security: of a row of degree 1 a uniform line is opened, a random combination of its elements plus a dealt mask: nothing.
 A row that is not passes with probability 1 / p: the combination's factors come from a coin that the parties toss once the
-shares are handed in (services.party.agreement). What such a row opens depends on its deviation alone.
+shares are handed in (services.party.runs.agreement). What such a row opens depends on its deviation alone.
 Source: Z. Beerliova-Trubiniova, M. Hirt, "Perfectly-secure MPC with linear communication complexity", TCC 2008; the
 random combination as in K. Chida et al., CRYPTO 2018.
 """

@@ -13,17 +13,17 @@ from services.mpc.field import Elements
 from services.mpc.kits import Kit, KitPlan
 from services.mpc.nn.execute import Model
 from services.mpc.nn.program import MATCH
-from services.party import rights
-from services.party.attempts import Attempts
-from services.party.deposits import Deposit
+from services.party.batching.rides import Rides
+from services.party.budgets.attempts import Attempts
+from services.party.consistency.writes import Writes
 from services.party.gallery import Galleries, Rows
+from services.party.intake.deposits import Deposit
+from services.party.intake.sealingkeys import SealingKeys
+from services.party.kits.stock import KitStock
 from services.party.models import ModelShelf, Published
-from services.party.rides import Rides
-from services.party.runtime import SessionChannel
-from services.party.sealingkeys import SealingKeys
-from services.party.stock import KitStock
+from services.party.operations import rights
+from services.party.peers.channel import SessionChannel
 from services.party.store.base import Name, Reference, Store, Write, rows_digest
-from services.party.writes import Writes
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from services.mpc.field import Elements
 from services.mpc.kits import Kit
 from services.mpc.protocols.opening import open_bits
 from services.mpc.session import Run, Session
-from services.party.deposits import Deposit
 from services.party.gallery import Rows
+from services.party.intake.deposits import Deposit
 from services.party.models import Published
 from services.party.operations.base import (
     Answer,
@@ -25,7 +25,7 @@ from services.party.operations.base import (
     images_of,
     names_of,
 )
-from services.party.runtime import SessionChannel
+from services.party.peers.channel import SessionChannel
 from services.party.store.base import Change, Reference, Rename
 
 EXPIRE_AT_ONCE = 10_000  # references that one run erases

@@ -4,9 +4,9 @@ from visard.v1 import common_pb2
 
 from services.common.errors import AlreadyExists, NotFound
 from services.mpc.kits import Kit
-from services.party.deposits import Deposit
+from services.party.intake.deposits import Deposit
 from services.party.operations.base import Answer, Desk, Work
-from services.party.runtime import SessionChannel
+from services.party.peers.channel import SessionChannel
 from services.party.store.base import Grant, Revoke, Right
 
 

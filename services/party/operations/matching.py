@@ -10,8 +10,8 @@ from services.mpc import matching
 from services.mpc.describe import describe_plan
 from services.mpc.kits import Kit
 from services.mpc.session import Run
-from services.party.deposits import Deposit
 from services.party.gallery import Rows
+from services.party.intake.deposits import Deposit
 from services.party.operations.base import (
     Answer,
     Desk,
@@ -20,7 +20,7 @@ from services.party.operations.base import (
     bits_outcome,
     images_of,
 )
-from services.party.runtime import SessionChannel
+from services.party.peers.channel import SessionChannel
 
 
 class Verify(Reading):

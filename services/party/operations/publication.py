@@ -9,10 +9,10 @@ from services.mpc.describe import check_line, weights_plan
 from services.mpc.field import field_of
 from services.mpc.kits import Kit
 from services.mpc.session import Run, Session
-from services.party.deposits import Deposit
+from services.party.intake.deposits import Deposit
 from services.party.models import Published, parse_program
 from services.party.operations.base import Answer, Desk, Work, present
-from services.party.runtime import SessionChannel
+from services.party.peers.channel import SessionChannel
 from services.party.store.base import ModelRecord, Publish, Withdraw
 
 

@@ -24,9 +24,9 @@ from services.mpc.field import field_of
 from services.mpc.kits import Kit
 from services.mpc.nn.program import Program
 from services.mpc.prf import KEY_BYTES, Prf
-from services.party.deposits import Deposit
+from services.party.intake.deposits import Deposit
 from services.party.operations.base import Answer, Desk, Work, names_of
-from services.party.runtime import SessionChannel
+from services.party.peers.channel import SessionChannel
 from services.party.store.base import ModelRecord, Name, Reference, Renew
 
 SEED_BYTES = 32

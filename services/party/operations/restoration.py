@@ -24,11 +24,11 @@ from services.mpc.field import Elements, Field, field_of
 from services.mpc.kits import Kit
 from services.mpc.nn.program import Program
 from services.mpc.prf import Prf
-from services.party.deposits import Deposit
+from services.party.consistency.recovery import Decision
+from services.party.intake.deposits import Deposit
 from services.party.operations import manifest
 from services.party.operations.base import Answer, Desk, Work
-from services.party.recovery import Decision
-from services.party.runtime import SessionChannel
+from services.party.peers.channel import SessionChannel
 from services.party.store.base import State
 
 CHUNK = 1 << 20  # elements a message

@@ -15,9 +15,9 @@ from services.mpc.kits import Kit
 from services.mpc.nn.program import OPEN
 from services.mpc.protocols.opening import fresh_share
 from services.mpc.session import Run, Session
-from services.party.deposits import Deposit
+from services.party.intake.deposits import Deposit
 from services.party.operations.base import Answer, Desk, Reading, Work, shared_images
-from services.party.runtime import SessionChannel
+from services.party.peers.channel import SessionChannel
 
 
 class RunModel(Reading):

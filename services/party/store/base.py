@@ -1,8 +1,8 @@
 """What a party keeps, and the interface of every store.
 
 Writes happen in two steps. ``stage`` makes a write durable but invisible; ``commit`` makes it visible, ``drop`` forgets
-it. All three parties stage before any commits (services.party.writes), and after a crash they compare states
-(services.party.recovery). Every backend passes tests/party/store.
+it. All three parties stage before any commits (services.party.consistency.writes), and after a crash they compare states
+(services.party.consistency.recovery). Every backend passes tests/party/store.
 """
 
 import hashlib
@@ -296,7 +296,7 @@ class Store(Protocol):
         """Ids of erased references, which do not come back, in order, beginning after ``after``."""
 
     async def prune(self, before_unix_ms: int) -> None:
-        """Forget finished writes and tombstones whose request expired before this time: see services.party.horizon."""
+        """Forget finished writes and tombstones whose request expired before this time (services.party.consistency.horizon)."""
 
     async def begin_restoration(self) -> None:
         """Forget what an earlier restoration has left aside. What is held stays, until the whole of what is new is there."""
@@ -314,7 +314,7 @@ class Store(Protocol):
         """Note that a request was seen; False if it was seen before. Expired ones are forgotten."""
 
     async def attempts(self, now: int) -> dict[bytes, int]:
-        """The buckets of attempts that are not full (services.party.budget): when each will be, in microseconds."""
+        """The buckets of attempts that are not full (services.party.budgets.budget): when each will be, in microseconds."""
 
     async def note_attempts(self, full_at: Mapping[bytes, int], now: int) -> None:
         """Keep these, durable on return, and forget those that are full."""

@@ -14,15 +14,14 @@ from weakref import WeakValueDictionary
 import structlog
 
 from services.common.errors import FailedPrecondition, ResourceExhausted, ServiceFault
+from services.common.limits import LEADER, RETRY_SECONDS
 from services.common.metrics import stage
 from services.mpc.errors import KitError
 from services.mpc.kits import Kit, KitPlan
-from services.party.agreement import LEADER
-from services.party.dealing import KitSource
-from services.party.kitfiles import KitDirectory, renew_first_number
-from services.party.ledger import Ledger
+from services.party.kits.files import KitDirectory, renew_first_number
+from services.party.kits.ledger import Ledger
+from services.party.kits.source import KitSource
 
-RETRY_AFTER = 1.0  # seconds after which a caller without a kit may try again
 _BACKOFF = (0.2, 5.0)  # seconds between attempts to reach the dealer: at first, at most
 MAX_PLANS = 64  # plans kept in stock; the one not used for longest gives way
 
@@ -100,7 +99,7 @@ class KitStock:
                     await shelf.changed.wait()
         except TimeoutError as error:
             message = "no kit in stock: the dealer is away, or slower than the requests"
-            raise ResourceExhausted(message, retry_after=RETRY_AFTER) from error
+            raise ResourceExhausted(message, retry_after=RETRY_SECONDS) from error
         self._work.set()
         return number
 
@@ -125,7 +124,7 @@ class KitStock:
                 old = shelf.ledger.taken(number)
                 floor = shelf.ledger.floor
         except TimeoutError as error:
-            raise ResourceExhausted(f"kit {number} did not arrive", retry_after=RETRY_AFTER) from error
+            raise ResourceExhausted(f"kit {number} did not arrive", retry_after=RETRY_SECONDS) from error
         finally:
             shelf.ledger.demanded.discard(number)  # also when the caller is gone
         self._work.set()

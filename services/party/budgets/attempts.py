@@ -1,4 +1,4 @@
-"""A party's count of attempts: decided in memory (services.party.budget), written down before the answer is computed."""
+"""A party's count of attempts: decided in memory (services.party.budgets.budget), written down before the answer is computed."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ from visard.v1 import common_pb2
 
 from services.common.errors import ResourceExhausted
 from services.common.metrics import REGISTRY
-from services.party.budget import Buckets, Budgets
+from services.party.budgets.budget import Buckets, Budgets
 from services.party.config import PartyConfig
 from services.party.store.base import Name, Store
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from services.mpc.errors import ProtocolError
-from services.party.sessions import SESSION_BYTES
+from services.party.peers.sessions import SESSION_BYTES
 
 MAX_RIDERS = 16
 

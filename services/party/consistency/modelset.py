@@ -12,8 +12,8 @@ from visard.v1 import peer_pb2
 
 from services.common.errors import FailedPrecondition, NotFound
 from services.party.errors import StoreError
-from services.party.links import PeerLinks
 from services.party.models import ModelShelf, Published
+from services.party.peers.links import PeerLinks
 from services.party.store.base import Store
 
 REPORT_SECONDS = 2.0

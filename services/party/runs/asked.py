@@ -8,7 +8,7 @@ from visard.sealing import Context
 from visard.v1 import common_pb2
 
 from services.common.operations import OPERATIONS, Declared
-from services.party.deposits import Deposit
+from services.party.intake.deposits import Deposit
 
 
 @dataclass(frozen=True)

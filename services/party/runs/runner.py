@@ -21,34 +21,28 @@ from services.common.errors import (
     ServiceFault,
     Unavailable,
 )
-from services.common.limits import ATTEMPT_BYTES
+from services.common.limits import ATTEMPT_BYTES, LEADER, RETRY_SECONDS
 from services.common.metrics import stage
 from services.mpc.errors import PeerLost
-from services.party import requests
-from services.party.agreeing import Agreeing
-from services.party.agreement import (
-    LEADER,
-    RETRY_AFTER,
-    Refusal,
-    Refused,
-)
-from services.party.asked import Asked, Meter
-from services.party.budget import Budgets
+from services.party.budgets.budget import Budgets
 from services.party.config import PartyConfig
-from services.party.faults import fault_of
-from services.party.links import PeerLinks
-from services.party.mailbox import SessionAborted
+from services.party.consistency.modelset import ModelSets
+from services.party.consistency.watch import Upkeep
+from services.party.consistency.writes import Writes
+from services.party.faults import Refusal, Refused, fault_of
+from services.party.intake import requests
+from services.party.kits.stock import KitStock
 from services.party.metrics import ran
-from services.party.modelset import ModelSets
 from services.party.operations import JOBS, Answer, Desk, Work
-from services.party.queue import Queue
-from services.party.replay import Replay
-from services.party.runtime import SessionChannel
-from services.party.sessions import SESSION_BYTES
-from services.party.stock import KitStock
+from services.party.peers.channel import SessionChannel
+from services.party.peers.links import PeerLinks
+from services.party.peers.mailbox import SessionAborted
+from services.party.peers.sessions import SESSION_BYTES
+from services.party.runs.asked import Asked, Meter
+from services.party.runs.handshake import Agreeing
+from services.party.runs.queue import Queue
+from services.party.runs.replay import Replay
 from services.party.store.base import Store
-from services.party.upkeep import Upkeep
-from services.party.writes import Writes
 
 # a peer that is a little behind still needs the third party's messages when our link to it ends
 _PARTING_SECONDS = 0.5
@@ -101,7 +95,7 @@ class Runner:
         if asked.deposit is not None and asked.deposit.context != asked.context:
             raise InvalidArgument.of("request", "the one that the share was deposited for")
         if request.request_id in self._tasks:
-            raise Unavailable("this request is under way", retry_after=RETRY_AFTER)
+            raise Unavailable("this request is under way", retry_after=RETRY_SECONDS)
         # from here on nobody else runs it, and nothing has been waited for since we looked
         task = self._tasks[request.request_id] = asyncio.ensure_future(self._once(asked))
         try:
@@ -116,7 +110,7 @@ class Runner:
             return await self._again(asked)
         for earlier in request.instead_of:
             if earlier in self._tasks:
-                raise Unavailable("the request that this one stands for is under way", retry_after=RETRY_AFTER)
+                raise Unavailable("the request that this one stands for is under way", retry_after=RETRY_SECONDS)
             await self._replay.foreclose(earlier, asked.seconds)
         if not await self._replay.first_time(asked):
             raise AlreadyExists("this request was seen before: every request needs a fresh id")

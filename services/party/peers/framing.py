@@ -16,7 +16,7 @@ from visard.v1 import peer_pb2
 from services.common.limits import MAX_MESSAGE, PIECE_BYTES
 from services.mpc.channel import Payload
 from services.mpc.errors import ProtocolError
-from services.party.sessions import SESSION_BYTES
+from services.party.peers.sessions import SESSION_BYTES
 
 _METHOD = "/visard.v1.Peer/Exchange"
 # of Frame the field "message", then of Message "session" with its length, "counter", and "payload": tag bytes of peer.proto

@@ -13,8 +13,8 @@ from pathlib import Path
 import structlog
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from services.party.keyring import Term
-from services.party.kitfiles import sync_directory, write_durably
+from services.common.files import sync_directory, write_durably
+from services.party.intake.keyring import Term
 
 _FORMAT = struct.Struct(">8sQQQ32s")
 _MAGIC = b"visards1"

@@ -1,6 +1,6 @@
 """The party's sealing keys: it makes them by itself, offers the newest, opens with those before it, and erases them in time.
 
-What is due is decided each time a key is asked for (services.party.keyring); the loop is there for when nobody asks.
+What is due is decided each time a key is asked for (services.party.intake.keyring); the loop is there for when nobody asks.
 """
 
 import time
@@ -20,8 +20,8 @@ from visard.v1 import common_pb2
 from services.common.errors import Unavailable
 from services.common.metrics import REGISTRY
 from services.common.tls import Stamp, Tls
-from services.party import keyring
-from services.party.sealingfiles import KeyFiles, SealingKey
+from services.party.intake import keyring
+from services.party.intake.sealingfiles import KeyFiles, SealingKey
 
 SHARES = Counter("visard_shares_accepted", "Uploads of shares accepted, by key.", ["key"], registry=REGISTRY)
 FAULTS = Counter("visard_sealing_key_faults", "Sealing keys that could not be made or erased.", registry=REGISTRY)

@@ -1,7 +1,7 @@
 """Making writes at all three parties or at none.
 
 In a run: stage, tell the peers, and commit when both have staged as well. After a crash: the parties tell each other the
-state of what is pending, and services.party.recovery decides.
+state of what is pending, and services.party.consistency.recovery decides.
 """
 
 import asyncio
@@ -13,11 +13,11 @@ import structlog
 from visard.v1 import peer_pb2
 
 from services.common.errors import Unavailable
-from services.party.changes import Changes
+from services.party.consistency.changes import Changes
+from services.party.consistency.recovery import Decision, Recovery
 from services.party.errors import StoreError
-from services.party.links import PeerLinks
-from services.party.recovery import Decision, Recovery
-from services.party.runtime import SessionChannel
+from services.party.peers.channel import SessionChannel
+from services.party.peers.links import PeerLinks
 from services.party.store.base import State, Store, Write
 
 _STAGED = b"staged"

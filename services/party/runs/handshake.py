@@ -1,4 +1,4 @@
-"""How three parties come to the kits of a run: the messages of services.party.agreement, said over its session.
+"""How three parties come to the kits of a run: the messages of services.party.runs.agreement, said over its session.
 
 Party 0 leads: it names the kits, hears whether the others see the same request and hold the same kits, and pronounces the
 verdict. Three messages one after another, before the engine's first.
@@ -9,24 +9,21 @@ import os
 import structlog
 
 from services.common.errors import ResourceExhausted, ServiceFault
+from services.common.limits import FOLLOWERS, LEADER, RETRY_SECONDS
 from services.mpc.kits import Kit, KitPlan
-from services.party import agreement
-from services.party.agreement import (
-    FOLLOWERS,
-    LEADER,
+from services.party.config import PartyConfig
+from services.party.faults import Refusal, Refused
+from services.party.kits.stock import KitBurnt, KitStock
+from services.party.operations import Work
+from services.party.peers.channel import SessionChannel
+from services.party.runs import agreement
+from services.party.runs.agreement import (
     NONCE_BYTES,
-    RETRY_AFTER,
     Proposal,
-    Refusal,
-    Refused,
     Reply,
     Terms,
     Verdict,
 )
-from services.party.config import PartyConfig
-from services.party.operations import Work
-from services.party.runtime import SessionChannel
-from services.party.stock import KitBurnt, KitStock
 
 log = structlog.get_logger()
 
@@ -109,7 +106,7 @@ class Agreeing:
                 kits.append(await self._stock.take(plan, number, self._config.kit_wait))
         except KitBurnt as burnt:
             floors = tuple(burnt.floor if p.digest == plan.digest else 1 for p in plans)
-            return Refusal.of(ResourceExhausted("the kits were used up", retry_after=RETRY_AFTER), floors), []
+            return Refusal.of(ResourceExhausted("the kits were used up", retry_after=RETRY_SECONDS), floors), []
         except ServiceFault as fault:
             return Refusal.of(fault), []
         return None, kits
@@ -130,7 +127,7 @@ class Agreeing:
         try:
             return await self._stock.take(plan, number, self._config.kit_wait)
         except KitBurnt as error:
-            raise ResourceExhausted("the kits were used up", retry_after=RETRY_AFTER) from error
+            raise ResourceExhausted("the kits were used up", retry_after=RETRY_SECONDS) from error
 
 
 def tossed(kits: list[Kit], coin: bytes) -> list[Kit]:

@@ -1,16 +1,16 @@
 """Kits on disk. A kit is taken by deleting it first: no crash and no second reader can bring it back."""
 
-import os
 import struct
 import threading
 import time
 from pathlib import Path
 
+from services.common.files import sync_directory, write_durably
 from services.mpc.errors import KitError
 from services.mpc.kits import Kit, KitPlan
 from services.mpc.prf import KEY_BYTES
 from services.mpc.prss import PairKeys
-from services.party.ledger import first_number
+from services.party.kits.ledger import first_number
 
 _HEADER = struct.Struct(f"<8s32sQ{KEY_BYTES}s{KEY_BYTES}s")
 _MAGIC = b"visardk1"
@@ -98,25 +98,3 @@ class KitDirectory:
 
     def _path(self, number: int) -> Path:
         return self._directory / f"{number}.kit"
-
-
-def write_durably(path: Path, *parts: bytes | bytearray) -> None:
-    """Put a file in place as a whole, readable by this user only."""
-    temporary = path.with_suffix(f".tmp{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        for part in parts:
-            file.write(part)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_directory(path.parent)
-
-
-def sync_directory(directory: Path) -> None:
-    """Make names in a directory durable."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -18,20 +18,20 @@ import numpy as np
 
 from services.common.deadline import within
 from services.common.errors import ServiceFault, Unavailable
+from services.common.limits import FOLLOWERS, LEADER, RETRY_SECONDS
 from services.mpc.describe import AT_ONCE, describe_each
 from services.mpc.errors import InputRefused, ProtocolError
 from services.mpc.field import Elements
 from services.mpc.kits import Kit
 from services.mpc.session import Run
-from services.party.agreement import FOLLOWERS, LEADER, RETRY_AFTER
-from services.party.boarding import Call, Platform, decode_riders, encode_riders
+from services.party.batching.boarding import Call, Platform, decode_riders, encode_riders
 from services.party.faults import fault_of
-from services.party.links import PeerLinks
-from services.party.mailbox import SessionAborted
 from services.party.metrics import RIDE_IMAGES
 from services.party.models import Published
-from services.party.runtime import SessionChannel
-from services.party.sessions import SESSION_BYTES
+from services.party.peers.channel import SessionChannel
+from services.party.peers.links import PeerLinks
+from services.party.peers.mailbox import SessionAborted
+from services.party.peers.sessions import SESSION_BYTES
 
 _LOOK_SECONDS = 0.05  # a follower that waits for a rider looks so often whether its request has ended meanwhile
 
@@ -233,7 +233,7 @@ class Rides:
 
 
 def _given_up() -> ServiceFault:
-    return Unavailable("a party gave the request up", retry_after=RETRY_AFTER)
+    return Unavailable("a party gave the request up", retry_after=RETRY_SECONDS)
 
 
 def _chosen(riders: Sequence[Rider | None], aboard: Sequence[bool]) -> list[Rider]:

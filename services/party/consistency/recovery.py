@@ -1,7 +1,7 @@
 """Writes that a crash left unfinished: what each party does about them. Pure: states in, decisions out.
 
-A party commits only after all three have staged (services.party.writes). So a committed write is staged everywhere and can
-always be rolled forward; a write that somebody has not staged was acknowledged to nobody and is dropped. DROPPED is
+A party commits only after all three have staged (services.party.consistency.writes). So a committed write is staged everywhere
+and can always be rolled forward; a write that somebody has not staged was acknowledged to nobody and is dropped. DROPPED is
 final: a party that dropped a write refuses to stage it, so it cannot be committed later.
 """
 

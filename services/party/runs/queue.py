@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from services.common.errors import ResourceExhausted
+from services.common.limits import LEADER, RETRY_SECONDS
 from services.common.metrics import stage
-from services.party.agreement import LEADER, RETRY_AFTER
-from services.party.asked import Asked, Meter
 from services.party.config import PartyConfig
 from services.party.gate import Gate, Turns
 from services.party.operations import JOBS
+from services.party.runs.asked import Asked, Meter
 
 
 class Queue:
@@ -50,7 +50,7 @@ class Queue:
     @asynccontextmanager
     async def _slot(self, meter: Meter) -> AsyncIterator[None]:
         if self.waiting >= self._most:
-            raise ResourceExhausted("too many requests are waiting", retry_after=RETRY_AFTER)
+            raise ResourceExhausted("too many requests are waiting", retry_after=RETRY_SECONDS)
         self.waiting += 1
         try:
             with stage("queue"):

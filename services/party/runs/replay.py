@@ -15,13 +15,12 @@ from services.common.errors import (
     ServiceFault,
     Unavailable,
 )
-from services.common.limits import MAX_EXPIRY_MS
-from services.party.agreement import RETRY_AFTER
-from services.party.asked import Asked
+from services.common.limits import MAX_EXPIRY_MS, RETRY_SECONDS
+from services.party.consistency.writes import Writes
 from services.party.errors import StoreError
 from services.party.operations import signed_digest
+from services.party.runs.asked import Asked
 from services.party.store.base import State, Store
-from services.party.writes import Writes
 
 # what the caller is told is over, and does not send again by itself
 _FINAL = frozenset(
@@ -49,7 +48,7 @@ class Replay:
         if not entry.digest.startswith(signed_digest(asked.context.digest, asked.caller)):
             raise AlreadyExists("this request id stands for another write")
         if state is State.PENDING:
-            raise Unavailable("the write waits for a party that is away", retry_after=RETRY_AFTER)
+            raise Unavailable("the write waits for a party that is away", retry_after=RETRY_SECONDS)
         return True
 
     async def foreclose(self, earlier: bytes, seconds: float) -> None:
@@ -60,7 +59,7 @@ class Replay:
         if state is State.COMMITTED:
             raise AlreadyExists("the request that this one stands for was made")
         if state is State.PENDING:
-            raise Unavailable("the request that this one stands for waits for a party", retry_after=RETRY_AFTER)
+            raise Unavailable("the request that this one stands for waits for a party", retry_after=RETRY_SECONDS)
         if state is State.UNKNOWN:
             await self._store.drop(earlier, _now_ms() + MAX_EXPIRY_MS)
 

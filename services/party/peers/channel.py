@@ -21,9 +21,9 @@ from services.mpc.channel import PARTIES, Payload
 from services.mpc.errors import RoundTimeout
 from services.mpc.prf import KEY_BYTES
 from services.mpc.prss import PairKeys
-from services.party.framing import pieces
-from services.party.links import Link, PeerLinks
-from services.party.mailbox import Mailbox
+from services.party.peers.framing import pieces
+from services.party.peers.links import Link, PeerLinks
+from services.party.peers.mailbox import Mailbox
 
 _OPTIONS = Namespace(
     threshold=1, no_log=True, no_prss=False, no_async=False, no_barrier=True, ssl=False, sec_param=30, mix32_64bit=False

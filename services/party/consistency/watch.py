@@ -8,15 +8,14 @@ import structlog
 from visard.v1 import gateway_pb2, peer_pb2
 
 from services.common.errors import FailedPrecondition, InvalidArgument, Unavailable
-from services.common.limits import MAX_PREFIXES
-from services.party.agreement import RETRY_AFTER
-from services.party.changes import Changes
+from services.common.limits import MAX_PREFIXES, RETRY_SECONDS
+from services.party.consistency.changes import Changes
+from services.party.consistency.horizon import Horizon
+from services.party.consistency.sets import Holdings, Node, SetWatch, View
+from services.party.consistency.writes import Writes
 from services.party.errors import StoreError
-from services.party.horizon import Horizon
-from services.party.links import Link, PeerLinks
-from services.party.sets import Holdings, Node, SetWatch, View
+from services.party.peers.links import Link, PeerLinks
 from services.party.store.base import Store, all_rights
-from services.party.writes import Writes
 
 WATCH_SECONDS = 2.0
 _ANEW_SECONDS = 3600.0
@@ -74,7 +73,7 @@ class Upkeep:
         if self._diverged:
             raise FailedPrecondition(f"party {self._links.party}: {self.problem}")
         if self.comparing:
-            raise Unavailable(f"party {self._links.party}: {self.problem}", retry_after=RETRY_AFTER)
+            raise Unavailable(f"party {self._links.party}: {self.problem}", retry_after=RETRY_SECONDS)
 
     def mended(self) -> None:
         """A party was restored from the two others: all three hold the same, and were told so by one run."""

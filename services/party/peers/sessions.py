@@ -8,7 +8,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from services.mpc.errors import PeerLost
-from services.party.mailbox import Mailbox, SessionAborted
+from services.party.peers.mailbox import Mailbox, SessionAborted
 
 SESSION_BYTES = 16
 MAX_EARLY_SESSIONS = 256

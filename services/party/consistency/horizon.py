@@ -10,9 +10,8 @@ what they hear; so does party 0, after it has lost its own.
 
 from dataclasses import dataclass, field
 
-from services.common.limits import MAX_AHEAD_MS, MAX_EXPIRY_MS
-from services.party.agreement import LEADER
-from services.party.sets import View
+from services.common.limits import LEADER, MAX_AHEAD_MS, MAX_EXPIRY_MS
+from services.party.consistency.sets import View
 
 STEP_MS = 600_000  # it moves in steps, so that the parties' views differ in it for moments only
 

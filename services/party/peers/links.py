@@ -15,14 +15,13 @@ from visard.version import PROTOCOL, __version__
 
 from services.common.background import FAILURES
 from services.common.errors import AlreadyExists, FailedPrecondition, InvalidArgument, PermissionDenied
-from services.common.limits import HELLO_SECONDS
+from services.common.limits import HELLO_SECONDS, LEADER
 from services.common.tls import Tls
 from services.mpc.errors import PeerLost
 from services.mpc.prf import KEY_BYTES
-from services.party.agreement import LEADER
-from services.party.framing import Incoming, Joiner, Message, Outgoing, exchange
-from services.party.ledger import MAX_NUMBER
-from services.party.sessions import Sessions
+from services.party.kits.ledger import MAX_NUMBER
+from services.party.peers.framing import Incoming, Joiner, Message, Outgoing, exchange
+from services.party.peers.sessions import Sessions
 
 _BACKOFF = (0.1, 2.0)
 

@@ -1,6 +1,6 @@
 """How a run starts: what the leader (party 0) proposes, what the others check, and how all three come to one verdict.
 
-Pure: messages and decisions. services.party.agreeing sends them. The rounds: the leader's proposal; each follower's reply;
+Pure: messages and decisions. services.party.runs.handshake sends them. The rounds: the leader's proposal; each follower's reply;
 the leader's verdict. Whoever refuses makes all three answer the same status.
 
 On the way the three toss a coin that nobody could know before the shares of the request were handed in: each draws a nonce when
@@ -15,19 +15,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from services.common.errors import (
-    FAULTS,
     FailedPrecondition,
-    Internal,
     PermissionDenied,
     ResourceExhausted,
-    ServiceFault,
     Unavailable,
 )
+from services.common.limits import LEADER, RETRY_SECONDS
 from services.mpc.errors import ProtocolError
+from services.party.faults import Refusal
 
-LEADER = 0
-RETRY_AFTER = 1.0  # seconds after which a caller may try again
-FOLLOWERS = (1, 2)
 NONCE_BYTES = 32
 
 _NONSENSE = (ValueError, TypeError, KeyError, RecursionError)
@@ -57,37 +53,6 @@ class Proposal:
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """Why not: a status, its text, and when to try again; ``floors`` are a follower's lowest kit numbers for the plans.
-
-    ``stale_kits``: what is in stock comes from different secrets of the dealer, and nobody can tell which is older.
-    """
-
-    code: str
-    message: str
-    retry_after: float | None = None
-    floors: tuple[int, ...] = ()
-    stale_kits: bool = False
-
-    @classmethod
-    def of(cls, fault: ServiceFault, floors: tuple[int, ...] = ()) -> "Refusal":
-        """The refusal that a fault makes."""
-        return cls(fault.code, fault.message, fault.retry_after, floors)
-
-    def fault(self) -> ServiceFault:
-        """The fault that every party answers."""
-        return FAULTS.get(self.code, Internal)(self.message, retry_after=self.retry_after)
-
-
-class Refused(Exception):
-    """The verdict was no. All three parties hear it from the leader: nobody aborts the session, which could be heard first."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.message)
-        self.fault = refusal.fault()
-
-
-@dataclass(frozen=True)
 class Reply:
     """A follower's answer: why not, or the fingerprints of the kits it has taken; and its nonce in hex."""
 
@@ -111,12 +76,12 @@ def check(terms: Terms, own: Terms) -> Refusal | None:
     if terms.caller != own.caller:
         return Refusal.of(PermissionDenied("the parties were given one request signed by different callers"))
     if terms.rows != own.rows:
-        # a write that is committed here and not yet there; of differences that stay services.party.upkeep speaks
+        # a write that is committed here and not yet there; of differences that stay services.party.consistency.watch speaks
         message = "the parties hold different references: a write is under way, or see visard status"
-        return Refusal.of(Unavailable(message, retry_after=RETRY_AFTER))
-    if terms.model != own.model:  # likewise; of differences that stay services.party.modelset speaks
+        return Refusal.of(Unavailable(message, retry_after=RETRY_SECONDS))
+    if terms.model != own.model:  # likewise; of differences that stay services.party.consistency.modelset speaks
         message = "the parties hold different models: a publication is under way, or see visard status"
-        return Refusal.of(Unavailable(message, retry_after=RETRY_AFTER))
+        return Refusal.of(Unavailable(message, retry_after=RETRY_SECONDS))
     if terms.plans != own.plans:
         return Refusal.of(FailedPrecondition("the parties run different versions, or hold different models"))
     return None
@@ -127,7 +92,7 @@ def verdict(replies: list[Reply], own_kits: tuple[str, ...]) -> Refusal | None:
     refusal = next((reply.refusal for reply in replies if reply.refusal is not None), None)
     if refusal is None and any(reply.kits != own_kits for reply in replies):
         message = "the parties' kits of one number differ: was the dealer's key changed? they are discarded"
-        fault = ResourceExhausted(message, retry_after=RETRY_AFTER)
+        fault = ResourceExhausted(message, retry_after=RETRY_SECONDS)
         return Refusal(fault.code, fault.message, fault.retry_after, stale_kits=True)
     return refusal
 

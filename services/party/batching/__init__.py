@@ -1,0 +1,1 @@
+"""Images that wait at the same time go through a network together."""

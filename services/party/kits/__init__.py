@@ -1,0 +1,1 @@
+"""Correlated randomness in stock: from the dealer, each kit once."""

@@ -1,0 +1,1 @@
+"""The links between the three parties, and the sessions of runs over them."""

@@ -1,0 +1,1 @@
+"""One request from the moment all three parties were asked to the sealed answer."""
