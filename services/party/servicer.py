@@ -93,6 +93,7 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
         self, header: common_pb2.UploadHeader, uploads: AsyncIterator[common_pb2.Upload], caller: str
     ) -> party_pb2.DepositResponse:
         party = self._party
+        party.upkeep.require_agreement()  # else a party with an empty store would say that there is no such model
         key = party.keys.named(header.shares[0].key_id if header.shares else b"")
         assembly = expect(header, party.config.index, key.public, await self._share_bytes(header))
         size = assembly.info.size
