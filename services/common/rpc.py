@@ -50,14 +50,15 @@ def fault_of(error: grpc.aio.AioRpcError, who: str) -> ServiceFault:
     """The fault that another service answered, its details kept; ``who`` is named where it is away."""
     code = error.code().name
     text = error.details() or code
+    pairs = cast(Pairs, error.trailing_metadata() or ())
+    details = [value for key, value in pairs if key == _DETAILS and isinstance(value, bytes)]
     if code in ("UNAVAILABLE", "CANCELLED"):
-        # a service that fails says who is missing; a connection that fails knows only sockets
-        known: ServiceFault = Unavailable(text if text.startswith("party ") else f"{who} is unavailable")
+        # a service that answers says what is missing; a connection that fails knows only sockets
+        known: ServiceFault = Unavailable(text if details else f"{who} is unavailable")
     else:
         known = FAULTS.get(code, Internal)(text if code in FAULTS else f"{who} answered {code}")
-    for key, value in cast(Pairs, error.trailing_metadata() or ()):
-        if key == _DETAILS and isinstance(value, bytes):
-            _restore(known, status_pb2.Status.FromString(value))
+    for value in details:
+        _restore(known, status_pb2.Status.FromString(value))
     return known
 
 

@@ -233,12 +233,13 @@ class MongoStore(MongoRecords):
         query = {"model": model, "visible": True, "expires": {"$gt": 0, "$lte": before_unix_ms}}
         return [documents.name_of(row) for row in await self._find("refs", query, documents.NAME_FIELDS, limit)]
 
-    async def subjects(self, model: str, limit: int, after: str) -> list[SubjectCount]:
+    async def subjects(self, model: str, limit: int, after: str, at_unix_ms: int) -> list[SubjectCount]:
         """See Store.subjects."""
+        live = [{"expires": 0}, {"expires": {"$gt": at_unix_ms}}]
 
         async def work() -> list[SubjectCount]:
             stages = [
-                {"$match": {"model": model, "visible": True, "subject": {"$gt": after}}},
+                {"$match": {"model": model, "visible": True, "subject": {"$gt": after}, "$or": live}},
                 {"$group": {"_id": "$subject", "references": {"$sum": 1}}},
                 {"$sort": {"_id": 1}},
                 {"$limit": limit},

@@ -157,13 +157,14 @@ class SqliteStore(SqliteRecords):
         )
         return await self._do(lambda db: [Name(*row) for row in db.execute(query, (model, before_unix_ms, limit))])
 
-    async def subjects(self, model: str, limit: int, after: str) -> list[SubjectCount]:
+    async def subjects(self, model: str, limit: int, after: str, at_unix_ms: int) -> list[SubjectCount]:
         """See Store.subjects."""
         query = (
             "SELECT subject, count(*) FROM refs WHERE visible AND model = ? AND subject > ? "
-            "GROUP BY subject ORDER BY subject LIMIT ?"
+            "AND (expires = 0 OR expires > ?) GROUP BY subject ORDER BY subject LIMIT ?"
         )
-        return await self._do(lambda db: [SubjectCount(*row) for row in db.execute(query, (model, after, limit))])
+        asked = (model, after, at_unix_ms, limit)
+        return await self._do(lambda db: [SubjectCount(*row) for row in db.execute(query, asked)])
 
     async def models(self) -> list[str]:
         """See Store.models."""
