@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -27,6 +28,7 @@ _HEALTH = {"gateway": 4, "dealer": 5, "party0": 16, "party1": 17, "party2": 18}
 
 
 _LISTENING = '"event": "listening"'
+_ERROR = re.compile('"level": "(error|critical)"')
 
 
 class OtherSettings(InvalidRequest):
@@ -34,7 +36,9 @@ class OtherSettings(InvalidRequest):
 
     def __init__(self, field: str, path: Path) -> None:
         what = {"listen": "for another --port", "store": "with another --store, where its enrolments are"}[field]
-        super().__init__(f"{path.parent} was set up {what}: see {path.name} there, and take that, or another --home")
+        move = {"listen": "", "store": '; or move them ("Moving to another store" in docs/operations.md)'}[field]
+        text = f"{path.parent} was set up {what}: see {path.name} there, and take that, or another --home{move}"
+        super().__init__(text)
         self.field = field
 
 
@@ -186,7 +190,7 @@ class Cluster:
     def last_words(self, name: str) -> str:
         """The last error that a service has logged since it was started, or else the last line, and where the log is."""
         lines = [line for line in self._own_log(name).splitlines() if line.strip()]
-        errors = [line for line in lines if '"level": "error"' in line or not line.startswith("{")]
+        errors = [line for line in lines if _ERROR.search(line) or not line.startswith("{")]
         last = (errors or lines or ["it has logged nothing"])[-1]
         return f"{_told(last)} (all of it: {self.home / 'logs' / name}.log)"
 

@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 
 class HopelessError(Exception):
-    """A loop has failed again and again; the operator looks at the log."""
+    """The service cannot go on: a loop has failed again and again, or what it needs is not for it. The operator acts."""
 
 
 class Background:

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 
 import grpc
@@ -22,13 +22,17 @@ from services.common.background import Background, HopelessError, background
 from services.common.config import ServiceConfig
 from services.common.metrics import CountInterceptor, exposed
 from services.common.probes import probed
-from services.common.rpc import FaultInterceptor
+from services.common.rpc import FaultInterceptor, Known, nothing_known
 from services.common.secrecy import keep_memory_private
 from services.common.tls import SERVER_OPTIONS
 from services.common.tracing import server_interceptors
 
 log = structlog.get_logger()
 Options = Sequence[tuple[str, int]]
+
+
+class Stopped(Exception):
+    """The service was told to stop before it had begun to serve."""
 
 
 class _Stop:
@@ -80,19 +84,20 @@ async def running(
     add: Callable[[grpc.aio.Server], None],
     options: Options = (),
     work: Background | None = None,
+    known: Known = nothing_known,
 ) -> AsyncIterator[Health]:
     """A started server with health and, if configured, reflection; on leaving, calls in flight are drained.
 
     ``access`` says who may call what, and so which services reflection lists; ``options`` are further ones of gRPC; health
-    follows the service's background ``work``.
+    follows the service's background ``work``; ``known`` says which status the service's own exceptions mean.
     """
     if work is None:
-        async with background() as nothing, running(config, access, add, options, nothing) as health:
+        async with background() as nothing, running(config, access, add, options, nothing, known) as health:
             yield health
         return
     arrival = ArrivalInterceptor(access, config.max_calls, config.max_calls_per_caller)
     server = grpc.aio.server(
-        interceptors=[*server_interceptors(), CountInterceptor(), FaultInterceptor(), arrival],
+        interceptors=[*server_interceptors(), CountInterceptor(), FaultInterceptor(known), arrival],
         options=[*SERVER_OPTIONS, *options],
         maximum_concurrent_rpcs=config.max_calls,
     )
@@ -122,6 +127,14 @@ async def until_stopped() -> None:
     """Wait for SIGTERM or SIGINT or, with VISARD_LIFELINE=stdin, for the end of whoever started us."""
     await _stop.get().told.wait()
     log.info("stopping")
+
+
+async def pause(seconds: float) -> None:
+    """Wait before something is tried again; raises Stopped when the service is told to stop."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await _stop.get().told.wait()
+            raise Stopped
 
 
 def left(seconds: float) -> float:
@@ -157,5 +170,7 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
         except* HopelessError as errors:
             log.critical("the service cannot go on", reason="; ".join(map(str, errors.exceptions)))
             sys.exit(1)
+        except* Stopped:
+            log.info("stopped")
 
     uvloop.run(body())

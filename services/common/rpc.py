@@ -15,6 +15,8 @@ from google.rpc import error_details_pb2, status_pb2
 
 from services.common.errors import FAULTS, Internal, ServiceFault, Unavailable, cut
 
+# the fault that an exception of a service's own means; None for one that nobody foresaw
+Known = Callable[[BaseException], ServiceFault | None]
 Pairs = tuple[tuple[str, str | bytes], ...]
 
 _DETAILS = "grpc-status-details-bin"
@@ -48,14 +50,15 @@ def fault_of(error: grpc.aio.AioRpcError, who: str) -> ServiceFault:
     """The fault that another service answered, its details kept; ``who`` is named where it is away."""
     code = error.code().name
     text = error.details() or code
+    pairs = cast(Pairs, error.trailing_metadata() or ())
+    details = [value for key, value in pairs if key == _DETAILS and isinstance(value, bytes)]
     if code in ("UNAVAILABLE", "CANCELLED"):
-        # a service that fails says who is missing; a connection that fails knows only sockets
-        known: ServiceFault = Unavailable(text if text.startswith("party ") else f"{who} is unavailable")
+        # a service that answers says what is missing; a connection that fails knows only sockets
+        known: ServiceFault = Unavailable(text if details else f"{who} is unavailable")
     else:
         known = FAULTS.get(code, Internal)(text if code in FAULTS else f"{who} answered {code}")
-    for key, value in cast(Pairs, error.trailing_metadata() or ()):
-        if key == _DETAILS and isinstance(value, bytes):
-            _restore(known, status_pb2.Status.FromString(value))
+    for value in details:
+        _restore(known, status_pb2.Status.FromString(value))
     return known
 
 
@@ -68,21 +71,32 @@ def _restore(fault: ServiceFault, status: status_pb2.Status) -> None:
             fault.retry_after = retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9
 
 
+def nothing_known(error: BaseException) -> ServiceFault | None:
+    """What a service knows that raises nothing but faults."""
+    return error if isinstance(error, ServiceFault) else None
+
+
 class FaultInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
-    """Turns faults into statuses; any other exception becomes INTERNAL with a number that the log explains."""
+    """Turns faults, and what is ``known`` to mean one, into statuses.
+
+    Any other exception becomes INTERNAL with a number that the log explains.
+    """
+
+    def __init__(self, known: Known = nothing_known) -> None:
+        self._known = known
 
     async def intercept_service(self, continuation: Callable[..., Any], details: grpc.HandlerCallDetails) -> Any:
         """Wrap the handler of a call."""
         handler = await continuation(details)
-        return handler and rewrap(handler, partial(_guarded, details.method))
+        return handler and rewrap(handler, partial(_guarded, details.method, self._known))
 
 
 @asynccontextmanager
-async def _guarded(method: str, context: Any) -> AsyncIterator[None]:
+async def _guarded(method: str, known: Known, context: Any) -> AsyncIterator[None]:
     try:
         yield
     except Exception as error:
-        await _end(context, error, method)
+        await _end(context, error, method, known)
 
 
 Around = Callable[[Any], AbstractAsyncContextManager[None]]
@@ -139,11 +153,14 @@ def _generator(behaviour: Behaviour, around: Around) -> Behaviour:
     return call
 
 
-async def _end(context: Any, error: Exception, method: str) -> NoReturn:
+async def _end(context: Any, error: Exception, method: str, known: Known) -> NoReturn:
     if isinstance(error, grpc.aio.AbortError | grpc.aio.BaseError):
         raise error
-    if not isinstance(error, ServiceFault):
+    fault = known(error)
+    if fault is None:
         number = uuid.uuid4().hex[:12]
         log.exception("internal error", method=method, number=number)
-        error = Internal(f"internal error {number}")
-    await abort(context, error)
+        fault = Internal(f"internal error {number}")
+    elif fault is not error:
+        log.error("a call failed", method=method, kind=type(error).__name__, reason=str(error))
+    await abort(context, fault)

@@ -106,6 +106,7 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
         """What is kept about a subject. Who enrolled it hear those who did, and administrators."""
         caller = caller_of(context, "ListReferences")
         seconds = remaining(context, self._config.run_timeout)
+        request.at_unix_ms = _now_ms()
         answers = await self._parties.ask_all(lambda stub, _: stub.ListReferences(request, timeout=seconds))
         answer = agreeing(answers, "what is kept")
         for reference in answer.references:
@@ -119,6 +120,7 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
         """A page of subjects."""
         caller_of(context, "ListSubjects")
         seconds = remaining(context, self._config.run_timeout)
+        request.at_unix_ms = _now_ms()
         answers = await self._parties.ask_all(lambda stub, _: stub.ListSubjects(request, timeout=seconds))
         return agreeing(answers, "who is enrolled")
 
@@ -180,6 +182,11 @@ class ModelRegistryServicer(gateway_pb2_grpc.ModelRegistryServicer):
         kind = Operation.OPERATION_WITHDRAW
         done = await self._relay.change(request.request, kind, seconds, caller, request.envelopes)
         return gateway_pb2.WithdrawResponse(results=done.results)
+
+
+def _now_ms() -> int:
+    """What is over now is over at all three parties, whatever their clocks say."""
+    return time.time_ns() // 1_000_000
 
 
 async def statuses(parties: Parties, seconds: float) -> list[common_pb2.PartyStatus]:

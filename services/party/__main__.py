@@ -15,12 +15,14 @@ from services.common.config import load
 from services.common.lifecycle import Health
 from services.common.limits import LEADER
 from services.common.metrics import reading
+from services.common.rpc import Known
 from services.party.batching.rides import Rides
 from services.party.budgets.attempts import Attempts
 from services.party.config import PartyConfig
 from services.party.consistency.modelset import REPORT_SECONDS, ModelSets
 from services.party.consistency.watch import WATCH_SECONDS, Upkeep
 from services.party.consistency.writes import Writes
+from services.party.faults import known
 from services.party.gallery import TIDY_SECONDS, Galleries
 from services.party.gauges import gauges
 from services.party.intake.auditlog import PRUNE_SECONDS, AuditLog
@@ -37,7 +39,7 @@ from services.party.peers.framing import add_exchange
 from services.party.peers.links import PeerLinks
 from services.party.runs.runner import Runner
 from services.party.servicer import Party, PartyServicer, PeerServicer
-from services.party.store import open_store
+from services.party.starting import alone_in, opened, patiently
 
 ACCESS = {"visard.v1.Party": ("gateway",), "visard.v1.Peer": ("party",)}
 _HEALTH_SECONDS = 0.2
@@ -47,8 +49,8 @@ log = structlog.get_logger()
 
 @asynccontextmanager
 async def assembled(config: PartyConfig, work: Background) -> AsyncIterator[Party]:
-    """A party put together, with its background work running."""
-    store = timed(await open_store(config.store, config.data_dir, config.index))
+    """A party put together, with its background work running; waits for its store."""
+    store = timed(await opened(config, ACCESS))
     log.info("store opened", store=store.description)
     dealer = RenewedDealer(config.tls, config.dealer)
     links = PeerLinks(config.index, config.peers, config.tls)
@@ -73,8 +75,8 @@ async def assembled(config: PartyConfig, work: Background) -> AsyncIterator[Part
     deposits = DepositBox(config.max_deposit_mb << 20)
     audit = AuditLog(store, config.audit_days)
     party = Party(config, store, links, stock, models, model_sets, runner, upkeep, deposits, keys, callers, audit)
-    await models.load_all()
-    await attempts.load()
+    await patiently(models.load_all)
+    await patiently(attempts.load)
     for peer in links.called:
         work.forever(f"link to party {peer}", partial(links.keep_calling, peer))
     work.forever("kits", stock.run)
@@ -92,6 +94,11 @@ async def assembled(config: PartyConfig, work: Background) -> AsyncIterator[Part
         await store.close()
 
 
+def meaning(party: int) -> Known:
+    """Which status an exception means that ends a call of this party."""
+    return partial(known, who=f"party {party}")
+
+
 async def _show_health(health: Health, party: Party) -> None:
     """Ready while both peers are connected, and it is known whether they hold the same."""
     await health.set(party.links.up() and not party.upkeep.comparing)
@@ -99,6 +106,11 @@ async def _show_health(health: Health, party: Party) -> None:
 
 async def serve(config: PartyConfig) -> None:
     """Serve until stopped."""
+    with alone_in(config.data_dir):
+        await _serve(config)
+
+
+async def _serve(config: PartyConfig) -> None:
     async with background() as work, assembled(config, work) as party:
 
         def add(server: grpc.aio.Server) -> None:
@@ -107,7 +119,7 @@ async def serve(config: PartyConfig) -> None:
 
         with reading(partial(gauges, party.links, party.stock, party.runner, party.model_sets, party.upkeep)):
             options = [("grpc.max_concurrent_streams", config.max_calls)]
-            async with lifecycle.running(config, ACCESS, add, options, work) as health:
+            async with lifecycle.running(config, ACCESS, add, options, work, meaning(config.index)) as health:
                 work.every(_HEALTH_SECONDS, "health", partial(_show_health, health, party))
                 await lifecycle.until_stopped()
                 await work.end("health")

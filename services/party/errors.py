@@ -1,7 +1,7 @@
 """What can go wrong inside a party.
 
 StoreError                operator: the store is not usable
-    SchemaMismatch, ForeignStore, StoreFull, StoreBusy
+    SchemaMismatch, ForeignStore, StoreFull, StoreBusy, StoreAway
 RequestConflict           caller: the request id was used for something else, or was dropped
 Divergence                operator: this party's log contradicts another's
 """
@@ -25,6 +25,10 @@ class StoreFull(StoreError):
 
 class StoreBusy(StoreError):
     """The store took too long."""
+
+
+class StoreAway(StoreError):
+    """The database cannot be reached."""
 
 
 class RequestConflict(Exception):

@@ -1,13 +1,21 @@
-"""What a failure in a run means to the caller, and to the peers."""
+"""What a failure means to the caller, and to the peers."""
 
 import asyncio
 from dataclasses import dataclass
 
 import structlog
 
-from services.common.errors import FAULTS, AlreadyExists, Internal, InvalidArgument, ServiceFault, Unavailable
+from services.common.errors import (
+    FAULTS,
+    AlreadyExists,
+    FailedPrecondition,
+    Internal,
+    InvalidArgument,
+    ServiceFault,
+    Unavailable,
+)
 from services.mpc.errors import EngineError, InputRefused, PeerLost, RoundTimeout
-from services.party.errors import RequestConflict, StoreError
+from services.party.errors import Divergence, RequestConflict, StoreError
 from services.party.peers.mailbox import SessionAborted
 
 log = structlog.get_logger()
@@ -44,8 +52,8 @@ class Refused(Exception):
         self.fault = refusal.fault()
 
 
-def fault_of(error: BaseException) -> ServiceFault:
-    """The status to answer with; what nobody foresaw is logged here."""
+def known(error: BaseException, who: str = "a party") -> ServiceFault | None:
+    """The status that a failure is known to mean, in a run or out of one; ``who`` has failed, as in "party 1"."""
     match error:
         case ServiceFault():
             return error
@@ -57,17 +65,27 @@ def fault_of(error: BaseException) -> ServiceFault:
             return Unavailable(str(error))
         case RoundTimeout():
             return Unavailable("a party did not answer in time")
-        case asyncio.CancelledError():
-            return Unavailable("the request was cancelled")
         case RequestConflict():
             return AlreadyExists(str(error))
+        case Divergence():
+            return FailedPrecondition(f"{who}: {error}: run visard admin audit, then visard admin recover")
         case StoreError():
-            log.error("store failure", reason=str(error))
-            return Unavailable("a party's store is unavailable")
+            return Unavailable(f"{who}'s store is unavailable")
         case InputRefused():
             return InvalidArgument.of(error.field, error.allowed)
-        case EngineError():
-            log.error("engine failure", reason=str(error), kind=type(error).__name__)
-            return Unavailable("a party could not finish the run")
+    return None
+
+
+def fault_of(error: BaseException, who: str = "a party") -> ServiceFault:
+    """The status to answer with when a run fails; what only the operator or nobody foresaw is logged here."""
+    if isinstance(error, StoreError):
+        log.error("store failure", reason=str(error))
+    if (fault := known(error, who)) is not None:
+        return fault
+    if isinstance(error, asyncio.CancelledError):
+        return Unavailable("the request was cancelled")
+    if isinstance(error, EngineError):
+        log.error("engine failure", reason=str(error), kind=type(error).__name__)
+        return Unavailable(f"{who} could not finish the run")
     log.exception("run failed")
-    return Unavailable("a party failed")
+    return Unavailable(f"{who} failed")

@@ -14,7 +14,7 @@ from services.common import logs
 from services.common.deadline import remaining, within
 from services.common.errors import DeadlineExceeded, InvalidArgument, NotFound
 from services.common.identity import require, require_party
-from services.common.limits import MAX_PAGE, MAX_ROWS, UPLOAD_SECONDS
+from services.common.limits import MAX_AHEAD_MS, MAX_EXPIRY_MS, MAX_PAGE, MAX_ROWS, UPLOAD_SECONDS
 from services.common.operations import OPERATIONS
 from services.common.uploads import refusing_politely
 from services.party.config import PartyConfig
@@ -94,6 +94,7 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
         self, header: common_pb2.UploadHeader, uploads: AsyncIterator[common_pb2.Upload], caller: str
     ) -> party_pb2.DepositResponse:
         party = self._party
+        party.upkeep.require_agreement()  # else a party with an empty store would say that there is no such model
         key = party.keys.named(header.shares[0].key_id if header.shares else b"")
         assembly = expect(header, party.config.index, key.public, await self._share_bytes(header))
         size = assembly.info.size
@@ -161,9 +162,10 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
         requests.check_model("model", request.model)
         if request.page_token:
             requests.check_subject("page_token", request.page_token)
+        at = _moment(request.at_unix_ms)
         await self._party.models.get(request.model)
         limit = request.page_size or 1000
-        found = await self._party.store.subjects(request.model, limit + 1, request.page_token)
+        found = await self._party.store.subjects(request.model, limit + 1, request.page_token, at)
         subjects = [gateway_pb2.Subject(subject=s.subject, references=s.references) for s in found[:limit]]
         token = subjects[-1].subject if len(found) > limit else ""
         return gateway_pb2.ListSubjectsResponse(subjects=subjects, next_page_token=token)
@@ -175,8 +177,9 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
         require(context, "gateway")
         requests.check_model("model", request.model)
         requests.check_subject("subject", request.subject)
+        at = _moment(request.at_unix_ms)
         await self._party.models.get(request.model)
-        rows = await self._party.store.references(request.model, request.subject)
+        rows = [row for row in await self._party.store.references(request.model, request.subject) if row.live(at)]
         if not rows:
             raise NotFound(f"subject {request.subject!r} is not enrolled")
         return gateway_pb2.ListReferencesResponse(references=[_reference_info(row) for row in rows])
@@ -262,6 +265,16 @@ def _page(size: int) -> int:
     if not 0 <= size <= MAX_ROWS:
         raise InvalidArgument.of("page_size", f"1 to {MAX_ROWS}; 0 for {MAX_ROWS}")
     return size or MAX_ROWS
+
+
+def _moment(asked_unix_ms: int) -> int:
+    """The time for which a list is asked, the same at all three parties; raises InvalidArgument for one that is not now."""
+    now = int(time.time() * 1000)
+    if not asked_unix_ms:
+        return now
+    if not now - MAX_EXPIRY_MS <= asked_unix_ms <= now + MAX_AHEAD_MS:
+        raise InvalidArgument.of("at_unix_ms", "the time now, at most ten minutes ago: check the clocks")
+    return asked_unix_ms
 
 
 def _reference_info(row: Reference) -> gateway_pb2.ReferenceInfo:

@@ -8,7 +8,7 @@ import pytest
 from visard.chain import Entry
 from visard.v1 import common_pb2
 
-from services.common.errors import NotFound, Unavailable
+from services.common.errors import NotFound
 from services.common.operations import Operation
 from services.party.errors import StoreError
 from services.party.intake.auditlog import DAY_MS, AuditLog
@@ -130,7 +130,7 @@ async def failed_write__should_fail_the_answer_and_not_break_the_chain(tmp_path:
     log = AuditLog(store, 400)
     await log.note(request(1), KIOSK, "OK")
     store.lost = (made,)
-    with pytest.raises(Unavailable, match="store"):
+    with pytest.raises(StoreError, match="store"):
         async with log.noting(request(2), KIOSK):
             pass
     await log.note(request(3), KIOSK, "OK")

@@ -815,6 +815,7 @@ class PartyStatus(_message.Message):
     """Why not, in words for an operator."""
     version: _builtins.str
     subjects: _builtins.int
+    """What the store holds: also references whose time is over, until they are erased a minute later."""
     references: _builtins.int
     runs_active: _builtins.int
     store: _builtins.str

@@ -162,17 +162,23 @@ class ListReferencesRequest(_message.Message):
 
     MODEL_FIELD_NUMBER: _builtins.int
     SUBJECT_FIELD_NUMBER: _builtins.int
+    AT_UNIX_MS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     subject: _builtins.str
+    at_unix_ms: _builtins.int
+    """The gateway sets this: references whose time is over then are not told of, by all three parties alike. A party that gets
+    0 goes by its own clock.
+    """
     def __init__(
         self,
         *,
         model: _builtins.str = ...,
         subject: _builtins.str = ...,
+        at_unix_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_unix_ms", b"at_unix_ms", "model", b"model", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -829,21 +835,25 @@ class ListSubjectsRequest(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    AT_UNIX_MS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     page_size: _builtins.int
     """1 to 10000; 0 means 1000."""
     page_token: _builtins.str
     """From the previous page; empty for the first."""
+    at_unix_ms: _builtins.int
+    """See ListReferencesRequest."""
     def __init__(
         self,
         *,
         model: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        at_unix_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_unix_ms", b"at_unix_ms", "model", b"model", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -874,7 +884,7 @@ Global___ListSubjectsResponse: _TypeAlias = ListSubjectsResponse  # noqa: Y015
 
 @_typing.final
 class Subject(_message.Message):
-    """Somebody who is enrolled."""
+    """Somebody who is enrolled, and how many references count: those whose time is not over."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -13,9 +13,10 @@ import structlog
 from visard.chain import OK, Entry
 from visard.v1 import common_pb2
 
-from services.common.errors import Internal, ServiceFault, Unavailable
+from services.common.errors import Internal
 from services.common.operations import word
 from services.party.errors import StoreError
+from services.party.faults import known
 from services.party.metrics import SIGNED
 from services.party.store.base import Link, Store
 
@@ -54,21 +55,21 @@ class AuditLog:
     async def noting(
         self, request: common_pb2.Request, caller: str, *, failures_only: bool = False
     ) -> AsyncIterator[None]:
-        """Note what becomes of a request whose signature is ``caller``'s; raises Unavailable."""
+        """Note what becomes of a request whose signature is ``caller``'s; raises StoreError where that cannot be done."""
         try:
             yield
         except asyncio.CancelledError:  # the caller has gone away
-            with suppress(Unavailable):
+            with suppress(StoreError):
                 await asyncio.shield(self.note(request, caller, CANCELLED))
             raise
         except Exception as error:
-            await self.note(request, caller, error.code if isinstance(error, ServiceFault) else Internal.code)
+            await self.note(request, caller, (known(error) or Internal).code)
             raise
         if not failures_only:
             await self.note(request, caller, OK)
 
     async def note(self, request: common_pb2.Request, caller: str, code: str) -> None:
-        """Write down that a request was answered with a status, durably; nothing where nobody signed it. Raises Unavailable."""
+        """Write down that a request was answered with a status, durably; nothing where nobody signed it. Raises StoreError."""
         if not caller:
             return
         entry = entry_of(request, caller, code)
@@ -77,10 +78,7 @@ class AuditLog:
         self._waiting.append(waiting)
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write())
-        try:
-            await waiting.written
-        except StoreError as error:
-            raise Unavailable("a party's store is unavailable: it cannot note who asked") from error
+        await waiting.written
 
     async def _write(self) -> None:
         """Write what waits, until nothing does."""

@@ -59,7 +59,7 @@ class Enrol:
         """See Job."""
         model = await desk.models.get(request.model)
         images = images_of(request, model, deposit)
-        own = await desk.store.references(request.model, request.subject)
+        own = await _live(desk, request, request.subject)
         if request.images + (0 if request.replace else len(own)) > MAX_REFERENCES:
             raise InvalidArgument.of("request.images", f"a subject has at most {MAX_REFERENCES} references")
         if await desk.store.count(request.model) + request.images > desk.max_references:
@@ -142,8 +142,14 @@ def _named(rows: Sequence[Reference], request: common_pb2.Request) -> list[Refer
     return named
 
 
+async def _live(desk: Desk, request: common_pb2.Request, subject: str) -> list[Reference]:
+    """A subject's references, but for those whose time is over when the request is sent: they are Expire's alone."""
+    rows = await desk.store.references(request.model, subject)
+    return [row for row in rows if row.live(request.sent_unix_ms)]
+
+
 async def _subject(desk: Desk, request: common_pb2.Request) -> list[Reference]:
-    rows = await desk.store.references(request.model, request.subject)
+    rows = await _live(desk, request, request.subject)
     if not rows:
         raise NotFound(f"subject {request.subject!r} is not enrolled")
     return rows
@@ -156,7 +162,7 @@ class RenameSubject(_Changing):
         """See Job."""
         await desk.models.get(request.model)
         rows = await _subject(desk, request)
-        if await desk.store.references(request.model, request.new_subject):
+        if await _live(desk, request, request.new_subject):
             raise AlreadyExists(f"subject {request.new_subject!r} is enrolled already")
         rename = Rename(tuple(row.reference_id for row in rows), request.new_subject, request.sent_unix_ms)
         return Work(request, digest, names=names_of(rows), write=rename)

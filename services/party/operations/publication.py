@@ -4,7 +4,8 @@ import numpy as np
 from visard.secret import Secret
 from visard.v1 import common_pb2
 
-from services.common.errors import AlreadyExists, FailedPrecondition
+from services.common.errors import AlreadyExists, FailedPrecondition, Unavailable
+from services.common.limits import RETRY_SECONDS
 from services.mpc.describe import check_line, weights_plan
 from services.mpc.field import field_of
 from services.mpc.kits import Kit
@@ -61,8 +62,11 @@ class WithdrawModel:
     async def prepare(self, desk: Desk, request: common_pb2.Request, digest: bytes, deposit: Deposit | None) -> Work:
         """See Job."""
         model = await desk.models.get(request.model)
-        if await desk.store.subjects(request.model, 1, ""):
+        if await desk.store.subjects(request.model, 1, "", request.sent_unix_ms):
             raise FailedPrecondition(f"model {request.model!r} has references: delete their subjects first")
+        if await desk.store.count(request.model):  # without its model nobody would erase them
+            text = f"model {request.model!r} has references whose time is over, and which are about to be erased"
+            raise Unavailable(text, retry_after=RETRY_SECONDS)
         return Work(request, digest, model=model, write=Withdraw(request.model))
 
     async def perform(self, desk: Desk, work: Work, channel: SessionChannel, kits: list[Kit]) -> Answer:

@@ -14,11 +14,13 @@ from visard.v1 import peer_pb2
 from visard.version import PROTOCOL, __version__
 
 from services.common.background import FAILURES
+from services.common.deadline import within
 from services.common.errors import AlreadyExists, FailedPrecondition, InvalidArgument, PermissionDenied
 from services.common.limits import HELLO_SECONDS, LEADER
 from services.common.tls import Tls
 from services.mpc.errors import PeerLost
 from services.mpc.prf import KEY_BYTES
+from services.party.errors import StoreError
 from services.party.kits.ledger import MAX_NUMBER
 from services.party.peers.framing import Incoming, Joiner, Message, Outgoing, exchange
 from services.party.peers.sessions import Sessions
@@ -102,8 +104,8 @@ class PeerLinks:
             raise PermissionDenied("the party with the higher number calls the one with the lower number")
         if peer in self._links:
             raise AlreadyExists(f"party {peer} is connected already")
-        async with asyncio.timeout(HELLO_SECONDS):
-            hello = await anext(aiter(frames))
+        async with within(HELLO_SECONDS, "hello"):
+            hello = await anext(aiter(frames), None)
         if not isinstance(hello, peer_pb2.Frame) or hello.hello.party != peer:
             raise InvalidArgument.of("hello.party", f"{peer}, as the certificate says")
         if not self._speaks_ours(peer, hello.hello):
@@ -240,6 +242,8 @@ class PeerLinks:
         async def body() -> None:
             try:
                 await work
+            except StoreError as error:  # what was to be told or compared comes again
+                log.warning("a peer is not heard: this party's store is unavailable", reason=str(error))
             except Exception:
                 log.exception("a task of the peer links failed")
                 FAILURES.labels("link").inc()

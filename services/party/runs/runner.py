@@ -163,7 +163,7 @@ class Runner:
         try:
             yield channel
         except BaseException as error:
-            fault = fault_of(error)
+            fault = fault_of(error, f"party {self._config.index}")
             if not isinstance(error, SessionAborted | Refused):
                 channel.abort(fault.code, fault.message, fault.retry_after)
             if isinstance(error, asyncio.CancelledError):

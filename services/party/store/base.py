@@ -49,6 +49,10 @@ class Reference:
     descriptor: Secret
     enrolled_by: str = ""
 
+    def live(self, at_unix_ms: int) -> bool:
+        """Whether its time is not over then."""
+        return self.expires_unix_ms == 0 or self.expires_unix_ms > at_unix_ms
+
     @property
     def name(self) -> "Name":
         """Its public name."""
@@ -271,8 +275,8 @@ class Store(Protocol):
     async def expired(self, model: str, before_unix_ms: int, limit: int) -> list[Name]:
         """References of a model whose time is over, by id."""
 
-    async def subjects(self, model: str, limit: int, after: str) -> list[SubjectCount]:
-        """Subjects in order of name, beginning after ``after``."""
+    async def subjects(self, model: str, limit: int, after: str, at_unix_ms: int) -> list[SubjectCount]:
+        """Subjects in order of name, beginning after ``after``; references count whose time is not over at that time."""
 
     async def models(self) -> list[str]:
         """Names of the published models."""

@@ -6,7 +6,6 @@ when the document's state says so. The effects that follow (making rows visible,
 repeated without harm: they are finished before anybody reads, also after a crash in their midst.
 """
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -15,17 +14,9 @@ from typing import Any, TypeVar
 from bson import Binary
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorGridFSBucket
 from pymongo import ASCENDING, UpdateOne
-from pymongo.errors import (
-    AutoReconnect,
-    ConfigurationError,
-    ConnectionFailure,
-    DuplicateKeyError,
-    InvalidURI,
-    OperationFailure,
-    PyMongoError,
-)
+from pymongo.errors import ConfigurationError, DuplicateKeyError, InvalidURI
 
-from services.party.errors import ForeignStore, RequestConflict, SchemaMismatch, StoreBusy, StoreError
+from services.party.errors import ForeignStore, RequestConflict, SchemaMismatch, StoreError
 from services.party.gate import Gate
 from services.party.store import mongo_documents as documents
 from services.party.store.base import (
@@ -41,17 +32,15 @@ from services.party.store.base import (
     Tombstone,
     Write,
 )
+from services.party.store.mongo_reach import TIMEOUT_SECONDS, Reach
 from services.party.store.mongo_records import MongoRecords
 from services.party.store.mongo_restoration import MongoRestoration
 from services.party.store.mongo_writes import MongoWrites
 
 SCHEMA_VERSION = 4
-TIMEOUT_SECONDS = 30.0
 RESTORATION_SECONDS = 600.0  # to put a million references in place
 SELECTION_SECONDS = 3.0
-_PAUSE = 0.2  # seconds before an operation is tried again while a primary is elected
 _DEFAULT_DATABASE = "visard"
-_AUTHENTICATION_FAILED = 18
 
 T = TypeVar("T")
 Document = dict[str, Any]
@@ -67,6 +56,7 @@ class MongoStore(MongoRecords):
         self._files = AsyncIOMotorGridFSBucket(database, bucket_name="weights")
         self._writes = MongoWrites(database, self._files)
         self._restoration = MongoRestoration(database, self._writes)
+        self._reach = Reach(client)
         self._gate = Gate()
         self._behind = True  # some committed write may not have had its effects yet
 
@@ -95,7 +85,7 @@ class MongoStore(MongoRecords):
         try:
             await store._do(lambda: store._prepare(party))
         except BaseException:
-            client.close()
+            await store.close()
             raise
         return store
 
@@ -124,34 +114,7 @@ class MongoStore(MongoRecords):
             await self._catch_up()
 
     async def _do(self, work: Callable[[], Awaitable[T]], seconds: float = TIMEOUT_SECONDS) -> T:
-        """Run an operation that may be repeated, again and again while a primary is being elected."""
-        try:
-            async with asyncio.timeout(seconds):
-                while True:
-                    try:
-                        return await work()
-                    except AutoReconnect as error:
-                        if "authentication" in str(error).lower() or not await self._selectable():
-                            raise
-                        await asyncio.sleep(_PAUSE)
-        except TimeoutError as error:
-            raise StoreBusy(f"store: no answer within {seconds:.0f} s") from error
-        except OperationFailure as error:
-            wrong = error.code == _AUTHENTICATION_FAILED
-            raise StoreError(
-                "store: the server refuses user or password" if wrong else f"store: {error.code}"
-            ) from error
-        except ConnectionFailure as error:
-            raise StoreError("store: the server cannot be reached") from error
-        except PyMongoError as error:
-            raise StoreError(f"store: {type(error).__name__}") from error
-
-    async def _selectable(self) -> bool:
-        try:
-            await self._client.admin.command("ping")
-        except ConnectionFailure:
-            return False
-        return True
+        return await self._reach.do(work, seconds)
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[None]:
@@ -271,12 +234,13 @@ class MongoStore(MongoRecords):
         query = {"model": model, "visible": True, "expires": {"$gt": 0, "$lte": before_unix_ms}}
         return [documents.name_of(row) for row in await self._find("refs", query, documents.NAME_FIELDS, limit)]
 
-    async def subjects(self, model: str, limit: int, after: str) -> list[SubjectCount]:
+    async def subjects(self, model: str, limit: int, after: str, at_unix_ms: int) -> list[SubjectCount]:
         """See Store.subjects."""
+        live = [{"expires": 0}, {"expires": {"$gt": at_unix_ms}}]
 
         async def work() -> list[SubjectCount]:
             stages = [
-                {"$match": {"model": model, "visible": True, "subject": {"$gt": after}}},
+                {"$match": {"model": model, "visible": True, "subject": {"$gt": after}, "$or": live}},
                 {"$group": {"_id": "$subject", "references": {"$sum": 1}}},
                 {"$sort": {"_id": 1}},
                 {"$limit": limit},
@@ -384,6 +348,7 @@ class MongoStore(MongoRecords):
 
     async def close(self) -> None:
         """See Store.close."""
+        self._reach.close()
         self._client.close()
 
 

@@ -36,6 +36,7 @@ RESTORATION_SECONDS = 600.0  # to put a million references in place
 
 _COLUMNS = "reference_id, subject, model, version, created, updated, expires, metadata, descriptor, enrolled_by"
 _NAME = "reference_id, subject, model, version, enrolled_by"
+_KINDS = {sqlite3.SQLITE_FULL: StoreFull, sqlite3.SQLITE_IOERR: StoreFull, sqlite3.SQLITE_BUSY: StoreBusy}
 _NOTE_ATTEMPT = "INSERT INTO attempts VALUES (?, ?) ON CONFLICT DO UPDATE SET full_at = max(full_at, excluded.full_at)"
 
 log = structlog.get_logger()
@@ -60,9 +61,9 @@ class SqliteStore(SqliteRecords):
         worker = ThreadPoolExecutor(1, "store")
         try:
             connection = await asyncio.get_running_loop().run_in_executor(worker, _connect, directory, party)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             worker.shutdown()
-            raise StoreError(f"store in {directory}: {error}") from error
+            raise _failure(f"store in {directory}", error) from error
         except BaseException:
             worker.shutdown()
             raise
@@ -94,9 +95,7 @@ class SqliteStore(SqliteRecords):
                 self._traces = not _emptied(self._connection, wait=erases)
             return result
         except sqlite3.Error as error:
-            primary = getattr(error, "sqlite_errorcode", 0) & 0xFF  # SQLITE_IOERR_WRITE and its like are extended codes
-            full = primary in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
-            raise (StoreFull if full else StoreError)(f"store: {error}") from error
+            raise _failure("store", error) from error
 
     async def stage(self, request_id: bytes, write: Write, digest: bytes, expires_unix_ms: int = NEVER) -> None:
         """See Store.stage."""
@@ -159,13 +158,14 @@ class SqliteStore(SqliteRecords):
         )
         return await self._do(lambda db: [Name(*row) for row in db.execute(query, (model, before_unix_ms, limit))])
 
-    async def subjects(self, model: str, limit: int, after: str) -> list[SubjectCount]:
+    async def subjects(self, model: str, limit: int, after: str, at_unix_ms: int) -> list[SubjectCount]:
         """See Store.subjects."""
         query = (
             "SELECT subject, count(*) FROM refs WHERE visible AND model = ? AND subject > ? "
-            "GROUP BY subject ORDER BY subject LIMIT ?"
+            "AND (expires = 0 OR expires > ?) GROUP BY subject ORDER BY subject LIMIT ?"
         )
-        return await self._do(lambda db: [SubjectCount(*row) for row in db.execute(query, (model, after, limit))])
+        asked = (model, after, at_unix_ms, limit)
+        return await self._do(lambda db: [SubjectCount(*row) for row in db.execute(query, asked)])
 
     async def models(self) -> list[str]:
         """See Store.models."""
@@ -255,6 +255,11 @@ class SqliteStore(SqliteRecords):
         """See Store.close."""
         await asyncio.get_running_loop().run_in_executor(self._worker, self._connection.close)
         self._worker.shutdown()
+
+
+def _failure(where: str, error: Exception) -> StoreError:
+    primary = getattr(error, "sqlite_errorcode", 0) & 0xFF  # SQLITE_IOERR_WRITE and its like are extended codes
+    return _KINDS.get(primary, StoreError)(f"{where}: {error}")
 
 
 def _emptied(connection: sqlite3.Connection, *, wait: bool = True) -> bool:

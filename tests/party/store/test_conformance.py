@@ -8,6 +8,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -142,8 +144,8 @@ async def subjects__should_be_paged_by_name(store: Store) -> None:
     rows = [reference(f"r{k}", f"subject-{k % 5}") for k in range(12)] + [reference("x", "zoe", "other")]
     await store.stage(ONE, Change(tuple(rows)), b"d")
     await store.commit(ONE)
-    first = await store.subjects("face", 3, "")
-    rest = await store.subjects("face", 3, first[-1].subject)
+    first = await store.subjects("face", 3, "", 10)
+    rest = await store.subjects("face", 3, first[-1].subject, 10)
     assert [(s.subject, s.references) for s in [*first, *rest]] == [
         ("subject-0", 3),
         ("subject-1", 3),
@@ -152,6 +154,26 @@ async def subjects__should_be_paged_by_name(store: Store) -> None:
         ("subject-4", 2),
     ]
     assert len(await store.names()) == 13
+
+
+async def subjects__should_be_those_whose_time_is_not_over(store: Store) -> None:
+    times = {"r0": ("ada", 0), "r1": ("ada", 100), "r2": ("bob", 100), "r3": ("eve", 101)}
+    rows = [replace(reference(name, subject), expires_unix_ms=over) for name, (subject, over) in times.items()]
+    await store.stage(ONE, Change(tuple(rows)), b"d")
+    await store.commit(ONE)
+
+    async def listed(at: int) -> dict[str, int]:
+        return {s.subject: s.references for s in await store.subjects("face", 10, "", at)}
+
+    assert await listed(99) == {"ada": 2, "bob": 1, "eve": 1}
+    assert await listed(100) == {"ada": 1, "eve": 1}
+    assert await listed(101) == {"ada": 1}
+    assert [s.subject for s in await store.subjects("face", 1, "ada", 100)] == ["eve"], "pages skip nobody"
+    for at in (99, 100, 101):
+        live = [row for row in rows if row.live(at)]
+        over = {name.reference_id for name in await store.expired("face", at, 10)}
+        assert over == {row.reference_id for row in rows} - {row.reference_id for row in live}
+        assert await listed(at) == Counter(row.subject for row in live)
 
 
 async def model__should_be_kept_whole(store: Store) -> None:

@@ -4,9 +4,9 @@ import asyncio
 import functools
 import itertools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from motor.motor_asyncio import AsyncIOMotorCollection, AsyncIOMotorGridFSBucket
@@ -14,7 +14,7 @@ from pymongo import MongoClient
 from pymongo.errors import DuplicateKeyError
 from visard.secret import Secret
 
-from services.party.errors import SchemaMismatch, StoreError
+from services.party.errors import SchemaMismatch, StoreAway, StoreError
 from services.party.store import open_store
 from services.party.store.base import (
     Change,
@@ -31,9 +31,12 @@ from services.party.store.base import (
     all_rights,
     restored,
 )
-from services.party.store.mongo import TIMEOUT_SECONDS, MongoStore
+from services.party.store.mongo import SELECTION_SECONDS, MongoStore
+from services.party.store.mongo_reach import TIMEOUT_SECONDS
 from tests.mongod import Mongod
 from tests.party.store.test_conformance import ONE, THREE, TWO, model, reference
+
+T = TypeVar("T")
 
 # a server that is killed while pymongo shakes hands with it leaves a socket that pymongo forgets to close
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
@@ -50,6 +53,16 @@ async def server(tmp_path: Path) -> AsyncIterator[Mongod]:
 
 async def opened(server: Mongod, name: str = "party") -> Store:
     return await open_store(server.uri(name), Path(), 0)
+
+
+async def again(work: Callable[[], Awaitable[T]]) -> T:
+    """What a store says that is back, as whoever is told that it is away asks again."""
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while True:
+            try:
+                return await work()
+            except StoreAway:
+                await asyncio.sleep(0.05)
 
 
 async def kind_of_server__should_be_told(replica_set: Mongod, standalone: Mongod) -> None:
@@ -94,8 +107,8 @@ async def restarted_primary__should_be_waited_for(server: Mongod) -> None:
     await asyncio.to_thread(server.start)
     try:
         await commit
-    except StoreError:  # it was away for too long for this operation: the next one finds it
-        await store.commit(ONE)
+    except StoreError:  # it was away for too long for this operation: a later one finds it
+        await again(lambda: store.commit(ONE))
     assert [row.reference_id for row in await store.gallery("face")] == ["a"]
     await store.close()
 
@@ -109,7 +122,23 @@ async def server_lost_in_flight__should_fail_in_time_and_lose_nothing(server: Mo
         await store.gallery("face")
     assert time.monotonic() - started < TIMEOUT_SECONDS
     await asyncio.to_thread(server.start)
-    assert (await store.states([ONE]))[ONE] is State.PENDING
+    assert (await again(lambda: store.states([ONE])))[ONE] is State.PENDING
+    await store.close()
+
+
+async def operations_on_a_lost_server__should_not_wait_for_one_another(server: Mongod) -> None:
+    """As behind a lock, where each would otherwise look for the server as long as the first one has."""
+    store = await opened(server)
+    server.stop(kill=True)
+    with pytest.raises(StoreAway):
+        await store.gallery("face")
+    started = time.monotonic()
+    for _ in range(20):
+        with pytest.raises(StoreAway):
+            await store.gallery("face")
+    assert time.monotonic() - started < 20 * SELECTION_SECONDS / 2
+    await asyncio.to_thread(server.start)
+    assert await again(lambda: store.gallery("face")) == []
     await store.close()
 
 
@@ -142,7 +171,7 @@ async def server_killed_during_writes__should_keep_what_it_has_acknowledged(serv
     with pytest.raises(StoreError):
         await writer
     await asyncio.to_thread(server.start)
-    states = await store.states([k.to_bytes(16, "big") for k in staged])
+    states = await again(lambda: store.states([k.to_bytes(16, "big") for k in staged]))
     assert {states[k.to_bytes(16, "big")] for k in committed} == {State.COMMITTED}
     assert State.UNKNOWN not in states.values()
     whole = sum(state is State.COMMITTED for state in states.values())
