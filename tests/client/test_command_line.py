@@ -56,7 +56,7 @@ ARGUMENTS: dict[str, list[str]] = {
 
 def commands(group: Any, prefix: str = "") -> dict[str, Any]:
     """Every command of the program, by its name."""
-    found = {}
+    found = dict[str, Any]()
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             found |= commands(command, f"{prefix}{name} ")

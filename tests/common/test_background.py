@@ -14,6 +14,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from structlog.testing import capture_logs
 from visard import certs
+from visard.cluster import free_port_base
 
 from services.common import background as module
 from services.common import lifecycle
@@ -26,7 +27,6 @@ from services.gateway import __main__ as gateway
 from services.gateway.config import GatewayConfig
 from services.party import __main__ as party
 from services.party.config import PartyConfig
-from tests.conftest import free_port_base
 
 SERVICES = Path(__file__).parents[2] / "services"
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
@@ -57,7 +57,7 @@ class Killable(Background):
         super().every(min(seconds, 0.1), name, work)
 
     async def _once(self, name: str, work: module.Work) -> None:
-        task = asyncio.create_task(super()._once(name, work), name=name)  # type: ignore[arg-type]
+        task = asyncio.create_task(super()._once(name, work), name=name)
         try:
             while not task.done():
                 if self.kill.get(name):
@@ -91,7 +91,7 @@ def main(name: str, pki: Path, tmp_path: Path, address: str) -> Any:
     if kind == "dealer":
         return dealer.serve(DealerConfig(master_key=tmp_path / "master", **common))
     data = tmp_path / "data"
-    return party.serve(PartyConfig(index=name[-1], peers=nowhere, dealer="localhost:1", data_dir=data, **common))
+    return party.serve(PartyConfig(index=int(name[-1]), peers=nowhere, dealer="localhost:1", data_dir=data, **common))
 
 
 @asynccontextmanager

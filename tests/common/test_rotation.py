@@ -12,6 +12,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from visard import certs
+from visard.cluster import free_port_base
 from visard.errors import InvalidRequest
 from visard.v1 import gateway_pb2, gateway_pb2_grpc
 
@@ -20,7 +21,6 @@ from services.common.channels import Renewed
 from services.common.config import ServiceConfig
 from services.common.identity import KINDS
 from services.common.tls import Tls
-from tests.conftest import free_port_base
 
 ASK = gateway_pb2.GetStatusRequest()
 
@@ -48,7 +48,8 @@ def pki(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def served(pki: Path) -> AsyncIterator[tuple[Ready, str]]:
-    ready, address = Ready(), f"localhost:{free_port_base()}"
+    ready = Ready()  # type: ignore[abstract]  # what it has not is answered with UNIMPLEMENTED
+    address = f"localhost:{free_port_base()}"
     config = ServiceConfig(listen=address, tls=tls(pki, "gateway"), drain_seconds=1)
     async with lifecycle.running(
         config,

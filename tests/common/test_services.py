@@ -19,6 +19,7 @@ from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from visard import certs
+from visard.cluster import free_port_base
 from visard.v1 import gateway_pb2, gateway_pb2_grpc
 
 from services.common import lifecycle
@@ -29,7 +30,6 @@ from services.common.limits import MAX_TEXT
 from services.common.rpc import fault_of
 from services.common.tls import Tls
 from services.gateway.config import GatewayConfig
-from tests.conftest import free_port_base
 
 ASK = gateway_pb2.GetStatusRequest()
 
@@ -60,7 +60,8 @@ def tls(pki: Path, name: str) -> Tls:
 
 @pytest.fixture
 async def served(pki: Path) -> AsyncIterator[tuple[Behaviour, str]]:
-    behaviour, address = Behaviour(), f"localhost:{free_port_base()}"
+    behaviour = Behaviour()  # type: ignore[abstract]  # what it has not is answered with UNIMPLEMENTED
+    address = f"localhost:{free_port_base()}"
     config = ServiceConfig(listen=address, tls=tls(pki, "gateway"), reflection=True, drain_seconds=1)
     async with lifecycle.running(
         config,
@@ -200,7 +201,8 @@ def wrong_configuration__should_be_named(
 
 async def callers__should_connect_anew_without_losing_a_call(pki: Path) -> None:
     """So that gateways which are added get their part of the callers who are there already."""
-    behaviour, address, peers = Behaviour(), f"localhost:{free_port_base()}", set[str]()
+    behaviour = Behaviour()  # type: ignore[abstract]
+    address, peers = f"localhost:{free_port_base()}", set[str]()
 
     async def answer(context: Any) -> None:
         peers.add(context.peer())

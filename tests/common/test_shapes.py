@@ -10,6 +10,7 @@ import pytest
 from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from visard import certs
+from visard.cluster import free_port_base
 
 from services.common import lifecycle, tracing
 from services.common.config import ServiceConfig
@@ -17,7 +18,6 @@ from services.common.errors import NotFound
 from services.common.metrics import REGISTRY
 from services.common.rpc import handled, rewrap
 from services.common.tls import Tls
-from tests.conftest import free_port_base
 
 SERVICE = "visard.v1.Shapes"
 KINDS = ("unary_unary", "stream_unary", "unary_stream", "stream_stream")

@@ -8,6 +8,7 @@ import grpc
 import pytest
 from grpc import StatusCode
 from visard import certs
+from visard.cluster import free_port_base
 from visard.v1 import dealer_pb2, dealer_pb2_grpc
 
 from services.common import lifecycle
@@ -20,7 +21,6 @@ from services.dealer.factory import KitFactory
 from services.dealer.servicer import DealerServicer
 from services.mpc.kits import KitPlan, Section, deal_kit
 from services.party.dealing import DealerSource
-from tests.conftest import free_port_base
 
 PLAN = KitPlan(31, (Section("relu", 40_000, 12), Section("max", 100)))  # more than one chunk
 MASTER = bytes(range(32))

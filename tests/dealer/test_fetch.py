@@ -13,6 +13,7 @@ import grpc
 import pytest
 from grpc import StatusCode
 from visard import certs
+from visard.cluster import free_port_base
 from visard.v1 import dealer_pb2, dealer_pb2_grpc
 
 from services.common import lifecycle
@@ -25,7 +26,6 @@ from services.dealer.servicer import DealerServicer
 from services.mpc.errors import PlanError
 from services.mpc.kits import DealtKit, KitPlan, Section, deal_kit
 from services.party.dealing import DealerSource, Fetched
-from tests.conftest import free_port_base
 from tests.dealer.test_dealer import MASTER, PLAN, tls
 
 SMALL = KitPlan(31, (Section("truncate", 10, 8),))

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 from visard.client import Client, Connection
-from visard.cluster import Cluster
+from visard.cluster import Cluster, free_port_base
 from visard.errors import Exhausted
 
-from tests.conftest import free_port_base, publish_face
+from tests.conftest import publish_face
 from tests.e2e.test_metrics import figures
 
 TIGHT = {"party0": "attempts_gallery = 1\n", "party1": "attempts_subject = 3\n", "party2": "attempts_caller = 7\n"}

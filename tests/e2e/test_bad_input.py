@@ -60,7 +60,7 @@ async def refused(call: Callable[[], object], code: StatusCode, field: str = "")
 
 def details(error: grpc.aio.AioRpcError, kind: error_details_pb2.BadRequest) -> list[error_details_pb2.BadRequest]:
     found = []
-    for key, value in error.trailing_metadata() or ():
+    for key, value in raw.trailers(error):
         if key == "grpc-status-details-bin":
             for detail in status_pb2.Status.FromString(value).details:
                 message = type(kind)()

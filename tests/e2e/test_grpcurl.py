@@ -43,8 +43,8 @@ def run(cluster: Cluster, command: str) -> "subprocess.CompletedProcess[str]":
         for word in shlex.split(command)
     ]
     words, given = (words[:-2], make_upload(cluster)) if words[-2] == "<" else (words, "")
-    command = [grpcurl(), *words[1:]]
-    return subprocess.run(command, input=given, capture_output=True, text=True, timeout=30, check=False, cwd=ROOT)
+    line = [grpcurl(), *words[1:]]
+    return subprocess.run(line, input=given, capture_output=True, text=True, timeout=30, check=False, cwd=ROOT)
 
 
 def make_upload(cluster: Cluster) -> str:

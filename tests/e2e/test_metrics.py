@@ -13,6 +13,8 @@ from visard.client import Client, Connection
 from visard.cluster import SERVICES, Cluster
 from visard.v1 import gateway_pb2, gateway_pb2_grpc
 
+from tests.e2e import raw
+
 SUBJECT = "canary.metrics@example"
 SAMPLES = {
     "gateway": ("visard_uploads_active", "visard_party_reachable", "visard_relayed_bytes_total"),
@@ -115,7 +117,7 @@ async def refused_call__should_be_counted_by_its_status(cluster: Cluster) -> Non
         with pytest.raises(grpc.aio.AioRpcError):
             await gateway_pb2_grpc.FaceMatchingStub(channel).Delete(gateway_pb2.DeleteRequest(), timeout=5)
         with pytest.raises(grpc.aio.AioRpcError):
-            await channel.unary_unary("/visard.v1.FaceMatching/Nonsense")(b"", timeout=5)
+            await raw.unary(channel, "/visard.v1.FaceMatching/Nonsense")
     assert figures(cluster)["gateway"][sample] == before + 1
     assert "Nonsense" not in page(cluster, "gateway")
 
@@ -127,5 +129,5 @@ async def health_port__should_answer_health_without_tls_and_nothing_else(cluster
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
         for method in ("/visard.v1.FaceMatching/GetStatus", "/visard.v1.Party/GetStatus", "/visard.v1.Dealer/Fetch"):
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await channel.unary_unary(method)(b"", timeout=5)
+                await raw.unary(channel, method)
             assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED

@@ -10,9 +10,8 @@ import time
 from pathlib import Path
 
 from visard.client import Client, Connection
-from visard.cluster import Cluster
+from visard.cluster import Cluster, free_port_base
 
-from tests.conftest import free_port_base
 from tests.e2e.test_cli import VISARD, visard
 
 

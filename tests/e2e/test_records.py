@@ -5,6 +5,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -134,7 +135,7 @@ async def deletion_sent_twice__should_be_answered_alike(client: Client, photos: 
     other = await client._sealed(deletion(sealed, "somebody-else"), NO_SHARES)
     for changed in (again, other):  # the id stands for this deletion with these envelopes
         with pytest.raises(AlreadyExists, match="another write"):
-            await client._call(lambda changed=changed: client._matching.Delete(asked(changed), timeout=20))
+            await client._call(partial(client._matching.Delete, asked(changed), timeout=60))
 
 
 def asked(sealed: SealedRequest) -> gateway_pb2.DeleteRequest:

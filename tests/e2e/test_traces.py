@@ -11,13 +11,13 @@ from opentelemetry import trace
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 from opentelemetry.sdk.trace import TracerProvider
 from visard.client import Client, Connection
-from visard.cluster import Cluster
+from visard.cluster import Cluster, free_port_base
 from visard.errors import NotFound
 
-from tests.conftest import free_port_base, publish_face
+from tests.conftest import publish_face
 
 
-class Collector(trace_service_pb2_grpc.TraceServiceServicer):  # type: ignore[misc]
+class Collector(trace_service_pb2_grpc.TraceServiceServicer):
     """A genuine OTLP receiver that keeps what it gets."""
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):  # type: ignore[mi
 @pytest.fixture
 async def collector(traced: Cluster) -> AsyncIterator[Collector]:
     server, collector = grpc.aio.server(), Collector()
-    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(collector, server)
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(collector, server)  # type: ignore[no-untyped-call]
     server.add_insecure_port(traced.traces)
     await server.start()
     yield collector

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-
-from tests.conftest import free_port_base
+from visard.cluster import free_port_base
 
 VISARD = Path(sys.executable).parent / "visard"
 SECONDS = 90
@@ -78,7 +77,7 @@ def up(running: Up) -> "subprocess.Popen[bytes]":
 
 
 def children(process: "subprocess.Popen[bytes]") -> list[psutil.Process]:
-    found = psutil.Process(process.pid).children(recursive=True)
+    found: list[psutil.Process] = psutil.Process(process.pid).children(recursive=True)
     assert len(found) == 5
     return found
 

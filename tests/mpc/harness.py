@@ -2,13 +2,13 @@
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from services.mpc.bits import ReplicatedBits, unpack
+from services.mpc.bits import unpack
 from services.mpc.field import Elements, Field
 from services.mpc.kits import Kit, KitPlan, deal_kit
 from services.mpc.local import LocalChannel, local_channels
@@ -62,7 +62,7 @@ def wide_shares_of(field: Field, x: Any) -> tuple[Elements, Elements, Elements]:
     return tuple(field.add(a, field.scale(b, i + 1)) for i, (a, b) in enumerate(zip(one, quadratic, strict=True)))  # type: ignore[return-value]
 
 
-def open_bits(results: list[ReplicatedBits] | list[Any], n: int) -> Any:
+def open_bits(results: Sequence[Any], n: int) -> Any:
     """The bits of three parties' (2, ..., words) pieces, after checking that both holders of each piece agree."""
     for i in range(3):
         assert (unpack(results[i][0], n) == unpack(results[(i + 1) % 3][1], n)).all()

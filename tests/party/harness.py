@@ -6,13 +6,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import grpc
+from visard.cluster import free_port_base
 
 from services.common.rpc import FaultInterceptor
 from services.common.tls import SERVER_OPTIONS, Tls
 from services.party.framing import add_exchange
 from services.party.links import PeerLinks
 from services.party.servicer import PeerServicer
-from tests.conftest import free_port_base
 
 
 def tls(pki: Path, name: str) -> Tls:

@@ -2,12 +2,12 @@
 
 import asyncio
 import shutil
+import time
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from services.party import kitfiles
 from services.party.kitfiles import first_number_in
 from services.party.ledger import first_number
 from services.party.stock import KitBurnt, KitStock
@@ -26,7 +26,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(kitfiles.time, "time", lambda: clock.now)
+    monkeypatch.setattr(time, "time", lambda: clock.now)
     return clock
 
 

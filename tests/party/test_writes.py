@@ -17,7 +17,7 @@ from services.party.store.base import Change, State
 from services.party.store.sqlite import SqliteStore
 from services.party.writes import Writes
 from tests.party.harness import LinkedParty, linked, until
-from tests.party.store.test_conformance import ONE, TWO, reference
+from tests.party.store.content import ONE, TWO, reference
 
 WRITE = Change((reference("a"), reference("b")))
 DIGEST = b"d" * 32

@@ -22,12 +22,12 @@ from torch import nn
 from visard import admin, publish
 from visard.capture import Chip
 from visard.client import Client, Connection
-from visard.cluster import SERVICES, Cluster
+from visard.cluster import SERVICES, Cluster, free_port_base
 from visard.errors import FailedPrecondition, NotFound, ServiceError, VisardError
 from visard.models import calibration
 
-from tests.conftest import UNLIMITED, free_port_base
-from tests.mongod import Mongod
+from bench.mongod import Mongod
+from tests.conftest import UNLIMITED
 from tests.recovery.crashing import POINTS, armed
 
 OPERATIONS = ("enrol", "delete", "refresh", "grant")
@@ -63,8 +63,8 @@ def small_network() -> nn.Module:
     torch.manual_seed(3)
     layers = [nn.Conv2d(3, 4, 9, stride=10), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 15 * 15, 16)]
     network = nn.Sequential(*layers).eval().requires_grad_(False)
-    network[0].weight.data.div_(64)
-    network[3].weight.data.div_(16)
+    network.get_parameter("0.weight").data.div_(64)
+    network.get_parameter("3.weight").data.div_(16)
     return network
 
 

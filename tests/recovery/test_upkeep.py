@@ -8,16 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pymongo import MongoClient
 from visard import admin
 from visard.client import Client, Connection
-from visard.cluster import Cluster
+from visard.cluster import Cluster, free_port_base
 from visard.errors import FailedPrecondition, PermissionDenied, ServiceError
 
+from bench.mongod import Documents, Mongod
 from services.mpc.field import M31
 from services.mpc.shamir import is_degree_1, reconstruct
-from tests.conftest import free_port_base, publish_face
-from tests.mongod import Mongod
+from tests.conftest import publish_face
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +53,7 @@ class Databases:
 
     def __init__(self, server: Mongod, cluster: Cluster) -> None:
         name = cluster.store.partition("?")[0].rpartition("/")[2]
-        self._client: MongoClient = MongoClient(server.root_uri())
+        self._client = Documents(server.root_uri())
         self.parties = [self._client[name.replace("{party}", str(party))] for party in range(3)]
 
     def descriptors(self, party: int) -> dict[str, np.ndarray]:
