@@ -23,7 +23,7 @@ USER, PASSWORD = "party", "correct-horse"
 _ROOT_PASSWORD = "battery-of-staples"
 _MAY = json.loads((Path(__file__).parents[1] / "deploy/k8s/base/party/user.json").read_text())
 _USER_EXISTS = 51003
-_START_SECONDS = 30.0
+_START_SECONDS = 120.0
 
 
 def program() -> Path:

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import signal
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from visard.cluster import Cluster, free_port_base
 
 from bench.mongod import Mongod
 from services.party.sealingfiles import KeyFiles
+from tests.mending import mend
 
 # tests ask about one subject again and again; those of the budgets have clusters of their own
 PUBLISH_SECONDS = 240  # a whole network, at services that have just begun, on a machine that is busy
@@ -28,6 +30,22 @@ def pytest_pycollect_makeitem(collector: Any, name: str, obj: object) -> None:
     looks = name.startswith("test_") or "_should_" in name
     if looks and inspect.isfunction(obj) and not collector.funcnamefilter(name):
         raise collector.CollectError(f"{name} would not run: tests are named subject__should_outcome")
+
+
+def pytest_configure() -> None:
+    """Programs that a script starts in the background ignore Ctrl-C, and so do those that they start; tests send it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """Before anything else ends, the shared cluster is whole again: for what is still to be cleaned up, and the next test."""
+    cluster = getattr(item, "funcargs", {}).get("cluster")
+    try:
+        if isinstance(cluster, Cluster):
+            mend(cluster)
+    finally:
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +105,7 @@ def sealing_key(data_dir: Path) -> X25519PrivateKey:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Five services as processes, with the face network published. Tests leave it healthy and without their subjects."""
+    """Five services as processes, with the face network published. Tests leave no subject; all else is mended after each."""
     running = Cluster(tmp_path_factory.mktemp("home"), free_port_base(), expiry_interval=1.0, options=UNLIMITED)
     running.prepare()
     try:

@@ -141,7 +141,7 @@ async def answer(cluster: Cluster, case: Case) -> grpc.aio.AioRpcError:
         path = f"/visard.v1.{case.service}/{kind.name}"
         call = getattr(channel, shape)(path, request_serializer=lambda m: m.SerializeToString())
         made = signed(cluster, case)
-        asking = call(iter(upload(cluster, case, made)) if kind.client_streaming else made, timeout=30)
+        asking = call(iter(upload(cluster, case, made)) if kind.client_streaming else made, timeout=60)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await (asking.read() if kind.server_streaming else asking)
         if kind.server_streaming:

@@ -29,7 +29,7 @@ from services.mpc.prf import KEY_BYTES, Prf
 from tests.e2e import raw
 
 Operation = common_pb2.Operation
-SECONDS = 30.0
+SECONDS = 60.0
 VICTIM = "victim"
 
 

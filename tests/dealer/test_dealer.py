@@ -114,7 +114,7 @@ async def bad_request__should_be_named(
     request = dealer_pb2.FetchRequest(**({"run": PLAN.json(), "first": 1, "count": 1} | change))  # type: ignore[arg-type]
     async with tls(pki, "party1").channel(dealer[1]) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await dealer_pb2_grpc.DealerStub(channel).Fetch(request, timeout=5).read()
+            await dealer_pb2_grpc.DealerStub(channel).Fetch(request, timeout=60).read()
     assert caught.value.code() is StatusCode.INVALID_ARGUMENT
     assert (caught.value.details() or "").startswith(field)
     assert dealer[0].dealt == 0

@@ -33,7 +33,7 @@ def trailers(error: grpc.aio.AioRpcError) -> tuple[tuple[str, bytes], ...]:
 
 async def unary(channel: grpc.aio.Channel, method: str) -> object:
     """Ask by a path, with nothing, whatever is served there."""
-    return await channel.unary_unary(method)(b"", timeout=30)  # type: ignore[call-arg]  # its stub knows no defaults
+    return await channel.unary_unary(method)(b"", timeout=60)  # type: ignore[call-arg]  # its stub knows no defaults
 
 
 def request(**fields: object) -> common_pb2.Request:
@@ -98,7 +98,7 @@ def _chunks(party: int, data: bytes) -> list[common_pb2.Upload]:
 
 async def party_keys(stub: "gateway_pb2_grpc.FaceMatchingAsyncStub") -> list[bytes]:
     """The parties' sealing keys."""
-    answer = await stub.GetParties(gateway_pb2.GetPartiesRequest(), timeout=10)
+    answer = await stub.GetParties(gateway_pb2.GetPartiesRequest(), timeout=60)
     return [party.public_key for party in answer.parties]
 
 

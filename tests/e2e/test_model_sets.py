@@ -4,21 +4,12 @@ import asyncio
 import contextlib
 import shutil
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 
 from visard.client import Client, Connection
 from visard.cluster import Cluster
-from visard.v1 import gateway_pb2
 
-Status = gateway_pb2.GetStatusResponse
-
-
-async def status_that(client: Client, fits: Callable[[Status], bool]) -> Status:
-    async with asyncio.timeout(60):
-        while not fits(answer := await client.status()):
-            await asyncio.sleep(0.2)
-        return answer
+from tests.waiting import status_that
 
 
 async def party_without_a_model__should_be_named(cluster: Cluster, tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ async def run_with_an_operating_point__should_be_refused(cluster: Cluster) -> No
         shares = [np.zeros(3 * 150 * 150, "<u4").tobytes() for _ in range(3)]
         upload = RawUpload(await party_keys(stub), signer(cluster), run, shares=shares)
         with pytest.raises(Exception, match=r"request\.operating_point: .*empty for run"):
-            await stub.Run(stream(upload.messages()), timeout=20)
+            await stub.Run(stream(upload.messages()), timeout=60)
 
 
 class Small(nn.Module):

@@ -19,6 +19,7 @@ from visard.uploads import pixels, shared
 from visard.v1 import common_pb2, gateway_pb2
 
 from tests.e2e.people import pairs
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ async def expired_reference__should_be_erased_everywhere(
     brief = await client.enrol("brief", [photos["biden"]], ttl_seconds=1)
     # not compared from the beginning: its time is over before the request's is
     assert not (await client.verify("brief", photos["biden"])).match
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while len(await client.references("brief")) > 1:
             await asyncio.sleep(0.2)
     assert (await client.verify("brief", photos["obama2"])).match
@@ -120,7 +121,7 @@ async def write_sent_twice__should_be_made_once_and_answered_alike(client: Clien
     info, answers = await client.model_info(), []
     sealed = await client._sealed(request, shared([pixels(capture(photos["obama"]), info)], info.field_bits))
     for _ in range(2):
-        result = await client._matching.Enrol(sealed.upload(), timeout=20)
+        result = await client._matching.Enrol(sealed.upload(), timeout=60)
         answers.append(results.reference_ids(results.open_all(result.results, sealed.context, sealed.reply_keys)))
     assert answers[0] == answers[1]
     assert [r.reference_id for r in await client.references("twice")] == list(answers[0])
@@ -130,7 +131,7 @@ async def deletion_sent_twice__should_be_answered_alike(client: Client, photos: 
     await client.enrol("gone", [photos["obama"]])
     sealed = await client._sealed(client._request(common_pb2.Operation.OPERATION_DELETE, "gone"), NO_SHARES)
     for _ in range(2):
-        assert (await client._matching.Delete(asked(sealed), timeout=20)).references_deleted == 1
+        assert (await client._matching.Delete(asked(sealed), timeout=60)).references_deleted == 1
     again = await client._sealed(deletion(sealed, "gone"), NO_SHARES)
     other = await client._sealed(deletion(sealed, "somebody-else"), NO_SHARES)
     for changed in (again, other):  # the id stands for this deletion with these envelopes

@@ -46,7 +46,7 @@ async def run(plan: KitPlan, body: Body, kit_id: int | None = None) -> Outcome:
     channels, coin = local_channels(), secrets.token_bytes(32)
     kits = [Kit(plan, 1, dealt.part(i), i, dealt.corrections, coin) for i in range(3)]
     sessions = [Session(Run(channel), kit) for channel, kit in zip(channels, kits, strict=True)]
-    results = await asyncio.wait_for(asyncio.gather(*(body(s, s.party) for s in sessions)), 60)
+    results = await asyncio.wait_for(asyncio.gather(*(body(s, s.party) for s in sessions)), 240)
     assert [kit.left for kit in kits] == [0, 0, 0]
     return Outcome(list(results), channels)
 

@@ -25,9 +25,10 @@ from services.mpc.shamir import reconstruct
 from services.party.faults import fault_of
 from services.party.mailbox import SessionAborted
 from services.party.runtime import PickleRefused, SessionChannel, mpyc_runtime
-from tests.party.harness import LinkedParty, linked, tls, until
+from tests.party.harness import LinkedParty, linked, tls
+from tests.waiting import until
 
-SECONDS = 5.0
+SECONDS = 60.0
 
 
 def channels(parties: list[LinkedParty], session: bytes) -> list[SessionChannel]:

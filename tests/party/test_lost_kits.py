@@ -12,6 +12,7 @@ from services.party.kitfiles import first_number_in
 from services.party.ledger import first_number
 from services.party.stock import KitBurnt, KitStock
 from tests.party.test_stock import OTHER, PLAN, Dealer
+from tests.waiting import PATIENCE
 
 DAY = 86_400
 
@@ -37,8 +38,8 @@ def leader(directory: Path) -> KitStock:
 async def used(stock: KitStock) -> int:
     """Take a kit, and say its number."""
     running = asyncio.create_task(stock.run())
-    number = await stock.reserve(PLAN, 5)
-    kit = await stock.take(PLAN, number, 5)
+    number = await stock.reserve(PLAN, PATIENCE)
+    kit = await stock.take(PLAN, number, PATIENCE)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert kit.kit_id == number
@@ -74,7 +75,7 @@ async def discarding__should_reach_plans_that_nobody_has_asked_for(tmp_path: Pat
     before = KitStock(tmp_path, 1, Dealer(1))
     before.want(OTHER, 1)
     task = asyncio.create_task(before.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while not before.levels()[0].available:
             await asyncio.sleep(0.01)
     task.cancel()

@@ -29,10 +29,11 @@ from visard.models import calibration
 from bench.mongod import Mongod
 from tests.conftest import UNLIMITED
 from tests.recovery.crashing import POINTS, armed
+from tests.waiting import at_rest
 
 OPERATIONS = ("enrol", "delete", "refresh", "grant")
 SHAPE = (3, 150, 150)
-SECONDS = 30.0
+SECONDS = 90.0
 
 
 class CrashingCluster(Cluster):
@@ -104,6 +105,7 @@ class Table:
             if operation == "delete":
                 await client.enrol(subject, [chip(self.number)])
             versions = await self.versions(client, administrator)
+            await at_rest(client)  # the one attempt is to come by the point
             self.cluster.armed(party).write_text(point)
             answered = await self.ask(operation, subject)
             reached = not self.cluster.armed(party).exists()
@@ -132,7 +134,7 @@ class Table:
 
     def restart(self, party: int) -> None:
         name = f"party{party}"
-        self.cluster.processes[name].wait(10)
+        self.cluster.processes[name].wait(SECONDS)
         self.cluster.kill(name)
         self.cluster.start([name])
         end = time.monotonic() + SECONDS

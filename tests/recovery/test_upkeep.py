@@ -17,6 +17,7 @@ from bench.mongod import Documents, Mongod
 from services.mpc.field import M31
 from services.mpc.shamir import is_degree_1, reconstruct
 from tests.conftest import publish_face
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,7 @@ def databases(replica_set: Mongod, mongo_cluster: Cluster) -> Iterator[Databases
     opened._client.close()
 
 
-async def until_ready(client: Client, seconds: float = 40) -> None:
+async def until_ready(client: Client, seconds: float = PATIENCE) -> None:
     """Wait for the services to say that they are ready."""
     end = time.monotonic() + seconds
     while not (status := await client.status()).ready:
@@ -81,7 +82,7 @@ async def until_ready(client: Client, seconds: float = 40) -> None:
         await asyncio.sleep(0.3)
 
 
-async def until_told(client: Client, text: str, seconds: float = 40) -> None:
+async def until_told(client: Client, text: str, seconds: float = PATIENCE) -> None:
     """Wait for a party to say why it is not ready."""
     end = time.monotonic() + seconds
     while True:

@@ -79,7 +79,7 @@ async def describe_on_shares(compiled: Compiled, batch: np.ndarray, spoilt: Any 
         assert all(kit.left == 0 for kit in kits)
         return np.stack(found)
 
-    results = await asyncio.wait_for(asyncio.gather(*(party(i) for i in range(3))), 120)
+    results = await asyncio.wait_for(asyncio.gather(*(party(i) for i in range(3))), 240)
     return field.decode(reconstruct(field, list(results))), channels
 
 
@@ -105,7 +105,7 @@ async def run_on_shares(
         assert kit.left == 0
         return result
 
-    results = await asyncio.wait_for(asyncio.gather(*(party(i) for i in range(3))), 120)
+    results = await asyncio.wait_for(asyncio.gather(*(party(i) for i in range(3))), 240)
     return (
         field.decode(reconstruct(field, results)),
         channels,

@@ -34,6 +34,7 @@ from services.party.store.base import (
 )
 from services.party.store.mongo import TIMEOUT_SECONDS, MongoStore
 from tests.party.store.content import ONE, THREE, TWO, model, reference
+from tests.waiting import PATIENCE, until
 
 # a server that is killed while pymongo shakes hands with it leaves a socket that pymongo forgets to close
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
@@ -75,7 +76,7 @@ async def unreachable_server__should_be_noticed_in_time(standalone: Mongod) -> N
     started = time.monotonic()
     with pytest.raises(StoreError, match="cannot be reached"):
         await open_store("mongodb://127.0.0.1:9/x", Path(), 0)
-    assert time.monotonic() - started < TIMEOUT_SECONDS
+    assert time.monotonic() - started < PATIENCE, f"by itself in {TIMEOUT_SECONDS} s"
 
 
 async def other_schema__should_be_refused(standalone: Mongod) -> None:
@@ -107,7 +108,7 @@ async def server_lost_in_flight__should_fail_in_time_and_lose_nothing(server: Mo
     started = time.monotonic()
     with pytest.raises(StoreError):
         await store.gallery("face")
-    assert time.monotonic() - started < TIMEOUT_SECONDS
+    assert time.monotonic() - started < PATIENCE, f"by itself in {TIMEOUT_SECONDS} s"
     await asyncio.to_thread(server.start)
     assert (await store.states([ONE]))[ONE] is State.PENDING
     await store.close()
@@ -135,9 +136,7 @@ async def server_killed_during_writes__should_keep_what_it_has_acknowledged(serv
             committed.append(k)
 
     writer = asyncio.ensure_future(write())
-    async with asyncio.timeout(20):
-        while len(committed) < 5:
-            await asyncio.sleep(0.01)
+    await until(lambda: len(committed) >= 5)
     await asyncio.to_thread(server.stop, kill=True)
     with pytest.raises(StoreError):
         await writer
