@@ -102,7 +102,7 @@ proto: $(STAMP)
 bench: $(STAMP) .photos/obama.jpg
 	$(BIN)/python -m bench --profile
 	$(BIN)/python -m bench.stores
-	$(BIN)/python -m tests.party.test_recovery
+	$(BIN)/python -m bench.histories
 
 bench-peers: $(STAMP)
 	$(BIN)/python -m bench.peers

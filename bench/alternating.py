@@ -14,14 +14,13 @@ import numpy as np
 from visard import publish
 from visard.capture import Chip
 from visard.client import DEFAULT_MODEL, Client, Connection
-from visard.cluster import Cluster
+from visard.cluster import Cluster, free_port_base
 from visard.secret import Secret
 
 from bench.load import UNLIMITED
 from services.mpc.field import field_of
 from services.party.store import open_store
 from services.party.store.base import Page, Reference, restored
-from tests.conftest import free_port_base
 
 WIDTH = 128  # numbers a descriptor
 _DEADLINE = 60.0

@@ -2,9 +2,8 @@
 
 import asyncio
 import inspect
-import os
-import socket
-from collections.abc import Iterator
+import signal
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +11,17 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from visard import publish
 from visard.client import DEFAULT_MODEL, Client, Connection
-from visard.cluster import Cluster
+from visard.cluster import Cluster, free_port_base
 
+from bench.mongod import Mongod
 from services.party.intake.sealingfiles import KeyFiles
-from tests.mongod import Mongod
+from tests.mending import mend
 
 # tests ask about one subject again and again; those of the budgets have clusters of their own
 PUBLISH_SECONDS = 240  # a whole network, at services that have just begun, on a machine that is busy
 UNLIMITED = dict.fromkeys(("attempts_subject", "attempts_gallery", "attempts_search", "attempts_caller"), "0")
 SHARED = Path(__file__).parents[2] / "shared"
+BESIDE = ("data/lfw-dev", "data/orl", "reference/face_resnet_descriptors.npz")
 PHOTOS = Path(__file__).parents[1] / ".photos"
 
 
@@ -31,16 +32,41 @@ def pytest_pycollect_makeitem(collector: Any, name: str, obj: object) -> None:
         raise collector.CollectError(f"{name} would not run: tests are named subject__should_outcome")
 
 
+def pytest_configure() -> None:
+    """Programs that a script starts in the background ignore Ctrl-C, and so do those that they start; tests send it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """Before anything else ends, the shared cluster is whole again: for what is still to be cleaned up, and the next test."""
+    cluster = getattr(item, "funcargs", {}).get("cluster")
+    try:
+        if isinstance(cluster, Cluster):
+            mend(cluster)
+    finally:
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Data for tests; a test that needs it fails without it."""
+    """Data beside the project; a test that needs it fails without it, and says what is missing."""
+    needed([SHARED / name for name in BESIDE], "see Tests in README.md")
     return SHARED
 
 
 @pytest.fixture(scope="session")
 def photos() -> dict[str, Path]:
     """The photos of the demonstration, fetched by make."""
-    return {name: PHOTOS / f"{name}.jpg" for name in ("obama", "obama2", "biden")}
+    found = {name: PHOTOS / f"{name}.jpg" for name in ("obama", "obama2", "biden")}
+    needed(found.values(), "make .photos/obama.jpg fetches them")
+    return found
+
+
+def needed(paths: Iterable[Path], remedy: str) -> None:
+    """Fail by name where a test has not what it needs."""
+    if missing := [str(path.resolve()) for path in paths if not path.exists()]:
+        pytest.fail(f"missing: {', '.join(missing)} ({remedy})", pytrace=False)
 
 
 @pytest.fixture(scope="session")
@@ -62,21 +88,6 @@ def _mongod(tmp_path_factory: pytest.TempPathFactory, *, replica_set: bool) -> I
     server.stop()
 
 
-def free_port_base() -> int:
-    """A base port whose nineteen ports are free now; processes that test at the same time begin to look at different ones."""
-    bases = list(range(17300, 30000, 20))
-    start = os.getpid() * 7 % len(bases)
-    for base in bases[start:] + bases[:start]:
-        try:
-            for offset in range(19):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", base + offset))
-        except OSError:
-            continue
-        return base
-    raise OSError("no free ports")
-
-
 def publish_face(home: Path) -> None:
     """Publish the face network at a fresh cluster."""
 
@@ -94,7 +105,7 @@ def sealing_key(data_dir: Path) -> X25519PrivateKey:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Five services as processes, with the face network published. Tests leave it healthy and without their subjects."""
+    """Five services as processes, with the face network published. Tests leave no subject; all else is mended after each."""
     running = Cluster(tmp_path_factory.mktemp("home"), free_port_base(), expiry_interval=1.0, options=UNLIMITED)
     running.prepare()
     try:

@@ -42,8 +42,11 @@ def age(cluster: Cluster, party: int, hours: float) -> None:
 def statement(folder: Path, party: int, public_key: bytes, *, signer: str = "", **fields: int) -> common_pb2.PartyKey:
     """A statement about a party's key, valid now unless fields say otherwise, signed by it or by somebody else."""
     now = now_ms()
-    times = {"serial": now, "not_before_unix_ms": now, "not_after_unix_ms": now + HOUR_MS}
-    key = common_pb2.PartyKey(party=party, public_key=public_key, **(times | fields))
-    name = signer or f"party{party}"
-    sign(Holder.read(folder / f"{name}.pem", folder / f"{name}.key"), key)
+    key = common_pb2.PartyKey(
+        party=party, public_key=public_key, serial=now, not_before_unix_ms=now, not_after_unix_ms=now + HOUR_MS
+    )
+    for name, value in fields.items():
+        setattr(key, name, value)
+    role = signer or f"party{party}"
+    sign(Holder.read(folder / f"{role}.pem", folder / f"{role}.key"), key)
     return key

@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ _OFFSETS = {"gateway": 0, "dealer": 1, "party0": 10, "party1": 11, "party2": 12}
 # of the ports without TLS, on this machine alone
 _METRICS = {"gateway": 2, "dealer": 3, "party0": 13, "party1": 14, "party2": 15}
 _HEALTH = {"gateway": 4, "dealer": 5, "party0": 16, "party1": 17, "party2": 18}
+_PORTS = 20  # from a base port on
 
 
 _LISTENING = '"event": "listening"'
@@ -256,3 +258,25 @@ def _told(line: str) -> str:
         return ": ".join(str(said[key]) for key in ("event", "reason", "exception") if key in said).splitlines()[-1]
     except (ValueError, TypeError, IndexError):
         return line.strip()
+
+
+def free_port_base() -> int:
+    """A base port whose ports are all free now; raises Unavailable where none is.
+
+    Processes that ask at the same time begin to look at different ones.
+    """
+    bases = list(range(17300, 30000, 20))
+    start = os.getpid() * 7 % len(bases)
+    for base in bases[start:] + bases[:start]:
+        if all(map(_is_free, range(base, base + _PORTS))):
+            return base
+    raise Unavailable("no 20 ports in a row are free between 17300 and 30000")
+
+
+def _is_free(port: int) -> bool:
+    try:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+    except OSError:
+        return False
+    return True

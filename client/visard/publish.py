@@ -30,10 +30,21 @@ LOOSEST = 1e-3
 class Program(Protocol):
     """What the client needs of a compiled program."""
 
-    q: int
-    digest: bytes
-    operating_points: dict[str, float]
-    false_match_rates: dict[str, float]
+    @property
+    def q(self) -> int:
+        """Bits of the field."""
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the canonical JSON."""
+
+    @property
+    def operating_points(self) -> dict[str, float]:
+        """Thresholds by their names."""
+
+    @property
+    def false_match_rates(self) -> dict[str, float]:
+        """What is known of how many strangers pass, by operating point."""
 
     def to_json(self) -> bytes:
         """Canonical JSON."""

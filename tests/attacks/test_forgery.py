@@ -44,7 +44,7 @@ def request(operation: str) -> common_pb2.Request:
 async def denied(party: "party_pb2_grpc.PartyAsyncStub", asked: common_pb2.Request) -> str:
     """Why a party refuses to run a request."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await party.Run(party_pb2.RunRequest(request=asked, attempt=bytes(16)), timeout=10)
+        await party.Run(party_pb2.RunRequest(request=asked, attempt=bytes(16)), timeout=60)
     assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED, caught.value.details()
     return caught.value.details() or ""
 
@@ -88,5 +88,5 @@ async def stranger__should_not_be_taken_for_a_caller(party: "party_pb2_grpc.Part
 async def share_for_an_unsigned_request__should_not_be_taken(party: "party_pb2_grpc.PartyAsyncStub") -> None:
     header = common_pb2.UploadHeader(request=request("VERIFY"))
     with pytest.raises(grpc.aio.AioRpcError, match=r"request\.caller") as caught:
-        await party.Deposit(raw.stream([common_pb2.Upload(header=header)]), timeout=10)
+        await party.Deposit(raw.stream([common_pb2.Upload(header=header)]), timeout=60)
     assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED

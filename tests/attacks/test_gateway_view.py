@@ -11,10 +11,10 @@ import grpc
 import numpy as np
 import pytest
 import torch
-from visard import bring, publish, uploads
+from visard import bring, publish, sharing, uploads
 from visard.capture import Chip, capture
 from visard.client import Client, Connection
-from visard.cluster import Cluster
+from visard.cluster import Cluster, free_port_base
 from visard.errors import InconsistentAnswer, SealError
 from visard.sealing import Context, open_share
 from visard.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc, party_pb2
@@ -26,7 +26,7 @@ from services.gateway.config import GatewayConfig
 from services.gateway.parties import Parties
 from services.gateway.relay import Relay
 from services.gateway.servicer import FaceMatchingServicer, ModelRegistryServicer
-from tests.conftest import free_port_base, sealing_key
+from tests.conftest import sealing_key
 
 
 @dataclass
@@ -73,7 +73,7 @@ class Spied:
 async def spied(cluster: Cluster) -> AsyncIterator[Spied]:
     certs, address = cluster.home / "certs", f"127.0.0.1:{free_port_base()}"
     tls = Tls(ca=certs / "ca.pem", cert=certs / "gateway.pem", key=certs / "gateway.key")
-    addresses = tuple(cluster.address(f"party{i}") for i in range(3))
+    addresses = (cluster.address("party0"), cluster.address("party1"), cluster.address("party2"))
     config = GatewayConfig(listen=address, tls=tls, parties=addresses)
     parties = Parties(addresses, tls)
     relay = RecordingRelay(config, parties)
@@ -98,7 +98,7 @@ async def gateway__should_hold_no_readable_share(
     spied: Spied, chip: Chip, photos: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[np.ndarray] = []
-    original = uploads.share
+    original = sharing.share
 
     def keeping(values: np.ndarray, q: int) -> Any:
         shares = original(values, q)

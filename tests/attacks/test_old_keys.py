@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from visard.capture import Chip, capture
 from visard.client import Client, Connection
-from visard.cluster import Cluster
+from visard.cluster import Cluster, free_port_base
 from visard.errors import SealError, UntrustedKey
 from visard.sealing import Context, key_id, open_share
 from visard.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc
@@ -27,7 +27,6 @@ from services.gateway.parties import Parties
 from services.gateway.relay import Relay
 from services.gateway.servicer import FaceMatchingServicer, ModelRegistryServicer
 from services.party.intake.keyring import HOUR_MS
-from tests.conftest import free_port_base
 from tests.sealed import age, named, now_ms, on_disk, statement
 
 VICTIM = 1
@@ -70,10 +69,11 @@ async def thief(cluster: Cluster) -> AsyncIterator[tuple[Thief, Connection]]:
     """The gateway that has turned, and the connection of a client to it that remembers nothing."""
     certs, address = cluster.home / "certs", f"127.0.0.1:{free_port_base()}"
     tls = Tls(ca=certs / "ca.pem", cert=certs / "gateway.pem", key=certs / "gateway.key")
-    addresses = tuple(cluster.address(f"party{i}") for i in range(3))
+    addresses = (cluster.address("party0"), cluster.address("party1"), cluster.address("party2"))
     config = GatewayConfig(listen=address, tls=tls, parties=addresses)
     parties = Parties(addresses, tls)
-    servicer, registry = (kind(config, parties, Relay(config, parties)) for kind in (Thief, ModelRegistryServicer))
+    servicer = Thief(config, parties, Relay(config, parties))
+    registry = ModelRegistryServicer(config, parties, Relay(config, parties))
     server = grpc.aio.server(interceptors=[FaultInterceptor()], options=SERVER_OPTIONS)
     gateway_pb2_grpc.add_FaceMatchingServicer_to_server(servicer, server)
     gateway_pb2_grpc.add_ModelRegistryServicer_to_server(registry, server)
@@ -140,10 +140,12 @@ async def stolen_key__should_be_of_no_use_to_anybody_once_its_statement_is_over(
     gateway, connection = thief
     stolen, now = X25519PrivateKey.generate(), now_ms()
     public = stolen.public_key().public_bytes_raw()
-    times = {"not_before_unix_ms": now - 25 * HOUR_MS - 1, "not_after_unix_ms": now - 1}
+    begins, ends = now - 25 * HOUR_MS - 1, now - 1
     for changed in ({}, {"not_after_unix_ms": now + HOUR_MS}, {"serial": now + 1}):
         # as the party signed it, with its own key, 25 hours ago; and as the gateway would like it to read
-        gateway.offers = statement(cluster.home / "certs", VICTIM, public, **times)
+        gateway.offers = statement(
+            cluster.home / "certs", VICTIM, public, not_before_unix_ms=begins, not_after_unix_ms=ends
+        )
         for field, value in changed.items():
             setattr(gateway.offers, field, value)
         async with Client(connection) as fresh:

@@ -87,8 +87,8 @@ async def gateway__should_not_publish_other_weights_under_the_owners_signature(
     compiled = compile_face_model()
     program = compiled.program.to_json()
     async with Client(Connection.from_home(cluster.home, "owner"), model="other") as owner:
-        fields = {"model": "other", "program_digest": compiled.program.digest}
-        asked = owner._request(Operation.OPERATION_PUBLISH, **fields)
+        digest = compiled.program.digest
+        asked = owner._request(Operation.OPERATION_PUBLISH, model="other", program_digest=digest)
         honest = await owner._sealed(asked, shared([compiled.weights], compiled.program.q))
         zeros = shared([np.zeros_like(compiled.weights)], compiled.program.q)
         forged = await own_shares(owner, honest.request, zeros, named=False)
@@ -104,8 +104,8 @@ async def weights_off_the_line__should_not_be_published(cluster: Cluster, gatewa
         shares = shared([compiled.weights], compiled.program.q)
         words = np.frombuffer(bytearray(shares[2]), "<u4")
         words[1000] = (int(words[1000]) + 1) % M31.p
-        fields = {"model": "bent", "program_digest": compiled.program.digest}
-        asked = owner._request(Operation.OPERATION_PUBLISH, **fields)
+        digest = compiled.program.digest
+        asked = owner._request(Operation.OPERATION_PUBLISH, model="bent", program_digest=digest)
         sealed = await owner._sealed(asked, [shares[0], shares[1], words.tobytes()])
         with pytest.raises(grpc.aio.AioRpcError, match="points of a line"):
             await gateway.hand_in([sealed.request] * 3, sealed, compiled.program.to_json())

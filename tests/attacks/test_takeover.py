@@ -147,7 +147,7 @@ async def refusals(
     """Why the three parties refuse to run a request that is brought to them with the gateway's certificate."""
     attempt = os.urandom(16)
     runs = [
-        party.Run(party_pb2.RunRequest(request=asked, attempt=attempt, envelope=envelope), timeout=20)
+        party.Run(party_pb2.RunRequest(request=asked, attempt=attempt, envelope=envelope), timeout=60)
         for party, envelope in zip(parties, envelopes, strict=True)
     ]
     answers = await asyncio.gather(*runs, return_exceptions=True)
@@ -181,7 +181,7 @@ async def verifiers_share__should_not_be_taken_by_a_party(
     for number, party in enumerate(parties):
         header = common_pb2.UploadHeader(request=asked, shares=[common_pb2.SealedShareInfo(party=number, size=1)])
         with pytest.raises(grpc.aio.AioRpcError, match="may ask for this") as caught:
-            await party.Deposit(raw.stream([common_pb2.Upload(header=header)]), timeout=10)
+            await party.Deposit(raw.stream([common_pb2.Upload(header=header)]), timeout=60)
         assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
     assert len(await victim.references("ada")) == 1
 
@@ -270,7 +270,7 @@ async def share_of_one_caller__should_not_be_enrolled_in_the_name_of_another(
     shares = [bytes(4 * raw.WORDS // 2)] * 3
     upload = raw.RawUpload(keys, raw.signer(cluster, OTHER), asked, shares=shares).messages()
     for number, party in enumerate(parties):
-        await party.Deposit(raw.stream(for_party(upload, number)), timeout=10)
+        await party.Deposit(raw.stream(for_party(upload, number)), timeout=60)
     raw.signer(cluster, VICTIM).sign(asked)  # who deposited is who signed then
     assert all("administrator can grant" in text for text in await refusals(parties, asked))
     assert len(await victim.references("ada")) == 1

@@ -13,7 +13,7 @@ from visard.v1 import common_pb2, party_pb2, party_pb2_grpc
 
 from tests.e2e import raw
 
-SECONDS = 30.0
+SECONDS = 60.0
 
 
 class TurnedGateway:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from visard import certs
+from visard.capture import Chip
 from visard.client import Client, Connection
 from visard.results import row_table_digest
 from visard.sealing import Context, commitment, key_id, open_share, seal_result
@@ -29,6 +30,12 @@ LONG = 3600.0
 Q = 31
 P = (1 << Q) - 1
 Outcomes = list[common_pb2.Outcome]
+
+
+def chip(seed: int) -> Chip:
+    """A picture of nobody."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (150, 150, 3), dtype=np.uint8)
+    return Chip(pixels, pixels)
 
 
 @dataclass
@@ -199,7 +206,7 @@ async def serving(folder: Path) -> AsyncIterator[tuple[Double, Connection]]:
     """A running double with an authority of its own, and the connection of a client to it."""
     if not (folder / "ca.pem").exists():
         certs.init(folder)
-    double = Double(folder)
+    double = Double(folder)  # type: ignore[abstract]  # what it has not is answered with UNIMPLEMENTED
     tls = Tls(ca=folder / "ca.pem", cert=folder / "gateway.pem", key=folder / "gateway.key")
     server = grpc.aio.server(interceptors=[FaultInterceptor()], options=SERVER_OPTIONS)
     gateway_pb2_grpc.add_FaceMatchingServicer_to_server(double, server)

@@ -23,8 +23,8 @@ def network() -> nn.Module:
     torch.manual_seed(3)
     module = nn.Sequential(nn.Flatten(), nn.Linear(108, 32), nn.ReLU(), nn.Linear(32, 4))
     with torch.no_grad():
-        module[1].weight /= 40
-        module[3].weight *= 2
+        module.get_parameter("1.weight").div_(40)
+        module.get_parameter("3.weight").mul_(2)
     return module.eval().requires_grad_(False)
 
 

@@ -38,9 +38,10 @@ def logs(*parties: Sequence[Entry]) -> list[PartyLog]:
 
 def hash__should_cover_every_field_and_the_entry_before() -> None:
     one = Entry(1, 2, "caller", "enrol", "face", "ada", "eve", "grantee", bytes(16), "OK")
-    changed = [replace(one, **{name: 9}) for name in ("sequence", "time_unix_ms")]
+    numbers = ("sequence", "time_unix_ms")
     texts = ("caller", "operation", "model", "subject", "new_subject", "grantee", "code")
-    changed += [replace(one, **{name: "other"}) for name in texts]
+    fields: list[dict[str, Any]] = [*({name: 9} for name in numbers), *({name: "other"} for name in texts)]
+    changed = [replace(one, **field) for field in fields]
     changed += [replace(one, request_id=b"1" * 16), replace(one, subject="adae", new_subject="ve")]
     links = {other.link(GENESIS) for other in changed} | {one.link(GENESIS), one.link(b"1" * 32)}
     assert len(links) == len(changed) + 2

@@ -1,7 +1,6 @@
 """The client sends what it was given, readable by one party each, and believes only what its authority vouches for."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,12 @@ from visard.capture import Chip
 from visard.client import Client, Connection
 from visard.errors import (
     DeadlineExceeded,
-    Exhausted,
     InconsistentAnswer,
-    InternalError,
     InvalidRequest,
     NoFace,
     NotFound,
     NotOpen,
     SealError,
-    StaleKey,
     Unavailable,
     Unreachable,
     UntrustedKey,
@@ -30,21 +26,9 @@ from visard.results import SubjectCount
 from visard.v1 import common_pb2, gateway_pb2
 
 from services.common import errors as faults
-from tests.client.double import LONG, Double, connected, serving
+from tests.client.double import Double, chip, connected, serving
 
 Operation = common_pb2.Operation
-
-
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("client") / "certs"
-    certs.init(path)
-    return path
-
-
-def chip(seed: int) -> Chip:
-    pixels = np.random.default_rng(seed).integers(0, 256, (150, 150, 3), dtype=np.uint8)
-    return Chip(pixels, pixels)
 
 
 def flat(*chips: Chip) -> np.ndarray:
@@ -187,44 +171,6 @@ async def answer__should_not_be_believed_when_it_answers_another_request(folder:
             await client.verify("ann", chip(1))
 
 
-async def service_that_is_exhausted_or_away__should_be_asked_until_the_deadline(folder: Path) -> None:
-    """However often: a party that restarts is away for twelve seconds."""
-    again = [faults.ResourceExhausted("no kit", retry_after=0.01), faults.Unavailable("party 1 is restarting")]
-    async with connected(folder) as (double, client):
-        double.faults = [again[0]] * 20 + [again[1]]
-        assert (await client.verify("ann", chip(1))).match
-        assert double.calls["Verify"] == 22
-    async with connected(folder, deadline=0.3) as (double, client):
-        double.faults = [again[0]] * 10_000
-        with pytest.raises((Exhausted, DeadlineExceeded)):
-            await client.enrol("ann", [chip(1)])
-        double.faults = [faults.ResourceExhausted("too many attempts", retry_after=3600)]
-        with pytest.raises(Exhausted) as caught:  # nobody waits for what comes after the deadline
-            await client.enrol("ann", [chip(1)])
-        assert caught.value.retry_after == 3600
-    async with connected(folder, retry=False) as (double, client):
-        double.faults = [again[0]]
-        with pytest.raises(Exhausted):
-            await client.verify("ann", chip(1))
-        assert double.calls["Verify"] == 1
-
-
-async def more_requests_than_the_gateway_takes__should_wait_for_their_turn(folder: Path) -> None:
-    async with connected(folder) as (double, client):
-        double.places, double.pause = 4, 0.02
-        answers = await asyncio.gather(*(client.verify("ann", chip(1)) for _ in range(40)))
-        assert all(answer.match for answer in answers)
-        assert (double.most_at_a_time, double.calls["Verify"]) == (4, 40)
-
-
-async def nobody_at_the_address__should_be_said_without_waiting_for_the_deadline(folder: Path) -> None:
-    async with serving(folder) as (_, connection):
-        pass
-    async with Client(connection, deadline=600) as client:
-        with pytest.raises(Unreachable, match=r"nobody answers at 127\.0\.0\.1.*visard up"):
-            await client.status()
-
-
 async def proxy_of_the_environment__should_not_be_asked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "grpc_proxy", "HTTP_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
@@ -247,85 +193,11 @@ async def client_that_is_not_open__should_say_so(folder: Path) -> None:
             await client.verify("ann", chip(1))
 
 
-async def write__should_keep_its_id_when_its_answer_was_lost(folder: Path) -> None:
-    async with connected(folder) as (double, client):
-        double.faults = [faults.Unavailable("lost a peer")]
-        await client.enrol("ann", [chip(1)])
-        lost, sent = double.attempts["Enrol"]
-        assert lost == sent
-        double.faults = [faults.Unavailable("lost a peer")]
-        await client.delete("ann")
-        lost, sent = double.attempts["Delete"]
-        assert lost == sent
-
-
-async def undone_write__should_be_sent_again_as_a_new_request(folder: Path) -> None:
-    async with connected(folder) as (double, client):
-        double.faults = [faults.Aborted("undone")]
-        await client.enrol("ann", [chip(1)])
-        undone, sent = double.attempts["Enrol"]
-        assert undone.request_id != sent.request_id
-        assert undone.subject == sent.subject
-        assert list(sent.instead_of) == [undone.request_id]
-
-
-async def verification__should_have_a_fresh_id_each_time(folder: Path) -> None:
-    async with connected(folder) as (double, client):
-        double.faults = [faults.Unavailable("lost a peer")]
-        await client.verify("ann", chip(1))
-        lost, sent = double.attempts["Verify"]
-        assert lost.request_id != sent.request_id
-
-
 async def options_of_an_enrolment__should_reach_the_parties(folder: Path) -> None:
     async with connected(folder) as (double, client):
         await client.enrol("ann", [chip(1)], replace=True, unique=True, ttl_seconds=9, metadata=b"note")
         request = double.received[-1].request
         assert (request.replace, request.unique, request.ttl_seconds, request.metadata) == (True, True, 9, b"note")
-
-
-REFUSALS = {
-    faults.InvalidArgument.of("subject", "letters"): InvalidRequest,
-    faults.NotFound("no subject"): NotFound,
-    faults.Internal("internal error 1"): InternalError,
-}
-
-
-@pytest.mark.parametrize("fault", REFUSALS, ids=lambda fault: fault.code)
-async def refusal__should_not_be_asked_again(folder: Path, fault: faults.ServiceFault) -> None:
-    async with connected(folder) as (double, client):
-        await client.verify("ann", chip(1))
-        double.faults = [fault]
-        with pytest.raises(REFUSALS[fault], match=fault.message):
-            await client.verify("ann", chip(1))
-    assert double.calls["Verify"] == 2
-
-
-async def deadline__should_bound_all_attempts_together(folder: Path) -> None:
-    async with connected(folder, deadline=2.0) as (double, client):
-        await client.verify("ann", chip(1))
-        double.remaining.clear()
-        double.faults, double.pause = [faults.Unavailable("lost a peer")], 0.5
-        await client.verify("ann", chip(1))
-    first, second = double.remaining
-    assert second < first - 0.5
-
-
-async def deadline__should_cover_what_a_first_call_fetches(folder: Path) -> None:
-    async with connected(folder, deadline=0.5) as (double, client):
-        double.pause = 0.3  # models, keys and the question itself: each in time, all together not
-        with pytest.raises(DeadlineExceeded):
-            await client.verify("ann", chip(1))
-
-
-async def hanging_service__should_end_at_the_deadline(folder: Path) -> None:
-    async with connected(folder, deadline=0.5) as (double, client):
-        double.pause = LONG
-        calls: list[Awaitable[Any]] = [client.status(), client.verify("ann", chip(1)), client.delete("ann")]
-        for call in calls:
-            async with asyncio.timeout(10):
-                with pytest.raises(DeadlineExceeded):
-                    await call
 
 
 async def subjects__should_be_gathered_from_all_pages(folder: Path) -> None:
@@ -382,22 +254,3 @@ async def stranger__should_get_no_connection(folder: Path, tmp_path: Path) -> No
                 with pytest.raises((Unavailable, DeadlineExceeded)):
                     await client.status()
     assert not double.calls
-
-
-async def changed_sealing_key__should_be_fetched_anew_once(folder: Path) -> None:
-    async with connected(folder) as (double, client):
-        stale = faults.InvalidArgument.of("header.shares.key_id", "the key of party 1: fetch the parties' keys again")
-        assert (await client.verify("ann", chip(1))).match
-        double.faults = [stale]
-        assert (await client.verify("ann", chip(1))).match
-        assert double.calls["GetParties"] == 2
-        first, second = double.received[-2:]
-        assert first.request.request_id != second.request.request_id
-        double.faults = [stale, stale]
-        with pytest.raises(StaleKey, match="party 1"):
-            await client.verify("ann", chip(1))
-        assert double.calls["GetParties"] == 3
-        double.faults = [faults.InvalidArgument.of("request.subject", "letters")]
-        with pytest.raises(InvalidRequest):
-            await client.verify("ann", chip(1))
-        assert double.calls["GetParties"] == 3

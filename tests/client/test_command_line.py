@@ -16,7 +16,7 @@ from visard import certs, cli
 from visard.cli.app import app
 from visard.errors import NoFace
 
-from tests.client.double import Double, serving
+from tests.client.double import LONG, Double, serving
 
 ODD = "[red]a b.jpg"  # markup to some, and a name of a file
 # one line a command: arguments with which it gets as far as its own work
@@ -56,7 +56,7 @@ ARGUMENTS: dict[str, list[str]] = {
 
 def commands(group: Any, prefix: str = "") -> dict[str, Any]:
     """Every command of the program, by its name."""
-    found = {}
+    found = dict[str, Any]()
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             found |= commands(command, f"{prefix}{name} ")
@@ -160,7 +160,7 @@ async def closed_pipe__should_not_look_like_no_match(served: Double, tmp_path: P
 
 
 async def interrupted_command__should_end_with_130_and_say_what_is_open(served: Double, tmp_path: Path) -> None:
-    served.pause = 60.0
+    served.pause = LONG
     process = await started(tmp_path, "delete", "ann", "--json")
     async with asyncio.timeout(60):
         while not served.calls["GetParties"]:

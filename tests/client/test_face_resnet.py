@@ -9,11 +9,9 @@ from torch import nn
 from visard.models import face_resnet
 from visard.models.dlib_format import WeightFileError
 
-REFERENCE = Path("../shared/reference/face_resnet_descriptors.npz")
 
-
-def descriptors__should_agree_with_dlib() -> None:
-    reference = np.load(REFERENCE)
+def descriptors__should_agree_with_dlib(shared: Path) -> None:
+    reference = np.load(shared / "reference" / "face_resnet_descriptors.npz")
     chips = torch.from_numpy(reference["chips"]).permute(0, 3, 1, 2).float()
     with torch.no_grad():
         found = face_resnet.load()(chips).numpy()

@@ -12,7 +12,7 @@ from visard.errors import UntrustedKey
 from tests.client.double import connected, serving
 from tests.sealed import now_ms, statement
 
-CHIP = Chip(*2 * [np.zeros((150, 150, 3), np.uint8)])
+CHIP = Chip(np.zeros((150, 150, 3), np.uint8), np.zeros((150, 150, 3), np.uint8))
 
 
 @pytest.fixture(scope="session")

@@ -83,7 +83,7 @@ def passed(method: Callable[..., Any], parameter: str, odd: Any) -> dict[str, An
 
 @pytest.mark.parametrize(("name", "parameter"), CASES)
 async def odd_value__should_be_an_error_of_ours_or_name_the_argument(folder: Path, name: str, parameter: str) -> None:
-    async with serving(folder) as (_, connection), Client(connection, retry=False, deadline=20) as client:
+    async with serving(folder) as (_, connection), Client(connection, retry=False, deadline=60) as client:
         method = getattr(client, name)
         for kind, odd in ODD.items():
             with suppress(VisardError):

@@ -185,13 +185,18 @@ def output__should_be_real_numbers_in_its_shape(q: int) -> None:
     assert (values.tolist(), scale) == ([[[-2.0, 1.0]]], 8)
 
 
+def all_of(outcomes: list[common_pb2.Outcome], spoil: Callable[[common_pb2.Outcome], object]) -> None:
+    for outcome in outcomes:
+        spoil(outcome)
+
+
 SPOILT: dict[str, Callable[[list[common_pb2.Outcome]], object]] = {
     "another shape": lambda o: o[1].output_shape.append(1),
     "another scale": lambda o: setattr(o[2], "output_scale", 3),
     "a short share": lambda o: setattr(o[0], "output_share", o[0].output_share[:-1]),
-    "no output": lambda o: [outcome.Clear() for outcome in o],
-    "a mad scale": lambda o: [setattr(outcome, "output_scale", 1 << 20) for outcome in o],
-    "a mad shape": lambda o: [outcome.output_shape.append(1 << 31) for outcome in o],
+    "no output": lambda o: all_of(o, lambda outcome: outcome.Clear()),
+    "a mad scale": lambda o: all_of(o, lambda outcome: setattr(outcome, "output_scale", 1 << 20)),
+    "a mad shape": lambda o: all_of(o, lambda outcome: outcome.output_shape.append(1 << 31)),
 }
 
 

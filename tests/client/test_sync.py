@@ -18,7 +18,8 @@ from visard.client import Client, Connection
 from visard.errors import NotOpen
 from visard.sync import SyncClient
 
-from tests.client.double import Double, serving
+from tests.client.double import LONG, Double, serving
+from tests.waiting import becomes
 
 
 @pytest.fixture
@@ -107,13 +108,14 @@ def forked_child__should_be_told_that_the_client_is_its_parents(served: tuple[Do
 
 def interrupted_write__should_say_that_it_may_have_been_made(served: tuple[Double, Connection]) -> None:
     double, connection = served
-    double.pause = 30.0
-    with SyncClient(connection) as client:
+    with SyncClient(connection, deadline=LONG) as client:
+        assert client.delete("ann") == 3  # keys are known now: what follows is the write alone
+        double.calls.clear()
+        double.pause = LONG
 
         def interrupt() -> None:
-            while not double.calls["Delete"]:
-                pass
-            os.kill(os.getpid(), signal.SIGINT)
+            if becomes(lambda: double.calls["Delete"] > 0):
+                os.kill(os.getpid(), signal.SIGINT)
 
         threading.Thread(target=interrupt, daemon=True).start()
         with pytest.raises(KeyboardInterrupt) as caught:

@@ -1,8 +1,7 @@
 """A call is looked at when it begins: foreign roles, crowds and silence are turned away before anything of it is read."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +14,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from visard import certs
+from visard.cluster import free_port_base
 from visard.v1 import dealer_pb2, gateway_pb2, party_pb2, peer_pb2
 
 from services.common import lifecycle
@@ -31,7 +31,7 @@ from services.gateway.admin import AdminServicer
 from services.gateway.servicer import FaceMatchingServicer, ModelRegistryServicer
 from services.party.__main__ import ACCESS as PARTY
 from services.party.servicer import PartyServicer, PeerServicer
-from tests.conftest import free_port_base
+from tests.waiting import PATIENCE, until
 
 SERVICE = "visard.v1.Echo"
 KINDS_OF_CALLS = ("unary_unary", "stream_unary", "unary_stream", "stream_stream")
@@ -81,16 +81,30 @@ async def served(pki: Path, access: dict[str, tuple[str, ...]] | None = None, **
         yield address
 
 
+def waits(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    monkeypatch.setattr("services.common.arrival.IDLE_SECONDS", seconds)
+    monkeypatch.setattr("services.common.arrival.FIRST_SECONDS", seconds)
+    monkeypatch.setattr("services.common.arrival.only.__defaults__", (seconds,))
+
+
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.common.arrival.IDLE_SECONDS", SOON)
-    monkeypatch.setattr("services.common.arrival.FIRST_SECONDS", SOON)
-    monkeypatch.setattr("services.common.arrival.only.__defaults__", (SOON,))
+    waits(monkeypatch, SOON)
 
 
-def begun(channel: grpc.aio.Channel, method: str, timeout: float = 30) -> Any:
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing ends by the clock."""
+    waits(monkeypatch, 2 * PATIENCE)
+
+
+def begun(channel: grpc.aio.Channel, method: str, timeout: float = 2 * PATIENCE) -> Any:
     """A call of which nothing but its beginning is sent, whatever the method takes."""
-    return channel.stream_stream(f"/{method}")(timeout=timeout)
+    return channel.stream_stream(f"/{method}")(timeout=timeout)  # type: ignore[call-arg]  # its stub knows no defaults
+
+
+async def echoed(channel: grpc.aio.Channel, text: bytes) -> Any:
+    return await channel.unary_unary(f"/{SERVICE}/unary_unary")(text, timeout=30)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("kind", KINDS_OF_CALLS)
@@ -98,29 +112,35 @@ def begun(channel: grpc.aio.Channel, method: str, timeout: float = 30) -> Any:
 async def silent_call__should_end_in_time(pki: Path, kind: str) -> None:
     async with served(pki) as address, tls(pki, "client").channel(address) as channel:
         silent = begun(channel, f"{SERVICE}/{kind}")
-        await asyncio.wait_for(silent.wait_for_connection(), 10)
-        assert await asyncio.wait_for(silent.code(), 10) is StatusCode.DEADLINE_EXCEEDED
+        await asyncio.wait_for(silent.wait_for_connection(), PATIENCE)
+        assert await asyncio.wait_for(silent.code(), PATIENCE) is StatusCode.DEADLINE_EXCEEDED
         assert "no message came" in await silent.details()
         if kind.startswith("stream"):
             stalled = begun(channel, f"{SERVICE}/{kind}")
             await stalled.write(b"one")
-            assert await asyncio.wait_for(stalled.code(), 10) is StatusCode.DEADLINE_EXCEEDED
+            assert await asyncio.wait_for(stalled.code(), PATIENCE) is StatusCode.DEADLINE_EXCEEDED
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_CALLS)
+@pytest.mark.usefixtures("patient")
+async def call_without_a_message__should_end_at_once(pki: Path, kind: str) -> None:
+    async with served(pki) as address, tls(pki, "client").channel(address) as channel:
         none = begun(channel, f"{SERVICE}/{kind}")
         await none.done_writing()
         expected = StatusCode.INVALID_ARGUMENT
         if kind.startswith("stream"):
             expected = StatusCode.OK
             assert await none.read() == b""
-        assert await asyncio.wait_for(none.code(), 10) is expected
+        assert await asyncio.wait_for(none.code(), PATIENCE) is expected
 
 
 @pytest.mark.parametrize("kind", KINDS_OF_CALLS)
+@pytest.mark.usefixtures("patient")
 async def foreign_role__should_be_turned_away_before_it_says_anything(pki: Path, kind: str) -> None:
     """Uploads are read on for a second, so that an honest caller sees why."""
     async with served(pki) as address, tls(pki, "party0").channel(address) as channel:
-        call, started = begun(channel, f"{SERVICE}/{kind}"), time.monotonic()
-        assert await asyncio.wait_for(call.code(), 9) is StatusCode.PERMISSION_DENIED
-        assert time.monotonic() - started < 9, "not when the first message is late"
+        call = begun(channel, f"{SERVICE}/{kind}")
+        assert await asyncio.wait_for(call.code(), PATIENCE) is StatusCode.PERMISSION_DENIED
 
 
 async def method_without_roles__should_be_for_nobody(pki: Path) -> None:
@@ -128,21 +148,24 @@ async def method_without_roles__should_be_for_nobody(pki: Path) -> None:
         assert await begun(channel, f"{SERVICE}/unary_unary").code() is StatusCode.PERMISSION_DENIED
 
 
+@pytest.mark.usefixtures("patient")
 async def caller__should_not_take_the_places_of_others(pki: Path) -> None:
     async with served(pki) as address, AsyncExitStack() as stack:
         channels = [await stack.enter_async_context(tls(pki, "client").channel(address)) for _ in range(3)]
         held = [begun(channels[k % 3], f"{SERVICE}/unary_unary") for k in range(4 * EACH)]
-        done, waiting = await asyncio.wait([asyncio.ensure_future(call.code()) for call in held], timeout=3)
+        ends = [asyncio.ensure_future(call.code()) for call in held]
+        await until(lambda: sum(end.done() for end in ends) >= 3 * EACH)
+        done, waiting = [end for end in ends if end.done()], [end for end in ends if not end.done()]
         assert [task.result() for task in done] == [StatusCode.RESOURCE_EXHAUSTED] * (3 * EACH)
         assert len(waiting) == EACH
         other = await stack.enter_async_context(tls(pki, "owner").channel(address))
-        assert await other.unary_unary(f"/{SERVICE}/unary_unary")(b"hello", timeout=10) == b"hello"
+        assert await echoed(other, b"hello") == b"hello"
         for call in held:
             call.cancel()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 try:
-                    assert await channels[0].unary_unary(f"/{SERVICE}/unary_unary")(b"again", timeout=10) == b"again"
+                    assert await echoed(channels[0], b"again") == b"again"
                     break
                 except grpc.aio.AioRpcError:
                     await asyncio.sleep(0.05)
@@ -155,8 +178,8 @@ async def watches__should_have_few_places_and_leave_check_its_own(pki: Path) -> 
         watches = [stub.Watch(ask, timeout=60) for _ in range(LOOKS_EACH)]
         for watch in watches:
             assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
-        assert await stub.Watch(ask, timeout=10).code() is StatusCode.RESOURCE_EXHAUSTED
-        assert (await stub.Check(ask, timeout=10)).status == health_pb2.HealthCheckResponse.SERVING
+        assert await stub.Watch(ask, timeout=60).code() is StatusCode.RESOURCE_EXHAUSTED
+        assert (await stub.Check(ask, timeout=60)).status == health_pb2.HealthCheckResponse.SERVING
         for watch in watches:
             watch.cancel()
 
@@ -172,12 +195,12 @@ async def probe_port__should_answer_among_watches_and_idle_calls(pki: Path) -> N
             for _ in range(10)
         ]
         ask = health_pb2.HealthCheckRequest()
-        watches = [health_pb2_grpc.HealthStub(channel).Watch(ask, timeout=20) for channel in channels for _ in range(8)]
+        watches = [health_pb2_grpc.HealthStub(channel).Watch(ask, timeout=60) for channel in channels for _ in range(8)]
         assert {await watch.code() for watch in watches} == {StatusCode.UNIMPLEMENTED}
         idle = [begun(channel, "grpc.health.v1.Health/Check") for channel in channels[1:] for _ in range(8)]
         for service in ("", "live"):
             asked = health_pb2.HealthCheckRequest(service=service)
-            found = await health_pb2_grpc.HealthStub(channels[0]).Check(asked, timeout=10)
+            found = await health_pb2_grpc.HealthStub(channels[0]).Check(asked, timeout=60)
             assert found.status == health_pb2.HealthCheckResponse.SERVING
         assert {await call.code() for call in idle} == {StatusCode.DEADLINE_EXCEEDED}
 
@@ -208,9 +231,9 @@ def places__should_be_shared_by_kind_and_caller() -> None:
 async def stream__should_be_given_time_by_message() -> None:
     async def slowly() -> AsyncIterator[int]:
         for k in range(4):
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0)
             yield k
-        await asyncio.sleep(30)
+        await asyncio.sleep(3600)
 
     patient, got = Patient(slowly(), 5, 0.5), []
     with pytest.raises(DeadlineExceeded, match=r"within 0\.5 s"):
@@ -219,7 +242,7 @@ async def stream__should_be_given_time_by_message() -> None:
     assert got == [0, 1, 2, 3]
 
 
-SERVED: dict[str, tuple[Any, Any, dict[str, tuple[str, ...]]]] = {
+SERVED: dict[str, tuple[Any, Any, Mapping[str, tuple[str, ...]]]] = {
     "FaceMatching": (gateway_pb2, FaceMatchingServicer, GATEWAY),
     "ModelRegistry": (gateway_pb2, ModelRegistryServicer, GATEWAY),
     "Admin": (gateway_pb2, AdminServicer, GATEWAY),

@@ -14,6 +14,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from structlog.testing import capture_logs
 from visard import certs
+from visard.cluster import free_port_base
 
 from services.common import background as module
 from services.common import lifecycle
@@ -26,7 +27,7 @@ from services.gateway import __main__ as gateway
 from services.gateway.config import GatewayConfig
 from services.party import __main__ as party
 from services.party.config import PartyConfig
-from tests.conftest import free_port_base
+from tests.waiting import PATIENCE
 
 SERVICES = Path(__file__).parents[2] / "services"
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
@@ -40,6 +41,7 @@ LOOPS = {
         *("kits", "writes", "models", "references", "galleries", "health", "sealing keys", "audit log"),
     },
 }
+MANY = 1_000_000
 KILLED = [(service, loop) for service in ("gateway", "party2") for loop in sorted(LOOPS[service])]
 
 
@@ -57,7 +59,7 @@ class Killable(Background):
         super().every(min(seconds, 0.1), name, work)
 
     async def _once(self, name: str, work: module.Work) -> None:
-        task = asyncio.create_task(super()._once(name, work), name=name)  # type: ignore[arg-type]
+        task = asyncio.create_task(super()._once(name, work), name=name)
         try:
             while not task.done():
                 if self.kill.get(name):
@@ -91,7 +93,7 @@ def main(name: str, pki: Path, tmp_path: Path, address: str) -> Any:
     if kind == "dealer":
         return dealer.serve(DealerConfig(master_key=tmp_path / "master", **common))
     data = tmp_path / "data"
-    return party.serve(PartyConfig(index=name[-1], peers=nowhere, dealer="localhost:1", data_dir=data, **common))
+    return party.serve(PartyConfig(index=int(name[-1]), peers=nowhere, dealer="localhost:1", data_dir=data, **common))
 
 
 @asynccontextmanager
@@ -108,22 +110,22 @@ async def served(name: str, pki: Path, tmp_path: Path, monkeypatch: pytest.Monke
         yield address
     finally:
         stop.tell()
-        await asyncio.wait_for(task, 30)
+        await asyncio.wait_for(task, PATIENCE)
 
 
 async def until(address: str, pki: Path, expected: Any) -> None:
     """Wait until health says so."""
-    async with asyncio.timeout(30), tls(pki, "client").channel(address) as channel:
+    async with asyncio.timeout(PATIENCE), tls(pki, "client").channel(address) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         while True:
             with contextlib.suppress(grpc.aio.AioRpcError):
-                if (await stub.Check(health_pb2.HealthCheckRequest(), timeout=2)).status == expected:
+                if (await stub.Check(health_pb2.HealthCheckRequest(), timeout=10)).status == expected:
                     return
             await asyncio.sleep(0.05)
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while not condition():
             await asyncio.sleep(0.02)
 
@@ -157,11 +159,12 @@ async def loop_that_fails__should_be_heard_and_go_on(
 ) -> None:
     monkeypatch.setattr(module, "CALM_SECONDS", 0.3)
     monkeypatch.setattr(module, "PAUSES", (0.2, 0.2))
+    monkeypatch.setattr(module, "MOST", MANY)
     before = failures(loop)
     with capture_logs() as lines:
         async with served(name, pki, tmp_path, monkeypatch) as address:
             made = Killable.made
-            made.kill[loop] = 10
+            made.kill[loop] = MANY
             await until(address, pki, NOT_SERVING)
             assert not made.well
             await eventually(lambda: failures(loop) >= before + 3)

@@ -19,6 +19,7 @@ from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from visard import certs
+from visard.cluster import free_port_base
 from visard.v1 import gateway_pb2, gateway_pb2_grpc
 
 from services.common import lifecycle
@@ -29,7 +30,7 @@ from services.common.limits import MAX_TEXT
 from services.common.rpc import fault_of
 from services.common.tls import Tls
 from services.gateway.config import GatewayConfig
-from tests.conftest import free_port_base
+from tests.waiting import PATIENCE
 
 ASK = gateway_pb2.GetStatusRequest()
 
@@ -60,7 +61,8 @@ def tls(pki: Path, name: str) -> Tls:
 
 @pytest.fixture
 async def served(pki: Path) -> AsyncIterator[tuple[Behaviour, str]]:
-    behaviour, address = Behaviour(), f"localhost:{free_port_base()}"
+    behaviour = Behaviour()  # type: ignore[abstract]  # what it has not is answered with UNIMPLEMENTED
+    address = f"localhost:{free_port_base()}"
     config = ServiceConfig(listen=address, tls=tls(pki, "gateway"), reflection=True, drain_seconds=1)
     async with lifecycle.running(
         config,
@@ -74,7 +76,7 @@ async def served(pki: Path) -> AsyncIterator[tuple[Behaviour, str]]:
 async def status_of(address: str, tls_: Tls) -> grpc.aio.AioRpcError | None:
     async with tls_.channel(address) as channel:
         try:
-            await gateway_pb2_grpc.FaceMatchingStub(channel).GetStatus(ASK, timeout=5)
+            await gateway_pb2_grpc.FaceMatchingStub(channel).GetStatus(ASK, timeout=60)
         except grpc.aio.AioRpcError as error:
             return error
     return None
@@ -161,11 +163,11 @@ async def absent_service__should_be_unavailable_by_name(pki: Path) -> None:
 async def health_and_reflection__should_answer(served: tuple[Behaviour, str], pki: Path) -> None:
     _, address = served
     async with tls(pki, "client").channel(address) as channel:
-        health = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
+        health = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=60)
         assert health.status == health_pb2.HealthCheckResponse.SERVING
         asked = reflection_pb2.ServerReflectionRequest(list_services="")
         stub = reflection_pb2_grpc.ServerReflectionStub(channel)
-        answers = [answer async for answer in stub.ServerReflectionInfo(iter([asked]), timeout=5)]
+        answers = [answer async for answer in stub.ServerReflectionInfo(iter([asked]), timeout=60)]
         names = {service.name for service in answers[0].list_services_response.service}
         assert {"visard.v1.FaceMatching", "grpc.health.v1.Health"} <= names
 
@@ -192,7 +194,7 @@ def dealer(pki: Path, tmp_path: Path, *lines: str, **environment: str) -> "subpr
 def wrong_configuration__should_be_named(
     pki: Path, tmp_path: Path, line: str, environment: dict[str, str], named: str
 ) -> None:
-    _, text = dealer(pki, tmp_path, line, **environment).communicate(timeout=60)
+    _, text = dealer(pki, tmp_path, line, **environment).communicate(timeout=PATIENCE)
     assert text.startswith("configuration: ")
     assert named in text
     assert "Traceback" not in text
@@ -200,7 +202,8 @@ def wrong_configuration__should_be_named(
 
 async def callers__should_connect_anew_without_losing_a_call(pki: Path) -> None:
     """So that gateways which are added get their part of the callers who are there already."""
-    behaviour, address, peers = Behaviour(), f"localhost:{free_port_base()}", set[str]()
+    behaviour = Behaviour()  # type: ignore[abstract]
+    address, peers = f"localhost:{free_port_base()}", set[str]()
 
     async def answer(context: Any) -> None:
         peers.add(context.peer())
@@ -213,10 +216,10 @@ async def callers__should_connect_anew_without_losing_a_call(pki: Path) -> None:
         lifecycle.running(config, {"visard.v1.FaceMatching": KINDS}, add, config.connection_options),
         tls(pki, "client").channel(address) as c,
     ):
-        stub, end = gateway_pb2_grpc.FaceMatchingStub(c), time.monotonic() + 30
+        stub, end = gateway_pb2_grpc.FaceMatchingStub(c), time.monotonic() + PATIENCE
         while len(peers) < 3:
             assert time.monotonic() < end, peers
-            await asyncio.gather(*(stub.GetStatus(ASK, timeout=5) for _ in range(8)))
+            await asyncio.gather(*(stub.GetStatus(ASK, timeout=60) for _ in range(8)))
 
 
 def time_to_finish__should_run_from_the_signal_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,7 +247,7 @@ def stopped_service__should_say_so_in_json_and_end_cleanly(pki: Path, tmp_path: 
     first = json.loads(process.stderr.readline())
     assert (first["event"], first["service"], first["level"]) == ("listening", "dealer", "info")
     process.send_signal(signal.SIGTERM)
-    _, rest = process.communicate(timeout=20)
+    _, rest = process.communicate(timeout=PATIENCE)
     assert [json.loads(line)["event"] for line in rest.splitlines()] == ["stopping", "stopped"]
     assert process.returncode == 0
 
@@ -264,7 +267,7 @@ def memory_of_a_service__should_be_private(pki: Path, tmp_path: Path) -> None:
     asked = [sys.executable, "-c", f"{dumpable}; keep_memory_private(); print(p(3, 0, 0, 0, 0))"]
     assert subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split() == ["1", "0"]
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=20)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
 
 

@@ -10,6 +10,7 @@ import pytest
 from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from visard import certs
+from visard.cluster import free_port_base
 
 from services.common import lifecycle, tracing
 from services.common.config import ServiceConfig
@@ -17,7 +18,6 @@ from services.common.errors import NotFound
 from services.common.metrics import REGISTRY
 from services.common.rpc import handled, rewrap
 from services.common.tls import Tls
-from tests.conftest import free_port_base
 
 SERVICE = "visard.v1.Shapes"
 KINDS = ("unary_unary", "stream_unary", "unary_stream", "stream_stream")
@@ -94,7 +94,7 @@ async def ask(channel: grpc.aio.Channel, name: str, text: bytes) -> bytes:
     request: Any = text
     if kind.startswith("stream"):
         request = iter([text[:2], text[2:]])
-    call = getattr(channel, kind)(f"/{SERVICE}/{name}")(request, timeout=10)
+    call = getattr(channel, kind)(f"/{SERVICE}/{name}")(request, timeout=60)
     return await call if kind.endswith("unary") else b"".join([message async for message in call])
 
 
@@ -142,7 +142,7 @@ async def watch__should_tell_what_changes(pki: Path) -> None:
     """Health/Watch writes by itself and returns nothing."""
     serving, not_serving = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
     async with served(pki) as (channel, health):
-        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=10)
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=60)
         assert (await watch.read()).status == not_serving
         for told, expected in ((True, serving), (False, not_serving), (True, serving)):
             await health.set(told)

@@ -8,6 +8,7 @@ import grpc
 import pytest
 from grpc import StatusCode
 from visard import certs
+from visard.cluster import free_port_base
 from visard.v1 import dealer_pb2, dealer_pb2_grpc
 
 from services.common import lifecycle
@@ -20,7 +21,6 @@ from services.dealer.factory import KitFactory
 from services.dealer.servicer import DealerServicer
 from services.mpc.kits import KitPlan, Section, deal_kit
 from services.party.kits.source import DealerSource
-from tests.conftest import free_port_base
 
 PLAN = KitPlan(31, (Section("relu", 40_000, 12), Section("max", 100)))  # more than one chunk
 MASTER = bytes(range(32))
@@ -114,7 +114,7 @@ async def bad_request__should_be_named(
     request = dealer_pb2.FetchRequest(**({"run": PLAN.json(), "first": 1, "count": 1} | change))  # type: ignore[arg-type]
     async with tls(pki, "party1").channel(dealer[1]) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await dealer_pb2_grpc.DealerStub(channel).Fetch(request, timeout=5).read()
+            await dealer_pb2_grpc.DealerStub(channel).Fetch(request, timeout=60).read()
     assert caught.value.code() is StatusCode.INVALID_ARGUMENT
     assert (caught.value.details() or "").startswith(field)
     assert dealer[0].dealt == 0

@@ -13,6 +13,7 @@ import grpc
 import pytest
 from grpc import StatusCode
 from visard import certs
+from visard.cluster import free_port_base
 from visard.v1 import dealer_pb2, dealer_pb2_grpc
 
 from services.common import lifecycle
@@ -25,8 +26,8 @@ from services.dealer.servicer import DealerServicer
 from services.mpc.errors import PlanError
 from services.mpc.kits import DealtKit, KitPlan, Section, deal_kit
 from services.party.kits.source import DealerSource, Fetched
-from tests.conftest import free_port_base
 from tests.dealer.test_dealer import MASTER, PLAN, tls
+from tests.waiting import PATIENCE, until
 
 SMALL = KitPlan(31, (Section("truncate", 10, 8),))
 Deal = Callable[[KitPlan, bytes, int], DealtKit]
@@ -71,18 +72,16 @@ class Gate:
 
     def deal(self, plan: KitPlan, master: bytes, kit_id: int) -> DealtKit:
         self.started.append(kit_id)
-        assert self.permits.acquire(timeout=20)
+        assert self.permits.acquire(timeout=PATIENCE)
         return deal_kit(plan, master, kit_id)
 
     async def reached(self, count: int) -> None:
-        async with asyncio.timeout(5):
-            while len(self.started) < count:
-                await asyncio.sleep(0.005)
+        await until(lambda: len(self.started) >= count)
 
 
 async def several_kits__should_come_in_order_in_small_pieces(channel: grpc.aio.Channel) -> None:
     request = dealer_pb2.FetchRequest(run=PLAN.json(), first=4, count=3)
-    chunks = [chunk async for chunk in dealer_pb2_grpc.DealerStub(channel).Fetch(request, timeout=30)]
+    chunks = [chunk async for chunk in dealer_pb2_grpc.DealerStub(channel).Fetch(request, timeout=PATIENCE)]
     headers = [chunk.header for chunk in chunks if chunk.HasField("header")]
     assert [header.id for header in headers] == [4, 5, 6]
     assert {header.size for header in headers} == {PLAN.correction_bytes}
@@ -226,7 +225,7 @@ def dealer_process__should_step_back_keep_its_key_and_say_nothing_of_it(pki: Pat
                 kits.append(asyncio.run(fetch_when_up(pki, address)))
                 assert os.getpriority(os.PRIO_PROCESS, process.pid) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)
                 process.send_signal(signal.SIGTERM)
-                log, _unused = process.communicate(timeout=20)
+                log, _unused = process.communicate(timeout=PATIENCE)
             finally:
                 process.kill()
         assert process.returncode == 0
@@ -243,6 +242,6 @@ TLS_FILES = {"ca": "ca.pem", "cert": "dealer.pem", "key": "dealer.key"}
 
 
 async def fetch_when_up(pki: Path, address: str) -> Fetched:
-    async with asyncio.timeout(30), tls(pki, "party2").channel(address) as channel:
+    async with asyncio.timeout(PATIENCE), tls(pki, "party2").channel(address) as channel:
         await channel.channel_ready()
         return await DealerSource(channel).fetch(SMALL, 1)

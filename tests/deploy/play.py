@@ -24,9 +24,9 @@ from visard import publish
 from visard.client import DEFAULT_MODEL, Client, Connection
 from visard.errors import VisardError
 
+from bench.mongod import program as mongod
 from tests.conftest import PHOTOS
 from tests.deploy.manifests import K8S, Manifest, containers_of, labels_of, of_kind, pod_of, rendered
-from tests.mongod import program as mongod
 
 NETWORK = "visard-try"
 PORT = 17930
@@ -132,7 +132,7 @@ def pods(folder: Path) -> Iterator[Manifest]:
 
 def shown(folder: Path, secret: Manifest) -> Path:
     """The directory that a volume of a Secret shows: all its keys, or those that it lists, each under its path."""
-    whole = folder / secret["secretName"]
+    whole = folder / str(secret["secretName"])
     if "items" not in secret:
         return whole
     chosen = folder / f"{whole.name}-{secret['items'][0]['path']}"

@@ -29,7 +29,7 @@ def probes() -> Iterator[Any]:
         seen.add(role)
 
 
-def answer(cluster: Cluster, name: str, probe: dict[str, Any], seconds: float = 5) -> int:
+def answer(cluster: Cluster, name: str, probe: dict[str, Any], seconds: float = 60) -> int:
     """What the kubelet would be told."""
     with grpc.insecure_channel(cluster.health_address(name)) as channel:
         request = health_pb2.HealthCheckRequest(service=probe.get("service", ""))

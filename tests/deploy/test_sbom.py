@@ -32,7 +32,7 @@ def bills(program: ModuleType) -> dict[str, str]:
 
 def listed(bom: dict[str, Any]) -> dict[tuple[str, str], set[str]]:
     """Name and version of each package, with its hashes."""
-    found = {}
+    found = dict[tuple[str, str], set[str]]()
     for component in bom["components"]:
         if component.get("purl", "").startswith("pkg:pypi/"):
             hashes = {given["content"] for where in component["externalReferences"] for given in where["hashes"]}

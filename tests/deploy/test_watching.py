@@ -28,7 +28,7 @@ def series(cluster: Cluster) -> dict[str, set[str]]:
     """The names of all samples, each with the names of its labels, and of metrics that have no sample yet."""
     found: dict[str, set[str]] = {}
     for name in SERVICES:
-        with urllib.request.urlopen(f"http://{cluster.metrics_address(name)}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{cluster.metrics_address(name)}/metrics", timeout=60) as answer:
             for family in text_string_to_metric_families(answer.read().decode()):
                 ends = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}.get(family.type, [""])
                 for end in ends:

@@ -38,7 +38,8 @@ def network() -> face_resnet.FaceResNet:
 def descriptor(chip: Chip) -> np.ndarray:
     """The float network's descriptor (128,)."""
     pixels = torch.from_numpy(chip.pixels.transpose(2, 0, 1).copy()).float()
-    return network()(pixels[None]).numpy()[0]
+    described: torch.Tensor = network()(pixels[None])
+    return np.asarray(described[0])
 
 
 def pairs(shared: Path, same: int, different: int, skip: int = 0) -> list[Pair]:

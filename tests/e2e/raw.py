@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
+from typing import cast
 
 import grpc
 import numpy as np
@@ -23,6 +24,16 @@ def channel(cluster: Cluster, address: str, role: str) -> grpc.aio.Channel:
     connection = Connection.from_home(cluster.home, role)
     pem = [path.read_bytes() for path in (connection.ca, connection.key, connection.cert)]
     return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(*pem))
+
+
+def trailers(error: grpc.aio.AioRpcError) -> tuple[tuple[str, bytes], ...]:
+    """What came with a refusal."""
+    return cast("tuple[tuple[str, bytes], ...]", error.trailing_metadata() or ())
+
+
+async def unary(channel: grpc.aio.Channel, method: str) -> object:
+    """Ask by a path, with nothing, whatever is served there."""
+    return await channel.unary_unary(method)(b"", timeout=60)  # type: ignore[call-arg]  # its stub knows no defaults
 
 
 def request(**fields: object) -> common_pb2.Request:
@@ -87,7 +98,7 @@ def _chunks(party: int, data: bytes) -> list[common_pb2.Upload]:
 
 async def party_keys(stub: "gateway_pb2_grpc.FaceMatchingAsyncStub") -> list[bytes]:
     """The parties' sealing keys."""
-    answer = await stub.GetParties(gateway_pb2.GetPartiesRequest(), timeout=10)
+    answer = await stub.GetParties(gateway_pb2.GetPartiesRequest(), timeout=60)
     return [party.public_key for party in answer.parties]
 
 

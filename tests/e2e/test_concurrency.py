@@ -15,13 +15,13 @@ VERIFICATIONS = 20
 
 async def concurrent_verifications__should_not_mix_their_answers(cluster: Cluster, shared: Path) -> None:
     people = [pair for pair in pairs(shared, same=PEOPLE + 3, different=0, skip=20) if pair.float_match][:PEOPLE]
-    async with Client(Connection.from_home(cluster.home), deadline=120) as client:
+    async with Client(Connection.from_home(cluster.home), deadline=300) as client:
         for k, person in enumerate(people):
             await client.enrol(f"person-{k}", [person.first])
         questions = [(subject, probe) for subject in range(PEOPLE) for probe in range(PEOPLE)]
         random.Random(1).shuffle(questions)
         questions = questions[:VERIFICATIONS]
-        async with Client(Connection.from_home(cluster.home), deadline=120) as other:
+        async with Client(Connection.from_home(cluster.home), deadline=300) as other:
             clients = (client, other)
             answers = await asyncio.gather(
                 *(

@@ -11,11 +11,11 @@ import grpc
 import pytest
 from visard import certs
 from visard.client import Client, Connection
-from visard.cluster import Cluster
+from visard.cluster import Cluster, free_port_base
 from visard.errors import FailedPrecondition, NotFound, Unavailable
 from visard.v1 import gateway_pb2, party_pb2_grpc
 
-from tests.conftest import UNLIMITED, free_port_base, publish_face
+from tests.conftest import UNLIMITED, publish_face
 from tests.e2e import raw
 
 HOUR = 3600.0
@@ -96,7 +96,7 @@ async def reference_whose_time_is_over__should_be_there_for_no_call(patient: Clu
         ):
             with pytest.raises(NotFound):
                 await call()
-        assert await client.identify(photos["obama2"]) != "brief"
+        assert (await client.identify(photos["obama2"])).subject != "brief"
         for party in range(3):
             assert (await listed(patient, party, end - 1))["both"] == 2
             assert (await listed(patient, party, end))["both"] == 1

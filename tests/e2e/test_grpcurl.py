@@ -43,8 +43,8 @@ def run(cluster: Cluster, command: str) -> "subprocess.CompletedProcess[str]":
         for word in shlex.split(command)
     ]
     words, given = (words[:-2], make_upload(cluster)) if words[-2] == "<" else (words, "")
-    command = [grpcurl(), *words[1:]]
-    return subprocess.run(command, input=given, capture_output=True, text=True, timeout=30, check=False, cwd=ROOT)
+    line = [grpcurl(), *words[1:]]
+    return subprocess.run(line, input=given, capture_output=True, text=True, timeout=90, check=False, cwd=ROOT)
 
 
 def make_upload(cluster: Cluster) -> str:
@@ -53,7 +53,7 @@ def make_upload(cluster: Cluster) -> str:
     words = [str(ROOT / word) if word.startswith(".photos") else word for word in shlex.split(command)[1:-2]]
     program = [sys.executable, "-c", "from visard.cli import main; main()"]
     made = subprocess.run(
-        [*program, *words, "--home", cluster.home], capture_output=True, text=True, timeout=60, check=False
+        [*program, *words, "--home", cluster.home], capture_output=True, text=True, timeout=90, check=False
     )
     assert made.returncode == 0, made.stderr
     return made.stdout
@@ -81,7 +81,7 @@ def descriptions__should_come_with_the_comments(cluster: Cluster) -> None:
 def every_call__should_have_a_comment(tmp_path: Path) -> None:
     protos = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "protos").rglob("*.proto"))
     made = ["-m", "grpc_tools.protoc", "-Iprotos", "--include_source_info", f"--descriptor_set_out={tmp_path / 'all'}"]
-    subprocess.run([sys.executable, *made, *protos], check=True, timeout=60, cwd=ROOT)
+    subprocess.run([sys.executable, *made, *protos], check=True, timeout=90, cwd=ROOT)
     files = descriptor_pb2.FileDescriptorSet.FromString((tmp_path / "all").read_bytes()).file
     bare = []
     for file in files:

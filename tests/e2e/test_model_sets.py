@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,16 +12,8 @@ import pytest
 from visard.client import Client, Connection
 from visard.cluster import Cluster
 from visard.errors import FailedPrecondition, Unavailable, VisardError
-from visard.v1 import gateway_pb2
 
-Status = gateway_pb2.GetStatusResponse
-
-
-async def status_that(client: Client, fits: Callable[[Status], bool]) -> Status:
-    async with asyncio.timeout(60):
-        while not fits(answer := await client.status()):
-            await asyncio.sleep(0.2)
-        return answer
+from tests.waiting import status_that
 
 
 @asynccontextmanager

@@ -51,7 +51,7 @@ def published(cluster: Cluster) -> Iterator[Cluster]:
 
 def plaintext(function: str, pixels: np.ndarray) -> np.ndarray:
     module = getattr(demonstrations, function)().requires_grad_(False)
-    return module(torch.from_numpy(pixels[None]).float())[0].numpy()
+    return np.asarray(module(torch.from_numpy(pixels[None]).float())[0])
 
 
 @pytest.mark.parametrize("name", DEMONSTRATIONS)
@@ -112,7 +112,7 @@ async def run_with_an_operating_point__should_be_refused(cluster: Cluster) -> No
         shares = [np.zeros(3 * 150 * 150, "<u4").tobytes() for _ in range(3)]
         upload = RawUpload(await party_keys(stub), signer(cluster), run, shares=shares)
         with pytest.raises(Exception, match=r"request\.operating_point: .*empty for run"):
-            await stub.Run(stream(upload.messages()), timeout=20)
+            await stub.Run(stream(upload.messages()), timeout=60)
 
 
 class Small(nn.Module):
@@ -125,7 +125,8 @@ class Small(nn.Module):
         self.pool, self.last = nn.AvgPool2d(50), nn.Linear(27, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.last(torch.flatten(self.pool(x), 1) / 255)
+        described: Tensor = self.last(torch.flatten(self.pool(x), 1) / 255)
+        return described
 
 
 async def opened_model__should_not_match(cluster: Cluster, photos: dict[str, Path]) -> None:

@@ -6,11 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from visard.cluster import Cluster
+from visard.cluster import Cluster, free_port_base
 
 from services.common.background import HopelessError
 from services.party.starting import alone_in
-from tests.conftest import free_port_base
 
 
 def elsewhere(cluster: Cluster, folder: Path) -> Path:

@@ -10,17 +10,22 @@ import time
 from pathlib import Path
 
 from visard.client import Client, Connection
-from visard.cluster import Cluster
+from visard.cluster import SERVICES, Cluster, free_port_base
 
-from tests.conftest import free_port_base
 from tests.e2e.test_cli import VISARD, visard
+from tests.waiting import PATIENCE, until
 
 
 def health_of_a_service__should_be_the_exit_status(cluster: Cluster) -> None:
-    serving = visard(cluster, "health", cluster.health_address("party2"))
+    serving = visard(cluster, "health", cluster.health_address("party2"), "--seconds", "60")
     assert (serving.returncode, serving.stdout) == (0, "serving\n")
     certs = cluster.home / "certs"
-    assert visard(cluster, "health", cluster.address("dealer"), "--certs", certs, "--role", "party1").returncode == 0
+    assert (
+        visard(
+            cluster, "health", cluster.address("dealer"), "--certs", certs, "--role", "party1", "--seconds", "60"
+        ).returncode
+        == 0
+    )
     absent = visard(cluster, "health", f"127.0.0.1:{free_port_base()}")
     assert (absent.returncode, "does not answer" in absent.stderr) == (2, True)
     cluster.processes["party0"].send_signal(signal.SIGSTOP)  # alive, and silent
@@ -43,6 +48,7 @@ async def request__should_be_found_by_its_id_in_every_log(cluster: Cluster, phot
         written = [json.loads(line) for line in text.splitlines() if line.startswith("{")]  # gRPC has words of its own
         return [line for line in written if line.get("request") == asked[-1]]
 
+    await until(lambda: [len(lines(name)) for name in SERVICES if name != "dealer"] == [3, 3, 3, 1])
     (call,) = lines("gateway")
     assert (call["event"], call["method"], call["status"]) == ("call", "visard.v1.FaceMatching/Compare", "OK")
     for party in ("party0", "party1", "party2"):
@@ -52,7 +58,7 @@ async def request__should_be_found_by_its_id_in_every_log(cluster: Cluster, phot
 
 def probe__should_need_no_image_library(cluster: Cluster) -> None:
     command = [sys.executable, "-X", "importtime", "-m", "visard.health", cluster.health_address("gateway")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0
     assert "cv2" not in done.stderr
     assert "numpy" not in done.stderr
@@ -69,7 +75,7 @@ def watch__should_show_a_lost_party_and_its_return_and_end_on_interrupt(cluster:
 
     def until(text: str) -> None:
         nonlocal screen
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while text not in screen:
             assert time.monotonic() < deadline, screen[-2000:]
             try:
@@ -84,5 +90,5 @@ def watch__should_show_a_lost_party_and_its_return_and_end_on_interrupt(cluster:
     cluster.start(["party2"])
     until(": ready")
     watching.send_signal(signal.SIGINT)
-    assert watching.wait(20) == 0
+    assert watching.wait(PATIENCE) == 0
     os.close(terminal)

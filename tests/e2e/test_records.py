@@ -5,6 +5,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from visard.uploads import pixels, shared
 from visard.v1 import common_pb2, gateway_pb2
 
 from tests.e2e.people import pairs
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -78,7 +80,7 @@ async def expired_reference__should_be_erased_everywhere(
     brief = await client.enrol("brief", [photos["biden"]], ttl_seconds=1)
     # not compared from the beginning: its time is over before the request's is
     assert not (await client.verify("brief", photos["biden"])).match
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while len(await client.references("brief")) > 1:
             await asyncio.sleep(0.2)
     assert (await client.verify("brief", photos["obama2"])).match
@@ -119,7 +121,7 @@ async def write_sent_twice__should_be_made_once_and_answered_alike(client: Clien
     info, answers = await client.model_info(), []
     sealed = await client._sealed(request, shared([pixels(capture(photos["obama"]), info)], info.field_bits))
     for _ in range(2):
-        result = await client._matching.Enrol(sealed.upload(), timeout=20)
+        result = await client._matching.Enrol(sealed.upload(), timeout=60)
         answers.append(results.reference_ids(results.open_all(result.results, sealed.context, sealed.reply_keys)))
     assert answers[0] == answers[1]
     assert [r.reference_id for r in await client.references("twice")] == list(answers[0])
@@ -129,12 +131,12 @@ async def deletion_sent_twice__should_be_answered_alike(client: Client, photos: 
     await client.enrol("gone", [photos["obama"]])
     sealed = await client._sealed(client._request(common_pb2.Operation.OPERATION_DELETE, "gone"), NO_SHARES)
     for _ in range(2):
-        assert (await client._matching.Delete(asked(sealed), timeout=20)).references_deleted == 1
+        assert (await client._matching.Delete(asked(sealed), timeout=60)).references_deleted == 1
     again = await client._sealed(deletion(sealed, "gone"), NO_SHARES)
     other = await client._sealed(deletion(sealed, "somebody-else"), NO_SHARES)
     for changed in (again, other):  # the id stands for this deletion with these envelopes
         with pytest.raises(AlreadyExists, match="another write"):
-            await client._call(lambda changed=changed: client._matching.Delete(asked(changed), timeout=20))
+            await client._call(partial(client._matching.Delete, asked(changed), timeout=60))
 
 
 def asked(sealed: SealedRequest) -> gateway_pb2.DeleteRequest:

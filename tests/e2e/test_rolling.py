@@ -14,6 +14,8 @@ from visard.errors import Unavailable
 
 from bench.load import Faces, Load
 from bench.soak import at_rest, roll
+from tests.e2e.runs import under_way
+from tests.waiting import PATIENCE, until
 
 
 async def rolling_restart__should_fail_no_request(cluster: Cluster, photos: dict[str, Path]) -> None:
@@ -49,15 +51,13 @@ async def service_at_rest__should_keep_no_task_or_call_of_finished_runs(
                     return now
                 seen = now
 
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(2 * PATIENCE):
             before = await settled()
             for _ in range(5):
                 await client.verify("rest", photos["obama2"])
-            with pytest.raises(asyncio.CancelledError):  # and one that the caller abandons
-                run = asyncio.ensure_future(client.verify("rest", photos["obama2"]))
-                await asyncio.sleep(0.2)
-                run.cancel()
-                await run
+            run = await under_way(client, "rest", photos["obama2"])  # and one that the caller abandons
+            run.cancel()
+            await asyncio.gather(run, return_exceptions=True)
             after = await settled()
         await client.delete("rest")
     for name in SERVICES:
@@ -68,13 +68,9 @@ async def service_at_rest__should_keep_no_task_or_call_of_finished_runs(
 async def stopping_party__should_finish_its_runs_and_refuse_new_ones(cluster: Cluster, photos: dict[str, Path]) -> None:
     async with Client(Connection.from_home(cluster.home)) as client:
         await client.enrol("last", [photos["obama"]])
-        await client.verify("last", photos["obama2"])  # keys and model are known now, a kit is there
-        run = asyncio.ensure_future(client.verify("last", photos["obama2"]))
-        while not any(party.runs_active for party in (await client.status()).parties):
-            assert not run.done()
+        run = await under_way(client, "last", photos["obama2"])
         cluster.processes["party1"].terminate()
-        while cluster.healthy("party1"):
-            assert not run.done()
+        await until(lambda: not cluster.healthy("party1"))
         async with Client(Connection.from_home(cluster.home), retry=False) as once:
             with pytest.raises(Unavailable, match="party 1"):
                 await once.verify("last", photos["obama2"])

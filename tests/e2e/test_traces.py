@@ -11,13 +11,14 @@ from opentelemetry import trace
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 from opentelemetry.sdk.trace import TracerProvider
 from visard.client import Client, Connection
-from visard.cluster import Cluster
+from visard.cluster import Cluster, free_port_base
 from visard.errors import NotFound
 
-from tests.conftest import free_port_base, publish_face
+from tests.conftest import publish_face
+from tests.waiting import PATIENCE
 
 
-class Collector(trace_service_pb2_grpc.TraceServiceServicer):  # type: ignore[misc]
+class Collector(trace_service_pb2_grpc.TraceServiceServicer):
     """A genuine OTLP receiver that keeps what it gets."""
 
     def __init__(self) -> None:
@@ -37,7 +38,7 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):  # type: ignore[mi
 @pytest.fixture
 async def collector(traced: Cluster) -> AsyncIterator[Collector]:
     server, collector = grpc.aio.server(), Collector()
-    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(collector, server)
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(collector, server)  # type: ignore[no-untyped-call]
     server.add_insecure_port(traced.traces)
     await server.start()
     yield collector
@@ -73,7 +74,7 @@ async def verification__should_be_one_trace(traced: Cluster, collector: Collecto
         wanted = {("visard-gateway", "visard.v1.FaceMatching/Verify"), ("visard-gateway", "deposit")}
         for party in range(3):
             wanted |= {(f"visard-party{party}", name) for name in ("visard.v1.Party/Run", "agreement", "engine")}
-        async with asyncio.timeout(30):  # spans are sent every five seconds
+        async with asyncio.timeout(PATIENCE):  # spans are sent every five seconds
             while not wanted <= collector.of(root.get_span_context().trace_id):
                 await asyncio.sleep(0.2)
     told = " ".join(str(span) for _, span in collector.spans)
@@ -86,7 +87,7 @@ async def kit__should_be_a_trace_from_party_to_dealer(
 ) -> None:
     async with Client(Connection.from_home(traced.home)) as client:
         await client.compare(photos["obama"], photos["obama2"])
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while True:
             traces = {span.trace_id for service, span in collector.spans if service == "visard-dealer"}
             if any(

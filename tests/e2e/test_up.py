@@ -11,11 +11,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-
-from tests.conftest import free_port_base
+from visard.cluster import free_port_base
 
 VISARD = Path(sys.executable).parent / "visard"
-SECONDS = 90
+SECONDS = 120
 
 
 class Up:
@@ -43,7 +42,7 @@ class Up:
     def again(self) -> None:
         """End it, and start it once more."""
         self.process.send_signal(signal.SIGINT)
-        assert self.process.wait(30) == 0
+        assert self.process.wait(SECONDS) == 0
         self.process = self._start(self.home.parent / "ready")
 
     def says(self, text: str) -> None:
@@ -69,7 +68,7 @@ def running(tmp_path: Path) -> Iterator[Up]:
     yield made
     if made.process.poll() is None:
         made.process.send_signal(signal.SIGINT)
-    made.process.wait(60)
+    made.process.wait(SECONDS)
 
 
 @pytest.fixture
@@ -78,7 +77,7 @@ def up(running: Up) -> "subprocess.Popen[bytes]":
 
 
 def children(process: "subprocess.Popen[bytes]") -> list[psutil.Process]:
-    found = psutil.Process(process.pid).children(recursive=True)
+    found: list[psutil.Process] = psutil.Process(process.pid).children(recursive=True)
     assert len(found) == 5
     return found
 
@@ -90,12 +89,12 @@ def services__should_end_with_the_command(
     services = children(up)
     home = os.environ | {"VISARD_HOME": str(tmp_path / "home")}
     status = subprocess.run(
-        [str(VISARD), "status", "--json"], capture_output=True, text=True, timeout=30, env=home, check=False
+        [str(VISARD), "status", "--json"], capture_output=True, text=True, timeout=SECONDS, env=home, check=False
     )
     assert json.loads(status.stdout)["ready"] is True
     up.send_signal(number)
-    assert up.wait(30) == (-9 if number is signal.SIGKILL else 0)
-    _, alive = psutil.wait_procs(services, timeout=15)
+    assert up.wait(SECONDS) == (-9 if number is signal.SIGKILL else 0)
+    _, alive = psutil.wait_procs(services, timeout=SECONDS)
     assert not alive
 
 
@@ -111,7 +110,9 @@ def service_that_is_killed__should_be_started_again_and_said_so(running: Up, pho
 
 def second_one__should_not_touch_the_home_of_the_first(running: Up, tmp_path: Path) -> None:
     for port in (running.port, free_port_base()):
-        other = subprocess.run(command(running.home, port), capture_output=True, text=True, timeout=30, check=False)
+        other = subprocess.run(
+            command(running.home, port), capture_output=True, text=True, timeout=SECONDS, check=False
+        )
         assert (other.returncode, "another visard up works in" in other.stderr) == (2, True), other.stderr
     foreign = subprocess.run(
         command(tmp_path / "other", running.port), capture_output=True, text=True, timeout=SECONDS, check=False
@@ -127,13 +128,13 @@ def what_an_operator_has_edited__should_stay(running: Up, tmp_path: Path) -> Non
     running.again()
     assert edited.read_text().startswith("max_queue = 3\n")
     running.process.send_signal(signal.SIGINT)
-    assert running.process.wait(30) == 0
+    assert running.process.wait(SECONDS) == 0
     for options, expected in (
         (["--store", "mongodb://localhost:1/p{party}"], "--store"),
         (["--port", "17000"], "--port"),
     ):
         line = [str(VISARD), "up", "--home", str(running.home), "--port", str(running.port), *options]
-        refused = subprocess.run(line, capture_output=True, text=True, timeout=30, check=False)
+        refused = subprocess.run(line, capture_output=True, text=True, timeout=SECONDS, check=False)
         assert (refused.returncode, expected in refused.stderr) == (2, True), refused.stderr
 
 
@@ -141,7 +142,7 @@ def party_that_has_lost_its_store__should_not_end_the_others(running: Up, photos
     """So that what the documentation says can be done: visard admin recover."""
     assert running.visard("enrol", "ada", photos["obama"]).returncode == 0
     running.process.send_signal(signal.SIGINT)
-    assert running.process.wait(30) == 0
+    assert running.process.wait(SECONDS) == 0
     for file in (running.home / "party1").glob("visard.sqlite*"):
         file.unlink()
     before = len(running.told)

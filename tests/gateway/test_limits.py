@@ -32,7 +32,7 @@ from tests.gateway.harness import (
     stream,
 )
 
-SECONDS = 8.0
+SECONDS = 120.0  # more than PATIENCE: no test passes because the caller gave up
 
 
 async def upload__should_be_refused_beyond_the_number_allowed(folder: Path) -> None:
@@ -104,7 +104,7 @@ class DeafStub:
 async def memory__should_hold_a_few_chunks_for_a_slow_party(folder: Path) -> None:
     async with running(folder) as house:
         config = GatewayConfig(
-            listen="127.0.0.1:0", tls=house.tls("gateway"), parties=("a:1", "b:1", "c:1"), upload_timeout=0.5
+            listen="127.0.0.1:0", tls=house.tls("gateway"), parties=("a:1", "b:1", "c:1"), upload_timeout=3.0
         )
         parties = Parties(config.parties, config.tls)
         parties.stub = lambda party: cast(Any, DeafStub())  # type: ignore[method-assign]

@@ -10,7 +10,7 @@ from visard.v1 import gateway_pb2
 from services.common.errors import NotFound, Unavailable
 from tests.gateway.harness import House, Operation, eventually, refusal, request, running, small_upload, stream
 
-SECONDS = 30.0  # more than PATIENCE: no test passes because the caller gave up
+SECONDS = 120.0  # more than PATIENCE: no test passes because the caller gave up
 OUTSIDERS = ("dealer", "party0", "gateway")
 
 

@@ -2,13 +2,13 @@
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from services.mpc.bits import ReplicatedBits, unpack
+from services.mpc.bits import unpack
 from services.mpc.field import Elements, Field
 from services.mpc.kits import Kit, KitPlan, deal_kit
 from services.mpc.local import LocalChannel, local_channels
@@ -46,7 +46,7 @@ async def run(plan: KitPlan, body: Body, kit_id: int | None = None) -> Outcome:
     channels, coin = local_channels(), secrets.token_bytes(32)
     kits = [Kit(plan, 1, dealt.part(i), i, dealt.corrections, coin) for i in range(3)]
     sessions = [Session(Run(channel), kit) for channel, kit in zip(channels, kits, strict=True)]
-    results = await asyncio.wait_for(asyncio.gather(*(body(s, s.party) for s in sessions)), 60)
+    results = await asyncio.wait_for(asyncio.gather(*(body(s, s.party) for s in sessions)), 240)
     assert [kit.left for kit in kits] == [0, 0, 0]
     return Outcome(list(results), channels)
 
@@ -62,7 +62,7 @@ def wide_shares_of(field: Field, x: Any) -> tuple[Elements, Elements, Elements]:
     return tuple(field.add(a, field.scale(b, i + 1)) for i, (a, b) in enumerate(zip(one, quadratic, strict=True)))  # type: ignore[return-value]
 
 
-def open_bits(results: list[ReplicatedBits] | list[Any], n: int) -> Any:
+def open_bits(results: Sequence[Any], n: int) -> Any:
     """The bits of three parties' (2, ..., words) pieces, after checking that both holders of each piece agree."""
     for i in range(3):
         assert (unpack(results[i][0], n) == unpack(results[(i + 1) % 3][1], n)).all()

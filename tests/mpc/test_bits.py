@@ -28,7 +28,7 @@ def shared_with(party: int, pieces: list[np.ndarray]) -> np.ndarray:
 
 def opened(shared: list[np.ndarray]) -> np.ndarray:
     assert all((shared[i][0] == shared[(i + 1) % 3][1]).all() for i in range(3))
-    return shared[0][0] ^ shared[1][0] ^ shared[2][0]
+    return np.asarray(shared[0][0] ^ shared[1][0] ^ shared[2][0])
 
 
 def public_constants__should_change_the_value_once() -> None:

@@ -143,7 +143,8 @@ def public_randomness__should_come_from_the_coin_and_be_another_one_for_each_kit
 
     def elements(number: int, coin: bytes, party: int = 0) -> list[int]:
         dealt = deal_kit(PLAN, MASTER, number)
-        return Kit(PLAN, 1, dealt.part(party), party, dealt.corrections, coin).public_elements(3).tolist()
+        kit = Kit(PLAN, 1, dealt.part(party), party, dealt.corrections, coin)
+        return list(map(int, kit.public_elements(3)))
 
     first, other = bytes(32), b"c" * 32
     assert elements(1, first) == elements(1, first, party=2)

@@ -14,7 +14,8 @@ def uniform(field: Field, *shape: int) -> np.ndarray:
 
 
 def plain_product(field: Field, a: np.ndarray, b: np.ndarray) -> list[list[int]]:
-    return ((a.astype(object) @ b.astype(object)) % field.p).tolist()
+    product: list[list[int]] = ((a.astype(object) @ b.astype(object)) % field.p).tolist()
+    return product
 
 
 @FIELDS

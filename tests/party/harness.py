@@ -6,13 +6,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import grpc
+from visard.cluster import free_port_base
 
 from services.common.rpc import FaultInterceptor
 from services.common.tls import SERVER_OPTIONS, Tls
 from services.party.peers.framing import add_exchange
 from services.party.peers.links import PeerLinks
 from services.party.servicer import PeerServicer
-from tests.conftest import free_port_base
+from tests.waiting import until
 
 
 def tls(pki: Path, name: str) -> Tls:
@@ -45,13 +46,6 @@ class LinkedParty:
         self.links.close()
         if self._server is not None:
             await self._server.stop(0)
-
-
-async def until(condition: object, seconds: float = 10) -> None:
-    """Wait until a callable is true."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # type: ignore[operator]
-            await asyncio.sleep(0.02)
 
 
 @asynccontextmanager

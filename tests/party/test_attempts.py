@@ -1,6 +1,7 @@
 """What a party has counted is written down before it is relied on, and still counts after a restart."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from visard.v1 import common_pb2
@@ -19,7 +20,7 @@ NOW = 1_790_000_000_000_000
 SECOND = 1_000_000
 
 
-def config(folder: Path, **settings: object) -> PartyConfig:
+def config(folder: Path, **settings: Any) -> PartyConfig:
     tls = Tls(ca=folder, cert=folder, key=folder)
     return PartyConfig(
         listen="localhost:1", tls=tls, index=0, data_dir=folder,

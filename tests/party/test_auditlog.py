@@ -1,7 +1,7 @@
 """Each signed request leaves one entry in a chain, durable before its answer; those that come together are written together."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -103,10 +103,10 @@ class Counting(SqliteStore):
     appends = 0
     lost: tuple[bool, ...] = ()
 
-    async def audit_append(self, entries: "list[tuple[Entry, bytes]]") -> None:  # type: ignore[override]
+    async def audit_append(self, entries: Sequence[tuple[Entry, bytes]]) -> None:
         self.appends += 1
         made, *rest = self.lost or (None,)
-        self.lost = tuple(rest)  # type: ignore[arg-type]
+        self.lost = tuple(rest)
         if made is not False:
             await super().audit_append(entries)
         if made is not None:

@@ -11,8 +11,8 @@ from typing import Any
 import grpc
 import pytest
 from grpc import StatusCode
-from services.party.faults import Refusal, Refused, fault_of
 from visard import errors as clients
+from visard.cluster import free_port_base
 from visard.v1 import party_pb2, peer_pb2
 
 import services.common
@@ -23,8 +23,8 @@ from services.common.config import ServiceConfig
 from services.common.errors import FAULTS, ServiceFault
 from services.mpc.errors import InputRefused
 from services.party import __main__ as program
+from services.party.faults import Refusal, Refused, fault_of
 from services.party.peers.mailbox import SessionAborted
-from tests.conftest import free_port_base
 from tests.party.harness import tls
 
 DEFECT = "INTERNAL"  # nobody is to see it: whoever meets it catches it

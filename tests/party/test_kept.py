@@ -38,7 +38,7 @@ from services.party.store.base import (
     all_rights,
     restored,
 )
-from tests.party.store.test_conformance import model
+from tests.party.store.content import model
 from tests.party.test_gallery import same
 
 F31 = field_of(31)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from services.common import files
 from services.mpc.errors import KitError
 from services.mpc.kits import Kit, KitPlan, Section, deal_kit
 from services.party.kits import files as kitfiles
@@ -56,7 +57,7 @@ def kit__should_be_gone_and_the_floor_written_before_a_byte_is_read(
 ) -> None:
     store(directory, 1)
     seen: list[str] = []
-    write, sync = directory.write_floor, kitfiles.sync_directory
+    write, sync = directory.write_floor, files.sync_directory
 
     def written(floor: int) -> None:
         assert not (tmp_path / "kits" / "1.kit").exists()

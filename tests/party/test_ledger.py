@@ -115,7 +115,7 @@ class Disk(RuleBasedStateMachine):
         assert ledger.next_to_fetch(TARGET) is None
 
 
-class numbers__should_be_used_once_whatever_happens(Disk.TestCase):  # type: ignore[misc,name-defined]
+class numbers__should_be_used_once_whatever_happens(Disk.TestCase):  # type: ignore[misc,valid-type]
     settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 
 

@@ -15,7 +15,6 @@ import grpc
 import pytest
 from grpc import StatusCode
 from mpyc import finfields, thresha
-from services.party.faults import fault_of
 from visard.v1 import peer_pb2, peer_pb2_grpc
 
 from services.common.limits import MAX_REQUEST
@@ -23,11 +22,13 @@ from services.mpc.errors import PeerLost, RoundTimeout
 from services.mpc.field import M31
 from services.mpc.prss import Prss
 from services.mpc.shamir import reconstruct
+from services.party.faults import fault_of
 from services.party.peers.channel import PickleRefused, SessionChannel, mpyc_runtime
 from services.party.peers.mailbox import SessionAborted
-from tests.party.harness import LinkedParty, linked, tls, until
+from tests.party.harness import LinkedParty, linked, tls
+from tests.waiting import until
 
-SECONDS = 5.0
+SECONDS = 60.0
 
 
 def channels(parties: list[LinkedParty], session: bytes) -> list[SessionChannel]:

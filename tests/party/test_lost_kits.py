@@ -2,16 +2,17 @@
 
 import asyncio
 import shutil
+import time
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from services.party.kits import files as kitfiles
 from services.party.kits.files import first_number_in
 from services.party.kits.ledger import first_number
 from services.party.kits.stock import KitBurnt, KitStock
 from tests.party.test_stock import OTHER, PLAN, Dealer
+from tests.waiting import PATIENCE
 
 DAY = 86_400
 
@@ -26,7 +27,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(kitfiles.time, "time", lambda: clock.now)
+    monkeypatch.setattr(time, "time", lambda: clock.now)
     return clock
 
 
@@ -37,8 +38,8 @@ def leader(directory: Path) -> KitStock:
 async def used(stock: KitStock) -> int:
     """Take a kit, and say its number."""
     running = asyncio.create_task(stock.run())
-    number = await stock.reserve(PLAN, 5)
-    kit = await stock.take(PLAN, number, 5)
+    number = await stock.reserve(PLAN, PATIENCE)
+    kit = await stock.take(PLAN, number, PATIENCE)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert kit.kit_id == number
@@ -74,7 +75,7 @@ async def discarding__should_reach_plans_that_nobody_has_asked_for(tmp_path: Pat
     before = KitStock(tmp_path, 1, Dealer(1))
     before.want(OTHER, 1)
     task = asyncio.create_task(before.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while not before.levels()[0].available:
             await asyncio.sleep(0.01)
     task.cancel()

@@ -17,7 +17,7 @@ from visard.v1 import common_pb2
 from services.common.errors import Unavailable
 from services.common.tls import Tls
 from services.party.intake import sealingfiles
-from services.party.intake.keyring import ACCEPTED_LONGER_MS, HOUR_MS
+from services.party.intake.keyring import ACCEPTED_LONGER_MS, HOUR_MS, Term
 from services.party.intake.sealingfiles import KeyFiles, SealingKey
 from services.party.intake.sealingkeys import FAULTS, SealingKeys
 from tests.sealed import now_ms
@@ -247,7 +247,7 @@ def key_that_cannot_be_erased__should_be_tried_again(bench: Bench, monkeypatch: 
 
 def key__should_be_read_as_it_was_written(tmp_path: Path) -> None:
     files, private = KeyFiles(tmp_path / "sealing"), X25519PrivateKey.generate()
-    key = SealingKey.of(sealingfiles.Term(7, 8, 9), private)
+    key = SealingKey.of(Term(7, 8, 9), private)
     files.write(key)
     [found] = files.read()
     assert (found.term, found.public) == (key.term, key.public)

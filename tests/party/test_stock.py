@@ -18,6 +18,7 @@ from services.mpc.prss import PairKeys
 from services.party.kits.files import KitDirectory
 from services.party.kits.ledger import WINDOW, Ledger
 from services.party.kits.stock import KitBurnt, KitStock
+from tests.waiting import PATIENCE, until
 
 PLAN = KitPlan(31, (Section("truncate", 100, 8),))
 OTHER = KitPlan(31, (Section("max", 64),))
@@ -57,7 +58,7 @@ class Stocked:
         self.task = asyncio.create_task(kept(self.stock))
 
     async def full(self, plan: KitPlan, count: int) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while not any(level.plan == plan and level.available >= count for level in self.stock.levels()):
                 await asyncio.sleep(0.01)
 
@@ -77,19 +78,19 @@ async def stock__should_be_filled_to_its_target_and_refilled(stocked: Stocked) -
     stocked.stock.want(PLAN, 3)
     await stocked.full(PLAN, 3)
     assert stocked.dealer.fetched == [1, 2, 3]
-    assert await stocked.stock.reserve(PLAN, 1) == 1
+    assert await stocked.stock.reserve(PLAN, PATIENCE) == 1
     await stocked.full(PLAN, 3)
     assert stocked.dealer.fetched == [1, 2, 3, 4]
 
 
 async def reserved_numbers__should_be_lowest_first_and_distinct(stocked: Stocked) -> None:
-    numbers = await asyncio.gather(*(stocked.stock.reserve(PLAN, 5) for _ in range(5)))
+    numbers = await asyncio.gather(*(stocked.stock.reserve(PLAN, PATIENCE) for _ in range(5)))
     assert sorted(numbers) == [1, 2, 3, 4, 5]
 
 
 async def taken_kit__should_be_the_dealers_and_gone_from_disk(stocked: Stocked, tmp_path: Path) -> None:
-    number = await stocked.stock.reserve(PLAN, 5)
-    kit = await stocked.stock.take(PLAN, number, 5)
+    number = await stocked.stock.reserve(PLAN, PATIENCE)
+    kit = await stocked.stock.take(PLAN, number, PATIENCE)
     assert (kit.kit_id, kit.left) == (1, PLAN.correction_bytes)
     assert not list(tmp_path.rglob("1.kit"))
     assert (tmp_path / PLAN.digest.hex() / "floor").read_text() == "2"
@@ -101,7 +102,7 @@ async def taken_kit__should_be_the_dealers_and_gone_from_disk(stocked: Stocked, 
 async def follower__should_fetch_what_the_leader_names(stocked: Stocked) -> None:
     stocked.stock.want(PLAN, 2)
     await stocked.full(PLAN, 2)
-    assert (await stocked.stock.take(PLAN, 50, 5)).kit_id == 50
+    assert (await stocked.stock.take(PLAN, 50, PATIENCE)).kit_id == 50
     await stocked.full(PLAN, 2)
     assert stocked.dealer.fetched[-2:] == [51, 52]
     with pytest.raises(KitBurnt):
@@ -111,10 +112,10 @@ async def follower__should_fetch_what_the_leader_names(stocked: Stocked) -> None
 async def cleared_stock__should_be_fetched_again_but_for_what_runs_wait_for(stocked: Stocked) -> None:
     stocked.stock.want(PLAN, 3)
     await stocked.full(PLAN, 3)
-    number = await stocked.stock.reserve(PLAN, 5)
+    number = await stocked.stock.reserve(PLAN, PATIENCE)
     await stocked.full(PLAN, 3)
     stocked.stock.clear()
-    assert (await stocked.stock.take(PLAN, number, 5)).kit_id == number == 1
+    assert (await stocked.stock.take(PLAN, number, PATIENCE)).kit_id == number == 1
     await stocked.full(PLAN, 3)
     assert sorted(stocked.dealer.fetched) == [1, 2, 2, 3, 3, 4, 4]
 
@@ -127,22 +128,24 @@ async def empty_stock__should_be_exhausted_with_retry_info_then_recover(stocked:
     with pytest.raises(ResourceExhausted):
         await stocked.stock.take(PLAN, 7, 0.1)
     stocked.dealer.away = False
-    assert (await stocked.stock.take(PLAN, await stocked.stock.reserve(PLAN, 5), 5)).left == PLAN.correction_bytes
+    assert (
+        await stocked.stock.take(PLAN, await stocked.stock.reserve(PLAN, PATIENCE), PATIENCE)
+    ).left == PLAN.correction_bytes
 
 
 async def leader__should_jump_to_the_floor_of_a_follower(stocked: Stocked) -> None:
-    await stocked.stock.reserve(PLAN, 5)
+    await stocked.stock.reserve(PLAN, PATIENCE)
     await stocked.stock.raise_floor(PLAN, 20)
-    assert await stocked.stock.reserve(PLAN, 5) == 20
+    assert await stocked.stock.reserve(PLAN, PATIENCE) == 20
     await stocked.stock.raise_floor(PLAN, 3)  # never down
-    assert await stocked.stock.reserve(PLAN, 5) == 21
+    assert await stocked.stock.reserve(PLAN, PATIENCE) == 21
 
 
 async def restart__should_keep_stock_and_floor_and_discard_what_is_damaged(tmp_path: Path) -> None:
     first = Stocked(tmp_path, Dealer())
     first.stock.want(PLAN, 4)
     await first.full(PLAN, 4)
-    await first.stock.take(PLAN, await first.stock.reserve(PLAN, 1), 1)
+    await first.stock.take(PLAN, await first.stock.reserve(PLAN, PATIENCE), PATIENCE)
     await first.full(PLAN, 4)
     await first.end()
     folder = tmp_path / PLAN.digest.hex()
@@ -150,19 +153,18 @@ async def restart__should_keep_stock_and_floor_and_discard_what_is_damaged(tmp_p
     (folder / "9.tmp123").write_bytes(b"left over")
     again = Stocked(tmp_path, Dealer())
     again.stock.want(PLAN, 1)
-    await asyncio.sleep(0.05)
-    assert {path.name for path in folder.iterdir()} == {"2.kit", "4.kit", "5.kit", "floor"}
-    assert await again.stock.reserve(PLAN, 1) == 2
+    await until(lambda: {path.name for path in folder.iterdir()} == {"2.kit", "4.kit", "5.kit", "floor"})
+    assert await again.stock.reserve(PLAN, PATIENCE) == 2
     await again.end()
 
 
 async def plans__should_have_numbers_of_their_own(stocked: Stocked) -> None:
-    assert [await stocked.stock.reserve(plan, 5) for plan in (PLAN, OTHER, PLAN, OTHER)] == [1, 1, 2, 2]
+    assert [await stocked.stock.reserve(plan, PATIENCE) for plan in (PLAN, OTHER, PLAN, OTHER)] == [1, 1, 2, 2]
 
 
 async def kit_of_another_plan__should_be_refused(tmp_path: Path) -> None:
     stocked = Stocked(tmp_path, Dealer())
-    await stocked.stock.reserve(PLAN, 5)
+    await stocked.stock.reserve(PLAN, PATIENCE)
     path = tmp_path / PLAN.digest.hex() / "1.kit"
     data = bytearray(path.read_bytes())
     data[8] ^= 1  # in the plan's digest

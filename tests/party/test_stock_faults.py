@@ -1,6 +1,7 @@
 """The stock withstands a dealer that fails for one plan or lies, callers that give up, and more plans than it can keep."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from services.party.kits import stock as stock_module
 from services.party.kits.ledger import WINDOW
 from services.party.kits.stock import KitBurnt
 from tests.party.test_stock import OTHER, PLAN, Dealer, Stocked
+from tests.waiting import PATIENCE, until
 
 
 class Moody(Dealer):
@@ -51,11 +53,11 @@ async def plan_that_fails__should_not_keep_others_waiting(moody: tuple[Stocked, 
     stocked.stock.want(PLAN, 2)
     stocked.stock.want(OTHER, 3)
     await stocked.full(OTHER, 3)
-    assert await stocked.stock.reserve(OTHER, 1) == 1
+    assert await stocked.stock.reserve(OTHER, PATIENCE) == 1
     with pytest.raises(ResourceExhausted):
         await stocked.stock.reserve(PLAN, 0.05)
     dealer.refused.clear()
-    assert await stocked.stock.reserve(PLAN, 10) == 1
+    assert await stocked.stock.reserve(PLAN, PATIENCE) == 1
     assert not stocked.task.done()
 
 
@@ -63,9 +65,11 @@ async def failing_dealer__should_not_be_asked_in_a_busy_loop(moody: tuple[Stocke
     stocked, dealer = moody
     dealer.away = True
     stocked.stock.want(PLAN, 2)
-    for _ in range(200):
-        await asyncio.sleep(0.001)
-    assert 1 <= dealer.attempts <= 4
+    await until(lambda: dealer.attempts > 0)
+    started, attempts = time.monotonic(), dealer.attempts
+    await asyncio.sleep(0.2)
+    # it pauses for half a second at first; a busy loop would have asked hundreds of times
+    assert dealer.attempts - attempts <= 3 + 10 * (time.monotonic() - started)
 
 
 async def full_stock__should_not_ask_the_dealer(moody: tuple[Stocked, Moody]) -> None:
@@ -83,7 +87,7 @@ async def demand_of_a_caller_that_gave_up__should_be_forgotten(moody: tuple[Stoc
     stocked.stock.want(PLAN, 1)
     await stocked.full(PLAN, 1)
     dealer.open.clear()
-    gone = asyncio.create_task(stocked.stock.take(PLAN, 5, 10))
+    gone = asyncio.create_task(stocked.stock.take(PLAN, 5, PATIENCE))
     late = asyncio.create_task(stocked.stock.take(PLAN, 6, 0.05))
     await asyncio.sleep(0.01)
     gone.cancel()
@@ -93,7 +97,7 @@ async def demand_of_a_caller_that_gave_up__should_be_forgotten(moody: tuple[Stoc
         await late
     dealer.open.set()
     far = 5 + 3 * WINDOW
-    assert (await stocked.stock.take(PLAN, far, 5)).kit_id == far
+    assert (await stocked.stock.take(PLAN, far, PATIENCE)).kit_id == far
     await stocked.full(PLAN, 1)
     assert dealer.fetched.count(5) <= 1  # not again and again, each time it is discarded
     assert 6 not in dealer.fetched
@@ -101,7 +105,7 @@ async def demand_of_a_caller_that_gave_up__should_be_forgotten(moody: tuple[Stoc
 
 async def same_number_asked_for_twice_at_once__should_be_given_once(moody: tuple[Stocked, Moody]) -> None:
     stocked, _ = moody
-    takes = [stocked.stock.take(PLAN, 3, 0.3) for _ in range(4)]
+    takes = [stocked.stock.take(PLAN, 3, 5) for _ in range(4)]
     results = await asyncio.gather(*takes, return_exceptions=True)
     kits = [result for result in results if not isinstance(result, BaseException)]
     assert len(kits) == 1
@@ -110,11 +114,11 @@ async def same_number_asked_for_twice_at_once__should_be_given_once(moody: tuple
 
 async def released_number__should_reach_who_waits_for_it(moody: tuple[Stocked, Moody]) -> None:
     stocked, dealer = moody
-    first = await stocked.stock.reserve(PLAN, 5)
+    first = await stocked.stock.reserve(PLAN, PATIENCE)
     await stocked.full(PLAN, 1)
     dealer.away = True
-    await stocked.stock.reserve(PLAN, 1)
-    waiting = asyncio.create_task(stocked.stock.reserve(PLAN, 5))
+    await stocked.stock.reserve(PLAN, PATIENCE)
+    waiting = asyncio.create_task(stocked.stock.reserve(PLAN, PATIENCE))
     await asyncio.sleep(0.01)
     await stocked.stock.release(PLAN, first)
     assert await waiting == first
@@ -124,8 +128,8 @@ async def kits_far_apart__should_all_be_taken_when_runs_overtake_each_other(mood
     stocked, _ = moody
     stocked.stock.want(PLAN, 32)
     await stocked.full(PLAN, 32)
-    numbers = [await stocked.stock.reserve(PLAN, 1) for _ in range(32)]
-    kits = [await stocked.stock.take(PLAN, number, 1) for number in reversed(numbers)]
+    numbers = [await stocked.stock.reserve(PLAN, PATIENCE) for _ in range(32)]
+    kits = [await stocked.stock.take(PLAN, number, PATIENCE) for number in reversed(numbers)]
     assert [kit.kit_id for kit in kits] == numbers[::-1]
 
 
@@ -134,7 +138,7 @@ async def plans_beyond_the_limit__should_give_way_oldest_first_and_keep_their_nu
 ) -> None:
     stocked, _ = moody
     monkeypatch.setattr(stock_module, "MAX_PLANS", 2)
-    await stocked.stock.take(PLAN, await stocked.stock.reserve(PLAN, 5), 5)
+    await stocked.stock.take(PLAN, await stocked.stock.reserve(PLAN, PATIENCE), PATIENCE)
     await stocked.full(PLAN, 1)
     third = KitPlan(31, (Section("max", 65),))
     for plan in (OTHER, third):
@@ -144,7 +148,7 @@ async def plans_beyond_the_limit__should_give_way_oldest_first_and_keep_their_nu
     assert not list((tmp_path / PLAN.digest.hex()).glob("*.kit"))
     with pytest.raises(KitBurnt):
         await stocked.stock.take(PLAN, 1, 1)
-    assert await stocked.stock.reserve(PLAN, 5) == 2
+    assert await stocked.stock.reserve(PLAN, PATIENCE) == 2
 
 
 async def plan_forgotten_in_the_middle_of_a_take__should_not_give_the_kit_again(
@@ -152,7 +156,7 @@ async def plan_forgotten_in_the_middle_of_a_take__should_not_give_the_kit_again(
 ) -> None:
     stocked, dealer = moody
     monkeypatch.setattr(stock_module, "MAX_PLANS", 1)
-    number = await stocked.stock.reserve(PLAN, 5)
+    number = await stocked.stock.reserve(PLAN, PATIENCE)
     entered, leave = asyncio.Event(), asyncio.Event()
 
     async def slowly(work: object, *args: object) -> object:
@@ -161,7 +165,7 @@ async def plan_forgotten_in_the_middle_of_a_take__should_not_give_the_kit_again(
         return work(*args)  # type: ignore[operator]
 
     monkeypatch.setattr(asyncio, "to_thread", slowly)
-    taking = asyncio.create_task(stocked.stock.take(PLAN, number, 5))
+    taking = asyncio.create_task(stocked.stock.take(PLAN, number, PATIENCE))
     await entered.wait()
     stocked.stock.want(OTHER, 1)  # PLAN gives way; neither the deletion nor the floor is on disk yet
     with pytest.raises(KitBurnt):

@@ -15,7 +15,8 @@ from services.mpc.prf import KEY_BYTES
 from services.party.consistency.modelset import Differences, digest
 from services.party.models import Published
 from services.party.servicer import obstacles
-from tests.party.harness import linked, tls, until
+from tests.party.harness import linked, tls
+from tests.waiting import until
 
 NEWER = PROTOCOL + 1
 
@@ -45,7 +46,7 @@ async def caller_of_another_protocol__should_be_refused_with_the_reason(pki: Pat
         async with tls(pki, "party2").channel(parties[0]._address) as channel:
             hello = peer_pb2.Frame(hello=peer_pb2.Hello(party=2, version="9.9", protocol=protocol))
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await peer_pb2_grpc.PeerStub(channel).Exchange(iter([hello]), timeout=5).read()
+                await peer_pb2_grpc.PeerStub(channel).Exchange(iter([hello]), timeout=60).read()
         assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
         assert "one version at all three" in (caught.value.details() or "")
         (reason,) = obstacles(parties[0].links, [])

@@ -16,8 +16,9 @@ from services.party.consistency.writes import Writes
 from services.party.peers.channel import SessionChannel
 from services.party.store.base import Change, State
 from services.party.store.sqlite import SqliteStore
-from tests.party.harness import LinkedParty, linked, until
-from tests.party.store.test_conformance import ONE, TWO, reference
+from tests.party.harness import LinkedParty, linked
+from tests.party.store.content import ONE, TWO, reference
+from tests.waiting import PATIENCE, until
 
 WRITE = Change((reference("a"), reference("b")))
 DIGEST = b"d" * 32
@@ -31,8 +32,8 @@ class Writer:
     store: SqliteStore
     writes: Writes
 
-    def channel(self, session: bytes = b"s" * 16) -> SessionChannel:
-        return SessionChannel(self.party.links, session, 2.0)
+    def channel(self, seconds: float) -> SessionChannel:
+        return SessionChannel(self.party.links, b"s" * 16, seconds)
 
     async def state(self) -> State:
         return (await self.store.states([ONE]))[ONE]
@@ -63,14 +64,16 @@ async def writers(pki: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 async def settled(writers: list[Writer], state: State) -> None:
-    async with asyncio.timeout(8):
-        while {await writer.state() for writer in writers} != {state}:
-            await asyncio.sleep(0.05)
+    async def all_there() -> bool:
+        return {await writer.state() for writer in writers} == {state}
+
+    await until(all_there)
 
 
-async def run(writer: Writer) -> int:
+async def run(writer: Writer, seconds: float = PATIENCE) -> int:
+    """Make the write; ``seconds`` are what it waits for a peer."""
     with writer.writes.running(ONE):
-        return await writer.writes.make(writer.channel(), ONE, DIGEST, WRITE, 9)
+        return await writer.writes.make(writer.channel(seconds), ONE, DIGEST, WRITE, 9)
 
 
 async def write__should_be_committed_everywhere(writers: list[Writer]) -> None:
@@ -80,8 +83,7 @@ async def write__should_be_committed_everywhere(writers: list[Writer]) -> None:
 
 async def peer_lost_before_it_staged__should_undo_the_write(writers: list[Writer]) -> None:
     runs = [asyncio.ensure_future(run(writer)) for writer in writers[:2]]
-    await until(lambda: all(w.writes._recovery.running for w in writers[:2]))
-    await asyncio.sleep(0.1)
+    await settled(writers[:2], State.PENDING)
     await writers[2].party.stop()
     for future in runs:
         with pytest.raises(PeerLost):
@@ -136,7 +138,7 @@ async def dropped_write__should_not_be_made_later(writers: list[Writer]) -> None
     for writer in writers[:2]:
         await writer.store.stage(ONE, WRITE, DIGEST)
     await settled(writers[:2], State.DROPPED)
-    results = await asyncio.gather(*(run(writer) for writer in writers), return_exceptions=True)
+    results = await asyncio.gather(*(run(writer, 0.5) for writer in writers), return_exceptions=True)
     assert all(isinstance(result, Exception) for result in results)
     assert [len(await writer.store.gallery("face")) for writer in writers] == [0, 0, 0]
 
@@ -147,15 +149,15 @@ async def write_left_by_a_crash__should_be_decided_before_the_next_begins(writer
     with writers[2].writes.running(ONE):  # it may stage yet
         with pytest.raises(Unavailable, match="pending"):
             await writers[0].writes.quiet(TWO, 0.3, alone=False)
-        await writers[0].writes.quiet(ONE, 0.3, alone=True)  # itself is in nobody's way
-    await writers[0].writes.quiet(TWO, 8, alone=True)
+        await writers[0].writes.quiet(ONE, PATIENCE, alone=True)  # itself is in nobody's way
+    await writers[0].writes.quiet(TWO, PATIENCE, alone=True)
     assert await writers[0].state() is State.DROPPED
 
 
 async def write_of_another_run__should_be_in_the_way_of_an_exclusive_one_only(writers: list[Writer]) -> None:
     await writers[0].store.stage(ONE, WRITE, DIGEST)
     with writers[0].writes.running(ONE):
-        await writers[0].writes.quiet(TWO, 0.3, alone=False)
+        await writers[0].writes.quiet(TWO, PATIENCE, alone=False)
         with pytest.raises(Unavailable, match="pending"):
             await writers[0].writes.quiet(TWO, 0.3, alone=True)
 

@@ -22,17 +22,18 @@ from torch import nn
 from visard import admin, publish
 from visard.capture import Chip
 from visard.client import Client, Connection
-from visard.cluster import SERVICES, Cluster
+from visard.cluster import SERVICES, Cluster, free_port_base
 from visard.errors import FailedPrecondition, NotFound, ServiceError, VisardError
 from visard.models import calibration
 
-from tests.conftest import UNLIMITED, free_port_base
-from tests.mongod import Mongod
+from bench.mongod import Mongod
+from tests.conftest import UNLIMITED
 from tests.recovery.crashing import POINTS, armed
+from tests.waiting import at_rest
 
 OPERATIONS = ("enrol", "delete", "refresh", "grant")
 SHAPE = (3, 150, 150)
-SECONDS = 30.0
+SECONDS = 90.0
 
 
 class CrashingCluster(Cluster):
@@ -63,8 +64,8 @@ def small_network() -> nn.Module:
     torch.manual_seed(3)
     layers = [nn.Conv2d(3, 4, 9, stride=10), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 15 * 15, 16)]
     network = nn.Sequential(*layers).eval().requires_grad_(False)
-    network[0].weight.data.div_(64)
-    network[3].weight.data.div_(16)
+    network.get_parameter("0.weight").data.div_(64)
+    network.get_parameter("3.weight").data.div_(16)
     return network
 
 
@@ -104,6 +105,7 @@ class Table:
             if operation == "delete":
                 await client.enrol(subject, [chip(self.number)])
             versions = await self.versions(client, administrator)
+            await at_rest(client)  # the one attempt is to come by the point
             self.cluster.armed(party).write_text(point)
             answered = await self.ask(operation, subject)
             reached = not self.cluster.armed(party).exists()
@@ -132,7 +134,7 @@ class Table:
 
     def restart(self, party: int) -> None:
         name = f"party{party}"
-        self.cluster.processes[name].wait(10)
+        self.cluster.processes[name].wait(SECONDS)
         self.cluster.kill(name)
         self.cluster.start([name])
         end = time.monotonic() + SECONDS

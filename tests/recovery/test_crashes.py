@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+from visard.cluster import free_port_base
 
-from tests.conftest import UNLIMITED, free_port_base
+from tests.conftest import UNLIMITED
 from tests.recovery.crash_table import CrashingCluster, Table
 
 

@@ -14,13 +14,13 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from visard import health
 from visard.client import Client, Connection
-from visard.cluster import SERVICES, Cluster
+from visard.cluster import SERVICES, Cluster, free_port_base
 from visard.errors import AlreadyExists, Unavailable
 from visard.v1 import common_pb2, party_pb2
 
-from tests.conftest import UNLIMITED, free_port_base, publish_face
+from bench.mongod import Mongod
+from tests.conftest import UNLIMITED, publish_face
 from tests.e2e import raw
-from tests.mongod import Mongod
 
 SECONDS = 90.0
 PARTY = party_pb2.DESCRIPTOR.services_by_name["Party"]

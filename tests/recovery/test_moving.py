@@ -5,16 +5,17 @@ import os
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from visard import admin
 from visard.client import Client, Connection
-from visard.cluster import Cluster, OtherSettings
+from visard.cluster import Cluster, OtherSettings, free_port_base
 from visard.errors import FailedPrecondition
 
-from tests.conftest import UNLIMITED, free_port_base, publish_face
-from tests.mongod import Mongod
+from bench.mongod import Mongod
+from tests.conftest import UNLIMITED, publish_face
 
 SECONDS = 90.0
 
@@ -71,7 +72,7 @@ async def home__should_hold_the_same_when_all_its_parties_have_moved(
             moving.stop_one(f"party{party}")
             edited(moving, party, store.replace("{party}", str(party)))
             await asyncio.to_thread(moving.start, [f"party{party}"], SECONDS)
-            await until(lambda party=party: differs(party), "the empty store is seen")
+            await until(partial(differs, party), "the empty store is seen")
             with pytest.raises(FailedPrecondition):
                 await client.verify("ada", photos["obama2"])
             assert await administrator.recover(party) == 2

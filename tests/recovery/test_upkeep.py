@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pymongo import MongoClient
 from visard import admin
 from visard.client import Client, Connection
-from visard.cluster import Cluster
+from visard.cluster import Cluster, free_port_base
 from visard.errors import FailedPrecondition, PermissionDenied, ServiceError
 
+from bench.mongod import Documents, Mongod
 from services.mpc.field import M31
 from services.mpc.shamir import is_degree_1, reconstruct
-from tests.conftest import free_port_base, publish_face
-from tests.mongod import Mongod
+from tests.conftest import publish_face
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ class Databases:
 
     def __init__(self, server: Mongod, cluster: Cluster) -> None:
         name = cluster.store.partition("?")[0].rpartition("/")[2]
-        self._client: MongoClient = MongoClient(server.root_uri())
+        self._client = Documents(server.root_uri())
         self.parties = [self._client[name.replace("{party}", str(party))] for party in range(3)]
 
     def descriptors(self, party: int) -> dict[str, np.ndarray]:
@@ -74,7 +74,7 @@ def databases(replica_set: Mongod, mongo_cluster: Cluster) -> Iterator[Databases
     opened._client.close()
 
 
-async def until_ready(client: Client, seconds: float = 40) -> None:
+async def until_ready(client: Client, seconds: float = PATIENCE) -> None:
     """Wait for the services to say that they are ready."""
     end = time.monotonic() + seconds
     while not (status := await client.status()).ready:
@@ -82,7 +82,7 @@ async def until_ready(client: Client, seconds: float = 40) -> None:
         await asyncio.sleep(0.3)
 
 
-async def until_told(client: Client, text: str, seconds: float = 40) -> None:
+async def until_told(client: Client, text: str, seconds: float = PATIENCE) -> None:
     """Wait for a party to say why it is not ready."""
     end = time.monotonic() + seconds
     while True:

@@ -6,10 +6,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
+Documents = MongoClient[dict[str, Any]]
 MONGOD = "/opt/mongodb/mongod"
 DATA = Path("/data/db")
 PORT = "27117"
@@ -23,7 +25,7 @@ def make_users() -> None:
     root, root_password = (Path(file).read_text() for file in files)
     party, party_password = (Path("/password", what).read_text() for what in ("username", "password"))
     may = json.loads(Path("/docker-entrypoint-initdb.d/user.json").read_text())
-    with MongoClient("127.0.0.1", int(PORT), serverSelectionTimeoutMS=1000) as client:
+    with Documents("127.0.0.1", int(PORT), serverSelectionTimeoutMS=1000) as client:
         while not answers(client):
             if server.poll() is not None:
                 sys.exit(Path("/tmp/first.log").read_text()[-2000:])
@@ -34,7 +36,7 @@ def make_users() -> None:
     server.wait()
 
 
-def answers(client: MongoClient) -> bool:
+def answers(client: Documents) -> bool:
     """Whether the server has started."""
     try:
         return bool(client.admin.command("ping"))

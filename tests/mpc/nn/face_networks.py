@@ -36,7 +36,8 @@ class Bottleneck(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.body(x) if self.shortcut else self.body(x)
+        y: Tensor = self.body(x)
+        return x + y if self.shortcut else y
 
 
 class MobileFaceNet(nn.Module):
@@ -77,7 +78,7 @@ class Basic(nn.Module):
         self.second = nn.Conv2d(after, after, 3, 1, 1, bias=False)
         self.second_norm = nn.BatchNorm2d(after)
         self.relu = nn.ReLU(inplace=True)
-        self.down = nn.Identity()
+        self.down: nn.Module = nn.Identity()
         if stride != 1 or before != after:
             self.down = nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
 
@@ -85,7 +86,8 @@ class Basic(nn.Module):
         y = self.relu(self.first_norm(self.first(x)))
         y = self.second_norm(self.second(y))
         y += self.down(x)
-        return self.relu(y)
+        out: Tensor = self.relu(y)
+        return out
 
 
 class ResNet18(nn.Module):
@@ -104,7 +106,8 @@ class ResNet18(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.pool(self.relu(self.norm(self.entry((x - 127.5) / 127.5))))
-        return self.last(torch.flatten(self.average(self.blocks(y)), 1))
+        out: Tensor = self.last(torch.flatten(self.average(self.blocks(y)), 1))
+        return out
 
 
 def settled(module: nn.Module, shape: tuple[int, int, int], seed: int = 0) -> nn.Module:

@@ -42,7 +42,8 @@ class Residual(nn.Module):
         x = self.pool(self.relu(self.entry(x)))
         y = self.second(self.relu(self.norm(self.first(x))))
         y = self.relu(functional.pad(y, (0, 1, 0, 1)) + functional.pad(self.average(x), (0, 0, 0, 0, 0, 2)))
-        return self.last(self.relu(self.hidden(torch.flatten(y, 1))))
+        out: Tensor = self.last(self.relu(self.hidden(torch.flatten(y, 1))))
+        return out
 
 
 def residual(seed: int = 0) -> Residual:
@@ -50,8 +51,8 @@ def residual(seed: int = 0) -> Residual:
     torch.manual_seed(seed)
     network = Residual().eval().requires_grad_(False)
     network.entry.weight.div_(128)
-    network.norm.running_mean.uniform_(-0.1, 0.1)
-    network.norm.running_var.uniform_(0.5, 2)
+    network.get_buffer("norm.running_mean").uniform_(-0.1, 0.1)
+    network.get_buffer("norm.running_var").uniform_(0.5, 2)
     network.norm.weight.uniform_(0.5, 2)
     network.norm.bias.uniform_(-0.1, 0.1)
     return network
@@ -78,7 +79,7 @@ async def describe_on_shares(compiled: Compiled, batch: np.ndarray, spoilt: Any 
         assert all(kit.left == 0 for kit in kits)
         return np.stack(found)
 
-    results = await asyncio.wait_for(asyncio.gather(*(party(i) for i in range(3))), 120)
+    results = await asyncio.wait_for(asyncio.gather(*(party(i) for i in range(3))), 240)
     return field.decode(reconstruct(field, list(results))), channels
 
 
@@ -104,7 +105,7 @@ async def run_on_shares(
         assert kit.left == 0
         return result
 
-    results = await asyncio.wait_for(asyncio.gather(*(party(i) for i in range(3))), 120)
+    results = await asyncio.wait_for(asyncio.gather(*(party(i) for i in range(3))), 240)
     return (
         field.decode(reconstruct(field, results)),
         channels,

@@ -60,7 +60,9 @@ def argument_that_is_not_known__should_be_refused(function: Any) -> None:
 
         def forward(self, x: Tensor) -> Tensor:
             node = {"op": "call_method" if isinstance(function, str) else "call_function", "target": function}
-            return x.tracer.create_proxy(*node.values(), (x,), self.unknown)  # type: ignore[attr-defined]
+            traced: Any = x
+            made: Tensor = traced.tracer.create_proxy(*node.values(), (x,), self.unknown)
+            return made
 
     for name in found - {*emitter.arguments}:
         with pytest.raises(UnsupportedLayer, match=rf"with {name}\b"):

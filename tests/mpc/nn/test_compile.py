@@ -55,8 +55,8 @@ def conv(*arguments: Any, **options: Any) -> nn.Conv2d:
 def program__should_compute_the_modules_function(make: Callable[[], nn.Sequential], q: int) -> None:
     torch.manual_seed(3)
     module = make().eval().requires_grad_(False)
-    module[-1].weight.div_(8)  # descriptors of a length that squared distances in q = 31 can hold
-    module[-1].bias.div_(8)
+    module[-1].get_parameter("weight").div_(8)  # descriptors of a length that squared distances in q = 31 can hold
+    module[-1].get_parameter("bias").div_(8)
     result = compiled(module, q=q)
     probes = images(4, SMALL, seed=5)
     found = run_twin(result.program, result.weights, probes, random_rounding(1)) / 2**result.program.output.scale
@@ -92,7 +92,8 @@ def relu_that_is_read_twice__should_stay_where_it_is() -> None:
 
         def forward(self, x: Tensor) -> Tensor:
             y = self.relu(self.conv(x))
-            return self.last(torch.flatten(self.pool(y) + self.average(y), 1))
+            out: Tensor = self.last(torch.flatten(self.pool(y) + self.average(y), 1))
+            return out
 
     torch.manual_seed(0)
     module = Twice().eval().requires_grad_(False)
@@ -111,7 +112,8 @@ class Functional(nn.Module):
         self.conv, self.last, self.function = scaled(nn.Conv2d(1, 2, 3)), nn.Linear(72, 4), function
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.last(torch.flatten(self.function(self.conv(x)), 1))
+        y: Tensor = self.last(torch.flatten(self.function(self.conv(x)), 1))
+        return y
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ def network() -> nn.Module:
         *(nn.Conv2d(2, 5, 3, padding=1), nn.PReLU(5), nn.Conv2d(5, 5, 3, groups=5), nn.ReLU6()),
         *(nn.MaxPool2d(3, 2), nn.Conv2d(5, 3, 1), nn.ReLU(), nn.Flatten(), nn.Linear(60, 4)),
     )
-    module[0].weight.data.div_(128)
+    module.get_parameter("0.weight").data.div_(128)
     return module.eval().requires_grad_(False)
 
 

@@ -27,7 +27,7 @@ Make = Callable[[], nn.Module]
 
 def compiled(module: nn.Module, q: int = 31, **options: Any) -> Compiled:
     calibration = images(4, SHAPE, seed=9)
-    options = {"operating_points": {}, "margin": 2.0, "purpose": OPEN} | options
+    options = {"operating_points": {}, "margin": 2.0, "purpose": OPEN, **options}
     return compile_module(module, SHAPE, q=q, calibration=calibration, **options)
 
 
@@ -43,8 +43,8 @@ class Acts(nn.Module):
         self.norm, self.act, self.conv = normed(nn.BatchNorm2d(4)), act, nn.Conv2d(4, 4, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.norm(x)
-        z = self.conv(self.act(y))
+        y: Tensor = self.norm(x)
+        z: Tensor = self.conv(self.act(y))
         return z + y  # what y is now depends on whether act changed it
 
 
@@ -151,7 +151,7 @@ def reloaded(wrap: Callable[[nn.Module], object]) -> nn.Module:
 def old_weight_norm(layer: nn.Module) -> None:
     with pytest.warns(FutureWarning):
         nn.utils.weight_norm(layer)
-    layer.weight_g.data.mul_(1.7)
+    layer.get_parameter("weight_g").data.mul_(1.7)
 
 
 def spectral(layer: nn.Module, wrap: Callable[..., object]) -> None:
@@ -170,7 +170,7 @@ COMPUTED: dict[str, Make] = {
     "weight norm": lambda: reloaded(parametrizations.weight_norm),
     "spectral norm, as a hook": lambda: reloaded(lambda layer: spectral(layer, nn.utils.spectral_norm)),
     "spectral norm": lambda: reloaded(lambda layer: spectral(layer, parametrizations.spectral_norm)),
-    "pruned": lambda: reloaded(lambda layer: prune.l1_unstructured(layer, "weight", 0.5)),
+    "pruned": lambda: reloaded(lambda layer: prune.l1_unstructured(layer, "weight", 0.5)),  # type: ignore[no-untyped-call]
     "own parametrization": lambda: reloaded(
         lambda layer: parametrize.register_parametrization(layer, "weight", Doubled())
     ),
@@ -235,7 +235,7 @@ def wrong_lowering__should_be_found_and_named(
     module = Entry(nn.Identity(), layer(), Function(lambda x: x - 0.1))
     kind, right = type(module.rest[1]), EMITTERS.modules[type(module.rest[1])]
     other = EMITTERS.modules[instead].emit
-    monkeypatch.setitem(EMITTERS.modules, kind, known(other, " ".join(right.arguments), **right.only))  # type: ignore[arg-type]
+    monkeypatch.setitem(EMITTERS.modules, kind, known(other, " ".join(right.arguments), **right.only))
     with pytest.raises(Differs, match=named):
         compiled(module, q)
 
@@ -271,7 +271,8 @@ def zero_branch__should_pass() -> None:
             nn.init.constant_(self.norm.weight, 1e-7)
 
         def forward(self, x: Tensor) -> Tensor:
-            return x + self.norm(self.conv(x))
+            y: Tensor = self.norm(self.conv(x))
+            return x + y
 
     torch.manual_seed(3)
     assert compiled(Entry(Zero())).program.output.shape == (4, 12, 12)

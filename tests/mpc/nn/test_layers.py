@@ -29,7 +29,8 @@ class Entry(nn.Module):
         self.rest = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.rest(self.entry((x - 127.5) / 128))
+        y: Tensor = self.rest(self.entry((x - 127.5) / 128))
+        return y
 
 
 class Function(nn.Module):
@@ -55,7 +56,8 @@ class Excite(nn.Module):
         if self.linear:
             y = y.view(y.size(0), -1)
         y = self.gate(self.two(torch.relu(self.one(y))))
-        return x * (y.view(y.size(0), 4, 1, 1) if self.linear else y)
+        out: Tensor = x * (y.view(y.size(0), 4, 1, 1) if self.linear else y)
+        return out
 
 
 class Kernels(nn.Module):
@@ -74,9 +76,9 @@ class Kernels(nn.Module):
 
 
 def normed(layer: nn.BatchNorm1d | nn.BatchNorm2d) -> nn.Module:
-    for tensor in (layer.running_var, layer.weight.data):
+    for tensor in (layer.get_buffer("running_var"), layer.weight.data):
         tensor.uniform_(0.5, 2)
-    for tensor in (layer.running_mean, layer.bias.data):
+    for tensor in (layer.get_buffer("running_mean"), layer.bias.data):
         tensor.uniform_(-0.5, 0.5)
     return layer
 
@@ -156,8 +158,8 @@ async def normalised_output__should_have_length_one(length: float) -> None:
     torch.manual_seed(1)
     module = Entry(nn.AvgPool2d(4), nn.Flatten(), nn.Linear(36, 8), Function(functional.normalize)).eval()
     module.requires_grad_(False)
-    module.rest[2].weight.mul_(length)
-    module.rest[2].bias.mul_(length)
+    module.get_parameter("rest.2.weight").mul_(length)
+    module.get_parameter("rest.2.bias").mul_(length)
     calibration, probes = images(8, SHAPE, seed=9), images(2, SHAPE, seed=5)
     points = {"default": 1.0}
     result = compile_module(module, SHAPE, q=61, calibration=calibration, operating_points=points)

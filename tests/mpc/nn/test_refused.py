@@ -21,8 +21,14 @@ def hooked(register: str, hook: Callable[..., Any]) -> nn.Module:
 
 def patched(part: Callable[[nn.Module], nn.Module]) -> nn.Module:
     module = convolutions()
-    part(module).forward = lambda x: x * 2  # type: ignore[method-assign]
+    part(module).forward = lambda x: x * 2
     return module
+
+
+def wrapped(module: nn.Module) -> nn.Module:
+    made: Any = torch.compile(module, backend="eager")
+    assert isinstance(made, nn.Module)
+    return made
 
 
 def spoilt(layer: nn.Module, tensor: str, value: float = float("nan")) -> nn.Module:
@@ -111,7 +117,10 @@ REFUSED: dict[str, tuple[Make, str]] = {
         lambda: hooked("register_forward_pre_hook", lambda *_: None),
         r"rest\.1 \(ReLU\): the forward",
     ),
-    "patched layer": (lambda: patched(lambda m: m.rest[1]), r"rest\.1 \(ReLU\): its forward was replaced"),
+    "patched layer": (
+        lambda: patched(lambda m: m.get_submodule("rest.1")),
+        r"rest\.1 \(ReLU\): its forward was replaced",
+    ),
     "patched module": (lambda: patched(lambda m: m), r"Entry: its forward was replaced"),
     "derived layer": (lambda: Entry(OwnConvolution(4, 4, 1)), r"rest\.0"),
     "state": (lambda: Entry(Counting()), "Entry: its forward computes something else than the graph"),
@@ -122,9 +131,9 @@ REFUSED: dict[str, tuple[Make, str]] = {
     "enormous weight": (lambda: spoilt(nn.Conv2d(4, 4, 1), "weight", 1e30), r"rest\.1: numbers too large"),
     "scripted": (scripted, "scripted or traced code"),
     "scripted part": (lambda: Entry(scripted()), r"rest\.0 .*scripted or traced code"),
-    "compiled": (lambda: torch.compile(convolutions(), backend="eager"), "torch.compile has wrapped it"),
+    "compiled": (lambda: wrapped(convolutions()), "torch.compile has wrapped it"),
     "compiled part": (
-        lambda: Entry(torch.compile(nn.ReLU(), backend="eager")),
+        lambda: Entry(wrapped(nn.ReLU())),
         r"rest\.0 \(OptimizedModule\): torch.compile",
     ),
     "meta": (lambda: convolutions().to("meta"), r"entry \(Conv2d\): weight is on the meta device"),

@@ -8,7 +8,7 @@ import pytest
 
 from services.mpc.field import M31, M61, Field
 from services.mpc.kits import KitPlan, Section
-from services.mpc.protocols import degree, norm
+from services.mpc.protocols import comparison, degree, norm
 from services.mpc.protocols.disjunction import PARITIES, any_set
 from services.mpc.session import Session
 from tests.mpc.harness import Outcome, run, shares_of
@@ -29,7 +29,7 @@ async def tested_degree(field: Field, shares: Any, rows: int) -> Outcome:
 def and_burn(body: Any) -> Any:
     async def burning(s: Session, party: int) -> Any:
         result = await body(s, party)
-        s.kit.random(1), s.kit.bits(norm.comparison.bit_rows(s.field), 1)
+        s.kit.random(1), s.kit.bits(comparison.bit_rows(s.field), 1)
         return result
 
     return burning

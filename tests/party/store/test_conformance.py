@@ -4,7 +4,6 @@ On SQLite, on a MongoDB replica set (TLS, SCRAM) and on a standalone mongod: see
 """
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
@@ -13,42 +12,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from visard.secret import Secret
 
 from services.party.errors import ForeignStore, RequestConflict, StoreError
 from services.party.store import open_store
 from services.party.store.base import (
     Change,
-    Committed,
     LogEntry,
-    ModelRecord,
-    Page,
-    Publish,
-    Reference,
-    Rename,
-    Renew,
-    Right,
     State,
     Store,
-    Tombstone,
-    Withdraw,
-    Write,
-    all_rights,
-    restored,
     rows_digest,
 )
-
-ONE, TWO, THREE = (bytes([k]) * 16 for k in (1, 2, 3))
-
-
-def reference(name: str, subject: str = "ada", model: str = "face", expires: int = 0) -> Reference:
-    born = 1_790_000_000_000
-    share, who = Secret(name.encode() * 64), "enroller/kiosk-7"
-    return Reference(name, subject, model, 1, born, born, expires, b"note", share, who)
-
-
-def model(name: str = "face", weights: bytes = b"w" * 100) -> ModelRecord:
-    return ModelRecord(name, b'{"q":31}', 1, 5, Secret(weights))
+from tests.party.store.content import ONE, THREE, TWO, reference
 
 
 async def staged_write__should_be_unseen_until_committed(store: Store) -> None:
@@ -105,15 +79,6 @@ async def committed_write__should_not_be_dropped(store: Store) -> None:
     with pytest.raises(RequestConflict):
         await store.commit(TWO)
     assert len(await store.gallery("face")) == 1
-
-
-async def deletion__should_erase_exactly_what_it_names(store: Store) -> None:
-    await store.stage(ONE, Change((reference("a"), reference("b"), reference("c", "bob"))), b"1")
-    await store.commit(ONE)
-    await store.stage(TWO, Change(erase=("a", "b")), b"2")
-    assert len(await store.gallery("face")) == 3
-    assert (await store.commit(TWO)).changes == 2
-    assert [row.reference_id for row in await store.gallery("face")] == ["c"]
 
 
 @pytest.mark.parametrize("deletion_first", [True, False])
@@ -176,15 +141,6 @@ async def subjects__should_be_those_whose_time_is_not_over(store: Store) -> None
         assert await listed(at) == Counter(row.subject for row in live)
 
 
-async def model__should_be_kept_whole(store: Store) -> None:
-    record = model(weights=os.urandom(3 << 20))
-    await store.stage(ONE, Publish(record), b"d")
-    assert await store.model("face") is None
-    await store.commit(ONE)
-    assert await store.model("face") == record
-    assert await store.models() == ["face"]
-
-
 async def request_ids__should_be_remembered_until_they_expire(store: Store) -> None:
     assert await store.remember(ONE, 1000, 2000)
     assert not await store.remember(ONE, 1999, 3000)
@@ -223,7 +179,8 @@ WRITER = """
 import asyncio, sys
 from pathlib import Path
 from services.party.store import open_store
-from tests.party.store.test_conformance import Change, reference
+from services.party.store.base import Change
+from tests.party.store.content import reference
 async def main():
     store = await open_store(sys.argv[1], Path(sys.argv[2]), 0)
     for k in range(1, 10_000):
@@ -254,77 +211,6 @@ async def killed_writer__should_leave_whole_writes(uri: str, tmp_path: Path, lin
     await store.close()
 
 
-async def replacement__should_be_one_step(store: Store) -> None:
-    await store.stage(ONE, Change((reference("a"), reference("b"))), b"1")
-    await store.commit(ONE)
-    await store.stage(TWO, Change((reference("c"),), ("a", "b")), b"2")
-    assert [row.reference_id for row in await store.gallery("face")] == ["a", "b"]
-    assert (await store.commit(TWO)).changes == 3
-    assert [row.reference_id for row in await store.gallery("face")] == ["c"]
-    assert [t.reference_id for t in await store.tombstones("", 9)] == ["a", "b"]
-
-
-async def renaming__should_move_references_and_raise_their_versions(store: Store) -> None:
-    await store.stage(ONE, Change((reference("a"), reference("b"), reference("c", "bob"))), b"1")
-    await store.commit(ONE)
-    await store.stage(TWO, Rename(("a", "b"), "eve", 7), b"2")
-    assert [(await store.commit(TWO)).changes for _ in range(2)] == [2, 2]
-    assert await store.references("face", "ada") == []
-    moved = await store.references("face", "eve")
-    assert [(r.reference_id, r.version, r.updated_unix_ms, r.metadata) for r in moved] == [
-        ("a", 2, 7, b"note"),
-        ("b", 2, 7, b"note"),
-    ]
-    assert [r.version for r in await store.references("face", "bob")] == [1]
-
-
-async def renewal__should_change_shares_and_nothing_else(store: Store) -> None:
-    await store.stage(ONE, Change((reference("a"), reference("b"))), b"1")
-    await store.commit(ONE)
-    await store.stage(TWO, Publish(model()), b"2")
-    await store.commit(TWO)
-    await store.stage(THREE, Renew((("a", Secret(b"new a")),), (("face", Secret(b"new w")),), 9), b"3")
-    assert (await store.gallery("face"))[0] == reference("a")
-    assert [(await store.commit(THREE)).changes for _ in range(2)] == [1, 1]
-    first, second = await store.gallery("face")
-    assert (first.descriptor, first.version, first.subject) == (Secret(b"new a"), 2, "ada")
-    assert second == reference("b")
-    renewed = await store.model("face")
-    assert renewed is not None
-    assert (renewed.weights, renewed.version, renewed.program) == (Secret(b"new w"), 2, model().program)
-
-
-async def renewal_of_an_erased_reference__should_not_bring_it_back(store: Store) -> None:
-    await store.stage(ONE, Change((reference("a"),)), b"1")
-    await store.commit(ONE)
-    await store.stage(TWO, Renew((("a", Secret(b"new")),), (), 9), b"2")
-    await store.stage(THREE, Change(erase=("a",)), b"3")
-    for request in (THREE, TWO):
-        await store.commit(request)
-    assert await store.gallery("face") == []
-
-
-async def dropped_renewal__should_leave_the_old_shares(store: Store) -> None:
-    await store.stage(ONE, Publish(model()), b"1")
-    await store.commit(ONE)
-    await store.stage(TWO, Renew((), (("face", Secret(b"new")),), 9), b"2")
-    await store.drop(TWO)
-    assert await store.model("face") == model()
-
-
-async def withdrawn_model__should_be_gone(store: Store) -> None:
-    await store.stage(ONE, Publish(model()), b"1")
-    await store.commit(ONE)
-    await store.stage(TWO, Withdraw("face"), b"2")
-    assert await store.models() == ["face"]
-    await store.commit(TWO)
-    assert await store.models() == []
-    assert await store.model("face") is None
-    await store.stage(THREE, Publish(model(weights=b"again")), b"3")
-    await store.commit(THREE)
-    assert await store.model("face") == model(weights=b"again")
-
-
 async def expired_references__should_be_found(store: Store) -> None:
     rows = (
         reference("a", expires=10),
@@ -350,72 +236,6 @@ async def log_entry__should_say_what_was_done(store: Store) -> None:
     assert [(e.request_id, e.state) for e in await store.log()] == [(ONE, State.COMMITTED), (TWO, State.DROPPED)]
 
 
-RIGHT = Right("face", "ada", "enroller/kiosk-7")
-
-
-async def restored_store__should_hold_what_it_was_given(store: Store, uri: str, tmp_path: Path) -> None:
-    await store.stage(ONE, Change((reference("old"),)), b"1")
-    await store.commit(ONE)
-    entries = [LogEntry(TWO, "change", b"2", State.COMMITTED, 1), LogEntry(THREE, "", b"", State.DROPPED, 0, 7)]
-    pages = [
-        Page(models=[model()]),
-        Page([reference("a")]),
-        Page([reference("b")]),
-        Page(writes=entries, tombstones=[Tombstone("gone", 5)], rights=[RIGHT]),
-    ]
-    await store.begin_restoration()
-    await store.restore(Page([reference("never")], [model("other")]))
-    await store.begin_restoration()  # a helper was lost: it is begun anew
-    for page in pages:
-        await store.restore(page)
-        assert [row.reference_id for row in await store.gallery("face")] == ["old"], "until it is whole"
-        assert [e.request_id for e in await store.log()] == [ONE]
-    await store.finish_restoration()
-    for kept in (store, await open_store(uri, tmp_path, 0)):
-        assert [row.reference_id for row in await kept.gallery("face")] == ["a", "b"]
-        assert await kept.models() == ["face"]
-        assert await kept.model("face") == model()
-        assert await kept.log() == entries
-        assert await kept.tombstones("", 9) == [Tombstone("gone", 5)]
-        assert await all_rights(kept) == [RIGHT]
-        with pytest.raises(RequestConflict):
-            await kept.stage(THREE, Change((reference("c"),)), b"3")
-    await kept.close()
-
-
-async def restoration_that_ends_early__should_leave_what_was_held(store: Store, uri: str, tmp_path: Path) -> None:
-    await store.stage(ONE, Change((reference("old"),)), b"1")
-    await store.stage(TWO, Publish(model()), b"2")
-    for request in (ONE, TWO):
-        await store.commit(request)
-    await store.begin_restoration()
-    await store.restore(Page([reference("a")], [model(weights=b"other")]))
-    # whoever opens it next, after a kill, sees nothing of what was kept aside
-    again = await open_store(uri, tmp_path, 0)
-    assert [row.reference_id for row in await again.gallery("face")] == ["old"]
-    assert await again.model("face") == model()
-    await restored(again, Page([reference("b")], [model(weights=b"third")]))
-    assert [row.reference_id for row in await again.gallery("face")] == ["b"]
-    assert await again.model("face") == model(weights=b"third")
-    await again.close()
-
-
-async def pages__should_come_in_order_and_whole(store: Store) -> None:
-    rows = [reference(f"{k:02}") for k in range(7)]
-    await restored(store, Page([*rows, reference("x", model="other")], [model()]))
-    await store.stage(ONE, Change(erase=("03", "05")), b"1", 50)
-    assert await store.log_page(b"", 9) == [], "what is pending is no part of it"
-    await store.commit(ONE)
-    left = [row for row in rows if row.reference_id not in ("03", "05")]
-    assert await store.count("face") == 5
-    assert await store.gallery_page("face", "", 3) == left[:3]
-    assert await store.gallery_page("face", left[2].reference_id, 3) == left[3:]
-    assert await store.tombstones("", 1) == [Tombstone("03", 50)]
-    assert await store.tombstones("03", 9) == [Tombstone("05", 50)]
-    assert await store.log_page(b"", 9) == [LogEntry(ONE, "change", b"1", State.COMMITTED, 2, 50)]
-    assert await store.log_page(ONE, 9) == []
-
-
 async def pruning__should_forget_what_is_finished_and_over(store: Store) -> None:
     for request, expires in ((ONE, 10), (TWO, 20), (THREE, 10)):
         await store.stage(request, Change((reference(request.hex()),)), b"d", expires)
@@ -433,22 +253,6 @@ async def pruning__should_forget_what_is_finished_and_over(store: Store) -> None
     assert await store.tombstones("", 9) == []
     await store.commit(THREE)
     assert {row.reference_id for row in await store.gallery("face")} == {TWO.hex(), THREE.hex()}
-
-
-async def commit__should_say_what_it_changed(store: Store) -> None:
-    async def committed(request: bytes, write: Write) -> Committed:
-        await store.stage(request, write, b"d")
-        return await store.commit(request)
-
-    a, b, c = (frozenset({name}) for name in "abc")
-    assert await committed(b"1" * 16, Change((reference("a"), reference("b")))) == Committed(2, a | b)
-    assert await committed(b"2" * 16, Change((reference("c"),), ("a",))) == Committed(2, a | c)
-    assert await committed(b"3" * 16, Rename(("b",), "eve", 7)) == Committed(1, b)
-    assert await committed(b"4" * 16, Publish(model())) == Committed(0, models=frozenset({"face"}))
-    renewal = Renew((("b", Secret(b"new")),), (("face", Secret(b"new")),), 9)
-    assert await committed(b"5" * 16, renewal) == Committed(1, None, frozenset({"face"}))
-    assert await committed(b"6" * 16, Withdraw("face")) == Committed(0, models=frozenset({"face"}))
-    assert await store.commit(b"1" * 16) == Committed(2), "the second time it changes nothing"
 
 
 async def references__should_be_had_by_id(store: Store) -> None:
@@ -471,15 +275,3 @@ async def store_of_another_party__should_be_refused(uri: str, tmp_path: Path) ->
 async def unknown_backend__should_be_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="allowed: sqlite, mongodb"):
         await open_store("postgres://somewhere", tmp_path, 0)
-
-
-async def attempts__should_be_kept_until_their_bucket_is_full(store: Store, uri: str, tmp_path: Path) -> None:
-    await store.note_attempts({ONE: 50, TWO: 70}, now=10)
-    await store.note_attempts({ONE: 40, THREE: 90}, now=20)  # two writes may overtake each other: the later time stays
-    assert await store.attempts(now=20) == {ONE: 50, TWO: 70, THREE: 90}
-    await restored(store, Page())  # from peers, who have counted for themselves: nobody gets attempts back by it
-    again = await open_store(uri, tmp_path, 0)
-    assert await again.attempts(now=60) == {TWO: 70, THREE: 90}
-    await again.close()
-    await store.note_attempts({ONE: 100}, now=80)
-    assert await store.attempts(now=0) == {THREE: 90, ONE: 100}

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
+from bench.mongod import PASSWORD, USER, Documents, Mongod
 from services.party.store import open_store
 from services.party.store.base import Change, Page, Publish, restored
-from tests.mongod import PASSWORD, USER, Mongod
-from tests.party.store.test_conformance import ONE, TWO, model, reference
+from tests.party.store.content import ONE, TWO, model, reference
 
 PARTY = Path(__file__).parents[3] / "deploy" / "k8s" / "base" / "party"
 UNAUTHORIZED = 13
@@ -60,34 +59,34 @@ FORBIDDEN: list[tuple[str, dict[str, Any]]] = [
 def filled(replica_set: Mongod) -> Mongod:
     """A server with a row in another party's database."""
     replica_set.uri(OTHER)
-    with MongoClient(replica_set.root_uri()) as root:
+    with Documents(replica_set.root_uri()) as root:
         root[OTHER].refs.replace_one({"_id": "a"}, {"descriptor": b"share"}, upsert=True)
     return replica_set
 
 
 @pytest.fixture
-def user(filled: Mongod) -> Iterator[MongoClient]:
-    with MongoClient(filled.uri(OWN)) as client:
+def user(filled: Mongod) -> Iterator[Documents]:
+    with Documents(filled.uri(OWN)) as client:
         yield client
 
 
 @pytest.mark.parametrize(("database", "command"), FORBIDDEN, ids=[f"{d}-{next(iter(c))}" for d, c in FORBIDDEN])
-def partys_user__should_not(user: MongoClient, database: str, command: dict[str, Any]) -> None:
+def partys_user__should_not(user: Documents, database: str, command: dict[str, Any]) -> None:
     with pytest.raises(OperationFailure) as refused:
         user[database].command(command)
     assert refused.value.code == UNAUTHORIZED
 
 
-def partys_user__should_see_its_own_database_alone(user: MongoClient, filled: Mongod) -> None:
+def partys_user__should_see_its_own_database_alone(user: Documents, filled: Mongod) -> None:
     user[OWN].refs.replace_one({"_id": "mine"}, {}, upsert=True)
     assert user.list_database_names() == [OWN]
-    with MongoClient(filled.root_uri()) as root:
+    with Documents(filled.root_uri()) as root:
         assert {OWN, OTHER, "admin"} <= set(root.list_database_names())
 
 
 def password__should_be_good_for_one_database(filled: Mongod) -> None:
     uri = filled.uri(OWN).replace(f"/{OWN}?", f"/{OWN}?authSource=admin&")
-    with MongoClient(uri) as client, pytest.raises(OperationFailure, match="Authentication failed"):
+    with Documents(uri) as client, pytest.raises(OperationFailure, match="Authentication failed"):
         client.admin.command("ping")
 
 
@@ -117,7 +116,7 @@ def script_of_the_deployment__should_make_this_user(filled: Mongod, tmp_path: Pa
     database, asked = json.loads(done.stdout)
     assert database == "visard"
     assert asked == {"user": USER, "pwd": PASSWORD, "roles": [{"role": "readWrite", "db": "visard"}]}
-    with MongoClient(filled.root_uri()) as root:
+    with Documents(filled.root_uri()) as root:
         root[database].command("createUser", asked.pop("user"), **asked)
         (made,) = root[database].command("usersInfo", USER)["users"]
         (tested,) = root[OWN].command("usersInfo", USER)["users"]

@@ -8,7 +8,7 @@ from visard.chain import Entry
 from services.party.errors import StoreError
 from services.party.store import open_store
 from services.party.store.base import Committed, Grant, Link, Page, Revoke, Right, Store, Write, all_rights, restored
-from tests.party.store.test_conformance import ONE, THREE, TWO
+from tests.party.store.content import ONE, THREE, TWO
 
 KIOSK, OTHER = "enroller/kiosk-7", "enroller/kiosk-8"
 TO_ADA, TO_ALL = Right("face", "ada", KIOSK), Right("face", "", KIOSK)

@@ -27,7 +27,7 @@ from services.party.store.base import (
     restored,
 )
 from services.party.store.sqlite import SqliteStore
-from tests.party.store.test_conformance import ONE, THREE, TWO, model, reference
+from tests.party.store.content import ONE, THREE, TWO, model, reference
 
 
 async def database__should_be_private(tmp_path: Path) -> None:
@@ -76,7 +76,8 @@ import asyncio, resource, sys
 from pathlib import Path
 from services.party.errors import StoreFull
 from services.party.store import open_store
-from tests.party.store.test_conformance import Change, reference
+from services.party.store.base import Change
+from tests.party.store.content import reference
 async def main():
     store = await open_store("sqlite", Path(sys.argv[1]), 0)
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)

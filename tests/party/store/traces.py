@@ -13,10 +13,10 @@ from pathlib import Path
 
 from visard.secret import Secret
 
+from bench.mongod import Mongod
 from services.party.store import open_store
 from services.party.store.base import Change, Store
-from tests.mongod import Mongod
-from tests.party.store.test_conformance import ONE, TWO, reference
+from tests.party.store.content import ONE, TWO, reference
 
 LOOK_SECONDS = 5.0
 

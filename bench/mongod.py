@@ -12,16 +12,18 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 from visard import certs
 
+Documents = MongoClient[dict[str, Any]]
 USER, PASSWORD = "party", "correct-horse"
 _ROOT_PASSWORD = "battery-of-staples"
 _MAY = json.loads((Path(__file__).parents[1] / "deploy/k8s/base/party/user.json").read_text())
 _USER_EXISTS = 51003
-_START_SECONDS = 30.0
+_START_SECONDS = 120.0
 
 
 def program() -> Path:
@@ -77,7 +79,7 @@ class Mongod:
 
     def _make_users(self, database: str) -> None:
         """The party's user of a database, or of those that all three make of a name with {party} in it."""
-        with MongoClient(self.root_uri()) as client:
+        with Documents(self.root_uri()) as client:
             for name in sorted({database.replace("{party}", str(party)) for party in range(3)}):
                 try:
                     client[name].command("createUser", USER, pwd=PASSWORD, roles=_roles(name))
@@ -102,10 +104,10 @@ class Mongod:
             time.sleep(0.1)
 
     def _ready(self) -> bool:
-        options = {"serverSelectionTimeoutMS": 2000, "directConnection": True}
+        options: dict[str, Any] = {"serverSelectionTimeoutMS": 2000, "directConnection": True}
         if self.replica_set:
             options |= {"tls": True, "tlsCAFile": str(self.directory / "certs" / "ca.pem")}
-        with MongoClient("localhost", self.port, **options) as client:
+        with Documents("localhost", self.port, **options) as client:
             try:
                 hello = client.admin.command("hello")
                 if self.replica_set and "setName" not in hello:

@@ -1,0 +1,122 @@
+"""Each kind of write does in every store what services.party.store.base says of it, and says what it changed. See conftest.py."""
+
+import os
+
+from visard.secret import Secret
+
+from services.party.store.base import (
+    Change,
+    Committed,
+    Publish,
+    Rename,
+    Renew,
+    Store,
+    Withdraw,
+    Write,
+)
+from tests.party.store.content import ONE, THREE, TWO, model, reference
+
+
+async def deletion__should_erase_exactly_what_it_names(store: Store) -> None:
+    await store.stage(ONE, Change((reference("a"), reference("b"), reference("c", "bob"))), b"1")
+    await store.commit(ONE)
+    await store.stage(TWO, Change(erase=("a", "b")), b"2")
+    assert len(await store.gallery("face")) == 3
+    assert (await store.commit(TWO)).changes == 2
+    assert [row.reference_id for row in await store.gallery("face")] == ["c"]
+
+
+async def model__should_be_kept_whole(store: Store) -> None:
+    record = model(weights=os.urandom(3 << 20))
+    await store.stage(ONE, Publish(record), b"d")
+    assert await store.model("face") is None
+    await store.commit(ONE)
+    assert await store.model("face") == record
+    assert await store.models() == ["face"]
+
+
+async def replacement__should_be_one_step(store: Store) -> None:
+    await store.stage(ONE, Change((reference("a"), reference("b"))), b"1")
+    await store.commit(ONE)
+    await store.stage(TWO, Change((reference("c"),), ("a", "b")), b"2")
+    assert [row.reference_id for row in await store.gallery("face")] == ["a", "b"]
+    assert (await store.commit(TWO)).changes == 3
+    assert [row.reference_id for row in await store.gallery("face")] == ["c"]
+    assert [t.reference_id for t in await store.tombstones("", 9)] == ["a", "b"]
+
+
+async def renaming__should_move_references_and_raise_their_versions(store: Store) -> None:
+    await store.stage(ONE, Change((reference("a"), reference("b"), reference("c", "bob"))), b"1")
+    await store.commit(ONE)
+    await store.stage(TWO, Rename(("a", "b"), "eve", 7), b"2")
+    assert [(await store.commit(TWO)).changes for _ in range(2)] == [2, 2]
+    assert await store.references("face", "ada") == []
+    moved = await store.references("face", "eve")
+    assert [(r.reference_id, r.version, r.updated_unix_ms, r.metadata) for r in moved] == [
+        ("a", 2, 7, b"note"),
+        ("b", 2, 7, b"note"),
+    ]
+    assert [r.version for r in await store.references("face", "bob")] == [1]
+
+
+async def renewal__should_change_shares_and_nothing_else(store: Store) -> None:
+    await store.stage(ONE, Change((reference("a"), reference("b"))), b"1")
+    await store.commit(ONE)
+    await store.stage(TWO, Publish(model()), b"2")
+    await store.commit(TWO)
+    await store.stage(THREE, Renew((("a", Secret(b"new a")),), (("face", Secret(b"new w")),), 9), b"3")
+    assert (await store.gallery("face"))[0] == reference("a")
+    assert [(await store.commit(THREE)).changes for _ in range(2)] == [1, 1]
+    first, second = await store.gallery("face")
+    assert (first.descriptor, first.version, first.subject) == (Secret(b"new a"), 2, "ada")
+    assert second == reference("b")
+    renewed = await store.model("face")
+    assert renewed is not None
+    assert (renewed.weights, renewed.version, renewed.program) == (Secret(b"new w"), 2, model().program)
+
+
+async def renewal_of_an_erased_reference__should_not_bring_it_back(store: Store) -> None:
+    await store.stage(ONE, Change((reference("a"),)), b"1")
+    await store.commit(ONE)
+    await store.stage(TWO, Renew((("a", Secret(b"new")),), (), 9), b"2")
+    await store.stage(THREE, Change(erase=("a",)), b"3")
+    for request in (THREE, TWO):
+        await store.commit(request)
+    assert await store.gallery("face") == []
+
+
+async def dropped_renewal__should_leave_the_old_shares(store: Store) -> None:
+    await store.stage(ONE, Publish(model()), b"1")
+    await store.commit(ONE)
+    await store.stage(TWO, Renew((), (("face", Secret(b"new")),), 9), b"2")
+    await store.drop(TWO)
+    assert await store.model("face") == model()
+
+
+async def withdrawn_model__should_be_gone(store: Store) -> None:
+    await store.stage(ONE, Publish(model()), b"1")
+    await store.commit(ONE)
+    await store.stage(TWO, Withdraw("face"), b"2")
+    assert await store.models() == ["face"]
+    await store.commit(TWO)
+    assert await store.models() == []
+    assert await store.model("face") is None
+    await store.stage(THREE, Publish(model(weights=b"again")), b"3")
+    await store.commit(THREE)
+    assert await store.model("face") == model(weights=b"again")
+
+
+async def commit__should_say_what_it_changed(store: Store) -> None:
+    async def committed(request: bytes, write: Write) -> Committed:
+        await store.stage(request, write, b"d")
+        return await store.commit(request)
+
+    a, b, c = (frozenset({name}) for name in "abc")
+    assert await committed(b"1" * 16, Change((reference("a"), reference("b")))) == Committed(2, a | b)
+    assert await committed(b"2" * 16, Change((reference("c"),), ("a",))) == Committed(2, a | c)
+    assert await committed(b"3" * 16, Rename(("b",), "eve", 7)) == Committed(1, b)
+    assert await committed(b"4" * 16, Publish(model())) == Committed(0, models=frozenset({"face"}))
+    renewal = Renew((("b", Secret(b"new")),), (("face", Secret(b"new")),), 9)
+    assert await committed(b"5" * 16, renewal) == Committed(1, None, frozenset({"face"}))
+    assert await committed(b"6" * 16, Withdraw("face")) == Committed(0, models=frozenset({"face"}))
+    assert await store.commit(b"1" * 16) == Committed(2), "the second time it changes nothing"
