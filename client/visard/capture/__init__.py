@@ -129,4 +129,4 @@ def _no_face() -> NoFace:
 
 
 def _several(count: int) -> SeveralFaces:
-    return SeveralFaces(f"{count} faces found: crop the photo, or choose the largest face (--largest)")
+    return SeveralFaces(f"{count} faces found: crop the photo, or choose the largest face (largest=True)")

@@ -15,6 +15,7 @@ from visard.cli.session import DEFAULT_HOME, Deadline, Home, Json, with_client
 from visard.client import DEFAULT_DEADLINE, DEFAULT_MODEL, Client
 from visard.errors import InvalidRequest
 from visard.publish import DEFAULT_FIELD_BITS
+from visard.rates import percent
 from visard.results import Output
 from visard.v1 import common_pb2
 
@@ -43,7 +44,7 @@ def publish(
     calibrate: Annotated[list[Path] | None, typer.Option(help="Photos for the face network's ranges.")] = None,
     allow_loose: Annotated[
         bool,
-        typer.Option("--allow-loose", help="Also points with more than 1 false match in 1,000, or unmeasured ones."),
+        typer.Option("--allow-loose", help="Also points with more than 0.1 % false matches, or unmeasured ones."),
     ] = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
@@ -106,8 +107,9 @@ def show(name: str, home: Home = DEFAULT_HOME) -> None:
 
 
 def _point(point: common_pb2.OperatingPoint) -> str:
-    rate = f"1 stranger in {1 / point.false_match_rate:,.0f} matches" if point.false_match_rate else "never calibrated"
-    return f"{point.name}: distance {point.distance:g}, {rate}"
+    rate = point.false_match_rate
+    known = f"{percent(rate)} of strangers match" if rate else "never calibrated"
+    return f"{point.name}: distance {point.distance:g}, {known}"
 
 
 def _attempts(allowed: common_pb2.Attempts, seconds: float) -> str:
