@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from visard.capture import load_photo
+from visard.capture import SUFFIXES, is_picture, load_photo
 from visard.errors import InvalidRequest
 from visard.models import face_resnet
 from visard.models.calibration import patterns
@@ -37,7 +37,6 @@ OPEN, MATCH = "open", "match"
 _CALIBRATED = "FMR_1E"  # how visard evaluate names a threshold, before the rate's exponent
 _TRAINED = ".safetensors"
 _LONGEST = 200  # characters of somebody else's error
-_PICTURES = (".jpg", ".jpeg", ".png", ".pgm", ".ppm")
 
 
 @dataclass(frozen=True)
@@ -254,9 +253,9 @@ def compile_own(
 
 def _pictures(directory: Path, shape: Shape) -> npt.NDArray[np.uint8]:
     """Images of a directory and those below it, brought to the model's size; raises InvalidRequest."""
-    paths = sorted(path for path in directory.rglob("*") if path.suffix.lower() in _PICTURES)
+    paths = sorted(path for path in directory.rglob("*") if is_picture(path))
     if not paths:
-        raise InvalidRequest(f"{directory}: no images ({', '.join(_PICTURES)})")
+        raise InvalidRequest(f"{directory}: no images ({', '.join(SUFFIXES)})")
     chosen = [paths[k * len(paths) // MAX_CALIBRATION] for k in range(MAX_CALIBRATION)]
     chosen = paths if len(paths) <= MAX_CALIBRATION else chosen
     count = pictures_in(shape[0])
