@@ -100,6 +100,12 @@ def several_faces__should_name_the_option_at_the_command_line(
     assert capsys.readouterr().err.strip().endswith("choose the largest face (--largest)")
 
 
+def every_command_that_takes_faces__should_take_the_largest_on_request() -> None:
+    known = commands(typer.main.get_command(app))
+    for name in ("enrol", "verify", "identify", "compare", "upload"):
+        assert "--largest" in {option for parameter in known[name].params for option in parameter.opts}
+
+
 @pytest.mark.parametrize(
     ("rate", "text"), [(0.0, "0 %"), (1.0, "100 %"), (1e-3, "0.1 %"), (0.000936, "0.0936 %"), (1e-7, "0.00001 %")]
 )

@@ -17,6 +17,7 @@ from rich.text import Text
 from visard import certs as certificates
 from visard import health as probe
 from visard.cli.output import out, status_table
+from visard.cli.session import Largest
 from visard.client import Client, Connection
 from visard.errors import VisardError
 from visard.v1 import gateway_pb2
@@ -86,13 +87,14 @@ def upload(
     operation: Annotated[Literal["enrol", "verify", "identify", "compare"], typer.Argument()],
     photos: Annotated[list[Path], typer.Argument(help="As many as the operation takes.")],
     subject: Annotated[str, typer.Option(help="Whom to enrol or to verify.")] = "",
+    largest: Largest = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Print the messages of a request as JSON, for grpcurl -d @. Valid for five minutes, once; nobody can open its answer."""
 
     async def write() -> None:
         async with Client(Connection.from_home(home), deadline=_STATUS_DEADLINE) as client:
-            async for message in await client.upload(operation, photos, subject=subject):
+            async for message in await client.upload(operation, photos, subject=subject, largest=largest):
                 typer.echo(json_format.MessageToJson(message, indent=None))
 
     asyncio.run(write())
