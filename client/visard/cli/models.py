@@ -21,6 +21,7 @@ from visard.v1 import common_pb2
 
 app = typer.Typer(no_args_is_help=True, help="Networks: publish them, list them, see what they cost.")
 
+PUBLISH_SECONDS = 300.0  # a whole network, over a slow line or at busy parties
 _GREY, _COLOUR = 1, 3
 _FEW_NUMBERS = 64  # are printed; more go into a file
 
@@ -47,6 +48,7 @@ def publish(
         typer.Option("--allow-loose", help="Also points with more than 0.1 % false matches, or unmeasured ones."),
     ] = False,
     home: Home = DEFAULT_HOME,
+    deadline: Deadline = PUBLISH_SECONDS,
 ) -> None:
     """Compile a network, share its weights and publish it."""
     from visard import bring  # noqa: PLC0415 -- brings torch with it
@@ -63,7 +65,12 @@ def publish(
         else:
             compiled = bring.compile_network(network, q=q, calibration=calibration, opens=open_output)
     with progress("sharing the weights"):
-        with_client(home, lambda c: publishing.publish(c, name, compiled, allow_loose=allow_loose), role="owner")
+        with_client(
+            home,
+            lambda c: publishing.publish(c, name, compiled, allow_loose=allow_loose),
+            deadline=deadline,
+            role="owner",
+        )
     size = f"{compiled.multiply_adds / 1e6:.0f} M multiply-adds, {len(compiled.weights)} weights"
     out.print(f"published {name}: {size}; {compiled.tightest}")
 
