@@ -14,7 +14,7 @@ VISARD = Path(sys.executable).parent / "visard"
 def visard(cluster: Cluster, *arguments: object) -> "subprocess.CompletedProcess[str]":
     environment = os.environ | {"VISARD_HOME": str(cluster.home)}
     command = [str(VISARD), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=280, env=environment, check=False)
 
 
 def commands__should_enrol_verify_identify_list_and_delete(cluster: Cluster, photos: dict[str, Path]) -> None:
