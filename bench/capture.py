@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 from rich.console import Console
-from visard.capture import Chip, Picture, capture, load_photo
+from visard.capture import Chip, Picture, capture, is_picture, load_photo
 from visard.errors import CaptureError
 from visard.models import face_resnet
 
@@ -50,7 +50,7 @@ def main() -> None:
         if folder is not None:
             refusals(
                 name,
-                sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".pgm", ".jpg", ".jpeg", ".png")),
+                sorted(path for path in folder.rglob("*") if is_picture(path)),
             )
     photos = [load_photo(files[k * len(files) // options.photos]) for k in range(options.photos)]
     chips = [capture(photo, largest=True) for photo in photos]

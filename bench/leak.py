@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 from visard import bring
-from visard.capture import capture, load_photo
+from visard.capture import capture, is_picture, load_photo
 from visard.errors import CaptureError
 from visard.evaluation import inversion
 from visard.evaluation.inversion import Inverse
@@ -37,7 +37,6 @@ FACE_TAPS = {
     "descriptor": "descriptor",
 }
 CLASSIC_TAPS = {"2": "layer 1", "6": "layer 2", "9": "layer 3", "12": "layer 4", "16": "descriptor"}
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".pgm")
 _VICTIMS = 5  # one person of so many
 _MOST = 500  # pictures of the attacker, and of the victims
 
@@ -67,7 +66,7 @@ def read(directory: Path, shape: bring.Shape, *, whole: bool, most: int = _MOST)
     sides: tuple[list[npt.NDArray[np.uint8]], list[npt.NDArray[np.uint8]]] = ([], [])
     folders = sorted(path for path in directory.iterdir() if path.is_dir())
     for k, folder in enumerate(folders):
-        for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES):
+        for path in sorted(path for path in folder.iterdir() if is_picture(path)):
             if len(sides[k % _VICTIMS == 0]) < most:
                 try:
                     sides[k % _VICTIMS == 0].append(prepared(path, shape, whole=whole))

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from visard.capture import load_photo
+from visard.capture import SUFFIXES, is_picture, load_photo
 from visard.errors import InvalidRequest
 from visard.models import face_resnet
 from visard.models.calibration import patterns
@@ -37,7 +37,6 @@ OPEN, MATCH = "open", "match"
 _CALIBRATED = "FMR_1E"  # how visard evaluate names a threshold, before the rate's exponent
 _TRAINED = ".safetensors"
 _LONGEST = 200  # characters of somebody else's error
-_PICTURES = (".jpg", ".jpeg", ".png", ".pgm", ".ppm")
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def load(source: str, weights: Path | None = None, *, decide: bool = True) -> Ne
     if source and not source.endswith(_TRAINED):
         return _made(source, weights)
     if weights is not None:
-        raise InvalidRequest(f"{source or 'the face network'} has its own weights: leave --weights out")
+        raise InvalidRequest(f"{source or 'the face network'} has its own weights, and takes no others (weights=None)")
     if not source:
         return _face_network()
     found = trained.load(Path(source))
@@ -187,7 +186,7 @@ def completed(network: Network, shape: str, points: Sequence[str], calibrated: P
     """The network with the shape and the thresholds that its owner names, which count more; raises InvalidRequest."""
     size = parse_shape(shape) if shape else network.shape
     if size is None:
-        raise InvalidRequest("the module states no input_shape: --input CxHxW is needed")
+        raise InvalidRequest("the module states no input_shape: channels, height and width are needed (shape)")
     found = read_points(calibrated) if calibrated is not None else {}
     own = parse_points(points)
     known = {name: rate for name, rate in network.rates.items() if name not in found}
@@ -202,7 +201,7 @@ def compile_network(
     """A network whose shape is known as a program; raises InvalidRequest."""
     assert network.shape is not None
     if network.judges and not opens:
-        raise InvalidRequest("a network that judges pairs opens its decision to whoever asks: --open-output is needed")
+        raise InvalidRequest("a network that judges pairs opens its decision to whoever asks: allow that (opens=True)")
     points = {} if network.judges else network.points
     return compile_own(
         network.module,
@@ -227,10 +226,13 @@ def compile_own(
 ) -> Compiled:
     """The module as a program, its ranges checked; raises InvalidRequest naming the layer that cannot be done."""
     if opens and points:
-        raise InvalidRequest("operating points are for models that match: with --open-output nothing is compared")
+        raise InvalidRequest(
+            "operating points are for models that match: where the output is opened (opens=True) nothing is compared"
+        )
     if not opens and "default" not in (points or {}):
         raise InvalidRequest(
-            "a model that matches needs its threshold: --point default=DISTANCE (or --open-output for one that does not)"
+            "a model that matches needs its threshold (points={'default': DISTANCE}), and one that does not opens its "
+            "output (opens=True)"
         )
     images = patterns(shape) if calibration is None else _pictures(calibration, shape)
     try:
@@ -251,9 +253,9 @@ def compile_own(
 
 def _pictures(directory: Path, shape: Shape) -> npt.NDArray[np.uint8]:
     """Images of a directory and those below it, brought to the model's size; raises InvalidRequest."""
-    paths = sorted(path for path in directory.rglob("*") if path.suffix.lower() in _PICTURES)
+    paths = sorted(path for path in directory.rglob("*") if is_picture(path))
     if not paths:
-        raise InvalidRequest(f"{directory}: no images ({', '.join(_PICTURES)})")
+        raise InvalidRequest(f"{directory}: no images ({', '.join(SUFFIXES)})")
     chosen = [paths[k * len(paths) // MAX_CALIBRATION] for k in range(MAX_CALIBRATION)]
     chosen = paths if len(paths) <= MAX_CALIBRATION else chosen
     count = pictures_in(shape[0])

@@ -185,7 +185,9 @@ class Client(Administration):
         await self._change(self._registry.Withdraw, gateway_pb2.WithdrawRequest, request)
         self._infos.pop(name, None)
 
-    async def upload(self, operation: str, photos: Sequence[Photo], *, subject: str = "") -> Uploads:
+    async def upload(
+        self, operation: str, photos: Sequence[Photo], *, subject: str = "", largest: bool = False
+    ) -> Uploads:
         """The messages of "enrol", "verify", "identify" or "compare", sealed, for another tool to send.
 
         The keys to its answer are thrown away: the tool sees that there is one, and what it cost.
@@ -193,7 +195,7 @@ class Client(Administration):
         if not isinstance(operation, str) or operation not in UPLOADED:
             raise InvalidRequest(f"operation: one of {', '.join(UPLOADED)}")
         info = await self.model_info()
-        images = [pixels(chip, info) for chip in await asyncio.to_thread(capture_all, some(photos))]
+        images = [pixels(chip, info) for chip in await asyncio.to_thread(capture_all, some(photos), largest=largest)]
         request = self._request(Operation.Value(f"OPERATION_{operation.upper()}"), subject, images=len(images))
         return (await self._sealed(request, shared(images, info.field_bits))).upload()
 

@@ -37,10 +37,10 @@ class OtherSettings(InvalidRequest):
     """The home was set up in another way. ``field`` is "listen" or "store"."""
 
     def __init__(self, field: str, path: Path) -> None:
-        what = {"listen": "for another --port", "store": "with another --store, where its enrolments are"}[field]
+        what = {"listen": "for another port", "store": "with another store, where its enrolments are"}[field]
         move = {"listen": "", "store": '; or move them ("Moving to another store" in docs/operations.md)'}[field]
-        text = f"{path.parent} was set up {what}: see {path.name} there, and take that, or another --home{move}"
-        super().__init__(text)
+        remedy = f"see {path.name} there, and take that, or another directory (home){move}"
+        super().__init__(f"{path.parent} was set up {what}: {remedy}")
         self.field = field
 
 
@@ -83,7 +83,7 @@ class Cluster:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise InvalidRequest(
-                    f"another visard up works in {self.home}: end it, or name another --home"
+                    f"another visard up works in {self.home}: end it, or name another directory (home)"
                 ) from error
             yield
 

@@ -42,7 +42,9 @@ class Connection:
         """
         path = home / "client.toml"
         if not path.exists():
-            raise InvalidRequest(f"{path} does not exist: start the services with visard up, or name --home")
+            raise InvalidRequest(
+                f"{path} does not exist: start the services with visard up, or name their directory (home)"
+            )
         try:
             settings = tomllib.loads(path.read_text())
             gateway, certs = str(settings["gateway"]), home / str(settings["certs"])

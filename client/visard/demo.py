@@ -10,12 +10,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from visard import publish as publishing
 from visard.capture import Chip, Picture, capture
-from visard.cli.output import progress
+from visard.cli.output import out, progress
 from visard.client import DEFAULT_MODEL, Client, Connection
 from visard.cluster import Cluster
 from visard.errors import InvalidRequest
@@ -27,8 +26,6 @@ OTHERS = ("demo-passer-by",)
 PHOTOS = tuple(Path(".photos") / name for name in ("obama.jpg", "obama2.jpg", "biden.jpg"))
 DEMO_PORT = 7400
 _TILE = 150
-
-console = Console(stderr=True, highlight=False)
 
 
 @dataclass(frozen=True)
@@ -170,7 +167,6 @@ def _words(match: bool) -> str:
 
 
 def _print(result: DemoResult, steps: Steps, picture: Path) -> None:
-    out = Console(highlight=False)
     table = Table(title="Three parties, none of which saw a face")
     for heading in ("step", "answer", "seconds", "rounds", "MB sent a party", "kit MB"):
         table.add_column(heading, justify="left" if heading in ("step", "answer") else "right")

@@ -15,6 +15,7 @@ from visard.capture import capture
 from visard.client import Client, Photo
 from visard.errors import InvalidRequest
 from visard.models.dlib_format import WeightFileError
+from visard.rates import percent
 
 # The patterns of visard.models.calibration stretch the first layers beyond any face, so they need less margin than photos.
 PATTERN_MARGIN = 3.0
@@ -105,10 +106,11 @@ def check_points(program: Program) -> None:
     for point in sorted(program.operating_points):
         rate = program.false_match_rates.get(point)
         if rate is None or rate > LOOSEST:
-            loose = "nobody has measured its false match rate" if rate is None else f"its false match rate is {rate:g}"
+            known = f"its false match rate is {percent(rate)}" if rate is not None else ""
+            loose = known or "nobody has measured its false match rate"
             raise InvalidRequest(
-                f"operating point {point}: {loose}, and {LOOSEST:g} is allowed: calibrate it (visard "
-                "evaluate), or allow loose points explicitly"
+                f"operating point {point}: {loose}, and {percent(LOOSEST)} is allowed: calibrate it (visard "
+                "evaluate), or allow loose points explicitly (allow_loose=True)"
             )
 
 

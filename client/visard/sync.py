@@ -160,11 +160,16 @@ class SyncClient:
         """See Client.audit_log_page."""
         return self._run(self._client.audit_log_page(party, after, since_unix_ms, page_size))
 
-    def upload(self, operation: str, photos: Sequence[Photo], *, subject: str = "") -> list[common_pb2.Upload]:
+    def upload(
+        self, operation: str, photos: Sequence[Photo], *, subject: str = "", largest: bool = False
+    ) -> list[common_pb2.Upload]:
         """See Client.upload; all messages at once."""
 
         async def whole() -> list[common_pb2.Upload]:
-            return [message async for message in await self._client.upload(operation, photos, subject=subject)]
+            return [
+                message
+                async for message in await self._client.upload(operation, photos, subject=subject, largest=largest)
+            ]
 
         return self._run(whole())
 

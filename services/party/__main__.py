@@ -16,6 +16,7 @@ from services.common.lifecycle import Health
 from services.common.limits import LEADER
 from services.common.metrics import reading
 from services.common.rpc import Known
+from services.party.auditlog import PRUNE_SECONDS, AuditLog
 from services.party.batching.rides import Rides
 from services.party.budgets.attempts import Attempts
 from services.party.config import PartyConfig
@@ -25,7 +26,6 @@ from services.party.consistency.writes import Writes
 from services.party.faults import known
 from services.party.gallery import TIDY_SECONDS, Galleries
 from services.party.gauges import gauges
-from services.party.intake.auditlog import PRUNE_SECONDS, AuditLog
 from services.party.intake.callers import Callers
 from services.party.intake.deposits import DepositBox
 from services.party.intake.sealingkeys import LOOK_SECONDS, SealingKeys

@@ -17,11 +17,11 @@ from services.common.identity import require, require_party
 from services.common.limits import MAX_AHEAD_MS, MAX_EXPIRY_MS, MAX_PAGE, MAX_ROWS, UPLOAD_SECONDS
 from services.common.operations import OPERATIONS
 from services.common.uploads import refusing_politely
+from services.party.auditlog import CANCELLED, AuditLog
 from services.party.config import PartyConfig
 from services.party.consistency.modelset import ModelSets
 from services.party.consistency.watch import Upkeep
 from services.party.intake import requests
-from services.party.intake.auditlog import CANCELLED, AuditLog
 from services.party.intake.callers import Callers
 from services.party.intake.deposits import Deposit, DepositBox, check_key, expect, unseal, unseal_envelope
 from services.party.intake.sealingkeys import SealingKeys

@@ -90,7 +90,7 @@ def descent__should_be_what_finds_it(
 @pytest.mark.parametrize(
     ("rates", "refusal"),
     [
-        ({"default": 6e-3, "strict": 1e-4}, r"default: its false match rate is 0\.006, and 0\.001 is allowed"),
+        ({"default": 6e-3, "strict": 1e-4}, r"default: its false match rate is 0\.6 %, and 0\.1 % is allowed"),
         ({"strict": 1e-4}, "default: nobody has measured"),
         ({"default": LOOSEST}, "strict: nobody has measured"),
         ({"default": LOOSEST, "strict": 1e-4}, None),

@@ -141,7 +141,7 @@ def module_by_name__should_be_found_too() -> None:
         ("net.py:make", "missing.safetensors", "not a safetensors file"),
         ("net.py:make", "state.pt", "never as a pickle"),
         ("good.safetensors", None, "not a network that visard train has written"),
-        ("good.safetensors", "good.safetensors", "leave --weights out"),
+        ("good.safetensors", "good.safetensors", "takes no others"),
     ],
 )
 def bad_source__should_be_refused(source: str, weights: str | None, text: str, home: Path) -> None:
@@ -213,7 +213,7 @@ def calibration__should_read_a_directory_in_the_models_size(home: Path) -> None:
 
 def purpose__should_be_chosen() -> None:
     module = nn.Flatten()
-    with pytest.raises(InvalidRequest, match="--point default"):
+    with pytest.raises(InvalidRequest, match="points="):
         bring.compile_own(module, (1, 4, 4), points={"other": 1.0})
     with pytest.raises(InvalidRequest, match="nothing is compared"):
         bring.compile_own(module, (1, 4, 4), points={"default": 1.0}, opens=True)
@@ -245,7 +245,7 @@ def owner__should_have_the_last_word_on_shape_and_points(home: Path) -> None:
     found = bring.completed(bring.load(""), "3x160x160", ["FMR_1E3=0.3"], report)
     assert found.shape == (3, 160, 160)
     assert found.points == {**face_resnet.OPERATING_POINTS, "FMR_1E2": 0.5, "FMR_1E3": 0.3}
-    with pytest.raises(InvalidRequest, match="--input CxHxW is needed"):
+    with pytest.raises(InvalidRequest, match="height and width are needed"):
         bring.completed(bring.Network(nn.Flatten(), None), "", [], None)
 
 

@@ -91,7 +91,7 @@ def several_faces__should_be_refused_unless_the_largest_is_asked_for(portrait: n
     smaller = cv2.resize(portrait, None, fx=0.8, fy=0.8)
     canvas = np.zeros((250, 450, 3), np.uint8)
     canvas[:, :250], canvas[:200, 250:] = portrait, smaller
-    with pytest.raises(SeveralFaces, match="--largest"):
+    with pytest.raises(SeveralFaces, match="largest=True"):
         capture(canvas)
     alone = capture(portrait, largest=True).pixels.astype(int)
     assert np.abs(capture(canvas, largest=True).pixels - alone).mean() < 12

@@ -194,7 +194,7 @@ def network_that_judges__should_be_published_with_an_open_output(people: faces.F
     torch.manual_seed(0)
     head = PairHead().requires_grad_(False)
     trained = loop.Trained(classic().eval().requires_grad_(False), head, 0.0, [], 0.5, 0.5, 1)
-    with pytest.raises(InvalidRequest, match="--open-output is needed"):
+    with pytest.raises(InvalidRequest, match="opens=True"):
         bring.compile_network(bring.load(saved(trained, "classic-entropy", tmp_path)))
 
 

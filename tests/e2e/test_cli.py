@@ -41,7 +41,7 @@ def records__should_be_renamed_exported_and_kept_in_order(cluster: Cluster, phot
     assert visard(cluster, "rename", "cli-before", "cli-after").returncode == 0
     exported = json.loads(visard(cluster, "export", "cli-after").stdout)
     (reference,) = exported["references"]
-    assert bytes.fromhex(reference["metadata"]) == b"door 7"
+    assert (reference["note"], bytes.fromhex(reference["metadata"])) == ("door 7", b"door 7")
     assert "only as shares" in exported["biometric_data"]
     renewed = visard(cluster, "admin", "refresh", "--json")
     assert json.loads(renewed.stdout)["references"] >= 1
@@ -62,6 +62,12 @@ def status__should_show_three_ready_parties(cluster: Cluster) -> None:
     assert answer.returncode == 0
     assert [party["ready"] for party in json.loads(answer.stdout)["parties"]] == [True, True, True]
     assert "22.1 MB" in visard(cluster, "status").stdout.replace("\n", " ")
+
+
+def health__should_need_a_home_alone(cluster: Cluster) -> None:
+    for arguments in (["--home", cluster.home], [], [cluster.address("party1"), "--home", cluster.home]):
+        answer = visard(cluster, "health", *arguments)
+        assert (answer.returncode, answer.stdout) == (0, "serving\n"), answer.stderr
 
 
 def models__should_be_listed_and_published_once(cluster: Cluster) -> None:

@@ -98,7 +98,7 @@ def output__should_be_named_as_what_it_is(published: Cluster, photos: dict[str, 
 
 async def model_for_matching__should_never_be_opened(cluster: Cluster, photos: dict[str, Path]) -> None:
     async with Client(Connection.from_home(cluster.home)) as client:
-        with pytest.raises(FailedPrecondition, match=r"published for matching.*--open-output"):
+        with pytest.raises(FailedPrecondition, match=r"published for matching.*to open its output"):
             await client.run(photos["obama"])
     refused = visard(cluster, "run", "face", photos["obama"], "-o", "never.npy")
     assert (refused.returncode, "published for matching" in refused.stderr) == (2, True)

@@ -10,8 +10,8 @@ from visard.v1 import common_pb2
 
 from services.common.errors import NotFound
 from services.common.operations import Operation
+from services.party.auditlog import DAY_MS, AuditLog
 from services.party.errors import StoreError
-from services.party.intake.auditlog import DAY_MS, AuditLog
 from services.party.store import open_store
 from services.party.store.base import Link, Store
 from services.party.store.sqlite import SqliteStore

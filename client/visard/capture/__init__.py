@@ -12,13 +12,14 @@ from typing import TypeVar
 from visard.capture.checks import MIN_BRIGHTNESS, MIN_EYE_DISTANCE, MIN_SCORE, cut, judged
 from visard.capture.detector import detect, searches
 from visard.capture.faces import CHIP_SIZE, TEMPLATE, Chip, Face, Picture, align
-from visard.capture.photos import MAX_PIXELS, Source, as_picture, load_photo
+from visard.capture.photos import MAX_PIXELS, SUFFIXES, Source, as_picture, is_picture, load_photo
 from visard.capture.refine import refine
 from visard.errors import CaptureError, DoubtfulFace, InvalidRequest, NoFace, SeveralFaces
 
 __all__ = [
-    "CHIP_SIZE", "MAX_PIXELS", "MIN_BRIGHTNESS", "MIN_EYE_DISTANCE", "TEMPLATE", "Chip", "Face", "Picture", "Source", "align",
-    "as_picture", "as_pictures", "capture", "capture_all", "choose", "cut", "detect", "load_photo", "refine",
+    "CHIP_SIZE", "MAX_PIXELS", "MIN_BRIGHTNESS", "MIN_EYE_DISTANCE", "SUFFIXES", "TEMPLATE", "Chip", "Face", "Picture",
+    "Source", "align", "as_picture", "as_pictures", "capture", "capture_all", "choose", "cut", "detect", "is_picture",
+    "load_photo", "refine",
 ]  # fmt: skip
 
 S = TypeVar("S")
@@ -129,4 +130,4 @@ def _no_face() -> NoFace:
 
 
 def _several(count: int) -> SeveralFaces:
-    return SeveralFaces(f"{count} faces found: crop the photo, or choose the largest face (--largest)")
+    return SeveralFaces(f"{count} faces found: crop the photo, or choose the largest face (largest=True)")

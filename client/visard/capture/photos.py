@@ -16,6 +16,26 @@ from visard.errors import InvalidRequest, NotAnImage
 
 # PPM reads PGM as well, JPEG the MPO of phones; of a GIF or TIFF with several pictures the first counts
 FORMATS = ("JPEG", "PNG", "PPM", "WEBP", "BMP", "TIFF", "GIF", *(["AVIF"] if features.check("avif") else []))
+# how files of these kinds are named, in small letters; in a directory the others are passed over
+SUFFIXES = (
+    *(
+        ".jpg",
+        ".png",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".mpo",
+        ".webp",
+        ".heic",
+        ".heif",
+        ".hif",
+        ".bmp",
+        ".tif",
+        ".tiff",
+        ".gif",
+    ),
+    *(".ppm", ".pgm", ".pbm", ".pnm", *([".avif"] if features.check("avif") else [])),
+)
 MAX_PIXELS = 89_000_000  # Pillow warns from 89.5 on
 _READ = "JPEG, PNG, WebP, BMP, TIFF, GIF, PPM or PGM"
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -44,6 +64,11 @@ class ArrayLike(Protocol):
 
 
 Source = Path | str | bytes | Picture | ArrayLike | Image.Image
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file is named as pictures are that can be read; HEIC is, though reading it takes a package of its own."""
+    return path.suffix.lower() in SUFFIXES
 
 
 def as_picture(source: Any) -> Picture:

@@ -8,6 +8,7 @@ import typer
 from typer.exceptions import TyperException
 
 from visard.cli.app import app
+from visard.cli.hints import told
 from visard.cli.output import ERROR, INTERRUPTED, complain
 from visard.errors import VisardError
 
@@ -28,7 +29,7 @@ def run() -> int:
     try:
         return int(app(standalone_mode=False) or 0)
     except VisardError as error:
-        complain(str(error))
+        complain(told(error))
     except TyperException as error:
         _show(error)
     except typer.Abort:

@@ -12,6 +12,7 @@ import typer
 from visard import certs as certificates
 from visard.cli import admin, models, operate
 from visard.cli.evaluate import evaluate
+from visard.cli.hints import told
 from visard.cli.output import MATCH, NO_MATCH, complain, costs, emit, err, out, progress
 from visard.cli.session import DEFAULT_HOME, Deadline, Home, Json, Largest, Model, Point, with_client
 from visard.cli.train import train
@@ -88,7 +89,7 @@ def publish_default(home: Path) -> bool:
         with progress("publishing the face network"):
             reasons = with_client(home, work, role="owner", deadline=_PUBLISH_SECONDS)
     except VisardError as error:
-        reasons = [str(error)]
+        reasons = [told(error)]
     for reason in reasons:
         complain(reason)
     return not reasons
@@ -216,7 +217,7 @@ def export(name: str, home: Home = DEFAULT_HOME, model: Model = DEFAULT_MODEL, a
     references = [dataclasses.asdict(row) | _noted(row.metadata) for row in rows]
     note = "Each reference also has 128 numbers that exist only as shares at three parties; nobody can export them."
     found = {"subject": name, "model": model, "references": references, "biometric_data": note}
-    typer.echo(json.dumps(found, indent=None if as_json else 1))
+    typer.echo(json.dumps(found, indent=None if as_json else 1, ensure_ascii=as_json))
 
 
 def _noted(metadata: bytes) -> dict[str, str]:

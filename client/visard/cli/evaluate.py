@@ -14,6 +14,7 @@ from rich.table import Table
 from visard.cli.output import err, out
 from visard.cli.session import DEFAULT_HOME, Home
 from visard.client import DEFAULT_DEADLINE, DEFAULT_MODEL, Client, Connection
+from visard.rates import percent
 
 if TYPE_CHECKING:
     from visard.evaluation.attack import Attack
@@ -94,10 +95,10 @@ def _show_attack(attack: "Attack") -> None:
     table = Table(
         title=f"one image against {attack.test_people} people it was not made for ({attack.train_people} it was)"
     )
-    for heading in ("operating point", "distance", "matches, % of others", "of its own"):
+    for heading in ("operating point", "distance", "matches of others", "of its own"):
         table.add_column(heading)
     for name, found in attack.covered.items():
-        table.add_row(name, f"{found.distance:g}", f"{100 * found.test:.1f}", f"{100 * found.train:.1f}")
+        table.add_row(name, f"{found.distance:g}", percent(found.test), percent(found.train))
     out.print(table)
 
 
@@ -111,12 +112,13 @@ def _ask(evaluation: "Evaluation", connection: Connection, model: str, count: in
 
 def _show(report: "Report") -> None:
     table = Table(title=f"{report.genuine} genuine and {report.impostors} impostor pairs, {report.images} images")
-    for heading in ("", "accuracy, 10 folds", "EER", "TAR at FAR 1e-2", "TAR at FAR 1e-3"):
+    rates = next(iter(report.figures.values())).tar_at_far
+    for heading in ("", "accuracy, 10 folds", "EER", *(f"TAR at FAR {percent(float(rate))}" for rate in rates)):
         table.add_column(heading)
     for name, figures in report.figures.items():
         table.add_row(name, *map(str, (figures.accuracy, figures.equal_error_rate, *figures.tar_at_far.values())))
     out.print(table)
-    out.print(f"percent, with 95 % intervals; images without a usable face: {len(report.failures)}")
+    out.print(f"in brackets 95 % intervals; images without a usable face: {len(report.failures)}")
     out.print(_rates(report))
     if report.calibration is not None:
         found = report.calibration
@@ -124,7 +126,7 @@ def _show(report: "Report") -> None:
         for name, limit in found.thresholds.items():
             out.print(f"  {name}: {limit:.4f}")
         for name, rate in found.rates.items():
-            out.print(f"  false match rate at {name}: {rate:.5f}")
+            out.print(f"  false matches at {name}: {percent(rate)}")
     if report.secure is not None:
         s = report.secure
         out.print(

@@ -15,11 +15,13 @@ from visard.cli.session import DEFAULT_HOME, Deadline, Home, Json, with_client
 from visard.client import DEFAULT_DEADLINE, DEFAULT_MODEL, Client
 from visard.errors import InvalidRequest
 from visard.publish import DEFAULT_FIELD_BITS
+from visard.rates import percent
 from visard.results import Output
 from visard.v1 import common_pb2
 
 app = typer.Typer(no_args_is_help=True, help="Networks: publish them, list them, see what they cost.")
 
+PUBLISH_SECONDS = 300.0  # a whole network, over a slow line or at busy parties
 _GREY, _COLOUR = 1, 3
 _FEW_NUMBERS = 64  # are printed; more go into a file
 
@@ -43,9 +45,10 @@ def publish(
     calibrate: Annotated[list[Path] | None, typer.Option(help="Photos for the face network's ranges.")] = None,
     allow_loose: Annotated[
         bool,
-        typer.Option("--allow-loose", help="Also points with more than 1 false match in 1,000, or unmeasured ones."),
+        typer.Option("--allow-loose", help="Also points with more than 0.1 % false matches, or unmeasured ones."),
     ] = False,
     home: Home = DEFAULT_HOME,
+    deadline: Deadline = PUBLISH_SECONDS,
 ) -> None:
     """Compile a network, share its weights and publish it."""
     from visard import bring  # noqa: PLC0415 -- brings torch with it
@@ -62,7 +65,12 @@ def publish(
         else:
             compiled = bring.compile_network(network, q=q, calibration=calibration, opens=open_output)
     with progress("sharing the weights"):
-        with_client(home, lambda c: publishing.publish(c, name, compiled, allow_loose=allow_loose), role="owner")
+        with_client(
+            home,
+            lambda c: publishing.publish(c, name, compiled, allow_loose=allow_loose),
+            deadline=deadline,
+            role="owner",
+        )
     size = f"{compiled.multiply_adds / 1e6:.0f} M multiply-adds, {len(compiled.weights)} weights"
     out.print(f"published {name}: {size}; {compiled.tightest}")
 
@@ -106,8 +114,9 @@ def show(name: str, home: Home = DEFAULT_HOME) -> None:
 
 
 def _point(point: common_pb2.OperatingPoint) -> str:
-    rate = f"1 stranger in {1 / point.false_match_rate:,.0f} matches" if point.false_match_rate else "never calibrated"
-    return f"{point.name}: distance {point.distance:g}, {rate}"
+    rate = point.false_match_rate
+    known = f"{percent(rate)} of strangers match" if rate else "never calibrated"
+    return f"{point.name}: distance {point.distance:g}, {known}"
 
 
 def _attempts(allowed: common_pb2.Attempts, seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,6 +17,7 @@ from rich.text import Text
 from visard import certs as certificates
 from visard import health as probe
 from visard.cli.output import out, status_table
+from visard.cli.session import Largest
 from visard.client import Client, Connection
 from visard.errors import VisardError
 from visard.v1 import gateway_pb2
@@ -55,13 +57,26 @@ def status(
 
 @app.command()
 def health(
-    address: Annotated[str, typer.Argument(help="host:port; without --certs a port without TLS (health_listen).")],
+    address: Annotated[
+        str, typer.Argument(help="host:port; without --certs or --home a port without TLS (health_listen).")
+    ] = "",
     certs: Annotated[Path | None, typer.Option(help="Directory with ca.pem and the certificate of --role.")] = None,
+    home: Annotated[
+        Path | None, typer.Option(help="Directory of visard up, for its certificates; and its gateway if no address.")
+    ] = None,
     role: Annotated[str, typer.Option(help="Whose certificate to show.")] = "client",
     seconds: Annotated[float, typer.Option(min=0.01, max=60, help="How long to wait for an answer.")] = probe.SECONDS,
 ) -> None:
-    """Does a service serve? Exit status 0 for yes, 1 for no, 2 for no answer."""
+    """Does a service serve, the gateway or one that is named? Exit status 0 for yes, 1 for no, 2 for no answer."""
+    if certs is not None and home is not None:
+        raise typer.BadParameter("not with --home", param_hint="--certs")
+    if not address and certs is not None:
+        raise typer.BadParameter("host:port is needed with --certs", param_hint="ADDRESS")
     pem = (certs / "ca.pem", certs / f"{role}.pem", certs / f"{role}.key") if certs else None
+    if home is not None or not address:
+        found = Connection.from_home(home or Path(os.environ.get("VISARD_HOME", DEFAULT_HOME)), role)
+        found.read()  # names the file that is missing
+        address, pem = address or found.gateway, (found.ca, found.cert, found.key)
     answer = probe.serving(address, pem, seconds)
     typer.echo("serving" if answer else "not serving")
     raise typer.Exit(0 if answer else 1)
@@ -72,13 +87,14 @@ def upload(
     operation: Annotated[Literal["enrol", "verify", "identify", "compare"], typer.Argument()],
     photos: Annotated[list[Path], typer.Argument(help="As many as the operation takes.")],
     subject: Annotated[str, typer.Option(help="Whom to enrol or to verify.")] = "",
+    largest: Largest = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Print the messages of a request as JSON, for grpcurl -d @. Valid for five minutes, once; nobody can open its answer."""
 
     async def write() -> None:
         async with Client(Connection.from_home(home), deadline=_STATUS_DEADLINE) as client:
-            async for message in await client.upload(operation, photos, subject=subject):
+            async for message in await client.upload(operation, photos, subject=subject, largest=largest):
                 typer.echo(json_format.MessageToJson(message, indent=None))
 
     asyncio.run(write())

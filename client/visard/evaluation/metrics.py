@@ -22,14 +22,14 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure and its 95 % interval."""
+    """A figure of 0 to 1 and its 95 % interval; as text in percent."""
 
     value: float
     low: float
     high: float
 
     def __str__(self) -> str:
-        return f"{100 * self.value:.2f} [{100 * self.low:.2f}, {100 * self.high:.2f}]"
+        return f"{100 * self.value:.2f} [{100 * self.low:.2f}, {100 * self.high:.2f}] %"
 
 
 @dataclass(frozen=True)

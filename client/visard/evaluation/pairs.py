@@ -1,8 +1,8 @@
 """LFW-style lists of pairs, and the images they name.
 
 A first line of one number (pairs of each kind) or two (folds, pairs of each kind in a fold); then "name i j" for two images
-of one person or "name i other j" for two people. Image i of a name is DIR/name/name_000i.jpg (or .png); where no file is
-named so, the i-th picture of DIR/name in the order of names. Source: http://vis-www.cs.umass.edu/lfw/README.txt.
+of one person or "name i other j" for two people. Image i of a name is DIR/name/name_000i.jpg (or .png, .webp: see
+visard.capture.SUFFIXES); where no file is named so, the i-th picture of DIR/name in the order of names. Source: http://vis-www.cs.umass.edu/lfw/README.txt.
 """
 
 from collections.abc import Callable
@@ -12,10 +12,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from visard.capture import SUFFIXES, is_picture
 from visard.errors import InvalidRequest
-
-SUFFIXES = (".jpg", ".png")
-_PICTURES = (*SUFFIXES, ".jpeg", ".pgm")
 
 
 @dataclass(frozen=True)
@@ -72,11 +70,11 @@ def _named(number: Callable[[str, str], int], image: tuple[str, str], file: Path
 
 def _image(directory: Path, name: str, index: str) -> Path:
     stem = directory / name / f"{name}_{int(index):04d}"
-    for suffix in SUFFIXES:
+    for suffix in (*SUFFIXES, *map(str.upper, SUFFIXES)):
         if (path := stem.with_suffix(suffix)).exists():
             return path
     folder = directory / name
-    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in _PICTURES) if folder.is_dir() else []
+    found = sorted(p for p in folder.iterdir() if is_picture(p)) if folder.is_dir() else []
     if not any(path.stem.startswith(f"{name}_") for path in found) and 1 <= int(index) <= len(found):
         return found[int(index) - 1]
     raise FileNotFoundError(f"{stem}{SUFFIXES[0]}")

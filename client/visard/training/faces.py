@@ -7,12 +7,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from visard.capture import load_photo
+from visard.capture import is_picture, load_photo
 from visard.errors import InvalidRequest
 from visard.models.thesis import INPUT_SHAPE
 from visard.uploads import as_planes
 
-SUFFIXES = (".pgm", ".png", ".jpg", ".jpeg")
 EIGHTHS = 8
 
 Split = Literal["image", "person"]
@@ -53,7 +52,7 @@ def read_faces(directory: Path) -> Faces:
     """Every picture below every folder; raises InvalidRequest and NotAnImage."""
     folders = sorted(path for path in directory.iterdir() if path.is_dir()) if directory.is_dir() else []
     files = [(k, file) for k, folder in enumerate(folders) for file in sorted(folder.iterdir())]
-    files = [(k, file) for k, file in files if file.suffix.lower() in SUFFIXES]
+    files = [(k, file) for k, file in files if is_picture(file)]
     counts = np.bincount([k for k, _ in files], minlength=1)
     if len(folders) < EIGHTHS or counts.min() < 2:
         raise InvalidRequest(

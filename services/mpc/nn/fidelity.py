@@ -151,9 +151,10 @@ class _Comparison:
         origin = self._origin(errors)
         where = self.builder.named(origin) if origin is not None else "output"
         bound = OUTPUT_BOUNDS[self.program.q]
+        remedy = ", or take the 61-bit field (q=61)" if self.program.q == 31 else ""
         return Differs(
-            f"{where}: too few digits are left of it: the output errs by {error:.2g} of its size, at most {bound:g} "
-            f"is allowed; keep numbers near 1{', or take the 61-bit field (--field 61)' if self.program.q == 31 else ''}"
+            f"{where}: too few digits are left of it: the output errs by {100 * error:.2g} % of its size, and at most "
+            f"{100 * bound:g} % is allowed; keep numbers near 1{remedy}"
         )
 
     def _origin(self, errors: dict[fx.Node, float]) -> fx.Node | None:

@@ -27,7 +27,7 @@ def normalize(b: Builder, node: fx.Node) -> int:
     if not flat:
         raise b.refuse(node, "normalize of anything but features, to Euclidean length 1")
     if b.q != 61:
-        raise b.refuse(node, "normalize needs the 61-bit field (--field 61): in 31 bits 1 / |x| has too few digits")
+        raise b.refuse(node, "normalize needs the 61-bit field (q=61): in 31 bits 1 / |x| has too few digits")
     b.iterated.add(node)
     squares = (b.observed(source).astype(np.float64) ** 2).sum(axis=1)
     half, steps = _steps(b, node, float(squares.min()), float(squares.max()))

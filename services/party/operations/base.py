@@ -162,7 +162,7 @@ def images_of(request: common_pb2.Request, model: Published, deposit: Deposit | 
     """The shared images of a request that matches, (N, C, H, W); raises ServiceFault."""
     if model.program.purpose != MATCH:
         raise FailedPrecondition(
-            f"model {request.model!r} is published to open its output (--open-output): it can be run, not matched with"
+            f"model {request.model!r} is published to open its output: it can be run, not matched with"
         )
     points = model.program.operating_points
     if request.operating_point and request.operating_point not in points:

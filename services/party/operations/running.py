@@ -29,7 +29,7 @@ class RunModel(Reading):
         if model.program.purpose != OPEN:
             raise FailedPrecondition(
                 f"model {request.model!r} is published for matching: its output is never opened "
-                "(an owner may publish it under another name with --open-output)"
+                "(an owner may publish it under another name, to open its output)"
             )
         images = shared_images(request, model, deposit)
         return Work(request, digest, (describe_plan(model.program),), model=model, images=images)
