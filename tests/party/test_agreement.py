@@ -4,11 +4,11 @@ import os
 from dataclasses import replace
 
 import pytest
-from services.party.faults import Refusal
 
 from services.common.errors import ResourceExhausted
 from services.common.limits import FOLLOWERS
 from services.mpc.errors import ProtocolError
+from services.party.faults import Refusal
 from services.party.runs.agreement import (
     NONCE_BYTES,
     Proposal,
