@@ -71,6 +71,16 @@ async def dropped_write__should_stay_dropped(store: Store) -> None:
     assert await store.gallery("face") == []
 
 
+async def refused_write__should_be_remembered_until_its_request_is_long_over(store: Store) -> None:
+    await store.drop(ONE, 1000)
+    await store.prune(1000)
+    assert await store.states([ONE]) == {ONE: State.DROPPED}
+    with pytest.raises(RequestConflict):
+        await store.stage(ONE, Change((reference("a"),)), b"digest", 1000)
+    await store.prune(1001)
+    assert await store.states([ONE]) == {ONE: State.UNKNOWN}
+
+
 async def committed_write__should_not_be_dropped(store: Store) -> None:
     await store.stage(ONE, Change((reference("a"),)), b"digest")
     await store.commit(ONE)
