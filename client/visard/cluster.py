@@ -37,7 +37,10 @@ class OtherSettings(InvalidRequest):
     """The home was set up in another way. ``field`` is "listen" or "store"."""
 
     def __init__(self, field: str, path: Path) -> None:
-        what = {"listen": "for another port", "store": "with another store, where its enrolments are"}[field]
+        what = {
+            "listen": "for another port (base_port)",
+            "store": "with another store (store), where its enrolments are",
+        }[field]
         move = {"listen": "", "store": '; or move them ("Moving to another store" in docs/operations.md)'}[field]
         remedy = f"see {path.name} there, and take that, or another directory (home){move}"
         super().__init__(f"{path.parent} was set up {what}: {remedy}")

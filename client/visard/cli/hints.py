@@ -5,11 +5,13 @@ from visard.errors import VisardError
 # what stands in the SDK's texts, in parentheses, and what a person types
 OPTIONS = {
     "allow_loose=True": "--allow-loose",
+    "base_port": "--port",
     "home": "--home",
     "largest=True": "--largest",
     "opens=True": "--open-output",
     "points={'default': DISTANCE}": "--point default=DISTANCE",
     "q=61": "--q 61",
+    "store": "--store",
     "shape": "--input CxHxW",
     "weights=None": "without --weights",
 }
