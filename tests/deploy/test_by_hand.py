@@ -250,7 +250,6 @@ def units__should_differ_in_nothing_but_what_they_run() -> None:
     assert common[0] == common[1] == common[2]
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze on this machine")
 @pytest.mark.parametrize(
     ("path", "instance"), instances(), ids=lambda value: value if isinstance(value, str) else value.stem
 )
