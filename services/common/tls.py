@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from pydantic import BaseModel, ConfigDict
 
-from services.common.limits import CONNECTION_CALLS, HANDSHAKE_SECONDS, MAX_MESSAGE, MAX_REQUEST
+from services.common.limits import CONNECTION_CALLS, HANDSHAKE_SECONDS, MAX_MESSAGE, MAX_REQUEST, UNREAD_BYTES
 from services.common.tracing import client_interceptors
 
 _IDENTITY = 1  # of gRPC's compressions, as a set of bits: none. A small message would become a large one in our memory
@@ -23,6 +23,9 @@ SERVER_OPTIONS = [
     ("grpc.max_send_message_length", MAX_MESSAGE),
     ("grpc.compression_enabled_algorithms_bitset", _IDENTITY),
     ("grpc.so_reuseport", 0),
+    # how much of a call may lie here before anybody reads it: gRPC would let it grow with the speed of the connection
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", UNREAD_BYTES),
     ("grpc.server_handshake_timeout_ms", int(HANDSHAKE_SECONDS * 1000)),
     ("grpc.max_concurrent_streams", CONNECTION_CALLS),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),

@@ -13,13 +13,14 @@ from grpc import StatusCode
 from visard.cluster import Cluster
 from visard.v1 import gateway_pb2, gateway_pb2_grpc, party_pb2, party_pb2_grpc
 
+from services.common.limits import UNREAD_BYTES
 from tests.e2e import raw
 from tests.waiting import PATIENCE, until
 
 CALLS = 1_100
 CONNECTIONS = 14
 UNFOLDED = 60 << 20
-GROWN = 200 << 20  # what the buffers of a few connections may take; unfolded it would be 2.4 GiB
+GROWN = 2 * 40 * UNREAD_BYTES  # what 40 calls may have lying unread, and as much again; unfolded it would be 2.4 GiB
 ALONE = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_send_message_length", -1))
 TARGETS = {
     "gateway": "visard.v1.FaceMatching/GetStatus",
