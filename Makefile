@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 HASHED := pip install --quiet --require-hashes --no-deps
 IMAGES := gateway dealer party client
-PROTOS := $(wildcard protos/visard/v1/*.proto)
+PACKAGES := client services/wire services/engine services/common services/party services/dealer services/gateway
 # the machines we run on are small: one thread a process, as in the services
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
@@ -16,26 +16,29 @@ all: $(STAMP)
 # torch has a step of its own, without a hash: one version has several builds (for the processor alone, for each CUDA) with a
 # hash each, which of them pip takes is the machine's matter, and only some ask for more packages. What all of them need is in
 # the lock and so here before it. No image contains torch.
-$(STAMP): pyproject.toml locks/dev.txt
+$(STAMP): $(PACKAGES:%=%/pyproject.toml) locks/dev.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/$(HASHED) -r locks/dev.txt
 	$(BIN)/pip install --quiet torch==2.13.0
-	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation $(PACKAGES:%=--editable %)
 	touch $@
 
 # The locks, from pyproject.toml and locks/*.in. Versions stay as they are unless these ask for others; make lock UPGRADE=--upgrade
 # takes the newest. What goes into an image is resolved for it; the rest for all platforms.
+OURS := visard visard-wire visard-engine visard-common visard-party visard-dealer visard-gateway
 COMPILE := .tools/bin/uv pip compile --quiet --config-file locks/uv.toml --generate-hashes --python-version 3.11 \
-  --custom-compile-command "make lock" $(UPGRADE)
+  --custom-compile-command "make lock" --no-emit-package torch $(OURS:%=--no-emit-package %) $(UPGRADE)
 IMAGE := --python-platform linux --constraints locks/dev.txt
 lock: .tools/installed
-	$(COMPILE) --universal --all-extras --no-emit-package torch pyproject.toml locks/build.in -o locks/dev.txt
-	$(COMPILE) --universal --extra owner --extra services --extra tracing --no-emit-package torch --constraints locks/dev.txt \
-	  pyproject.toml locks/build.in -o locks/owner.txt
-	$(COMPILE) $(IMAGE) --extra tracing pyproject.toml -o locks/client.txt
-	for name in build gateway dealer party; do $(COMPILE) $(IMAGE) locks/$$name.in -o locks/$$name.txt || exit 1; done
+	$(COMPILE) --universal --all-extras --group dev $(PACKAGES:%=%/pyproject.toml) locks/build.in -o locks/dev.txt
+	$(COMPILE) --universal --extra cli --extra local --extra owner --extra tracing --constraints locks/dev.txt \
+	  client/pyproject.toml locks/build.in -o locks/owner.txt
+	$(COMPILE) $(IMAGE) --extra cli --extra tracing client/pyproject.toml -o locks/client.txt
+	for role in gateway dealer party; do \
+	  $(COMPILE) $(IMAGE) --extra tracing services/$$role/pyproject.toml -o locks/$$role.txt || exit 1; done
+	$(COMPILE) $(IMAGE) locks/build.in -o locks/build.txt
 	for peer in crypten spu; do \
-	  $(COMPILE) --python-platform linux --no-emit-package torch locks/$$peer.in -o locks/$$peer.txt || exit 1; done
+	  $(COMPILE) --python-platform linux locks/$$peer.in -o locks/$$peer.txt || exit 1; done
 	$(COMPILE) --universal locks/tools.in -o locks/tools.txt
 	$(COMPILE) --universal locks/lint.in -o locks/lint.txt
 	$(COMPILE) --universal locks/docs.in -o locks/docs.txt
@@ -71,7 +74,7 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m tests.stubs
+	$(BIN)/python services/wire/generate.py --check
 
 # the pages of docs/ and the reference of the SDK: build/docs/index.html. Warnings are errors (mkdocs.yml).
 docs: .docs/installed
@@ -96,8 +99,7 @@ lint-manifests: .lint/installed
 	touch $@
 
 proto: $(STAMP)
-	PATH=$(BIN):$$PATH $(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=client --grpc_python_out=client \
-	  --mypy_out=client --mypy_grpc_out=client $(PROTOS)
+	$(BIN)/python services/wire/generate.py
 
 bench: $(STAMP) .photos/obama.jpg
 	$(BIN)/python -m bench --profile

@@ -15,12 +15,12 @@ from visard import publish
 from visard.capture import Chip
 from visard.client import DEFAULT_MODEL, Client, Connection
 from visard.cluster import Cluster, free_port_base
-from visard.secret import Secret
+from visard_engine.field import field_of
+from visard_party.store import open_store
+from visard_party.store.base import Page, Reference, restored
+from visard_wire.secret import Secret
 
 from bench.load import UNLIMITED
-from services.mpc.field import field_of
-from services.party.store import open_store
-from services.party.store.base import Page, Reference, restored
 
 WIDTH = 128  # numbers a descriptor
 _DEADLINE = 60.0

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import torch
 from visard import certs
+from visard_engine.field import field_of
+from visard_engine.nn.twin import dealt_rounding, run_twin
+from visard_engine.shamir import reconstruct
 
 from bench import rows
 from bench.delay import Link
 from bench.rows import Row
 from bench.worker import MASTER, kit_number
-from services.mpc.field import field_of
-from services.mpc.nn.twin import dealt_rounding, run_twin
-from services.mpc.shamir import reconstruct
 
 TIMEOUT = 900.0
 _PORT = 18300

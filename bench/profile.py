@@ -8,8 +8,8 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from services.mpc.session import Session
-from services.party.peers.channel import SessionChannel
+from visard_engine.session import Session
+from visard_party.peers.channel import SessionChannel
 
 WAITING = "waiting for peers"
 

@@ -16,17 +16,17 @@ import numpy as np
 from torch import nn
 from visard.models import calibration, face_resnet
 from visard.publish import PATTERN_MARGIN
+from visard_engine import matching
+from visard_engine.field import Integers
+from visard_engine.kits import KitPlan
+from visard_engine.nn.compile import Compiled, compile_module
+from visard_engine.nn.execute import embed_plan
+from visard_engine.nn.layers import Conv
+from visard_engine.nn.program import Program
+from visard_engine.nn.steps import Flatten, MaxPool, Relu, Truncate
 
 from bench.thesis import SHAPE as THESIS_SHAPE
 from bench.thesis import thesis_network
-from services.mpc import matching
-from services.mpc.field import Integers
-from services.mpc.kits import KitPlan
-from services.mpc.nn.compile import Compiled, compile_module
-from services.mpc.nn.execute import embed_plan
-from services.mpc.nn.layers import Conv
-from services.mpc.nn.program import Program
-from services.mpc.nn.steps import Flatten, MaxPool, Relu, Truncate
 
 POINTS = {"default": 0.6}
 DESCRIPTOR = 128

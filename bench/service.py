@@ -17,11 +17,11 @@ from visard.capture import Chip, capture
 from visard.client import DEFAULT_MODEL, Client, Connection
 from visard.cluster import Cluster
 from visard.models import face_resnet
+from visard_engine.nn.program import OPEN
 
 from bench import rows
 from bench.load import UNLIMITED
 from bench.rows import Row
-from services.mpc.nn.program import OPEN
 
 PORT = 18400
 LFW = Path("../shared/data/lfw-dev")

@@ -27,17 +27,17 @@ from visard import publish
 from visard.capture import Chip
 from visard.client import DEFAULT_MODEL, Client, Connection
 from visard.cluster import Cluster, free_port_base
-from visard.secret import Secret
+from visard_engine.field import field_of
+from visard_party.consistency.sets import Holdings
+from visard_party.gallery import Rows
+from visard_party.operations.renewal import renew
+from visard_party.store import open_store
+from visard_party.store.base import Change, ModelRecord, Publish, Reference, Store
+from visard_wire.secret import Secret
 
 from bench import alternating, rows
 from bench.load import UNLIMITED
 from bench.mongod import Mongod
-from services.mpc.field import field_of
-from services.party.consistency.sets import Holdings
-from services.party.gallery import Rows
-from services.party.operations.renewal import renew
-from services.party.store import open_store
-from services.party.store.base import Change, ModelRecord, Publish, Reference, Store
 
 CHUNK = 1000
 WRITES = 200

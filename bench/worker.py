@@ -13,25 +13,25 @@ from typing import Any
 
 import numpy as np
 import uvloop
+from visard_common.rpc import FaultInterceptor
+from visard_common.tls import SERVER_OPTIONS, Tls
+from visard_engine import matching
+from visard_engine.bits import ReplicatedBits
+from visard_engine.correlated import KitReader, joined
+from visard_engine.field import Elements, field_of
+from visard_engine.kits import Kit, deal_kit
+from visard_engine.nn.execute import Model, embed
+from visard_engine.prf import Prf
+from visard_engine.protocols import threshold
+from visard_engine.session import Run, Session
+from visard_party.peers.channel import SessionChannel
+from visard_party.peers.framing import add_exchange
+from visard_party.peers.links import PeerLinks
+from visard_party.servicer import PeerServicer
 
 from bench import rows
 from bench.profile import Profile
 from bench.rows import Row
-from services.common.rpc import FaultInterceptor
-from services.common.tls import SERVER_OPTIONS, Tls
-from services.mpc import matching
-from services.mpc.bits import ReplicatedBits
-from services.mpc.correlated import KitReader, joined
-from services.mpc.field import Elements, field_of
-from services.mpc.kits import Kit, deal_kit
-from services.mpc.nn.execute import Model, embed
-from services.mpc.prf import Prf
-from services.mpc.protocols import threshold
-from services.mpc.session import Run, Session
-from services.party.peers.channel import SessionChannel
-from services.party.peers.framing import add_exchange
-from services.party.peers.links import PeerLinks
-from services.party.servicer import PeerServicer
 
 MASTER = bytes(32)
 COIN = bytes(32)

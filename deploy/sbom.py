@@ -53,7 +53,7 @@ def completed(bom: Bom, image: str) -> Bom:
     for component in bom["components"]:
         del component["description"]  # the line of the lock, with all its hashes, which are listed below it
         component["bom-ref"] = component["purl"]
-    version = _found(r'__version__ = "([^"]+)"', "client/visard/version.py")
+    version = _found(r'__version__ = "([^"]+)"', "services/wire/visard_wire/version.py")
     name, digest = re.split("@sha256:", _found(r"^ARG BASE=(\S+)", "deploy/Dockerfile"))
     oci = f"pkg:oci/{name.rpartition('/')[2]}@sha256%3A{digest}?repository_url={name}"
     bom["components"] += [

@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from visard import publish
 from visard.client import DEFAULT_MODEL, Client, Connection
 from visard.cluster import Cluster, free_port_base
+from visard_party.intake.sealingfiles import KeyFiles
 
 from bench.mongod import Mongod
-from services.party.intake.sealingfiles import KeyFiles
 from tests.mending import mend
 
 # tests ask about one subject again and again; those of the budgets have clusters of their own

@@ -6,7 +6,7 @@ from visard.client import Connection
 from visard.cluster import SERVICES, Cluster
 from visard.errors import VisardError
 from visard.sync import SyncClient
-from visard.v1 import gateway_pb2
+from visard_wire.v1 import gateway_pb2
 
 from tests.waiting import PATIENCE, becomes
 

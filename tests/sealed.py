@@ -6,13 +6,12 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from visard.cluster import Cluster
-from visard.partykeys import sign
-from visard.sealing import key_id
-from visard.statements import Holder
-from visard.v1 import common_pb2
-
-from services.party.intake.keyring import HOUR_MS, Term
-from services.party.intake.sealingfiles import KeyFiles, SealingKey
+from visard_party.intake.keyring import HOUR_MS, Term
+from visard_party.intake.sealingfiles import KeyFiles, SealingKey
+from visard_wire.partykeys import sign
+from visard_wire.sealing import key_id
+from visard_wire.statements import Holder
+from visard_wire.v1 import common_pb2
 
 
 def now_ms() -> int:

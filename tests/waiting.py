@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from visard.client import Client
-from visard.v1 import gateway_pb2
+from visard_wire.v1 import gateway_pb2
 
 PATIENCE = 90.0  # after which what must happen has not happened
 _PAUSE = 0.05

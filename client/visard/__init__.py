@@ -4,13 +4,13 @@
         await client.enrol("obama", ["obama.jpg"])
         assert (await client.verify("obama", "obama2.jpg")).match
 
-Names are loaded when they are used: the services import visard.v1 and visard.sealing, and need no image library.
+Names are loaded when they are used: a program that only asks for its errors waits for no image library.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from visard.version import __version__
+from visard_wire.version import __version__
 
 if TYPE_CHECKING:
     from visard.capture import Chip, capture

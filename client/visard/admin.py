@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from visard_wire.v1 import gateway_pb2
+
 from visard.client import Client
-from visard.v1 import gateway_pb2
 
 _DIGITS = "0123456789abcdef"
 _AT_ONCE = 256  # prefixes a question

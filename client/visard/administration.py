@@ -2,11 +2,12 @@
 
 from collections.abc import Awaitable, Sequence
 
+from visard_wire.v1 import common_pb2, gateway_pb2
+
 from visard import results
 from visard.calls import Caller, filled
 from visard.envelopes import NO_SHARES, SealedRequest
 from visard.results import Right
-from visard.v1 import common_pb2, gateway_pb2
 
 Operation = common_pb2.Operation
 Request = common_pb2.Request

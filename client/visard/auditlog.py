@@ -1,7 +1,7 @@
 """The three parties' logs of who asked for what: fetched, compared by request, written to a file, and verified.
 
 A log that one party has changed, or made anew, differs from the two others; a line of a file that was changed, taken out or
-moved does not fit into its chain (visard.chain).
+moved does not fit into its chain (visard_wire.chain).
 """
 
 import json
@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from visard_wire.chain import GENESIS, Entry, entry
+
 from visard.administration import Administration
-from visard.chain import GENESIS, Entry, entry
 
 PARTIES = 3
 SETTLE_MS = 10_000  # so long after one party has noted a request the others may still be about to

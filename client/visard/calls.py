@@ -11,9 +11,11 @@ from typing import Any, Protocol, Self, TypeVar
 import grpc
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
+from visard_wire import tracing
+from visard_wire.callers import Signer
+from visard_wire.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc
 
-from visard import results, tracing
-from visard.callers import Signer
+from visard import results
 from visard.connection import Connection
 from visard.envelopes import NO_SHARES, SealedRequest, seal
 from visard.errors import (
@@ -28,9 +30,8 @@ from visard.errors import (
     UntrustedKey,
     from_rpc,
 )
-from visard.partykeys import TrustedKeys, trusted
 from visard.seen import SeenSerials
-from visard.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc
+from visard.trust import TrustedKeys, trusted
 
 Operation = common_pb2.Operation
 Request = common_pb2.Request

@@ -3,8 +3,8 @@
 All TLS keys are ECDSA P-256 (what every TLS stack takes). A certificate's role is a URI in its subject alternative names:
 ``visard://gateway``, ``visard://dealer``, ``visard://party/0``, ``visard://store/N`` for a party's database (which may call
 nobody), and for callers ``visard://verifier/NAME``, ``visard://enroller/NAME``, ``visard://owner/NAME``,
-``visard://admin/NAME``: services/common/roles.py says what each may ask for.
-Sealing keys are none of this: each party makes its own, and signs them with the key of its certificate (visard.partykeys).
+``visard://admin/NAME``: services/common/visard_common/roles.py says what each may ask for.
+Sealing keys are none of this: each party makes its own, and signs them with the key of its certificate (visard_wire.partykeys).
 """
 
 import datetime

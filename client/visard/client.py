@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from visard_wire import tracing
+from visard_wire.v1 import common_pb2, gateway_pb2
 
-from visard import results, tracing
+from visard import results
 from visard.administration import Administration
 from visard.calls import DEFAULT_DEADLINE, filled, within
 from visard.capture import Chip, Source, as_pictures, capture_all
@@ -25,7 +27,6 @@ from visard.results import (
     stored_reference,
 )
 from visard.uploads import pixels, planes, shared
-from visard.v1 import common_pb2, gateway_pb2
 
 __all__ = ["DEFAULT_DEADLINE", "DEFAULT_MODEL", "Client", "Connection", "Photo"]
 

@@ -12,10 +12,12 @@ import time
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 from visard import certs, health
 from visard.errors import InvalidRequest, Unavailable
+from visard.extras import advice
 
 SERVICES = ("dealer", "party0", "party1", "party2", "gateway")
 BASE_PORT = 7300
@@ -74,8 +76,8 @@ class Cluster:
         return f"127.0.0.1:{self.base_port + _HEALTH[name]}"
 
     def module(self, name: str) -> str:
-        """The program of a service."""
-        return f"services.{'party' if name.startswith('party') else name}"
+        """The program of a service: the module that is run."""
+        return f"visard_{'party' if name.startswith('party') else name}"
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -120,7 +122,13 @@ class Cluster:
                 raise OtherSettings(key, path)
 
     def start(self, names: Sequence[str] = SERVICES, seconds: float = START_SECONDS) -> None:
-        """Start services and wait until all are healthy; raises Unavailable with the last words of the first that ended."""
+        """Start services and wait until all are healthy; raises Unavailable with the last words of the first that ended.
+
+        Raises InvalidRequest where a service is not installed.
+        """
+        for name in names:
+            if find_spec(self.module(name)) is None:
+                raise InvalidRequest(advice(self.module(name)))
         for name in names:
             self.spawn(name)
         end, waiting = time.monotonic() + seconds, list(names)

@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from visard.callers import Signer
-from visard.sealing import Context, commitment, key_id, new_reply_key, seal_share
-from visard.secret import Secret
-from visard.v1 import common_pb2
+from visard_wire.callers import Signer
+from visard_wire.sealing import Context, commitment, key_id, new_reply_key, seal_share
+from visard_wire.secret import Secret
+from visard_wire.v1 import common_pb2
 
 Uploads = AsyncIterator[common_pb2.Upload]
 

@@ -18,10 +18,7 @@ from typing import Any, cast
 from google.rpc import error_details_pb2, status_pb2
 from grpc import StatusCode
 from grpc.aio import AioRpcError
-
-
-class VisardError(Exception):
-    """Base of all errors of this package; its text is fit for a person."""
+from visard_wire.errors import InvalidRequest, RequestError, SealError, TrustError, UntrustedKey, VisardError
 
 
 class CaptureError(VisardError):
@@ -54,14 +51,6 @@ class PartialFace(CaptureError):
 
 class TooDark(CaptureError):
     """The face is too dark."""
-
-
-class RequestError(VisardError):
-    """The request cannot be served as it is."""
-
-
-class InvalidRequest(RequestError):
-    """A field is wrong; the text names it and says what is allowed."""
 
 
 class StaleKey(InvalidRequest):
@@ -120,24 +109,41 @@ class NotOpen(VisardError):
     """A client is used before it was opened, or after it was closed."""
 
 
-class TrustError(VisardError):
-    """An answer or a key does not verify."""
-
-
-class UntrustedKey(TrustError):
-    """A key that nobody vouches for whom we trust, or that is one of before."""
-
-
-class SealError(TrustError):
-    """A sealed message does not open."""
-
-    def __init__(self) -> None:
-        super().__init__("a sealed message does not open")
-
-
 class InconsistentAnswer(TrustError):
     """The parties' answers contradict each other."""
 
+
+__all__ = [
+    "AlreadyExists",
+    "CaptureError",
+    "DeadlineExceeded",
+    "DoubtfulFace",
+    "Exhausted",
+    "FaceTooSmall",
+    "FailedPrecondition",
+    "InconsistentAnswer",
+    "InternalError",
+    "InvalidRequest",
+    "NoFace",
+    "NotAnImage",
+    "NotFound",
+    "NotOpen",
+    "PartialFace",
+    "PermissionDenied",
+    "RequestError",
+    "SealError",
+    "ServiceError",
+    "SeveralFaces",
+    "StaleKey",
+    "TooDark",
+    "TrustError",
+    "Unavailable",
+    "Undone",
+    "Unreachable",
+    "UntrustedKey",
+    "VisardError",
+    "from_rpc",
+]
 
 _KEY_FIELDS = ("header.shares.key_id", "envelope.key_id")
 _ERRORS: dict[StatusCode, type[VisardError]] = {

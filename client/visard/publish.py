@@ -64,7 +64,7 @@ def compiler(name: str = "torch") -> Any:
     """The installed compiler; raises InvalidRequest that says how to get it."""
     for point in entry_points(group="visard.compilers", name=name):
         return point.load()
-    raise InvalidRequest("publishing needs the compiler: pip install 'visard[owner,services]'")
+    raise InvalidRequest("publishing needs the compiler: pip install 'visard[owner]'")
 
 
 def compile_face_model(

@@ -8,12 +8,12 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from visard_wire.sealing import Context, open_result
+from visard_wire.secret import Secret
+from visard_wire.v1 import common_pb2, gateway_pb2
 
 from visard.errors import InconsistentAnswer
-from visard.sealing import Context, open_result
-from visard.secret import Secret
 from visard.sharing import combine, combine_bits, word_type
-from visard.v1 import common_pb2, gateway_pb2
 
 MAX_SCALE = 60
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from visard_wire.v1 import common_pb2
 
 from visard.errors import InconsistentAnswer
-from visard.v1 import common_pb2
 
 Shares = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]
 

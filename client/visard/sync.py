@@ -8,12 +8,12 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from visard_wire.v1 import common_pb2, gateway_pb2
 
 from visard.capture import Source
 from visard.client import DEFAULT_DEADLINE, DEFAULT_MODEL, Client, Connection, Photo
 from visard.errors import NotOpen
 from visard.results import Enrolment, Identification, Output, Right, StoredReference, SubjectCount, Verification
-from visard.v1 import common_pb2, gateway_pb2
 
 T = TypeVar("T")
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import numpy.typing as npt
+from visard_wire.v1 import common_pb2
 
 from visard.capture import Chip, Picture, as_picture
 from visard.errors import InvalidRequest
 from visard.sharing import share
-from visard.v1 import common_pb2
 
 PICTURE_CHANNELS = (1, 3)
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from visard.client import Client, Connection
 from visard.cluster import Cluster
-from visard.v1 import party_pb2_grpc
+from visard_wire.v1 import party_pb2_grpc
 
 from tests.attacks.turned import TurnedGateway
 from tests.e2e import raw

@@ -8,9 +8,9 @@ from pathlib import Path
 import grpc
 import pytest
 from visard import certs
-from visard.callers import Signer
 from visard.cluster import Cluster
-from visard.v1 import common_pb2, party_pb2, party_pb2_grpc
+from visard_wire.callers import Signer
+from visard_wire.v1 import common_pb2, party_pb2, party_pb2_grpc
 
 from tests.e2e import raw
 

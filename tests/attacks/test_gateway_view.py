@@ -16,16 +16,16 @@ from visard.capture import Chip, capture
 from visard.client import Client, Connection
 from visard.cluster import Cluster, free_port_base
 from visard.errors import InconsistentAnswer, SealError
-from visard.sealing import Context, open_share
-from visard.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc, party_pb2
+from visard_common.identity import Role
+from visard_common.rpc import FaultInterceptor
+from visard_common.tls import SERVER_OPTIONS, Tls
+from visard_gateway.config import GatewayConfig
+from visard_gateway.parties import Parties
+from visard_gateway.relay import Relay
+from visard_gateway.servicer import FaceMatchingServicer, ModelRegistryServicer
+from visard_wire.sealing import Context, open_share
+from visard_wire.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc, party_pb2
 
-from services.common.identity import Role
-from services.common.rpc import FaultInterceptor
-from services.common.tls import SERVER_OPTIONS, Tls
-from services.gateway.config import GatewayConfig
-from services.gateway.parties import Parties
-from services.gateway.relay import Relay
-from services.gateway.servicer import FaceMatchingServicer, ModelRegistryServicer
 from tests.conftest import sealing_key
 
 

@@ -11,9 +11,9 @@ import psutil
 import pytest
 from grpc import StatusCode
 from visard.cluster import Cluster
-from visard.v1 import gateway_pb2, gateway_pb2_grpc, party_pb2, party_pb2_grpc
+from visard_common.limits import UNREAD_BYTES
+from visard_wire.v1 import gateway_pb2, gateway_pb2_grpc, party_pb2, party_pb2_grpc
 
-from services.common.limits import UNREAD_BYTES
 from tests.e2e import raw
 from tests.waiting import PATIENCE, until
 

@@ -12,10 +12,10 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescri
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from visard.cluster import Cluster
-from visard.sealing import envelope_size
-from visard.v1 import common_pb2, dealer_pb2, gateway_pb2, party_pb2
+from visard_common.limits import MAX_TEXT
+from visard_wire.sealing import envelope_size
+from visard_wire.v1 import common_pb2, dealer_pb2, gateway_pb2, party_pb2
 
-from services.common.limits import MAX_TEXT
 from tests.e2e import raw
 
 LONG = 200_000

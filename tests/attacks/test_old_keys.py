@@ -17,16 +17,16 @@ from visard.capture import Chip, capture
 from visard.client import Client, Connection
 from visard.cluster import Cluster, free_port_base
 from visard.errors import SealError, UntrustedKey
-from visard.sealing import Context, key_id, open_share
-from visard.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc
+from visard_common.rpc import FaultInterceptor
+from visard_common.tls import SERVER_OPTIONS, Tls
+from visard_gateway.config import GatewayConfig
+from visard_gateway.parties import Parties
+from visard_gateway.relay import Relay
+from visard_gateway.servicer import FaceMatchingServicer, ModelRegistryServicer
+from visard_party.intake.keyring import HOUR_MS
+from visard_wire.sealing import Context, key_id, open_share
+from visard_wire.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc
 
-from services.common.rpc import FaultInterceptor
-from services.common.tls import SERVER_OPTIONS, Tls
-from services.gateway.config import GatewayConfig
-from services.gateway.parties import Parties
-from services.gateway.relay import Relay
-from services.gateway.servicer import FaceMatchingServicer, ModelRegistryServicer
-from services.party.intake.keyring import HOUR_MS
 from tests.sealed import age, named, now_ms, on_disk, statement
 
 VICTIM = 1

@@ -11,19 +11,19 @@ import grpc
 import numpy as np
 import pytest
 from visard import results
-from visard.callers import Signer
 from visard.capture import capture
 from visard.client import Client, Connection
 from visard.cluster import Cluster
 from visard.envelopes import NO_SHARES, SealedRequest, seal
 from visard.publish import compile_face_model
 from visard.uploads import pixels, shared
-from visard.v1 import common_pb2
+from visard_engine.describe import describe_plan
+from visard_engine.field import M31
+from visard_engine.nn.program import Program
+from visard_engine.prf import KEY_BYTES, Prf
+from visard_wire.callers import Signer
+from visard_wire.v1 import common_pb2
 
-from services.mpc.describe import describe_plan
-from services.mpc.field import M31
-from services.mpc.nn.program import Program
-from services.mpc.prf import KEY_BYTES, Prf
 from tests.attacks.turned import SECONDS, TurnedGateway, image_shares
 from tests.e2e import raw
 

@@ -15,7 +15,7 @@ from visard.cluster import Cluster
 from visard.envelopes import NO_SHARES, seal
 from visard.errors import AlreadyExists, NotFound, PermissionDenied, VisardError
 from visard.results import Right
-from visard.v1 import common_pb2, gateway_pb2_grpc, party_pb2, party_pb2_grpc
+from visard_wire.v1 import common_pb2, gateway_pb2_grpc, party_pb2, party_pb2_grpc
 
 from tests.e2e import raw
 

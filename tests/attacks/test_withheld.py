@@ -14,7 +14,7 @@ from visard import results
 from visard.client import Client, Connection
 from visard.cluster import Cluster
 from visard.envelopes import NO_SHARES, SealedRequest
-from visard.v1 import common_pb2
+from visard_wire.v1 import common_pb2
 
 from tests.attacks.turned import TurnedGateway, image_shares
 from tests.e2e import raw

@@ -9,7 +9,7 @@ from visard.capture import capture
 from visard.client import Client
 from visard.envelopes import SealedRequest
 from visard.uploads import pixels, shared
-from visard.v1 import common_pb2, party_pb2, party_pb2_grpc
+from visard_wire.v1 import common_pb2, party_pb2, party_pb2_grpc
 
 from tests.e2e import raw
 

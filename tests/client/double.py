@@ -17,13 +17,13 @@ from visard import certs
 from visard.capture import Chip
 from visard.client import Client, Connection
 from visard.results import row_table_digest
-from visard.sealing import Context, commitment, key_id, open_share, seal_result
-from visard.secret import Secret
-from visard.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc
+from visard_common.errors import ServiceFault
+from visard_common.rpc import FaultInterceptor
+from visard_common.tls import SERVER_OPTIONS, Tls
+from visard_wire.sealing import Context, commitment, key_id, open_share, seal_result
+from visard_wire.secret import Secret
+from visard_wire.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc
 
-from services.common.errors import ServiceFault
-from services.common.rpc import FaultInterceptor
-from services.common.tls import SERVER_OPTIONS, Tls
 from tests.sealed import statement
 
 LONG = 3600.0

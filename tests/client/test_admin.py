@@ -9,11 +9,10 @@ from typing import Any, cast
 import pytest
 from visard import admin
 from visard.client import Client
-from visard.v1 import gateway_pb2
-
-from services.party.consistency.sets import Holdings
-from services.party.consistency.watch import node_message
-from services.party.store.base import Name
+from visard_party.consistency.sets import Holdings
+from visard_party.consistency.watch import node_message
+from visard_party.store.base import Name
+from visard_wire.v1 import gateway_pb2
 
 
 class Parties:

@@ -11,7 +11,7 @@ from visard.evaluation import embed
 from visard.evaluation.attack import LEAST_PEOPLE, Attack, attack, split
 from visard.publish import LOOSEST, check_points
 
-from tests.mpc.nn.test_program import CONV, TAIL, program
+from tests.engine.nn.test_program import CONV, TAIL, program
 
 SHAPE, PEOPLE, TRAIN, DISTANCE = (3, 6, 6), 120, 60, 1.3
 POINTS = {"default": DISTANCE, "strict": DISTANCE / 2}

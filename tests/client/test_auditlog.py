@@ -9,9 +9,9 @@ from typing import Any, cast
 import pytest
 from visard import auditlog
 from visard.auditlog import MARGIN_MS, SETTLE_MS, PartyLog
-from visard.chain import GENESIS, Entry, entry, message, outcome
 from visard.client import Client
-from visard.v1 import gateway_pb2
+from visard_wire.chain import GENESIS, Entry, entry, message, outcome
+from visard_wire.v1 import gateway_pb2
 
 NOW = 1_790_000_000_000
 KIOSK = "enroller/kiosk-7"

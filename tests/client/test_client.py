@@ -23,9 +23,9 @@ from visard.errors import (
     UntrustedKey,
 )
 from visard.results import SubjectCount
-from visard.v1 import common_pb2, gateway_pb2
+from visard_common import errors as faults
+from visard_wire.v1 import common_pb2, gateway_pb2
 
-from services.common import errors as faults
 from tests.client.double import Double, chip, connected, serving
 
 Operation = common_pb2.Operation

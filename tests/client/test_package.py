@@ -10,8 +10,8 @@ from visard.capture import Chip
 from visard.client import Connection
 from visard.errors import InvalidRequest, NotFound, UntrustedKey, VisardError
 from visard.sync import SyncClient
+from visard_common import errors as faults
 
-from services.common import errors as faults
 from tests.client.double import serving
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (150, 150, 3), dtype=np.uint8)

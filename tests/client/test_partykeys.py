@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from visard import certs, seen
 from visard.errors import InvalidRequest, Unavailable, UntrustedKey
-from visard.partykeys import CLOCK_SKEW_MS, TrustedKeys, statement, trusted, verify_party_key
 from visard.seen import SeenSerials
-from visard.statements import MAX_CHAIN
-from visard.v1 import common_pb2
+from visard.trust import TrustedKeys, trusted
+from visard_wire.partykeys import CLOCK_SKEW_MS, statement, verify_party_key
+from visard_wire.statements import MAX_CHAIN
+from visard_wire.v1 import common_pb2
 
 from tests import sealed
 

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from visard import results
 from visard.errors import InconsistentAnswer, SealError
-from visard.sealing import Context, new_reply_key, seal_result
-from visard.secret import Secret
 from visard.sharing import share
-from visard.v1 import common_pb2, gateway_pb2
+from visard_wire.sealing import Context, new_reply_key, seal_result
+from visard_wire.secret import Secret
+from visard_wire.v1 import common_pb2, gateway_pb2
 
 TABLE = ["ann", "bob", "bob", "cid", "dan"]
 

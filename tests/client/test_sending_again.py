@@ -16,8 +16,8 @@ from visard.errors import (
     StaleKey,
     Unreachable,
 )
+from visard_common import errors as faults
 
-from services.common import errors as faults
 from tests.client.double import LONG, chip, connected, serving
 
 

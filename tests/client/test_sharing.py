@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from visard.errors import InconsistentAnswer
 from visard.sharing import combine, combine_bits, share
-from visard.v1 import common_pb2
+from visard_engine.field import field_of
+from visard_engine.shamir import is_degree_1, reconstruct
+from visard_wire.v1 import common_pb2
 
-from services.mpc.field import field_of
-from services.mpc.shamir import is_degree_1, reconstruct
-from tests.mpc.statistics import looks_uniform
+from tests.engine.statistics import looks_uniform
 
 FIELDS = pytest.mark.parametrize("q", [31, 61])
 

@@ -5,7 +5,7 @@ import pytest
 from visard.capture import Chip
 from visard.errors import InvalidRequest
 from visard.uploads import as_planes, pictures_in, pixels, planes
-from visard.v1 import common_pb2
+from visard_wire.v1 import common_pb2
 
 RNG = np.random.default_rng(0)
 CHIP = RNG.integers(0, 256, (150, 150, 3)).astype(np.uint8)

@@ -26,7 +26,7 @@ from tests.client.test_command_line import commands, run
 ROOT = Path(__file__).parents[2]
 SDK = ROOT / "client" / "visard"
 # command lines of the services' own, which no error has
-COMMANDS = {"client/visard/cluster.py", "services/common/config.py"}
+COMMANDS = {"client/visard/cluster.py", "services/common/visard_common/config.py"}
 
 
 def sources(*folders: Path) -> list[Path]:
@@ -141,7 +141,7 @@ def every_rate_of_an_evaluation__should_be_percent(capsys: pytest.CaptureFixture
 
 def point_of_a_model__should_be_shown_in_percent() -> None:
     from visard.cli.models import _point
-    from visard.v1 import common_pb2
+    from visard_wire.v1 import common_pb2
 
     point = common_pb2.OperatingPoint(name="default", distance=0.544, false_match_rate=1e-3)
     assert _point(point) == "default: distance 0.544, 0.1 % of strangers match"
@@ -159,7 +159,7 @@ def table_in_a_pipe__should_be_whole() -> None:
     reason, models = "waits for " + "peers, " * 40, [f"model-{k}" for k in range(40)]
     done = piped(
         "from visard.cli.output import out, status_table\n"
-        "from visard.v1 import gateway_pb2\n"
+        "from visard_wire.v1 import gateway_pb2\n"
         f"party = dict(party=0, reason={reason!r}, models=[dict(name=name) for name in {models!r}])\n"
         "out.print(status_table(gateway_pb2.GetStatusResponse(parties=[party])))"
     )

@@ -15,22 +15,22 @@ from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from visard import certs
 from visard.cluster import free_port_base
-from visard.v1 import dealer_pb2, gateway_pb2, party_pb2, peer_pb2
+from visard_common import lifecycle
+from visard_common.arrival import Patient, Places
+from visard_common.config import ServiceConfig
+from visard_common.errors import DeadlineExceeded, PermissionDenied, ResourceExhausted
+from visard_common.identity import KINDS, Role
+from visard_common.limits import LOOKS_EACH
+from visard_common.tls import Tls
+from visard_dealer.__main__ import ACCESS as DEALER
+from visard_dealer.servicer import DealerServicer
+from visard_gateway.__main__ import ACCESS as GATEWAY
+from visard_gateway.admin import AdminServicer
+from visard_gateway.servicer import FaceMatchingServicer, ModelRegistryServicer
+from visard_party.__main__ import ACCESS as PARTY
+from visard_party.servicer import PartyServicer, PeerServicer
+from visard_wire.v1 import dealer_pb2, gateway_pb2, party_pb2, peer_pb2
 
-from services.common import lifecycle
-from services.common.arrival import Patient, Places
-from services.common.config import ServiceConfig
-from services.common.errors import DeadlineExceeded, PermissionDenied, ResourceExhausted
-from services.common.identity import KINDS, Role
-from services.common.limits import LOOKS_EACH
-from services.common.tls import Tls
-from services.dealer.__main__ import ACCESS as DEALER
-from services.dealer.servicer import DealerServicer
-from services.gateway.__main__ import ACCESS as GATEWAY
-from services.gateway.admin import AdminServicer
-from services.gateway.servicer import FaceMatchingServicer, ModelRegistryServicer
-from services.party.__main__ import ACCESS as PARTY
-from services.party.servicer import PartyServicer, PeerServicer
 from tests.waiting import PATIENCE, until
 
 SERVICE = "visard.v1.Echo"
@@ -82,9 +82,9 @@ async def served(pki: Path, access: dict[str, tuple[str, ...]] | None = None, **
 
 
 def waits(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    monkeypatch.setattr("services.common.arrival.IDLE_SECONDS", seconds)
-    monkeypatch.setattr("services.common.arrival.FIRST_SECONDS", seconds)
-    monkeypatch.setattr("services.common.arrival.only.__defaults__", (seconds,))
+    monkeypatch.setattr("visard_common.arrival.IDLE_SECONDS", seconds)
+    monkeypatch.setattr("visard_common.arrival.FIRST_SECONDS", seconds)
+    monkeypatch.setattr("visard_common.arrival.only.__defaults__", (seconds,))
 
 
 @pytest.fixture

@@ -15,18 +15,18 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from structlog.testing import capture_logs
 from visard import certs
 from visard.cluster import free_port_base
+from visard_common import background as module
+from visard_common import lifecycle
+from visard_common.background import Background, background
+from visard_common.metrics import REGISTRY
+from visard_common.tls import Tls
+from visard_dealer import __main__ as dealer
+from visard_dealer.config import DealerConfig
+from visard_gateway import __main__ as gateway
+from visard_gateway.config import GatewayConfig
+from visard_party import __main__ as party
+from visard_party.config import PartyConfig
 
-from services.common import background as module
-from services.common import lifecycle
-from services.common.background import Background, background
-from services.common.metrics import REGISTRY
-from services.common.tls import Tls
-from services.dealer import __main__ as dealer
-from services.dealer.config import DealerConfig
-from services.gateway import __main__ as gateway
-from services.gateway.config import GatewayConfig
-from services.party import __main__ as party
-from services.party.config import PartyConfig
 from tests.waiting import PATIENCE
 
 SERVICES = Path(__file__).parents[2] / "services"
@@ -100,7 +100,7 @@ def main(name: str, pki: Path, tmp_path: Path, address: str) -> Any:
 async def served(name: str, pki: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
     """A running service that thinks its peers are there; its address."""
     monkeypatch.setattr(module, "Background", Killable)
-    monkeypatch.setattr("services.party.peers.links.PeerLinks.up", lambda self: True)
+    monkeypatch.setattr("visard_party.peers.links.PeerLinks.up", lambda self: True)
     address, stop = f"localhost:{free_port_base()}", lifecycle._Stop()
     token = lifecycle._stop.set(stop)
     task = asyncio.create_task(main(name, pki, tmp_path, address), name="the service")
@@ -207,7 +207,7 @@ async def end_of_endless_work__should_count_as_a_failure() -> None:
 
 HOPELESS = """
 import asyncio
-from services.common import background, lifecycle, logs
+from visard_common import background, lifecycle, logs
 background.MOST, background.PAUSES = 3, (0.01, 0.01)
 async def broken():
     raise KeyError("x")

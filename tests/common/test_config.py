@@ -14,7 +14,7 @@ PASSWORD = "s3cr3t"
 
 def printed(cluster: Cluster, name: str, *options: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     module = "party" if name.startswith("party") else name
-    command = [sys.executable, "-m", f"services.{module}", "--config", f"{cluster.home}/{name}.toml", "--print-config"]
+    command = [sys.executable, "-m", f"visard_{module}", "--config", f"{cluster.home}/{name}.toml", "--print-config"]
     command += options
     return subprocess.run(
         command, capture_output=True, text=True, timeout=60, check=False, env=os.environ | environment

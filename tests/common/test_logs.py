@@ -6,8 +6,8 @@ import sys
 
 SCRIPT = """
 import numpy as np, structlog
-from services.common import logs
-from visard.secret import Secret
+from visard_common import logs
+from visard_wire.secret import Secret
 logs.configure("party1", "info")
 log = structlog.get_logger()
 log.debug("hidden")

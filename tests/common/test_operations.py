@@ -1,10 +1,9 @@
 """Each operation is declared once, and whatever is declared is done by a party."""
 
 import pytest
-from visard.v1 import common_pb2
-
-from services.common.operations import FIELDS, OPERATIONS, Charged, Declared, setting
-from services.party.operations import JOBS
+from visard_common.operations import FIELDS, OPERATIONS, Charged, Declared, setting
+from visard_party.operations import JOBS
+from visard_wire.v1 import common_pb2
 
 NUMBERS = [number for number in common_pb2.Operation.values() if number]
 # what every request may set, or the place that is checked by another field of the declaration

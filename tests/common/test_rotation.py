@@ -14,13 +14,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from visard import certs
 from visard.cluster import free_port_base
 from visard.errors import InvalidRequest
-from visard.v1 import gateway_pb2, gateway_pb2_grpc
-
-from services.common import lifecycle
-from services.common.channels import Renewed
-from services.common.config import ServiceConfig
-from services.common.identity import KINDS
-from services.common.tls import Tls
+from visard_common import lifecycle
+from visard_common.channels import Renewed
+from visard_common.config import ServiceConfig
+from visard_common.identity import KINDS
+from visard_common.tls import Tls
+from visard_wire.v1 import gateway_pb2, gateway_pb2_grpc
 
 ASK = gateway_pb2.GetStatusRequest()
 

@@ -20,16 +20,16 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from visard import certs
 from visard.cluster import free_port_base
-from visard.v1 import gateway_pb2, gateway_pb2_grpc
+from visard_common import lifecycle
+from visard_common.config import ServiceConfig
+from visard_common.errors import FAULTS, InvalidArgument, ResourceExhausted, ServiceFault, Unavailable
+from visard_common.identity import KINDS, require, require_party
+from visard_common.limits import MAX_TEXT
+from visard_common.rpc import fault_of
+from visard_common.tls import Tls
+from visard_gateway.config import GatewayConfig
+from visard_wire.v1 import gateway_pb2, gateway_pb2_grpc
 
-from services.common import lifecycle
-from services.common.config import ServiceConfig
-from services.common.errors import FAULTS, InvalidArgument, ResourceExhausted, ServiceFault, Unavailable
-from services.common.identity import KINDS, require, require_party
-from services.common.limits import MAX_TEXT
-from services.common.rpc import fault_of
-from services.common.tls import Tls
-from services.gateway.config import GatewayConfig
 from tests.waiting import PATIENCE
 
 ASK = gateway_pb2.GetStatusRequest()
@@ -177,7 +177,7 @@ def dealer(pki: Path, tmp_path: Path, *lines: str, **environment: str) -> "subpr
     quoted = ", ".join(f'{kind} = "{path}"' for kind, path in names.items())
     config = tmp_path / "dealer.toml"
     config.write_text("\n".join([f"tls = {{ {quoted} }}", f'master_key = "{tmp_path}/master"', *lines]))
-    command = [sys.executable, "-m", "services.dealer", "--config", str(config)]
+    command = [sys.executable, "-m", "visard_dealer", "--config", str(config)]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | environment)
 
 
@@ -231,10 +231,10 @@ def time_to_finish__should_run_from_the_signal_on(monkeypatch: pytest.MonkeyPatc
         lifecycle._stop.set(stop)
         assert lifecycle.left(20) == 20
         now = time.monotonic()
-        monkeypatch.setattr("services.common.lifecycle.time.monotonic", lambda: now)
+        monkeypatch.setattr("visard_common.lifecycle.time.monotonic", lambda: now)
         stop.tell()
         for passed, expected in ((0, 20), (15, 5), (30, 0)):
-            monkeypatch.setattr("services.common.lifecycle.time.monotonic", lambda passed=passed: now + passed)
+            monkeypatch.setattr("visard_common.lifecycle.time.monotonic", lambda passed=passed: now + passed)
             stop.tell()  # a second signal does not begin anew
             assert lifecycle.left(20) == pytest.approx(expected)
 
@@ -262,7 +262,7 @@ def memory_of_a_service__should_be_private(pki: Path, tmp_path: Path) -> None:
     assert limit.split()[4:6] == ["0", "0"]
     assert (folder / "mem").stat().st_uid == 0  # of a process that may not be dumped, root owns what shows its memory
     dumpable = (
-        "import ctypes; from services.common.secrecy import *; p = ctypes.CDLL(None).prctl; print(p(3, 0, 0, 0, 0))"
+        "import ctypes; from visard_common.secrecy import *; p = ctypes.CDLL(None).prctl; print(p(3, 0, 0, 0, 0))"
     )
     asked = [sys.executable, "-c", f"{dumpable}; keep_memory_private(); print(p(3, 0, 0, 0, 0))"]
     assert subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split() == ["1", "0"]

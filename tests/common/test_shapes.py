@@ -11,13 +11,12 @@ from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from visard import certs
 from visard.cluster import free_port_base
-
-from services.common import lifecycle, tracing
-from services.common.config import ServiceConfig
-from services.common.errors import NotFound
-from services.common.metrics import REGISTRY
-from services.common.rpc import handled, rewrap
-from services.common.tls import Tls
+from visard_common import lifecycle, tracing
+from visard_common.config import ServiceConfig
+from visard_common.errors import NotFound
+from visard_common.metrics import REGISTRY
+from visard_common.rpc import handled, rewrap
+from visard_common.tls import Tls
 
 SERVICE = "visard.v1.Shapes"
 KINDS = ("unary_unary", "stream_unary", "unary_stream", "stream_stream")
@@ -107,7 +106,7 @@ def counted(name: str, status: str) -> float:
 async def shape__should_answer_through_all_interceptors(pki: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(tracing._state, "on", True)
     noted: list[tuple[str, str]] = []
-    monkeypatch.setattr("services.common.tracing.tracing.note", lambda key, value: noted.append((key, value)))
+    monkeypatch.setattr("visard_common.tracing.tracing.note", lambda key, value: noted.append((key, value)))
     before = {status: counted(name, status) for status in ("OK", "NOT_FOUND", "INTERNAL")}
     async with served(pki) as (channel, _):
         assert await ask(channel, name, b"hello") == b"HELLO"

@@ -1,19 +1,26 @@
 """Every call of protos/ is answered by a service: none falls through to the generated stub that knows only UNIMPLEMENTED."""
 
 import pytest
-from visard.v1 import dealer_pb2, dealer_pb2_grpc, gateway_pb2, gateway_pb2_grpc, party_pb2, party_pb2_grpc, peer_pb2
-
-from services.dealer.servicer import DealerServicer
-from services.gateway.admin import AdminServicer
-from services.gateway.servicer import FaceMatchingServicer, ModelRegistryServicer
-from services.party.servicer import PartyServicer, PeerServicer
+from visard_dealer.servicer import DealerServicer
+from visard_gateway.admin import AdminServicer
+from visard_gateway.servicer import FaceMatchingServicer, ModelRegistryServicer
+from visard_party.servicer import PartyServicer, PeerServicer
+from visard_wire.v1 import (
+    dealer_pb2,
+    dealer_pb2_grpc,
+    gateway_pb2,
+    gateway_pb2_grpc,
+    party_pb2,
+    party_pb2_grpc,
+    peer_pb2,
+)
 
 SERVICES = {
     (gateway_pb2, "FaceMatching"): (FaceMatchingServicer, gateway_pb2_grpc.FaceMatchingServicer),
     (gateway_pb2, "ModelRegistry"): (ModelRegistryServicer, gateway_pb2_grpc.ModelRegistryServicer),
     (gateway_pb2, "Admin"): (AdminServicer, gateway_pb2_grpc.AdminServicer),
     (party_pb2, "Party"): (PartyServicer, party_pb2_grpc.PartyServicer),
-    (peer_pb2, "Peer"): (PeerServicer, object),  # services.party.peers.framing serves it without generated code
+    (peer_pb2, "Peer"): (PeerServicer, object),  # visard_party.peers.framing serves it without generated code
     (dealer_pb2, "Dealer"): (DealerServicer, dealer_pb2_grpc.DealerServicer),
 }
 

@@ -9,18 +9,17 @@ import pytest
 from grpc import StatusCode
 from visard import certs
 from visard.cluster import free_port_base
-from visard.v1 import dealer_pb2, dealer_pb2_grpc
-
-from services.common import lifecycle
-from services.common.errors import InvalidArgument, Unavailable
-from services.common.limits import MAX_PLAN_BYTES
-from services.common.tls import Tls
-from services.dealer.__main__ import ACCESS
-from services.dealer.config import DealerConfig, master_key
-from services.dealer.factory import KitFactory
-from services.dealer.servicer import DealerServicer
-from services.mpc.kits import KitPlan, Section, deal_kit
-from services.party.kits.source import DealerSource
+from visard_common import lifecycle
+from visard_common.errors import InvalidArgument, Unavailable
+from visard_common.limits import MAX_PLAN_BYTES
+from visard_common.tls import Tls
+from visard_dealer.__main__ import ACCESS
+from visard_dealer.config import DealerConfig, master_key
+from visard_dealer.factory import KitFactory
+from visard_dealer.servicer import DealerServicer
+from visard_engine.kits import KitPlan, Section, deal_kit
+from visard_party.kits.source import DealerSource
+from visard_wire.v1 import dealer_pb2, dealer_pb2_grpc
 
 PLAN = KitPlan(31, (Section("relu", 40_000, 12), Section("max", 100)))  # more than one chunk
 MASTER = bytes(range(32))

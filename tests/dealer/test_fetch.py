@@ -14,18 +14,18 @@ import pytest
 from grpc import StatusCode
 from visard import certs
 from visard.cluster import free_port_base
-from visard.v1 import dealer_pb2, dealer_pb2_grpc
+from visard_common import lifecycle
+from visard_common.errors import Unavailable
+from visard_dealer import factory as factory_module
+from visard_dealer.__main__ import ACCESS
+from visard_dealer.config import DealerConfig
+from visard_dealer.factory import KitFactory
+from visard_dealer.servicer import DealerServicer
+from visard_engine.errors import PlanError
+from visard_engine.kits import DealtKit, KitPlan, Section, deal_kit
+from visard_party.kits.source import DealerSource, Fetched
+from visard_wire.v1 import dealer_pb2, dealer_pb2_grpc
 
-from services.common import lifecycle
-from services.common.errors import Unavailable
-from services.dealer import factory as factory_module
-from services.dealer.__main__ import ACCESS
-from services.dealer.config import DealerConfig
-from services.dealer.factory import KitFactory
-from services.dealer.servicer import DealerServicer
-from services.mpc.errors import PlanError
-from services.mpc.kits import DealtKit, KitPlan, Section, deal_kit
-from services.party.kits.source import DealerSource, Fetched
 from tests.dealer.test_dealer import MASTER, PLAN, tls
 from tests.waiting import PATIENCE, until
 
@@ -219,7 +219,7 @@ def dealer_process__should_step_back_keep_its_key_and_say_nothing_of_it(pki: Pat
     environment = {**os.environ, **names, "VISARD_LISTEN": address, "VISARD_MASTER_KEY": str(key)}
     kits: list[Fetched] = []
     for _ in range(2):
-        command = [sys.executable, "-m", "services.dealer"]
+        command = [sys.executable, "-m", "visard_dealer"]
         with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
             try:
                 kits.append(asyncio.run(fetch_when_up(pki, address)))

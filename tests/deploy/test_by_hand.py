@@ -16,11 +16,10 @@ from pathlib import Path
 
 import pytest
 from visard.cluster import free_port_base
-
-from services.common.config import ServiceConfig, read
-from services.dealer.config import DealerConfig
-from services.gateway.config import GatewayConfig
-from services.party.config import PartyConfig
+from visard_common.config import ServiceConfig, read
+from visard_dealer.config import DealerConfig
+from visard_gateway.config import GatewayConfig
+from visard_party.config import PartyConfig
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "by-hand.md"
@@ -196,18 +195,19 @@ def instances() -> list[tuple[Path, str]]:
 @pytest.mark.parametrize(
     ("path", "instance"), instances(), ids=lambda value: value if isinstance(value, str) else value.stem
 )
-def unit__should_start_a_module_with_a_file_of_the_page(
+def unit__should_start_a_program_with_a_file_of_the_page(
     path: Path, instance: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = unit(path, instance)["Service"]
-    python, safe, flag, module, option, config = shlex.split(service["ExecStart"])
-    assert (python, safe, flag, option) == ("/opt/visard/venv/bin/python", "-P", "-m", "--config")
-    assert (ROOT / module.replace(".", "/") / "__main__.py").is_file()
+    program, option, config = shlex.split(service["ExecStart"])
+    folder, _, name = program.rpartition("/")
+    assert (folder, option) == ("/opt/visard/venv/bin", "--config")
+    assert Path(sys.prefix, "bin", name).is_file()
     text = files_in(PAGE.read_text())[config]
     (tmp_path / "config.toml").write_text(text)
     for key in [key for key in os.environ if key.startswith("VISARD_")]:
         monkeypatch.delenv(key)
-    made = read(CONFIGS[module.removeprefix("services.")], tmp_path / "config.toml")
+    made = read(CONFIGS[name.removeprefix("visard-")], tmp_path / "config.toml")
     assert service["User"] in PAGE.read_text()
     assert int(service["TimeoutStopSec"]) > made.drain_seconds
     state = service.get("StateDirectory")

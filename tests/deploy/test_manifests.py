@@ -6,12 +6,12 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
+from visard_common.config import ServiceConfig, read
+from visard_dealer.config import DealerConfig
+from visard_gateway.config import GatewayConfig
+from visard_party.config import PartyConfig
+from visard_party.runs.runner import _PARTING_SECONDS
 
-from services.common.config import ServiceConfig, read
-from services.dealer.config import DealerConfig
-from services.gateway.config import GatewayConfig
-from services.party.config import PartyConfig
-from services.party.runs.runner import _PARTING_SECONDS
 from tests.deploy.manifests import (
     K8S,
     OVERLAYS,

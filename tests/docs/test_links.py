@@ -10,7 +10,7 @@ from visard import errors
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
-HOMES = (ROOT, ROOT / "client", ROOT / "services" / "party", ROOT / "services" / "mpc")
+HOMES = (ROOT, ROOT / "client", *sorted((ROOT / "services").glob("*/visard_*")))
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 

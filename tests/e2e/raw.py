@@ -8,11 +8,11 @@ from typing import cast
 
 import grpc
 import numpy as np
-from visard.callers import Signer
 from visard.client import Connection
 from visard.cluster import Cluster
-from visard.sealing import Context, commitment, key_id, new_reply_key, seal_share
-from visard.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc
+from visard_wire.callers import Signer
+from visard_wire.sealing import Context, commitment, key_id, new_reply_key, seal_share
+from visard_wire.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc
 
 COMPARE = common_pb2.Operation.OPERATION_COMPARE
 CHUNK = 64 << 10

@@ -13,7 +13,7 @@ from grpc import StatusCode
 from visard.client import Client, Connection
 from visard.cluster import Cluster
 from visard.errors import DeadlineExceeded, Exhausted, NotAnImage
-from visard.v1 import (
+from visard_wire.v1 import (
     common_pb2,
     dealer_pb2,
     dealer_pb2_grpc,

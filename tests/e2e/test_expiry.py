@@ -13,7 +13,7 @@ from visard import certs
 from visard.client import Client, Connection
 from visard.cluster import Cluster, free_port_base
 from visard.errors import FailedPrecondition, NotFound, Unavailable
-from visard.v1 import gateway_pb2, party_pb2_grpc
+from visard_wire.v1 import gateway_pb2, party_pb2_grpc
 
 from tests.conftest import UNLIMITED, publish_face
 from tests.e2e import raw

@@ -11,7 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
 from visard.client import Client, Connection
 from visard.cluster import SERVICES, Cluster
-from visard.v1 import gateway_pb2, gateway_pb2_grpc
+from visard_wire.v1 import gateway_pb2, gateway_pb2_grpc
 
 from tests.e2e import raw
 from tests.waiting import at_rest, until

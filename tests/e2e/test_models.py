@@ -18,7 +18,7 @@ from visard.cluster import Cluster
 from visard.errors import FailedPrecondition, InvalidRequest, NotFound
 from visard.models import demonstrations
 from visard.uploads import as_planes
-from visard.v1 import common_pb2, gateway_pb2_grpc
+from visard_wire.v1 import common_pb2, gateway_pb2_grpc
 
 from tests.e2e.raw import RawUpload, channel, party_keys, request, signer, stream
 from tests.e2e.test_cli import visard

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 from visard.cluster import Cluster, free_port_base
-
-from services.common.background import HopelessError
-from services.party.starting import alone_in
+from visard_common.background import HopelessError
+from visard_party.starting import alone_in
 
 
 def elsewhere(cluster: Cluster, folder: Path) -> Path:
@@ -24,7 +23,7 @@ def elsewhere(cluster: Cluster, folder: Path) -> Path:
 
 
 def second_party__should_end_before_it_touches_the_store_of_the_first(cluster: Cluster, tmp_path: Path) -> None:
-    line = [sys.executable, "-m", "services.party", "--config", str(elsewhere(cluster, tmp_path))]
+    line = [sys.executable, "-m", "visard_party", "--config", str(elsewhere(cluster, tmp_path))]
     ended = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 1, ended.stderr
     (told,) = [line for line in (ended.stdout + ended.stderr).splitlines() if line.strip()]
@@ -35,7 +34,7 @@ def second_party__should_end_before_it_touches_the_store_of_the_first(cluster: C
 def directory__should_be_free_when_its_party_has_died(tmp_path: Path) -> None:
     script = f"""if True:
         import os, pathlib
-        from services.party.starting import alone_in
+        from visard_party.starting import alone_in
         with alone_in(pathlib.Path({str(tmp_path)!r})):
             print("begun", flush=True)
             input()

@@ -16,7 +16,7 @@ from visard.cluster import Cluster
 from visard.envelopes import NO_SHARES, SealedRequest
 from visard.errors import AlreadyExists, NotFound
 from visard.uploads import pixels, shared
-from visard.v1 import common_pb2, gateway_pb2
+from visard_wire.v1 import common_pb2, gateway_pb2
 
 from tests.e2e.people import pairs
 from tests.waiting import until

@@ -12,17 +12,16 @@ from typing import Any
 import grpc
 import pytest
 from visard import certs
-from visard.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc, party_pb2, party_pb2_grpc
-
-from services.common.errors import ServiceFault
-from services.common.rpc import FaultInterceptor, fault_of
-from services.common.tls import SERVER_OPTIONS, Tls
-from services.common.uploads import refusing_politely
-from services.gateway.admin import AdminServicer
-from services.gateway.config import GatewayConfig
-from services.gateway.parties import Parties
-from services.gateway.relay import Relay
-from services.gateway.servicer import FaceMatchingServicer, ModelRegistryServicer
+from visard_common.errors import ServiceFault
+from visard_common.rpc import FaultInterceptor, fault_of
+from visard_common.tls import SERVER_OPTIONS, Tls
+from visard_common.uploads import refusing_politely
+from visard_gateway.admin import AdminServicer
+from visard_gateway.config import GatewayConfig
+from visard_gateway.parties import Parties
+from visard_gateway.relay import Relay
+from visard_gateway.servicer import FaceMatchingServicer, ModelRegistryServicer
+from visard_wire.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc, party_pb2, party_pb2_grpc
 
 Operation = common_pb2.Operation
 LONG = 3600.0  # for those who hang: longer than any deadline in these tests

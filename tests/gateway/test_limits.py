@@ -9,15 +9,15 @@ from typing import Any, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from visard.v1 import common_pb2, gateway_pb2
+from visard_common.errors import ResourceExhausted
+from visard_common.identity import Role
+from visard_common.limits import LEAST_CHUNK_BYTES
+from visard_gateway.admission import Admission
+from visard_gateway.config import GatewayConfig
+from visard_gateway.parties import Parties
+from visard_gateway.relay import Relay
+from visard_wire.v1 import common_pb2, gateway_pb2
 
-from services.common.errors import ResourceExhausted
-from services.common.identity import Role
-from services.common.limits import LEAST_CHUNK_BYTES
-from services.gateway.admission import Admission
-from services.gateway.config import GatewayConfig
-from services.gateway.parties import Parties
-from services.gateway.relay import Relay
 from tests.gateway.harness import (
     LONG,
     House,

@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from visard.v1 import common_pb2
+from visard_common.errors import InvalidArgument
+from visard_wire.v1 import common_pb2
 
-from services.common.errors import InvalidArgument
 from tests.gateway.harness import LONG, Operation, chunk, eventually, header, refusal, request, running, stream
 
 SECONDS = 120.0  # more than PATIENCE: no test passes because the caller gave up

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from visard.v1 import common_pb2, gateway_pb2
+from visard_common.errors import InvalidArgument, NotFound, ResourceExhausted, Unavailable
+from visard_wire.v1 import common_pb2, gateway_pb2
 
-from services.common.errors import InvalidArgument, NotFound, ResourceExhausted, Unavailable
 from tests.gateway.harness import (
     House,
     chunk,

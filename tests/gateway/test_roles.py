@@ -4,9 +4,9 @@ from pathlib import Path
 
 import grpc
 import pytest
-from visard.v1 import common_pb2, gateway_pb2
+from visard_common.roles import MAY, kinds_for, method_of
+from visard_wire.v1 import common_pb2, gateway_pb2
 
-from services.common.roles import MAY, kinds_for, method_of
 from tests.gateway.harness import House, Operation, request, running, small_upload, stream
 
 SERVICES = ("FaceMatching", "ModelRegistry", "Admin")

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from visard.v1 import gateway_pb2
+from visard_common.errors import NotFound, Unavailable
+from visard_wire.v1 import gateway_pb2
 
-from services.common.errors import NotFound, Unavailable
 from tests.gateway.harness import House, Operation, eventually, refusal, request, running, small_upload, stream
 
 SECONDS = 120.0  # more than PATIENCE: no test passes because the caller gave up

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from visard.v1 import common_pb2
+from visard_common.errors import InvalidArgument
+from visard_common.limits import CHUNK_BYTES, LEAST_CHUNK_BYTES, MAX_PROGRAM_BYTES, MAX_SHARE_BYTES
+from visard_gateway.upload import Upload
+from visard_wire.v1 import common_pb2
 
-from services.common.errors import InvalidArgument
-from services.common.limits import CHUNK_BYTES, LEAST_CHUNK_BYTES, MAX_PROGRAM_BYTES, MAX_SHARE_BYTES
-from services.gateway.upload import Upload
 from tests.gateway.harness import Operation, chunk, header, request
 
 VERIFY = Operation.OPERATION_VERIFY

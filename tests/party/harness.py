@@ -7,12 +7,12 @@ from pathlib import Path
 
 import grpc
 from visard.cluster import free_port_base
+from visard_common.rpc import FaultInterceptor
+from visard_common.tls import SERVER_OPTIONS, Tls
+from visard_party.peers.framing import add_exchange
+from visard_party.peers.links import PeerLinks
+from visard_party.servicer import PeerServicer
 
-from services.common.rpc import FaultInterceptor
-from services.common.tls import SERVER_OPTIONS, Tls
-from services.party.peers.framing import add_exchange
-from services.party.peers.links import PeerLinks
-from services.party.servicer import PeerServicer
 from tests.waiting import until
 
 

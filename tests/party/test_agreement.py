@@ -4,12 +4,11 @@ import os
 from dataclasses import replace
 
 import pytest
-
-from services.common.errors import ResourceExhausted
-from services.common.limits import FOLLOWERS
-from services.mpc.errors import ProtocolError
-from services.party.faults import Refusal
-from services.party.runs.agreement import (
+from visard_common.errors import ResourceExhausted
+from visard_common.limits import FOLLOWERS
+from visard_engine.errors import ProtocolError
+from visard_party.faults import Refusal
+from visard_party.runs.agreement import (
     NONCE_BYTES,
     Proposal,
     Reply,

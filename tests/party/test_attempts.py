@@ -4,15 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from visard.v1 import common_pb2
-
-from services.common.errors import ResourceExhausted
-from services.common.tls import Tls
-from services.party.budgets.attempts import Attempts
-from services.party.config import PartyConfig
-from services.party.errors import StoreError
-from services.party.store.base import Name
-from services.party.store.sqlite import SqliteStore
+from visard_common.errors import ResourceExhausted
+from visard_common.tls import Tls
+from visard_party.budgets.attempts import Attempts
+from visard_party.config import PartyConfig
+from visard_party.errors import StoreError
+from visard_party.store.base import Name
+from visard_party.store.sqlite import SqliteStore
+from visard_wire.v1 import common_pb2
 
 VERIFY = common_pb2.Request(operation=common_pb2.Operation.OPERATION_VERIFY, subject="ada", model="face")
 ROWS = [Name("0" * 32, "ada", "face", 1)]

@@ -5,16 +5,15 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
-from visard.chain import Entry
-from visard.v1 import common_pb2
-
-from services.common.errors import NotFound
-from services.common.operations import Operation
-from services.party.auditlog import DAY_MS, AuditLog
-from services.party.errors import StoreError
-from services.party.store import open_store
-from services.party.store.base import Link, Store
-from services.party.store.sqlite import SqliteStore
+from visard_common.errors import NotFound
+from visard_common.operations import Operation
+from visard_party.auditlog import DAY_MS, AuditLog
+from visard_party.errors import StoreError
+from visard_party.store import open_store
+from visard_party.store.base import Link, Store
+from visard_party.store.sqlite import SqliteStore
+from visard_wire.chain import Entry
+from visard_wire.v1 import common_pb2
 
 KIOSK = "enroller/kiosk-7"
 

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 import pytest
-
-from services.mpc.errors import ProtocolError
-from services.party.batching.boarding import MAX_RIDERS, Call, Platform, decode_riders, encode_riders
+from visard_engine.errors import ProtocolError
+from visard_party.batching.boarding import MAX_RIDERS, Call, Platform, decode_riders, encode_riders
 
 
 @dataclass(eq=False)

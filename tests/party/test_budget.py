@@ -3,11 +3,10 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from visard.v1 import common_pb2
-
-from services.common.errors import InvalidArgument, ResourceExhausted
-from services.party.budgets.budget import _MANY, RISK, Buckets, Budget, Budgets, Charge
-from services.party.store.base import Name
+from visard_common.errors import InvalidArgument, ResourceExhausted
+from visard_party.budgets.budget import _MANY, RISK, Buckets, Budget, Budgets, Charge
+from visard_party.store.base import Name
+from visard_wire.v1 import common_pb2
 
 Operation = common_pb2.Operation
 NOW = 1_790_000_000_000_000

@@ -4,12 +4,11 @@ from pathlib import Path
 
 import pytest
 from visard import certs
-from visard.callers import Signer
-from visard.v1 import common_pb2
-
-from services.common.errors import PermissionDenied
-from services.common.operations import OPERATIONS, Operation
-from services.party.intake.callers import Callers
+from visard_common.errors import PermissionDenied
+from visard_common.operations import OPERATIONS, Operation
+from visard_party.intake.callers import Callers
+from visard_wire.callers import Signer
+from visard_wire.v1 import common_pb2
 
 ROLES = ("verifier", "client", "owner", "admin", "gateway", "party0", "dealer")
 EVERYTHING = [value for value in Operation.values() if value != Operation.OPERATION_UNSPECIFIED]

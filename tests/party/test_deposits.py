@@ -5,16 +5,15 @@ import os
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from visard.sealing import Context, commitment, envelope_size, key_id, new_reply_key, seal_share
-from visard.secret import Secret
-from visard.v1 import common_pb2
-
-from services.common import limits
-from services.common.errors import AlreadyExists, InvalidArgument, ResourceExhausted
-from services.common.limits import CHUNK_BYTES
-from services.mpc.field import M31, M61
-from services.party.intake import requests
-from services.party.intake.deposits import Deposit, DepositBox, expect, unseal, unseal_envelope
+from visard_common import limits
+from visard_common.errors import AlreadyExists, InvalidArgument, ResourceExhausted
+from visard_common.limits import CHUNK_BYTES
+from visard_engine.field import M31, M61
+from visard_party.intake import requests
+from visard_party.intake.deposits import Deposit, DepositBox, expect, unseal, unseal_envelope
+from visard_wire.sealing import Context, commitment, envelope_size, key_id, new_reply_key, seal_share
+from visard_wire.secret import Secret
+from visard_wire.v1 import common_pb2
 
 NOW = 1_790_000_000_000
 KEY = X25519PrivateKey.generate()

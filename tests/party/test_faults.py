@@ -10,33 +10,33 @@ from typing import Any
 
 import grpc
 import pytest
+import visard_common
+import visard_engine
+import visard_party
 from grpc import StatusCode
 from visard import errors as clients
 from visard.cluster import free_port_base
-from visard.v1 import party_pb2, peer_pb2
+from visard_common import lifecycle
+from visard_common.config import ServiceConfig
+from visard_common.errors import FAULTS, ServiceFault
+from visard_engine.errors import InputRefused
+from visard_party import __main__ as program
+from visard_party.faults import Refusal, Refused, fault_of
+from visard_party.peers.mailbox import SessionAborted
+from visard_wire.v1 import party_pb2, peer_pb2
 
-import services.common
-import services.mpc
-import services.party
-from services.common import lifecycle
-from services.common.config import ServiceConfig
-from services.common.errors import FAULTS, ServiceFault
-from services.mpc.errors import InputRefused
-from services.party import __main__ as program
-from services.party.faults import Refusal, Refused, fault_of
-from services.party.peers.mailbox import SessionAborted
 from tests.party.harness import tls
 
 DEFECT = "INTERNAL"  # nobody is to see it: whoever meets it catches it
 # class: status outside of runs, status at the end of one
 STATUSES = {
-    "services.common": {
+    "visard_common": {
         **{fault.__name__: (code, code) for code, fault in FAULTS.items()},
         "ServiceFault": (DEFECT, DEFECT),
         "HopelessError": (DEFECT, "UNAVAILABLE"),
         "Stopped": (DEFECT, "UNAVAILABLE"),
     },
-    "services.mpc": {
+    "visard_engine": {
         "EngineError": (DEFECT, "UNAVAILABLE"),
         "ProtocolError": (DEFECT, "UNAVAILABLE"),
         "PeerLost": ("UNAVAILABLE", "UNAVAILABLE"),
@@ -50,7 +50,7 @@ STATUSES = {
         "RangeExceeded": (DEFECT, "UNAVAILABLE"),
         "Differs": (DEFECT, "UNAVAILABLE"),
     },
-    "services.party": {
+    "visard_party": {
         "StoreError": ("UNAVAILABLE", "UNAVAILABLE"),
         "SchemaMismatch": ("UNAVAILABLE", "UNAVAILABLE"),
         "ForeignStore": ("UNAVAILABLE", "UNAVAILABLE"),
@@ -90,7 +90,7 @@ def _below(cls: type[BaseException]) -> Iterator[type[BaseException]]:
 
 def _ours() -> list[type[Exception]]:
     """Every error class that a party's process may know, found by walking."""
-    for package in (services.common, services.mpc, services.party):
+    for package in (visard_common, visard_engine, visard_party):
         _loaded(package)
     found = {one for one in _below(Exception) if one.__module__.startswith((*STATUSES, "visard.errors"))}
     return sorted((one for one in found if issubclass(one, Exception)), key=lambda one: (one.__module__, one.__name__))
@@ -190,7 +190,7 @@ def every_class__should_have_its_status_at_the_end_of_a_run(error: type[Exceptio
 async def store_that_fails__should_be_named_by_its_party_and_tell_nothing_else(edge: Edge) -> None:
     async with tls(edge.pki, "gateway").channel(edge.address) as channel:
         for one in OURS:
-            if issubclass(one, services.party.errors.StoreError):
+            if issubclass(one, visard_party.errors.StoreError):
                 edge.error = one("mongodb://party:secret@db.example")
                 failure = await edge.says(channel, *METHODS[0])
                 assert failure.details() == "party 1's store is unavailable"

@@ -4,11 +4,10 @@ import random
 
 import pytest
 from google.protobuf.message import DecodeError
-from visard.v1 import peer_pb2
-
-from services.common.limits import MAX_MESSAGE, MAX_REQUEST, PIECE_BYTES
-from services.mpc.errors import ProtocolError
-from services.party.peers.framing import Joiner, Message, decode, encode, message, pieces
+from visard_common.limits import MAX_MESSAGE, MAX_REQUEST, PIECE_BYTES
+from visard_engine.errors import ProtocolError
+from visard_party.peers.framing import Joiner, Message, decode, encode, message, pieces
+from visard_wire.v1 import peer_pb2
 
 SESSION = b"0123456789abcdef"
 SIZES = (1, 127, 128, 16_383, 16_384, 300_000)

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from visard.secret import Secret
-
-from services.mpc.field import field_of
-from services.party.consistency.changes import MOST, Changes
-from services.party.errors import StoreError
-from services.party.gallery import Galleries, Rows
-from services.party.store.base import Reference
+from visard_engine.field import field_of
+from visard_party.consistency.changes import MOST, Changes
+from visard_party.errors import StoreError
+from visard_party.gallery import Galleries, Rows
+from visard_party.store.base import Reference
+from visard_wire.secret import Secret
 
 F31, F61 = field_of(31), field_of(61)
 

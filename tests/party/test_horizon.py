@@ -4,11 +4,10 @@ from dataclasses import dataclass, field
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from services.common.limits import MAX_EXPIRY_MS
-from services.party.consistency.horizon import STEP_MS, Horizon
-from services.party.consistency.sets import Holdings, View
-from services.party.store.base import LogEntry, State
+from visard_common.limits import MAX_EXPIRY_MS
+from visard_party.consistency.horizon import STEP_MS, Horizon
+from visard_party.consistency.sets import Holdings, View
+from visard_party.store.base import LogEntry, State
 
 LONGEST = 600_000
 START = 1_790_000_000_000

@@ -12,17 +12,15 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from visard.secret import Secret
-
-from services.mpc.field import field_of
-from services.party.consistency.recovery import Decision
-from services.party.consistency.sets import Holdings
-from services.party.consistency.watch import Upkeep
-from services.party.consistency.writes import Writes
-from services.party.errors import StoreError
-from services.party.gallery import Galleries, Rows
-from services.party.store import open_store
-from services.party.store.base import (
+from visard_engine.field import field_of
+from visard_party.consistency.recovery import Decision
+from visard_party.consistency.sets import Holdings
+from visard_party.consistency.watch import Upkeep
+from visard_party.consistency.writes import Writes
+from visard_party.errors import StoreError
+from visard_party.gallery import Galleries, Rows
+from visard_party.store import open_store
+from visard_party.store.base import (
     Change,
     Grant,
     Page,
@@ -38,6 +36,8 @@ from services.party.store.base import (
     all_rights,
     restored,
 )
+from visard_wire.secret import Secret
+
 from tests.party.store.content import model
 from tests.party.test_gallery import same
 

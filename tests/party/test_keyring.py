@@ -4,9 +4,8 @@ from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
-from visard.partykeys import CLOCK_SKEW_MS
-
-from services.party.intake.keyring import ACCEPTED_LONGER_MS, HOUR_MS, Plan, Term, fresh, plan
+from visard_party.intake.keyring import ACCEPTED_LONGER_MS, HOUR_MS, Plan, Term, fresh, plan
+from visard_wire.partykeys import CLOCK_SKEW_MS
 
 NOW = 1_790_000_000_000
 DAY = 24 * HOUR_MS

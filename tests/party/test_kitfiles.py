@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from services.common import files
-from services.mpc.errors import KitError
-from services.mpc.kits import Kit, KitPlan, Section, deal_kit
-from services.party.kits import files as kitfiles
-from services.party.kits.files import KitDirectory
+from visard_common import files
+from visard_engine.errors import KitError
+from visard_engine.kits import Kit, KitPlan, Section, deal_kit
+from visard_party.kits import files as kitfiles
+from visard_party.kits.files import KitDirectory
 
 PLAN = KitPlan(31, (Section("truncate", 100, 8),))
 OTHER = KitPlan(31, (Section("truncate", 100, 9),))  # of the same size
@@ -161,8 +160,8 @@ def scan__should_find_whole_kits_and_remove_leftovers(directory: KitDirectory, t
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from services.party.kits.files import KitDirectory
-from services.mpc.prss import PairKeys
+from visard_party.kits.files import KitDirectory
+from visard_engine.prss import PairKeys
 from tests.party.test_kitfiles import PLAN
 
 part = PairKeys(b"o" * 16, b"p" * 16), bytes(PLAN.correction_bytes)

@@ -3,8 +3,7 @@
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-
-from services.party.kits.ledger import MAX_NUMBER, WINDOW, Ledger, first_number
+from visard_party.kits.ledger import MAX_NUMBER, WINDOW, Ledger, first_number
 
 TARGET = 3
 NUMBERS = st.integers(1, 3 * WINDOW)

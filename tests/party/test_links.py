@@ -15,16 +15,16 @@ import grpc
 import pytest
 from grpc import StatusCode
 from mpyc import finfields, thresha
-from visard.v1 import peer_pb2, peer_pb2_grpc
+from visard_common.limits import MAX_REQUEST
+from visard_engine.errors import PeerLost, RoundTimeout
+from visard_engine.field import M31
+from visard_engine.prss import Prss
+from visard_engine.shamir import reconstruct
+from visard_party.faults import fault_of
+from visard_party.peers.channel import PickleRefused, SessionChannel, mpyc_runtime
+from visard_party.peers.mailbox import SessionAborted
+from visard_wire.v1 import peer_pb2, peer_pb2_grpc
 
-from services.common.limits import MAX_REQUEST
-from services.mpc.errors import PeerLost, RoundTimeout
-from services.mpc.field import M31
-from services.mpc.prss import Prss
-from services.mpc.shamir import reconstruct
-from services.party.faults import fault_of
-from services.party.peers.channel import PickleRefused, SessionChannel, mpyc_runtime
-from services.party.peers.mailbox import SessionAborted
 from tests.party.harness import LinkedParty, linked, tls
 from tests.waiting import until
 
@@ -207,6 +207,6 @@ async def mpycs_runtime__should_not_take_over_the_loop(pki: Path) -> None:
 
 
 def import_of_the_party__should_leave_argv_alone() -> None:
-    script = "import sys; sys.argv = ['x', '--help', '-M', '7']; import services.party.__main__; print(sys.argv)"
+    script = "import sys; sys.argv = ['x', '--help', '-M', '7']; import visard_party.__main__; print(sys.argv)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "['x', '--help', '-M', '7']\n"

@@ -7,10 +7,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from visard_party.kits.files import first_number_in
+from visard_party.kits.ledger import first_number
+from visard_party.kits.stock import KitBurnt, KitStock
 
-from services.party.kits.files import first_number_in
-from services.party.kits.ledger import first_number
-from services.party.kits.stock import KitBurnt, KitStock
 from tests.party.test_stock import OTHER, PLAN, Dealer
 from tests.waiting import PATIENCE
 

@@ -6,18 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from visard.secret import Secret
-from visard.v1 import common_pb2
-
-from services.common.errors import InvalidArgument
-from services.mpc.describe import AT_ONCE, LARGEST_OPENING, at_once, largest_opening
-from services.mpc.nn.base import Operation
-from services.mpc.nn.program import OPEN, Program
-from services.mpc.nn.steps import Flatten, Relu, SumPool, Truncate
-from services.mpc.warm import program as small_program
-from services.party import models as models_module
-from services.party.models import ModelShelf, parse_program
-from services.party.store.base import ModelRecord
+from visard_common.errors import InvalidArgument
+from visard_engine.describe import AT_ONCE, LARGEST_OPENING, at_once, largest_opening
+from visard_engine.nn.base import Operation
+from visard_engine.nn.program import OPEN, Program
+from visard_engine.nn.steps import Flatten, Relu, SumPool, Truncate
+from visard_engine.warm import program as small_program
+from visard_party import models as models_module
+from visard_party.models import ModelShelf, parse_program
+from visard_party.store.base import ModelRecord
+from visard_wire.secret import Secret
+from visard_wire.v1 import common_pb2
 
 SMALL = small_program(31)
 

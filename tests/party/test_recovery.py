@@ -3,11 +3,11 @@
 import itertools
 
 import pytest
+from visard_party.consistency.recovery import Decision, decide
+from visard_party.errors import Divergence
+from visard_party.store.base import State
 
 from bench.histories import LEADER, PARTIES, Parties, explore
-from services.party.consistency.recovery import Decision, decide
-from services.party.errors import Divergence
-from services.party.store.base import State
 
 P, C, D, U, R = State.PENDING, State.COMMITTED, State.DROPPED, State.UNKNOWN, State.RUNNING
 

@@ -7,17 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from visard import certs
-from visard.secret import Secret
+from visard_engine.field import Elements, Field, field_of
+from visard_engine.prf import Prf
+from visard_party.operations.renewal import SEED_BYTES, common_seed, renew
+from visard_party.operations.restoration import masked
+from visard_party.peers.channel import SessionChannel
+from visard_party.peers.sessions import SESSION_BYTES
+from visard_party.store.base import ModelRecord, Reference, Renew
+from visard_wire.secret import Secret
 
-from services.mpc.field import Elements, Field, field_of
-from services.mpc.prf import Prf
-from services.party.operations.renewal import SEED_BYTES, common_seed, renew
-from services.party.operations.restoration import masked
-from services.party.peers.channel import SessionChannel
-from services.party.peers.sessions import SESSION_BYTES
-from services.party.store.base import ModelRecord, Reference, Renew
-from tests.mpc.nn.test_program import CONV, TAIL, program
-from tests.mpc.statistics import looks_uniform
+from tests.engine.nn.test_program import CONV, TAIL, program
+from tests.engine.statistics import looks_uniform
 from tests.party.harness import linked
 
 N = 1 << 16

@@ -7,21 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from visard_common.errors import Unavailable
+from visard_engine.describe import describe_plan
+from visard_engine.errors import InputRefused
+from visard_engine.field import M31, Elements
+from visard_engine.kits import Kit, deal_kit
+from visard_engine.nn.cost import cost
+from visard_engine.nn.execute import Model
+from visard_engine.nn.program import Program
+from visard_engine.nn.steps import Flatten, Relu
+from visard_engine.shamir import reconstruct, share
+from visard_party.batching.rides import Rides
+from visard_party.models import Published
+from visard_party.peers.channel import SessionChannel
+from visard_party.peers.mailbox import SessionAborted
 
-from services.common.errors import Unavailable
-from services.mpc.describe import describe_plan
-from services.mpc.errors import InputRefused
-from services.mpc.field import M31, Elements
-from services.mpc.kits import Kit, deal_kit
-from services.mpc.nn.cost import cost
-from services.mpc.nn.execute import Model
-from services.mpc.nn.program import Program
-from services.mpc.nn.steps import Flatten, Relu
-from services.mpc.shamir import reconstruct, share
-from services.party.batching.rides import Rides
-from services.party.models import Published
-from services.party.peers.channel import SessionChannel
-from services.party.peers.mailbox import SessionAborted
 from tests.party.harness import LinkedParty, linked
 from tests.waiting import PATIENCE, until
 

@@ -1,11 +1,10 @@
 """A subject is changed by whoever enrolled every reference of it, or has a right to it; nobody else is told whose it is."""
 
 import pytest
-from visard.v1 import common_pb2
-
-from services.common.operations import Operation
-from services.party.operations import rights
-from services.party.store.base import Name, Right
+from visard_common.operations import Operation
+from visard_party.operations import rights
+from visard_party.store.base import Name, Right
+from visard_wire.v1 import common_pb2
 
 KIOSK, OTHER = "enroller/kiosk-7", "enroller/kiosk-8"
 MINE = Name("a", "ada", "face", 1, KIOSK)

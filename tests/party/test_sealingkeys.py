@@ -10,16 +10,16 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from visard import certs
 from visard.errors import UntrustedKey
-from visard.partykeys import verify_party_key
-from visard.sealing import key_id
-from visard.v1 import common_pb2
+from visard_common.errors import Unavailable
+from visard_common.tls import Tls
+from visard_party.intake import sealingfiles
+from visard_party.intake.keyring import ACCEPTED_LONGER_MS, HOUR_MS, Term
+from visard_party.intake.sealingfiles import KeyFiles, SealingKey
+from visard_party.intake.sealingkeys import FAULTS, SealingKeys
+from visard_wire.partykeys import verify_party_key
+from visard_wire.sealing import key_id
+from visard_wire.v1 import common_pb2
 
-from services.common.errors import Unavailable
-from services.common.tls import Tls
-from services.party.intake import sealingfiles
-from services.party.intake.keyring import ACCEPTED_LONGER_MS, HOUR_MS, Term
-from services.party.intake.sealingfiles import KeyFiles, SealingKey
-from services.party.intake.sealingkeys import FAULTS, SealingKeys
 from tests.sealed import now_ms
 
 DAY = 24 * HOUR_MS

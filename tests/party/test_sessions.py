@@ -3,11 +3,10 @@
 import asyncio
 
 import pytest
-
-from services.mpc.errors import PeerLost
-from services.party.peers import sessions as module
-from services.party.peers.mailbox import Mailbox, SessionAborted
-from services.party.peers.sessions import Sessions
+from visard_engine.errors import PeerLost
+from visard_party.peers import sessions as module
+from visard_party.peers.mailbox import Mailbox, SessionAborted
+from visard_party.peers.sessions import Sessions
 
 A, B = b"a" * 16, b"b" * 16
 

@@ -5,9 +5,8 @@ import random
 from dataclasses import replace
 
 import pytest
-
-from services.party.consistency.sets import LEAF_ROWS, Holdings, SetWatch, View, children, element_hash, set_hash
-from services.party.store.base import LogEntry, Name, State
+from visard_party.consistency.sets import LEAF_ROWS, Holdings, SetWatch, View, children, element_hash, set_hash
+from visard_party.store.base import LogEntry, Name, State
 
 
 def names(count: int) -> list[Name]:

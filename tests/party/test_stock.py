@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from visard_common.background import background
+from visard_common.errors import FailedPrecondition, ResourceExhausted, Unavailable
+from visard_engine.kits import KitPlan, Section, deal_kit
+from visard_engine.prss import PairKeys
+from visard_party.kits.files import KitDirectory
+from visard_party.kits.ledger import WINDOW, Ledger
+from visard_party.kits.stock import KitBurnt, KitStock
 
-from services.common.background import background
-from services.common.errors import FailedPrecondition, ResourceExhausted, Unavailable
-from services.mpc.kits import KitPlan, Section, deal_kit
-from services.mpc.prss import PairKeys
-from services.party.kits.files import KitDirectory
-from services.party.kits.ledger import WINDOW, Ledger
-from services.party.kits.stock import KitBurnt, KitStock
 from tests.waiting import PATIENCE, until
 
 PLAN = KitPlan(31, (Section("truncate", 100, 8),))
@@ -177,8 +177,8 @@ async def kit_of_another_plan__should_be_refused(tmp_path: Path) -> None:
 TAKER = """
 import sys
 from pathlib import Path
-from services.party.kits import files as kitfiles
-from services.party.kits.files import KitDirectory
+from visard_party.kits import files as kitfiles
+from visard_party.kits.files import KitDirectory
 from tests.party.test_stock import PLAN
 directory = KitDirectory(Path(sys.argv[1]), PLAN, 0)
 sync = kitfiles.sync_directory

@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from visard_common.errors import InvalidArgument, ResourceExhausted
+from visard_engine.kits import KitPlan, Section
+from visard_engine.prss import PairKeys
+from visard_party.kits import stock as stock_module
+from visard_party.kits.ledger import WINDOW
+from visard_party.kits.stock import KitBurnt
 
-from services.common.errors import InvalidArgument, ResourceExhausted
-from services.mpc.kits import KitPlan, Section
-from services.mpc.prss import PairKeys
-from services.party.kits import stock as stock_module
-from services.party.kits.ledger import WINDOW
-from services.party.kits.stock import KitBurnt
 from tests.party.test_stock import OTHER, PLAN, Dealer, Stocked
 from tests.waiting import PATIENCE, until
 

@@ -11,21 +11,21 @@ from typing import Any, cast
 import numpy as np
 import pytest
 from visard import certs
-from visard.secret import Secret
-from visard.v1 import common_pb2
+from visard_common.limits import MAX_METADATA_BYTES, MAX_PROGRAM_BYTES, MAX_REQUEST
+from visard_engine.field import M31, Elements
+from visard_engine.nn.program import Program
+from visard_party.consistency.writes import Writes
+from visard_party.operations import manifest
+from visard_party.operations.base import Desk, Work
+from visard_party.operations.restoration import Recover
+from visard_party.peers.channel import SessionChannel
+from visard_party.peers.sessions import SESSION_BYTES
+from visard_party.store.base import LogEntry, ModelRecord, Page, Reference, Right, State, Store, Tombstone, restored
+from visard_party.store.sqlite import SqliteStore
+from visard_wire.secret import Secret
+from visard_wire.v1 import common_pb2
 
-from services.common.limits import MAX_METADATA_BYTES, MAX_PROGRAM_BYTES, MAX_REQUEST
-from services.mpc.field import M31, Elements
-from services.mpc.nn.program import Program
-from services.party.consistency.writes import Writes
-from services.party.operations import manifest
-from services.party.operations.base import Desk, Work
-from services.party.operations.restoration import Recover
-from services.party.peers.channel import SessionChannel
-from services.party.peers.sessions import SESSION_BYTES
-from services.party.store.base import LogEntry, ModelRecord, Page, Reference, Right, State, Store, Tombstone, restored
-from services.party.store.sqlite import SqliteStore
-from tests.mpc.nn.test_program import CONV, TAIL, program
+from tests.engine.nn.test_program import CONV, TAIL, program
 from tests.party.harness import LinkedParty, linked
 
 PROGRAM: Program = program(CONV, *TAIL, q=31)

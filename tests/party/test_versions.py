@@ -7,14 +7,14 @@ from typing import Any
 import grpc
 import pytest
 from visard import certs
-from visard.v1 import peer_pb2, peer_pb2_grpc
-from visard.version import PROTOCOL
+from visard_common.tls import SERVER_OPTIONS
+from visard_engine.prf import KEY_BYTES
+from visard_party.consistency.modelset import Differences, digest
+from visard_party.models import Published
+from visard_party.servicer import obstacles
+from visard_wire.v1 import peer_pb2, peer_pb2_grpc
+from visard_wire.version import PROTOCOL
 
-from services.common.tls import SERVER_OPTIONS
-from services.mpc.prf import KEY_BYTES
-from services.party.consistency.modelset import Differences, digest
-from services.party.models import Published
-from services.party.servicer import obstacles
 from tests.party.harness import linked, tls
 from tests.waiting import until
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 from visard import certs
+from visard_common.errors import Unavailable
+from visard_engine.errors import PeerLost
+from visard_party.consistency import writes as module
+from visard_party.consistency.writes import Writes
+from visard_party.peers.channel import SessionChannel
+from visard_party.store.base import Change, State
+from visard_party.store.sqlite import SqliteStore
 
-from services.common.errors import Unavailable
-from services.mpc.errors import PeerLost
-from services.party.consistency import writes as module
-from services.party.consistency.writes import Writes
-from services.party.peers.channel import SessionChannel
-from services.party.store.base import Change, State
-from services.party.store.sqlite import SqliteStore
 from tests.party.harness import LinkedParty, linked
 from tests.party.store.content import ONE, TWO, reference
 from tests.waiting import PATIENCE, until

@@ -13,16 +13,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from services.party import __main__ as program
-from services.party.consistency.writes import Writes
-from services.party.intake.deposits import DepositBox
-from services.party.kits.files import KitDirectory
-from services.party.kits.stock import KitStock
-from services.party.operations import JOBS
-from services.party.peers.channel import SessionChannel
-from services.party.runs import runner as runs
-from services.party.runs.replay import Replay
-from services.party.store import mongo, mongo_writes, sqlite, sqlite_writes
+from visard_party import __main__ as program
+from visard_party.consistency.writes import Writes
+from visard_party.intake.deposits import DepositBox
+from visard_party.kits.files import KitDirectory
+from visard_party.kits.stock import KitStock
+from visard_party.operations import JOBS
+from visard_party.peers.channel import SessionChannel
+from visard_party.runs import runner as runs
+from visard_party.runs.replay import Replay
+from visard_party.store import mongo, mongo_writes, sqlite, sqlite_writes
 
 ROUNDS = (1, 2, 3, 5)
 POINTS = (

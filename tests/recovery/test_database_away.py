@@ -16,7 +16,7 @@ from visard import health
 from visard.client import Client, Connection
 from visard.cluster import SERVICES, Cluster, free_port_base
 from visard.errors import AlreadyExists, Unavailable
-from visard.v1 import common_pb2, party_pb2
+from visard_wire.v1 import common_pb2, party_pb2
 
 from bench.mongod import Mongod
 from tests.conftest import UNLIMITED, publish_face

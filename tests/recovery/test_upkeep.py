@@ -12,10 +12,10 @@ from visard import admin
 from visard.client import Client, Connection
 from visard.cluster import Cluster, free_port_base
 from visard.errors import FailedPrecondition, PermissionDenied, ServiceError
+from visard_engine.field import M31
+from visard_engine.shamir import is_degree_1, reconstruct
 
 from bench.mongod import Documents, Mongod
-from services.mpc.field import M31
-from services.mpc.shamir import is_degree_1, reconstruct
 from tests.conftest import publish_face
 from tests.waiting import PATIENCE
 

@@ -11,6 +11,7 @@ from visard.cli.app import app
 from visard.cli.hints import told
 from visard.cli.output import ERROR, INTERRUPTED, complain
 from visard.errors import VisardError
+from visard.extras import advice
 
 
 def main() -> None:
@@ -38,13 +39,22 @@ def run() -> int:
         return INTERRUPTED
     except (BrokenPipeError, SystemExit):  # nobody reads on: libraries of ours would end with 1
         return ERROR
+    except ModuleNotFoundError as error:
+        if advice(error.name):
+            complain(advice(error.name))
+        else:
+            _defect(error)
     except OSError as error:
         complain(f"{error.filename or ''}: {error.strerror or error}".removeprefix(": "))
     except Exception as error:
-        if os.environ.get("VISARD_DEBUG"):
-            raise
-        complain(f"a defect of visard, please report it: {type(error).__name__}: {error} (VISARD_DEBUG=1 shows where)")
+        _defect(error)
     return ERROR
+
+
+def _defect(error: Exception) -> None:
+    if os.environ.get("VISARD_DEBUG"):
+        raise error
+    complain(f"a defect of visard, please report it: {type(error).__name__}: {error} (VISARD_DEBUG=1 shows where)")
 
 
 def _show(error: TyperException) -> None:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import typer
 from PIL import Image
 from rich.table import Table
+from visard_wire.v1 import common_pb2
 
 from visard.cli.output import costs, emit, out, progress
 from visard.cli.session import DEFAULT_HOME, Deadline, Home, Json, with_client
@@ -17,7 +18,6 @@ from visard.errors import InvalidRequest
 from visard.publish import DEFAULT_FIELD_BITS
 from visard.rates import percent
 from visard.results import Output
-from visard.v1 import common_pb2
 
 app = typer.Typer(no_args_is_help=True, help="Networks: publish them, list them, see what they cost.")
 

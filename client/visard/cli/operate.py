@@ -13,6 +13,7 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
+from visard_wire.v1 import gateway_pb2
 
 from visard import certs as certificates
 from visard import health as probe
@@ -20,7 +21,6 @@ from visard.cli.output import out, status_table
 from visard.cli.session import Largest
 from visard.client import Client, Connection
 from visard.errors import VisardError
-from visard.v1 import gateway_pb2
 
 app = typer.Typer()
 certs_app = typer.Typer()

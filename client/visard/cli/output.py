@@ -10,9 +10,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from visard_wire.v1 import gateway_pb2
 
 from visard.results import Report
-from visard.v1 import gateway_pb2
 
 MATCH, NO_MATCH, ERROR, INTERRUPTED = 0, 1, 2, 130
 _WIDE = 10_000  # columns of what is no terminal: nothing is broken or cut there

@@ -5,9 +5,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-
-from services.party.store import open_store
-from services.party.store.base import Store
+from visard_party.store import open_store
+from visard_party.store.base import Store
 
 BACKENDS = ["sqlite", "replica_set", "standalone"]
 

@@ -1,4 +1,4 @@
-"""Every store keeps the promises of services.party.store.base: durable staging, atomic commits, sticky drops, same order.
+"""Every store keeps the promises of visard_party.store.base: durable staging, atomic commits, sticky drops, same order.
 
 On SQLite, on a MongoDB replica set (TLS, SCRAM) and on a standalone mongod: see conftest.py.
 """
@@ -12,16 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
-from services.party.errors import ForeignStore, RequestConflict, StoreError
-from services.party.store import open_store
-from services.party.store.base import (
+from visard_party.errors import ForeignStore, RequestConflict, StoreError
+from visard_party.store import open_store
+from visard_party.store.base import (
     Change,
     LogEntry,
     State,
     Store,
     rows_digest,
 )
+
 from tests.party.store.content import ONE, THREE, TWO, reference
 
 
@@ -188,8 +188,8 @@ async def everything__should_survive_reopening(uri: str, tmp_path: Path) -> None
 WRITER = """
 import asyncio, sys
 from pathlib import Path
-from services.party.store import open_store
-from services.party.store.base import Change
+from visard_party.store import open_store
+from visard_party.store.base import Change
 from tests.party.store.content import reference
 async def main():
     store = await open_store(sys.argv[1], Path(sys.argv[2]), 0)

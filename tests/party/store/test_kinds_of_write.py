@@ -1,10 +1,8 @@
-"""Each kind of write does in every store what services.party.store.base says of it, and says what it changed. See conftest.py."""
+"""Each kind of write does in every store what visard_party.store.base says of it, and says what it changed. See conftest.py."""
 
 import os
 
-from visard.secret import Secret
-
-from services.party.store.base import (
+from visard_party.store.base import (
     Change,
     Committed,
     Publish,
@@ -14,6 +12,8 @@ from services.party.store.base import (
     Withdraw,
     Write,
 )
+from visard_wire.secret import Secret
+
 from tests.party.store.content import ONE, THREE, TWO, model, reference
 
 

@@ -11,12 +11,9 @@ from typing import Any, TypeVar
 import pytest
 from motor.motor_asyncio import AsyncIOMotorCollection, AsyncIOMotorGridFSBucket
 from pymongo.errors import DuplicateKeyError
-from visard.secret import Secret
-
-from bench.mongod import Documents, Mongod
-from services.party.errors import SchemaMismatch, StoreAway, StoreError
-from services.party.store import open_store
-from services.party.store.base import (
+from visard_party.errors import SchemaMismatch, StoreAway, StoreError
+from visard_party.store import open_store
+from visard_party.store.base import (
     Change,
     Grant,
     Page,
@@ -32,8 +29,11 @@ from services.party.store.base import (
     all_rights,
     restored,
 )
-from services.party.store.mongo import SELECTION_SECONDS, MongoStore
-from services.party.store.mongo_reach import TIMEOUT_SECONDS
+from visard_party.store.mongo import SELECTION_SECONDS, MongoStore
+from visard_party.store.mongo_reach import TIMEOUT_SECONDS
+from visard_wire.secret import Secret
+
+from bench.mongod import Documents, Mongod
 from tests.party.store.content import ONE, THREE, TWO, model, reference
 from tests.waiting import PATIENCE, until
 

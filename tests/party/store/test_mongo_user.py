@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 from pymongo.errors import OperationFailure
+from visard_party.store import open_store
+from visard_party.store.base import Change, Page, Publish, restored
 
 from bench.mongod import PASSWORD, USER, Documents, Mongod
-from services.party.store import open_store
-from services.party.store.base import Change, Page, Publish, restored
 from tests.party.store.content import ONE, TWO, model, reference
 
 PARTY = Path(__file__).parents[3] / "deploy" / "k8s" / "base" / "party"

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from visard.chain import Entry
+from visard_party.errors import StoreError
+from visard_party.store import open_store
+from visard_party.store.base import Committed, Grant, Link, Page, Revoke, Right, Store, Write, all_rights, restored
+from visard_wire.chain import Entry
 
-from services.party.errors import StoreError
-from services.party.store import open_store
-from services.party.store.base import Committed, Grant, Link, Page, Revoke, Right, Store, Write, all_rights, restored
 from tests.party.store.content import ONE, THREE, TWO
 
 KIOSK, OTHER = "enroller/kiosk-7", "enroller/kiosk-8"

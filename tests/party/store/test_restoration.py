@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import pytest
-
-from services.party.errors import RequestConflict
-from services.party.store import open_store
-from services.party.store.base import (
+from visard_party.errors import RequestConflict
+from visard_party.store import open_store
+from visard_party.store.base import (
     Change,
     LogEntry,
     Page,
@@ -18,6 +17,7 @@ from services.party.store.base import (
     all_rights,
     restored,
 )
+
 from tests.party.store.content import ONE, THREE, TWO, model, reference
 
 RIGHT = Right("face", "ada", "enroller/kiosk-7")

@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from visard.secret import Secret
-
-from services.party.errors import SchemaMismatch, StoreError, StoreFull
-from services.party.store import open_store
-from services.party.store.base import (
+from visard_party.errors import SchemaMismatch, StoreError, StoreFull
+from visard_party.store import open_store
+from visard_party.store.base import (
     Change,
     Grant,
     Page,
@@ -26,7 +24,9 @@ from services.party.store.base import (
     Write,
     restored,
 )
-from services.party.store.sqlite import SqliteStore
+from visard_party.store.sqlite import SqliteStore
+from visard_wire.secret import Secret
+
 from tests.party.store.content import ONE, THREE, TWO, model, reference
 
 
@@ -74,9 +74,9 @@ async def full_disk__should_leave_nothing_half_stored(tmp_path: Path) -> None:
 LIMITED = """
 import asyncio, resource, sys
 from pathlib import Path
-from services.party.errors import StoreFull
-from services.party.store import open_store
-from services.party.store.base import Change
+from visard_party.errors import StoreFull
+from visard_party.store import open_store
+from visard_party.store.base import Change
 from tests.party.store.content import reference
 async def main():
     store = await open_store("sqlite", Path(sys.argv[1]), 0)

@@ -11,11 +11,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from visard.secret import Secret
+from visard_party.store import open_store
+from visard_party.store.base import Change, Store
+from visard_wire.secret import Secret
 
 from bench.mongod import Mongod
-from services.party.store import open_store
-from services.party.store.base import Change, Store
 from tests.party.store.content import ONE, TWO, reference
 
 LOOK_SECONDS = 5.0

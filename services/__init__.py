@@ -1,1 +1,0 @@
-"""The services of visard: gateway, parties, dealer, and the engine they share."""

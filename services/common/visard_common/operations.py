@@ -1,0 +1,134 @@
+"""What each operation is, said once: gateway and parties derive from it what a request may hold, who may ask, what it costs.
+
+How a party does it stands in visard_party.operations. Pure.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from visard_wire.v1 import common_pb2
+
+from visard_common.limits import MAX_IMAGES
+
+Operation = common_pb2.Operation
+
+VERIFIERS = ("verifier", "enroller", "owner")
+ENROLLERS = ("enroller", "owner")
+OWNERS = ("owner",)
+ADMINS = ("admin",)
+
+
+class Charged(Enum):
+    """Which budgets an operation takes an attempt from (visard_party.budgets.budget)."""
+
+    NOTHING = "nothing"
+    CALLER = "caller"
+    SUBJECT = "caller and subject"
+    SEARCH = "caller, gallery and the caller's searches there"
+    ENROLMENT = "the caller's enrolments; one that is to be unique is a search as well"
+
+
+class Subject(Enum):
+    """Whether a request names a subject."""
+
+    NONE = "none"
+    NEEDED = "needed"
+    OPTIONAL = "optional"
+
+
+@dataclass(frozen=True)
+class Declared:
+    """An operation. ``fields`` of a request are those that only some operations may set, and this one may."""
+
+    roles: tuple[str, ...]  # who may ask; nobody where the gateway asks by itself, unsigned
+    writes: bool = False  # changes what is stored: its id may come again
+    images: range = range(1)  # in its share
+    has_share: bool = False  # is uploaded
+    subject: Subject = Subject.NONE
+    model: bool = True  # is about one model; else about everything that is stored, and may take long
+    decides: bool = True  # may name an operating point
+    fields: frozenset[str] = frozenset()
+    claims: bool = False  # changes references in its caller's name, who needs a right where others have enrolled them
+    charged: Charged = Charged.NOTHING
+    restores: bool = False  # writes one party's store anew, from the others
+
+    @property
+    def signed(self) -> bool:
+        """Whether a caller asks."""
+        return bool(self.roles)
+
+    @property
+    def takes_turns(self) -> bool:
+        """Whether party 0 orders it among the writes."""
+        return self.writes or self.restores
+
+    @property
+    def has_program(self) -> bool:
+        """Whether a program comes with its share, which is one of the program's weights; else it is one of images."""
+        return "program_digest" in self.fields
+
+    @property
+    def long(self) -> bool:
+        """Whether it takes as long as an administrator waits."""
+        return not self.model
+
+
+OPERATIONS: Mapping[int, Declared] = {
+    Operation.OPERATION_ENROL: Declared(
+        ENROLLERS,
+        writes=True,
+        images=range(1, MAX_IMAGES + 1),
+        has_share=True,
+        subject=Subject.NEEDED,
+        fields=frozenset({"replace", "unique", "ttl_seconds", "metadata", "instead_of"}),
+        claims=True,
+        charged=Charged.ENROLMENT,
+    ),
+    Operation.OPERATION_VERIFY: Declared(
+        VERIFIERS, images=range(1, 2), has_share=True, subject=Subject.NEEDED, charged=Charged.SUBJECT
+    ),
+    Operation.OPERATION_IDENTIFY: Declared(VERIFIERS, images=range(1, 2), has_share=True, charged=Charged.SEARCH),
+    Operation.OPERATION_COMPARE: Declared(VERIFIERS, images=range(2, 3), has_share=True, charged=Charged.CALLER),
+    Operation.OPERATION_RUN: Declared(
+        VERIFIERS, images=range(1, 2), has_share=True, decides=False, charged=Charged.CALLER
+    ),
+    Operation.OPERATION_DELETE: Declared(
+        ENROLLERS,
+        writes=True,
+        subject=Subject.NEEDED,
+        fields=frozenset({"reference_ids", "instead_of"}),
+        claims=True,
+    ),
+    Operation.OPERATION_RENAME: Declared(
+        ENROLLERS, writes=True, subject=Subject.NEEDED, fields=frozenset({"new_subject", "instead_of"}), claims=True
+    ),
+    Operation.OPERATION_PUBLISH: Declared(
+        OWNERS, writes=True, has_share=True, fields=frozenset({"program_digest", "instead_of"})
+    ),
+    Operation.OPERATION_WITHDRAW: Declared(OWNERS, writes=True, fields=frozenset({"instead_of"})),
+    Operation.OPERATION_EXPIRE: Declared((), writes=True),
+    Operation.OPERATION_REFRESH: Declared(ADMINS, writes=True, model=False, fields=frozenset({"instead_of"})),
+    Operation.OPERATION_RECOVER: Declared(ADMINS, model=False, fields=frozenset({"party"}), restores=True),
+    Operation.OPERATION_GRANT: Declared(
+        ADMINS, writes=True, subject=Subject.OPTIONAL, fields=frozenset({"grantee", "instead_of"})
+    ),
+    Operation.OPERATION_REVOKE: Declared(
+        ADMINS, writes=True, subject=Subject.OPTIONAL, fields=frozenset({"grantee", "instead_of"})
+    ),
+}
+
+# fields that only some operations may set
+FIELDS = frozenset[str]().union(*(declared.fields for declared in OPERATIONS.values()))
+
+
+def word(operation: int) -> str:
+    """An operation's name as people and logs write it: "enrol"."""
+    return Operation.Name(operation).removeprefix("OPERATION_").lower()  # type: ignore[arg-type]
+
+
+def setting(field: str) -> str:
+    """Who may set such a field, in words: "for delete only"."""
+    names = [word(operation) for operation, declared in OPERATIONS.items() if field in declared.fields]
+    writes = {word(operation) for operation, declared in OPERATIONS.items() if declared.writes and declared.signed}
+    return "for writes only" if set(names) == writes else f"for {' and '.join(names)} only"

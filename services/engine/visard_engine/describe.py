@@ -1,0 +1,97 @@
+"""From the shares of images that a client made to what the services work with: tested, run through the network, tested.
+
+Nobody has seen the images, so a client may have shared anything. A run begins with the degree test of the shares. A
+descriptor that is to be compared must be within the norm bound: without it a client could share pixels far outside 0 to
+255, whose descriptor lies so far off that distances to it wrap round and look small half of the time: it would match
+everybody. Only that an input is refused becomes public.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from visard_engine.correlated import joined
+from visard_engine.errors import InputRefused
+from visard_engine.field import Elements, field_of
+from visard_engine.kits import Kit, KitPlan, Section
+from visard_engine.nn.execute import Model, embed
+from visard_engine.nn.plan import embed_plan
+from visard_engine.nn.program import OPEN, Program
+from visard_engine.protocols import degree, norm
+from visard_engine.session import Run, Session
+
+AT_ONCE = 4  # images in one run of a network: eight take a tenth less time each, and twice the memory
+
+LARGEST_OPENING = 48 << 20  # bytes of shares that a message between parties carries; one opening is one message
+
+
+def largest_opening(program: Program) -> int:
+    """Bytes that a party sends to another in the largest opening of one image."""
+    return max(section.n for section in describe_plan(program).sections) * field_of(program.q).itemsize
+
+
+def at_once(program: Program) -> int:
+    """Images that go through the network together: as many as fit into its messages."""
+    return max(1, min(AT_ONCE, LARGEST_OPENING // largest_opening(program)))
+
+
+def describe_plan(program: Program) -> KitPlan:
+    """What one image consumes."""
+    network = embed_plan(program, 1).sections
+    last = () if program.purpose == OPEN else (Section("compare", norm.comparisons(program.output.size)),)
+    return KitPlan(program.q, (Section("degree", 1), *network, *last))
+
+
+def weights_plan(q: int) -> KitPlan:
+    """What the test of a model's weights consumes."""
+    return KitPlan(q, (Section("degree", 1),))
+
+
+async def check_line(s: Session, weights: Elements) -> None:
+    """Raise InputRefused unless the shares of a model's weights (n,) lie on a line: one round."""
+    if not (await degree.is_degree_1(s, weights[None]))[0]:
+        raise _off_the_line("a model")
+
+
+async def describe(run: Run, kits: Sequence[Kit], model: Model, images: Elements) -> list[Elements]:
+    """Each image's output, degree-1 shares, from one kit an image; raises InputRefused if one image is refused."""
+    return [_accepted(output) for output in await describe_each(run, kits, model, images)]
+
+
+async def describe_each(run: Run, kits: Sequence[Kit], model: Model, images: Elements) -> list[Elements | InputRefused]:
+    """For each image its output, or why it is refused, whatever becomes of the others; a few images at a time."""
+    found: list[Elements | InputRefused] = []
+    step = at_once(model.program)
+    for start in range(0, len(images), step):
+        some = slice(start, start + step)
+        found += await _describe(Session(run, joined(kits[some])), run, model, images[some])
+    return found
+
+
+def _accepted(output: Elements | InputRefused) -> Elements:
+    if isinstance(output, InputRefused):
+        raise output
+    return output
+
+
+async def _describe(s: Session, run: Run, model: Model, images: Elements) -> list[Elements | InputRefused]:
+    on_a_line = await degree.is_degree_1(s, images.reshape(len(images), -1))
+    if not on_a_line.any():
+        return [_off_the_line() for _ in images]
+    if not on_a_line.all():  # zeros go on in its place, for its kit serves nobody else
+        images = images.copy()
+        images[~on_a_line] = 0
+    outputs = await embed(run, s.kit, model, images)
+    bounded = np.ones(len(images), np.bool_) if model.program.purpose == OPEN else await norm.is_bounded(s, outputs)
+    return [
+        (output if within else _out_of_range()) if line else _off_the_line()
+        for output, line, within in zip(outputs, on_a_line, bounded, strict=True)
+    ]
+
+
+def _off_the_line(what: str = "one image") -> InputRefused:
+    return InputRefused("share", f"three shares of {what}: points of a line")
+
+
+def _out_of_range() -> InputRefused:
+    return InputRefused("share", "an image of pixels from 0 to 255, as the model was calibrated for")

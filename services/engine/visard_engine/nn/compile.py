@@ -1,0 +1,256 @@
+"""From a torch module to a program and integer weights.
+
+The layers are a closed list (docs/models.md); any other is refused by name and place. Ranges are measured on calibration
+images and kept with a margin inside what the protocols need: a layer whose values would leave it gives away fractional
+bits of its weights, as long as enough remain. What comes out is compared with the module (fidelity.py).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil, log2
+
+import numpy as np
+import numpy.typing as npt
+from torch import fx, nn
+
+from visard_engine.field import Integers
+from visard_engine.nn import fidelity
+from visard_engine.nn.base import Operation
+from visard_engine.nn.builder import ACTIVATIONS, OUTPUT, PROFILES, SIGNIFICANT_BITS, Builder, Profile
+from visard_engine.nn.emitters import EMITTERS
+from visard_engine.nn.errors import ModelError, RangeExceeded
+from visard_engine.nn.layers import Prelu
+from visard_engine.nn.prepare import prepared
+from visard_engine.nn.program import MATCH, Program
+from visard_engine.nn.steps import Clip, MaxPool, Rectify, Relu, Truncate
+from visard_engine.nn.tracing import traced
+from visard_engine.nn.twin import random_rounding, run_twin
+
+__all__ = ["PROFILES", "Compiled", "LayerReport", "Profile", "compile_module"]
+
+_PASSES = 16  # in which layers give bits away
+_LEAST_OUTPUT_BITS = 4
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """One operation: its shape, multiply-adds, largest |integer| on the calibration images and the bits left above it."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    multiply_adds: int
+    largest_bits: float
+    headroom_bits: float
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A program, its weights (one flat vector, |w| < 2^40) and what is known about it."""
+
+    program: Program
+    weights: Integers
+    layers: list[LayerReport]
+
+    @property
+    def multiply_adds(self) -> int:
+        """Of one image."""
+        return sum(layer.multiply_adds for layer in self.layers)
+
+    @property
+    def tightest(self) -> str:
+        """The layer that came closest to its bound on the calibration images, and how close."""
+        layer = min(self.layers, key=lambda layer: layer.headroom_bits)
+        return f"{layer.headroom_bits:.1f} bits of headroom at {layer.name}"
+
+
+def compile_module(
+    module: nn.Module,
+    input_shape: tuple[int, int, int],
+    *,
+    q: int,
+    calibration: npt.NDArray[np.uint8],
+    operating_points: dict[str, float],
+    margin: float = 4.0,
+    profile: Profile | None = None,
+    purpose: str = MATCH,
+    false_match_rates: Mapping[str, float] | None = None,
+) -> Compiled:
+    """Compile a module that maps raw pixels (B, C, H, W), 0 to 255, to descriptors (B, D), or to what is to be opened.
+
+    ``calibration`` are images (N, C, H, W); no value may come closer than ``margin`` times to the field's bound on them.
+    ``false_match_rates`` are those of the operating points that were measured. The module is left as it is. Raises
+    UnsupportedLayer, ProgramError, RangeExceeded, and Differs where the program computes something else than the module, each
+    naming the layer.
+    """
+    ready, rates = prepared(module), dict(false_match_rates or {})
+    graph, chosen = traced(ready), profile or PROFILES[q]
+    attempt = _Attempt(ready, graph, input_shape, q, calibration, operating_points, margin, chosen, purpose, rates)
+    result, builder = attempt.finest()
+    fidelity.check(module, builder, result.program, result.weights, calibration)
+    return result
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """What is to be compiled, and how."""
+
+    module: nn.Module
+    traced: fx.GraphModule
+    input_shape: tuple[int, int, int]
+    q: int
+    calibration: npt.NDArray[np.uint8]
+    operating_points: dict[str, float]
+    margin: float
+    profile: Profile
+    purpose: str
+    false_match_rates: dict[str, float]
+
+    def finest(self) -> tuple[Compiled, Builder]:
+        """A program, with more bits where activations are small if that works, and what has emitted it."""
+        coarse, builder, finer = self.compiled({})
+        if not finer:
+            return coarse, builder
+        try:
+            return self.compiled(finer)[:2]
+        except ModelError:  # of a range, or of a public number that these bits make too long
+            return coarse, builder
+
+    def compiled(self, finer: Mapping[str, int]) -> tuple[Compiled, Builder, dict[str, int]]:
+        """A program whose values stay in range, and the bits that more activations could have; raises RangeExceeded."""
+        fewer: dict[str, int] = {}
+        for _ in range(_PASSES):
+            builder = Builder(
+                self.module,
+                self.traced,
+                self.input_shape,
+                self.q,
+                self.profile,
+                EMITTERS,
+                self.calibration,
+                fewer,
+                finer,
+            )
+            builder.build()
+            points = self.operating_points, self.purpose, self.false_match_rates
+            program = Program(self.q, self.input_shape, 0, tuple(builder.operations), *points)
+            weights = np.concatenate([np.zeros(0, np.int64), *(w.reshape(-1) for w in builder.weights)])
+            measured = _Measured.of(program, weights, self.calibration)
+            excesses = list(measured.excesses(builder.names, self.margin))
+            if not excesses:
+                reports = measured.reports(builder.names)
+                return Compiled(program, weights, reports), builder, measured.finer(builder)
+            for excess in excesses:
+                _relieve(builder, excess, fewer)
+        raise RangeExceeded(excesses[0].text)
+
+
+@dataclass(frozen=True)
+class _Excess:
+    """A value that comes too close to its bound: the operation that reads it (None: the comparison), by how many bits."""
+
+    operation: int | None
+    bits: int
+    text: str
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """The largest |integer| of each value on the calibration images, and the largest squared norm of an output."""
+
+    program: Program
+    largest: npt.NDArray[np.float64]
+    norm: float
+
+    @classmethod
+    def of(cls, program: Program, weights: Integers, calibration: npt.NDArray[np.uint8]) -> "_Measured":
+        """Run the twin on the calibration images."""
+        largest = np.zeros(len(program.values))
+        norm = 0.0
+
+        def observe(k: int, value: Integers) -> None:
+            largest[k + 1] = max(largest[k + 1], float(np.abs(value).max()))
+
+        for image in calibration:
+            largest[0] = max(largest[0], float(image.max()))
+            output = run_twin(program, weights, image[None].astype(np.int64), random_rounding(0), observe)
+            norm = max(norm, float((output.astype(np.float64) ** 2).sum()))
+        return cls(program, largest, norm)
+
+    def excesses(self, names: list[str], margin: float) -> "list[_Excess]":
+        """Every value that the protocols open and that is too large."""
+        bounds = [_bound(op, self.program.q) for op in self.program.operations]
+        checks: list[tuple[int | None, str, float, float]] = [
+            (k, name, self.largest[op.x] * margin, bound)
+            for k, (op, name, bound) in enumerate(zip(self.program.operations, names, bounds, strict=True))
+        ]
+        if self.program.purpose == MATCH:
+            # a squared distance is at most 4 times the largest squared norm, and it is compared with the threshold
+            checks.append((None, "descriptor", 4 * self.norm, 2.0 ** (self.program.q - 3)))
+        return [
+            _Excess(k, ceil(log2(largest / bound) + 1e-9) or 1, _too_large(name, largest, bound, margin))
+            for k, name, largest, bound in checks
+            if largest >= bound
+        ]
+
+    def finer(self, builder: Builder) -> dict[str, int]:
+        """For each node whose activations are small how many more fractional bits they can have."""
+        found = {}
+        for k, op in enumerate(builder.operations):
+            spare = builder.profile.reach - ceil(log2(max(self.largest[k + 1], 1)))
+            if isinstance(op, ACTIVATIONS) and spare > 0:
+                found[builder.nodes[k]] = spare
+        return found
+
+    def reports(self, names: list[str]) -> list[LayerReport]:
+        """One an operation."""
+        program, found = self.program, []
+        for k, (op, name) in enumerate(zip(program.operations, names, strict=True)):
+            bits = log2(max(self.largest[k + 1], 1))
+            headroom = log2(_bound(op, program.q) / max(self.largest[op.x], 1))
+            products = op.multiply_adds(program.values)
+            found.append(LayerReport(name, op.kind, program.values[k + 1].shape, products, bits, headroom))
+        return found
+
+
+def _bound(op: Operation, q: int) -> float:
+    """What an operation's input must stay below: it is opened as 2x + r, or differences of it are."""
+    if isinstance(op, MaxPool | Clip):
+        return 2.0 ** (q - 4)
+    return 2.0 ** (q - 3) if isinstance(op, Relu | Prelu | Rectify | Truncate) else 2.0 ** (q - 1)
+
+
+def _too_large(name: str, largest: float, bound: float, margin: float) -> str:
+    reached = log2(max(largest / margin, 1))
+    return (
+        f"{name}: values reach 2^{reached:.1f} on the calibration images; with a margin of {margin:g} "
+        f"they must stay below 2^{log2(bound):.0f} (use q = 61, or fewer fractional bits)"
+    )
+
+
+def _relieve(builder: Builder, excess: _Excess, fewer: dict[str, int]) -> None:
+    """Let the layers behind a value give bits away; raises RangeExceeded when they have none left."""
+    if excess.operation is None:
+        fewer[OUTPUT] = fewer.get(OUTPUT, 0) + ceil(excess.bits / 2)
+        if builder.profile.output - fewer[OUTPUT] < _LEAST_OUTPUT_BITS:
+            raise RangeExceeded(excess.text)
+        return
+    # of both operands: one may only have been aligned with the other
+    sources = builder.operations[excess.operation].sources
+    levers = set[str]().union(*(_levers(builder, source) for source in sources))
+    if not levers:
+        raise RangeExceeded(excess.text)
+    for lever in levers:
+        if builder.significance[lever] - excess.bits < SIGNIFICANT_BITS:
+            raise RangeExceeded(excess.text)
+        fewer[lever] = fewer.get(lever, 0) + excess.bits
+
+
+def _levers(builder: Builder, value: int) -> set[str]:
+    """The layers whose weights decide a value's scale: back to where it was last truncated."""
+    if value == 0:
+        return set()
+    op, lever = builder.operations[value - 1], builder.levers[value - 1]
+    if lever or isinstance(op, Relu | Rectify | Truncate | Clip):
+        return {lever} - {""}
+    return set[str]().union(*(_levers(builder, source) for source in op.sources))

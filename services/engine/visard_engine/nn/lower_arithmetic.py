@@ -1,0 +1,137 @@
+"""Sums, products and shapes."""
+
+from math import log2, prod
+
+import numpy as np
+from torch import fx
+from torch.nn import functional
+
+from visard_engine.nn.builder import Builder, argument, integers
+from visard_engine.nn.steps import Add, Align, Concat, Flatten, Offset, Product, Times
+
+_FINE = 16  # fractional bits of a public summand
+
+
+def add(b: Builder, node: fx.Node) -> int:
+    """x + y, or x and a public number."""
+    x, y = argument(node, 0, "input"), argument(node, 1, "other")
+    if isinstance(y, int | float):
+        return shifted(b, node, b.value(node, x), y)
+    if isinstance(x, int | float):
+        return shifted(b, node, b.value(node, y), x)
+    return b.emit(Add(*b.aligned(node, b.value(node, x), b.value(node, y))), node)
+
+
+def subtract(b: Builder, node: fx.Node) -> int:
+    """x - y, or x less a public number."""
+    x, y = argument(node, 0, "input"), argument(node, 1, "other")
+    if isinstance(y, int | float):
+        return shifted(b, node, b.value(node, x), -y)
+    negative = b.emit(Times(b.value(node, y), -1, 0), node)
+    if isinstance(x, int | float):
+        return shifted(b, node, negative, x)
+    return b.emit(Add(*b.aligned(node, b.value(node, x), negative)), node)
+
+
+def multiply(b: Builder, node: fx.Node) -> int:
+    """A secret product, or a public factor."""
+    x, y = argument(node, 0, "input"), argument(node, 1, "other")
+    if isinstance(y, int | float):
+        return times(b, node, b.value(node, x), y)
+    if isinstance(x, int | float):
+        return times(b, node, b.value(node, y), x)
+    one, two = b.value(node, x), b.value(node, y)
+    if b.values[one].size < b.values[two].size:
+        one, two = two, one
+    return product(b, node, one, two)
+
+
+def divide(b: Builder, node: fx.Node) -> int:
+    """x divided by a public number."""
+    y = argument(node, 1, "other")
+    if not isinstance(y, int | float) or y == 0:
+        raise b.refuse(node, "division by anything but a number")
+    return times(b, node, b.operand(node, 0), 1 / y)
+
+
+def product(b: Builder, node: fx.Node, x: int, y: int) -> int:
+    """x times y, both with an activation's bits."""
+    return b.emit(Product(*(b.narrow(v, node, b.activation_bits(v)) for v in (x, y))), node)
+
+
+def shifted(b: Builder, node: fx.Node, x: int, summand: float) -> int:
+    """x plus a public number."""
+    if summand == 0:
+        return x
+    if b.values[x].scale < _FINE and not (summand * 2.0 ** b.values[x].scale).is_integer():
+        low = next((k for k in range(b.profile.activations) if (summand * 2.0**k).is_integer()), b.profile.activations)
+        x = _at_least(b, node, x, low)
+    shift = max(0, b.values[x].scale - _FINE)
+    value = int(integers(np.array(summand), b.values[x].scale - shift))
+    return b.emit(Offset(x, value, shift), node)
+
+
+def _at_least(b: Builder, node: fx.Node, x: int, bits: int) -> int:
+    missing = bits - b.values[x].scale
+    return b.emit(Align(x, missing), node) if missing > 0 else x
+
+
+def times(b: Builder, node: fx.Node, x: int, factor: float) -> int:
+    """x times a public number: a power of two costs no bit, others ``profile.factors`` bits, dropped at once."""
+    if factor == 1:
+        return x
+    if factor == 0:
+        raise b.refuse(node, "a factor of 0, which leaves nothing")
+    exponent = log2(abs(factor))
+    if exponent.is_integer() and exponent <= 0:
+        return b.emit(Times(x, 1 if factor > 0 else -1, int(-exponent)), node)
+    if float(factor).is_integer():
+        return b.emit(Times(x, int(factor), 0), node)
+    bits = b.bits(node.name, max(0, b.profile.factors - int(np.floor(exponent)) - 1), np.array([factor]))
+    scaled = b.emit(Times(x, round(factor * 2**bits), bits), node, node.name)
+    return b.narrow(scaled, node, b.profile.activations)
+
+
+def concat(b: Builder, node: fx.Node) -> int:
+    """Channels, or features, side by side."""
+    parts, axis = argument(node, 0, "tensors"), argument(node, 1, "dim", 0)
+    values = [b.value(node, part) for part in parts]
+    ranks = {len(b.values[v].shape) + 1 for v in values}
+    if len(ranks) != 1 or axis % ranks.pop() != 1:
+        raise b.refuse(node, "cat along anything but channels or features")
+    first, *others = b.aligned(node, *values)
+    for other in others:
+        first = b.emit(Concat(first, other), node)
+    return first
+
+
+def flatten(b: Builder, node: fx.Node) -> int:
+    """All axes but the batch's."""
+    layer = b.layer(node)
+    start = layer.start_dim if layer is not None else argument(node, 1, "start_dim", 0)
+    end = layer.end_dim if layer is not None else argument(node, 2, "end_dim", -1)
+    if start != 1 or end != -1:
+        raise b.refuse(node, "flatten of all axes but the first, nothing else")
+    return b.emit(Flatten(b.operand(node, 0)), node)
+
+
+def reshape(b: Builder, node: fx.Node) -> int:
+    """view or reshape to (batch, -1), or of one number a channel to (batch, C, 1, 1)."""
+    sizes = node.args[1] if len(node.args) == 2 and isinstance(node.args[1], tuple | list) else node.args[1:]
+    x = b.operand(node, 0)
+    shape = b.values[x].shape
+    batch, tail = sizes[0] if sizes else None, tuple(sizes[1:])
+    if not isinstance(batch, fx.Node) and batch not in (1, -1):
+        raise b.refuse(node, f"a reshape to {tuple(sizes)}: the batch comes first, as x.size(0), 1 or -1")
+    if len(tail) == 1 and tail[0] in (-1, prod(shape)):
+        return b.emit(Flatten(x), node)
+    if len(tail) == 3 and tail[1:] == (1, 1) and prod(shape) == shape[0]:
+        return x
+    raise b.refuse(node, "a reshape to anything but (batch, -1)")
+
+
+def nothing(b: Builder, node: fx.Node) -> int:
+    """A layer that does nothing at inference."""
+    if node.target is functional.dropout and argument(node, 2, "training", True):
+        raise b.refuse(node, "dropout that is always on; pass training=self.training")
+    return b.operand(node, 0)

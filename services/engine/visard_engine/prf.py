@@ -1,0 +1,57 @@
+"""A pseudorandom function with long outputs: AES-128 in counter mode (NIST SP 800-38A).
+
+The label is the upper half of the counter block, so that streams under one key never overlap; a stream is at most
+2^64 blocks. About 8 GB/s a core where the processor has AES instructions.
+"""
+
+import numpy as np
+import numpy.typing as npt
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from visard_engine.field import Elements, Field, Words
+from visard_engine.kernels import arithmetic
+
+KEY_BYTES = 16
+_BLOCK = 16
+_ZEROS = bytes(1 << 20)
+_REDRAW = 1 << 63  # labels of second draws have the top bit set; callers use the others
+
+
+class Prf:
+    """AES-CTR under one 16-byte key."""
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) != KEY_BYTES:
+            raise ValueError(f"a PRF key has {KEY_BYTES} bytes")
+        self._cipher = algorithms.AES(key)
+
+    def stream(self, label: int, size: int) -> npt.NDArray[np.uint8]:
+        """The first ``size`` pseudorandom bytes under a label below 2^64."""
+        nonce = label.to_bytes(8, "big") + bytes(8)
+        encryptor = Cipher(self._cipher, modes.CTR(nonce)).encryptor()
+        out = np.empty(size + _BLOCK, np.uint8)  # the library wants room for one more block
+        view = out.data.cast("B")
+        for start in range(0, size, len(_ZEROS)):
+            n = min(len(_ZEROS), size - start)
+            encryptor.update_into(memoryview(_ZEROS)[:n], view[start:])
+        return out[:size]
+
+    def words(self, label: int, n: int) -> Words:
+        """n uniform 64-bit words."""
+        return self.stream(label, 8 * n).view(np.uint64)
+
+    def elements(self, label: int, n: int, field: Field) -> Elements:
+        """n uniform elements of F_p, exactly: the word 2^q - 1, which is no element, is drawn again.
+
+        Without the second draw zero would come twice as often: a distance of n / 2^31 for q = 31.
+        """
+        out = self.stream(label, field.itemsize * n).view(field.dtype)
+        mask = field.dtype.type(field.p)
+        label |= _REDRAW
+        rejected = np.flatnonzero(out == mask) if arithmetic.mask_words(out, mask) else ()
+        while len(rejected):
+            fresh = self.stream(label, field.itemsize * len(rejected)).view(field.dtype) & mask
+            out[rejected] = fresh
+            rejected = rejected[fresh == mask]
+            label = (label + (1 << 40)) | _REDRAW
+        return out

@@ -1,0 +1,43 @@
+"""Truncation: divide a shared value by a power of two.
+
+Functionality: [[z]], |z| < 2^(q-3), -> [floor((2z + u) / 2^(drop+1))] with u uniform in [0, 2^(drop+1)): z / 2^drop
+rounded up or down at random so that the mean is exact. (No half unit is added first: it would bias the mean by half.)
+Cost: one round; an element sends 2 words.
+Security: the opened value is uniform.
+How: with g = drop + 1 and c' = c + 2^(q-2), w = msb(r) (1 - msb(c')): trunc(z) = (c' >> g) - (r >> g) + w 2^(q-g)
+- (2^(q-2) >> g), linear in the dealt [r >> g] and [msb(r)].
+Source: D. Escudero et al., "Improved primitives for MPC over mixed arithmetic-binary circuits", CRYPTO 2020 (the
+wrap-around bit), with dealt shifts instead of edaBits.
+"""
+
+from visard_engine.correlated import Dealing, DealtValue, KitReader
+from visard_engine.field import Elements
+from visard_engine.kernels import opening as opening_kernels
+from visard_engine.kernels import truncation as kernels
+from visard_engine.protocols.opening import open_elements
+from visard_engine.session import Session
+
+
+def deal(d: Dealing, n: int, drop: int) -> None:
+    """Deal n truncations by ``drop`` bits."""
+    r = d.random(n)
+    d.value(r >> d.field.dtype.type(drop + 1))
+    d.value(r >> d.field.dtype.type(d.field.q - 1))
+
+
+async def truncate(s: Session, z: Elements, drop: int) -> Elements:
+    """Degree-1 shares of z / 2^drop from degree-1 or degree-2 shares of z, shape (n,)."""
+    r, shifted, msb = s.kit.random(z.size), s.kit.value(z.size), s.kit.value(z.size)
+    masked = await s.compute(z.size, _masked, s, z, r)
+    c = await open_elements(s, masked)
+    return await s.compute(z.size, _finish, s.kit, c, shifted, msb, drop)
+
+
+def _masked(s: Session, z: Elements, r: DealtValue) -> Elements:
+    zero = s.prss.zero_sharing(s.field, z.size)
+    return opening_kernels.mask(z, r.own, r.previous, zero, s.kit.factors)
+
+
+def _finish(kit: KitReader, c: Elements, shifted: DealtValue, msb: DealtValue, drop: int) -> Elements:
+    public, wrap = kernels.public_part(c, drop + 1)
+    return kernels.shift(public, wrap, kit.share(shifted), kit.share(msb))

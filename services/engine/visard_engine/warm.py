@@ -1,0 +1,70 @@
+"""``python -m visard_engine.warm``: run every protocol once on small numbers, so that Numba's cache holds all kernels."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import numpy as np
+
+from visard_engine import matching
+from visard_engine.describe import describe, describe_plan
+from visard_engine.kernels import arithmetic
+from visard_engine.kits import Kit, KitPlan, deal_kit
+from visard_engine.local import LocalChannel, local_channels
+from visard_engine.nn.execute import Model
+from visard_engine.nn.layers import Affine, Conv, Linear, Prelu
+from visard_engine.nn.program import Program
+from visard_engine.nn.steps import AveragePool, Flatten, MaxPool, Relu, Truncate
+from visard_engine.session import Run
+
+_REFERENCES = 70  # more than a word of bits
+
+
+def program(q: int) -> Program:
+    """A network with every layer that opens something."""
+    layers = (
+        Conv(0, 2, (3, 3), (2, 2), (1, 1), 12, bias=True),
+        MaxPool(1, (2, 2), (2, 2)),
+        Relu(2, 8),
+        Conv(3, 2, (3, 3), (1, 1), (1, 1), 8, bias=True, groups=2),
+        Prelu(4, 6, 6),
+        Truncate(5, 6),
+        Affine(6, 6),
+        Relu(7, 6),
+        AveragePool(8, (2, 2), (2, 2)),
+        Relu(9, 0),
+        Flatten(10),
+        Truncate(11, 2),
+        Linear(12, 8, 8, bias=True),
+        Truncate(13, 6),
+    )
+    return Program(q, (1, 16, 16), 0, layers, {"default": 1.0})
+
+
+async def _together(plan: KitPlan, body: Callable[[LocalChannel, list[Kit]], Awaitable[object]], kits: int = 1) -> None:
+    dealt = [deal_kit(plan, bytes(32), 1 + k) for k in range(kits)]
+    parts = [[Kit(plan, 1 + k, d.part(i), i, d.corrections, bytes(32)) for k, d in enumerate(dealt)] for i in range(3)]
+    await asyncio.gather(*(body(channel, part) for channel, part in zip(local_channels(), parts, strict=True)))
+
+
+async def warm(q: int) -> None:
+    """Run the network, a verification and an identification. The shares are all zero: a sharing like any other."""
+    small = program(q)
+    model = Model(small, np.zeros(small.weight_count, np.uint32 if q == 31 else np.uint64))
+    image = np.zeros((1, *small.input_shape), model.field.dtype)
+    arithmetic.multiply(image, model.field.scale(image, 3))  # what renewals use, and the dealer
+    probe = np.zeros(small.output.size, model.field.dtype)
+    references = np.zeros((_REFERENCES, small.output.size), model.field.dtype)
+    images = np.repeat(image, 3, axis=0)
+    await _together(describe_plan(small), lambda c, kits: describe(Run(c), kits, model, images), kits=3)
+    verify, identify = matching.verify_plan(q, _REFERENCES), matching.identify_plan(q, _REFERENCES)
+    await _together(verify, lambda c, kits: matching.verify(Run(c), kits[0], probe, references, 1))
+    await _together(identify, lambda c, kits: matching.identify(Run(c), kits[0], probe, references, 1))
+
+
+async def _both() -> None:
+    for q in (31, 61):
+        await warm(q)
+
+
+if __name__ == "__main__":
+    asyncio.run(_both())

@@ -1,0 +1,205 @@
+"""The gateway's services: FaceMatching for verifiers and enrollers, ModelRegistry for model owners."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+from visard_common import logs
+from visard_common.deadline import remaining
+from visard_common.errors import DeadlineExceeded, ServiceFault
+from visard_common.identity import Role, require
+from visard_common.limits import CALL_SECONDS
+from visard_common.roles import kinds_for, method_of
+from visard_common.uploads import refusing_politely
+from visard_wire.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc, party_pb2
+from visard_wire.version import __version__
+
+from visard_gateway.config import GatewayConfig
+from visard_gateway.parties import Parties, agreeing
+from visard_gateway.relay import Relay
+from visard_gateway.upload import Operation
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Uploads = AsyncIterator[common_pb2.Upload]
+
+
+def caller_of(context: Context, method: str) -> Role:
+    """Who calls a method, if the role may; raises PermissionDenied."""
+    return require(context, *kinds_for(method))
+
+
+class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
+    """What clients call."""
+
+    def __init__(self, config: GatewayConfig, parties: Parties, relay: Relay) -> None:
+        self._config = config
+        self._parties = parties
+        self._relay = relay
+
+    async def Enrol(self, request_iterator: Uploads, context: Context) -> gateway_pb2.Result:  # noqa: N802
+        """Store descriptors under a subject."""
+        return await self._matching(request_iterator, context, Operation.OPERATION_ENROL)
+
+    async def Verify(self, request_iterator: Uploads, context: Context) -> gateway_pb2.Result:  # noqa: N802
+        """Compare with a subject."""
+        return await self._matching(request_iterator, context, Operation.OPERATION_VERIFY)
+
+    async def Identify(self, request_iterator: Uploads, context: Context) -> gateway_pb2.Result:  # noqa: N802
+        """Compare with everybody."""
+        return await self._matching(request_iterator, context, Operation.OPERATION_IDENTIFY)
+
+    async def Compare(self, request_iterator: Uploads, context: Context) -> gateway_pb2.Result:  # noqa: N802
+        """Compare two images."""
+        return await self._matching(request_iterator, context, Operation.OPERATION_COMPARE)
+
+    async def Run(self, request_iterator: Uploads, context: Context) -> gateway_pb2.Result:  # noqa: N802
+        """Run a model that opens its output to the caller."""
+        return await self._matching(request_iterator, context, Operation.OPERATION_RUN)
+
+    async def _matching(
+        self, uploads: Uploads, context: Context, operation: "common_pb2.Operation.ValueType"
+    ) -> gateway_pb2.Result:
+        started = time.monotonic()
+        request_id = b""
+
+        async def noted() -> Uploads:
+            nonlocal request_id
+            async for message in uploads:
+                if not request_id:
+                    request_id = message.header.request.request_id
+                    logs.about(request_id)
+                yield message
+
+        async with refusing_politely(uploads):  # around everything that may refuse
+            caller = caller_of(context, method_of(operation))
+            responses = await self._relay.run(noted(), operation, remaining(context, CALL_SECONDS), caller)
+        return gateway_pb2.Result(
+            request_id=request_id,
+            results=[response.result for response in responses],
+            reports=[response.report for response in responses],
+            gateway_seconds=time.monotonic() - started,
+        )
+
+    async def Delete(  # noqa: N802
+        self, request: gateway_pb2.DeleteRequest, context: Context
+    ) -> gateway_pb2.DeleteResponse:
+        """Forget a subject, or some of its references."""
+        caller, seconds = caller_of(context, "Delete"), remaining(context, CALL_SECONDS)
+        kind = Operation.OPERATION_DELETE
+        done = await self._relay.change(request.request, kind, seconds, caller, request.envelopes)
+        return gateway_pb2.DeleteResponse(references_deleted=done.references, results=done.results)
+
+    async def Rename(  # noqa: N802
+        self, request: gateway_pb2.RenameRequest, context: Context
+    ) -> gateway_pb2.RenameResponse:
+        """Give a subject another name."""
+        caller, seconds = caller_of(context, "Rename"), remaining(context, CALL_SECONDS)
+        kind = Operation.OPERATION_RENAME
+        done = await self._relay.change(request.request, kind, seconds, caller, request.envelopes)
+        return gateway_pb2.RenameResponse(references_renamed=done.references, results=done.results)
+
+    async def ListReferences(  # noqa: N802
+        self, request: gateway_pb2.ListReferencesRequest, context: Context
+    ) -> gateway_pb2.ListReferencesResponse:
+        """What is kept about a subject. Who enrolled it hear those who did, and administrators."""
+        caller = caller_of(context, "ListReferences")
+        seconds = remaining(context, self._config.run_timeout)
+        request.at_unix_ms = _now_ms()
+        answers = await self._parties.ask_all(lambda stub, _: stub.ListReferences(request, timeout=seconds))
+        answer = agreeing(answers, "what is kept")
+        for reference in answer.references:
+            if caller.kind != "admin" and reference.enrolled_by != str(caller):
+                reference.enrolled_by = ""
+        return answer
+
+    async def ListSubjects(  # noqa: N802
+        self, request: gateway_pb2.ListSubjectsRequest, context: Context
+    ) -> gateway_pb2.ListSubjectsResponse:
+        """A page of subjects."""
+        caller_of(context, "ListSubjects")
+        seconds = remaining(context, self._config.run_timeout)
+        request.at_unix_ms = _now_ms()
+        answers = await self._parties.ask_all(lambda stub, _: stub.ListSubjects(request, timeout=seconds))
+        return agreeing(answers, "who is enrolled")
+
+    async def GetStatus(  # noqa: N802
+        self, request: gateway_pb2.GetStatusRequest, context: Context
+    ) -> gateway_pb2.GetStatusResponse:
+        """How the parties are; one that does not answer is not ready."""
+        caller_of(context, "GetStatus")
+        parties = await statuses(self._parties, self._config.status_timeout)
+        ready = all(status.ready for status in parties)
+        places = self._config.max_uploads_per_caller
+        return gateway_pb2.GetStatusResponse(
+            ready=ready, version=__version__, parties=parties, requests_at_a_time=places
+        )
+
+    async def GetParties(  # noqa: N802
+        self, request: gateway_pb2.GetPartiesRequest, context: Context
+    ) -> gateway_pb2.GetPartiesResponse:
+        """The parties' sealing keys, for the client to verify."""
+        caller_of(context, "GetParties")
+        seconds = remaining(context, self._config.run_timeout)
+        ask = party_pb2.GetKeyRequest()
+        keys = await self._parties.ask_all(lambda stub, _: stub.GetKey(ask, timeout=seconds))
+        return gateway_pb2.GetPartiesResponse(parties=keys, requests_at_a_time=self._config.max_uploads_per_caller)
+
+
+class ModelRegistryServicer(gateway_pb2_grpc.ModelRegistryServicer):
+    """What model owners call."""
+
+    def __init__(self, config: GatewayConfig, parties: Parties, relay: Relay) -> None:
+        self._config = config
+        self._parties = parties
+        self._relay = relay
+
+    async def Publish(self, request_iterator: Uploads, context: Context) -> gateway_pb2.PublishResponse:  # noqa: N802
+        """Publish a network."""
+        async with refusing_politely(request_iterator):
+            caller, seconds = caller_of(context, "Publish"), remaining(context, CALL_SECONDS)
+            responses = await self._relay.run(request_iterator, Operation.OPERATION_PUBLISH, seconds, caller)
+        model = agreeing([r.model for r in responses], "the model")
+        return gateway_pb2.PublishResponse(model=model, results=[r.result for r in responses])
+
+    async def ListModels(  # noqa: N802
+        self, request: gateway_pb2.ListModelsRequest, context: Context
+    ) -> gateway_pb2.ListModelsResponse:
+        """The models that all three parties have."""
+        caller_of(context, "ListModels")
+        seconds = remaining(context, self._config.run_timeout)
+        ask = gateway_pb2.GetStatusRequest()
+        found = await self._parties.ask_all(lambda stub, _: stub.GetStatus(ask, timeout=seconds))
+        models = agreeing([sorted(status.models, key=lambda m: m.name) for status in found], "the models")
+        return gateway_pb2.ListModelsResponse(models=models)
+
+    async def Withdraw(  # noqa: N802
+        self, request: gateway_pb2.WithdrawRequest, context: Context
+    ) -> gateway_pb2.WithdrawResponse:
+        """Remove a model."""
+        caller, seconds = caller_of(context, "Withdraw"), remaining(context, CALL_SECONDS)
+        kind = Operation.OPERATION_WITHDRAW
+        done = await self._relay.change(request.request, kind, seconds, caller, request.envelopes)
+        return gateway_pb2.WithdrawResponse(results=done.results)
+
+
+def _now_ms() -> int:
+    """What is over now is over at all three parties, whatever their clocks say."""
+    return time.time_ns() // 1_000_000
+
+
+async def statuses(parties: Parties, seconds: float) -> list[common_pb2.PartyStatus]:
+    """Every party's status; for one that does not answer, why not."""
+
+    async def one(party: int) -> common_pb2.PartyStatus:
+        ask = gateway_pb2.GetStatusRequest()
+        try:
+            return await parties.ask(lambda stub, _: stub.GetStatus(ask, timeout=seconds), party)
+        except DeadlineExceeded:
+            reason = f"party {party} did not answer within {seconds:g} s"
+        except ServiceFault as fault:
+            reason = fault.message
+        return common_pb2.PartyStatus(party=party, ready=False, reason=reason)
+
+    return list(await asyncio.gather(*(one(party) for party in range(3))))

@@ -1,0 +1,73 @@
+"""Configuration of a party."""
+
+from pathlib import Path
+
+from pydantic import Field
+from visard_common.address import Address
+from visard_common.config import ServiceConfig
+
+
+class PartyConfig(ServiceConfig):
+    """One party's settings."""
+
+    index: int = Field(ge=0, le=2, description="this party's number")
+    data_dir: Path = Field(description="store, kits and sealing keys")
+    sealing_key_hours: float = Field(
+        default=24.0, gt=0, le=168, description="a sealing key is offered so long, and erased an hour later"
+    )
+    peers: tuple[Address, Address, Address] = Field(
+        description="addresses of parties 0, 1, 2; the own entry is not used"
+    )
+    dealer: Address = Field(description="address of the dealer")
+    store: str = Field(
+        default="sqlite",
+        repr=False,
+        pattern=r"^(sqlite|mongodb(\+srv)?://.+)$",
+        description="sqlite, or the mongodb:// URI of a server with a database of this party's own",
+    )
+    stock_target: int = Field(default=4, ge=1, le=256, description="kits kept ready for each network")
+    max_runs: int = Field(default=8, ge=1, le=64, description="runs at a time (party 0 decides)")
+    max_rides: int = Field(default=2, ge=1, le=64, description="of those, at a time in a network (party 0 decides)")
+    max_queue: int = Field(default=64, ge=0, le=4096, description="runs waiting (party 0 decides)")
+    max_deposit_mb: int = Field(default=512, ge=1, le=65536, description="memory for shares that wait for their run")
+    peer_timeout: float = Field(default=10.0, gt=0, le=120, description="seconds a peer may take for a round")
+    kit_wait: float = Field(default=5.0, gt=0, le=60, description="seconds a run may wait for a kit")
+    run_timeout: float = Field(default=60.0, gt=0, le=600, description="longest run in seconds, waiting included")
+    refused_callers: frozenset[str] = Field(
+        default=frozenset(), description='callers whose certificate is misused or lost, as in "enroller/kiosk-7"'
+    )
+    attempts_subject: int | None = Field(
+        default=None,
+        ge=0,
+        le=1_000_000,
+        description="verifications of one subject within attempts_seconds; unset: as many as let a stranger match with a "
+        "chance of 1 %, by the false match rate of the operating point; 0: no limit",
+    )
+    attempts_gallery: int | None = Field(
+        default=None,
+        ge=0,
+        le=1_000_000,
+        description="all callers' searches in one model's gallery; unset: 1 % for each reference; 0: no limit",
+    )
+    attempts_search: int | None = Field(
+        default=None,
+        ge=0,
+        le=1_000_000,
+        description="one caller's searches in one model's gallery; unset: 0.5 % for each reference; 0: no limit",
+    )
+    attempts_caller: int = Field(
+        default=10_000, ge=0, le=1_000_000, description="a caller's verifications, comparisons and so on; 0: no limit"
+    )
+    enrolments_caller: int = Field(
+        default=10_000, ge=0, le=10_000_000, description="references that a caller may enrol; 0: no limit"
+    )
+    max_references: int = Field(
+        default=1_000_000, ge=1, le=100_000_000, description="references of one model, beyond which nobody is enrolled"
+    )
+    attempts_seconds: float = Field(
+        default=3600.0, ge=1, le=30 * 86400, description="time in which a budget that is used up comes back, evenly"
+    )
+    audit_days: int = Field(
+        default=400, ge=1, le=10_000, description="days for which the log of who asked for what is kept"
+    )
+    admin_timeout: float = Field(default=600.0, gt=0, le=86400, description="longest refresh or recovery in seconds")

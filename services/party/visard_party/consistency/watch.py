@@ -1,0 +1,198 @@
+"""Watching that the three parties hold the same, and answering audits."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import structlog
+from visard_common.errors import FailedPrecondition, InvalidArgument, Unavailable
+from visard_common.limits import MAX_PREFIXES, RETRY_SECONDS
+from visard_wire.v1 import gateway_pb2, peer_pb2
+
+from visard_party.consistency.changes import Changes
+from visard_party.consistency.horizon import Horizon
+from visard_party.consistency.sets import Holdings, Node, SetWatch, View
+from visard_party.consistency.writes import Writes
+from visard_party.errors import StoreError
+from visard_party.peers.links import Link, PeerLinks
+from visard_party.store.base import Store, all_rights
+
+WATCH_SECONDS = 2.0
+_ANEW_SECONDS = 3600.0
+
+log = structlog.get_logger()
+
+
+class Upkeep:
+    """This party's holdings, compared with its peers' again and again."""
+
+    def __init__(self, store: Store, links: PeerLinks, writes: Writes, longest_seconds: float = 0.0) -> None:
+        self._store = store
+        self._links = links
+        self._writes = writes
+        self._watch = SetWatch()
+        self._diverged: set[int] = set()
+        self._compared: dict[int, Link] = {}  # the stream over which a peer was found to hold the same
+        self._changes = writes.watch()
+        self._holdings = Holdings((), ())
+        self._lock = asyncio.Lock()
+        self._read_at = time.monotonic()
+        self._horizon = Horizon(links.party, int(1000 * longest_seconds))
+        self.on_mended: list[Callable[[], None]] = []  # who else must forget what it knew of differences
+        links.on_set = self.hear
+        links.on_up.append(self._tell)
+
+    @property
+    def diverged(self) -> frozenset[int]:
+        """Peers that hold other references for certain."""
+        return frozenset(self._diverged)
+
+    @property
+    def comparing(self) -> list[int]:
+        """Connected peers of which nobody knows yet whether they hold the same: a store may be an older one."""
+        return [
+            peer
+            for peer in self._links.peers
+            if self._links.connected(peer)
+            and peer not in self._diverged
+            and self._compared.get(peer) is not self._links.link(peer)
+        ]
+
+    @property
+    def problem(self) -> str:
+        """Why this party must not serve, or nothing."""
+        if self._diverged:
+            others = " and ".join(f"party {peer}" for peer in sorted(self._diverged))
+            return f"its references are not those of {others}: run visard admin audit, then visard admin recover"
+        if comparing := self.comparing:
+            return f"it compares what it holds with {' and '.join(f'party {peer}' for peer in comparing)}"
+        return ""
+
+    def require_agreement(self) -> None:
+        """Raise FailedPrecondition while a peer holds something else, Unavailable until that is known."""
+        if self._diverged:
+            raise FailedPrecondition(f"party {self._links.party}: {self.problem}")
+        if self.comparing:
+            raise Unavailable(f"party {self._links.party}: {self.problem}", retry_after=RETRY_SECONDS)
+
+    def mended(self) -> None:
+        """A party was restored from the two others: all three hold the same, and were told so by one run."""
+        self._diverged.clear()
+        for peer in self._links.peers:
+            self._watch.forget(peer)
+            if self._links.connected(peer):
+                self._compared[peer] = self._links.link(peer)
+        for forget in self.on_mended:
+            forget()
+
+    async def holdings(self) -> Holdings:
+        """What is stored now: hashed once, then brought up to date."""
+        async with self._lock:
+            taken = self._changes.take()  # before reading: what is written meanwhile is for the next call
+            try:
+                await self._bring_up_to_date(taken)
+                self._holdings.pending = len(await self._store.pending())
+            except BaseException:
+                self._changes.give_back(taken)
+                raise
+            return self._holdings
+
+    async def _bring_up_to_date(self, taken: Changes) -> None:
+        if taken.everything:
+            names = [*await self._store.names(), *[right.name for right in await all_rights(self._store)]]
+            entries = await self._store.log()
+            self._holdings = await asyncio.to_thread(Holdings, names, entries)
+            self._read_at = time.monotonic()
+        elif taken.writes:
+            ids = sorted(taken.references)
+            found = [row.name for row in await self._store.by_ids(ids)] if ids else []
+            found += [right.name for right in await self._store.rights_by_ids(ids)] if ids else []
+            self._holdings.update(taken.references, found, taken.writes)
+
+    async def _read_anew(self) -> None:
+        """What is in memory follows our own writes; what somebody else did to the database shows only here."""
+        before = (await self.holdings()).references
+        self._changes.forget()
+        if (await self.holdings()).references != before:
+            await self._writes.forget()
+
+    async def look(self) -> None:
+        """Report to the peers."""
+        try:
+            if time.monotonic() - self._read_at > _ANEW_SECONDS:
+                await self._read_anew()
+            await self._report()
+            await self._forget()
+        except StoreError as error:
+            log.warning("the watch waits for the store", reason=str(error))
+
+    async def _report(self) -> None:
+        for peer in self._links.peers:
+            if self._links.connected(peer):
+                await self._tell(peer)
+            else:
+                self._watch.forget(peer)
+                self._horizon.lost(peer)
+
+    async def _tell(self, peer: int) -> None:
+        """Say what is held here: every now and then, and as soon as a peer is connected."""
+        own = await self._view()
+        report = peer_pb2.SetReport(
+            references=own.references, writes=own.writes, pending=own.pending, horizon=own.horizon
+        )
+        if self._links.connected(peer):
+            self._links.link(peer).send(peer_pb2.Frame(set=report))
+
+    async def _view(self) -> View:
+        holdings, horizon = await self.holdings(), self._horizon.at
+        holdings.forget_writes(horizon)
+        return View(holdings.references, holdings.writes, holdings.pending, horizon)
+
+    async def _forget(self) -> None:
+        """Of writes and tombstones whatever no party needs any more."""
+        own = await self._view()
+        if self._horizon.move(own, _now_ms()):
+            own = await self._view()
+        if (before := self._horizon.due(own)) is not None:
+            await self._store.prune(before)
+            self._horizon.forgotten = before
+
+    async def hear(self, peer: int, report: peer_pb2.SetReport) -> None:
+        """A peer's hashes."""
+        other = View(report.references, report.writes, report.pending, report.horizon)
+        self._horizon.hear(peer, other, _now_ms())
+        own = await self._view()
+        if self._watch.compare(peer, own, other):
+            if peer not in self._diverged:
+                log.error("the parties hold different references", peer=peer)
+            self._diverged.add(peer)
+        elif own.holds_as(other):
+            self._diverged.discard(peer)
+            if self._links.connected(peer):
+                self._compared[peer] = self._links.link(peer)
+
+    async def audit(self, request: gateway_pb2.AuditRequest) -> gateway_pb2.PartyAudit:
+        """Hashes below prefixes; raises InvalidArgument."""
+        if not 1 <= len(request.prefixes) <= MAX_PREFIXES:
+            raise InvalidArgument.of("prefixes", f"1 to {MAX_PREFIXES}")
+        if any(len(prefix) > 32 or set(prefix) - set("0123456789abcdef") for prefix in request.prefixes):
+            raise InvalidArgument.of("prefixes", "at most 32 hex digits each")
+        if "" in request.prefixes:  # an audit begins
+            await self._read_anew()
+        holdings = await self.holdings()
+        return gateway_pb2.PartyAudit(nodes=[node_message(holdings.node(prefix)) for prefix in request.prefixes])
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def node_message(node: Node) -> gateway_pb2.AuditNode:
+    """A node, as a party tells it."""
+    rows = [
+        gateway_pb2.AuditRow(
+            reference_id=r.reference_id, subject=r.subject, model=r.model, version=r.version, enrolled_by=r.enrolled_by
+        )
+        for r in node.rows
+    ]
+    return gateway_pb2.AuditNode(prefix=node.prefix, count=node.count, set_hash=node.hash, rows=rows)

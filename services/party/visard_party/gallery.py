@@ -1,0 +1,168 @@
+"""What a probe is compared with: references as one matrix of shares, kept in memory and brought up to date after writes."""
+
+import asyncio
+from bisect import bisect_left
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+from visard_engine.field import Elements, Field
+
+from visard_party.consistency.changes import Changes
+from visard_party.consistency.sets import name_hash, reference_id_of, set_hash
+from visard_party.consistency.writes import Writes
+from visard_party.errors import StoreError
+from visard_party.store.base import Name, Reference, Store
+
+TIDY_SECONDS = 60.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Rows:
+    """N references of one model, by id: public names, times of expiry (N,), this party's descriptor shares (N, D).
+
+    ``total`` is the sum of the names' hashes.
+    """
+
+    names: tuple[Name, ...] = ()
+    expires: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    shares: Elements = field(default_factory=lambda: np.zeros((0, 0), np.uint32), repr=False)
+    total: int = 0
+
+    @classmethod
+    def of(cls, references: Sequence[Reference], field_: Field) -> "Rows":
+        """Rows of stored references."""
+        raw = b"".join(row.descriptor.reveal() for row in references)
+        shares = np.frombuffer(raw, field_.dtype).reshape(len(references), -1 if references else 0)
+        expires = np.array([row.expires_unix_ms for row in references], np.int64)
+        names = tuple(row.name for row in references)
+        return cls(names, expires, shares, sum(map(name_hash, names)))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def live(self, at_unix_ms: int) -> "Rows":
+        """Those whose time is not over then."""
+        return self._where((self.expires == 0) | (self.expires > at_unix_ms))
+
+    def without(self, subject: str) -> "Rows":
+        """Those of all other subjects."""
+        return self._where(np.array([name.subject != subject for name in self.names], bool))
+
+    def _where(self, chosen: npt.NDArray[np.bool_]) -> "Rows":
+        if chosen.all():
+            return self
+        names = tuple(self.names[k] for k in np.flatnonzero(chosen))
+        others = sum(name_hash(self.names[k]) for k in np.flatnonzero(~chosen))
+        return Rows(names, self.expires[chosen], self.shares[chosen], self.total - others)
+
+    def updated(self, touched: Collection[str], present: "Rows") -> "Rows":
+        """These rows after a change: of the touched references only those that are present are left, as they are there.
+
+        Costs one copy of the shares, whatever has changed; runs that compare with the old rows keep them.
+        """
+        pieces = [piece for piece in self._pieces(touched, present) if piece]
+        if not pieces:
+            return Rows()
+        gone = sum(name_hash(self.names[at]) for at in map(self._find, touched) if at is not None)
+        return Rows(
+            tuple(chain.from_iterable(piece.names for piece in pieces)),
+            np.concatenate([piece.expires for piece in pieces]),
+            np.concatenate([piece.shares for piece in pieces]),
+            self.total - gone + present.total,
+        )
+
+    def _pieces(self, touched: Collection[str], present: "Rows") -> Iterator["Rows"]:
+        """What lies between touched references, and what comes in their places, in order."""
+        start = 0
+        for reference_id in sorted(touched):
+            at = bisect_left(self.names, reference_id, lo=start, key=reference_id_of)
+            yield self._cut(start, at)
+            fresh = present._find(reference_id)
+            if fresh is not None:
+                yield present._cut(fresh, fresh + 1)
+            start = at if self._find(reference_id) is None else at + 1
+        yield self._cut(start, len(self))
+
+    def _cut(self, start: int, stop: int) -> "Rows":
+        """A piece; its total is not known."""
+        return Rows(self.names[start:stop], self.expires[start:stop], self.shares[start:stop])
+
+    def _find(self, reference_id: str) -> int | None:
+        at = bisect_left(self.names, reference_id, key=reference_id_of)
+        return at if at < len(self) and self.names[at].reference_id == reference_id else None
+
+    @property
+    def subjects(self) -> list[str]:
+        """Whose reference each row is."""
+        return [name.subject for name in self.names]
+
+    @property
+    def digest(self) -> bytes:
+        """Of the public names, whose order follows from themselves."""
+        return set_hash([self.total])
+
+
+@dataclass
+class _Kept:
+    """A model's rows, and what has changed since."""
+
+    changes: Changes
+    field: Field
+    rows: Rows = Rows()
+
+
+class Galleries:
+    """All references of each model: read once, then brought up to date."""
+
+    def __init__(self, store: Store, writes: Writes) -> None:
+        self._store = store
+        self._writes = writes
+        self._kept: dict[str, _Kept] = {}
+        self._lock = asyncio.Lock()
+
+    async def get(self, model: str, field_: Field) -> Rows:
+        """A model's references now."""
+        async with self._lock:
+            kept = self._kept.get(model)
+            if kept is None:
+                kept = self._kept[model] = _Kept(self._writes.watch(), field_)
+            taken = kept.changes.take()  # before reading: what is written meanwhile is for the next call
+            try:
+                kept.rows = await self._current(model, field_, kept.rows, taken)
+            except BaseException:
+                kept.changes.give_back(taken)
+                raise
+            return kept.rows
+
+    async def look(self) -> None:
+        """What is erased leaves the memory within ``TIDY_SECONDS``, also when nobody asks."""
+        try:
+            await self.tidy()
+        except StoreError as error:
+            log.warning("galleries wait for the store", reason=str(error))
+
+    async def tidy(self) -> None:
+        """Bring every gallery up to date, and let go of those whose models were withdrawn."""
+        published = set(await self._store.models())
+        for model, kept in list(self._kept.items()):
+            if model in published:
+                await self.get(model, kept.field)
+                continue
+            async with self._lock:
+                self._kept.pop(model, None)
+            self._writes.unwatch(kept.changes)
+
+    async def _current(self, model: str, field_: Field, rows: Rows, taken: Changes) -> Rows:
+        if taken.everything:
+            return await asyncio.to_thread(Rows.of, await self._store.gallery(model), field_)
+        if not taken.references:
+            return rows
+        found = await self._store.by_ids(sorted(taken.references))
+        own = [row for row in found if row.model == model]
+        return await asyncio.to_thread(lambda: rows.updated(taken.references, Rows.of(own, field_)))

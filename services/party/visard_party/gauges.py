@@ -1,0 +1,30 @@
+"""How a party is right now, for Prometheus. Plans are named by the first digits of their public digest."""
+
+from prometheus_client.core import Metric
+from visard_common.metrics import gauge
+
+from visard_party.consistency.modelset import ModelSets
+from visard_party.consistency.watch import Upkeep
+from visard_party.kits.stock import KitStock
+from visard_party.peers.links import PeerLinks
+from visard_party.runs.runner import Runner
+
+PLAN_DIGITS = 12
+
+
+def gauges(links: PeerLinks, stock: KitStock, runner: Runner, model_sets: ModelSets, upkeep: Upkeep) -> list[Metric]:
+    """How the party is right now."""
+    levels = [(level.plan.digest.hex()[:PLAN_DIGITS], level) for level in stock.levels()]
+    differing = model_sets.differing()
+    differ = [(str(peer), float(peer in differing)) for peer in links.peers]
+    diverged = [(str(peer), float(peer in upkeep.diverged)) for peer in links.peers]
+    peers = [(str(peer), float(links.connected(peer))) for peer in links.peers]
+    return [
+        gauge("visard_kits_available", "Kits in stock.", [(p, x.available) for p, x in levels], "plan"),
+        gauge("visard_kits_target", "Kits wanted in stock.", [(p, x.target) for p, x in levels], "plan"),
+        gauge("visard_runs_active", "Runs in progress, those in the queue included.", [("", runner.active)]),
+        gauge("visard_queue_length", "Runs that wait for a slot; only party 0 queues.", [("", runner.waiting)]),
+        gauge("visard_peer_connected", "1 while the link to a peer is up.", peers, "peer"),
+        gauge("visard_peer_models_differ", "1 while a peer has published other models.", differ, "peer"),
+        gauge("visard_peer_set_differs", "1 while a peer holds other references; nothing is served.", diverged, "peer"),
+    ]

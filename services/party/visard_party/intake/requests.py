@@ -1,0 +1,120 @@
+"""What a request may look like: every field checked before anything is kept. Pure."""
+
+import re
+
+from visard_common.errors import InvalidArgument
+from visard_common.limits import (
+    DIGEST_BYTES,
+    MAX_AHEAD_MS,
+    MAX_EXPIRY_MS,
+    MAX_INSTEAD,
+    MAX_METADATA_BYTES,
+    MAX_REFERENCES,
+    MAX_TTL_SECONDS,
+    PARTIES,
+    REQUEST_ID_BYTES,
+)
+from visard_common.operations import FIELDS, OPERATIONS, Declared, Subject, setting, word
+from visard_wire.v1 import common_pb2
+
+_SUBJECT = re.compile(r"[A-Za-z0-9._@-]{1,128}")
+_MODEL = re.compile(r"[a-z0-9._-]{1,64}")
+_POINT = re.compile(r"[A-Za-z0-9_]{0,64}")
+_REFERENCE = re.compile(r"[0-9a-f]{32}")
+# those who may enrol: visard_common.roles
+_GRANTEE = re.compile(r"(enroller|owner)/[A-Za-z0-9._-]{1,64}")
+
+
+def check(request: common_pb2.Request, now_unix_ms: int) -> None:
+    """Raise InvalidArgument naming the first field that is wrong, and what is allowed."""
+    check_id("request.request_id", request.request_id)
+    declared = OPERATIONS.get(request.operation)
+    if declared is None:
+        raise InvalidArgument.of("request.operation", f"one of {', '.join(map(word, OPERATIONS))}")
+    _check_names(request, declared)
+    allowed = declared.images
+    if request.images not in allowed:
+        raise InvalidArgument.of("request.images", f"{allowed.start} to {allowed.stop - 1} for this operation")
+    if not now_unix_ms < request.expires_unix_ms <= now_unix_ms + MAX_EXPIRY_MS:
+        raise InvalidArgument.of("request.expires_unix_ms", f"in the next {MAX_EXPIRY_MS // 60000} minutes")
+    if not now_unix_ms - MAX_EXPIRY_MS <= request.sent_unix_ms <= now_unix_ms + MAX_AHEAD_MS:
+        raise InvalidArgument.of("request.sent_unix_ms", "the time now, at most ten minutes ago: check the clocks")
+    _check_fields(request, declared)
+    if [len(digest) for digest in request.share_digests] != [DIGEST_BYTES] * (PARTIES if declared.signed else 0):
+        raise InvalidArgument.of(
+            "request.share_digests", "SHA-256 of each of the three sealed shares, in order of party"
+        )
+
+
+def check_id(field: str, value: bytes) -> None:
+    """Raise InvalidArgument unless this may be a request's id."""
+    if len(value) != REQUEST_ID_BYTES:
+        raise InvalidArgument.of(field, f"{REQUEST_ID_BYTES} bytes")
+
+
+def check_subject(field: str, value: str) -> None:
+    """Raise InvalidArgument unless this may be a subject's name."""
+    _match(_SUBJECT, field, value, "1 to 128 of A-Z a-z 0-9 . _ @ -")
+
+
+def check_row_id(field: str, value: str) -> None:
+    """Raise InvalidArgument unless this may be the id of a reference or a right."""
+    _match(_REFERENCE, field, value, "32 hex digits")
+
+
+def check_model(field: str, value: str) -> None:
+    """Raise InvalidArgument unless this may be a model's name."""
+    _match(_MODEL, field, value, "1 to 64 of a-z 0-9 . _ -")
+
+
+def _check_names(request: common_pb2.Request, declared: Declared) -> None:
+    if declared.subject is Subject.NEEDED or (declared.subject is Subject.OPTIONAL and request.subject):
+        check_subject("request.subject", request.subject)
+    elif request.subject:
+        raise InvalidArgument.of("request.subject", "empty for this operation")
+    if "grantee" in declared.fields:
+        _match(_GRANTEE, "request.grantee", request.grantee, "enroller/NAME or owner/NAME, as in the certificate")
+    if "new_subject" in declared.fields:
+        check_subject("request.new_subject", request.new_subject)
+        if request.new_subject == request.subject:
+            raise InvalidArgument.of("request.new_subject", "another name than before")
+    if declared.model:
+        check_model("request.model", request.model)
+    elif request.model:
+        raise InvalidArgument.of("request.model", "empty for this operation")
+    _match(_POINT, "request.operating_point", request.operating_point, "at most 64 of A-Z a-z 0-9 _")
+    if request.operating_point and not declared.decides:
+        raise InvalidArgument.of("request.operating_point", "empty for run: nothing is compared")
+
+
+def _check_fields(request: common_pb2.Request, declared: Declared) -> None:
+    """Fields that only some operations may set."""
+    for name in sorted(FIELDS - declared.fields):
+        if getattr(request, name):
+            raise InvalidArgument.of(f"request.{name}", setting(name))
+    if "program_digest" in declared.fields and len(request.program_digest) != DIGEST_BYTES:
+        raise InvalidArgument.of("request.program_digest", f"{DIGEST_BYTES} bytes")
+    if request.ttl_seconds > MAX_TTL_SECONDS:
+        raise InvalidArgument.of("request.ttl_seconds", f"at most {MAX_TTL_SECONDS}: ten years")
+    if len(request.metadata) > MAX_METADATA_BYTES:
+        raise InvalidArgument.of("request.metadata", f"at most {MAX_METADATA_BYTES} bytes")
+    if len(set(request.reference_ids)) != len(request.reference_ids) or len(request.reference_ids) > MAX_REFERENCES:
+        raise InvalidArgument.of("request.reference_ids", f"at most {MAX_REFERENCES}, each once")
+    for reference_id in request.reference_ids:
+        _match(_REFERENCE, "request.reference_ids", reference_id, "32 hex digits each")
+    if request.party >= PARTIES:
+        raise InvalidArgument.of("request.party", "0, 1 or 2")
+    _check_instead(request)
+
+
+def _check_instead(request: common_pb2.Request) -> None:
+    ids = request.instead_of
+    if len({*ids, request.request_id}) != len(ids) + 1 or len(ids) > MAX_INSTEAD:
+        raise InvalidArgument.of("request.instead_of", f"at most {MAX_INSTEAD} other ids, each once")
+    for request_id in ids:
+        check_id("request.instead_of", request_id)
+
+
+def _match(pattern: re.Pattern[str], field: str, value: str, allowed: str) -> None:
+    if not pattern.fullmatch(value):
+        raise InvalidArgument.of(field, allowed)

@@ -1,0 +1,101 @@
+"""Kits on disk. A kit is taken by deleting it first: no crash and no second reader can bring it back."""
+
+import struct
+import threading
+import time
+from pathlib import Path
+
+from visard_common.files import sync_directory, write_durably
+from visard_engine.errors import KitError
+from visard_engine.kits import Kit, KitPlan
+from visard_engine.prf import KEY_BYTES
+from visard_engine.prss import PairKeys
+
+from visard_party.kits.ledger import first_number
+
+_HEADER = struct.Struct(f"<8s32sQ{KEY_BYTES}s{KEY_BYTES}s")
+_MAGIC = b"visardk1"
+
+
+def first_number_in(directory: Path) -> int:
+    """Where the numbers of new plans begin: fixed by the clock when the directory is new, and kept in it."""
+    path = directory / "first"
+    if not path.exists():
+        return renew_first_number(directory)
+    return int(path.read_text())
+
+
+def renew_first_number(directory: Path) -> int:
+    """Fix it anew: numbers used until now will not come again."""
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    first = first_number(time.time())
+    write_durably(directory / "first", str(first).encode())
+    return first
+
+
+class KitDirectory:
+    """The kits of one plan: files NUMBER.kit and the floor, below which no number is used any more."""
+
+    def __init__(self, directory: Path, plan: KitPlan, party: int, first: int = 1) -> None:
+        self._directory = directory
+        self._plan = plan
+        self._party = party
+        self._first = first
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        sync_directory(directory.parent)
+        self._lock = threading.Lock()
+        self._floor = self.read_floor()
+
+    def read_floor(self) -> int:
+        """The persisted floor; that of a new plan, at first."""
+        path = self._directory / "floor"
+        return int(path.read_text()) if path.exists() else self._first
+
+    def write_floor(self, floor: int) -> None:
+        """Persist the floor, durably, before anything depends on it. It never goes down, whoever comes first."""
+        with self._lock:
+            if floor > self._floor:
+                write_durably(self._directory / "floor", str(floor).encode())
+                self._floor = floor
+
+    def scan(self) -> set[int]:
+        """Numbers of the whole kits here; leftovers of interrupted writes are removed."""
+        size, found = _HEADER.size + self._plan.correction_bytes, set()
+        for path in self._directory.iterdir():
+            if path.suffix == ".kit" and path.stem.isdigit() and path.stat().st_size == size:
+                found.add(int(path.stem))
+            elif path.name != "floor":
+                path.unlink()
+        return found
+
+    def store(self, number: int, keys: PairKeys, corrections: bytes | bytearray) -> None:
+        """Write a fetched kit, durably."""
+        header = _HEADER.pack(_MAGIC, self._plan.digest, number, keys.own, keys.previous)
+        write_durably(self._path(number), header, corrections)
+
+    def take(self, number: int, floor: int) -> Kit:
+        """Delete a kit, persist the floor, then read it from the still open file; raises KitError."""
+        try:
+            with self._path(number).open("rb") as file:
+                self._path(number).unlink()
+                sync_directory(self._directory)
+                self.write_floor(floor)
+                header = file.read(_HEADER.size)
+                corrections = bytearray(self._plan.correction_bytes)
+                whole = file.readinto(corrections) == len(corrections) and not file.read(1)
+        except FileNotFoundError as error:
+            raise KitError(f"kit {number} is gone") from error
+        if not whole or len(header) != _HEADER.size:
+            raise KitError(f"kit {number} is not whole")
+        magic, digest, found, own, previous = _HEADER.unpack(header)
+        if (magic, digest, found) != (_MAGIC, self._plan.digest, number):
+            raise KitError(f"kit {number} is another one")
+        return Kit(self._plan, number, PairKeys(own, previous), self._party, corrections)
+
+    def delete(self, numbers: set[int]) -> None:
+        """Delete kits that will not be used."""
+        for number in numbers:
+            self._path(number).unlink(missing_ok=True)
+
+    def _path(self, number: int) -> Path:
+        return self._directory / f"{number}.kit"

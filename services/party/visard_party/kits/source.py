@@ -1,0 +1,69 @@
+"""Fetching kits from the dealer."""
+
+from typing import Protocol
+
+import grpc
+from visard_common.channels import Renewed
+from visard_common.errors import Unavailable
+from visard_common.limits import FETCH_SECONDS
+from visard_common.rpc import fault_of
+from visard_common.tls import Tls
+from visard_engine.kits import KitPlan
+from visard_engine.prss import PairKeys
+from visard_wire.v1 import dealer_pb2, dealer_pb2_grpc
+
+Fetched = tuple[PairKeys, bytearray]
+
+
+class KitSource(Protocol):
+    """Where kits come from."""
+
+    async def fetch(self, plan: KitPlan, number: int) -> Fetched:
+        """This party's seeds and the corrections of one kit; raises ServiceFault."""
+
+
+class DealerSource:
+    """Kits from the dealer's service."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = dealer_pb2_grpc.DealerStub(channel)
+
+    async def fetch(self, plan: KitPlan, number: int) -> Fetched:
+        """See KitSource."""
+        request = dealer_pb2.FetchRequest(run=plan.json(), first=number, count=1)
+        header, corrections = None, bytearray()
+        call = self._stub.Fetch(request, timeout=FETCH_SECONDS)
+        try:
+            async for chunk in call:
+                if chunk.HasField("header"):
+                    header = chunk.header
+                else:
+                    corrections += chunk.data
+                if len(corrections) > plan.correction_bytes:
+                    break
+        except grpc.aio.AioRpcError as error:
+            raise fault_of(error, "the dealer") from error
+        finally:
+            call.cancel()
+        whole = len(corrections) == plan.correction_bytes
+        if header is None or header.id != number or header.run_digest != plan.digest or not whole:
+            raise Unavailable("the dealer sent another kit than asked for")
+        try:
+            return PairKeys(header.seed_own, header.seed_previous), corrections
+        except ValueError as error:
+            raise Unavailable("the dealer sent seeds of a wrong size") from error
+
+
+class RenewedDealer:
+    """The dealer at an address, whatever becomes of our certificates."""
+
+    def __init__(self, tls: Tls, address: str) -> None:
+        self._source = Renewed(tls, address, DealerSource)
+
+    async def fetch(self, plan: KitPlan, number: int) -> Fetched:
+        """See KitSource."""
+        return await self._source.current().fetch(plan, number)
+
+    async def close(self) -> None:
+        """Close the channel."""
+        await self._source.close()

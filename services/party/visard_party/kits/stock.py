@@ -1,0 +1,227 @@
+"""The stock of kits: fetched ahead of need, reserved by the leader, taken once.
+
+Decisions are in ledger.py, files in kitfiles.py, the dealer behind dealing.py.
+"""
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+import structlog
+from visard_common.errors import FailedPrecondition, ResourceExhausted, ServiceFault
+from visard_common.limits import LEADER, RETRY_SECONDS
+from visard_common.metrics import stage
+from visard_engine.errors import KitError
+from visard_engine.kits import Kit, KitPlan
+
+from visard_party.kits.files import KitDirectory, renew_first_number
+from visard_party.kits.ledger import Ledger
+from visard_party.kits.source import KitSource
+
+_BACKOFF = (0.2, 5.0)  # seconds between attempts to reach the dealer: at first, at most
+MAX_PLANS = 64  # plans kept in stock; the one not used for longest gives way
+
+log = structlog.get_logger()
+
+
+class KitBurnt(Exception):
+    """The number asked for can never be used (again); ``floor`` is the lowest one that can."""
+
+    def __init__(self, floor: int) -> None:
+        super().__init__(f"kits below {floor} are used up")
+        self.floor = floor
+
+
+@dataclass(frozen=True)
+class StockLevel:
+    """What the status shows of one plan."""
+
+    plan: KitPlan
+    available: int
+    target: int
+
+
+class _Shelf:
+    """One plan's ledger, files and waiters."""
+
+    def __init__(self, directory: Path, plan: KitPlan, party: int, target: int, first: int) -> None:
+        self.plan = plan
+        self.target = target
+        self.files = KitDirectory(directory / plan.digest.hex(), plan, party, first if party == LEADER else 1)
+        self.ledger = Ledger(self.files.read_floor(), begin=first)
+        self.changed = asyncio.Condition()
+        found = self.files.scan()
+        self.ledger.in_stock |= {n for n in found if n >= self.ledger.floor}
+        self.files.delete(found - self.ledger.in_stock)
+
+    def clear(self) -> None:
+        """Delete the kits that nobody waits for; their numbers stay good."""
+        idle = self.ledger.in_stock - self.ledger.demanded - self.ledger.reserved
+        self.ledger.in_stock -= idle
+        self.files.delete(idle)
+
+
+class KitStock:
+    """All kits of this party. ``run`` must be running for the stock to fill."""
+
+    def __init__(self, directory: Path, party: int, source: KitSource, first: Callable[[], int] = lambda: 1) -> None:
+        self._directory = directory
+        self._party = party
+        self._source = source
+        self._first = first
+        self._shelves: dict[bytes, _Shelf] = {}
+        # every shelf somebody still works with: a second one of the same plan could use a number twice
+        self._alive: WeakValueDictionary[bytes, _Shelf] = WeakValueDictionary()
+        self._work = asyncio.Event()
+        self._defects: list[Exception] = []  # what nobody foresaw, to be heard when nothing else is to be done
+
+    def want(self, plan: KitPlan, target: int) -> None:
+        """Keep ``target`` kits of a plan in stock from now on."""
+        shelf = self._alive.get(plan.digest) or _Shelf(self._directory, plan, self._party, target, self._first())
+        shelf.target = max(shelf.target, target)
+        self._shelves.pop(plan.digest, None)
+        self._shelves[plan.digest] = self._alive[plan.digest] = shelf  # most recently wanted last
+        while len(self._shelves) > MAX_PLANS:
+            self._shelves.pop(next(iter(self._shelves))).clear()
+        self._work.set()
+
+    async def reserve(self, plan: KitPlan, seconds: float) -> int:
+        """A number for a new run, waiting for one if need be; raises ResourceExhausted."""
+        self.want(plan, 1)
+        shelf = self._shelves[plan.digest]
+        try:
+            async with asyncio.timeout(seconds), shelf.changed:
+                while (number := shelf.ledger.reserve()) is None:
+                    await shelf.changed.wait()
+        except TimeoutError as error:
+            message = "no kit in stock: the dealer is away, or slower than the requests"
+            raise ResourceExhausted(message, retry_after=RETRY_SECONDS) from error
+        self._work.set()
+        return number
+
+    async def release(self, plan: KitPlan, number: int) -> None:
+        """Give back a reserved number that no other party was told."""
+        self.want(plan, 1)
+        shelf = self._shelves[plan.digest]
+        async with shelf.changed:
+            shelf.ledger.release(number)
+            shelf.changed.notify_all()
+
+    async def take(self, plan: KitPlan, number: int, seconds: float) -> Kit:
+        """The kit of this number, for this once; raises KitBurnt, and ResourceExhausted when it does not come."""
+        self.want(plan, 1)
+        shelf = self._shelves[plan.digest]
+        if not shelf.ledger.demand(number):
+            raise KitBurnt(shelf.ledger.floor)
+        self._work.set()
+        try:
+            async with asyncio.timeout(seconds), shelf.changed:
+                await shelf.changed.wait_for(lambda: number in shelf.ledger.in_stock)
+                old = shelf.ledger.taken(number)
+                floor = shelf.ledger.floor
+        except TimeoutError as error:
+            raise ResourceExhausted(f"kit {number} did not arrive", retry_after=RETRY_SECONDS) from error
+        finally:
+            shelf.ledger.demanded.discard(number)  # also when the caller is gone
+        self._work.set()
+        try:
+            return await asyncio.to_thread(_take, shelf, number, floor, old)
+        except KitError as error:
+            raise FailedPrecondition(str(error)) from error
+
+    async def raise_floor(self, plan: KitPlan, floor: int) -> None:
+        """Use no number below ``floor`` any more: the others have burnt them."""
+        self.want(plan, 1)
+        shelf = self._shelves[plan.digest]
+        old = shelf.ledger.raise_floor(floor)
+        await asyncio.to_thread(shelf.files.write_floor, shelf.ledger.floor)
+        await asyncio.to_thread(shelf.files.delete, old)
+        self._work.set()
+
+    def clear(self) -> None:
+        """Fetch everything anew that no run waits for: the dealer's secret was changed, so it deals other kits now."""
+        for shelf in self._alive.values():
+            shelf.clear()
+        known = {digest.hex() for digest in self._alive}
+        for kit in self._directory.glob("*/*.kit"):
+            if kit.parent.name not in known:  # of a plan that nobody has asked for since the start
+                kit.unlink(missing_ok=True)
+        self._work.set()
+
+    def discard(self) -> None:
+        """Throw away every kit that no run waits for: after a disk was lost, who knows which were used.
+
+        Party 0, which picks numbers, goes on with numbers beyond any that were used.
+        """
+        first = renew_first_number(self._directory) if self._party == LEADER else 1
+        for shelf in self._alive.values():
+            shelf.clear()
+            shelf.files.delete(shelf.ledger.raise_floor(first))
+            shelf.files.write_floor(shelf.ledger.floor)
+        known = {digest.hex() for digest in self._alive}
+        for folder in self._directory.iterdir():
+            if folder.is_dir() and folder.name not in known:
+                shutil.rmtree(folder)
+        self._work.set()
+
+    def levels(self) -> list[StockLevel]:
+        """What is in stock."""
+        return [
+            StockLevel(shelf.plan, len(shelf.ledger.in_stock - shelf.ledger.reserved), shelf.target)
+            for shelf in self._shelves.values()
+        ]
+
+    async def run(self) -> None:
+        """Fetch what is missing, for ever: fair between plans, and patient when the dealer is away."""
+        pause = _BACKOFF[0]
+        while True:
+            self._work.clear()
+            outcomes = [await self._attempt(shelf) for shelf in list(self._shelves.values())]
+            if True in outcomes:
+                pause = _BACKOFF[0]
+            elif None not in outcomes:
+                await self._work.wait()
+            elif self._defects:  # all plans that can be filled are
+                raise self._defects.pop()
+            else:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await self._work.wait()
+                pause = min(2 * pause, _BACKOFF[1])
+
+    async def _attempt(self, shelf: _Shelf) -> bool | None:
+        """Whether a kit was fetched; None when it failed, which must not keep other plans waiting meanwhile."""
+        try:
+            return await self._fetch(shelf)
+        except (ServiceFault, OSError) as error:
+            log.warning("no kit from the dealer", reason=str(error))
+        except Exception as error:
+            self._defects = [error]
+        return None
+
+    async def _fetch(self, shelf: _Shelf) -> bool:
+        """Fetch one kit of a plan, if one is missing."""
+        number = shelf.ledger.next_to_fetch(shelf.target)
+        if number is None:
+            return False
+        shelf.ledger.fetching = number
+        try:
+            with stage("kit"):
+                keys, corrections = await self._source.fetch(shelf.plan, number)
+                await asyncio.to_thread(shelf.files.store, number, keys, corrections)
+        finally:
+            shelf.ledger.fetching = None
+        async with shelf.changed:
+            if not shelf.ledger.arrived(number):
+                shelf.files.delete({number})
+            shelf.changed.notify_all()
+        return True
+
+
+def _take(shelf: _Shelf, number: int, floor: int, old: set[int]) -> Kit:
+    shelf.files.delete(old)
+    return shelf.files.take(number, floor)

@@ -1,0 +1,102 @@
+"""Refresh: new shares for everything that is stored, so that shares stolen before and after it do not fit together.
+
+Functionality: every stored sharing F becomes F + s x with s uniform; the secrets F(0) stay.
+Cost: one round of 64 bytes, and the rounds of a write.
+Security: a sharing of zero of degree 1 among three parties has one unknown, s, which any one new share together with its
+old one gives away. So it costs nothing that all three parties know s: it is expanded from a seed to which each of them
+contributes. Somebody who has one party's disk of before and another's of after has F(1) and F(2) + 2s: nothing.
+The sealing keys change with the shares: who had a disk of before can open an hour later nothing that was recorded.
+Source: A. Herzberg, S. Jarecki, H. Krawczyk, M. Yung, "Proactive secret sharing", CRYPTO 1995.
+"""
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from visard_common.errors import NotFound
+from visard_engine.errors import ProtocolError
+from visard_engine.field import field_of
+from visard_engine.kits import Kit
+from visard_engine.nn.program import Program
+from visard_engine.prf import KEY_BYTES, Prf
+from visard_wire.secret import Secret
+from visard_wire.v1 import common_pb2
+
+from visard_party.intake.deposits import Deposit
+from visard_party.operations.base import Answer, Desk, Work, names_of
+from visard_party.peers.channel import SessionChannel
+from visard_party.store.base import ModelRecord, Name, Reference, Renew
+
+SEED_BYTES = 32
+
+
+class Refresh:
+    """Renew all references and all models' weights."""
+
+    def exclusive(self, request: common_pb2.Request) -> bool:
+        """New shares are computed from old ones, which nobody may change meanwhile."""
+        return True
+
+    async def prepare(self, desk: Desk, request: common_pb2.Request, digest: bytes, deposit: Deposit | None) -> Work:
+        """See Job."""
+        models = await _models(desk)
+        if not models:
+            raise NotFound("nothing is stored yet")
+        rows = [row for model in models for row in await desk.store.gallery(model.name)]
+        weights = [Name("", "", model.name, model.version) for model in models]
+        return Work(request, digest, names=[*names_of(rows), *weights], stored=rows)
+
+    async def perform(self, desk: Desk, work: Work, channel: SessionChannel, kits: list[Kit]) -> Answer:
+        """See Job."""
+        seed = await common_seed(channel)
+        models = await _models(desk)
+        updated = work.request.sent_unix_ms
+        renewed = await asyncio.to_thread(renew, seed, desk.party, models, work.stored, updated)
+        changed = await desk.write(work, channel, renewed)
+        desk.keys.rotate(work.request.request_id)
+        return Answer(references_changed=changed)
+
+    def repeated(self, desk: Desk, request: common_pb2.Request, digest: bytes) -> Answer:
+        """See Job."""
+        desk.keys.rotate(request.request_id)  # the write may have been made after a crash, by recovery
+        return Answer()
+
+
+async def _models(desk: Desk) -> list[ModelRecord]:
+    return [record for name in await desk.store.models() if (record := await desk.store.model(name)) is not None]
+
+
+async def common_seed(channel: SessionChannel) -> bytes:
+    """A seed that all three parties know and to which each contributes 32 bytes; one round."""
+    own = os.urandom(SEED_BYTES)
+    peers = [peer for peer in range(3) if peer != channel.party]
+    parts = {**await channel.exchange(dict.fromkeys(peers, own), peers), channel.party: own}
+    if any(len(part) != SEED_BYTES for part in parts.values()):
+        raise ProtocolError("a peer sent a seed of another size")
+    return hashlib.sha256(b"visard refresh v1" + b"".join(parts[party] for party in range(3))).digest()
+
+
+def renew(
+    seed: bytes, party: int, models: Sequence[ModelRecord], rows: Sequence[Reference], updated_unix_ms: int
+) -> Renew:
+    """This party's new shares: each model's weights and its rows, in order, take slopes from one stream a model."""
+    weights, descriptors = list[tuple[str, Secret]](), list[tuple[str, Secret]]()
+    for model in models:
+        own = [row for row in rows if row.model == model.name]
+        q = Program.from_json(model.program).q
+        fresh = _renewed(seed, model.name, party, q, [model.weights, *(row.descriptor for row in own)])
+        weights.append((model.name, fresh[0]))
+        descriptors += [(row.reference_id, share) for row, share in zip(own, fresh[1:], strict=True)]
+    return Renew(tuple(descriptors), tuple(weights), updated_unix_ms)
+
+
+def _renewed(seed: bytes, label: str, party: int, q: int, shares: Sequence[Secret]) -> list[Secret]:
+    field = field_of(q)
+    old = np.frombuffer(b"".join(share.reveal() for share in shares), field.dtype)
+    key = hashlib.blake2b(label.encode(), key=seed, digest_size=KEY_BYTES, person=b"visard renew").digest()
+    slope = Prf(key).elements(0, old.size, field)
+    new = memoryview(field.add(old, field.scale(slope, party + 1)).tobytes())
+    ends = np.cumsum([len(share) for share in shares])
+    return [Secret(bytes(new[end - len(share) : end])) for share, end in zip(shares, ends, strict=True)]

@@ -1,0 +1,27 @@
+"""Who may change a subject's references: whoever enrolled them, and those to whom an administrator gave a right. Pure.
+
+A right is looked for in the store (Store.granted) only where the references are not all the caller's own.
+"""
+
+from collections.abc import Sequence
+
+from visard_common.errors import PermissionDenied
+from visard_common.operations import OPERATIONS
+from visard_wire.v1 import common_pb2
+
+from visard_party.store.base import Name
+
+
+def needs_right(request: common_pb2.Request, caller: str, concerned: Sequence[Name]) -> bool:
+    """Whether a request changes, or joins, references that another caller has enrolled.
+
+    ``concerned`` are the references that the request names: for an enrolment all that its subject has already.
+    """
+    return OPERATIONS[request.operation].claims and any(name.enrolled_by != caller for name in concerned)
+
+
+def refusal(request: common_pb2.Request, caller: str) -> PermissionDenied:
+    """What a caller without a right is told: not whose the subject is."""
+    allowed = f"one that {caller} has enrolled, or has a right to: an administrator can grant it"
+    text = f"request.subject: {request.subject!r} was not enrolled by {caller}, who has no right to it: "
+    return PermissionDenied(text + "an administrator can grant one", field="request.subject", allowed=allowed)

@@ -1,0 +1,56 @@
+"""Messages of one session, by sender and program counter: those that came and those that are waited for. No sockets."""
+
+import asyncio
+
+from visard_engine.errors import EngineError, PeerLost
+
+
+class SessionAborted(EngineError):
+    """A peer has given up on the session; ``code``, ``reason`` and ``retry_after`` are what it answers its caller."""
+
+    def __init__(self, code: str, reason: str, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+        self.retry_after = retry_after
+
+
+class Mailbox:
+    """What a session has received. Early messages are kept; a failure reaches every waiter, now and later."""
+
+    def __init__(self) -> None:
+        self._messages: dict[tuple[int, int], bytes] = {}
+        self._waiters: dict[tuple[int, int], asyncio.Future[bytes]] = {}
+        self._failure: EngineError | None = None
+        self.size = 0
+
+    def deliver(self, peer: int, counter: int, payload: bytes) -> None:
+        """A message came in."""
+        waiter = self._waiters.pop((peer, counter), None)
+        if waiter is not None and not waiter.done():
+            waiter.set_result(payload)
+        else:
+            self._messages[peer, counter] = payload
+            self.size += len(payload)
+
+    def receive(self, peer: int, counter: int) -> bytes | asyncio.Future[bytes]:
+        """The message, or a future of it; MPyC's transport interface."""
+        payload = self._messages.pop((peer, counter), None)
+        if payload is not None:
+            self.size -= len(payload)
+            return payload
+        waiter: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        if self._failure is not None:
+            waiter.set_exception(self._failure)
+        else:
+            self._waiters[peer, counter] = waiter
+        return waiter
+
+    def fail(self, failure: EngineError) -> None:
+        """Nothing more will come. The first failure stays; an abort says more than the loss that may follow it."""
+        if self._failure is None or isinstance(self._failure, PeerLost):
+            self._failure = failure
+        for waiter in self._waiters.values():
+            if not waiter.done():
+                waiter.set_exception(self._failure)
+        self._waiters.clear()

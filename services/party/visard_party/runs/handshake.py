@@ -1,0 +1,142 @@
+"""How three parties come to the kits of a run: the messages of visard_party.runs.agreement, said over its session.
+
+Party 0 leads: it names the kits, hears whether the others see the same request and hold the same kits, and pronounces the
+verdict. Three messages one after another, before the engine's first.
+"""
+
+import os
+
+import structlog
+from visard_common.errors import ResourceExhausted, ServiceFault
+from visard_common.limits import FOLLOWERS, LEADER, RETRY_SECONDS
+from visard_engine.kits import Kit, KitPlan
+
+from visard_party.config import PartyConfig
+from visard_party.faults import Refusal, Refused
+from visard_party.kits.stock import KitBurnt, KitStock
+from visard_party.operations import Work
+from visard_party.peers.channel import SessionChannel
+from visard_party.runs import agreement
+from visard_party.runs.agreement import (
+    NONCE_BYTES,
+    Proposal,
+    Reply,
+    Terms,
+    Verdict,
+)
+
+log = structlog.get_logger()
+
+
+class Agreeing:
+    """This party's side of it; one for all runs."""
+
+    def __init__(self, config: PartyConfig, stock: KitStock) -> None:
+        self._config = config
+        self._stock = stock
+
+    async def kits(
+        self, channel: SessionChannel, work: Work, proposal: Proposal | None, refusal: Refusal | None
+    ) -> list[Kit]:
+        """The run's kits, once all three agree; ``proposal`` is None at the leader, and a follower may have a ``refusal``.
+
+        Raises Refused with the verdict, and ServiceFault.
+        """
+        return await (self._lead(channel, work) if proposal is None else self._follow(channel, work, proposal, refusal))
+
+    async def proposal(self, channel: SessionChannel, seconds: float) -> Proposal:
+        """What the leader proposes, to a follower that waits for it; raises ServiceFault."""
+        channel.round_seconds = seconds  # the leader may queue as long as the caller waits
+        message = await channel.exchange({}, (LEADER,))
+        return agreement.decode_proposal(message[LEADER])
+
+    def _terms(self, work: Work) -> Terms:
+        plans = tuple(plan.digest.hex() for plan in work.plans)
+        return Terms(work.digest.hex(), work.caller, work.rows_digest.hex(), work.model_digest.hex(), plans)
+
+    async def _lead(self, channel: SessionChannel, work: Work) -> list[Kit]:
+        """Propose kit numbers, hear the others, pronounce the verdict; this party's kits."""
+        numbers, nonce = await self._reserve(work.plans), os.urandom(NONCE_BYTES)
+        proposal = agreement.encode(Proposal(self._terms(work), tuple(numbers), agreement.commitment(nonce)))
+        await channel.exchange(dict.fromkeys(FOLLOWERS, proposal), ())
+        # taken in any case: the others may have taken theirs already
+        kits = [await self._take(plan, n) for plan, n in zip(work.plans, numbers, strict=True)]
+        channel.round_seconds = self._config.peer_timeout + self._config.kit_wait
+        replies = await channel.exchange({}, FOLLOWERS)
+        channel.round_seconds = self._config.peer_timeout
+        answers = [agreement.decode_reply(replies[peer]) for peer in FOLLOWERS]
+        refusal = agreement.verdict(answers, fingerprints(kits))
+        nonces = (nonce, *(bytes.fromhex(answer.nonce) for answer in answers))
+        verdict = agreement.encode(Verdict(refusal, tuple(one.hex() for one in nonces)))
+        await channel.exchange(dict.fromkeys(FOLLOWERS, verdict), ())
+        for answer in answers:
+            for plan, floor in zip(work.plans, answer.refusal.floors if answer.refusal else (), strict=False):
+                await self._stock.raise_floor(plan, floor)
+        self._go(refusal)
+        return tossed(kits, agreement.coin(nonces))
+
+    def _go(self, refusal: Refusal | None) -> None:
+        """Raises Refused unless the verdict is yes."""
+        if refusal is None:
+            return
+        if refusal.stale_kits:
+            log.warning("kits of two secrets of the dealer: all are discarded")
+            self._stock.clear()
+        raise Refused(refusal)
+
+    async def _follow(
+        self, channel: SessionChannel, work: Work, proposal: Proposal, refusal: Refusal | None
+    ) -> list[Kit]:
+        """Check the leader's proposal, take the kits it names, and hear the verdict."""
+        channel.round_seconds = self._config.peer_timeout + self._config.kit_wait
+        refusal, kits = refusal or agreement.check(proposal.terms, self._terms(work)), list[Kit]()
+        if refusal is None:
+            refusal, kits = await self._take_all(work.plans, proposal.kits)
+        nonce = os.urandom(NONCE_BYTES)
+        await channel.exchange({LEADER: agreement.encode(Reply(refusal, fingerprints(kits), nonce.hex()))}, ())
+        verdict = agreement.decode_verdict((await channel.exchange({}, (LEADER,)))[LEADER])
+        channel.round_seconds = self._config.peer_timeout
+        self._go(verdict.refusal)
+        return tossed(kits, agreement.tossed(verdict, proposal, self._config.index, nonce))
+
+    async def _take_all(self, plans: tuple[KitPlan, ...], numbers: tuple[int, ...]) -> tuple[Refusal | None, list[Kit]]:
+        kits: list[Kit] = []
+        try:
+            for plan, number in zip(plans, numbers, strict=True):
+                kits.append(await self._stock.take(plan, number, self._config.kit_wait))
+        except KitBurnt as burnt:
+            floors = tuple(burnt.floor if p.digest == plan.digest else 1 for p in plans)
+            return Refusal.of(ResourceExhausted("the kits were used up", retry_after=RETRY_SECONDS), floors), []
+        except ServiceFault as fault:
+            return Refusal.of(fault), []
+        return None, kits
+
+    async def _reserve(self, plans: tuple[KitPlan, ...]) -> list[int]:
+        """A number for each plan; none is kept from others when one cannot be had."""
+        numbers: list[int] = []
+        try:
+            for plan in plans:
+                numbers.append(await self._stock.reserve(plan, self._config.kit_wait))
+        except BaseException:
+            for plan, number in zip(plans, numbers, strict=False):
+                await self._stock.release(plan, number)
+            raise
+        return numbers
+
+    async def _take(self, plan: KitPlan, number: int) -> Kit:
+        try:
+            return await self._stock.take(plan, number, self._config.kit_wait)
+        except KitBurnt as error:
+            raise ResourceExhausted("the kits were used up", retry_after=RETRY_SECONDS) from error
+
+
+def tossed(kits: list[Kit], coin: bytes) -> list[Kit]:
+    """The kits, with the coin of this run."""
+    for kit in kits:
+        kit.toss(coin)
+    return kits
+
+
+def fingerprints(kits: list[Kit]) -> tuple[str, ...]:
+    """What the parties compare of their kits."""
+    return tuple(kit.fingerprint.hex() for kit in kits)

@@ -1,0 +1,65 @@
+"""Who runs when. Party 0 leads: it alone queues, so that the parties cannot wait for each other in different orders."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from visard_common.errors import ResourceExhausted
+from visard_common.limits import LEADER, RETRY_SECONDS
+from visard_common.metrics import stage
+
+from visard_party.config import PartyConfig
+from visard_party.gate import Gate, Turns
+from visard_party.operations import JOBS
+from visard_party.runs.asked import Asked, Meter
+
+
+class Queue:
+    """The runs of this party; at the followers nothing waits."""
+
+    def __init__(self, config: PartyConfig) -> None:
+        self._leads = config.index == LEADER
+        self._most = config.max_queue
+        self._gate = Gate()
+        self._subjects = Turns()  # else two callers could both find a name free, and share it
+        self._slots = asyncio.Semaphore(config.max_runs)
+        self.waiting = 0
+
+    @asynccontextmanager
+    async def place(self, asked: Asked, meter: Meter) -> AsyncIterator[None]:
+        """A slot, and the request's turn among the writes; raises ResourceExhausted when too many wait."""
+        if not self._leads:
+            yield
+            return
+        async with self._slot(meter), self._turn(asked):
+            yield
+
+    @asynccontextmanager
+    async def _turn(self, asked: Asked) -> AsyncIterator[None]:
+        """Exclusive operations run alone among the writes, and a subject's writes one after another."""
+        request = asked.request
+        if not asked.declared.takes_turns:
+            yield
+        elif JOBS[request.operation].exclusive(request):
+            async with self._gate.writing():
+                yield
+        else:
+            async with self._gate.reading(), self._subjects.of((request.model, request.subject)):
+                yield
+
+    @asynccontextmanager
+    async def _slot(self, meter: Meter) -> AsyncIterator[None]:
+        if self.waiting >= self._most:
+            raise ResourceExhausted("too many requests are waiting", retry_after=RETRY_SECONDS)
+        self.waiting += 1
+        try:
+            with stage("queue"):
+                await self._slots.acquire()
+        finally:
+            self.waiting -= 1
+        meter.queued = time.monotonic() - meter.started
+        try:
+            yield
+        finally:
+            self._slots.release()

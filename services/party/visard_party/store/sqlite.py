@@ -1,0 +1,314 @@
+"""The embedded store: SQLite in a directory, one connection in one thread, every write synced to disk."""
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+from visard_wire.secret import Secret
+
+from visard_party.errors import ForeignStore, SchemaMismatch, StoreBusy, StoreError, StoreFull
+from visard_party.store import sqlite_writes as writes
+from visard_party.store.base import (
+    NEVER,
+    Committed,
+    LogEntry,
+    ModelRecord,
+    Name,
+    Page,
+    Reference,
+    State,
+    SubjectCount,
+    Tombstone,
+    Write,
+)
+from visard_party.store.sqlite_records import SqliteRecords
+
+SCHEMA_VERSION = 5
+APPLICATION_ID = 0x76697300  # "vis" in the file's header, and in its last byte the party's number and one
+TIMEOUT_SECONDS = 30.0
+_BUSY_MS, _READER_MS = 5000, 1000  # to wait for other programs that write, and that read
+RESTORATION_SECONDS = 600.0  # to put a million references in place
+
+_COLUMNS = "reference_id, subject, model, version, created, updated, expires, metadata, descriptor, enrolled_by"
+_NAME = "reference_id, subject, model, version, enrolled_by"
+_KINDS = {sqlite3.SQLITE_FULL: StoreFull, sqlite3.SQLITE_IOERR: StoreFull, sqlite3.SQLITE_BUSY: StoreBusy}
+_NOTE_ATTEMPT = "INSERT INTO attempts VALUES (?, ?) ON CONFLICT DO UPDATE SET full_at = max(full_at, excluded.full_at)"
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+
+
+class SqliteStore(SqliteRecords):
+    """See visard_party.store.base.Store."""
+
+    description = f"SQLite {sqlite3.sqlite_version}, embedded"
+
+    def __init__(self, connection: sqlite3.Connection, worker: ThreadPoolExecutor) -> None:
+        self._connection = connection
+        self._worker = worker
+        self._traces = True  # the log beside the database may hold what was erased
+
+    @classmethod
+    async def open(cls, directory: Path, party: int) -> "SqliteStore":
+        """Open or make a party's database in a directory; raises SchemaMismatch, ForeignStore and StoreError."""
+        worker = ThreadPoolExecutor(1, "store")
+        try:
+            connection = await asyncio.get_running_loop().run_in_executor(worker, _connect, directory, party)
+        except (sqlite3.Error, OSError) as error:
+            worker.shutdown()
+            raise _failure(f"store in {directory}", error) from error
+        except BaseException:
+            worker.shutdown()
+            raise
+        return cls(connection, worker)
+
+    async def _do(self, work: Work[T], *, erases: bool = False, seconds: float = TIMEOUT_SECONDS) -> T:
+        """Run a transaction in the store's thread: all of it or nothing.
+
+        With ``erases`` what it has erased is overwritten, and the log beside the database emptied, when this returns; where
+        something else reads the database (a backup), by the first transaction after that has ended.
+        """
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(self._worker, self._transaction, work, erases)
+        try:
+            # a caller that goes away does not stop the transaction half-way; and wait_for would lose its cancellation
+            async with asyncio.timeout(seconds):
+                return await asyncio.shield(future)
+        except TimeoutError as error:
+            raise StoreBusy(f"the store took more than {seconds:.0f} s") from error
+
+    def _transaction(self, work: Work[T], erases: bool) -> T:
+        try:
+            with self._connection:
+                self._connection.execute("BEGIN IMMEDIATE")
+                result = work(self._connection)
+            if (
+                erases or self._traces
+            ):  # secure_delete has overwritten it in the database; the log beside it has older pages
+                self._traces = not _emptied(self._connection, wait=erases)
+            return result
+        except sqlite3.Error as error:
+            raise _failure("store", error) from error
+
+    async def stage(self, request_id: bytes, write: Write, digest: bytes, expires_unix_ms: int = NEVER) -> None:
+        """See Store.stage."""
+        await self._do(lambda db: writes.stage(db, request_id, write, digest, expires_unix_ms))
+
+    async def commit(self, request_id: bytes) -> Committed:
+        """See Store.commit."""
+        erases = await self._do(lambda db: writes.erases(db, request_id))
+        return await self._do(lambda db: writes.commit(db, request_id), erases=erases)
+
+    async def drop(self, request_id: bytes, expires_unix_ms: int = NEVER) -> None:
+        """See Store.drop."""
+        erases = await self._do(lambda db: writes.state(db, request_id) is State.PENDING)
+        await self._do(lambda db: writes.drop(db, request_id, expires_unix_ms), erases=erases)
+
+    async def states(self, request_ids: Sequence[bytes]) -> dict[bytes, State]:
+        """See Store.states."""
+        return await self._do(lambda db: {i: writes.state(db, i) for i in request_ids})
+
+    async def pending(self) -> list[bytes]:
+        """See Store.pending."""
+        query = "SELECT request_id FROM writes WHERE state = ? ORDER BY request_id"
+        return await self._do(lambda db: [row[0] for row in db.execute(query, (State.PENDING,))])
+
+    async def entry(self, request_id: bytes) -> LogEntry | None:
+        """See Store.entry."""
+        query = "SELECT * FROM writes WHERE request_id = ?"
+        row = await self._do(lambda db: db.execute(query, (request_id,)).fetchone())
+        return _entry(row) if row else None
+
+    async def references(self, model: str, subject: str) -> list[Reference]:
+        """See Store.references."""
+        query = f"SELECT {_COLUMNS} FROM refs WHERE visible AND model = ? AND subject = ? ORDER BY reference_id"  # noqa: S608
+        return await self._do(lambda db: [_reference(row) for row in db.execute(query, (model, subject))])
+
+    async def gallery(self, model: str) -> list[Reference]:
+        """See Store.gallery."""
+        query = f"SELECT {_COLUMNS} FROM refs WHERE visible AND model = ? ORDER BY reference_id"  # noqa: S608
+        return await self._do(lambda db: [_reference(row) for row in db.execute(query, (model,))])
+
+    async def by_ids(self, reference_ids: Sequence[str]) -> list[Reference]:
+        """See Store.by_ids."""
+        query = (
+            f"SELECT {_COLUMNS} FROM refs WHERE visible AND reference_id IN (SELECT value FROM json_each(?)) "  # noqa: S608
+            "ORDER BY reference_id"
+        )
+        listed = json.dumps(list(reference_ids))
+        return await self._do(lambda db: [_reference(row) for row in db.execute(query, (listed,))])
+
+    async def names(self) -> list[Name]:
+        """See Store.names."""
+        query = f"SELECT {_NAME} FROM refs WHERE visible ORDER BY reference_id"  # noqa: S608
+        return await self._do(lambda db: [Name(*row) for row in db.execute(query)])
+
+    async def expired(self, model: str, before_unix_ms: int, limit: int) -> list[Name]:
+        """See Store.expired."""
+        query = (
+            f"SELECT {_NAME} FROM refs WHERE visible AND model = ? AND expires > 0 AND expires <= ? "  # noqa: S608
+            "ORDER BY reference_id LIMIT ?"
+        )
+        return await self._do(lambda db: [Name(*row) for row in db.execute(query, (model, before_unix_ms, limit))])
+
+    async def subjects(self, model: str, limit: int, after: str, at_unix_ms: int) -> list[SubjectCount]:
+        """See Store.subjects."""
+        query = (
+            "SELECT subject, count(*) FROM refs WHERE visible AND model = ? AND subject > ? "
+            "AND (expires = 0 OR expires > ?) GROUP BY subject ORDER BY subject LIMIT ?"
+        )
+        asked = (model, after, at_unix_ms, limit)
+        return await self._do(lambda db: [SubjectCount(*row) for row in db.execute(query, asked)])
+
+    async def models(self) -> list[str]:
+        """See Store.models."""
+        query = "SELECT DISTINCT name FROM models WHERE visible ORDER BY name"
+        return await self._do(lambda db: [row[0] for row in db.execute(query)])
+
+    async def model(self, name: str) -> ModelRecord | None:
+        """See Store.model. Of models published at the same time under one name the lowest request id wins."""
+        query = (
+            "SELECT name, program, version, created, weights FROM models WHERE visible AND name = ? "
+            "ORDER BY request_id LIMIT 1"
+        )
+        row = await self._do(lambda db: db.execute(query, (name,)).fetchone())
+        return ModelRecord(row[0], row[1], row[2], row[3], Secret(row[4])) if row else None
+
+    async def gallery_page(self, model: str, after: str, limit: int) -> list[Reference]:
+        """See Store.gallery_page."""
+        query = (
+            f"SELECT {_COLUMNS} FROM refs WHERE visible AND model = ? AND reference_id > ? "  # noqa: S608
+            "ORDER BY reference_id LIMIT ?"
+        )
+        return await self._do(lambda db: [_reference(row) for row in db.execute(query, (model, after, limit))])
+
+    async def count(self, model: str) -> int:
+        """See Store.count."""
+        query = "SELECT count(*) FROM refs WHERE visible AND model = ?"
+        return await self._do(lambda db: int(db.execute(query, (model,)).fetchone()[0]))
+
+    async def log(self) -> list[LogEntry]:
+        """See Store.log."""
+        return await self._do(
+            lambda db: [_entry(row) for row in db.execute("SELECT * FROM writes ORDER BY request_id")]
+        )
+
+    async def log_page(self, after: bytes, limit: int) -> list[LogEntry]:
+        """See Store.log_page."""
+        query = "SELECT * FROM writes WHERE state = ? AND request_id > ? ORDER BY request_id LIMIT ?"
+        return await self._do(lambda db: [_entry(row) for row in db.execute(query, (State.COMMITTED, after, limit))])
+
+    async def tombstones(self, after: str, limit: int) -> list[Tombstone]:
+        """See Store.tombstones."""
+        query = "SELECT * FROM tombstones WHERE reference_id > ? ORDER BY reference_id LIMIT ?"
+        return await self._do(lambda db: [Tombstone(*row) for row in db.execute(query, (after, limit))])
+
+    async def prune(self, before_unix_ms: int) -> None:
+        """See Store.prune."""
+        await self._do(lambda db: writes.prune(db, before_unix_ms))
+
+    async def begin_restoration(self) -> None:
+        """See Store.begin_restoration."""
+        await self._do(writes.begin_restoration, erases=True)
+
+    async def restore(self, page: Page) -> None:
+        """See Store.restore."""
+        await self._do(lambda db: writes.restore(db, page))
+
+    async def finish_restoration(self) -> None:
+        """See Store.finish_restoration."""
+        await self._do(writes.finish_restoration, erases=True, seconds=RESTORATION_SECONDS)
+
+    async def remember(self, request_id: bytes, now_unix_ms: int, expires_unix_ms: int) -> bool:
+        """See Store.remember."""
+
+        def work(db: sqlite3.Connection) -> bool:
+            db.execute("DELETE FROM seen WHERE expires < ?", (now_unix_ms,))
+            cursor = db.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (request_id, expires_unix_ms))
+            return cursor.rowcount == 1
+
+        return await self._do(work)
+
+    async def attempts(self, now: int) -> dict[bytes, int]:
+        """See Store.attempts."""
+        return await self._do(
+            lambda db: dict(db.execute("SELECT key, full_at FROM attempts WHERE full_at > ?", (now,)))
+        )
+
+    async def note_attempts(self, full_at: Mapping[bytes, int], now: int) -> None:
+        """See Store.note_attempts."""
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM attempts WHERE full_at <= ?", (now,))
+            db.executemany(_NOTE_ATTEMPT, list(full_at.items()))
+
+        await self._do(work)
+
+    async def close(self) -> None:
+        """See Store.close."""
+        await asyncio.get_running_loop().run_in_executor(self._worker, self._connection.close)
+        self._worker.shutdown()
+
+
+def _failure(where: str, error: Exception) -> StoreError:
+    primary = getattr(error, "sqlite_errorcode", 0) & 0xFF  # SQLITE_IOERR_WRITE and its like are extended codes
+    return _KINDS.get(primary, StoreError)(f"{where}: {error}")
+
+
+def _emptied(connection: sqlite3.Connection, *, wait: bool = True) -> bool:
+    """Write the log into the database and cut it to nothing; whether that was done, or a reader was in the way."""
+    connection.execute(f"PRAGMA busy_timeout = {_READER_MS if wait else 0}")
+    try:
+        busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+    if busy and wait:
+        log.warning("something reads the database: the log beside it, which holds what was erased, is emptied later")
+    return not busy
+
+
+def _connect(directory: Path, party: int) -> sqlite3.Connection:
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = directory / "visard.sqlite"
+    path.touch(mode=0o600)
+    connection = sqlite3.connect(path, timeout=_BUSY_MS / 1000, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA secure_delete = ON")
+    connection.execute("PRAGMA temp_store = MEMORY")  # a temporary file would keep what is erased
+    try:
+        _check_schema(connection, APPLICATION_ID + 1 + party)
+        with connection:
+            writes.abandon_restoration(connection)
+        _emptied(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check_schema(connection: sqlite3.Connection, owner: int) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version == 0:
+        marks = f"PRAGMA user_version = {SCHEMA_VERSION}; PRAGMA application_id = {owner};"
+        connection.executescript(f"BEGIN; {writes.SCHEMA} {marks} COMMIT;")
+    elif version != SCHEMA_VERSION:
+        raise SchemaMismatch(f"store: schema version {version}, this program wants {SCHEMA_VERSION}")
+    (found,) = connection.execute("PRAGMA application_id").fetchone()
+    if found != owner:
+        raise ForeignStore(f"store: the database is that of party {found - APPLICATION_ID - 1}")
+
+
+def _reference(row: tuple[str, str, str, int, int, int, int, bytes, bytes, str]) -> Reference:
+    return Reference(*row[:8], Secret(row[8]), row[9])
+
+
+def _entry(row: tuple[bytes, str, bytes, int, int, int]) -> LogEntry:
+    return LogEntry(row[0], row[1], row[2], State(row[3]), row[4], row[5])

@@ -1,0 +1,28 @@
+"""What is wrong with a message, whoever reads it. The tree of all errors of the client is visard.errors."""
+
+
+class VisardError(Exception):
+    """Base of all errors of the client; its text is fit for a person."""
+
+
+class RequestError(VisardError):
+    """The request cannot be served as it is."""
+
+
+class InvalidRequest(RequestError):
+    """A field is wrong; the text names it and says what is allowed."""
+
+
+class TrustError(VisardError):
+    """An answer or a key does not verify."""
+
+
+class UntrustedKey(TrustError):
+    """A key that nobody vouches for whom we trust, or that is one of before."""
+
+
+class SealError(TrustError):
+    """A sealed message does not open."""
+
+    def __init__(self) -> None:
+        super().__init__("a sealed message does not open")
