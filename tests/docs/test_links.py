@@ -10,7 +10,8 @@ from visard import errors
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
-HOMES = (ROOT, ROOT / "client", *sorted((ROOT / "services").glob("*/visard_*")))
+PARENTS = (ROOT / "client", *sorted(path for path in (ROOT / "services").iterdir() if path.is_dir()))
+HOMES = (ROOT, *PARENTS, *(child for parent in PARENTS for child in parent.glob("visard_*")))
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
