@@ -1,4 +1,4 @@
-"""What is installed is what the locks say: all that our packages ask for, each file by its hash. They ask for what they import."""
+"""What is installed is what the locks say: all that our packages ask for, by hash. Our packages ask for what they import."""
 
 import ast
 import importlib.util
