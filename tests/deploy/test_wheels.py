@@ -19,18 +19,9 @@ SECONDS = 540.0
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All seven, as the images build them."""
     folder = tmp_path_factory.mktemp("wheels")
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--no-deps",
-        "--no-build-isolation",
-        "--wheel-dir",
-        folder,
-    ]
-    subprocess.run([*command, *PROJECTS.values()], check=True, timeout=SECONDS)
+    options = ["--quiet", "--no-deps", "--no-build-isolation", f"--wheel-dir={folder}"]
+    command = [sys.executable, "-m", "pip", "wheel", *options, *map(str, PROJECTS.values())]
+    subprocess.run(command, check=True, timeout=SECONDS)
     return folder
 
 
