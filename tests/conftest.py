@@ -3,8 +3,10 @@
 import asyncio
 import inspect
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -88,6 +90,25 @@ def _mongod(tmp_path_factory: pytest.TempPathFactory, *, replica_set: bool) -> I
     server.stop()
 
 
+@contextmanager
+def published(home: Path, settings: Mapping[str, str] = MappingProxyType({}), **options: Any) -> Iterator[Cluster]:
+    """Five services as processes, with the face network published, for as long as the block lasts.
+
+    ``settings``: further lines of a service's file, by its name; ``options``: of Cluster.
+    """
+    running = Cluster(home, free_port_base(), **options)
+    running.prepare()
+    for name, lines in settings.items():
+        path = home / f"{name}.toml"
+        path.write_text(lines + path.read_text())
+    try:
+        running.start()
+        publish_face(home)
+        yield running
+    finally:
+        running.stop()
+
+
 def publish_face(home: Path) -> None:
     """Publish the face network at a fresh cluster."""
 
@@ -106,11 +127,5 @@ def sealing_key(data_dir: Path) -> X25519PrivateKey:
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Five services as processes, with the face network published. Tests leave no subject; all else is mended after each."""
-    running = Cluster(tmp_path_factory.mktemp("home"), free_port_base(), expiry_interval=1.0, options=UNLIMITED)
-    running.prepare()
-    try:
-        running.start()
-        publish_face(running.home)
+    with published(tmp_path_factory.mktemp("home"), expiry_interval=1.0, options=UNLIMITED) as running:
         yield running
-    finally:
-        running.stop()

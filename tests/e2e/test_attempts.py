@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 from visard.client import Client, Connection
-from visard.cluster import Cluster, free_port_base
+from visard.cluster import Cluster
 from visard.errors import Exhausted
 
-from tests.conftest import publish_face
+from tests.conftest import published
 from tests.e2e.test_metrics import figures
 from tests.waiting import at_rest, until
 
@@ -19,17 +19,9 @@ RUNS = "visard_requests_total{method=visard.v1.Party/Run,status=RESOURCE_EXHAUST
 @pytest.fixture(scope="module")
 def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Three operators, each with another idea of how much is too much."""
-    cluster = Cluster(tmp_path_factory.mktemp("strict"), free_port_base())
-    cluster.prepare()
-    for name, lines in TIGHT.items():
-        path = cluster.home / f"{name}.toml"
-        path.write_text(f"{lines}attempts_seconds = 86400\n{path.read_text()}")
-    try:
-        cluster.start()
-        publish_face(cluster.home)
-        yield cluster
-    finally:
-        cluster.stop()
+    settings = {name: f"{line}attempts_seconds = 86400\n" for name, line in TIGHT.items()}
+    with published(tmp_path_factory.mktemp("strict"), settings) as running:
+        yield running
 
 
 def refusals(cluster: Cluster) -> list[float]:
@@ -79,14 +71,8 @@ async def budgets__should_bound_subject_gallery_and_caller_at_all_parties_alike(
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """As visard up makes it: with the budgets that follow from the model's false match rates."""
-    cluster = Cluster(tmp_path_factory.mktemp("fresh"), free_port_base())
-    cluster.prepare()
-    try:
-        cluster.start()
-        publish_face(cluster.home)
-        yield cluster
-    finally:
-        cluster.stop()
+    with published(tmp_path_factory.mktemp("fresh")) as running:
+        yield running
 
 
 async def default_budgets__should_follow_from_the_rate_and_count_searches_at_everybody(

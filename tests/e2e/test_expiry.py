@@ -11,11 +11,11 @@ import grpc
 import pytest
 from visard import certs
 from visard.client import Client, Connection
-from visard.cluster import Cluster, free_port_base
+from visard.cluster import Cluster
 from visard.errors import FailedPrecondition, NotFound, Unavailable
 from visard_wire.v1 import gateway_pb2, party_pb2_grpc
 
-from tests.conftest import UNLIMITED, publish_face
+from tests.conftest import UNLIMITED, published
 from tests.e2e import raw
 
 HOUR = 3600.0
@@ -24,15 +24,9 @@ HOUR = 3600.0
 @pytest.fixture(scope="module")
 def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Five services whose gateway does not have references erased while the tests look."""
-    running = Cluster(tmp_path_factory.mktemp("home"), free_port_base(), expiry_interval=HOUR, options=UNLIMITED)
-    running.prepare()
-    certs.issue(running.home / "certs", "kiosk", "visard://enroller/kiosk")
-    try:
-        running.start()
-        publish_face(running.home)
+    with published(tmp_path_factory.mktemp("home"), expiry_interval=HOUR, options=UNLIMITED) as running:
+        certs.issue(running.home / "certs", "kiosk", "visard://enroller/kiosk")
         yield running
-    finally:
-        running.stop()
 
 
 def stored(cluster: Cluster) -> list[list[str]]:

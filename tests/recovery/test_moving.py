@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from visard import admin
 from visard.client import Client, Connection
-from visard.cluster import Cluster, OtherSettings, free_port_base
+from visard.cluster import Cluster, OtherSettings
 from visard.errors import FailedPrecondition
 
 from bench.mongod import Mongod
-from tests.conftest import UNLIMITED, publish_face
+from tests.conftest import UNLIMITED, published
 
 SECONDS = 90.0
 
@@ -23,14 +23,8 @@ SECONDS = 90.0
 @pytest.fixture
 def moving(tmp_path: Path) -> Iterator[Cluster]:
     """Five services on SQLite."""
-    running = Cluster(tmp_path / "home", free_port_base(), options=UNLIMITED)
-    running.prepare()
-    try:
-        running.start()
-        publish_face(running.home)
+    with published(tmp_path / "home", options=UNLIMITED) as running:
         yield running
-    finally:
-        running.stop()
 
 
 def edited(cluster: Cluster, party: int, store: str) -> None:

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from visard import admin
 from visard.client import Client, Connection
-from visard.cluster import Cluster, free_port_base
+from visard.cluster import Cluster
 from visard.errors import FailedPrecondition, PermissionDenied, ServiceError
 from visard_engine.field import M31
 from visard_engine.shamir import is_degree_1, reconstruct
 
 from bench.mongod import Documents, Mongod
-from tests.conftest import publish_face
+from tests.conftest import published
 from tests.waiting import PATIENCE
 
 
@@ -24,14 +24,8 @@ from tests.waiting import PATIENCE
 def mongo_cluster(replica_set: Mongod, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Five services whose parties keep everything in MongoDB."""
     store = replica_set.uri(f"visard_{os.urandom(4).hex()}_{{party}}")
-    running = Cluster(tmp_path_factory.mktemp("home"), free_port_base(), store=store)
-    running.prepare()
-    try:
-        running.start()
-        publish_face(running.home)
+    with published(tmp_path_factory.mktemp("home"), store=store) as running:
         yield running
-    finally:
-        running.stop()
 
 
 @pytest.fixture
