@@ -7,9 +7,9 @@ import numpy as np
 
 from visard_engine import matching
 from visard_engine.describe import describe, describe_plan
+from visard_engine.in_process import LocalChannel, local_channels
 from visard_engine.kernels import arithmetic
 from visard_engine.kits import Kit, KitPlan, deal_kit
-from visard_engine.local import LocalChannel, local_channels
 from visard_engine.nn.execute import Model
 from visard_engine.nn.layers import Affine, Conv, Linear, Prelu
 from visard_engine.nn.program import Program

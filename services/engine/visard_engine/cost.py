@@ -1,6 +1,6 @@
 """What a run of a program costs, from the program alone: products, nonlinear elements, rounds, bytes, kit, seconds.
 
-Rounds and bytes are exact (tests/engine/nn/test_cost.py). Seconds are an estimate from rates that were measured once.
+Rounds and bytes are exact (tests/engine/test_cost.py). Seconds are an estimate from rates that were measured once.
 """
 
 from collections.abc import Sequence
