@@ -12,9 +12,9 @@ from torch.nn import functional
 from torch.nn.utils import parametrizations, parametrize, prune
 from visard_engine.nn import fidelity
 from visard_engine.nn.compile import Compiled, compile_module
-from visard_engine.nn.emitter import known
-from visard_engine.nn.emitters import EMITTERS
 from visard_engine.nn.errors import Differs
+from visard_engine.nn.lowering.emitter import known
+from visard_engine.nn.lowering.emitters import EMITTERS
 from visard_engine.nn.program import OPEN
 from visard_engine.nn.twin import random_rounding, run_twin
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from visard_engine.nn.compile import Compiled, compile_module
-from visard_engine.nn.emitters import EMITTERS
 from visard_engine.nn.errors import UnsupportedLayer
+from visard_engine.nn.lowering.emitters import EMITTERS
 from visard_engine.nn.program import OPEN
 from visard_engine.nn.twin import run_twin
 

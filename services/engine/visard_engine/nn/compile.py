@@ -16,10 +16,10 @@ from torch import fx, nn
 from visard_engine.field import Integers
 from visard_engine.nn import fidelity
 from visard_engine.nn.base import Operation
-from visard_engine.nn.builder import ACTIVATIONS, OUTPUT, PROFILES, SIGNIFICANT_BITS, Builder, Profile
-from visard_engine.nn.emitters import EMITTERS
 from visard_engine.nn.errors import ModelError, RangeExceeded
 from visard_engine.nn.layers import Prelu
+from visard_engine.nn.lowering.builder import ACTIVATIONS, OUTPUT, PROFILES, SIGNIFICANT_BITS, Builder, Profile
+from visard_engine.nn.lowering.emitters import EMITTERS
 from visard_engine.nn.prepare import prepared
 from visard_engine.nn.program import MATCH, Program
 from visard_engine.nn.steps import Clip, MaxPool, Rectify, Relu, Truncate
@@ -126,19 +126,19 @@ class _Attempt:
                 self.input_shape,
                 self.q,
                 self.profile,
-                EMITTERS,
+                EMITTERS.emit,
                 self.calibration,
                 fewer,
                 finer,
             )
             builder.build()
             points = self.operating_points, self.purpose, self.false_match_rates
-            program = Program(self.q, self.input_shape, 0, tuple(builder.operations), *points)
+            program = Program(self.q, self.input_shape, 0, builder.operations, *points)
             weights = np.concatenate([np.zeros(0, np.int64), *(w.reshape(-1) for w in builder.weights)])
             measured = _Measured.of(program, weights, self.calibration)
-            excesses = list(measured.excesses(builder.names, self.margin))
+            excesses = measured.excesses(builder, self.margin)
             if not excesses:
-                reports = measured.reports(builder.names)
+                reports = measured.reports(builder)
                 return Compiled(program, weights, reports), builder, measured.finer(builder)
             for excess in excesses:
                 _relieve(builder, excess, fewer)
@@ -177,12 +177,11 @@ class _Measured:
             norm = max(norm, float((output.astype(np.float64) ** 2).sum()))
         return cls(program, largest, norm)
 
-    def excesses(self, names: list[str], margin: float) -> "list[_Excess]":
+    def excesses(self, builder: Builder, margin: float) -> list[_Excess]:
         """Every value that the protocols open and that is too large."""
-        bounds = [_bound(op, self.program.q) for op in self.program.operations]
         checks: list[tuple[int | None, str, float, float]] = [
-            (k, name, self.largest[op.x] * margin, bound)
-            for k, (op, name, bound) in enumerate(zip(self.program.operations, names, bounds, strict=True))
+            (k, e.place, self.largest[e.operation.x] * margin, _bound(e.operation, self.program.q))
+            for k, e in enumerate(builder.emitted)
         ]
         if self.program.purpose == MATCH:
             # a squared distance is at most 4 times the largest squared norm, and it is compared with the threshold
@@ -196,20 +195,20 @@ class _Measured:
     def finer(self, builder: Builder) -> dict[str, int]:
         """For each node whose activations are small how many more fractional bits they can have."""
         found = {}
-        for k, op in enumerate(builder.operations):
+        for k, e in enumerate(builder.emitted):
             spare = builder.profile.reach - ceil(log2(max(self.largest[k + 1], 1)))
-            if isinstance(op, ACTIVATIONS) and spare > 0:
-                found[builder.nodes[k]] = spare
+            if isinstance(e.operation, ACTIVATIONS) and spare > 0:
+                found[e.node] = spare
         return found
 
-    def reports(self, names: list[str]) -> list[LayerReport]:
-        """One an operation."""
+    def reports(self, builder: Builder) -> list[LayerReport]:
+        """One an operation, in their order."""
         program, found = self.program, []
-        for k, (op, name) in enumerate(zip(program.operations, names, strict=True)):
-            bits = log2(max(self.largest[k + 1], 1))
+        for k, e in enumerate(builder.emitted):
+            op, bits = e.operation, log2(max(self.largest[k + 1], 1))
             headroom = log2(_bound(op, program.q) / max(self.largest[op.x], 1))
             products = op.multiply_adds(program.values)
-            found.append(LayerReport(name, op.kind, program.values[k + 1].shape, products, bits, headroom))
+            found.append(LayerReport(e.place, op.kind, program.values[k + 1].shape, products, bits, headroom))
         return found
 
 
@@ -236,7 +235,7 @@ def _relieve(builder: Builder, excess: _Excess, fewer: dict[str, int]) -> None:
             raise RangeExceeded(excess.text)
         return
     # of both operands: one may only have been aligned with the other
-    sources = builder.operations[excess.operation].sources
+    sources = builder.emitted[excess.operation].operation.sources
     levers = set[str]().union(*(_levers(builder, source) for source in sources))
     if not levers:
         raise RangeExceeded(excess.text)
@@ -250,7 +249,7 @@ def _levers(builder: Builder, value: int) -> set[str]:
     """The layers whose weights decide a value's scale: back to where it was last truncated."""
     if value == 0:
         return set()
-    op, lever = builder.operations[value - 1], builder.levers[value - 1]
+    op, lever = builder.emitted[value - 1].operation, builder.emitted[value - 1].lever
     if lever or isinstance(op, Relu | Rectify | Truncate | Clip):
         return {lever} - {""}
     return set[str]().union(*(_levers(builder, source) for source in op.sources))

@@ -7,9 +7,9 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
-from visard_engine.nn.builder import Builder, argument, integers
 from visard_engine.nn.layers import Prelu
-from visard_engine.nn.lower_arithmetic import product, shifted, times
+from visard_engine.nn.lowering.arithmetic import product, shifted, times
+from visard_engine.nn.lowering.builder import Builder, argument, integers
 from visard_engine.nn.steps import Clip, Rectify, Relu
 
 RELUS = (torch.relu, torch.relu_, functional.relu, "relu", "relu_")
@@ -58,20 +58,20 @@ def leaky_relu(b: Builder, node: fx.Node) -> int:
 
 def _sloped(b: Builder, node: fx.Node, slopes: np.ndarray[Any, Any]) -> int:
     x = b.operand(node, 0)
-    drop = max(1 if b.values[x].wide else 0, b.excess(x, node))
+    drop = max(1 if b.at(x).wide else 0, b.excess(x, node))
     if _is_finished_later(b, node, x):
         both = b.emit(Rectify(x, drop), node)
-        b.slopes[both] = np.broadcast_to(slopes, b.values[x].shape[:1])
+        b.slopes[both] = np.broadcast_to(slopes, b.at(x).shape[:1])
         return both
     bits = b.bits(node.name, b.profile.activations, np.maximum(1.0, slopes))
-    b.encode(np.broadcast_to(slopes, b.values[x].shape[:1]), bits)
+    b.encode(np.broadcast_to(slopes, b.at(x).shape[:1]), bits)
     return b.emit(Prelu(x, drop, bits), node, node.name)
 
 
 def _is_finished_later(b: Builder, node: fx.Node, x: int) -> bool:
     """Whether a convolution alone reads a PReLU: with twice the inputs it needs no truncation in between."""
     users = list(node.users)
-    return len(users) == 1 and isinstance(b.layer(users[0]), nn.Conv2d) and len(b.values[x].shape) == 3
+    return len(users) == 1 and isinstance(b.layer(users[0]), nn.Conv2d) and len(b.at(x).shape) == 3
 
 
 def relu6(b: Builder, node: fx.Node) -> int:
@@ -109,5 +109,5 @@ def hardswish(b: Builder, node: fx.Node) -> int:
 def clamped(b: Builder, node: fx.Node, x: int, low: float, high: float) -> int:
     """low + min(max(x - low, 0), high - low): two comparisons, the second one exact and after the truncation."""
     positive = emit_relu(b, node, shifted(b, node, x, -low))
-    limit = int(integers(np.array(high - low), b.values[positive].scale))
+    limit = int(integers(np.array(high - low), b.at(positive).scale))
     return shifted(b, node, b.emit(Clip(positive, limit), node), low)
