@@ -11,9 +11,7 @@ from visard_engine.bits import words_for
 from visard_engine.describe import describe_plan
 from visard_engine.field import field_of
 from visard_engine.kits import Section
-from visard_engine.nn.base import Operation, Shape
-from visard_engine.nn.layers import Conv
-from visard_engine.nn.plan import operation_sections
+from visard_engine.nn.operations.base import Operation, Shape
 from visard_engine.nn.program import OPEN, Program
 from visard_engine.protocols.disjunction import PARITIES
 
@@ -83,14 +81,13 @@ def cost(program: Program) -> Cost:
 
 
 def _seconds(op: Operation, layer: LayerCost, q: int) -> float:
-    grouped = isinstance(op, Conv) and op.groups > 1
-    products = layer.multiply_adds * (SECONDS_PER_GROUPED_PRODUCT if grouped else SECONDS_PER_PRODUCT[q])
+    products = layer.multiply_adds * (SECONDS_PER_GROUPED_PRODUCT if op.in_groups else SECONDS_PER_PRODUCT[q])
     return products + layer.nonlinear * SECONDS_PER_ELEMENT[q] + layer.rounds * SECONDS_PER_ROUND
 
 
 def _layer(program: Program, k: int) -> LayerCost:
     op, values = program.operations[k], program.values
-    sections = tuple(operation_sections(op, values[op.x], 1))
+    sections = tuple(op.sections(values[op.x], 1))
     return _part(program.q, op.kind, values[k + 1].shape, sections, op.multiply_adds(values))
 
 

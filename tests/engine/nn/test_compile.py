@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from visard_engine.nn.compile import PROFILES, Compiled, compile_module
 from visard_engine.nn.errors import RangeExceeded, UnsupportedLayer
-from visard_engine.nn.layers import Conv
-from visard_engine.nn.steps import AveragePool, MaxPool, Relu
+from visard_engine.nn.operations.activations import Relu
+from visard_engine.nn.operations.pooling import AveragePool, MaxPool
+from visard_engine.nn.operations.weighted import Conv
 from visard_engine.nn.twin import random_rounding, run_twin
 
 from tests.engine.nn.networks import SHAPE, images, residual

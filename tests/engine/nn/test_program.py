@@ -6,23 +6,12 @@ from typing import Any
 import pytest
 from visard_engine.nn.compile import compile_module
 from visard_engine.nn.errors import ProgramError
-from visard_engine.nn.layers import Affine, Conv, Linear, Prelu
+from visard_engine.nn.operations.activations import Clip, Prelu, Relu, Truncate
+from visard_engine.nn.operations.arithmetic import Add, Align, Concat, Flatten, Offset, Pad, Product, Times
+from visard_engine.nn.operations.norm import Affine
+from visard_engine.nn.operations.pooling import MaxPool
+from visard_engine.nn.operations.weighted import Conv, Filter, Linear
 from visard_engine.nn.program import MATCH, OPEN, Program
-from visard_engine.nn.steps import (
-    Add,
-    Align,
-    Clip,
-    Concat,
-    Filter,
-    Flatten,
-    MaxPool,
-    Offset,
-    Pad,
-    Product,
-    Relu,
-    Times,
-    Truncate,
-)
 
 from tests.engine.nn.networks import SHAPE, images, residual
 

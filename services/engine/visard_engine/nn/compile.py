@@ -15,14 +15,11 @@ from torch import fx, nn
 
 from visard_engine.field import Integers
 from visard_engine.nn import fidelity
-from visard_engine.nn.base import Operation
 from visard_engine.nn.errors import ModelError, RangeExceeded
-from visard_engine.nn.layers import Prelu
 from visard_engine.nn.lowering.builder import ACTIVATIONS, OUTPUT, PROFILES, SIGNIFICANT_BITS, Builder, Profile
 from visard_engine.nn.lowering.emitters import EMITTERS
 from visard_engine.nn.prepare import prepared
 from visard_engine.nn.program import MATCH, Program
-from visard_engine.nn.steps import Clip, MaxPool, Rectify, Relu, Truncate
 from visard_engine.nn.tracing import traced
 from visard_engine.nn.twin import random_rounding, run_twin
 
@@ -180,7 +177,7 @@ class _Measured:
     def excesses(self, builder: Builder, margin: float) -> list[_Excess]:
         """Every value that the protocols open and that is too large."""
         checks: list[tuple[int | None, str, float, float]] = [
-            (k, e.place, self.largest[e.operation.x] * margin, _bound(e.operation, self.program.q))
+            (k, e.place, self.largest[e.operation.x] * margin, e.operation.bound(self.program.q))
             for k, e in enumerate(builder.emitted)
         ]
         if self.program.purpose == MATCH:
@@ -206,17 +203,10 @@ class _Measured:
         program, found = self.program, []
         for k, e in enumerate(builder.emitted):
             op, bits = e.operation, log2(max(self.largest[k + 1], 1))
-            headroom = log2(_bound(op, program.q) / max(self.largest[op.x], 1))
+            headroom = log2(op.bound(program.q) / max(self.largest[op.x], 1))
             products = op.multiply_adds(program.values)
             found.append(LayerReport(e.place, op.kind, program.values[k + 1].shape, products, bits, headroom))
         return found
-
-
-def _bound(op: Operation, q: int) -> float:
-    """What an operation's input must stay below: it is opened as 2x + r, or differences of it are."""
-    if isinstance(op, MaxPool | Clip):
-        return 2.0 ** (q - 4)
-    return 2.0 ** (q - 3) if isinstance(op, Relu | Prelu | Rectify | Truncate) else 2.0 ** (q - 1)
 
 
 def _too_large(name: str, largest: float, bound: float, margin: float) -> str:
@@ -249,7 +239,7 @@ def _levers(builder: Builder, value: int) -> set[str]:
     """The layers whose weights decide a value's scale: back to where it was last truncated."""
     if value == 0:
         return set()
-    op, lever = builder.emitted[value - 1].operation, builder.emitted[value - 1].lever
-    if lever or isinstance(op, Relu | Rectify | Truncate | Clip):
-        return {lever} - {""}
-    return set[str]().union(*(_levers(builder, source) for source in op.sources))
+    made = builder.emitted[value - 1]
+    if made.lever or made.operation.truncates:
+        return {made.lever} - {""}
+    return set[str]().union(*(_levers(builder, source) for source in made.operation.sources))

@@ -14,9 +14,9 @@ from functools import cached_property
 from math import isfinite, prod
 from typing import Any
 
-from visard_engine.nn.base import Operation, Pair, Shape, Value, require
 from visard_engine.nn.errors import ProgramError
 from visard_engine.nn.operations import OPERATIONS
+from visard_engine.nn.operations.base import Operation, Pair, Shape, Value, require
 
 __all__ = ["MATCH", "OPEN", "Operation", "Pair", "Program", "Shape", "Value"]
 

@@ -7,10 +7,9 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
-from visard_engine.nn.layers import Prelu
 from visard_engine.nn.lowering.arithmetic import product, shifted, times
 from visard_engine.nn.lowering.builder import Builder, argument, integers
-from visard_engine.nn.steps import Clip, Rectify, Relu
+from visard_engine.nn.operations.activations import Clip, Prelu, Rectify, Relu
 
 RELUS = (torch.relu, torch.relu_, functional.relu, "relu", "relu_")
 MAX_POOLS = (functional.max_pool2d, torch.max_pool2d)

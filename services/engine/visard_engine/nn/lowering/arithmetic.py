@@ -8,7 +8,7 @@ from torch import fx, nn
 from torch.nn import functional
 
 from visard_engine.nn.lowering.builder import Builder, argument, integers
-from visard_engine.nn.steps import Add, Align, Concat, Flatten, Offset, Pad, Product, Times
+from visard_engine.nn.operations.arithmetic import Add, Align, Concat, Flatten, Offset, Pad, Product, Times
 
 _FINE = 16  # fractional bits of a public summand
 

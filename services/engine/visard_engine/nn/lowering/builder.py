@@ -11,12 +11,12 @@ import torch
 from torch import fx, nn
 
 from visard_engine.field import Integers
-from visard_engine.nn.base import Operation, Value
 from visard_engine.nn.errors import ModelError, ProgramError, UnsupportedLayer
-from visard_engine.nn.operations import INTERACTIVE
+from visard_engine.nn.operations.activations import Rectify, Relu, Truncate
+from visard_engine.nn.operations.arithmetic import Align
+from visard_engine.nn.operations.base import Interactive, Operation, Value
 from visard_engine.nn.prepare import dtype_of, first_line
 from visard_engine.nn.program import MAX_INTEGER
-from visard_engine.nn.steps import Align, Rectify, Relu, Truncate
 from visard_engine.nn.tracing import is_shape, kind_of, layer_of, place_of
 
 Floats = npt.NDArray[np.float64]
@@ -258,7 +258,7 @@ class Builder:
     def _finish(self, x: int) -> None:
         """Truncate to the output's bits. At least once: every run uses a kit, and what leaves is shared afresh."""
         bits = max(1, self.profile.output - self.fewer.get(OUTPUT, 0))
-        interactive = any(isinstance(op, INTERACTIVE) for op in self.operations)
+        interactive = any(isinstance(op, Interactive) for op in self.operations)
         if self.at(x).scale < bits or not interactive:
             x = self.emit(Align(x, max(1, bits + (not interactive) - self.at(x).scale)), None)
         self.narrow(x, None, bits)

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import fx, nn
 
-from visard_engine.nn.layers import Affine
 from visard_engine.nn.lowering.builder import Builder, Floats, argument
-from visard_engine.nn.steps import Offset, Product, Sum, Times
+from visard_engine.nn.operations.arithmetic import Offset, Product, Times
+from visard_engine.nn.operations.norm import Affine, Sum
 
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d
 

@@ -8,7 +8,9 @@ from torch import fx
 
 from visard_engine.nn.lowering.activations import emit_relu, is_put_off
 from visard_engine.nn.lowering.builder import Builder, argument, pair
-from visard_engine.nn.steps import AveragePool, Flatten, MaxPool, Pad, Relu, SumPool, Times
+from visard_engine.nn.operations.activations import Relu
+from visard_engine.nn.operations.arithmetic import Flatten, Pad, Times
+from visard_engine.nn.operations.pooling import AveragePool, MaxPool, SumPool
 
 _MEAN_BITS = 2  # beyond the activations', which a mean keeps
 

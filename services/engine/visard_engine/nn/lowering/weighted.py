@@ -5,10 +5,9 @@ from typing import Any, cast
 import numpy as np
 from torch import fx, nn
 
-from visard_engine.nn.layers import Conv, Linear
 from visard_engine.nn.lowering import norm
 from visard_engine.nn.lowering.builder import Builder, Floats, argument, integers, pair
-from visard_engine.nn.steps import Filter
+from visard_engine.nn.operations.weighted import Conv, Filter, Linear
 
 _FEW_MORE = 4  # bits beyond the activations' that a matrix's input may have
 
