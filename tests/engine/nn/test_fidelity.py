@@ -18,8 +18,8 @@ from visard_engine.nn.lowering.emitters import EMITTERS
 from visard_engine.nn.program import OPEN
 from visard_engine.nn.twin import random_rounding, run_twin
 
+from tests.engine.nn.layers import Entry, Function, normed
 from tests.engine.nn.networks import images
-from tests.engine.nn.test_layers import Entry, Function, normed
 
 SHAPE = (2, 12, 12)
 Make = Callable[[], nn.Module]
