@@ -48,12 +48,12 @@ class Cost:
 
     @property
     def multiply_adds(self) -> int:
-        """Products of linear layers."""
+        """Products of shares with weights or with each other, all layers together."""
         return sum(layer.multiply_adds for layer in self.layers)
 
     @property
     def nonlinear(self) -> int:
-        """Elements compared or truncated."""
+        """Elements that are compared or truncated, all layers together."""
         return sum(layer.nonlinear for layer in self.layers)
 
     @property
@@ -63,7 +63,7 @@ class Cost:
 
     @property
     def sent_bytes(self) -> int:
-        """Bytes that a party sends."""
+        """Bytes that one party sends to the two others together."""
         return sum(layer.sent_bytes for layer in self.layers)
 
 

@@ -51,7 +51,7 @@ class Compiled:
 
     @property
     def multiply_adds(self) -> int:
-        """Of one image."""
+        """Products of one image, all operations together."""
         return sum(layer.multiply_adds for layer in self.layers)
 
     @property
@@ -161,7 +161,7 @@ class _Measured:
 
     @classmethod
     def of(cls, program: Program, weights: Integers, calibration: npt.NDArray[np.uint8]) -> "_Measured":
-        """Run the twin on the calibration images."""
+        """What the twin finds on calibration images (N, C, H, W); raises RangeExceeded where float64 is not exact."""
         largest = np.zeros(len(program.values))
         norm = 0.0
 

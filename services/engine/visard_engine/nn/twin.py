@@ -73,7 +73,7 @@ def dealt_rounding(plan: KitPlan, master: bytes, kit_id: int) -> Rounding:
 
 
 def floor_rounding(z: Integers, drop: int) -> Integers:
-    """Always down."""
+    """Integers (n,) without their lowest bits: always down."""
     return z >> drop
 
 

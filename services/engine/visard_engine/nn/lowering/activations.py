@@ -25,7 +25,7 @@ def relu(b: Builder, node: fx.Node) -> int:
 
 
 def emit_relu(b: Builder, node: fx.Node, x: int) -> int:
-    """A ReLU that leaves the activations' bits."""
+    """A ReLU of value x that leaves the fractional bits that the node's activations are to have."""
     return b.emit(Relu(x, b.excess(x, node)), node)
 
 
@@ -42,7 +42,7 @@ def is_put_off(b: Builder, node: fx.Node) -> bool:
 
 
 def prelu(b: Builder, node: fx.Node) -> int:
-    """nn.PReLU: a secret slope for each channel."""
+    """nn.PReLU, one slope or one a channel: both are secret weights."""
     layer = b.layer(node)
     assert isinstance(layer, nn.PReLU)
     return _sloped(b, node, layer.weight.detach().double().numpy())
@@ -74,12 +74,12 @@ def _is_finished_later(b: Builder, node: fx.Node, x: int) -> bool:
 
 
 def relu6(b: Builder, node: fx.Node) -> int:
-    """min(max(x, 0), 6)."""
+    """min(max(x, 0), 6), exact but for one truncation."""
     return clamped(b, node, b.operand(node, 0), 0.0, 6.0)
 
 
 def hardtanh(b: Builder, node: fx.Node) -> int:
-    """nn.Hardtanh and its function."""
+    """min(max(x, low), high), of nn.Hardtanh or its function; both limits are public."""
     layer = b.layer(node)
     if isinstance(layer, nn.Hardtanh):
         return clamped(b, node, b.operand(node, 0), layer.min_val, layer.max_val)
@@ -88,7 +88,7 @@ def hardtanh(b: Builder, node: fx.Node) -> int:
 
 
 def clamp(b: Builder, node: fx.Node) -> int:
-    """torch.clamp with two public numbers."""
+    """min(max(x, low), high), of torch.clamp with two public numbers."""
     low, high = argument(node, 1, "min"), argument(node, 2, "max")
     if not isinstance(low, int | float) or not isinstance(high, int | float):
         raise b.refuse(node, "clamp with two numbers")
@@ -96,12 +96,12 @@ def clamp(b: Builder, node: fx.Node) -> int:
 
 
 def hardsigmoid(b: Builder, node: fx.Node) -> int:
-    """min(max(x + 3, 0), 6) / 6."""
+    """min(max(x + 3, 0), 6) / 6, the last factor as a public one."""
     return times(b, node, clamped(b, node, shifted(b, node, b.operand(node, 0), 3.0), 0.0, 6.0), 1 / 6)
 
 
 def hardswish(b: Builder, node: fx.Node) -> int:
-    """x times hardsigmoid(x)."""
+    """x times hardsigmoid(x): a secret product, wide."""
     return product(b, node, b.operand(node, 0), hardsigmoid(b, node))
 
 

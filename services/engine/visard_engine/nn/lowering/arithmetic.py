@@ -14,7 +14,7 @@ _FINE = 16  # fractional bits of a public summand
 
 
 def add(b: Builder, node: fx.Node) -> int:
-    """x + y, or x and a public number."""
+    """x + y at the larger of two scales, or x plus a public number; either may come first."""
     x, y = argument(node, 0, "input"), argument(node, 1, "other")
     if isinstance(y, int | float):
         return shifted(b, node, b.value(node, x), y)
@@ -24,7 +24,7 @@ def add(b: Builder, node: fx.Node) -> int:
 
 
 def subtract(b: Builder, node: fx.Node) -> int:
-    """x - y, or x less a public number."""
+    """x - y at the larger of two scales, or one of them a public number."""
     x, y = argument(node, 0, "input"), argument(node, 1, "other")
     if isinstance(y, int | float):
         return shifted(b, node, b.value(node, x), -y)
@@ -35,7 +35,7 @@ def subtract(b: Builder, node: fx.Node) -> int:
 
 
 def multiply(b: Builder, node: fx.Node) -> int:
-    """A secret product, or a public factor."""
+    """A secret product, wide, the larger value first; or one of the two a public factor."""
     x, y = argument(node, 0, "input"), argument(node, 1, "other")
     if isinstance(y, int | float):
         return times(b, node, b.value(node, x), y)
@@ -48,7 +48,7 @@ def multiply(b: Builder, node: fx.Node) -> int:
 
 
 def divide(b: Builder, node: fx.Node) -> int:
-    """x divided by a public number."""
+    """x divided by a public number other than 0, as a factor."""
     y = argument(node, 1, "other")
     if not isinstance(y, int | float) or y == 0:
         raise b.refuse(node, "division by anything but a number")
@@ -56,12 +56,12 @@ def divide(b: Builder, node: fx.Node) -> int:
 
 
 def product(b: Builder, node: fx.Node, x: int, y: int) -> int:
-    """x times y, both with an activation's bits."""
+    """Values x times y, both narrow with an activation's bits; wide."""
     return b.emit(Product(*(b.factor(node, v) for v in (x, y))), node)
 
 
 def shifted(b: Builder, node: fx.Node, x: int, summand: float) -> int:
-    """x plus a public number."""
+    """Value x plus a public number of at most 16 fractional bits; x itself where that is 0."""
     if summand == 0:
         return x
     if b.at(x).scale < _FINE and not (summand * 2.0 ** b.at(x).scale).is_integer():
@@ -94,7 +94,7 @@ def times(b: Builder, node: fx.Node, x: int, factor: float) -> int:
 
 
 def concat(b: Builder, node: fx.Node) -> int:
-    """Channels, or features, side by side."""
+    """Channels of pictures, or features of flat values, side by side at their largest scale."""
     parts, axis = argument(node, 0, "tensors"), argument(node, 1, "dim", 0)
     values = [b.value(node, part) for part in parts]
     ranks = {len(b.at(v).shape) + 1 for v in values}
@@ -107,7 +107,7 @@ def concat(b: Builder, node: fx.Node) -> int:
 
 
 def flatten(b: Builder, node: fx.Node) -> int:
-    """All axes but the batch's."""
+    """All axes but the batch's into one, and no other choice of axes."""
     layer = b.layer(node)
     start = layer.start_dim if layer is not None else argument(node, 1, "start_dim", 0)
     end = layer.end_dim if layer is not None else argument(node, 2, "end_dim", -1)
@@ -132,7 +132,7 @@ def reshape(b: Builder, node: fx.Node) -> int:
 
 
 def nothing(b: Builder, node: fx.Node) -> int:
-    """A layer that does nothing at inference."""
+    """The operand itself: a layer that does nothing at inference."""
     if node.target is functional.dropout and argument(node, 2, "training", True):
         raise b.refuse(node, "dropout that is always on; pass training=self.training")
     return b.operand(node, 0)
@@ -149,7 +149,7 @@ def pad(b: Builder, node: fx.Node) -> int:
 
 
 def zero_pad(b: Builder, node: fx.Node) -> int:
-    """nn.ZeroPad2d."""
+    """nn.ZeroPad2d: zeros around rows and columns, none taken away."""
     left, columns, top, rows = cast(nn.ZeroPad2d, b.layer(node)).padding
     if min(left, columns, top, rows) < 0:
         raise b.refuse(node, "negative padding")

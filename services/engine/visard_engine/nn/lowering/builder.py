@@ -118,7 +118,7 @@ class Builder:
             raise self.refuse(node, f"{self.kind(node)} as it is called here: {first_line(error)}") from error
 
     def layer(self, node: fx.Node) -> nn.Module | None:
-        """The module a node calls, or None."""
+        """The module that a node calls, or None where it calls a function or method."""
         return layer_of(self.module, node)
 
     def kind(self, node: fx.Node) -> str:
@@ -265,7 +265,7 @@ class Builder:
 
 
 class _Watch(fx.Interpreter):
-    """Runs the module and keeps what one node makes."""
+    """Runs the traced module in torch and keeps what one node makes."""
 
     def __init__(self, module: fx.GraphModule, node: fx.Node) -> None:
         super().__init__(module)
@@ -273,7 +273,7 @@ class _Watch(fx.Interpreter):
         self._found = torch.empty(0)
 
     def on(self, image: torch.Tensor) -> torch.Tensor:
-        """The node's result for an image."""
+        """The node's result for an image (1, C, H, W)."""
         self.run(image)
         return self._found
 
@@ -301,7 +301,7 @@ def _check_size(op: Operation) -> None:
 
 
 def argument(node: fx.Node, index: int, name: str, default: Any = None) -> Any:
-    """A function's argument, by position or name."""
+    """A function's argument, given by position or by name, or else its default."""
     return node.args[index] if index < len(node.args) else node.kwargs.get(name, default)
 
 

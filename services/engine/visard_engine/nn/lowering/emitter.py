@@ -67,7 +67,7 @@ def known(emit: Emit, arguments: str, **only: Any) -> Emitter:
 
 @dataclass(frozen=True)
 class Emitters:
-    """What emits which layers and functions."""
+    """What emits a layer, by its class, and a function or method, by itself or its name; nothing else is compiled."""
 
     modules: Mapping[type[nn.Module], Emitter]
     functions: Mapping[Any, Emitter]

@@ -27,7 +27,7 @@ _WIDEST = 2.0**10  # largest 1 / u: v^2 must fit
 
 
 def normalize(b: Builder, node: fx.Node) -> int:
-    """functional.normalize of a flat value."""
+    """functional.normalize of a flat value to Euclidean length 1, in the 61-bit field."""
     x, source = b.operand(node, 0), node.args[0]
     assert isinstance(source, fx.Node)
     flat = len(b.at(x).shape) == 1 and argument(node, 2, "dim", 1) in (1, -1) and argument(node, 1, "p", 2) == 2
@@ -96,7 +96,7 @@ def folds(b: Builder, node: fx.Node) -> bool:
 
 
 def statistics(b: Builder, node: fx.Node, layer: BatchNorm) -> tuple[Floats, Floats]:
-    """A batch norm at inference is x * scale + shift."""
+    """Scale (C,) and shift (C,): a batch norm at inference is x * scale + shift."""
     mean, variance = layer.running_mean, layer.running_var
     if mean is None or variance is None:
         raise b.refuse(node, f"a {type(layer).__name__} without running statistics")

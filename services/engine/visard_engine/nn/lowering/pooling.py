@@ -16,7 +16,7 @@ _MEAN_BITS = 2  # beyond the activations', which a mean keeps
 
 
 def max_pool(b: Builder, node: fx.Node) -> int:
-    """Max-pooling, then the ReLU that stood before it."""
+    """Max-pooling, then the ReLU that stood before it; padded with zeros, which only a ReLU makes the least."""
     options = _pool_options(b, node)
     kernel = pair(options["kernel_size"])
     stride, padding = pair(options["stride"] or kernel), pair(options["padding"])
@@ -81,7 +81,7 @@ def adaptive_kernel(b: Builder, node: fx.Node, x: int) -> tuple[int, int]:
 
 
 def average_pool(b: Builder, node: fx.Node) -> int:
-    """Average pooling, padding counted as zeros."""
+    """Average pooling; padding counts as zeros, and no window reaches beyond it."""
     layer = b.layer(node)
     if layer is None:
         size = argument(node, 1, "kernel_size")
@@ -105,7 +105,7 @@ def adaptive_average_pool(b: Builder, node: fx.Node) -> int:
 
 
 def mean(b: Builder, node: fx.Node) -> int:
-    """torch.mean over rows and columns."""
+    """torch.mean of a picture over rows and columns, kept as axes of 1 or dropped."""
     x, axes = b.operand(node, 0), argument(node, 1, "dim")
     if len(b.at(x).shape) != 3 or _axes(axes) != [2, 3]:
         raise b.refuse(node, "mean over anything but rows and columns")

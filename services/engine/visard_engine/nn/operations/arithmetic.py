@@ -171,7 +171,7 @@ class Pad(Local):
 
 @dataclass(frozen=True)
 class Flatten(Local):
-    """All axes into one."""
+    """All axes of an image's value into one, in the order that it has in memory."""
 
     kind = "flatten"
 

@@ -58,7 +58,7 @@ class AveragePool(Local):
 
 @dataclass(frozen=True)
 class SumPool(Local):
-    """The sum of each window."""
+    """The sum of each window, without padding."""
 
     kind = "sum_pool"
     kernel: Pair

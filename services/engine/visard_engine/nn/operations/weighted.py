@@ -59,7 +59,7 @@ class Conv(Local):
 
     @property
     def in_groups(self) -> bool:
-        """If it has more than one group."""
+        """Whether it has more than one group."""
         return self.groups > 1
 
     def prepare(self, field: Field, parts: Sequence[Elements]) -> Weights:
