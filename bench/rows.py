@@ -21,9 +21,11 @@ from visard_engine.field import Integers
 from visard_engine.kits import KitPlan
 from visard_engine.nn.compile import Compiled, compile_module
 from visard_engine.nn.execute import embed_plan
-from visard_engine.nn.layers import Conv
+from visard_engine.nn.operations.activations import Relu, Truncate
+from visard_engine.nn.operations.arithmetic import Flatten
+from visard_engine.nn.operations.pooling import MaxPool
+from visard_engine.nn.operations.weighted import Conv
 from visard_engine.nn.program import Program
-from visard_engine.nn.steps import Flatten, MaxPool, Relu, Truncate
 
 from bench.thesis import SHAPE as THESIS_SHAPE
 from bench.thesis import thesis_network

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from visard_engine.bits import unpack
 from visard_engine.field import Elements, Field
+from visard_engine.in_process import LocalChannel, local_channels
 from visard_engine.kits import Kit, KitPlan, deal_kit
-from visard_engine.local import LocalChannel, local_channels
 from visard_engine.session import Run, Session
 from visard_engine.shamir import share
 

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from visard_common.errors import InvalidArgument
 from visard_engine.describe import AT_ONCE, LARGEST_OPENING, at_once, largest_opening
-from visard_engine.nn.base import Operation
+from visard_engine.nn.operations.activations import Relu, Truncate
+from visard_engine.nn.operations.arithmetic import Flatten
+from visard_engine.nn.operations.base import Operation
+from visard_engine.nn.operations.pooling import SumPool
 from visard_engine.nn.program import OPEN, Program
-from visard_engine.nn.steps import Flatten, Relu, SumPool, Truncate
 from visard_engine.warm import program as small_program
 from visard_party import models as models_module
 from visard_party.models import ModelShelf, parse_program

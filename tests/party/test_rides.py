@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 from visard_common.errors import Unavailable
+from visard_engine.cost import cost
 from visard_engine.describe import describe_plan
 from visard_engine.errors import InputRefused
 from visard_engine.field import M31, Elements
 from visard_engine.kits import Kit, deal_kit
-from visard_engine.nn.cost import cost
 from visard_engine.nn.execute import Model
+from visard_engine.nn.operations.activations import Relu
+from visard_engine.nn.operations.arithmetic import Flatten
 from visard_engine.nn.program import Program
-from visard_engine.nn.steps import Flatten, Relu
 from visard_engine.shamir import reconstruct, share
 from visard_party.batching.rides import Rides
 from visard_party.models import Published

@@ -14,8 +14,7 @@ from visard_engine.correlated import joined
 from visard_engine.errors import InputRefused
 from visard_engine.field import Elements, field_of
 from visard_engine.kits import Kit, KitPlan, Section
-from visard_engine.nn.execute import Model, embed
-from visard_engine.nn.plan import embed_plan
+from visard_engine.nn.execute import Model, embed, embed_plan
 from visard_engine.nn.program import OPEN, Program
 from visard_engine.protocols import degree, norm
 from visard_engine.session import Run, Session

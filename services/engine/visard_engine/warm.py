@@ -7,13 +7,16 @@ import numpy as np
 
 from visard_engine import matching
 from visard_engine.describe import describe, describe_plan
+from visard_engine.in_process import LocalChannel, local_channels
 from visard_engine.kernels import arithmetic
 from visard_engine.kits import Kit, KitPlan, deal_kit
-from visard_engine.local import LocalChannel, local_channels
 from visard_engine.nn.execute import Model
-from visard_engine.nn.layers import Affine, Conv, Linear, Prelu
+from visard_engine.nn.operations.activations import Prelu, Relu, Truncate
+from visard_engine.nn.operations.arithmetic import Flatten
+from visard_engine.nn.operations.norm import Affine
+from visard_engine.nn.operations.pooling import AveragePool, MaxPool
+from visard_engine.nn.operations.weighted import Conv, Linear
 from visard_engine.nn.program import Program
-from visard_engine.nn.steps import AveragePool, Flatten, MaxPool, Relu, Truncate
 from visard_engine.session import Run
 
 _REFERENCES = 70  # more than a word of bits

@@ -10,10 +10,10 @@ from functools import cached_property
 import numpy as np
 from visard_common.errors import InvalidArgument, NotFound
 from visard_common.limits import MAX_PROGRAM_BYTES
+from visard_engine.cost import cost
 from visard_engine.describe import LARGEST_OPENING, describe_plan, largest_opening
 from visard_engine.errors import PlanError
 from visard_engine.field import field_of
-from visard_engine.nn.cost import cost
 from visard_engine.nn.errors import ProgramError
 from visard_engine.nn.execute import Model
 from visard_engine.nn.program import OPEN, Program

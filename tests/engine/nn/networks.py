@@ -10,8 +10,8 @@ from torch.nn import functional
 from visard_engine.correlated import joined
 from visard_engine.describe import describe, describe_plan
 from visard_engine.field import Integers, field_of
+from visard_engine.in_process import local_channels
 from visard_engine.kits import Kit, deal_kit
-from visard_engine.local import local_channels
 from visard_engine.nn.compile import Compiled
 from visard_engine.nn.execute import Model, embed, embed_plan
 from visard_engine.nn.program import Program

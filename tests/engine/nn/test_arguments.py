@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from visard_engine.nn.compile import compile_module
-from visard_engine.nn.emitter import REST
-from visard_engine.nn.emitters import EMITTERS
 from visard_engine.nn.errors import UnsupportedLayer
+from visard_engine.nn.lowering.emitter import REST
+from visard_engine.nn.lowering.emitters import EMITTERS
 from visard_engine.nn.program import OPEN
 
 from tests.engine.nn.networks import images

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from visard_engine.nn.compile import PROFILES, Compiled, compile_module
 from visard_engine.nn.errors import RangeExceeded, UnsupportedLayer
-from visard_engine.nn.layers import Conv
-from visard_engine.nn.steps import AveragePool, MaxPool, Relu
+from visard_engine.nn.operations.weighted import Conv
 from visard_engine.nn.twin import random_rounding, run_twin
 
 from tests.engine.nn.networks import SHAPE, images, residual
@@ -72,36 +71,6 @@ def residual_network__should_keep_its_structure(q: int) -> None:
     assert result.program.output.scale == PROFILES[q].output
     assert result.program.weight_count == len(result.weights)
     assert result.multiply_adds == sum(layer.multiply_adds for layer in result.layers)
-
-
-def pooling__should_come_before_its_relu() -> None:
-    torch.manual_seed(0)
-    module = nn.Sequential(
-        scaled(nn.Conv2d(1, 2, 3)), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(18, 4)
-    ).eval()
-    operations = compiled(module).program.operations
-    assert [type(op) for op in operations[:3]] == [Conv, MaxPool, Relu]
-
-
-def relu_that_is_read_twice__should_stay_where_it_is() -> None:
-    class Twice(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv, self.relu, self.pool = scaled(nn.Conv2d(1, 2, 3)), nn.ReLU(), nn.MaxPool2d(2)
-            self.average, self.last = nn.AvgPool2d(2), nn.Linear(18, 4)
-
-        def forward(self, x: Tensor) -> Tensor:
-            y = self.relu(self.conv(x))
-            out: Tensor = self.last(torch.flatten(self.pool(y) + self.average(y), 1))
-            return out
-
-    torch.manual_seed(0)
-    module = Twice().eval().requires_grad_(False)
-    result = compiled(module)
-    assert [type(op) for op in result.program.operations[:4]] == [Conv, Relu, MaxPool, AveragePool]
-    probes = images(3, SMALL, seed=4)
-    found = run_twin(result.program, result.weights, probes, random_rounding(1)) / 2**result.program.output.scale
-    assert np.abs(found - module(torch.from_numpy(probes).float()).numpy()).max() < 0.02
 
 
 class Functional(nn.Module):

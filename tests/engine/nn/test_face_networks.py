@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from visard_engine.cost import cost
 from visard_engine.nn.compile import Compiled, compile_module
-from visard_engine.nn.cost import cost
 from visard_engine.nn.twin import random_rounding, run_twin
 
 from tests.engine.nn.face_networks import MobileFaceNet, ResNet18, settled

@@ -12,14 +12,14 @@ from torch.nn import functional
 from torch.nn.utils import parametrizations, parametrize, prune
 from visard_engine.nn import fidelity
 from visard_engine.nn.compile import Compiled, compile_module
-from visard_engine.nn.emitter import known
-from visard_engine.nn.emitters import EMITTERS
 from visard_engine.nn.errors import Differs
+from visard_engine.nn.lowering.emitter import known
+from visard_engine.nn.lowering.emitters import EMITTERS
 from visard_engine.nn.program import OPEN
 from visard_engine.nn.twin import random_rounding, run_twin
 
+from tests.engine.nn.layers import Entry, Function, normed
 from tests.engine.nn.networks import images
-from tests.engine.nn.test_layers import Entry, Function, normed
 
 SHAPE = (2, 12, 12)
 Make = Callable[[], nn.Module]

@@ -6,23 +6,11 @@ from typing import Any
 import pytest
 from visard_engine.nn.compile import compile_module
 from visard_engine.nn.errors import ProgramError
-from visard_engine.nn.layers import Affine, Conv, Linear, Prelu
+from visard_engine.nn.operations.activations import Relu, Truncate
+from visard_engine.nn.operations.arithmetic import Add, Align, Flatten, Pad
+from visard_engine.nn.operations.pooling import MaxPool
+from visard_engine.nn.operations.weighted import Conv, Linear
 from visard_engine.nn.program import MATCH, OPEN, Program
-from visard_engine.nn.steps import (
-    Add,
-    Align,
-    Clip,
-    Concat,
-    Filter,
-    Flatten,
-    MaxPool,
-    Offset,
-    Pad,
-    Product,
-    Relu,
-    Times,
-    Truncate,
-)
 
 from tests.engine.nn.networks import SHAPE, images, residual
 
@@ -123,29 +111,6 @@ def purpose__should_be_part_of_the_digest() -> None:
 def impossible_purpose__should_be_refused(operations: tuple[Any, ...], changes: dict[str, Any], text: str) -> None:
     with pytest.raises(ProgramError, match=text):
         program(CONV, *operations, **changes)
-
-
-@pytest.mark.parametrize(
-    ("operations", "text"),
-    [
-        ((Conv(0, 4, (3, 3), (1, 1), (0, 0), 12, bias=True, groups=2),), "groups of equal size"),
-        ((Conv(0, 4, (3, 3), (1, 1), (0, 0), 12, bias=True, dilation=(3, 1)),), "a window no larger"),
-        ((CONV, Prelu(1, 0, 8)), "1 to 12 bits to drop"),
-        ((CONV, Clip(1, 5)), "a narrow input"),
-        ((CONV, Affine(1, 8)), "a narrow input"),
-        ((CONV, Product(0, 1)), "two narrow values"),
-        ((Flatten(0), Product(0, 1)), "same shape, or one number a channel"),
-        ((Pad(0, 0, 1, 0), Concat(0, 1)), "one height and width"),
-        ((Align(0, 1), Concat(0, 1)), "two values of one scale"),
-        ((Filter(0, 1, (3, 3), (1, 1), (0, 0), 0, (1,) * 9),), "all taps"),
-        ((Filter(0, 1, (3, 3), (1, 1), (3, 0), 0, (1,) * 27),), "padding below the kernel"),
-        ((Times(0, 3, 41),), "0 to 40 bits"),
-        ((Offset(0, 3, 41),), "0 to 40 bits to shift"),
-    ],
-)
-def impossible_operation__should_be_refused(operations: tuple[Any, ...], text: str) -> None:
-    with pytest.raises(ProgramError, match=text):
-        program(*operations)
 
 
 def spoilt(change: Any) -> bytes:

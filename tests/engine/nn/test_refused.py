@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from visard_engine.nn.errors import ModelError
 
+from tests.engine.nn.layers import Entry
 from tests.engine.nn.test_fidelity import Make, compiled, convolutions, function
-from tests.engine.nn.test_layers import Entry
 
 
 def hooked(register: str, hook: Callable[..., Any]) -> nn.Module:

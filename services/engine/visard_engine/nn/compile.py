@@ -15,14 +15,11 @@ from torch import fx, nn
 
 from visard_engine.field import Integers
 from visard_engine.nn import fidelity
-from visard_engine.nn.base import Operation
-from visard_engine.nn.builder import ACTIVATIONS, OUTPUT, PROFILES, SIGNIFICANT_BITS, Builder, Profile
-from visard_engine.nn.emitters import EMITTERS
 from visard_engine.nn.errors import ModelError, RangeExceeded
-from visard_engine.nn.layers import Prelu
+from visard_engine.nn.lowering.builder import ACTIVATIONS, OUTPUT, PROFILES, SIGNIFICANT_BITS, Builder, Profile
+from visard_engine.nn.lowering.emitters import EMITTERS
 from visard_engine.nn.prepare import prepared
 from visard_engine.nn.program import MATCH, Program
-from visard_engine.nn.steps import Clip, MaxPool, Rectify, Relu, Truncate
 from visard_engine.nn.tracing import traced
 from visard_engine.nn.twin import random_rounding, run_twin
 
@@ -54,7 +51,7 @@ class Compiled:
 
     @property
     def multiply_adds(self) -> int:
-        """Of one image."""
+        """Products of one image, all operations together."""
         return sum(layer.multiply_adds for layer in self.layers)
 
     @property
@@ -126,19 +123,19 @@ class _Attempt:
                 self.input_shape,
                 self.q,
                 self.profile,
-                EMITTERS,
+                EMITTERS.emit,
                 self.calibration,
                 fewer,
                 finer,
             )
             builder.build()
             points = self.operating_points, self.purpose, self.false_match_rates
-            program = Program(self.q, self.input_shape, 0, tuple(builder.operations), *points)
+            program = Program(self.q, self.input_shape, 0, builder.operations, *points)
             weights = np.concatenate([np.zeros(0, np.int64), *(w.reshape(-1) for w in builder.weights)])
             measured = _Measured.of(program, weights, self.calibration)
-            excesses = list(measured.excesses(builder.names, self.margin))
+            excesses = measured.excesses(builder, self.margin)
             if not excesses:
-                reports = measured.reports(builder.names)
+                reports = measured.reports(builder)
                 return Compiled(program, weights, reports), builder, measured.finer(builder)
             for excess in excesses:
                 _relieve(builder, excess, fewer)
@@ -164,7 +161,7 @@ class _Measured:
 
     @classmethod
     def of(cls, program: Program, weights: Integers, calibration: npt.NDArray[np.uint8]) -> "_Measured":
-        """Run the twin on the calibration images."""
+        """What the twin finds on calibration images (N, C, H, W); raises RangeExceeded where float64 is not exact."""
         largest = np.zeros(len(program.values))
         norm = 0.0
 
@@ -177,12 +174,11 @@ class _Measured:
             norm = max(norm, float((output.astype(np.float64) ** 2).sum()))
         return cls(program, largest, norm)
 
-    def excesses(self, names: list[str], margin: float) -> "list[_Excess]":
+    def excesses(self, builder: Builder, margin: float) -> list[_Excess]:
         """Every value that the protocols open and that is too large."""
-        bounds = [_bound(op, self.program.q) for op in self.program.operations]
         checks: list[tuple[int | None, str, float, float]] = [
-            (k, name, self.largest[op.x] * margin, bound)
-            for k, (op, name, bound) in enumerate(zip(self.program.operations, names, bounds, strict=True))
+            (k, e.place, self.largest[e.operation.x] * margin, e.operation.bound(self.program.q))
+            for k, e in enumerate(builder.emitted)
         ]
         if self.program.purpose == MATCH:
             # a squared distance is at most 4 times the largest squared norm, and it is compared with the threshold
@@ -196,28 +192,21 @@ class _Measured:
     def finer(self, builder: Builder) -> dict[str, int]:
         """For each node whose activations are small how many more fractional bits they can have."""
         found = {}
-        for k, op in enumerate(builder.operations):
+        for k, e in enumerate(builder.emitted):
             spare = builder.profile.reach - ceil(log2(max(self.largest[k + 1], 1)))
-            if isinstance(op, ACTIVATIONS) and spare > 0:
-                found[builder.nodes[k]] = spare
+            if isinstance(e.operation, ACTIVATIONS) and spare > 0:
+                found[e.node] = spare
         return found
 
-    def reports(self, names: list[str]) -> list[LayerReport]:
-        """One an operation."""
+    def reports(self, builder: Builder) -> list[LayerReport]:
+        """One an operation, in their order."""
         program, found = self.program, []
-        for k, (op, name) in enumerate(zip(program.operations, names, strict=True)):
-            bits = log2(max(self.largest[k + 1], 1))
-            headroom = log2(_bound(op, program.q) / max(self.largest[op.x], 1))
+        for k, e in enumerate(builder.emitted):
+            op, bits = e.operation, log2(max(self.largest[k + 1], 1))
+            headroom = log2(op.bound(program.q) / max(self.largest[op.x], 1))
             products = op.multiply_adds(program.values)
-            found.append(LayerReport(name, op.kind, program.values[k + 1].shape, products, bits, headroom))
+            found.append(LayerReport(e.place, op.kind, program.values[k + 1].shape, products, bits, headroom))
         return found
-
-
-def _bound(op: Operation, q: int) -> float:
-    """What an operation's input must stay below: it is opened as 2x + r, or differences of it are."""
-    if isinstance(op, MaxPool | Clip):
-        return 2.0 ** (q - 4)
-    return 2.0 ** (q - 3) if isinstance(op, Relu | Prelu | Rectify | Truncate) else 2.0 ** (q - 1)
 
 
 def _too_large(name: str, largest: float, bound: float, margin: float) -> str:
@@ -236,7 +225,7 @@ def _relieve(builder: Builder, excess: _Excess, fewer: dict[str, int]) -> None:
             raise RangeExceeded(excess.text)
         return
     # of both operands: one may only have been aligned with the other
-    sources = builder.operations[excess.operation].sources
+    sources = builder.emitted[excess.operation].operation.sources
     levers = set[str]().union(*(_levers(builder, source) for source in sources))
     if not levers:
         raise RangeExceeded(excess.text)
@@ -250,7 +239,7 @@ def _levers(builder: Builder, value: int) -> set[str]:
     """The layers whose weights decide a value's scale: back to where it was last truncated."""
     if value == 0:
         return set()
-    op, lever = builder.operations[value - 1], builder.levers[value - 1]
-    if lever or isinstance(op, Relu | Rectify | Truncate | Clip):
-        return {lever} - {""}
-    return set[str]().union(*(_levers(builder, source) for source in op.sources))
+    made = builder.emitted[value - 1]
+    if made.lever or made.operation.truncates:
+        return {made.lever} - {""}
+    return set[str]().union(*(_levers(builder, source) for source in made.operation.sources))

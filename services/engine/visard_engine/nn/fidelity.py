@@ -27,8 +27,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from visard_engine.field import Integers
-from visard_engine.nn.builder import Builder, Floats
 from visard_engine.nn.errors import Differs, RangeExceeded, UnsupportedLayer
+from visard_engine.nn.lowering.builder import Builder, Floats
 from visard_engine.nn.prepare import copied, first_line
 from visard_engine.nn.program import Program
 from visard_engine.nn.rounding import Error, error_of
@@ -205,8 +205,8 @@ class _Layers(_Kept):
         result = fx.Interpreter.run_node(self, n)
         builder = self._of.builder
         k = builder.of_node.get(n)
-        while len(self._errors) <= len(builder.nodes) and builder.nodes[len(self._errors) - 1] == n.name:
-            self._follow(len(self._errors) - 1)
+        while (done := len(self._errors) - 1) < len(builder.emitted) and builder.emitted[done].node == n.name:
+            self._follow(done)
         if k is not None and n.op != "placeholder" and n not in builder.folded:
             self._compare(n, result, k)
             self._errors[k] = np.zeros(())

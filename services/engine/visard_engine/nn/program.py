@@ -14,9 +14,9 @@ from functools import cached_property
 from math import isfinite, prod
 from typing import Any
 
-from visard_engine.nn.base import Operation, Pair, Shape, Value, require
 from visard_engine.nn.errors import ProgramError
 from visard_engine.nn.operations import OPERATIONS
+from visard_engine.nn.operations.base import Operation, Pair, Shape, Value, require
 
 __all__ = ["MATCH", "OPEN", "Operation", "Pair", "Program", "Shape", "Value"]
 
@@ -97,12 +97,12 @@ class Program:
 
     @property
     def output(self) -> Value:
-        """The descriptor."""
+        """The last value: the descriptor, or what is opened."""
         return self.values[-1]
 
     @cached_property
     def weight_shapes(self) -> tuple[tuple[Shape, ...], ...]:
-        """For each operation the shapes of its weights."""
+        """For each operation the shapes of its weights, in the order of the vector; raises ProgramError if they are too many."""
         shapes = tuple(op.weight_shapes(self.values) for op in self.operations)
         if sum(prod(shape) for group in shapes for shape in group) > MAX_WEIGHTS:
             raise ProgramError(f"at most {MAX_WEIGHTS} weights")
@@ -110,7 +110,7 @@ class Program:
 
     @property
     def weight_count(self) -> int:
-        """Length of the weight vector."""
+        """Length of the flat vector of all weights."""
         return sum(prod(shape) for group in self.weight_shapes for shape in group)
 
     def threshold(self, operating_point: str) -> int:
@@ -119,7 +119,7 @@ class Program:
         return int(distance**2 * 4**self.output.scale)
 
     def false_match_rate(self, operating_point: str) -> float | None:
-        """Of a named distance, if it is known."""
+        """How many strangers in one lie within a named distance ("": the default), or None if that was not measured."""
         return self.false_match_rates.get(operating_point or "default")
 
     def to_json(self) -> bytes:

@@ -5,6 +5,8 @@ truncation moves a value by less than one unit (protocols/truncation.py); a weig
 by at most half a unit of its own scale. Maxima, ReLU and clipping never enlarge an error; sums add them; |x y - x' y'| is at most
 |x| e_y + |y| e_x + e_x e_y. This is first-order interval arithmetic in the sense of N. Higham, "Accuracy and Stability of
 Numerical Algorithms", chapter 3, with the actual values in place of norms.
+
+It is apart from the operations' own classes: it checks what they do, and it takes torch, which parties do not have.
 """
 
 from collections.abc import Sequence
@@ -16,27 +18,12 @@ import torch
 from torch.nn import functional
 
 from visard_engine.field import Integers
-from visard_engine.nn.base import Operation
-from visard_engine.nn.layers import Affine, Conv, Linear, Prelu
-from visard_engine.nn.steps import (
-    Add,
-    Align,
-    AveragePool,
-    Clip,
-    Concat,
-    Filter,
-    Flatten,
-    MaxPool,
-    Offset,
-    Pad,
-    Product,
-    Rectify,
-    Relu,
-    Sum,
-    SumPool,
-    Times,
-    Truncate,
-)
+from visard_engine.nn.operations.activations import Clip, Prelu, Rectify, Relu, Truncate
+from visard_engine.nn.operations.arithmetic import Add, Align, Concat, Flatten, Offset, Pad, Product, Times
+from visard_engine.nn.operations.base import Operation
+from visard_engine.nn.operations.norm import Affine, Sum
+from visard_engine.nn.operations.pooling import AveragePool, MaxPool, SumPool
+from visard_engine.nn.operations.weighted import Conv, Filter, Linear
 
 Error = npt.NDArray[np.float64]
 

@@ -1,7 +1,8 @@
 """The plaintext twin: the same program on plain integers, for range checks, accuracy and tests.
 
 It differs from a run on shares only in how truncation rounds. ``Rounding`` is that one choice; with the random numbers
-of a kit the twin is bit-exact (tests/engine/nn/test_execute.py).
+of a kit the twin is bit-exact (tests/engine/nn/test_execute.py). It computes every operation here, none by its own class: it is
+what those are checked against.
 """
 
 from collections.abc import Callable
@@ -15,29 +16,14 @@ from torch.nn import functional
 from visard_engine.correlated import Dealing
 from visard_engine.field import Elements, Integers
 from visard_engine.kits import KitPlan, deal_kit
-from visard_engine.nn.base import Operation
 from visard_engine.nn.errors import RangeExceeded
-from visard_engine.nn.layers import Affine, Conv, Linear, Prelu
+from visard_engine.nn.operations.activations import Clip, Prelu, Rectify, Relu, Truncate
+from visard_engine.nn.operations.arithmetic import Add, Align, Concat, Flatten, Offset, Pad, Product, Times
+from visard_engine.nn.operations.base import Operation
+from visard_engine.nn.operations.norm import Affine, Sum
+from visard_engine.nn.operations.pooling import AveragePool, MaxPool, SumPool
+from visard_engine.nn.operations.weighted import Conv, Filter, Linear
 from visard_engine.nn.program import Program
-from visard_engine.nn.steps import (
-    Add,
-    Align,
-    AveragePool,
-    Clip,
-    Concat,
-    Filter,
-    Flatten,
-    MaxPool,
-    Offset,
-    Pad,
-    Product,
-    Rectify,
-    Relu,
-    Sum,
-    SumPool,
-    Times,
-    Truncate,
-)
 
 # integers (n,) of a wide value and the bits to drop, to truncated integers (n,)
 Rounding = Callable[[Integers, int], Integers]
@@ -87,7 +73,7 @@ def dealt_rounding(plan: KitPlan, master: bytes, kit_id: int) -> Rounding:
 
 
 def floor_rounding(z: Integers, drop: int) -> Integers:
-    """Always down."""
+    """Integers (n,) without their lowest bits: always down."""
     return z >> drop
 
 

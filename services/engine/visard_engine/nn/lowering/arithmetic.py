@@ -1,19 +1,20 @@
-"""Sums, products and shapes."""
+"""Sums, products and shapes, zero padding among them."""
 
 from math import log2, prod
+from typing import cast
 
 import numpy as np
-from torch import fx
+from torch import fx, nn
 from torch.nn import functional
 
-from visard_engine.nn.builder import Builder, argument, integers
-from visard_engine.nn.steps import Add, Align, Concat, Flatten, Offset, Product, Times
+from visard_engine.nn.lowering.builder import Builder, argument, integers
+from visard_engine.nn.operations.arithmetic import Add, Align, Concat, Flatten, Offset, Pad, Product, Times
 
 _FINE = 16  # fractional bits of a public summand
 
 
 def add(b: Builder, node: fx.Node) -> int:
-    """x + y, or x and a public number."""
+    """x + y at the larger of two scales, or x plus a public number; either may come first."""
     x, y = argument(node, 0, "input"), argument(node, 1, "other")
     if isinstance(y, int | float):
         return shifted(b, node, b.value(node, x), y)
@@ -23,7 +24,7 @@ def add(b: Builder, node: fx.Node) -> int:
 
 
 def subtract(b: Builder, node: fx.Node) -> int:
-    """x - y, or x less a public number."""
+    """x - y at the larger of two scales, or one of them a public number."""
     x, y = argument(node, 0, "input"), argument(node, 1, "other")
     if isinstance(y, int | float):
         return shifted(b, node, b.value(node, x), -y)
@@ -34,20 +35,20 @@ def subtract(b: Builder, node: fx.Node) -> int:
 
 
 def multiply(b: Builder, node: fx.Node) -> int:
-    """A secret product, or a public factor."""
+    """A secret product, wide, the larger value first; or one of the two a public factor."""
     x, y = argument(node, 0, "input"), argument(node, 1, "other")
     if isinstance(y, int | float):
         return times(b, node, b.value(node, x), y)
     if isinstance(x, int | float):
         return times(b, node, b.value(node, y), x)
     one, two = b.value(node, x), b.value(node, y)
-    if b.values[one].size < b.values[two].size:
+    if b.at(one).size < b.at(two).size:
         one, two = two, one
     return product(b, node, one, two)
 
 
 def divide(b: Builder, node: fx.Node) -> int:
-    """x divided by a public number."""
+    """x divided by a public number other than 0, as a factor."""
     y = argument(node, 1, "other")
     if not isinstance(y, int | float) or y == 0:
         raise b.refuse(node, "division by anything but a number")
@@ -55,24 +56,24 @@ def divide(b: Builder, node: fx.Node) -> int:
 
 
 def product(b: Builder, node: fx.Node, x: int, y: int) -> int:
-    """x times y, both with an activation's bits."""
-    return b.emit(Product(*(b.narrow(v, node, b.activation_bits(v)) for v in (x, y))), node)
+    """Values x times y, both narrow with an activation's bits; wide."""
+    return b.emit(Product(*(b.factor(node, v) for v in (x, y))), node)
 
 
 def shifted(b: Builder, node: fx.Node, x: int, summand: float) -> int:
-    """x plus a public number."""
+    """Value x plus a public number of at most 16 fractional bits; x itself where that is 0."""
     if summand == 0:
         return x
-    if b.values[x].scale < _FINE and not (summand * 2.0 ** b.values[x].scale).is_integer():
+    if b.at(x).scale < _FINE and not (summand * 2.0 ** b.at(x).scale).is_integer():
         low = next((k for k in range(b.profile.activations) if (summand * 2.0**k).is_integer()), b.profile.activations)
         x = _at_least(b, node, x, low)
-    shift = max(0, b.values[x].scale - _FINE)
-    value = int(integers(np.array(summand), b.values[x].scale - shift))
+    shift = max(0, b.at(x).scale - _FINE)
+    value = int(integers(np.array(summand), b.at(x).scale - shift))
     return b.emit(Offset(x, value, shift), node)
 
 
 def _at_least(b: Builder, node: fx.Node, x: int, bits: int) -> int:
-    missing = bits - b.values[x].scale
+    missing = bits - b.at(x).scale
     return b.emit(Align(x, missing), node) if missing > 0 else x
 
 
@@ -93,10 +94,10 @@ def times(b: Builder, node: fx.Node, x: int, factor: float) -> int:
 
 
 def concat(b: Builder, node: fx.Node) -> int:
-    """Channels, or features, side by side."""
+    """Channels of pictures, or features of flat values, side by side at their largest scale."""
     parts, axis = argument(node, 0, "tensors"), argument(node, 1, "dim", 0)
     values = [b.value(node, part) for part in parts]
-    ranks = {len(b.values[v].shape) + 1 for v in values}
+    ranks = {len(b.at(v).shape) + 1 for v in values}
     if len(ranks) != 1 or axis % ranks.pop() != 1:
         raise b.refuse(node, "cat along anything but channels or features")
     first, *others = b.aligned(node, *values)
@@ -106,7 +107,7 @@ def concat(b: Builder, node: fx.Node) -> int:
 
 
 def flatten(b: Builder, node: fx.Node) -> int:
-    """All axes but the batch's."""
+    """All axes but the batch's into one, and no other choice of axes."""
     layer = b.layer(node)
     start = layer.start_dim if layer is not None else argument(node, 1, "start_dim", 0)
     end = layer.end_dim if layer is not None else argument(node, 2, "end_dim", -1)
@@ -119,7 +120,7 @@ def reshape(b: Builder, node: fx.Node) -> int:
     """view or reshape to (batch, -1), or of one number a channel to (batch, C, 1, 1)."""
     sizes = node.args[1] if len(node.args) == 2 and isinstance(node.args[1], tuple | list) else node.args[1:]
     x = b.operand(node, 0)
-    shape = b.values[x].shape
+    shape = b.at(x).shape
     batch, tail = sizes[0] if sizes else None, tuple(sizes[1:])
     if not isinstance(batch, fx.Node) and batch not in (1, -1):
         raise b.refuse(node, f"a reshape to {tuple(sizes)}: the batch comes first, as x.size(0), 1 or -1")
@@ -131,7 +132,25 @@ def reshape(b: Builder, node: fx.Node) -> int:
 
 
 def nothing(b: Builder, node: fx.Node) -> int:
-    """A layer that does nothing at inference."""
+    """The operand itself: a layer that does nothing at inference."""
     if node.target is functional.dropout and argument(node, 2, "training", True):
         raise b.refuse(node, "dropout that is always on; pass training=self.training")
     return b.operand(node, 0)
+
+
+def pad(b: Builder, node: fx.Node) -> int:
+    """functional.pad: zeros around rows and columns, and after the last channel."""
+    padding = tuple(cast(tuple[int, ...], argument(node, 1, "pad")))
+    zeros = argument(node, 2, "mode", "constant") == "constant" and not argument(node, 3, "value")
+    if not zeros or len(padding) > 6 or min(padding) < 0 or (len(padding) > 4 and padding[4]):
+        raise b.refuse(node, "padding other than zeros around rows and columns and after the last channel")
+    left, columns, top, rows, _, channels = (*padding, *(0 for _ in range(6 - len(padding))))
+    return b.emit(Pad(b.operand(node, 0), channels, rows, columns, top, left), node)
+
+
+def zero_pad(b: Builder, node: fx.Node) -> int:
+    """nn.ZeroPad2d: zeros around rows and columns, none taken away."""
+    left, columns, top, rows = cast(nn.ZeroPad2d, b.layer(node)).padding
+    if min(left, columns, top, rows) < 0:
+        raise b.refuse(node, "negative padding")
+    return b.emit(Pad(b.operand(node, 0), 0, rows, columns, top, left), node)

@@ -3,9 +3,9 @@
 import pytest
 import torch
 from torch import nn
+from visard_engine.cost import SECONDS_PER_ROUND, cost
 from visard_engine.describe import describe_plan
 from visard_engine.nn.compile import compile_module
-from visard_engine.nn.cost import SECONDS_PER_ROUND, cost
 from visard_engine.nn.program import MATCH, OPEN
 
 from tests.engine.nn.networks import describe_on_shares, images

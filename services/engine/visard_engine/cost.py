@@ -1,6 +1,6 @@
 """What a run of a program costs, from the program alone: products, nonlinear elements, rounds, bytes, kit, seconds.
 
-Rounds and bytes are exact (tests/engine/nn/test_cost.py). Seconds are an estimate from rates that were measured once.
+Rounds and bytes are exact (tests/engine/test_cost.py). Seconds are an estimate from rates that were measured once.
 """
 
 from collections.abc import Sequence
@@ -11,9 +11,7 @@ from visard_engine.bits import words_for
 from visard_engine.describe import describe_plan
 from visard_engine.field import field_of
 from visard_engine.kits import Section
-from visard_engine.nn.base import Operation, Shape
-from visard_engine.nn.layers import Conv
-from visard_engine.nn.plan import operation_sections
+from visard_engine.nn.operations.base import Operation, Shape
 from visard_engine.nn.program import OPEN, Program
 from visard_engine.protocols.disjunction import PARITIES
 
@@ -50,12 +48,12 @@ class Cost:
 
     @property
     def multiply_adds(self) -> int:
-        """Products of linear layers."""
+        """Products of shares with weights or with each other, all layers together."""
         return sum(layer.multiply_adds for layer in self.layers)
 
     @property
     def nonlinear(self) -> int:
-        """Elements compared or truncated."""
+        """Elements that are compared or truncated, all layers together."""
         return sum(layer.nonlinear for layer in self.layers)
 
     @property
@@ -65,7 +63,7 @@ class Cost:
 
     @property
     def sent_bytes(self) -> int:
-        """Bytes that a party sends."""
+        """Bytes that one party sends to the two others together."""
         return sum(layer.sent_bytes for layer in self.layers)
 
 
@@ -83,14 +81,13 @@ def cost(program: Program) -> Cost:
 
 
 def _seconds(op: Operation, layer: LayerCost, q: int) -> float:
-    grouped = isinstance(op, Conv) and op.groups > 1
-    products = layer.multiply_adds * (SECONDS_PER_GROUPED_PRODUCT if grouped else SECONDS_PER_PRODUCT[q])
+    products = layer.multiply_adds * (SECONDS_PER_GROUPED_PRODUCT if op.in_groups else SECONDS_PER_PRODUCT[q])
     return products + layer.nonlinear * SECONDS_PER_ELEMENT[q] + layer.rounds * SECONDS_PER_ROUND
 
 
 def _layer(program: Program, k: int) -> LayerCost:
     op, values = program.operations[k], program.values
-    sections = tuple(operation_sections(op, values[op.x], 1))
+    sections = tuple(op.sections(values[op.x], 1))
     return _part(program.q, op.kind, values[k + 1].shape, sections, op.multiply_adds(values))
 
 

@@ -6,15 +6,17 @@ from typing import Any
 import numpy as np
 from torch import fx
 
-from visard_engine.nn.builder import Builder, argument, pair
-from visard_engine.nn.lower_activations import emit_relu, is_put_off
-from visard_engine.nn.steps import AveragePool, Flatten, MaxPool, Pad, Relu, SumPool, Times
+from visard_engine.nn.lowering.activations import emit_relu, is_put_off
+from visard_engine.nn.lowering.builder import Builder, argument, pair
+from visard_engine.nn.operations.activations import Relu
+from visard_engine.nn.operations.arithmetic import Flatten, Pad, Times
+from visard_engine.nn.operations.pooling import AveragePool, MaxPool, SumPool
 
 _MEAN_BITS = 2  # beyond the activations', which a mean keeps
 
 
 def max_pool(b: Builder, node: fx.Node) -> int:
-    """Max-pooling, then the ReLU that stood before it."""
+    """Max-pooling, then the ReLU that stood before it; padded with zeros, which only a ReLU makes the least."""
     options = _pool_options(b, node)
     kernel = pair(options["kernel_size"])
     stride, padding = pair(options["stride"] or kernel), pair(options["padding"])
@@ -22,7 +24,7 @@ def max_pool(b: Builder, node: fx.Node) -> int:
         raise b.refuse(node, "MaxPool2d with dilation")
     x, before = b.operand(node, 0), node.args[0]
     put_off = isinstance(before, fx.Node) and is_put_off(b, before)
-    after = _after(b.values[x].shape, kernel, stride, padding, options["ceil_mode"])
+    after = _after(b.at(x).shape, kernel, stride, padding, options["ceil_mode"])
     if any((*padding, *after)):
         if not put_off and not _is_positive(b, x):  # zeros are no smaller than what they stand beside
             raise b.refuse(node, "MaxPool2d with padding or ceil_mode, only after a ReLU")
@@ -55,7 +57,7 @@ def _after(
 
 
 def _is_positive(b: Builder, x: int) -> bool:
-    return x > 0 and isinstance(b.operations[x - 1], Relu)
+    return x > 0 and isinstance(b.emitted[x - 1].operation, Relu)
 
 
 def adaptive_max_pool(b: Builder, node: fx.Node) -> int:
@@ -69,7 +71,7 @@ def adaptive_kernel(b: Builder, node: fx.Node, x: int) -> tuple[int, int]:
     """The window of adaptive pooling; raises UnsupportedLayer unless all windows are alike."""
     layer = b.layer(node)
     wanted: Any = layer.output_size if layer is not None else argument(node, 1, "output_size")
-    size = b.values[x].shape[1:]
+    size = b.at(x).shape[1:]
     sizes = (wanted, wanted) if isinstance(wanted, int) else wanted
     goal = [s if w is None else w for s, w in zip(size, sizes, strict=True)]
     if any(s % g for s, g in zip(size, goal, strict=True)):
@@ -79,7 +81,7 @@ def adaptive_kernel(b: Builder, node: fx.Node, x: int) -> tuple[int, int]:
 
 
 def average_pool(b: Builder, node: fx.Node) -> int:
-    """Average pooling, padding counted as zeros."""
+    """Average pooling; padding counts as zeros, and no window reaches beyond it."""
     layer = b.layer(node)
     if layer is None:
         size = argument(node, 1, "kernel_size")
@@ -103,11 +105,11 @@ def adaptive_average_pool(b: Builder, node: fx.Node) -> int:
 
 
 def mean(b: Builder, node: fx.Node) -> int:
-    """torch.mean over rows and columns."""
+    """torch.mean of a picture over rows and columns, kept as axes of 1 or dropped."""
     x, axes = b.operand(node, 0), argument(node, 1, "dim")
-    if len(b.values[x].shape) != 3 or _axes(axes) != [2, 3]:
+    if len(b.at(x).shape) != 3 or _axes(axes) != [2, 3]:
         raise b.refuse(node, "mean over anything but rows and columns")
-    size = pair(b.values[x].shape[1:])
+    size = pair(b.at(x).shape[1:])
     found = mean_of(b, node, x, size, size)
     return found if argument(node, 2, "keepdim", False) else b.emit(Flatten(found), node)
 
@@ -117,11 +119,11 @@ def mean_of(b: Builder, node: fx.Node, x: int, kernel: tuple[int, int], stride: 
     count = prod(kernel)
     if count & (count - 1) == 0:
         return b.emit(AveragePool(x, kernel, stride), node)
-    x = b.narrow(x, node, b.activation_bits(x))
+    x = b.factor(node, x)
     total = b.emit(SumPool(x, kernel, stride), node)
     bits = (count - 1).bit_length() + b.bits(node.name, b.profile.factors, np.ones(1))
     scaled = b.emit(Times(total, round(2**bits / count), bits), node, node.name)
-    return b.narrow(scaled, node, min(b.activation_bits(x), b.values[x].scale) + _MEAN_BITS)
+    return b.narrow(scaled, node, min(b.activation_bits(x), b.at(x).scale) + _MEAN_BITS)
 
 
 def _axes(axes: Any) -> list[int]:

@@ -3,14 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import fx, nn
 
-if TYPE_CHECKING:
-    from visard_engine.nn.builder import Builder
+from visard_engine.nn.lowering.builder import Builder
 
-Emit = Callable[["Builder", fx.Node], int]
+Emit = Callable[[Builder, fx.Node], int]
 
 REST = "*"  # any number of further positions
 
@@ -26,7 +25,7 @@ class Emitter:
     arguments: tuple[str, ...]
     only: Mapping[str, Any]
 
-    def check_call(self, builder: "Builder", node: fx.Node) -> None:
+    def check_call(self, builder: Builder, node: fx.Node) -> None:
         """Refuse a function's call with an argument that is not known; raises UnsupportedLayer."""
         names = (*self.arguments, *self.only)
         if len(node.args) > len(names) and REST not in names:
@@ -35,7 +34,7 @@ class Emitter:
         for name, value in given.items():
             self._check(builder, node, name, value, known=name in names)
 
-    def check_layer(self, builder: "Builder", node: fx.Node, layer: nn.Module) -> None:
+    def check_layer(self, builder: Builder, node: fx.Node, layer: nn.Module) -> None:
         """Refuse a layer that was made with an argument that is not known; raises UnsupportedLayer."""
         if len(node.args) != 1 or node.kwargs:
             raise builder.refuse(node, f"{builder.kind(node)} called with more than one value")
@@ -43,7 +42,7 @@ class Emitter:
             if hasattr(layer, name):
                 self._check(builder, node, name, getattr(layer, name), known=True)
 
-    def _check(self, builder: "Builder", node: fx.Node, name: str, value: Any, *, known: bool) -> None:
+    def _check(self, builder: Builder, node: fx.Node, name: str, value: Any, *, known: bool) -> None:
         what = builder.kind(node)
         if not known:
             raise builder.refuse(node, f"{what} with {name}: this argument is not supported")
@@ -68,13 +67,16 @@ def known(emit: Emit, arguments: str, **only: Any) -> Emitter:
 
 @dataclass(frozen=True)
 class Emitters:
-    """What emits which layers and functions."""
+    """What emits a layer, by its class, and a function or method, by itself or its name; nothing else is compiled."""
 
     modules: Mapping[type[nn.Module], Emitter]
     functions: Mapping[Any, Emitter]
 
-    def find(self, builder: "Builder", node: fx.Node) -> Emit:
-        """What emits a node; raises UnsupportedLayer."""
+    def emit(self, builder: Builder, node: fx.Node) -> int:
+        """Emit a node's operations; the number of its value. Raises UnsupportedLayer."""
+        return self._find(builder, node)(builder, node)
+
+    def _find(self, builder: Builder, node: fx.Node) -> Emit:
         layer = builder.layer(node)
         # of exactly this class: one derived from it may compute something else
         found = self.modules.get(type(layer)) if layer is not None else self.functions.get(node.target)

@@ -7,10 +7,9 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
-from visard_engine.nn.builder import Builder, argument, integers
-from visard_engine.nn.layers import Prelu
-from visard_engine.nn.lower_arithmetic import product, shifted, times
-from visard_engine.nn.steps import Clip, Rectify, Relu
+from visard_engine.nn.lowering.arithmetic import product, shifted, times
+from visard_engine.nn.lowering.builder import Builder, argument, integers
+from visard_engine.nn.operations.activations import Clip, Prelu, Rectify, Relu
 
 RELUS = (torch.relu, torch.relu_, functional.relu, "relu", "relu_")
 MAX_POOLS = (functional.max_pool2d, torch.max_pool2d)
@@ -26,7 +25,7 @@ def relu(b: Builder, node: fx.Node) -> int:
 
 
 def emit_relu(b: Builder, node: fx.Node, x: int) -> int:
-    """A ReLU that leaves the activations' bits."""
+    """A ReLU of value x that leaves the fractional bits that the node's activations are to have."""
     return b.emit(Relu(x, b.excess(x, node)), node)
 
 
@@ -43,7 +42,7 @@ def is_put_off(b: Builder, node: fx.Node) -> bool:
 
 
 def prelu(b: Builder, node: fx.Node) -> int:
-    """nn.PReLU: a secret slope for each channel."""
+    """nn.PReLU, one slope or one a channel: both are secret weights."""
     layer = b.layer(node)
     assert isinstance(layer, nn.PReLU)
     return _sloped(b, node, layer.weight.detach().double().numpy())
@@ -58,29 +57,29 @@ def leaky_relu(b: Builder, node: fx.Node) -> int:
 
 def _sloped(b: Builder, node: fx.Node, slopes: np.ndarray[Any, Any]) -> int:
     x = b.operand(node, 0)
-    drop = max(1 if b.values[x].wide else 0, b.excess(x, node))
+    drop = max(1 if b.at(x).wide else 0, b.excess(x, node))
     if _is_finished_later(b, node, x):
         both = b.emit(Rectify(x, drop), node)
-        b.slopes[both] = np.broadcast_to(slopes, b.values[x].shape[:1])
+        b.slopes[both] = np.broadcast_to(slopes, b.at(x).shape[:1])
         return both
     bits = b.bits(node.name, b.profile.activations, np.maximum(1.0, slopes))
-    b.encode(np.broadcast_to(slopes, b.values[x].shape[:1]), bits)
+    b.encode(np.broadcast_to(slopes, b.at(x).shape[:1]), bits)
     return b.emit(Prelu(x, drop, bits), node, node.name)
 
 
 def _is_finished_later(b: Builder, node: fx.Node, x: int) -> bool:
     """Whether a convolution alone reads a PReLU: with twice the inputs it needs no truncation in between."""
     users = list(node.users)
-    return len(users) == 1 and isinstance(b.layer(users[0]), nn.Conv2d) and len(b.values[x].shape) == 3
+    return len(users) == 1 and isinstance(b.layer(users[0]), nn.Conv2d) and len(b.at(x).shape) == 3
 
 
 def relu6(b: Builder, node: fx.Node) -> int:
-    """min(max(x, 0), 6)."""
+    """min(max(x, 0), 6), exact but for one truncation."""
     return clamped(b, node, b.operand(node, 0), 0.0, 6.0)
 
 
 def hardtanh(b: Builder, node: fx.Node) -> int:
-    """nn.Hardtanh and its function."""
+    """min(max(x, low), high), of nn.Hardtanh or its function; both limits are public."""
     layer = b.layer(node)
     if isinstance(layer, nn.Hardtanh):
         return clamped(b, node, b.operand(node, 0), layer.min_val, layer.max_val)
@@ -89,7 +88,7 @@ def hardtanh(b: Builder, node: fx.Node) -> int:
 
 
 def clamp(b: Builder, node: fx.Node) -> int:
-    """torch.clamp with two public numbers."""
+    """min(max(x, low), high), of torch.clamp with two public numbers."""
     low, high = argument(node, 1, "min"), argument(node, 2, "max")
     if not isinstance(low, int | float) or not isinstance(high, int | float):
         raise b.refuse(node, "clamp with two numbers")
@@ -97,17 +96,17 @@ def clamp(b: Builder, node: fx.Node) -> int:
 
 
 def hardsigmoid(b: Builder, node: fx.Node) -> int:
-    """min(max(x + 3, 0), 6) / 6."""
+    """min(max(x + 3, 0), 6) / 6, the last factor as a public one."""
     return times(b, node, clamped(b, node, shifted(b, node, b.operand(node, 0), 3.0), 0.0, 6.0), 1 / 6)
 
 
 def hardswish(b: Builder, node: fx.Node) -> int:
-    """x times hardsigmoid(x)."""
+    """x times hardsigmoid(x): a secret product, wide."""
     return product(b, node, b.operand(node, 0), hardsigmoid(b, node))
 
 
 def clamped(b: Builder, node: fx.Node, x: int, low: float, high: float) -> int:
     """low + min(max(x - low, 0), high - low): two comparisons, the second one exact and after the truncation."""
     positive = emit_relu(b, node, shifted(b, node, x, -low))
-    limit = int(integers(np.array(high - low), b.values[positive].scale))
+    limit = int(integers(np.array(high - low), b.at(positive).scale))
     return shifted(b, node, b.emit(Clip(positive, limit), node), low)

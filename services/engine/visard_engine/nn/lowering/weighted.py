@@ -1,16 +1,14 @@
-"""Layers with weights: convolutions and matrices, with the batch norm that follows; batch norms that stand alone."""
+"""Layers with weights: convolutions and matrices, with the batch norm that follows."""
 
 from typing import Any, cast
 
 import numpy as np
-import torch
 from torch import fx, nn
 
-from visard_engine.nn.builder import Builder, Floats, argument, integers, pair
-from visard_engine.nn.layers import Affine, Conv, Linear
-from visard_engine.nn.steps import Filter, Pad
+from visard_engine.nn.lowering import norm
+from visard_engine.nn.lowering.builder import Builder, Floats, argument, integers, pair
+from visard_engine.nn.operations.weighted import Conv, Filter, Linear
 
-BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d
 _FEW_MORE = 4  # bits beyond the activations' that a matrix's input may have
 
 
@@ -18,17 +16,11 @@ def conv(b: Builder, node: fx.Node) -> int:
     """A convolution, with the batch norm that alone follows it."""
     layer = cast(nn.Conv2d, b.layer(node))
     kernel, bias = _folded(b, node, layer)
-    x = _factor(b, node)
+    x = b.factor(node, b.operand(node, 0))
     if x in b.slopes:
         kernel = _sloped(kernel, b.slopes[x], layer.groups)
     geometry = _geometry(b, node, layer.padding, kernel, layer.stride, layer.dilation)
     return _emit_conv(b, node, x, kernel, bias, geometry, layer.groups)
-
-
-def _factor(b: Builder, node: fx.Node) -> int:
-    """A node's operand, narrow, with an activation's bits."""
-    x = b.operand(node, 0)
-    return b.narrow(x, node, b.activation_bits(x))
 
 
 def _sloped(kernel: Floats, slopes: Floats, groups: int) -> Floats:
@@ -50,7 +42,7 @@ def conv_function(b: Builder, node: fx.Node) -> int:
     weights = kernel.detach().double().numpy()
     x, geometry = b.operand(node, 0), _geometry(b, node, padding, weights, stride, dilation)
     if isinstance(kernel, nn.Parameter):
-        return _emit_conv(b, node, _factor(b, node), weights, None, geometry, groups)
+        return _emit_conv(b, node, b.factor(node, x), weights, None, geometry, groups)
     if geometry["dilation"] != (1, 1):
         raise b.refuse(node, "a public kernel with dilation")
     return _emit_filter(b, node, x, _ungrouped(weights, groups), geometry)
@@ -62,7 +54,7 @@ def _emit_conv(
     bits = b.bits(node.name, b.weight_bits(x), kernel)
     b.encode(kernel, bits)
     if bias is not None:
-        b.encode(bias, bits + b.values[x].scale)
+        b.encode(bias, bits + b.at(x).scale)
     size = pair(kernel.shape[2:])
     op = Conv(x, len(kernel), size, weight_bits=bits, bias=bias is not None, groups=groups, **geometry)
     return b.emit(op, node, node.name)
@@ -104,8 +96,8 @@ def linear(b: Builder, node: fx.Node) -> int:
     """A matrix; the last one has more bits, for it alone decides the descriptor's precision."""
     layer = cast(nn.Linear, b.layer(node))
     x = b.operand(node, 0)
-    x = b.narrow(x, node, b.activation_bits(x) + (0 if b.values[x].wide else _FEW_MORE))
-    scale = b.values[x].scale
+    x = b.narrow(x, node, b.activation_bits(x) + (0 if b.at(x).wide else _FEW_MORE))
+    scale = b.at(x).scale
     wanted = b.profile.last_weights if node in b.last_linear else b.weight_bits(x)
     matrix, bias = _folded(b, node, layer)
     bits = b.bits(node.name, wanted, matrix)
@@ -115,66 +107,14 @@ def linear(b: Builder, node: fx.Node) -> int:
     return b.emit(Linear(x, layer.out_features, bits, bias is not None), node, node.name)
 
 
-def norm(b: Builder, node: fx.Node) -> int:
-    """A batch norm: in the layer before it already, or a factor and a summand for each channel."""
-    before = cast(fx.Node, node.args[0])
-    if _folds(b, before):
-        return b.operand(node, 0)
-    scale, shift = _statistics(b, node, cast(BatchNorm, b.layer(node)))
-    x = _factor(b, node)
-    bits = b.bits(node.name, b.weight_bits(x), scale)
-    b.encode(scale, bits)
-    b.encode(shift, bits + b.values[x].scale)
-    return b.emit(Affine(x, bits), node, node.name)
-
-
-def _folds(b: Builder, node: fx.Node) -> bool:
-    """Whether the batch norm after a node is folded into it."""
-    return isinstance(b.layer(node), nn.Conv2d | nn.Linear) and len(node.users) == 1
-
-
 def _folded(b: Builder, node: fx.Node, layer: nn.Conv2d | nn.Linear) -> tuple[Floats, Floats | None]:
     """Kernel and bias, with the batch norm folded in that follows."""
     kernel = layer.weight.detach().double().numpy()
     bias = layer.bias.detach().double().numpy() if layer.bias is not None else None
-    follower = next(iter(node.users)) if _folds(b, node) else None
+    follower = next(iter(node.users)) if norm.folds(b, node) else None
     following = b.layer(follower) if follower is not None else None
-    if not isinstance(following, BatchNorm) or follower is None:
+    if not isinstance(following, norm.BatchNorm) or follower is None:
         return kernel, bias
     b.folded.add(node)
-    scale, shift = _statistics(b, follower, following)
+    scale, shift = norm.statistics(b, follower, following)
     return kernel * scale.reshape(-1, *(1 for _ in kernel.shape[1:])), (0 if bias is None else bias) * scale + shift
-
-
-def _statistics(b: Builder, node: fx.Node, layer: BatchNorm) -> tuple[Floats, Floats]:
-    """A batch norm at inference is x * scale + shift."""
-    mean, variance = layer.running_mean, layer.running_var
-    if mean is None or variance is None:
-        raise b.refuse(node, f"a {type(layer).__name__} without running statistics")
-    spread = variance.double().numpy() + layer.eps
-    if not (spread > 0).all():
-        raise b.refuse(node, f"a {type(layer).__name__} with a variance of zero or less")
-    scale: Floats = 1 / np.sqrt(spread)
-    shift: Floats = -mean.double().numpy() * scale
-    if layer.affine:
-        gamma, beta = (cast(torch.Tensor, t).detach().double().numpy() for t in (layer.weight, layer.bias))
-        scale, shift = scale * gamma, shift * gamma + beta
-    return scale, shift
-
-
-def pad(b: Builder, node: fx.Node) -> int:
-    """functional.pad: zeros around rows and columns, and after the last channel."""
-    padding = tuple(cast(tuple[int, ...], argument(node, 1, "pad")))
-    zeros = argument(node, 2, "mode", "constant") == "constant" and not argument(node, 3, "value")
-    if not zeros or len(padding) > 6 or min(padding) < 0 or (len(padding) > 4 and padding[4]):
-        raise b.refuse(node, "padding other than zeros around rows and columns and after the last channel")
-    left, columns, top, rows, _, channels = (*padding, *(0 for _ in range(6 - len(padding))))
-    return b.emit(Pad(b.operand(node, 0), channels, rows, columns, top, left), node)
-
-
-def zero_pad(b: Builder, node: fx.Node) -> int:
-    """nn.ZeroPad2d."""
-    left, columns, top, rows = cast(nn.ZeroPad2d, b.layer(node)).padding
-    if min(left, columns, top, rows) < 0:
-        raise b.refuse(node, "negative padding")
-    return b.emit(Pad(b.operand(node, 0), 0, rows, columns, top, left), node)

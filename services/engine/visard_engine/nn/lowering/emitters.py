@@ -9,12 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from visard_engine.nn import lower_activations as activations
-from visard_engine.nn import lower_arithmetic as arithmetic
-from visard_engine.nn import lower_norm as lengths
-from visard_engine.nn import lower_pooling as pooling
-from visard_engine.nn import lower_weights as weighted
-from visard_engine.nn.emitter import Emitters, known
+from visard_engine.nn.lowering import activations, arithmetic, norm, pooling, weighted
+from visard_engine.nn.lowering.emitter import Emitters, known
 
 _CONVOLUTION = "input weight bias stride padding dilation groups"
 _NORM = "num_features eps momentum affine track_running_stats"
@@ -42,8 +38,8 @@ EMITTERS = Emitters(
             padding_mode="zeros",
         ),
         nn.Linear: known(weighted.linear, "in_features out_features bias"),
-        nn.BatchNorm2d: known(weighted.norm, _NORM),
-        nn.BatchNorm1d: known(weighted.norm, _NORM),
+        nn.BatchNorm2d: known(norm.batch_norm, _NORM),
+        nn.BatchNorm1d: known(norm.batch_norm, _NORM),
         nn.ReLU: known(activations.relu, "inplace"),
         nn.ReLU6: known(activations.relu6, "inplace"),
         nn.Hardtanh: known(activations.hardtanh, "min_val max_val inplace min_value max_value"),
@@ -55,7 +51,7 @@ EMITTERS = Emitters(
         nn.AdaptiveMaxPool2d: known(pooling.adaptive_max_pool, "output_size", return_indices=False),
         nn.AvgPool2d: known(pooling.average_pool, f"{_WINDOW} ceil_mode count_include_pad", divisor_override=None),
         nn.AdaptiveAvgPool2d: known(pooling.adaptive_average_pool, "output_size"),
-        nn.ZeroPad2d: known(weighted.zero_pad, "padding"),
+        nn.ZeroPad2d: known(arithmetic.zero_pad, "padding"),
         nn.Flatten: known(arithmetic.flatten, "start_dim end_dim"),
         nn.Identity: known(arithmetic.nothing, ""),
         nn.Dropout: known(arithmetic.nothing, "p inplace"),
@@ -64,7 +60,7 @@ EMITTERS = Emitters(
     {
         functional.conv2d: _conv,
         torch.conv2d: _conv,
-        functional.pad: known(weighted.pad, "input pad mode value"),
+        functional.pad: known(arithmetic.pad, "input pad mode value"),
         **dict.fromkeys((torch.relu, torch.relu_, "relu", "relu_"), _relu),
         functional.relu: known(activations.relu, "input inplace"),
         functional.relu6: known(activations.relu6, "input inplace"),
@@ -82,7 +78,7 @@ EMITTERS = Emitters(
         **dict.fromkeys((operator.sub, operator.isub, torch.sub, "sub", "sub_"), _subtract),
         **dict.fromkeys((operator.mul, operator.imul, torch.mul, "mul", "mul_"), _multiply),
         **dict.fromkeys((operator.truediv, operator.itruediv, torch.div, "div", "div_"), _divide),
-        functional.normalize: known(lengths.normalize, "input p dim", eps=1e-12, out=None),
+        functional.normalize: known(norm.normalize, "input p dim", eps=1e-12, out=None),
         torch.cat: known(arithmetic.concat, "tensors dim"),
         torch.flatten: _flatten,
         "flatten": _flatten,
