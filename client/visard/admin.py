@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from visard_wire.limits import MAX_PREFIXES
 from visard_wire.v1 import gateway_pb2
 
 from visard.client import Client
 
 _DIGITS = "0123456789abcdef"
-_AT_ONCE = 256  # prefixes a question
 
 Nodes = tuple[gateway_pb2.AuditNode, ...]  # one a party
 
@@ -59,8 +59,8 @@ async def audit(client: Client) -> Audit:
 async def _ask(client: Client, prefixes: Sequence[str]) -> list[Nodes]:
     """For each prefix what the three parties hold below it."""
     found = list[Nodes]()
-    for start in range(0, len(prefixes), _AT_ONCE):
-        parties = await client.audit_nodes(prefixes[start : start + _AT_ONCE])
+    for start in range(0, len(prefixes), MAX_PREFIXES):
+        parties = await client.audit_nodes(prefixes[start : start + MAX_PREFIXES])
         found += zip(*parties, strict=True)
     return found
 

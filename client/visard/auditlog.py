@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from visard_wire.chain import GENESIS, Entry, entry
+from visard_wire.limits import PARTIES
 
 from visard.administration import Administration
 
-PARTIES = 3
 SETTLE_MS = 10_000  # so long after one party has noted a request the others may still be about to
 # so far may the times of one request lie apart: clocks differ by a minute at most, and requests last ten
 MARGIN_MS = 15 * 60 * 1000

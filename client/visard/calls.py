@@ -13,6 +13,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from visard_wire import tracing
 from visard_wire.callers import Signer
+from visard_wire.limits import MAX_INSTEAD, REQUEST_ID_BYTES
 from visard_wire.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc
 
 from visard import results
@@ -38,8 +39,6 @@ Request = common_pb2.Request
 T = TypeVar("T")
 
 DEFAULT_DEADLINE = 60.0
-REQUEST_ID_BYTES = 16
-_MAX_INSTEAD = 8  # earlier requests that one may name; after so many the last is sent again as it is
 _LIFETIME_MS = 300_000
 _PAUSES = (0.3, 5.0)  # seconds before a call is made again: at first, at most
 _FIRST_CONTACT_SECONDS = 5.0  # who has never been reached in this time is not there
@@ -155,7 +154,7 @@ class Caller:
             try:
                 return await self._call(lambda: send(handed_in, left)), handed_in
             except Undone:
-                if len(request.instead_of) < _MAX_INSTEAD:
+                if len(request.instead_of) < MAX_INSTEAD:  # after so many the last is sent again as it is
                     request.instead_of.append(request.request_id)
                     request.request_id, sealed = os.urandom(REQUEST_ID_BYTES), None
                 raise

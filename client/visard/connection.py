@@ -6,11 +6,12 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from visard_wire.limits import MAX_MESSAGE
 
 from visard.errors import InvalidRequest
 
 OPTIONS = [
-    ("grpc.max_receive_message_length", 64 << 20),
+    ("grpc.max_receive_message_length", MAX_MESSAGE),
     # a gateway that restarts is found again within a second or two
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.min_reconnect_backoff_ms", 200),

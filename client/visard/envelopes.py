@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from visard_wire.callers import Signer
+from visard_wire.limits import CHUNK_BYTES
 from visard_wire.sealing import Context, commitment, key_id, new_reply_key, seal_share
 from visard_wire.secret import Secret
 from visard_wire.v1 import common_pb2
 
 Uploads = AsyncIterator[common_pb2.Upload]
 
-CHUNK_BYTES = 64 << 10
 NO_SHARES = (b"", b"", b"")
 
 

@@ -1,6 +1,5 @@
 """What calls return, and how the parties' sealed answers become that."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
@@ -8,6 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from visard_wire.digests import of_row_table
 from visard_wire.sealing import Context, open_result
 from visard_wire.secret import Secret
 from visard_wire.v1 import common_pb2, gateway_pb2
@@ -177,20 +177,12 @@ def matched_subject(outcomes: Sequence[common_pb2.Outcome]) -> str | None:
     """The subject of an identification; raises InconsistentAnswer."""
     bits = combine_bits(outcomes)
     table = list(outcomes[0].row_subjects)
-    if any(outcome.row_digest != row_table_digest(table) for outcome in outcomes):
+    if any(outcome.row_digest != of_row_table(table) for outcome in outcomes):
         raise InconsistentAnswer("the parties searched different galleries")
     row = int(sum(1 << k for k in np.flatnonzero(bits[1:])))
     if not len(bits) or row >= len(table):
         raise InconsistentAnswer("the answer names no row")
     return table[row] if bits[0] else None
-
-
-def row_table_digest(subjects: Sequence[str]) -> bytes:
-    """SHA-256 over the subjects of the rows, each with its length."""
-    hasher = hashlib.sha256(b"visard row table v1")
-    for subject in subjects:
-        hasher.update(len(subject.encode()).to_bytes(4, "big") + subject.encode())
-    return hasher.digest()
 
 
 def output(outcomes: Sequence[common_pb2.Outcome], q: int) -> tuple[npt.NDArray[np.float64], int]:

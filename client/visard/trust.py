@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from visard_wire.errors import UntrustedKey
+from visard_wire.limits import PARTIES
 from visard_wire.partykeys import verify_party_key
 from visard_wire.v1 import common_pb2
 
@@ -20,7 +21,7 @@ class TrustedKeys:
 
 def trusted(ca_pem: bytes, offered: Sequence[common_pb2.PartyKey], seen: SeenSerials, now_unix_ms: int) -> TrustedKeys:
     """The keys of parties 0, 1 and 2, which are remembered as seen; raises UntrustedKey. Reads and writes a file."""
-    if len(offered) != 3:
+    if len(offered) != PARTIES:
         raise UntrustedKey("the keys of three parties are needed")
     for party, key in enumerate(offered):
         verify_party_key(ca_pem, party, key, now_unix_ms)

@@ -16,10 +16,10 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from visard import certs
 from visard.capture import Chip
 from visard.client import Client, Connection
-from visard.results import row_table_digest
 from visard_common.errors import ServiceFault
 from visard_common.rpc import FaultInterceptor
 from visard_common.tls import SERVER_OPTIONS, Tls
+from visard_wire.digests import of_row_table
 from visard_wire.sealing import Context, commitment, key_id, open_share, seal_result
 from visard_wire.secret import Secret
 from visard_wire.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc
@@ -131,7 +131,7 @@ class Double(gateway_pb2_grpc.FaceMatchingServicer, gateway_pb2_grpc.ModelRegist
                 piece_own=pieces[i],
                 piece_previous=pieces[i - 1],
                 row_subjects=self.table if i == 0 else [],
-                row_digest=row_table_digest(self.table),
+                row_digest=of_row_table(self.table),
             )
             for i in range(3)
         ]

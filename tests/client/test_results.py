@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from visard import results
 from visard.errors import InconsistentAnswer, SealError
 from visard.sharing import share
+from visard_wire.digests import of_row_table
 from visard_wire.sealing import Context, new_reply_key, seal_result
 from visard_wire.secret import Secret
 from visard_wire.v1 import common_pb2, gateway_pb2
@@ -29,7 +30,7 @@ def answers(bits: list[bool], table: list[str] | None = None) -> list[common_pb2
             piece_own=pieces[i],
             piece_previous=pieces[i - 1],
             row_subjects=rows if i == 0 else [],
-            row_digest=results.row_table_digest(rows),
+            row_digest=of_row_table(rows),
         )
         for i in range(3)
     ]
@@ -72,7 +73,7 @@ def identification__should_refuse_an_answer_without_bits() -> None:
 @pytest.mark.parametrize("party", range(3))
 def identification__should_refuse_when_a_party_searched_another_gallery(party: int) -> None:
     outcomes = answers([True, False, False, False], TABLE)
-    outcomes[party].row_digest = results.row_table_digest(TABLE[::-1])
+    outcomes[party].row_digest = of_row_table(TABLE[::-1])
     with pytest.raises(InconsistentAnswer):
         results.matched_subject(outcomes)
 
@@ -86,7 +87,7 @@ def identification__should_refuse_a_table_that_was_changed() -> None:
 
 def row_table__should_have_another_digest_when_names_are_split_otherwise() -> None:
     tables = [["ab", "c"], ["a", "bc"], ["abc"], ["c", "ab"], []]
-    assert len({results.row_table_digest(table) for table in tables}) == len(tables)
+    assert len({of_row_table(table) for table in tables}) == len(tables)
 
 
 def references__should_be_the_same_at_all_parties() -> None:

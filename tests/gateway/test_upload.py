@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from visard_common.errors import InvalidArgument
-from visard_common.limits import CHUNK_BYTES, LEAST_CHUNK_BYTES, MAX_PROGRAM_BYTES, MAX_SHARE_BYTES
+from visard_common.limits import LEAST_CHUNK_BYTES, MAX_PROGRAM_BYTES, MAX_SHARE_BYTES
 from visard_gateway.upload import Upload
+from visard_wire.limits import CHUNK_BYTES
 from visard_wire.v1 import common_pb2
 
 from tests.gateway.harness import Operation, chunk, header, request

@@ -7,10 +7,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from visard_common import limits
 from visard_common.errors import AlreadyExists, InvalidArgument, ResourceExhausted
-from visard_common.limits import CHUNK_BYTES
 from visard_engine.field import M31, M61
 from visard_party.intake import requests
 from visard_party.intake.deposits import Deposit, DepositBox, expect, unseal, unseal_envelope
+from visard_wire.limits import CHUNK_BYTES
 from visard_wire.sealing import Context, commitment, envelope_size, key_id, new_reply_key, seal_share
 from visard_wire.secret import Secret
 from visard_wire.v1 import common_pb2

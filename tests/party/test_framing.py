@@ -4,9 +4,10 @@ import random
 
 import pytest
 from google.protobuf.message import DecodeError
-from visard_common.limits import MAX_MESSAGE, MAX_REQUEST, PIECE_BYTES
+from visard_common.limits import MAX_REQUEST, PIECE_BYTES
 from visard_engine.errors import ProtocolError
 from visard_party.peers.framing import Joiner, Message, decode, encode, message, pieces
+from visard_wire.limits import MAX_MESSAGE
 from visard_wire.v1 import peer_pb2
 
 SESSION = b"0123456789abcdef"

@@ -1,39 +1,33 @@
-"""Limits that the wire has: sizes, numbers and times beyond which a message is refused. The same for every operator.
+"""Limits that services judge messages by: sizes, numbers and times beyond which one is refused. The same for every operator.
 
+What callers must know as well, because both ends have it alike, is in visard_wire.limits.
 What an operator may set (how many at a time, how long a run, how many attempts) is in each service's ``config``, with its
 range. Sizes are bytes, times seconds unless their name says otherwise.
 """
 
-PARTIES = 3
 LEADER, FOLLOWERS = 0, (1, 2)  # who orders the runs, and who follow
 
 # messages and uploads
 MAX_REQUEST = 2 << 20  # of gRPC, to any service: the largest carry a program
-MAX_MESSAGE = 64 << 20  # of gRPC, from a service; and between parties, the sum of a message's pieces
 PIECE_BYTES = MAX_REQUEST - 1024  # of a message between parties: with its header, a request
 UNREAD_BYTES = 1 << 20  # of a call, at a server: 50 MB/s a call with 20 ms between the two
-CHUNK_BYTES = 64 << 10  # of an upload: six times as fast as 4 KiB
 LEAST_CHUNK_BYTES = 16 << 10  # but for the last: small ones cost us more than whoever sends them
 MAX_SHARE_BYTES = 1 << 30
 MAX_PROGRAM_BYTES = 1 << 20
 MAX_PLAN_BYTES = 1 << 20
-REQUEST_ID_BYTES = 16
 ATTEMPT_BYTES = 16
-KEY_ID_BYTES = 8
 MAX_ENVELOPE_BYTES = 256  # sealed, without a share
 DIGEST_BYTES = 32  # SHA-256
 
 # a request's fields
 MAX_IMAGES = 16
 MAX_REFERENCES = 64  # a subject and model
-MAX_INSTEAD = 8  # earlier requests that a write stands for
 MAX_METADATA_BYTES = 4096
 MAX_TTL_SECONDS = 10 * 366 * 24 * 3600
 MAX_EXPIRY_MS = 10 * 60 * 1000  # how far ahead a request may expire, and how old it may be
 MAX_AHEAD_MS = 60 * 1000  # how far ahead of ours the caller's clock may be
 MAX_PAGE = 10_000  # subjects
 MAX_ROWS = 1000  # rights, or entries of the log of who asked for what
-MAX_PREFIXES = 256  # of an audit
 MAX_KITS = 16  # a call to the dealer
 
 # calls on arrival

@@ -7,8 +7,7 @@ from functools import partial
 from typing import Any
 
 import structlog
-
-from visard_common.limits import REQUEST_ID_BYTES
+from visard_wire.limits import REQUEST_ID_BYTES
 
 
 def configure(service: str, level: str) -> None:

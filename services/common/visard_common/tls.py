@@ -12,8 +12,9 @@ import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from pydantic import BaseModel, ConfigDict
+from visard_wire.limits import MAX_MESSAGE
 
-from visard_common.limits import CONNECTION_CALLS, HANDSHAKE_SECONDS, MAX_MESSAGE, MAX_REQUEST, UNREAD_BYTES
+from visard_common.limits import CONNECTION_CALLS, HANDSHAKE_SECONDS, MAX_REQUEST, UNREAD_BYTES
 from visard_common.tracing import client_interceptors
 
 _IDENTITY = 1  # of gRPC's compressions, as a set of bits: none. A small message would become a large one in our memory

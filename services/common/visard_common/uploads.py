@@ -9,8 +9,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+from visard_wire.limits import CHUNK_BYTES
+
 from visard_common.errors import InvalidArgument, ServiceFault
-from visard_common.limits import CHUNK_BYTES, LEAST_CHUNK_BYTES, UPLOAD_DRAIN_SECONDS
+from visard_common.limits import LEAST_CHUNK_BYTES, UPLOAD_DRAIN_SECONDS
 
 
 def check_size(data: bytes, *, last: bool) -> None:

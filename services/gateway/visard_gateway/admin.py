@@ -9,7 +9,8 @@ import structlog
 from visard_common.deadline import remaining
 from visard_common.errors import InvalidArgument, NotFound, ServiceFault
 from visard_common.identity import Role
-from visard_common.limits import CALL_SECONDS, PARTIES, REQUEST_ID_BYTES
+from visard_common.limits import CALL_SECONDS
+from visard_wire.limits import PARTIES, REQUEST_ID_BYTES
 from visard_wire.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc
 
 from visard_gateway.config import GatewayConfig

@@ -8,9 +8,10 @@ import grpc
 import structlog
 from visard_common.channels import Renewed
 from visard_common.errors import Internal, ServiceFault, Unavailable
-from visard_common.limits import CANCEL_SECONDS, PARTIES
+from visard_common.limits import CANCEL_SECONDS
 from visard_common.rpc import fault_of
 from visard_common.tls import Tls
+from visard_wire.limits import PARTIES
 from visard_wire.v1 import party_pb2, party_pb2_grpc
 
 T = TypeVar("T")

@@ -10,9 +10,10 @@ from visard_common import logs
 from visard_common.deadline import within
 from visard_common.errors import InvalidArgument, ServiceFault
 from visard_common.identity import Role
-from visard_common.limits import ATTEMPT_BYTES, KEY_ID_BYTES, MAX_ENVELOPE_BYTES, PARTIES
+from visard_common.limits import ATTEMPT_BYTES, MAX_ENVELOPE_BYTES
 from visard_common.metrics import stage
 from visard_common.operations import OPERATIONS
+from visard_wire.limits import KEY_ID_BYTES, PARTIES
 from visard_wire.v1 import common_pb2, party_pb2
 
 from visard_gateway.admission import Admission

@@ -6,8 +6,9 @@ The gateway checks only what it needs to pass things on; the parties check every
 from dataclasses import dataclass, field
 
 from visard_common.errors import InvalidArgument
-from visard_common.limits import MAX_PROGRAM_BYTES, MAX_SHARE_BYTES, PARTIES, REQUEST_ID_BYTES
+from visard_common.limits import MAX_PROGRAM_BYTES, MAX_SHARE_BYTES
 from visard_common.uploads import check_size
+from visard_wire.limits import PARTIES, REQUEST_ID_BYTES
 from visard_wire.v1 import common_pb2
 
 Operation = common_pb2.Operation

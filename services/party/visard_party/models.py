@@ -17,6 +17,7 @@ from visard_engine.field import field_of
 from visard_engine.nn.errors import ProgramError
 from visard_engine.nn.execute import Model
 from visard_engine.nn.program import OPEN, Program
+from visard_wire.digests import sized
 from visard_wire.v1 import common_pb2
 
 from visard_party.kits.stock import KitStock
@@ -40,9 +41,9 @@ class Published:
     @cached_property
     def publication(self) -> bytes:
         """SHA-256 over name, program and time: of two publications under one name each has another."""
-        hasher = hashlib.sha256(b"visard publication v1" + len(self.name.encode()).to_bytes(4, "big"))
-        hasher.update(self.name.encode() + self.program.digest + self.created_unix_ms.to_bytes(8, "big"))
-        return hasher.digest()
+        time = self.created_unix_ms.to_bytes(8, "big")
+        said = b"visard publication v1" + sized(self.name.encode()) + self.program.digest + time
+        return hashlib.sha256(said).digest()
 
     def info(self) -> common_pb2.ModelInfo:
         """What callers are told about it."""

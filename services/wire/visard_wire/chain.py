@@ -5,9 +5,9 @@ taken out or moved makes the next hash wrong. The end of a chain can be cut off,
 that: hence three parties keep one each (visard.auditlog compares them).
 """
 
-import hashlib
 from dataclasses import dataclass
 
+from visard_wire import digests
 from visard_wire.v1 import gateway_pb2
 
 GENESIS = bytes(32)  # what the first entry's hash goes on from
@@ -47,13 +47,10 @@ class Entry:
 
     def link(self, previous: bytes) -> bytes:
         """This entry's hash (32 bytes), given that of the entry before."""
-        hasher = hashlib.sha256(b"visard/v1/audit" + previous)
-        for number in (self.sequence, self.time_unix_ms):
-            hasher.update(number.to_bytes(8, "big"))
+        numbers = b"".join(number.to_bytes(8, "big") for number in (self.sequence, self.time_unix_ms))
         texts = (self.caller, self.operation, self.model, self.subject, self.new_subject, self.grantee, self.code)
-        for field in (*(text.encode() for text in texts), self.request_id):
-            hasher.update(len(field).to_bytes(4, "big") + field)
-        return hasher.digest()
+        fields = (*(text.encode() for text in texts), self.request_id)
+        return digests.of_parts(b"visard/v1/audit" + previous + numbers, fields)
 
 
 def outcome(code: str) -> str:

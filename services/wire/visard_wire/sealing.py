@@ -17,7 +17,9 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from google.protobuf.message import DecodeError
 
+from visard_wire import digests
 from visard_wire.errors import SealError
+from visard_wire.limits import KEY_ID_BYTES
 from visard_wire.secret import Secret
 from visard_wire.v1 import common_pb2
 
@@ -51,7 +53,7 @@ class Context:
             request.operating_point.encode(),
             request.expires_unix_ms.to_bytes(8, "big"),
             request.program_digest,
-            b"".join(_sized(name.encode()) for name in request.reference_ids),
+            b"".join(digests.sized(name.encode()) for name in request.reference_ids),
             request.new_subject.encode(),
             bytes([request.replace, request.unique]),
             request.ttl_seconds.to_bytes(4, "big"),
@@ -59,14 +61,10 @@ class Context:
             request.party.to_bytes(4, "big"),
             request.sent_unix_ms.to_bytes(8, "big"),
             request.grantee.encode(),
-            b"".join(_sized(request_id) for request_id in request.instead_of),
+            b"".join(map(digests.sized, request.instead_of)),
         )
-        hasher = hashlib.sha256(b"visard/v1/request")
-        for field in fields:
-            hasher.update(_sized(field))
-        bound = hasher.digest()
-        digests = b"".join(_sized(digest) for digest in request.share_digests)
-        return cls(bound, hashlib.sha256(b"visard/v1/handed in" + bound + digests).digest())
+        bound = digests.of_parts(b"visard/v1/request", fields)
+        return cls(bound, digests.of_parts(b"visard/v1/handed in" + bound, request.share_digests))
 
     def info(self, party: int) -> bytes:
         """HPKE ``info`` of the share for a party."""
@@ -77,13 +75,9 @@ class Context:
         return b"visard/v1/answer" + bytes([party]) + self.digest
 
 
-def _sized(field: bytes) -> bytes:
-    return len(field).to_bytes(4, "big") + field
-
-
 def key_id(public_key: bytes) -> bytes:
-    """Short name of a sealing key: 8 bytes."""
-    return hashlib.sha256(public_key).digest()[:8]
+    """Short name of a sealing key."""
+    return hashlib.sha256(public_key).digest()[:KEY_ID_BYTES]
 
 
 def commitment(sealed: bytes) -> bytes:

@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from visard_wire.digests import sized
+
 from visard_party.store.base import LogEntry, Name, State
 
 HASH_BYTES = 64
@@ -23,7 +25,7 @@ def element_hash(parts: Iterable[bytes]) -> int:
     """BLAKE2b over parts, each with its length."""
     hasher = hashlib.blake2b(digest_size=HASH_BYTES, person=b"visard set")
     for part in parts:
-        hasher.update(len(part).to_bytes(4, "big") + part)
+        hasher.update(sized(part))
     return int.from_bytes(hasher.digest(), "big")
 
 

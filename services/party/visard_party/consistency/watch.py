@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import structlog
 from visard_common.errors import FailedPrecondition, InvalidArgument, Unavailable
-from visard_common.limits import MAX_PREFIXES, RETRY_SECONDS
+from visard_common.limits import RETRY_SECONDS
+from visard_wire.limits import MAX_PREFIXES
 from visard_wire.v1 import gateway_pb2, peer_pb2
 
 from visard_party.consistency.changes import Changes

@@ -7,14 +7,12 @@ from visard_common.limits import (
     DIGEST_BYTES,
     MAX_AHEAD_MS,
     MAX_EXPIRY_MS,
-    MAX_INSTEAD,
     MAX_METADATA_BYTES,
     MAX_REFERENCES,
     MAX_TTL_SECONDS,
-    PARTIES,
-    REQUEST_ID_BYTES,
 )
 from visard_common.operations import FIELDS, OPERATIONS, Declared, Subject, setting, word
+from visard_wire.limits import MAX_INSTEAD, PARTIES, REQUEST_ID_BYTES
 from visard_wire.v1 import common_pb2
 
 _SUBJECT = re.compile(r"[A-Za-z0-9._@-]{1,128}")

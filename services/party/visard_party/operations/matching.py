@@ -1,13 +1,11 @@
 """Verify, compare, identify: one network run a photo, one comparison, one sealed answer."""
 
-import hashlib
-from collections.abc import Sequence
-
 from visard_common.errors import FailedPrecondition, NotFound
 from visard_engine import matching
 from visard_engine.describe import describe_plan
 from visard_engine.kits import Kit
 from visard_engine.session import Run
+from visard_wire.digests import of_row_table
 from visard_wire.v1 import common_pb2
 
 from visard_party.gallery import Rows
@@ -79,15 +77,7 @@ class Identify(Reading):
         bits = await matching.identify(Run(channel), kits[-1], probe, work.rows.shares, work.limit)
         outcome = bits_outcome(bits)
         subjects = work.rows.subjects
-        outcome.row_digest = row_table_digest(subjects)
+        outcome.row_digest = of_row_table(subjects)
         if desk.party == 0:  # once is enough: the two others vouch for it
             outcome.row_subjects.extend(subjects)
         return Answer(outcome)
-
-
-def row_table_digest(subjects: Sequence[str]) -> bytes:
-    """SHA-256 over the subjects of the rows, each with its length: see visard.results."""
-    hasher = hashlib.sha256(b"visard row table v1")
-    for subject in subjects:
-        hasher.update(len(subject.encode()).to_bytes(4, "big") + subject.encode())
-    return hasher.digest()

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from struct import Struct
 
 import grpc
-from visard_common.limits import MAX_MESSAGE, PIECE_BYTES
+from visard_common.limits import PIECE_BYTES
 from visard_engine.channel import Payload
 from visard_engine.errors import ProtocolError
+from visard_wire.limits import MAX_MESSAGE
 from visard_wire.v1 import peer_pb2
 
 from visard_party.peers.sessions import SESSION_BYTES

@@ -12,6 +12,7 @@ from enum import IntEnum
 from typing import Protocol
 
 from visard_wire.chain import GENESIS, Entry
+from visard_wire.digests import of_parts
 from visard_wire.secret import Secret
 
 _PAGE = 1000  # rights read at a time
@@ -380,8 +381,5 @@ async def all_rights(store: Store) -> list[Right]:
 
 def rows_digest(names: Sequence[Name]) -> bytes:
     """SHA-256 over the public names of references in order: equal at parties that hold the same rows."""
-    hasher = hashlib.sha256(b"visard rows v1")
-    for row in names:
-        for part in (row.reference_id, row.subject, row.model, str(row.version), row.enrolled_by):
-            hasher.update(len(part.encode()).to_bytes(4, "big") + part.encode())
-    return hasher.digest()
+    rows = ((row.reference_id, row.subject, row.model, str(row.version), row.enrolled_by) for row in names)
+    return of_parts(b"visard rows v1", (part.encode() for row in rows for part in row))

@@ -1,0 +1,13 @@
+"""Numbers that both ends of a call must have alike: change one at one end alone, and the other refuses what it sends.
+
+What only a service judges by is in visard_common.limits. Sizes are bytes.
+"""
+
+PARTIES = 3
+
+MAX_MESSAGE = 64 << 20  # of gRPC, from a service; and between parties, the sum of a message's pieces
+CHUNK_BYTES = 64 << 10  # of an upload: six times as fast as 4 KiB
+REQUEST_ID_BYTES = 16
+KEY_ID_BYTES = 8
+MAX_INSTEAD = 8  # earlier requests that a write stands for
+MAX_PREFIXES = 256  # of an audit
