@@ -11,10 +11,10 @@ from collections.abc import Awaitable
 from pathlib import Path
 
 import numpy as np
-from visard import publish
 from visard.capture import Chip
 from visard.client import DEFAULT_MODEL, Client, Connection
 from visard.cluster import Cluster, free_port_base
+from visard.owner import publish
 from visard_engine.field import field_of
 from visard_party.store import open_store
 from visard_party.store.base import Page, Reference, restored

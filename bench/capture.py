@@ -20,7 +20,7 @@ from PIL import Image
 from rich.console import Console
 from visard.capture import Chip, Picture, capture, is_picture, load_photo
 from visard.errors import CaptureError
-from visard.models import face_resnet
+from visard.owner.networks import face_resnet
 
 Change = Callable[[Picture, Chip], Picture]
 Floats = npt.NDArray[np.float64]

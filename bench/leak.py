@@ -1,7 +1,7 @@
 """``python -m bench.leak DIR --photo PHOTO``: why no layer's features are opened. Reconstructs faces from them.
 
 The 2020 thesis planned to open features after layer two or three and to go on in plaintext. Here an attacker who sees such
-features reconstructs pictures of people he has never seen, by least squares (visard.evaluation.inversion). DIR holds his
+features reconstructs pictures of people he has never seen, by least squares (visard.owner.evaluation.inversion). DIR holds his
 own pictures, a folder a person, of which a fifth of the people is kept back as victims. Of each layer: the correlation of
 the victims' reconstructed pixels with the true ones, and how many reconstructions the network itself takes for the victim
 (at the threshold of the operating point default). Draws the photo, its shares, activation maps and reconstructions.
@@ -19,11 +19,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 from torch import nn
-from visard import bring
 from visard.capture import capture, is_picture, load_photo
 from visard.errors import CaptureError
-from visard.evaluation import inversion
-from visard.evaluation.inversion import Inverse
+from visard.owner import bring
+from visard.owner.evaluation import inversion
+from visard.owner.evaluation.inversion import Inverse
 from visard.uploads import as_planes
 
 from bench import leak_chart

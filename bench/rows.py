@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 from torch import nn
-from visard.models import calibration, face_resnet
-from visard.publish import PATTERN_MARGIN
+from visard.owner.networks import calibration, face_resnet
+from visard.owner.publish import PATTERN_MARGIN
 from visard_engine import matching
 from visard_engine.field import Integers
 from visard_engine.kits import KitPlan

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import psutil
 import torch
-from visard import publish
 from visard.capture import Chip, capture
 from visard.client import DEFAULT_MODEL, Client, Connection
 from visard.cluster import Cluster
-from visard.models import face_resnet
+from visard.owner import publish
+from visard.owner.networks import face_resnet
 from visard_engine.nn.program import OPEN
 
 from bench import rows

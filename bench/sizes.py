@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from visard import bring, publish
 from visard.client import Client, Connection
 from visard.cluster import Cluster
-from visard.models import demonstrations
+from visard.owner import bring, publish
+from visard.owner.networks import demonstrations
 from visard.sharing import combine, share
 
 from bench import engine, sizes_chart

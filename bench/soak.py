@@ -19,10 +19,10 @@ import psutil
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from rich.table import Table
-from visard import publish
 from visard.capture import capture
 from visard.client import DEFAULT_MODEL, Client, Connection
 from visard.cluster import SERVICES, Cluster
+from visard.owner import publish
 
 from bench.load import UNLIMITED, Faces, Load, Tally
 

@@ -23,10 +23,10 @@ import numpy as np
 import psutil
 from rich.console import Console
 from rich.table import Table
-from visard import publish
 from visard.capture import Chip
 from visard.client import DEFAULT_MODEL, Client, Connection
 from visard.cluster import Cluster, free_port_base
+from visard.owner import publish
 from visard_engine.field import field_of
 from visard_party.consistency.sets import Holdings
 from visard_party.gallery import Rows

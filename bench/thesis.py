@@ -1,11 +1,11 @@
-"""The thesis' classic CNN (visard.models.thesis) with random weights, which torch alone can load, as a peer's bench does."""
+"""The thesis' classic CNN (visard.owner.networks.thesis) with random weights, which torch alone can load, as a peer does."""
 
 from typing import cast
 
 import torch
 from torch import nn
-from visard.models.thesis import INPUT_SHAPE as SHAPE
-from visard.models.thesis import classic
+from visard.owner.networks.thesis import INPUT_SHAPE as SHAPE
+from visard.owner.networks.thesis import classic
 
 __all__ = ["SHAPE", "thesis_network"]
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from visard import publish
 from visard.client import DEFAULT_MODEL, Client, Connection
 from visard.cluster import Cluster, free_port_base
+from visard.owner import publish
 from visard_party.intake.sealingfiles import KeyFiles
 
 from bench.mongod import Mongod

@@ -16,7 +16,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 from torch import nn
-from visard.models import face_resnet
+from visard.owner.networks import face_resnet
 
 from bench import engine
 from bench.rows import Row

@@ -21,7 +21,7 @@ sys.modules.setdefault("torch.onnx._internal.registration", _registry)
 import crypten  # noqa: E402
 import crypten.communicator as comm  # noqa: E402
 from crypten import mpc  # noqa: E402
-from visard.models import face_resnet  # noqa: E402
+from visard.owner.networks import face_resnet  # noqa: E402
 
 from bench.thesis import thesis_network  # noqa: E402
 

@@ -26,6 +26,7 @@ from visard.results import (
     Verification,
     stored_reference,
 )
+from visard.sharing import FIELDS
 from visard.uploads import pixels, planes, shared
 
 __all__ = ["DEFAULT_DEADLINE", "DEFAULT_MODEL", "Client", "Connection", "Photo"]
@@ -37,7 +38,6 @@ Request = common_pb2.Request
 
 DEFAULT_MODEL = "face"
 UPLOADED = ("enrol", "verify", "identify", "compare")
-FIELDS = (31, 61)
 Method = Callable[..., Awaitable[gateway_pb2.Result]]
 Images = Callable[[common_pb2.ModelInfo], list[npt.NDArray[np.int64]]]
 

@@ -14,6 +14,9 @@ from visard_wire.v1 import common_pb2
 
 from visard.errors import InconsistentAnswer
 
+FIELDS = (31, 61)  # q: the fields that there are, by their Mersenne exponents
+DEFAULT_FIELD_BITS = 31
+
 Shares = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]
 
 

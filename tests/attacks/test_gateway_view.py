@@ -11,11 +11,12 @@ import grpc
 import numpy as np
 import pytest
 import torch
-from visard import bring, publish, sharing, uploads
+from visard import sharing, uploads
 from visard.capture import Chip, capture
 from visard.client import Client, Connection
 from visard.cluster import Cluster, free_port_base
 from visard.errors import InconsistentAnswer, SealError
+from visard.owner import bring, publish
 from visard_common.identity import Role
 from visard_common.rpc import FaultInterceptor
 from visard_common.tls import SERVER_OPTIONS, Tls
@@ -182,7 +183,7 @@ async def answers__should_be_noise_to_the_gateway(spied: Spied, chip: Chip, phot
 
 async def opened_output__should_be_noise_to_the_gateway(cluster: Cluster, spied: Spied, photos: dict[str, Any]) -> None:
     """Of a picture that is half black and half white the gateway sees neither half, nor any two equal answers."""
-    network = bring.load("visard.models.demonstrations:sharpen")
+    network = bring.load("visard.owner.networks.demonstrations:sharpen")
     assert network.shape is not None
     picture = np.zeros((100, 100, 3), np.uint8)
     picture[50:] = 255

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from visard import bring
-from visard.evaluation import inversion
-from visard.training import faces
+from visard.owner import bring
+from visard.owner.evaluation import inversion
+from visard.owner.training import faces
 from visard.uploads import as_planes
 
 LAYER_3, LAYER_17 = "blocks.0", "blocks.7"

@@ -15,7 +15,7 @@ from visard.capture import capture
 from visard.client import Client, Connection
 from visard.cluster import Cluster
 from visard.envelopes import NO_SHARES, SealedRequest, seal
-from visard.publish import compile_face_model
+from visard.owner.publish import compile_face_model
 from visard.uploads import pixels, shared
 from visard_engine.describe import describe_plan
 from visard_engine.field import M31

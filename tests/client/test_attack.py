@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 from visard.errors import InvalidRequest
-from visard.evaluation import embed
-from visard.evaluation.attack import LEAST_PEOPLE, Attack, attack, split
-from visard.publish import LOOSEST, check_points
+from visard.owner.evaluation import embed
+from visard.owner.evaluation.attack import LEAST_PEOPLE, Attack, attack, split
+from visard.owner.publish import LOOSEST, check_points
 
 from tests.engine.nn.test_program import CONV, TAIL, program
 

@@ -10,12 +10,12 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
-from visard import bring
 from visard.cli import main
 from visard.errors import InvalidRequest
-from visard.models import face_resnet
-from visard.models.dlib_format import WeightFileError
-from visard.publish import compile_face_model
+from visard.owner import bring
+from visard.owner.networks import face_resnet
+from visard.owner.networks.dlib_format import WeightFileError
+from visard.owner.publish import compile_face_model
 
 FILE = """
 from torch import nn
@@ -122,7 +122,7 @@ def function__should_make_the_module_with_its_weights(home: Path) -> None:
 
 
 def module_by_name__should_be_found_too() -> None:
-    network = bring.load("visard.models.demonstrations:sharpen")
+    network = bring.load("visard.owner.networks.demonstrations:sharpen")
     assert network.shape == (1, 100, 100)
     assert sum(p.numel() for p in network.module.parameters()) == 20
 

@@ -15,7 +15,7 @@ from visard.capture import photos as module
 from visard.capture.checks import MAX_MISFIT
 from visard.capture.faces import misfit
 from visard.errors import DoubtfulFace, FaceTooSmall, NoFace, NotAnImage, PartialFace, SeveralFaces, TooDark
-from visard.models import face_resnet
+from visard.owner.networks import face_resnet
 
 
 @pytest.fixture(scope="module")

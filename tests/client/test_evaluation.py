@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from visard.capture import align, detect, refine
 from visard.errors import InvalidRequest
-from visard.evaluation import embed, report
-from visard.evaluation.pairs import read_pairs
+from visard.owner.evaluation import embed, report
+from visard.owner.evaluation.pairs import read_pairs
 
 SHAPE = (3, 150, 150)
 

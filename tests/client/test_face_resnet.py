@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from visard.models import face_resnet
-from visard.models.dlib_format import WeightFileError
+from visard.owner.networks import face_resnet
+from visard.owner.networks.dlib_format import WeightFileError
 
 
 def descriptors__should_agree_with_dlib(shared: Path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from visard.evaluation import metrics
+from visard.owner.evaluation import metrics
 
 HAND = np.array([0.1, 0.2, 0.3, 0.6, 0.4, 0.5, 0.7, 0.8])
 KIND = np.array([True, True, True, True, False, False, False, False])

@@ -7,11 +7,11 @@ import numpy as np
 import pillow_heif
 import pytest
 from PIL import Image, features
-from visard import bring
 from visard.capture import SUFFIXES, is_picture, load_photo
 from visard.capture.photos import FORMATS
-from visard.evaluation.pairs import read_pairs
-from visard.training import faces
+from visard.owner import bring
+from visard.owner.evaluation.pairs import read_pairs
+from visard.owner.training import faces
 
 from bench import leak
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from visard import bring
 from visard.capture import load_photo
 from visard.errors import InvalidRequest
-from visard.evaluation import embed
-from visard.evaluation.pairs import read_pairs
-from visard.models.pairs import Decide
-from visard.models.thesis import (
+from visard.owner import bring
+from visard.owner.evaluation import embed
+from visard.owner.evaluation.pairs import read_pairs
+from visard.owner.networks.pairs import Decide
+from visard.owner.networks.thesis import (
     CLASSIC_PARAMETERS,
     INPUT_SHAPE,
     NETWORKS,
@@ -25,7 +25,7 @@ from visard.models.thesis import (
     classic,
     fold,
 )
-from visard.training import faces, loop, weights
+from visard.owner.training import faces, loop, weights
 from visard.uploads import as_planes
 
 STEPS = 12

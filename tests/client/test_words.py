@@ -119,9 +119,9 @@ def rate__should_be_percent_without_an_exponent(rate: float, text: str) -> None:
 
 def every_rate_of_an_evaluation__should_be_percent(capsys: pytest.CaptureFixture[str]) -> None:
     from visard.cli.evaluate import _show, _show_attack
-    from visard.evaluation import report as reports
-    from visard.evaluation.attack import Attack, Coverage
-    from visard.evaluation.metrics import proportion
+    from visard.owner.evaluation import report as reports
+    from visard.owner.evaluation.attack import Attack, Coverage
+    from visard.owner.evaluation.metrics import proportion
 
     rng = np.random.default_rng(1)
     same = np.arange(200) < 100
@@ -176,11 +176,12 @@ def table_in_a_pipe__should_be_whole() -> None:
 def demonstration_in_a_pipe__should_be_whole() -> None:
     done = piped(
         "from pathlib import Path\n"
-        "from visard import demo\n"
+        "from visard.cli.demo import show\n"
+        "from visard.owner.demo import DemoResult\n"
         "from visard.results import PartyCost, Report\n"
         "report = Report(0.5, 0.4, (PartyCost(0, 0.1, 0.1, 0.0, 176, 4.0, 22.1, 100.0),))\n"
-        "result = demo.DemoResult(True, False, 'a', True, 0.5, 4.0, 22.1, 176)\n"
-        "demo._print(result, [('identify among 2', 'somebody-with-a-long-name' * 5, report)], Path('demo.png'))"
+        "result = DemoResult(True, False, 'a', True, 0.5, 4.0, 22.1, 176)\n"
+        "show(result, [('identify among 2', 'somebody-with-a-long-name' * 5, report)], Path('demo.png'))"
     )
     assert "somebody-with-a-long-name" * 5 in done.stdout
     assert "…" not in done.stdout

@@ -20,9 +20,9 @@ from pathlib import Path
 from types import ModuleType
 
 import yaml
-from visard import publish
 from visard.client import DEFAULT_MODEL, Client, Connection
 from visard.errors import VisardError
+from visard.owner import publish
 
 from bench.mongod import program as mongod
 from tests.conftest import PHOTOS

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from visard.capture import Chip, capture
-from visard.models import face_resnet
+from visard.owner.networks import face_resnet
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from visard import bring
-from visard import publish as publishing
 from visard.capture import load_photo
 from visard.client import Client, Connection
 from visard.cluster import Cluster
 from visard.errors import FailedPrecondition, InvalidRequest, NotFound
-from visard.models import demonstrations
+from visard.owner import bring
+from visard.owner import publish as publishing
+from visard.owner.networks import demonstrations
 from visard.uploads import as_planes
 from visard_wire.v1 import common_pb2, gateway_pb2_grpc
 
@@ -41,7 +41,7 @@ def published(cluster: Cluster) -> Iterator[Cluster]:
     """Every demonstration, published by its command; withdrawn afterwards."""
     for name, (function, shape, _) in DEMONSTRATIONS.items():
         size = "x".join(map(str, shape))
-        source = f"visard.models.demonstrations:{function}"
+        source = f"visard.owner.networks.demonstrations:{function}"
         done = visard(cluster, "model", "publish", name, source, "--open-output", "--input", size)
         assert done.returncode == 0, done.stderr
     yield cluster

@@ -19,12 +19,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
-from visard import admin, publish
+from visard import admin
 from visard.capture import Chip
 from visard.client import Client, Connection
 from visard.cluster import SERVICES, Cluster, free_port_base
 from visard.errors import FailedPrecondition, NotFound, ServiceError, VisardError
-from visard.models import calibration
+from visard.owner import publish
+from visard.owner.networks import calibration
 
 from bench.mongod import Mongod
 from tests.conftest import UNLIMITED

@@ -10,7 +10,9 @@ from typing import Annotated
 import typer
 
 from visard import certs as certificates
+from visard import owner
 from visard.cli import admin, models, operate
+from visard.cli.demo import demo
 from visard.cli.evaluate import evaluate
 from visard.cli.hints import told
 from visard.cli.output import MATCH, NO_MATCH, complain, costs, emit, err, out, progress
@@ -32,6 +34,7 @@ app.add_typer(certs_app, name="certs")
 app.add_typer(admin.app, name="admin")
 app.add_typer(operate.app)
 certs_app.add_typer(operate.certs_app)
+app.command()(demo)
 app.command()(evaluate)
 app.command()(train)
 app.command()(models.run)
@@ -76,7 +79,7 @@ def publish_default(home: Path) -> bool:
 
     Where they are not, an operator is told why, and the services stay, so that he can mend them.
     """
-    from visard import publish as publishing  # noqa: PLC0415 -- brings torch with it
+    publishing = owner.publish
 
     async def work(client: Client) -> list[str]:
         if reasons := [f"party {p.party}: {p.reason}" for p in (await client.status()).parties if not p.ready]:
@@ -246,24 +249,6 @@ def init(
     """Make an authority, and a certificate for each role."""
     certificates.init(directory, host or ("localhost", "127.0.0.1"))
     out.print(f"certificates in {directory}; move each party's to its operator, and keep ca.key safe")
-
-
-@app.command()
-def demo(
-    photos: Annotated[
-        list[Path] | None, typer.Argument(help="A photo, another of the same person, a stranger's.")
-    ] = None,
-    home: Annotated[Path | None, typer.Option(envvar="VISARD_HOME", help="Use running services.")] = None,
-    picture: Annotated[Path, typer.Option(help="Where to draw photo, chip and shares.")] = Path("demo.png"),
-    as_json: Json = False,
-) -> None:
-    """Show it: enrol a face, verify another photo and a stranger's, identify, delete."""
-    from visard import demo as demonstration  # noqa: PLC0415 -- brings torch with it
-
-    result = demonstration.show(photos or [], home, picture, quiet=as_json)
-    if as_json:
-        typer.echo(json.dumps(dataclasses.asdict(result)))
-    raise typer.Exit(MATCH if result.as_expected else 2)
 
 
 def _show(answer: Verification, as_json: bool) -> None:

@@ -5,28 +5,23 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from visard import owner
 from visard.cli.output import err, out
 from visard.cli.session import DEFAULT_HOME, Home
 from visard.client import DEFAULT_DEADLINE, DEFAULT_MODEL, Client, Connection
 from visard.rates import percent
 
-if TYPE_CHECKING:
-    from visard.evaluation.attack import Attack
-    from visard.evaluation.embed import Advance
-    from visard.evaluation.report import Report, Secure
-    from visard.evaluation.run import Evaluation
-
 Folder = Annotated[Path, typer.Argument(help="Images: DIR/name/name_0001.jpg.")]
 
 
 @contextmanager
-def bar(what: str, total: int) -> "Iterator[Advance]":
+def bar(what: str, total: int) -> "Iterator[owner.evaluation.embed.Advance]":
     """A progress bar on standard error."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=err) as progress:
@@ -60,38 +55,33 @@ def evaluate(
     home: Home = DEFAULT_HOME,
 ) -> None:
     """How well a network tells people apart: in float, in fixed point, and secure on a sample."""
-    import torch  # noqa: PLC0415 -- heavy, and an owner's matter
-
-    from visard import bring  # noqa: PLC0415
-    from visard.evaluation import plots, report, run  # noqa: PLC0415
-    from visard.evaluation.pairs import read_pairs  # noqa: PLC0415
-
     if q not in (31, 61):
         raise typer.BadParameter("31 or 61", param_hint="--q")
+    bring, evaluating = owner.bring, owner.evaluation
     found = bring.completed(bring.load(network, weights, decide=False), shape, point or [], points)
     if operating_point not in found.points:
         raise typer.BadParameter(" or ".join(found.points) or "--point default=", param_hint="--operating-point")
     connection = Connection.from_home(home) if secure else None  # before the long work
-    torch.set_num_threads(1)
+    owner.threads.single()
     compiled = bring.compile_network(found, q=q, calibration=calibration, opens=found.judges)
-    evaluation = run.Evaluation(read_pairs(pairs, directory), found, compiled, bar, face)
+    evaluation = evaluating.run.Evaluation(evaluating.pairs.read_pairs(pairs, directory), found, compiled, bar, face)
     answer = evaluation.report()
     if attack:
         answer.attack = evaluation.attack(found.module)
     file = output.with_suffix(".json")
-    file.write_text(json.dumps(report.as_json(answer), indent=1) + "\n")  # kept, whatever the services say
+    file.write_text(json.dumps(evaluating.report.as_json(answer), indent=1) + "\n")  # kept, whatever the services say
     curves = {name: figures.curve for name, figures in answer.figures.items()}
-    plots.draw(curves, answer.impostors, dict(found.points), output.with_suffix(".png"))
+    evaluating.plots.draw(curves, answer.impostors, dict(found.points), output.with_suffix(".png"))
     if connection is not None:
         answer.secure = _ask(evaluation, connection, model, secure, operating_point)
-        file.write_text(json.dumps(report.as_json(answer), indent=1) + "\n")
+        file.write_text(json.dumps(evaluating.report.as_json(answer), indent=1) + "\n")
     _show(answer)
     if answer.attack is not None:
         _show_attack(answer.attack)
     err.print(f"wrote {file} and {output.with_suffix('.png')}")
 
 
-def _show_attack(attack: "Attack") -> None:
+def _show_attack(attack: "owner.evaluation.attack.Attack") -> None:
     table = Table(
         title=f"one image against {attack.test_people} people it was not made for ({attack.train_people} it was)"
     )
@@ -102,15 +92,17 @@ def _show_attack(attack: "Attack") -> None:
     out.print(table)
 
 
-def _ask(evaluation: "Evaluation", connection: Connection, model: str, count: int, point: str) -> "Secure":
-    async def work() -> "Secure":
+def _ask(
+    evaluation: "owner.evaluation.run.Evaluation", connection: Connection, model: str, count: int, point: str
+) -> "owner.evaluation.report.Secure":
+    async def work() -> "owner.evaluation.report.Secure":
         async with Client(connection, model=model, deadline=DEFAULT_DEADLINE) as client:
             return await evaluation.secure(client, count, point)
 
     return asyncio.run(work())
 
 
-def _show(report: "Report") -> None:
+def _show(report: "owner.evaluation.report.Report") -> None:
     table = Table(title=f"{report.genuine} genuine and {report.impostors} impostor pairs, {report.images} images")
     rates = next(iter(report.figures.values())).tar_at_far
     for heading in ("", "accuracy, 10 folds", "EER", *(f"TAR at FAR {percent(float(rate))}" for rate in rates)):
@@ -135,7 +127,7 @@ def _show(report: "Report") -> None:
         )
 
 
-def _rates(report: "Report") -> Table:
+def _rates(report: "owner.evaluation.report.Report") -> Table:
     total = report.genuine + report.impostors
     table = Table(title="at each operating point")
     for heading in ("", "", "accuracy", "false matches", "false non-matches", "float and twin differ"):

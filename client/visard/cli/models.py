@@ -11,13 +11,14 @@ from PIL import Image
 from rich.table import Table
 from visard_wire.v1 import common_pb2
 
+from visard import owner
 from visard.cli.output import costs, emit, out, progress
 from visard.cli.session import DEFAULT_HOME, Deadline, Home, Json, with_client
 from visard.client import DEFAULT_DEADLINE, DEFAULT_MODEL, Client
 from visard.errors import InvalidRequest
-from visard.publish import DEFAULT_FIELD_BITS
 from visard.rates import percent
 from visard.results import Output
+from visard.sharing import DEFAULT_FIELD_BITS
 
 app = typer.Typer(no_args_is_help=True, help="Networks: publish them, list them, see what they cost.")
 
@@ -51,13 +52,11 @@ def publish(
     deadline: Deadline = PUBLISH_SECONDS,
 ) -> None:
     """Compile a network, share its weights and publish it."""
-    from visard import bring  # noqa: PLC0415 -- brings torch with it
-    from visard import publish as publishing  # noqa: PLC0415
-
     if q not in (31, 61):
         raise typer.BadParameter("31 or 61", param_hint="--field")
     if source and calibrate:
         raise typer.BadParameter("for the face network; others take --calibration DIR", param_hint="--calibrate")
+    bring, publishing = owner.bring, owner.publish
     with progress("compiling"):
         network = bring.completed(bring.load(source, weights), shape, point or [], points)
         if calibrate:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from visard import owner
 from visard.cli.evaluate import bar
 from visard.cli.output import err, out
 
@@ -25,14 +26,10 @@ def train(
     seed: Annotated[int, typer.Option(help="Of weights, batches, augmentation and split.")] = 0,
 ) -> None:
     """Train a network of the thesis on one thread: 75 / 12.5 / 12.5 percent for training, threshold and test."""
-    import torch  # noqa: PLC0415 -- heavy, and an owner's matter
-
-    from visard.evaluation import plots  # noqa: PLC0415
-    from visard.training import faces, loop, weights  # noqa: PLC0415
-
     if output.suffix != ".safetensors":
         raise typer.BadParameter("a name that ends in .safetensors", param_hint="--output")
-    torch.set_num_threads(1)
+    owner.threads.single()
+    faces, loop, weights = owner.training.faces, owner.training.loop, owner.training.weights
     found = faces.read_faces(directory)
     parts = faces.split(found, by, fold, seed)
     with bar(f"training {network}", steps) as advance:
@@ -50,7 +47,7 @@ def train(
     }
     output.with_suffix(".json").write_text(json.dumps(answer, indent=1) + "\n")
     curve = [(point.step, point.loss, point.validation_accuracy) for point in trained.curve]
-    plots.draw_learning(curve, f"{network}, split by {by}", output.with_suffix(".png"))
+    owner.evaluation.plots.draw_learning(curve, f"{network}, split by {by}", output.with_suffix(".png"))
     out.print(
         f"{network}, split by {by}, eighth {fold}: {100 * trained.test_accuracy:.2f} % of {trained.test_pairs} test pairs "
         f"({100 * trained.validation_accuracy:.2f} % in validation); threshold {trained.threshold:.4f}"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from visard.models import calibration, face_resnet
-from visard.publish import PATTERN_MARGIN, PHOTO_MARGIN
+from visard.owner.networks import calibration, face_resnet
+from visard.owner.publish import PATTERN_MARGIN, PHOTO_MARGIN
 from visard_engine.nn.compile import Compiled, compile_module
 from visard_engine.nn.execute import embed_plan
 from visard_engine.nn.twin import random_rounding, run_twin

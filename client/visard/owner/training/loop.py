@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from visard.models.thesis import NETWORKS, PIXEL_MEAN, PIXEL_SCALE, PairHead, fold
-from visard.training.faces import Faces, Pairs, Parts, Split, evaluation_pairs
+from visard.owner.evaluation.metrics import best_threshold
+from visard.owner.networks.thesis import NETWORKS, PIXEL_MEAN, PIXEL_SCALE, PairHead, fold
+from visard.owner.training.faces import Faces, Pairs, Parts, Split, evaluation_pairs
 
 MARGIN = 1.0
 PEOPLE_A_BATCH, IMAGES_A_PERSON = 12, 4
@@ -170,13 +171,6 @@ def score(descriptors: Tensor, pairs: Pairs, head: PairHead | None) -> npt.NDArr
 def accuracy(scores: npt.NDArray[np.float64], pairs: Pairs, threshold: float) -> float:
     """Part of the pairs that a threshold decides rightly."""
     return float(((scores <= threshold) == pairs.same).mean())
-
-
-def best_threshold(scores: npt.NDArray[np.float64], same: npt.NDArray[np.bool_]) -> float:
-    """The threshold that decides most pairs rightly."""
-    from visard.evaluation.metrics import best_threshold as best  # noqa: PLC0415
-
-    return best(scores, same)
 
 
 def _batches(

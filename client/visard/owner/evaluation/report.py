@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from visard.evaluation import metrics
-from visard.evaluation.attack import Attack, Coverage
-from visard.evaluation.metrics import Bools, Curve, Estimate, Floats
+from visard.owner.evaluation import metrics
+from visard.owner.evaluation.attack import Attack, Coverage
+from visard.owner.evaluation.metrics import Bools, Curve, Estimate, Floats
 
 FOLDS = 10
 RATES = {"1e-2": 1e-2, "1e-3": 1e-3}

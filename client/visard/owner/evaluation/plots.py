@@ -7,7 +7,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 
-from visard.evaluation.metrics import Curve
+from visard.owner.evaluation.metrics import Curve
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt

@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from visard.errors import InvalidRequest
-from visard.models.pairs import side_by_side
-from visard.models.thesis import INPUT_SHAPE, NETWORKS, PairHead
-from visard.training.loop import Trained
+from visard.owner.networks.pairs import side_by_side
+from visard.owner.networks.thesis import INPUT_SHAPE, NETWORKS, PairHead
+from visard.owner.training.loop import Trained
 
 _HEAD = "head."
 

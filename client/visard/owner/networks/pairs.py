@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from visard.models.thesis import EvenPad, PairHead, Residual
+from visard.owner.networks.thesis import EvenPad, PairHead, Residual
 
 _STEEPNESS = 256.0
 

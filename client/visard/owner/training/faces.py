@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from visard.capture import is_picture, load_photo
 from visard.errors import InvalidRequest
-from visard.models.thesis import INPUT_SHAPE
+from visard.owner.networks.thesis import INPUT_SHAPE
 from visard.uploads import as_planes
 
 EIGHTHS = 8
@@ -101,7 +101,7 @@ def pairs(faces: Faces, rows: Numbers, against: Numbers, seed: int) -> Pairs:
 
 
 def lines(faces: Faces, pairs: Pairs) -> list[str]:
-    """The pairs as a list that visard.evaluation.pairs reads: image i of a person is the i-th file of its folder."""
+    """The pairs as a list that visard.owner.evaluation.pairs reads: image i of a person is the i-th file of its folder."""
     first_of = np.searchsorted(faces.people, np.arange(len(faces.names)))
 
     def image(row: int) -> tuple[str, int]:

@@ -1,6 +1,6 @@
 """The demonstrations of the 2020 thesis that visard grew out of, as models: image operations on an image nobody sees.
 
-    visard model publish sharpen visard.models.demonstrations:sharpen --open-output
+    visard model publish sharpen visard.owner.networks.demonstrations:sharpen --open-output
     visard run sharpen photo.jpg -o sharp.png
 
 Pixels are 0 to 255, 1x100x100 unless --input says otherwise. A kernel that is a parameter is secret: shared among the

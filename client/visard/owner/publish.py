@@ -14,14 +14,14 @@ import numpy.typing as npt
 from visard.capture import capture
 from visard.client import Client, Photo
 from visard.errors import InvalidRequest
-from visard.models.dlib_format import WeightFileError
+from visard.owner.networks import calibration, face_resnet
+from visard.owner.networks.dlib_format import WeightFileError
 from visard.rates import percent
+from visard.sharing import DEFAULT_FIELD_BITS
 
-# The patterns of visard.models.calibration stretch the first layers beyond any face, so they need less margin than photos.
+# The patterns of networks.calibration stretch the first layers beyond any face, so they need less margin than photos.
 PATTERN_MARGIN = 3.0
 PHOTO_MARGIN = 4.0
-DEFAULT_FIELD_BITS = 31
-
 
 # A match with one stranger in a thousand is as loose as a model may be unless its owner says so: one image can be made that
 # passes as most people at a looser point (docs/models/face.md), and budgets follow from the rate.
@@ -79,8 +79,6 @@ def compile_face_model(
     Without ``points`` it has its own, and their false match rates.
     Raises InvalidRequest where photos leave the ranges, or the weights are not there.
     """
-    from visard.models import calibration, face_resnet  # noqa: PLC0415 -- torch is heavy, and an owner's matter
-
     compile_module = compiler()
     if photos:
         images = np.stack([capture(photo, largest=True).pixels.transpose(2, 0, 1) for photo in photos])

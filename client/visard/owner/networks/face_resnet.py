@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from visard.models.dlib_format import Reader, WeightFileError
+from visard.owner.networks.dlib_format import Reader, WeightFileError
 
 INPUT_SHAPE = (3, 150, 150)
 DESCRIPTOR_SIZE = 128

@@ -22,11 +22,12 @@ from torch import nn
 
 from visard.capture import SUFFIXES, is_picture, load_photo
 from visard.errors import InvalidRequest
-from visard.models import face_resnet
-from visard.models.calibration import patterns
-from visard.models.dlib_format import WeightFileError
-from visard.publish import DEFAULT_FIELD_BITS, PATTERN_MARGIN, PHOTO_MARGIN, Compiled, compiler
-from visard.training import weights as trained
+from visard.owner.networks import face_resnet
+from visard.owner.networks.calibration import patterns
+from visard.owner.networks.dlib_format import WeightFileError
+from visard.owner.publish import PATTERN_MARGIN, PHOTO_MARGIN, Compiled, compiler
+from visard.owner.training import weights as trained
+from visard.sharing import DEFAULT_FIELD_BITS
 from visard.uploads import as_planes, pictures_in
 
 Shape = tuple[int, int, int]

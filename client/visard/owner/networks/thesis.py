@@ -3,7 +3,7 @@
 Each sees 1x100x100 pixels and ends in 64 numbers. Two are trained with the contrastive loss (R. Hadsell, S. Chopra, Y.
 LeCun, "Dimensionality reduction by learning an invariant mapping", CVPR 2006) and match by distance; two put the branches
 of both images side by side into a small head that is trained with cross entropy. A branch is what a model owner publishes, to
-match by distance; with a head both branches and it become one program on a pair (visard.models.pairs).
+match by distance; with a head both branches and it become one program on a pair (visard.owner.networks.pairs).
 
 This file needs torch and nothing else: the peers of the bench load it in environments without visard.
 """

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from visard.errors import InvalidRequest
-from visard.evaluation.embed import Advance, Captured, Pixels
-from visard.evaluation.metrics import Floats
+from visard.owner.evaluation.embed import Advance, Captured, Pixels
+from visard.owner.evaluation.metrics import Floats
 
 LEAST_PEOPLE = 20
 STEPS = 300

@@ -13,12 +13,12 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from visard.bring import Shape
 from visard.capture import Face, Picture, capture, choose, cut, detect, load_photo
 from visard.errors import CaptureError, InvalidRequest
-from visard.evaluation.metrics import Floats
-from visard.evaluation.pairs import PairList
-from visard.publish import Compiled, compiler
+from visard.owner.bring import Shape
+from visard.owner.evaluation.metrics import Floats
+from visard.owner.evaluation.pairs import PairList
+from visard.owner.publish import Compiled, compiler
 from visard.uploads import as_planes
 
 Pixels = npt.NDArray[np.uint8]

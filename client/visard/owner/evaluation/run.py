@@ -7,17 +7,17 @@ from typing import Any, Protocol
 import numpy as np
 from torch import nn
 
-from visard.bring import Network, Shape
 from visard.capture import Chip
 from visard.client import Client
 from visard.errors import InvalidRequest
-from visard.evaluation import embed, metrics
-from visard.evaluation.attack import STEPS, Attack, attack
-from visard.evaluation.embed import Advance, Judge, Which
-from visard.evaluation.metrics import Bools, Floats
-from visard.evaluation.pairs import PairList
-from visard.evaluation.report import Report, Secure, calibrate, figures, rates, sample
-from visard.publish import Compiled
+from visard.owner.bring import Network, Shape
+from visard.owner.evaluation import embed, metrics
+from visard.owner.evaluation.attack import STEPS, Attack, attack
+from visard.owner.evaluation.embed import Advance, Judge, Which
+from visard.owner.evaluation.metrics import Bools, Floats
+from visard.owner.evaluation.pairs import PairList
+from visard.owner.evaluation.report import Report, Secure, calibrate, figures, rates, sample
+from visard.owner.publish import Compiled
 from visard.uploads import pictures_in
 
 

@@ -3,21 +3,21 @@
 import asyncio
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-from rich.table import Table
+import torch
 
-from visard import publish as publishing
 from visard.capture import Chip, Picture, capture
-from visard.cli.output import out, progress
 from visard.client import DEFAULT_MODEL, Client, Connection
 from visard.cluster import Cluster
 from visard.errors import InvalidRequest
+from visard.owner import publish as publishing
+from visard.owner.networks import face_resnet
 from visard.results import Report
 from visard.sharing import share
 
@@ -47,16 +47,21 @@ class DemoResult:
         return self.match and not self.stranger_match and self.identified == SUBJECT and self.decisions_equal_float
 
 
-def show(photos: Sequence[Path], home: Path | None, picture: Path, *, quiet: bool = False) -> DemoResult:
-    """Run the demonstration on three photos (a person, the same person, a stranger)."""
+Steps = list[tuple[str, str, Report]]  # what was done, its answer, and what it cost
+Progress = Callable[[str], AbstractContextManager[None]]  # around work that takes a while, with what is done
+
+
+def play(photos: Sequence[Path], home: Path | None, picture: Path, progress: Progress) -> tuple[DemoResult, Steps]:
+    """Run the demonstration on three photos (a person, the same person, a stranger), or on the usual ones.
+
+    ``home`` is that of running services; without it five are started, and stopped afterwards. Writes ``picture``, a PNG.
+    Raises InvalidRequest for photos that are not there, CaptureError for those that cannot be used, ServiceError.
+    """
     first, second, stranger = _three(photos or PHOTOS)
     chips = [capture(photo, largest=True) for photo in (first, second, stranger)]
     picture.write_bytes(draw(chips[0]))
-    with _services(home) as connected:
-        result, steps = asyncio.run(_play(connected, chips))
-    if not quiet:
-        _print(result, steps, picture)
-    return result
+    with _services(home, progress) as connected:
+        return asyncio.run(_play(connected, chips, progress))
 
 
 def _three(photos: Sequence[Path]) -> tuple[Path, Path, Path]:
@@ -69,7 +74,7 @@ def _three(photos: Sequence[Path]) -> tuple[Path, Path, Path]:
 
 
 @contextmanager
-def _services(home: Path | None) -> Iterator[Path]:
+def _services(home: Path | None, progress: Progress) -> Iterator[Path]:
     """The home of running services: the given one, or of our own for as long as this takes."""
     if home is not None and (home / "client.toml").exists():
         yield home
@@ -85,12 +90,9 @@ def _services(home: Path | None) -> Iterator[Path]:
             cluster.stop()
 
 
-Steps = list[tuple[str, str, Report]]
-
-
-async def _play(home: Path, chips: list[Chip]) -> tuple[DemoResult, Steps]:
+async def _play(home: Path, chips: list[Chip], progress: Progress) -> tuple[DemoResult, Steps]:
     first, second, stranger = chips
-    await _publish(home)
+    await _publish(home, progress)
     async with Client(Connection.from_home(home)) as client:
         for subject in (SUBJECT, *OTHERS):  # leftovers of a demonstration that was interrupted
             if subject in {found.subject for found in await client.subjects()}:
@@ -126,7 +128,7 @@ async def _play(home: Path, chips: list[Chip]) -> tuple[DemoResult, Steps]:
     return result, steps
 
 
-async def _publish(home: Path) -> None:
+async def _publish(home: Path, progress: Progress) -> None:
     async with Client(Connection.from_home(home, "owner")) as owner:
         if DEFAULT_MODEL not in {model.name for model in await owner.models()}:
             with progress("publishing the face network: its weights are shared as well"):
@@ -136,10 +138,6 @@ async def _publish(home: Path) -> None:
 
 def _float_decisions(chips: list[Chip]) -> tuple[bool, bool, bool, bool]:
     """What the plaintext network in floating point answers to the same questions."""
-    import torch  # noqa: PLC0415 -- heavy, and only the demonstration needs it
-
-    from visard.models import face_resnet  # noqa: PLC0415
-
     pixels = torch.from_numpy(np.stack([chip.pixels for chip in chips])).permute(0, 3, 1, 2).float()
     first, second, stranger = face_resnet.load()(pixels)
     limit = face_resnet.OPERATING_POINTS["default"]
@@ -164,23 +162,3 @@ def draw(chip: Chip) -> bytes:
 
 def _words(match: bool) -> str:
     return "match" if match else "no match"
-
-
-def _print(result: DemoResult, steps: Steps, picture: Path) -> None:
-    table = Table(title="Three parties, none of which saw a face")
-    for heading in ("step", "answer", "seconds", "rounds", "MB sent a party", "kit MB"):
-        table.add_column(heading, justify="left" if heading in ("step", "answer") else "right")
-    for step, answer, report in steps:
-        figures = (
-            f"{report.seconds:.2f}",
-            str(report.rounds),
-            f"{report.sent_mb_per_party:.1f}",
-            f"{report.kit_mb:.1f}",
-        )
-        table.add_row(step, answer, *figures)
-    out.print(table)
-    equal = "the same" if result.decisions_equal_float else "DIFFERENT"
-    out.print(
-        f"The float network in plaintext gives {equal} answers. A warm verification took {result.verify_seconds:.2f} s."
-    )
-    out.print(f"{picture}: the photo, the face as it was cut out, and the three shares that left this program.")

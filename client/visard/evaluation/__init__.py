@@ -1,1 +1,0 @@
-"""How well a network tells people apart, as biometrics reports it."""

@@ -1,1 +1,0 @@
-"""Training the thesis' networks; an owner's matter, so torch may be imported here."""
