@@ -52,10 +52,12 @@ class _CountingClient(Client):
     def __init__(self, connection: Connection, tally: Tally) -> None:
         super().__init__(connection)
         self._tally = tally
+        self._made = self._caller.call
+        self._caller.call = self._counted  # type: ignore[method-assign]
 
-    async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def _counted(self, call: Callable[[], Awaitable[T]]) -> T:
         try:
-            return await super()._call(call)
+            return await self._made(call)
         except VisardError as error:
             self._tally.retried[type(error).__name__] += 1
             raise

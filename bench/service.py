@@ -110,7 +110,7 @@ async def _run_model(owner: Client, cluster: Cluster, row: Row, repeat: int) -> 
     """Publish the row's network with an output that is opened, and run it on a picture; the median of seconds."""
     network, name = rows.network(row.name, row.q, row.n), row.name.lower()
     program = replace(network.program, purpose=OPEN, operating_points={})
-    await owner.publish(name, program.to_json(), program.digest, network.weights, program.q)
+    await owner.models.publish(name, program.to_json(), program.digest, network.weights, program.q)
     picture = np.random.default_rng(7).integers(0, 256, (*program.input_shape[1:], 3)).astype(np.uint8)
     seconds = []
     async with Client(Connection.from_home(cluster.home), model=name, deadline=120) as client:
@@ -119,7 +119,7 @@ async def _run_model(owner: Client, cluster: Cluster, row: Row, repeat: int) -> 
             started = time.perf_counter()
             await client.run(picture)
             seconds.append(time.perf_counter() - started)
-    await owner.withdraw(name)
+    await owner.models.withdraw(name)
     return statistics.median(seconds[1:])
 
 

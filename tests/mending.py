@@ -5,8 +5,8 @@ import signal
 from visard.client import Connection
 from visard.cluster import SERVICES, Cluster
 from visard.errors import VisardError
+from visard.results import Status
 from visard.sync import SyncClient
-from visard_wire.v1 import gateway_pb2
 
 from tests.waiting import PATIENCE, becomes
 
@@ -38,6 +38,6 @@ def _ready(cluster: Cluster) -> bool:
         return False
 
 
-def _status(cluster: Cluster) -> gateway_pb2.GetStatusResponse:
+def _status(cluster: Cluster) -> Status:
     with SyncClient(Connection.from_home(cluster.home)) as client:
         return client.status()

@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from visard.client import Client
-from visard_wire.v1 import gateway_pb2
+from visard.results import Status
 
 PATIENCE = 90.0  # after which what must happen has not happened
 _PAUSE = 0.05
@@ -31,9 +31,7 @@ def becomes(condition: Callable[[], bool], seconds: float = PATIENCE) -> bool:
     return True
 
 
-async def status_that(
-    client: Client, fits: Callable[[gateway_pb2.GetStatusResponse], bool]
-) -> gateway_pb2.GetStatusResponse:
+async def status_that(client: Client, fits: Callable[[Status], bool]) -> Status:
     """The first status that fits."""
     async with asyncio.timeout(PATIENCE):
         while not fits(answer := await client.status()):
@@ -46,7 +44,7 @@ async def at_rest(client: Client) -> None:
     await status_that(client, _rests)
 
 
-def _rests(status: gateway_pb2.GetStatusResponse) -> bool:
+def _rests(status: Status) -> bool:
     stocks = [stock for party in status.parties for stock in party.stock]
     busy = any(party.runs_active for party in status.parties)
     return status.ready and not busy and all(stock.available >= stock.target for stock in stocks)

@@ -1,75 +1,108 @@
-"""Audit: do the three parties hold the same references and rights, and if not, which differ?"""
+"""What administrators ask: what is stored, who has rights to it, and who asked for what. ``admin`` of a client."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Sequence
 
-from visard_wire.limits import MAX_PREFIXES
-from visard_wire.v1 import gateway_pb2
+from visard_wire.chain import entry
+from visard_wire.limits import PARTIES
+from visard_wire.v1 import common_pb2, gateway_pb2
 
-from visard.client import Client
+from visard import opening, received
+from visard.audit import find
+from visard.auditlog import MARGIN_MS, PartyLog
+from visard.calls import Caller, filled
+from visard.envelopes import NO_SHARES, SealedRequest
+from visard.results import Audit, Holdings, Right
 
-_DIGITS = "0123456789abcdef"
-
-Nodes = tuple[gateway_pb2.AuditNode, ...]  # one a party
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A reference or a right that not all parties hold alike: each party's view of it, or None.
-
-    A view is subject, model, version, and who enrolled it; a right has version 0, and whose it is in the last place.
-    """
-
-    reference_id: str
-    parties: tuple[tuple[str, str, int, str] | None, ...]
+Operation = common_pb2.Operation
+Request = common_pb2.Request
 
 
-@dataclass(frozen=True)
-class Audit:
-    """What was found: how many references and rights each party holds, what differs, and in how many steps that was found."""
+class Admin:
+    """The service Admin. The client's certificate must be an administrator's; PermissionDenied otherwise."""
 
-    counts: tuple[int, ...]
-    differences: tuple[Difference, ...]
-    steps: int
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
 
-    @property
-    def clean(self) -> bool:
-        """Whether all parties hold the same."""
-        return not self.differences
+    async def audit(self) -> Audit:
+        """Do the three parties hold the same references and rights, and if not, which differ? Compares hashes."""
+        return await find(self.holdings)
 
+    async def holdings(self, prefixes: Sequence[str]) -> list[list[Holdings]]:
+        """What each party says that it holds below prefixes of references' ids (hex; at most 256), by party, then by prefix."""
+        ask = filled(gateway_pb2.AuditRequest(), prefixes=prefixes)
+        response = await self._caller.again(lambda left: self._caller.admin.Audit(ask, timeout=left))
+        return [[received.holdings(node) for node in party.nodes] for party in response.parties]
 
-async def audit(client: Client) -> Audit:
-    """Compare hashes of ever smaller parts, sixteen to one, until the differing references are named.
+    async def refresh(self) -> int:
+        """New shares for everything that is stored; how many references were renewed."""
+        request = self._caller.request(Operation.OPERATION_REFRESH, model="")
+        return await self._caller.change(self._caller.admin.Refresh, gateway_pb2.RefreshRequest, request)
 
-    Ids are hashes, so parts shrink evenly: N references take about log16(N) steps, and never more than log2(N).
-    """
-    level = await _ask(client, [""])
-    counts = tuple(node.count for node in level[0])
-    found, steps = list[Difference](), 1
-    while differing := [nodes for nodes in level if len({node.set_hash for node in nodes}) > 1]:
-        large = [nodes for nodes in differing if any(len(node.rows) < node.count for node in nodes)]
-        found += [row for nodes in differing if nodes not in large for row in _rows_that_differ(nodes)]
-        if not large:
-            break
-        level = await _ask(client, [nodes[0].prefix + digit for nodes in large for digit in _DIGITS])
-        steps += 1
-    return Audit(counts, tuple(sorted(found, key=lambda row: row.reference_id)), steps)
+    async def recover(self, party: int) -> int:
+        """Write a party's store anew from the two others; how many references it holds then."""
 
+        def request() -> Request:
+            return self._caller.request(Operation.OPERATION_RECOVER, model="", party=party)
 
-async def _ask(client: Client, prefixes: Sequence[str]) -> list[Nodes]:
-    """For each prefix what the three parties hold below it."""
-    found = list[Nodes]()
-    for start in range(0, len(prefixes), MAX_PREFIXES):
-        parties = await client.audit_nodes(prefixes[start : start + MAX_PREFIXES])
-        found += zip(*parties, strict=True)
-    return found
+        def send(sealed: SealedRequest, left: float) -> Awaitable[gateway_pb2.RecoverResponse]:
+            ask = gateway_pb2.RecoverRequest(request=sealed.request, envelopes=sealed.envelopes)
+            return self._caller.admin.Recover(ask, timeout=left)
 
+        response, sent = await self._caller.read(request, lambda: NO_SHARES, send)
+        return opening.changed(opening.open_all(response.results, sent.context, sent.reply_keys))
 
-def _rows_that_differ(nodes: Nodes) -> list[Difference]:
-    tables = [
-        {row.reference_id: (row.subject, row.model, row.version, row.enrolled_by) for row in node.rows}
-        for node in nodes
-    ]
-    ids = sorted(set().union(*tables))
-    views = [(name, tuple(table.get(name) for table in tables)) for name in ids]
-    return [Difference(name, view) for name, view in views if len(set(view)) > 1]
+    async def grant(self, grantee: str, subject: str = "") -> None:
+        """Let a caller, as in "enroller/kiosk-7", add to, replace, delete and rename a subject that others have enrolled.
+
+        With an empty subject: every subject of the client's model. The right is to the name, whoever bears it later.
+        """
+        request = self._caller.request(Operation.OPERATION_GRANT, subject, grantee=grantee)
+        await self._caller.change(self._caller.admin.Grant, gateway_pb2.GrantRequest, request)
+
+    async def revoke(self, grantee: str, subject: str = "") -> None:
+        """Take back exactly what ``grant`` gave with the same words; raises NotFound."""
+        request = self._caller.request(Operation.OPERATION_REVOKE, subject, grantee=grantee)
+        await self._caller.change(self._caller.admin.Revoke, gateway_pb2.RevokeRequest, request)
+
+    async def rights(self) -> list[Right]:
+        """All rights that were granted, to whatever model."""
+        found: list[Right] = []
+        token = ""
+        while True:
+            page = await self._rights_page(token)
+            found += [received.taken(Right, right) for right in page.rights]
+            if not (token := page.next_page_token):
+                return sorted(found, key=lambda right: (right.model, right.subject, right.grantee))
+
+    async def _rights_page(self, token: str) -> gateway_pb2.ListRightsResponse:
+        ask = filled(gateway_pb2.ListRightsRequest(), page_token=token)
+        return await self._caller.again(lambda left: self._caller.admin.ListRights(ask, timeout=left))
+
+    async def audit_log(self, since_unix_ms: int = 0) -> list[PartyLog]:
+        """The three parties' logs of who asked for what, from a little before a time on: see visard.auditlog.
+
+        Raises Unavailable when a party is away.
+        """
+        asked = filled(gateway_pb2.AuditLogRequest(), since_unix_ms=since_unix_ms)
+        begin = max(0, asked.since_unix_ms - MARGIN_MS)
+        return [await self._log_of(party, begin) for party in range(PARTIES)]
+
+    async def _log_of(self, party: int, since_unix_ms: int) -> PartyLog:
+        first = page = await self._log_page(party, since_unix_ms=since_unix_ms)
+        told = list(page.entries)
+        while page.entries:
+            page = await self._log_page(party, after=told[-1].sequence)
+            told += page.entries
+        return PartyLog(
+            party,
+            begins_after=first.previous_sequence,
+            anchor=first.previous_hash,
+            complete_from=first.previous_unix_ms if first.previous_sequence else 0,
+            now_unix_ms=first.now_unix_ms,
+            entries=tuple(map(entry, told)),
+            hashes=tuple(one.hash for one in told),
+        )
+
+    async def _log_page(self, party: int, after: int = 0, since_unix_ms: int = 0) -> gateway_pb2.AuditLogResponse:
+        ask = filled(gateway_pb2.AuditLogRequest(), party=party, after=after, since_unix_ms=since_unix_ms)
+        return await self._caller.again(lambda left: self._caller.admin.AuditLog(ask, timeout=left))

@@ -1,4 +1,6 @@
-"""The three parties' logs of who asked for what: fetched, compared by request, written to a file, and verified.
+"""The three parties' logs of who asked for what: compared by request, written to a file, and verified. Pure but for the file.
+
+``client.admin.audit_log`` fetches them.
 
 A log that one party has changed, or made anew, differs from the two others; a line of a file that was changed, taken out or
 moved does not fit into its chain (visard_wire.chain).
@@ -7,14 +9,12 @@ moved does not fit into its chain (visard_wire.chain).
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from visard_wire.chain import GENESIS, Entry, entry
+from visard_wire.chain import GENESIS, Entry
 from visard_wire.limits import PARTIES
-
-from visard.administration import Administration
 
 SETTLE_MS = 10_000  # so long after one party has noted a request the others may still be about to
 # so far may the times of one request lie apart: clocks differ by a minute at most, and requests last ten
@@ -23,7 +23,7 @@ MARGIN_MS = 15 * 60 * 1000
 What = tuple[str, str, str, str, str, str]
 
 
-@dataclass
+@dataclass(frozen=True)
 class PartyLog:
     """One party's log, or its end: what comes before the first entry, the entries, and the hash of each.
 
@@ -36,8 +36,8 @@ class PartyLog:
     anchor: bytes
     complete_from: int
     now_unix_ms: int
-    entries: list[Entry] = field(default_factory=list)
-    hashes: list[bytes] = field(default_factory=list)
+    entries: tuple[Entry, ...] = ()
+    hashes: tuple[bytes, ...] = ()
 
     @property
     def head(self) -> bytes:
@@ -54,22 +54,6 @@ class PartyLog:
         return found
 
 
-async def fetch(client: Administration, since_unix_ms: int = 0) -> list[PartyLog]:
-    """The three logs, from a little before a time on; raises Unavailable when a party is away."""
-    return [await _fetch(client, party, max(0, since_unix_ms - MARGIN_MS)) for party in range(PARTIES)]
-
-
-async def _fetch(client: Administration, party: int, since_unix_ms: int) -> PartyLog:
-    page = await client.audit_log_page(party, 0, since_unix_ms)
-    complete_from = page.previous_unix_ms if page.previous_sequence else 0
-    log = PartyLog(party, page.previous_sequence, page.previous_hash, complete_from, page.now_unix_ms)
-    while page.entries:
-        log.entries += [entry(told) for told in page.entries]
-        log.hashes += [told.hash for told in page.entries]
-        page = await client.audit_log_page(party, log.entries[-1].sequence)
-    return log
-
-
 @dataclass(frozen=True)
 class Account:
     """What one party says about a request: what was asked, and what came of it at best."""
@@ -83,7 +67,7 @@ class Account:
 
 
 @dataclass(frozen=True)
-class Difference:
+class LogDifference:
     """A request about which the parties do not say the same: each one's account, or None."""
 
     request_id: bytes
@@ -95,7 +79,7 @@ class Difference:
 class Comparison:
     """What the logs do not agree about; ``incomplete`` are requests that failed at some and never came to the others."""
 
-    differences: tuple[Difference, ...]
+    differences: tuple[LogDifference, ...]
     incomplete: int
 
 
@@ -106,7 +90,7 @@ def compare(logs: Sequence[PartyLog], since_unix_ms: int = 0, settle_ms: int = S
     party refused may have failed at the others, whom the gateway then told to forget it.
     """
     begin = max(since_unix_ms, *(log.complete_from + MARGIN_MS for log in logs if log.complete_from), 0)
-    found, incomplete = list[Difference](), 0
+    found, incomplete = list[LogDifference](), 0
     views = [_by_request(log) for log in logs]
     for request_id in dict.fromkeys(key for view in views for key in view):
         told = [view.get(request_id, []) for view in views]
@@ -124,7 +108,7 @@ def compare(logs: Sequence[PartyLog], since_unix_ms: int = 0, settle_ms: int = S
         if {account.outcome for account in accounts if account} == {"failed"} and _same_question(accounts):
             incomplete += 1
         else:
-            found.append(Difference(request_id, max(times), accounts))
+            found.append(LogDifference(request_id, max(times), accounts))
     return Comparison(tuple(sorted(found, key=lambda d: d.time_unix_ms)), incomplete)
 
 

@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import grpc
 from google.protobuf.descriptor import FieldDescriptor
@@ -16,7 +16,7 @@ from visard_wire.callers import Signer
 from visard_wire.limits import MAX_INSTEAD, REQUEST_ID_BYTES
 from visard_wire.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc
 
-from visard import results
+from visard import opening
 from visard.connection import Connection
 from visard.envelopes import NO_SHARES, SealedRequest, seal
 from visard.errors import (
@@ -38,7 +38,8 @@ Operation = common_pb2.Operation
 Request = common_pb2.Request
 T = TypeVar("T")
 
-DEFAULT_DEADLINE = 60.0
+DEFAULT_MODEL = "face"
+DEFAULT_DEADLINE = 60.0  # seconds
 _LIFETIME_MS = 300_000
 _PAUSES = (0.3, 5.0)  # seconds before a call is made again: at first, at most
 _FIRST_CONTACT_SECONDS = 5.0  # who has never been reached in this time is not there
@@ -60,7 +61,10 @@ M = TypeVar("M", bound=Message)
 
 
 class Caller:
-    """A caller of the gateway, with one channel. Errors are those of visard.errors."""
+    """A caller of the gateway, with one channel: what the client and its parts stand on. Errors are those of visard.errors.
+
+    Messages go in here and messages come out: what leaves the package is made of them in visard.received.
+    """
 
     def __init__(self, connection: Connection, model: str, deadline: float, *, retry: bool) -> None:
         if not isinstance(deadline, int | float) or not 0 < deadline < float("inf"):
@@ -78,17 +82,16 @@ class Caller:
         self._channel: grpc.aio.Channel | None = None
         self._reached = False
 
-    async def __aenter__(self) -> Self:
-        """Open the channel."""
+    async def open(self) -> None:
+        """Open the channel; nobody is called yet."""
         credentials = grpc.ssl_channel_credentials(self._ca, *self._pem)
         connection = self._connection
         self._channel = grpc.aio.secure_channel(
             connection.gateway, credentials, options=connection.options(), interceptors=tracing.interceptors()
         )
-        return self
 
-    async def __aexit__(self, *_: object) -> None:
-        """Close the channel."""
+    async def close(self) -> None:
+        """Close the channel; raises NotOpen where there is none."""
         channel, self._channel = self._open_channel(), None
         await channel.close(None)
 
@@ -98,18 +101,21 @@ class Caller:
         return self._channel
 
     @property
-    def _matching(self) -> "gateway_pb2_grpc.FaceMatchingAsyncStub":
+    def matching(self) -> "gateway_pb2_grpc.FaceMatchingAsyncStub":
+        """What everybody calls; raises NotOpen."""
         return gateway_pb2_grpc.FaceMatchingStub(self._open_channel())
 
     @property
-    def _registry(self) -> "gateway_pb2_grpc.ModelRegistryAsyncStub":
+    def registry(self) -> "gateway_pb2_grpc.ModelRegistryAsyncStub":
+        """What owners call; raises NotOpen."""
         return gateway_pb2_grpc.ModelRegistryStub(self._open_channel())
 
     @property
-    def _admin(self) -> "gateway_pb2_grpc.AdminAsyncStub":
+    def admin(self) -> "gateway_pb2_grpc.AdminAsyncStub":
+        """What administrators call; raises NotOpen."""
         return gateway_pb2_grpc.AdminStub(self._open_channel())
 
-    def _request(
+    def request(
         self,
         operation: int,
         subject: str = "",
@@ -131,16 +137,16 @@ class Caller:
             **options,
         )
 
-    async def _change(self, method: Callable[..., Awaitable[C]], ask: Callable[..., Any], request: Request) -> int:
+    async def change(self, method: Callable[..., Awaitable[C]], ask: Callable[..., Any], request: Request) -> int:
         """A write without a share; how many references it names, as all three parties say."""
 
         def send(sealed: SealedRequest, left: float) -> Awaitable[C]:
             return method(ask(request=sealed.request, envelopes=sealed.envelopes), timeout=left)
 
-        response, sent = await self._write(request, lambda: NO_SHARES, send)
-        return results.changed(results.open_all(response.results, sent.context, sent.reply_keys))
+        response, sent = await self.write(request, lambda: NO_SHARES, send)
+        return opening.changed(opening.open_all(response.results, sent.context, sent.reply_keys))
 
-    async def _write(self, request: Request, shares: Shares, send: Send[T]) -> tuple[T, SealedRequest]:
+    async def write(self, request: Request, shares: Shares, send: Send[T]) -> tuple[T, SealedRequest]:
         """A write: the very same again when its answer is lost, and under a fresh id when it was undone.
 
         Its id stands for what was handed in: sealed anew under the same id it would be refused, had it been made before. And
@@ -150,9 +156,9 @@ class Caller:
 
         async def once(left: float) -> tuple[T, SealedRequest]:
             nonlocal sealed
-            handed_in = sealed = sealed or await self._sealed(request, shares())
+            handed_in = sealed = sealed or await self.sealed(request, shares())
             try:
-                return await self._call(lambda: send(handed_in, left)), handed_in
+                return await self.call(lambda: send(handed_in, left)), handed_in
             except Undone:
                 if len(request.instead_of) < MAX_INSTEAD:  # after so many the last is sent again as it is
                     request.instead_of.append(request.request_id)
@@ -164,19 +170,20 @@ class Caller:
 
         return await self._with_fresh_keys(once)
 
-    async def _read(self, request: Callable[[], Request], shares: Shares, send: Send[T]) -> tuple[T, SealedRequest]:
+    async def read(self, request: Callable[[], Request], shares: Shares, send: Send[T]) -> tuple[T, SealedRequest]:
         """A request that changes nothing: another one, with fresh shares, whenever it is sent again."""
 
         async def once(left: float) -> tuple[T, SealedRequest]:
-            sealed = await self._sealed(request(), shares())
-            return await self._call(lambda: send(sealed, left)), sealed
+            sealed = await self.sealed(request(), shares())
+            return await self.call(lambda: send(sealed, left)), sealed
 
         return await self._with_fresh_keys(once)
 
-    async def _sealed(self, request: Request, shares: Sequence[bytes]) -> SealedRequest:
-        return seal(request, shares, await self._party_keys(), self._signer)
+    async def sealed(self, request: Request, shares: Sequence[bytes]) -> SealedRequest:
+        """A request signed, and each share sealed to its party; raises UntrustedKey. Asks for the parties' keys if need be."""
+        return seal(request, shares, await self.party_keys(), self._signer)
 
-    async def _party_keys(self) -> list[bytes]:
+    async def party_keys(self) -> list[bytes]:
         """The parties' sealing keys, for which each vouches, and which are in use now; raises UntrustedKey."""
         async with self._fetching:
             if self._keys is None or _now_ms() >= self._keys.until_unix_ms:
@@ -189,19 +196,19 @@ class Caller:
 
     async def _fetched_keys(self) -> TrustedKeys:
         ask = gateway_pb2.GetPartiesRequest()
-        response = await self._again(lambda left: self._matching.GetParties(ask, timeout=left))
+        response = await self.again(lambda left: self.matching.GetParties(ask, timeout=left))
         self._places = self._places or asyncio.Semaphore(response.requests_at_a_time or _AT_A_TIME)
         return await asyncio.to_thread(trusted, self._ca, response.parties, self._seen, _now_ms())
 
     async def _with_fresh_keys(self, once: Callable[[float], Awaitable[T]]) -> T:
         """Work that seals, done once more when a party has another key by now: a refused share was not looked at."""
         try:
-            return await self._again(once, queue=True)
+            return await self.again(once, queue=True)
         except StaleKey:
             self._keys = None
-            return await self._again(once, queue=True)
+            return await self.again(once, queue=True)
 
-    async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def call(self, call: Callable[[], Awaitable[T]]) -> T:
         """One call, its failure as one of our errors."""
         try:
             answer = await call()
@@ -212,7 +219,7 @@ class Caller:
         self._reached = True
         return answer
 
-    async def _again(self, call: Callable[[float], Awaitable[T]], *, queue: bool = False) -> T:
+    async def again(self, call: Callable[[float], Awaitable[T]], *, queue: bool = False) -> T:
         """A call, repeated while the service is exhausted or away, until the deadline, which all attempts share.
 
         With ``queue`` it waits for its turn first where the gateway takes only so many of a caller's requests at a time.
@@ -223,7 +230,7 @@ class Caller:
                 left = max(started + self.deadline - time.monotonic(), 0.001)
                 try:
                     async with self._turn(queue):
-                        return await self._call(lambda left=left: call(left))  # type: ignore[misc]
+                        return await self.call(lambda left=left: call(left))  # type: ignore[misc]
                 except (Exhausted, Unavailable, Undone) as error:
                     pause = _pause(error, attempt)
                     if not self._retry or time.monotonic() + pause > started + self._patience(error):
@@ -240,7 +247,7 @@ class Caller:
         if not queue:
             yield
             return
-        await self._party_keys()  # which bring the number of places
+        await self.party_keys()  # which bring the number of places
         assert self._places is not None
         async with self._places:
             yield

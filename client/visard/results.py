@@ -1,23 +1,12 @@
-"""What calls return, and how the parties' sealed answers become that."""
+"""What calls return. Sizes are bytes unless their name says otherwise, times milliseconds since 1970, digests SHA-256.
 
-from collections.abc import Sequence
+Parties are given by number, 0 to 2, and where there is one a party they stand in this order.
+"""
+
 from dataclasses import dataclass
-from math import prod
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from visard_wire.digests import of_row_table
-from visard_wire.sealing import Context, open_result
-from visard_wire.secret import Secret
-from visard_wire.v1 import common_pb2, gateway_pb2
-
-from visard.errors import InconsistentAnswer
-from visard.sharing import combine, combine_bits, word_type
-
-MAX_SCALE = 60
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -60,7 +49,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Enrolment:
-    """The references that were stored."""
+    """The references that were stored, one a photo and in their order, by their ids."""
 
     subject: str
     references: tuple[str, ...]
@@ -101,15 +90,6 @@ class SubjectCount:
 
 
 @dataclass(frozen=True)
-class Right:
-    """That a caller may change a subject that others have enrolled; an empty subject stands for every one of the model."""
-
-    model: str
-    subject: str
-    grantee: str
-
-
-@dataclass(frozen=True)
 class StoredReference:
     """What is kept about a reference, but for the shares. Times in milliseconds since 1970; ``expires`` None is never.
 
@@ -125,91 +105,196 @@ class StoredReference:
     enrolled_by: str = ""
 
 
-def stored_reference(info: gateway_pb2.ReferenceInfo) -> StoredReference:
-    """From the wire."""
-    times = (info.created_unix_ms, info.updated_unix_ms, info.expires_unix_ms or None)
-    return StoredReference(info.reference_id, info.version, *times, info.metadata, info.enrolled_by)
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A named threshold of a model: the Euclidean distance between descriptors up to which two photos match.
+
+    ``false_match_rate`` is how many strangers in one lie within, as the model's owner has measured it; None where nobody has.
+    """
+
+    name: str
+    distance: float
+    false_match_rate: float | None
 
 
-def open_all(
-    sealed: Sequence[common_pb2.SealedResult], context: Context, keys: Sequence[Secret]
-) -> list[common_pb2.Outcome]:
-    """Open the three sealed answers, in party order; raises SealError and InconsistentAnswer."""
-    if [one.party for one in sealed] != [0, 1, 2]:
-        raise InconsistentAnswer("the answers of three parties are needed, in order")
-    return [open_result(key, context, i, one) for i, (key, one) in enumerate(zip(keys, sealed, strict=True))]
+@dataclass(frozen=True)
+class LayerCost:
+    """What one layer of a model costs a party in a run: see ModelCost. ``kind`` names its operation."""
+
+    kind: str
+    shape: tuple[int, ...]
+    multiply_adds: int
+    nonlinear: int
+    rounds: int
+    sent_bytes: int
 
 
-def changed(outcomes: Sequence[common_pb2.Outcome]) -> int:
-    """How many references a write names, as all three parties say; raises InconsistentAnswer."""
-    return _agreed([outcome.references_changed for outcome in outcomes], "the parties changed different references")
+@dataclass(frozen=True)
+class ModelCost:
+    """What a run on one image costs a party: exact but for the seconds, which are an estimate.
+
+    ``nonlinear`` counts elements compared or truncated, ``sent_bytes`` goes to the two other parties. ``expected_seconds``
+    comes from rates measured once, on one core a party and without delay between the parties.
+    """
+
+    multiply_adds: int
+    nonlinear: int
+    rounds: int
+    sent_bytes: int
+    kit_bytes: int
+    expected_seconds: float
+    weights: int
+    layers: tuple[LayerCost, ...]
 
 
-def check_published(outcomes: Sequence[common_pb2.Outcome], program_digest: bytes) -> None:
-    """Raise InconsistentAnswer unless all three parties have stored this program."""
-    if (
-        _agreed([outcome.program_digest for outcome in outcomes], "the parties stored different programs")
-        != program_digest
-    ):
-        raise InconsistentAnswer("the parties stored another program than was published")
+@dataclass(frozen=True)
+class ModelInfo:
+    """What is public about a published model: all but its weights.
+
+    ``input_shape`` is that of one input (channels, height, width), ``field_bits`` the Mersenne exponent of its field, 31 or 61.
+    With ``opens_output`` whoever runs it sees its output; without, its descriptors are compared on shares and never opened, at
+    its ``points``, in order of name.
+    """
+
+    name: str
+    program_digest: bytes
+    input_shape: tuple[int, ...]
+    field_bits: int
+    descriptor_size: int
+    opens_output: bool
+    output_shape: tuple[int, ...]
+    cost: ModelCost
+    points: tuple[OperatingPoint, ...]
 
 
-def _agreed(answers: Sequence[T], otherwise: str) -> T:
-    if any(answer != answers[0] for answer in answers):
-        raise InconsistentAnswer(otherwise)
-    return answers[0]
+@dataclass(frozen=True)
+class PeerState:
+    """How a party sees one of the two others.
+
+    ``version`` is what the peer said when the link came up, empty before. ``models_differ``: the peer has published other
+    models than this party, or other programs under the same names.
+    """
+
+    party: int
+    connected: bool
+    version: str
+    models_differ: bool
 
 
-def reference_ids(outcomes: Sequence[common_pb2.Outcome]) -> tuple[str, ...]:
-    """The stored references; raises InconsistentAnswer."""
-    return _agreed([tuple(outcome.reference_ids) for outcome in outcomes], "the parties stored different references")
+@dataclass(frozen=True)
+class KitStock:
+    """Kits that a party keeps ready for one kind of run, which ``program`` names: the digest of its description, in hex."""
+
+    program: str
+    available: int
+    target: int
+    kit_bytes: int
 
 
-def match_bit(outcomes: Sequence[common_pb2.Outcome]) -> bool:
-    """The one bit of a verification; raises InconsistentAnswer."""
-    bits = combine_bits(outcomes)
-    if len(bits) != 1:
-        raise InconsistentAnswer("one bit is the answer to this question")
-    return bool(bits[0])
+@dataclass(frozen=True)
+class Attempts:
+    """How often a party lets somebody try at an operating point before it refuses, within its ``attempts_seconds``.
+
+    ``subject`` are verifications of a subject with one reference, ``search`` searches of one caller, ``gallery`` searches of
+    all callers; 0 is no limit.
+    """
+
+    model: str
+    operating_point: str
+    subject: int
+    gallery: int
+    search: int
 
 
-def matched_subject(outcomes: Sequence[common_pb2.Outcome]) -> str | None:
-    """The subject of an identification; raises InconsistentAnswer."""
-    bits = combine_bits(outcomes)
-    table = list(outcomes[0].row_subjects)
-    if any(outcome.row_digest != of_row_table(table) for outcome in outcomes):
-        raise InconsistentAnswer("the parties searched different galleries")
-    row = int(sum(1 << k for k in np.flatnonzero(bits[1:])))
-    if not len(bits) or row >= len(table):
-        raise InconsistentAnswer("the answer names no row")
-    return table[row] if bits[0] else None
+@dataclass(frozen=True)
+class PartyStatus:
+    """How a party is: what it sees, what it has in stock, what it keeps.
+
+    ``reason`` says to an operator why it is not ready. ``subjects`` and ``references`` are what the store holds, also what has
+    expired and is not yet erased; ``store`` says what kind of store it is.
+    """
+
+    party: int
+    ready: bool
+    reason: str
+    version: str
+    peers: tuple[PeerState, ...]
+    stock: tuple[KitStock, ...]
+    subjects: int
+    references: int
+    runs_active: int
+    models: tuple[ModelInfo, ...]
+    store: str
+    attempts_seconds: float
+    attempts: tuple[Attempts, ...]
 
 
-def output(outcomes: Sequence[common_pb2.Outcome], q: int) -> tuple[npt.NDArray[np.float64], int]:
-    """The output of a run, and its fractional bits; raises InconsistentAnswer."""
-    first = outcomes[0]
-    shape, kind = tuple(first.output_shape), word_type(q)
-    if any((tuple(o.output_shape), o.output_scale) != (shape, first.output_scale) for o in outcomes):
-        raise InconsistentAnswer("the parties' outputs have different shapes")
-    if any(len(o.output_share) != prod(shape) * kind.itemsize for o in outcomes) or first.output_scale > MAX_SCALE:
-        raise InconsistentAnswer("the parties' outputs do not fit their shape")
-    shares = [np.frombuffer(outcome.output_share, kind) for outcome in outcomes]
-    return combine(shares, q).reshape(shape) / 2.0**first.output_scale, first.output_scale
+@dataclass(frozen=True)
+class Status:
+    """How the services are: ready when all three parties are. ``requests_at_a_time`` the gateway takes of one caller."""
+
+    ready: bool
+    version: str
+    parties: tuple[PartyStatus, ...]
+    requests_at_a_time: int
 
 
-def report(seconds: float, result: gateway_pb2.Result) -> Report:
-    """The costs in a result."""
-    costs = tuple(
-        PartyCost(
-            party=r.party,
-            engine_seconds=r.engine_seconds,
-            cpu_seconds=r.cpu_seconds,
-            queue_seconds=r.queue_seconds,
-            rounds=r.rounds,
-            sent_mb=r.sent_bytes / 1e6,
-            kit_mb=r.kit_bytes / 1e6,
-            peak_memory_mb=r.peak_rss_bytes / 1e6,
-        )
-        for r in result.reports
-    )
-    return Report(seconds, result.gateway_seconds, costs)
+@dataclass(frozen=True)
+class Right:
+    """That a caller may change a subject that others have enrolled; an empty subject stands for every one of the model."""
+
+    model: str
+    subject: str
+    grantee: str
+
+
+@dataclass(frozen=True)
+class Held:
+    """The public name of a reference that a party holds; or a right, whose version is 0 and whose id is a hash of its fields.
+
+    ``enrolled_by`` is who enrolled the reference, or whose right it is.
+    """
+
+    reference_id: str
+    subject: str
+    model: str
+    version: int
+    enrolled_by: str
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """What one party says that it holds below a prefix of the ids: how much, a hash of it, and ``rows`` where they are few.
+
+    ``set_hash`` is equal for equal sets, whatever their order.
+    """
+
+    prefix: str
+    count: int
+    set_hash: bytes
+    rows: tuple[Held, ...]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A reference or a right that not all parties hold alike: each party's view of it, or None.
+
+    A view is subject, model, version, and who enrolled it; a right has version 0, and whose it is in the last place.
+    """
+
+    reference_id: str
+    parties: tuple[tuple[str, str, int, str] | None, ...]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found: how many references and rights each party holds, what differs, and in how many steps that was found."""
+
+    counts: tuple[int, ...]
+    differences: tuple[Difference, ...]
+    steps: int
+
+    @property
+    def clean(self) -> bool:
+        """Whether all parties hold the same."""
+        return not self.differences

@@ -4,22 +4,111 @@ import asyncio
 import threading
 from collections.abc import Coroutine, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from visard_wire.v1 import common_pb2, gateway_pb2
 
+from visard.admin import Admin
+from visard.auditlog import PartyLog
 from visard.capture import Source
 from visard.client import DEFAULT_DEADLINE, DEFAULT_MODEL, Client, Connection, Photo
 from visard.errors import NotOpen
-from visard.results import Enrolment, Identification, Output, Right, StoredReference, SubjectCount, Verification
+from visard.registry import Models
+from visard.results import (
+    Audit,
+    Enrolment,
+    Holdings,
+    Identification,
+    ModelInfo,
+    Output,
+    Right,
+    Status,
+    StoredReference,
+    SubjectCount,
+    Verification,
+)
 
 T = TypeVar("T")
+Infos = list[ModelInfo]
+
+
+class Run(Protocol):
+    """What waits for work of the asynchronous client, in its loop; raises NotOpen where there is none."""
+
+    def __call__(self, work: Coroutine[Any, Any, T], /) -> T:
+        """The work's answer, or its error."""
+
+
+class SyncModels:
+    """See visard.registry.Models."""
+
+    def __init__(self, models: Models, run: Run) -> None:
+        self._models = models
+        self._run = run
+
+    def list(self) -> Infos:
+        """See Models.list."""
+        return self._run(self._models.list())
+
+    def info(self) -> ModelInfo:
+        """See Models.info."""
+        return self._run(self._models.info())
+
+    def publish(self, name: str, program: bytes, digest: bytes, weights: npt.NDArray[np.int64], q: int) -> None:
+        """See Models.publish."""
+        self._run(self._models.publish(name, program, digest, weights, q))
+
+    def withdraw(self, name: str) -> None:
+        """See Models.withdraw."""
+        self._run(self._models.withdraw(name))
+
+
+class SyncAdmin:
+    """See visard.admin.Admin."""
+
+    def __init__(self, admin: Admin, run: Run) -> None:
+        self._admin = admin
+        self._run = run
+
+    def audit(self) -> Audit:
+        """See Admin.audit."""
+        return self._run(self._admin.audit())
+
+    def holdings(self, prefixes: Sequence[str]) -> list[list[Holdings]]:
+        """See Admin.holdings."""
+        return self._run(self._admin.holdings(prefixes))
+
+    def refresh(self) -> int:
+        """See Admin.refresh."""
+        return self._run(self._admin.refresh())
+
+    def recover(self, party: int) -> int:
+        """See Admin.recover."""
+        return self._run(self._admin.recover(party))
+
+    def grant(self, grantee: str, subject: str = "") -> None:
+        """See Admin.grant."""
+        self._run(self._admin.grant(grantee, subject))
+
+    def revoke(self, grantee: str, subject: str = "") -> None:
+        """See Admin.revoke."""
+        self._run(self._admin.revoke(grantee, subject))
+
+    def rights(self) -> list[Right]:
+        """See Admin.rights."""
+        return self._run(self._admin.rights())
+
+    def audit_log(self, since_unix_ms: int = 0) -> list[PartyLog]:
+        """See Admin.audit_log."""
+        return self._run(self._admin.audit_log(since_unix_ms))
 
 
 class SyncClient:
     """See visard.Client; use it as ``with``, as often as you like. Safe to share between threads, not between processes."""
+
+    models: SyncModels
+    admin: SyncAdmin
 
     def __init__(
         self,
@@ -30,8 +119,28 @@ class SyncClient:
         retry: bool = True,
     ) -> None:
         self._client = Client(connection, model=model, deadline=deadline, retry=retry)
+        self.models = SyncModels(self._client.models, self._run)
+        self.admin = SyncAdmin(self._client.admin, self._run)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+
+    @property
+    def model(self) -> str:
+        """See Client.model."""
+        return self._client.model
+
+    @model.setter
+    def model(self, name: str) -> None:
+        self._client.model = name
+
+    @property
+    def deadline(self) -> float:
+        """See Client.deadline."""
+        return self._client.deadline
+
+    @deadline.setter
+    def deadline(self, seconds: float) -> None:
+        self._client.deadline = seconds
 
     def __enter__(self) -> Self:
         """Start the loop and open the channel."""
@@ -110,66 +219,16 @@ class SyncClient:
         """See Client.subjects."""
         return self._run(self._client.subjects())
 
-    def models(self) -> list[common_pb2.ModelInfo]:
-        """See Client.models."""
-        return self._run(self._client.models())
-
-    def status(self) -> gateway_pb2.GetStatusResponse:
+    def status(self) -> Status:
         """See Client.status."""
         return self._run(self._client.status())
 
-    def model_info(self) -> common_pb2.ModelInfo:
-        """See Client.model_info."""
-        return self._run(self._client.model_info())
-
-    def publish(self, name: str, program: bytes, digest: bytes, weights: npt.NDArray[np.int64], q: int) -> None:
-        """See Client.publish."""
-        self._run(self._client.publish(name, program, digest, weights, q))
-
-    def withdraw(self, name: str) -> None:
-        """See Client.withdraw."""
-        self._run(self._client.withdraw(name))
-
-    def audit_nodes(self, prefixes: Sequence[str]) -> list[list[gateway_pb2.AuditNode]]:
-        """See Client.audit_nodes."""
-        return self._run(self._client.audit_nodes(prefixes))
-
-    def refresh(self) -> int:
-        """See Client.refresh."""
-        return self._run(self._client.refresh())
-
-    def recover(self, party: int) -> int:
-        """See Client.recover."""
-        return self._run(self._client.recover(party))
-
-    def grant(self, grantee: str, subject: str = "") -> None:
-        """See Client.grant."""
-        self._run(self._client.grant(grantee, subject))
-
-    def revoke(self, grantee: str, subject: str = "") -> None:
-        """See Client.revoke."""
-        self._run(self._client.revoke(grantee, subject))
-
-    def rights(self) -> list[Right]:
-        """See Client.rights."""
-        return self._run(self._client.rights())
-
-    def audit_log_page(
-        self, party: int, after: int = 0, since_unix_ms: int = 0, page_size: int = 0
-    ) -> gateway_pb2.AuditLogResponse:
-        """See Client.audit_log_page."""
-        return self._run(self._client.audit_log_page(party, after, since_unix_ms, page_size))
-
-    def upload(
-        self, operation: str, photos: Sequence[Photo], *, subject: str = "", largest: bool = False
-    ) -> list[common_pb2.Upload]:
+    def upload(self, operation: str, photos: Sequence[Photo], *, subject: str = "", largest: bool = False) -> list[str]:
         """See Client.upload; all messages at once."""
 
-        async def whole() -> list[common_pb2.Upload]:
-            return [
-                message
-                async for message in await self._client.upload(operation, photos, subject=subject, largest=largest)
-            ]
+        async def whole() -> list[str]:
+            messages = await self._client.upload(operation, photos, subject=subject, largest=largest)
+            return [message async for message in messages]
 
         return self._run(whole())
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import numpy.typing as npt
-from visard_wire.v1 import common_pb2
 
 from visard.capture import Chip, Picture, as_picture
 from visard.errors import InvalidRequest
+from visard.results import ModelInfo
 from visard.sharing import share
 
 PICTURE_CHANNELS = (1, 3)
@@ -19,12 +19,12 @@ def shared(values: Sequence[npt.NDArray[np.int64]], q: int) -> list[bytes]:
     return [part.tobytes() for part in share(np.concatenate([v.reshape(-1) for v in values]), q)]
 
 
-def pixels(chip: Chip, info: common_pb2.ModelInfo) -> npt.NDArray[np.int64]:
+def pixels(chip: Chip, info: ModelInfo) -> npt.NDArray[np.int64]:
     """A chip as the model's input, (C, H, W): its size, grey or in colour; raises InvalidRequest."""
     return planes([chip.pixels], info)
 
 
-def planes(pictures: Sequence[Picture], info: common_pb2.ModelInfo) -> npt.NDArray[np.int64]:
+def planes(pictures: Sequence[Picture], info: ModelInfo) -> npt.NDArray[np.int64]:
     """Whole pictures as the model's input, (C, H, W), one behind the other; raises InvalidRequest."""
     channels, height, width = info.input_shape
     each, rest = divmod(channels, len(pictures))

@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from visard import auditlog
 from visard.client import Client, Connection
 from visard.cluster import SERVICES, Cluster
 from visard.errors import NotFound, PermissionDenied
+from visard_wire.chain import Entry
 
 from tests.attacks.test_takeover import OTHER, VICTIM, as_caller
 from tests.e2e.test_cli import visard
@@ -32,15 +34,15 @@ async def fetched(administrator: Client, begin: int, subject: str, count: int) -
     """The logs of requests about a subject, when each party has so many."""
     async with asyncio.timeout(PATIENCE):
         while True:
-            logs = await auditlog.fetch(administrator, begin)
-            for log in logs:
-                own = (
-                    e for e in log.entries if e.subject == subject and e.time_unix_ms >= begin and e.code not in AGAIN
-                )
-                log.entries = list(own)
+            logs = await administrator.admin.audit_log(begin)
+            logs = [replace(log, entries=tuple(e for e in log.entries if _counts(e, begin, subject))) for log in logs]
             if all(len(log.entries) >= count for log in logs):
                 return logs
             await asyncio.sleep(0.1)
+
+
+def _counts(entry: Entry, begin: int, subject: str) -> bool:
+    return entry.subject == subject and entry.time_unix_ms >= begin and entry.code not in AGAIN
 
 
 async def logs__should_name_callers_and_agree(
@@ -122,7 +124,7 @@ async def party_that_rewrites_its_log__should_differ_from_the_others(
         TAMPERS[how](db, entry.sequence)
         db.commit()
         try:
-            logs = await auditlog.fetch(administrator, begin)
+            logs = await administrator.admin.audit_log(begin)
             (difference,) = auditlog.compare(logs, begin, settle_ms=0).differences
             assert difference.request_id == entry.request_id
             assert logs[1].broken() == [entry.sequence + (how == "removed")]
@@ -136,6 +138,6 @@ async def administrator_alone__should_read_it(cluster: Cluster) -> None:
     for role in ("verifier", "client", "owner"):
         async with Client(Connection.from_home(cluster.home, role)) as client:
             with pytest.raises(PermissionDenied, match=f"role {'enroller' if role == 'client' else role}"):
-                await client.audit_log_page(0)
+                await client.admin.audit_log()
             with pytest.raises(PermissionDenied):
-                await client.rights()
+                await client.admin.rights()

@@ -193,7 +193,7 @@ async def opened_output__should_be_noise_to_the_gateway(cluster: Cluster, spied:
             async with Client(spied.connection, model="spied") as client:
                 answers = [(await client.run(picture)).values for _ in range(2)]
         finally:
-            await owner.withdraw("spied")
+            await owner.models.withdraw("spied")
     expected = network.module(torch.from_numpy(uploads.as_planes(picture, network.shape)[None]).float())[0].numpy()
     assert all(np.abs(answer - expected).max() < 0.02 for answer in answers)
     sealed = [response.result.ciphertext for response in spied.recorder.responses]

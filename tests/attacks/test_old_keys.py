@@ -91,7 +91,7 @@ def chip(photos: dict[str, Path]) -> Chip:
 
 async def refreshed(cluster: Cluster) -> None:
     async with Client(Connection.from_home(cluster.home, "admin")) as administrator:
-        await administrator.refresh()
+        await administrator.admin.refresh()
 
 
 async def refresh__should_rotate_the_key_of_every_party(cluster: Cluster) -> None:
@@ -110,11 +110,11 @@ async def stolen_key__should_be_of_no_use_where_a_newer_one_was_seen(
         old = gateway.statements[-1]
         stolen = named(cluster, VICTIM, key_id(old.public_key))
         await refreshed(cluster)
-        client._keys = None
+        client._caller._keys = None
         await client.compare(chip, chip)
         assert gateway.statements[-1].serial > old.serial
         gateway.offers, gateway.uploads = old, []
-        client._keys = None
+        client._caller._keys = None
         with pytest.raises(UntrustedKey, match=f"party {VICTIM} is older than one that was seen before"):
             await client.compare(chip, chip)
     assert not gateway.uploads

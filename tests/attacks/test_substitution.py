@@ -10,7 +10,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
-from visard import results
+from visard import opening
 from visard.capture import capture
 from visard.client import Client, Connection
 from visard.cluster import Cluster
@@ -50,7 +50,7 @@ async def own_shares(
     """
     request = common_pb2.Request()
     request.CopyFrom(signed)
-    sealed = seal(request, shares, await client._party_keys(), Nobody())
+    sealed = seal(request, shares, await client._caller.party_keys(), Nobody())
     if not named:
         request.share_digests[:] = signed.share_digests
     return sealed
@@ -63,8 +63,8 @@ async def gateway__should_not_hand_in_another_face_under_a_callers_signature(
 ) -> None:
     if operation == Operation.OPERATION_VERIFY:
         await client.enrol(VICTIM, [photos["obama"]])
-    asked = client._request(operation, VICTIM, images=1)
-    honest = await client._sealed(asked, await image_shares(client, photos["obama"]))
+    asked = client._caller.request(operation, VICTIM, images=1)
+    honest = await client._caller.sealed(asked, await image_shares(client, photos["obama"]))
     forged = await own_shares(client, honest.request, await image_shares(client, photos["biden"]), named=named)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await gateway.hand_in([forged.request] * 3, forged)
@@ -72,11 +72,11 @@ async def gateway__should_not_hand_in_another_face_under_a_callers_signature(
     assert caught.value.code() is expected, caught.value.details()
     # the victim's own upload is taken as if nothing had been, and it is the victim's face that is stored
     answers = await gateway.hand_in([honest.request] * 3, honest)
-    opened = results.open_all([a.result for a in answers], honest.context, honest.reply_keys)
+    opened = opening.open_all([a.result for a in answers], honest.context, honest.reply_keys)
     if operation == Operation.OPERATION_VERIFY:
-        assert results.match_bit(opened)
+        assert opening.match_bit(opened)
     else:
-        assert [r.reference_id for r in await client.references(VICTIM)] == list(results.reference_ids(opened))
+        assert [r.reference_id for r in await client.references(VICTIM)] == list(opening.reference_ids(opened))
         assert (await client.verify(VICTIM, photos["obama2"])).match
         assert not (await client.verify(VICTIM, photos["biden"])).match
 
@@ -88,13 +88,13 @@ async def gateway__should_not_publish_other_weights_under_the_owners_signature(
     program = compiled.program.to_json()
     async with Client(Connection.from_home(cluster.home, "owner"), model="other") as owner:
         digest = compiled.program.digest
-        asked = owner._request(Operation.OPERATION_PUBLISH, model="other", program_digest=digest)
-        honest = await owner._sealed(asked, shared([compiled.weights], compiled.program.q))
+        asked = owner._caller.request(Operation.OPERATION_PUBLISH, model="other", program_digest=digest)
+        honest = await owner._caller.sealed(asked, shared([compiled.weights], compiled.program.q))
         zeros = shared([np.zeros_like(compiled.weights)], compiled.program.q)
         forged = await own_shares(owner, honest.request, zeros, named=False)
         with pytest.raises(grpc.aio.AioRpcError, match="the caller has signed"):
             await gateway.hand_in([honest.request] * 3, forged, program)
-        assert [model.name for model in await owner.models()] == ["face"]
+        assert [model.name for model in await owner.models.list()] == ["face"]
 
 
 async def weights_off_the_line__should_not_be_published(cluster: Cluster, gateway: TurnedGateway) -> None:
@@ -105,20 +105,20 @@ async def weights_off_the_line__should_not_be_published(cluster: Cluster, gatewa
         words = np.frombuffer(bytearray(shares[2]), "<u4")
         words[1000] = (int(words[1000]) + 1) % M31.p
         digest = compiled.program.digest
-        asked = owner._request(Operation.OPERATION_PUBLISH, model="bent", program_digest=digest)
-        sealed = await owner._sealed(asked, [shares[0], shares[1], words.tobytes()])
+        asked = owner._caller.request(Operation.OPERATION_PUBLISH, model="bent", program_digest=digest)
+        sealed = await owner._caller.sealed(asked, [shares[0], shares[1], words.tobytes()])
         with pytest.raises(grpc.aio.AioRpcError, match="points of a line"):
             await gateway.hand_in([sealed.request] * 3, sealed, compiled.program.to_json())
-        assert [model.name for model in await owner.models()] == ["face"]
+        assert [model.name for model in await owner.models.list()] == ["face"]
 
 
 async def one_request_of_two_callers__should_be_refused(
     cluster: Cluster, client: Client, gateway: TurnedGateway, photos: dict[str, Path]
 ) -> None:
-    asked = client._request(Operation.OPERATION_COMPARE, images=2)
-    info = await client.model_info()
+    asked = client._caller.request(Operation.OPERATION_COMPARE, images=2)
+    info = await client.models.info()
     images = [pixels(capture(photos[name]), info) for name in ("obama", "biden")]
-    sealed = await client._sealed(asked, shared(images, info.field_bits))
+    sealed = await client._caller.sealed(asked, shared(images, info.field_bits))
     other = common_pb2.Request()
     other.CopyFrom(sealed.request)
     raw.signer(cluster, "owner").sign(other)
@@ -132,14 +132,14 @@ async def deletion__should_be_answered_for_the_caller_alone(
 ) -> None:
     """The keys of the answers cannot be exchanged either, and what was made is answered again under the same ones only."""
     await client.enrol(VICTIM, [photos["obama"]])
-    honest = await client._sealed(client._request(Operation.OPERATION_DELETE, VICTIM), NO_SHARES)
+    honest = await client._caller.sealed(client._caller.request(Operation.OPERATION_DELETE, VICTIM), NO_SHARES)
     forged = await own_shares(client, honest.request, NO_SHARES, named=False)
     with pytest.raises(grpc.aio.AioRpcError, match="the caller has signed"):
         await gateway.run([honest.request] * 3, forged)
     for _ in range(2):
         answers = await gateway.run([honest.request] * 3, honest)
-        opened = results.open_all([a.result for a in answers], honest.context, honest.reply_keys)
-        assert results.changed(opened) == 1
+        opened = opening.open_all([a.result for a in answers], honest.context, honest.reply_keys)
+        assert opening.changed(opened) == 1
         with pytest.raises(grpc.aio.AioRpcError, match="the caller has signed"):
             await gateway.run([honest.request] * 3, forged)
 
@@ -188,8 +188,8 @@ async def client_that_a_party_tells_its_kits__should_not_pass_the_degree_test(
     shares = await image_shares(client, photos["obama"])
     bent = np.frombuffer(bytearray(shares[0]), "<u4")
     bent[: len(deviation)] = (bent[: len(deviation)].astype(np.uint64) + np.array(deviation, np.uint64)) % M31.p
-    asked = client._request(Operation.OPERATION_ENROL, VICTIM, images=1)
-    sealed = await client._sealed(asked, [bent.tobytes(), *shares[1:]])
+    asked = client._caller.request(Operation.OPERATION_ENROL, VICTIM, images=1)
+    sealed = await client._caller.sealed(asked, [bent.tobytes(), *shares[1:]])
     with pytest.raises(grpc.aio.AioRpcError, match="points of a line"):
-        await client._matching.Enrol(sealed.upload(), timeout=SECONDS)
+        await client._caller.matching.Enrol(sealed.upload(), timeout=SECONDS)
     assert VICTIM not in {row.subject for row in await client.subjects()}

@@ -56,8 +56,8 @@ async def verifier(cluster: Cluster) -> AsyncIterator[Client]:
 async def administrator(cluster: Cluster) -> AsyncIterator[Client]:
     async with as_caller(cluster, "admin") as client:
         yield client
-        for right in await client.rights():
-            await client.revoke(right.grantee, right.subject)
+        for right in await client.admin.rights():
+            await client.admin.revoke(right.grantee, right.subject)
 
 
 @pytest.fixture
@@ -167,7 +167,7 @@ async def gateway_that_helps__should_not_help(
     operation: str,
 ) -> None:
     asked = request(operation, subject="ada", new_subject="eve" if operation == "RENAME" else "")
-    sealed = seal(asked, NO_SHARES, await other._party_keys(), raw.signer(cluster, role))
+    sealed = seal(asked, NO_SHARES, await other._caller.party_keys(), raw.signer(cluster, role))
     told = await refusals(parties, sealed.request, sealed.envelopes)
     assert all(("may ask for this" if role == "verifier" else "administrator can grant") in text for text in told)
     assert len(await victim.references("ada")) == 1
@@ -189,8 +189,8 @@ async def verifiers_share__should_not_be_taken_by_a_party(
 async def right__should_let_exactly_that_caller_in_until_it_is_revoked(
     cluster: Cluster, victim: Client, other: Client, administrator: Client, photos: dict[str, Path]
 ) -> None:
-    await administrator.grant(f"enroller/{OTHER}", "ada")
-    assert await administrator.rights() == [Right("face", "ada", f"enroller/{OTHER}")]
+    await administrator.admin.grant(f"enroller/{OTHER}", "ada")
+    assert await administrator.admin.rights() == [Right("face", "ada", f"enroller/{OTHER}")]
     await victim.enrol("bob", [photos["obama"]])
     await other.enrol("ada", [photos["biden"]])
     assert (await victim.verify("ada", photos["biden"])).match
@@ -201,10 +201,10 @@ async def right__should_let_exactly_that_caller_in_until_it_is_revoked(
     with pytest.raises(PermissionDenied):  # one reference is another's now, and the right is not to the old one alone
         await victim.rename("ada", "eve")
     with pytest.raises(AlreadyExists, match="already"):
-        await administrator.grant(f"enroller/{OTHER}", "ada")
-    await administrator.revoke(f"enroller/{OTHER}", "ada")
+        await administrator.admin.grant(f"enroller/{OTHER}", "ada")
+    await administrator.admin.revoke(f"enroller/{OTHER}", "ada")
     with pytest.raises(NotFound):
-        await administrator.revoke(f"enroller/{OTHER}", "ada")
+        await administrator.admin.revoke(f"enroller/{OTHER}", "ada")
     with pytest.raises(PermissionDenied):
         await other.delete("ada")
     own = [row.reference_id for row in await other.references("ada") if row.enrolled_by == f"enroller/{OTHER}"]
@@ -215,10 +215,10 @@ async def right__should_let_exactly_that_caller_in_until_it_is_revoked(
 async def right_to_a_model__should_hold_for_every_subject(
     victim: Client, other: Client, administrator: Client, photos: dict[str, Path]
 ) -> None:
-    await administrator.grant(f"enroller/{OTHER}")
+    await administrator.admin.grant(f"enroller/{OTHER}")
     assert await other.rename("ada", "eve") == 1
     assert (await victim.references("eve"))[0].enrolled_by == f"enroller/{VICTIM}", "who enrolled it stays"
-    await administrator.revoke(f"enroller/{OTHER}")
+    await administrator.admin.revoke(f"enroller/{OTHER}")
     with pytest.raises(PermissionDenied):
         await other.delete("eve")
     assert await victim.delete("eve") == 1
@@ -241,7 +241,7 @@ async def rights__should_be_given_by_administrators_alone(
     raw.signer(cluster, "admin").sign(changed)
     changed.grantee = "enroller/gateways-friend"
     assert all("exactly this request" in text for text in await refusals(parties, changed))
-    assert await administrator.rights() == []
+    assert await administrator.admin.rights() == []
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ async def rights__should_be_given_by_administrators_alone(
 )
 async def grantee__should_be_somebody_who_can_enrol(administrator: Client, grantee: str) -> None:
     with pytest.raises(VisardError, match=r"request\.grantee"):
-        await administrator.grant(grantee, "ada")
+        await administrator.admin.grant(grantee, "ada")
 
 
 def for_party(upload: list[common_pb2.Upload], number: int) -> list[common_pb2.Upload]:

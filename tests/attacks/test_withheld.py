@@ -10,7 +10,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from visard import results
+from visard import opening
 from visard.client import Client, Connection
 from visard.cluster import Cluster
 from visard.envelopes import NO_SHARES, SealedRequest
@@ -28,20 +28,20 @@ MANY = 8
 async def administrator(cluster: Cluster) -> AsyncIterator[Client]:
     async with Client(Connection.from_home(cluster.home, "admin")) as connected:
         yield connected
-        for right in await connected.rights():
-            await connected.revoke(right.grantee, right.subject)
+        for right in await connected.admin.rights():
+            await connected.admin.revoke(right.grantee, right.subject)
 
 
 async def enrolment(client: Client, photo: Path, *earlier: bytes) -> SealedRequest:
     """An enrolment of the victim, signed, which stands for earlier ones."""
-    asked = client._request(Operation.OPERATION_ENROL, VICTIM, images=1, instead_of=earlier)
-    return await client._sealed(asked, await image_shares(client, photo))
+    asked = client._caller.request(Operation.OPERATION_ENROL, VICTIM, images=1, instead_of=earlier)
+    return await client._caller.sealed(asked, await image_shares(client, photo))
 
 
 async def refused_deletion__should_not_be_made_later(
     client: Client, gateway: TurnedGateway, photos: dict[str, Path]
 ) -> None:
-    sealed = await client._sealed(client._request(Operation.OPERATION_DELETE, VICTIM), NO_SHARES)
+    sealed = await client._caller.sealed(client._caller.request(Operation.OPERATION_DELETE, VICTIM), NO_SHARES)
     with pytest.raises(grpc.aio.AioRpcError) as told:
         await gateway.run([sealed.request] * 3, sealed)
     assert told.value.code() is grpc.StatusCode.NOT_FOUND
@@ -60,7 +60,7 @@ async def refused_enrolment__should_not_be_made_when_the_right_is_there(
         sealed = await enrolment(other, photos["biden"])
         with pytest.raises(grpc.aio.AioRpcError, match="was not enrolled by"):
             await gateway.hand_in([sealed.request] * 3, sealed)
-        await administrator.grant("owner/default", VICTIM)
+        await administrator.admin.grant("owner/default", VICTIM)
         with pytest.raises(grpc.aio.AioRpcError, match="undone or refused"):
             await gateway.hand_in([sealed.request] * 3, sealed)
     assert len(await client.references(VICTIM)) == 1
@@ -95,15 +95,15 @@ async def enrolment_that_was_made__should_not_be_made_again_by_the_one_that_stan
 async def earlier_requests__should_be_ids_of_writes(
     client: Client, gateway: TurnedGateway, photos: dict[str, Path]
 ) -> None:
-    asked = client._request(Operation.OPERATION_DELETE, VICTIM)
+    asked = client._caller.request(Operation.OPERATION_DELETE, VICTIM)
     own = asked.request_id
     for ids in ([b"short"], [own], [bytes(16), bytes(16)], [bytes([k]) * 16 for k in range(9)]):
         asked.instead_of[:] = ids
-        sealed = await client._sealed(asked, NO_SHARES)
+        sealed = await client._caller.sealed(asked, NO_SHARES)
         with pytest.raises(grpc.aio.AioRpcError, match=r"request\.instead_of"):
             await gateway.run([sealed.request] * 3, sealed)
-    read = client._request(Operation.OPERATION_VERIFY, VICTIM, images=1, instead_of=[bytes(16)])
-    sealed = await client._sealed(read, await image_shares(client, photos["obama"]))
+    read = client._caller.request(Operation.OPERATION_VERIFY, VICTIM, images=1, instead_of=[bytes(16)])
+    sealed = await client._caller.sealed(read, await image_shares(client, photos["obama"]))
     with pytest.raises(grpc.aio.AioRpcError, match=r"request\.instead_of: for writes only"):
         await gateway.hand_in([sealed.request] * 3, sealed)
 
@@ -113,7 +113,7 @@ async def write__should_be_answered_again_to_its_caller_alone(
 ) -> None:
     """Another caller's signature under the same bytes makes another request of them."""
     await client.enrol(VICTIM, [photos["obama"]])
-    sealed = await client._sealed(client._request(Operation.OPERATION_DELETE, VICTIM), NO_SHARES)
+    sealed = await client._caller.sealed(client._caller.request(Operation.OPERATION_DELETE, VICTIM), NO_SHARES)
     await gateway.run([sealed.request] * 3, sealed)
     raw.signer(cluster, "owner").sign(sealed.request)
     with pytest.raises(grpc.aio.AioRpcError, match="stands for another write"):
@@ -125,8 +125,8 @@ async def write_that_is_run_many_times_at_once__should_be_made_once(
 ) -> None:
     """Each with an attempt of its own, to all three parties, in no order."""
     await client.enrol(VICTIM, [photos["obama"]])
-    asked = client._request(Operation.OPERATION_RENAME, VICTIM, new_subject="renamed")
-    sealed = await client._sealed(asked, NO_SHARES)
+    asked = client._caller.request(Operation.OPERATION_RENAME, VICTIM, new_subject="renamed")
+    sealed = await client._caller.sealed(asked, NO_SHARES)
     outcomes = await asyncio.gather(
         *(gateway.run([sealed.request] * 3, sealed) for _ in range(MANY)), return_exceptions=True
     )
@@ -140,7 +140,7 @@ async def write_that_is_run_many_times_at_once__should_be_made_once(
                 if error.code() is not grpc.StatusCode.UNAVAILABLE:
                     raise
                 await asyncio.sleep(0.5)
-    opened = results.open_all([answer.result for answer in answers], sealed.context, sealed.reply_keys)
-    assert results.changed(opened) == 1
+    opened = opening.open_all([answer.result for answer in answers], sealed.context, sealed.reply_keys)
+    assert opening.changed(opened) == 1
     assert [row.subject for row in await client.subjects()] == ["renamed"]
     assert len(await client.references("renamed")) == 1

@@ -55,5 +55,5 @@ class TurnedGateway:
 
 
 async def image_shares(client: Client, photo: Path) -> list[bytes]:
-    info = await client.model_info()
+    info = await client.models.info()
     return shared([pixels(capture(photo), info)], info.field_bits)

@@ -7,24 +7,23 @@ from dataclasses import replace
 from typing import Any, cast
 
 import pytest
-from visard import admin
-from visard.client import Client
-from visard_party.consistency.sets import Holdings
+from visard import audit, received
+from visard.results import Holdings
+from visard_party.consistency.sets import Holdings as Stored
 from visard_party.consistency.watch import node_message
 from visard_party.store.base import Name
-from visard_wire.v1 import gateway_pb2
 
 
 class Parties:
     """Three parties' answers, and how often they were asked."""
 
     def __init__(self, parties: Sequence[dict[str, Name]]) -> None:
-        self.holdings = [Holdings(list(names.values()), ()) for names in parties]
+        self.stored = [Stored(list(names.values()), ()) for names in parties]
         self.questions = 0
 
-    async def audit_nodes(self, prefixes: Sequence[str]) -> list[list[gateway_pb2.AuditNode]]:
+    async def holdings(self, prefixes: Sequence[str]) -> list[list[Holdings]]:
         self.questions += 1
-        return [[node_message(holdings.node(prefix)) for prefix in prefixes] for holdings in self.holdings]
+        return [[received.holdings(node_message(one.node(prefix))) for prefix in prefixes] for one in self.stored]
 
 
 @pytest.mark.parametrize("count", [4, 16, 17, 300, 20_000])
@@ -39,7 +38,7 @@ async def audit__should_name_what_differs_in_at_most_log2_steps(count: int) -> N
             parties[party][name] = replace(parties[party][name], **cast(Any, change))
     parties[2]["f" * 32] = Name("f" * 32, extra, "face", 1)
     asked = Parties(parties)
-    found = await admin.audit(cast(Client, asked))
+    found = await audit.find(asked.holdings)
     assert {row.reference_id for row in found.differences} == {lost, renamed, older, "f" * 32}
     for row in found.differences:
         views = [table.get(row.reference_id) for table in parties]
@@ -53,6 +52,6 @@ async def audit__should_name_what_differs_in_at_most_log2_steps(count: int) -> N
 async def equal_parties__should_take_one_question() -> None:
     names = {f"{k:032x}": Name(f"{k:032x}", "ada", "face", 1) for k in range(100)}
     asked = Parties([names] * 3)
-    found = await admin.audit(cast(Client, asked))
+    found = await audit.find(asked.holdings)
     assert found.clean
     assert asked.questions == 1

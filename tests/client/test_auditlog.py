@@ -1,18 +1,20 @@
 """Three logs are compared request by request, and a line that was changed, taken out or moved does not fit into its chain."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import pytest
 from visard import auditlog
+from visard.admin import Admin
 from visard.auditlog import MARGIN_MS, SETTLE_MS, PartyLog
-from visard.client import Client
+from visard.calls import Caller
 from visard_wire.chain import GENESIS, Entry, entry, message, outcome
 from visard_wire.v1 import gateway_pb2
 
+T = TypeVar("T")
 NOW = 1_790_000_000_000
 KIOSK = "enroller/kiosk-7"
 
@@ -27,8 +29,7 @@ def log(party: int, entries: Sequence[Entry], begins_after: int = 0, anchor: byt
     made = PartyLog(party, begins_after, anchor, 0, NOW)
     for one in entries:
         fixed = replace(one, sequence=begins_after + len(made.entries) + 1)
-        made.hashes.append(fixed.link(made.head))
-        made.entries.append(fixed)
+        made = replace(made, entries=(*made.entries, fixed), hashes=(*made.hashes, fixed.link(made.head)))
     return made
 
 
@@ -115,9 +116,9 @@ def times_before_the_question_and_before_a_pruned_logs_beginning__should_be_left
     parties = logs([old, new], [new], [new])
     assert len(auditlog.compare(parties).differences) == 1
     assert auditlog.compare(parties, old.time_unix_ms + 1).differences == ()
-    parties[1].complete_from = old.time_unix_ms - MARGIN_MS
+    parties[1] = replace(parties[1], complete_from=old.time_unix_ms - MARGIN_MS)
     assert len(auditlog.compare(parties).differences) == 1
-    parties[1].complete_from += 1
+    parties[1] = replace(parties[1], complete_from=parties[1].complete_from + 1)
     assert auditlog.compare(parties).differences == ()
 
 
@@ -129,13 +130,17 @@ def summary__should_count_by_caller_operation_and_status() -> None:
 
 
 class Told:
-    """Three logs behind a client, in pages of two."""
+    """Three logs behind a caller of the gateway, in pages of two."""
 
     def __init__(self, parties: Sequence[PartyLog]) -> None:
         self.parties = parties
+        self.admin = self
 
-    async def audit_log_page(self, party: int, after: int = 0, since: int = 0) -> gateway_pb2.AuditLogResponse:
-        told = self.parties[party]
+    async def again(self, call: Callable[[float], Awaitable[T]]) -> T:
+        return await call(1.0)
+
+    async def AuditLog(self, ask: gateway_pb2.AuditLogRequest, timeout: float) -> gateway_pb2.AuditLogResponse:
+        told, after, since = self.parties[ask.party], ask.after, ask.since_unix_ms
         rows = list(zip(told.entries, told.hashes, strict=True))
         first = next((k for k, (e, _) in enumerate(rows) if e.sequence > after and e.time_unix_ms >= since), len(rows))
         before = rows[first - 1] if first else None
@@ -151,8 +156,8 @@ class Told:
 async def logs__should_be_fetched_whole_or_from_a_little_before_a_time() -> None:
     entries = [asked(k, time_unix_ms=NOW - (10 - k) * MARGIN_MS) for k in range(7)]
     told = [log(0, entries), log(1, entries, 40, b"a" * 32), log(2, [])]
-    assert await auditlog.fetch(cast(Client, Told(told))) == told
-    fetched = await auditlog.fetch(cast(Client, Told(told)), NOW - 5 * MARGIN_MS)
+    assert await Admin(cast(Caller, Told(told))).audit_log() == told
+    fetched = await Admin(cast(Caller, Told(told))).audit_log(NOW - 5 * MARGIN_MS)
     assert [e.request_id[-1] for e in fetched[0].entries] == [4, 5, 6]
     assert (fetched[1].begins_after, fetched[1].anchor) == (44, told[1].hashes[3])
     assert fetched[0].complete_from == entries[3].time_unix_ms
@@ -161,7 +166,8 @@ async def logs__should_be_fetched_whole_or_from_a_little_before_a_time() -> None
 
 def broken_chain__should_be_noticed_when_it_is_fetched() -> None:
     told = log(0, [asked(k) for k in range(5)])
-    told.entries[2] = replace(told.entries[2], caller="enroller/x")
+    first, second, third, *rest = told.entries
+    told = replace(told, entries=(first, second, replace(third, caller="enroller/x"), *rest))
     assert told.broken() == [3]
 
 

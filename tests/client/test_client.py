@@ -232,13 +232,13 @@ async def write_that_a_gateway_makes_up__should_not_be_believed(folder: Path) ->
             await client.delete("ann")
         double.spoil = lambda outcomes: setattr(outcomes[1], "program_digest", bytes(32))
         with pytest.raises(InconsistentAnswer):
-            await client.publish("face", b"{}", b"d" * 32, np.arange(10), 31)
+            await client.models.publish("face", b"{}", b"d" * 32, np.arange(10), 31)
 
 
 async def publication__should_send_the_weights_as_shares_and_bind_the_program(folder: Path) -> None:
     weights = np.array([0, 1, -1, 2**29, -(2**29)] * 20_000, np.int64)
     async with connected(folder) as (double, client):
-        await client.publish("face", b"{}", bytes(range(32)), weights, 31)
+        await client.models.publish("face", b"{}", bytes(range(32)), weights, 31)
     [received] = double.received
     assert np.array_equal(received.secret, weights)
     assert (received.program, received.request.program_digest) == (b"{}", bytes(range(32)))

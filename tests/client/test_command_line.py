@@ -4,14 +4,18 @@ import asyncio
 import io
 import json
 import os
+import re
 import signal
+import subprocess
 import sys
+import textwrap
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+import visard
 from visard import certs, cli
 from visard.cli.app import app
 from visard.errors import NoFace
@@ -74,8 +78,51 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str, answer: str = "") -> i
     return cli.run()
 
 
+def alone(program: str, folder: Path | None = None) -> "subprocess.CompletedProcess[str]":
+    """A program of its own, with the command line imported."""
+    command = [sys.executable, "-c", f"import sys; from visard import cli; {program}"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=folder)
+
+
 def every_command__should_stand_in_the_table() -> None:
     assert set(COMMANDS) == set(ARGUMENTS)
+
+
+def help__should_say_in_two_lines_what_visard_is() -> None:
+    assert len(textwrap.wrap(typer.main.get_command(app).help or "", 78)) == 2
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def help_of_a_command__should_be_sentences(command: str) -> None:
+    text = " ".join((COMMANDS[command].help or "").split())
+    assert text[0].isupper()
+    assert text[-1] in ".?"
+    assert len(re.split(r"[.?]( |$)", text, maxsplit=1)[0].split()) >= 3, "a sentence has a verb"
+
+
+@pytest.mark.parametrize("command", ["", "verify", "train", "model publish"])
+def help__should_load_no_library_for_networks_or_pictures(command: str) -> None:
+    heavy = "{'torch', 'matplotlib', 'safetensors', 'cv2'} & set(sys.modules)"
+    done = alone(f"sys.argv = ['visard', *{command.split()!r}, '--help']; cli.run(); print({heavy}, file=sys.stderr)")
+    assert "Usage: visard" in done.stdout
+    assert done.stderr == "set()\n"
+
+
+@pytest.mark.parametrize(
+    "command", ["evaluate a.txt a", "train resnet-entropy a -o a.safetensors", "demo a b c", "model publish"]
+)
+def owners_command_without_torch__should_say_what_to_install(command: str, tmp_path: Path) -> None:
+    program = f"sys.modules['torch'] = None; sys.argv = ['visard', *{command.split()!r}]; sys.exit(cli.run())"
+    done = alone(program, tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == "visard: this needs torch, which is not installed: pip install 'visard[owner]'\n"
+
+
+def torch_and_matplotlib__should_be_imported_by_owners_alone() -> None:
+    home = Path(visard.__file__).parent
+    heavy = re.compile(r"^\s*(?:import|from) (?:torch|matplotlib|safetensors)\b", re.MULTILINE)
+    found = {path.relative_to(home).parts[0] for path in home.rglob("*.py") if heavy.search(path.read_text())}
+    assert found == {"owner"}
 
 
 @pytest.mark.parametrize("command", sorted(set(ARGUMENTS) - {"up"}))
@@ -126,7 +173,7 @@ def whatever_goes_wrong_inside__should_be_a_line(
     def failing(*_: object, **__: object) -> None:
         raise failure
 
-    monkeypatch.setattr(sys.modules["visard.cli.app"], "with_client", failing)
+    monkeypatch.setattr(sys.modules["visard.cli.subjects"], "with_client", failing)
     assert run(monkeypatch, "list", "--json") == 2
     shown = capsys.readouterr()
     assert (shown.out, len(shown.err.splitlines())) == ("", 1)
@@ -186,7 +233,7 @@ def note__should_be_exported_as_it_was_given(
     from visard.results import StoredReference
 
     rows = [StoredReference("r" * 32, 1, 0, 0, None, note) for note in ("Tür 7".encode(), b"\xff")]
-    monkeypatch.setattr(sys.modules["visard.cli.app"], "with_client", lambda *_, **__: rows)
+    monkeypatch.setattr(sys.modules["visard.cli.subjects"], "with_client", lambda *_, **__: rows)
     assert run(monkeypatch, "export", "ann", "--json") == 0
     text, raw = json.loads(capsys.readouterr().out)["references"]
     assert (text["note"], "note" in raw, raw["metadata"]) == ("Tür 7", False, "ff")

@@ -37,7 +37,7 @@ async def statement_that_has_expired__should_be_fetched_anew_before_use(
         await client.verify("ann", CHIP)
         assert double.calls["GetParties"] == 2
         double.signed[1] = brief
-        client._keys = None
+        client._caller._keys = None
         with pytest.raises(UntrustedKey, match="party 1 has expired"):
             await client.verify("ann", CHIP)
     assert len(double.received) == 3
@@ -50,10 +50,10 @@ async def key_of_before__should_be_refused_by_a_client_that_has_seen_the_newer(f
         old = double.signed[2]
         await client.verify("ann", CHIP)
         double.signed[2] = statement(folder, 2, public)
-        client._keys = None
+        client._caller._keys = None
         await client.verify("ann", CHIP)
         double.signed[2] = old
-        client._keys = None
+        client._caller._keys = None
         with pytest.raises(UntrustedKey, match="party 2 is older than one that was seen"):
             await client.verify("ann", CHIP)
     assert len(double.received) == 2, "nothing was sealed to it"

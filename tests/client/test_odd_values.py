@@ -3,15 +3,18 @@
 import inspect
 from collections.abc import Callable
 from contextlib import suppress
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from visard import certs
+from visard.admin import Admin
 from visard.capture import Chip
 from visard.client import Client, Connection
 from visard.errors import InvalidRequest, VisardError
+from visard.registry import Models
 
 from tests.client.double import serving
 
@@ -54,7 +57,10 @@ ODD: dict[str, Any] = {
     "type": int,
 }
 PUBLIC = {
-    name: member for name, member in inspect.getmembers(Client, inspect.iscoroutinefunction) if not name.startswith("_")
+    f"{part}{name}": member
+    for part, kind in (("", Client), ("models.", Models), ("admin.", Admin))
+    for name, member in inspect.getmembers(kind, inspect.iscoroutinefunction)
+    if not name.startswith("_")
 }
 CASES = [
     (name, parameter)
@@ -84,7 +90,7 @@ def passed(method: Callable[..., Any], parameter: str, odd: Any) -> dict[str, An
 @pytest.mark.parametrize(("name", "parameter"), CASES)
 async def odd_value__should_be_an_error_of_ours_or_name_the_argument(folder: Path, name: str, parameter: str) -> None:
     async with serving(folder) as (_, connection), Client(connection, retry=False, deadline=60) as client:
-        method = getattr(client, name)
+        method = attrgetter(name)(client)
         for kind, odd in ODD.items():
             with suppress(VisardError):
                 try:

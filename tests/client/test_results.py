@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from visard import results
+from visard import opening, received
 from visard.errors import InconsistentAnswer, SealError
 from visard.sharing import share
 from visard_wire.digests import of_row_table
@@ -38,13 +38,13 @@ def answers(bits: list[bool], table: list[str] | None = None) -> list[common_pb2
 
 @pytest.mark.parametrize("match", [True, False])
 def verification__should_be_the_one_bit(match: bool) -> None:
-    assert results.match_bit(answers([match])) is match
+    assert opening.match_bit(answers([match])) is match
 
 
 @pytest.mark.parametrize("count", [0, 2, 9])
 def verification__should_refuse_any_other_number_of_bits(count: int) -> None:
     with pytest.raises(InconsistentAnswer):
-        results.match_bit(answers([True] * count))
+        opening.match_bit(answers([True] * count))
 
 
 @given(st.integers(1, 300).flatmap(lambda rows: st.tuples(st.just(rows), st.integers(0, rows - 1))))
@@ -53,21 +53,21 @@ def identification__should_name_the_subject_of_the_row(sizes: tuple[int, int]) -
     table = [f"subject {k}" for k in range(rows)]
     width = (rows - 1).bit_length()
     bits = [True, *(bool(row >> k & 1) for k in range(width))]
-    assert results.matched_subject(answers(bits, table)) == table[row]
+    assert opening.matched_subject(answers(bits, table)) == table[row]
 
 
 def identification__should_name_nobody_without_a_match() -> None:
-    assert results.matched_subject(answers([False, False, False, False], TABLE)) is None
+    assert opening.matched_subject(answers([False, False, False, False], TABLE)) is None
 
 
 def identification__should_refuse_a_row_beyond_the_table() -> None:
     with pytest.raises(InconsistentAnswer):
-        results.matched_subject(answers([True, True, False, True], TABLE))  # row 5 of rows 0 to 4
+        opening.matched_subject(answers([True, True, False, True], TABLE))  # row 5 of rows 0 to 4
 
 
 def identification__should_refuse_an_answer_without_bits() -> None:
     with pytest.raises(InconsistentAnswer):
-        results.matched_subject(answers([], TABLE))
+        opening.matched_subject(answers([], TABLE))
 
 
 @pytest.mark.parametrize("party", range(3))
@@ -75,14 +75,14 @@ def identification__should_refuse_when_a_party_searched_another_gallery(party: i
     outcomes = answers([True, False, False, False], TABLE)
     outcomes[party].row_digest = of_row_table(TABLE[::-1])
     with pytest.raises(InconsistentAnswer):
-        results.matched_subject(outcomes)
+        opening.matched_subject(outcomes)
 
 
 def identification__should_refuse_a_table_that_was_changed() -> None:
     outcomes = answers([True, False, False, False], TABLE)
     outcomes[0].row_subjects[0] = "eve"
     with pytest.raises(InconsistentAnswer):
-        results.matched_subject(outcomes)
+        opening.matched_subject(outcomes)
 
 
 def row_table__should_have_another_digest_when_names_are_split_otherwise() -> None:
@@ -92,10 +92,10 @@ def row_table__should_have_another_digest_when_names_are_split_otherwise() -> No
 
 def references__should_be_the_same_at_all_parties() -> None:
     outcomes = [common_pb2.Outcome(reference_ids=["a", "b"]) for _ in range(3)]
-    assert results.reference_ids(outcomes) == ("a", "b")
+    assert opening.reference_ids(outcomes) == ("a", "b")
     outcomes[2].reference_ids[1] = "c"
     with pytest.raises(InconsistentAnswer):
-        results.reference_ids(outcomes)
+        opening.reference_ids(outcomes)
 
 
 def sealed_answers(context: Context) -> tuple[gateway_pb2.Result, list[Secret]]:
@@ -110,7 +110,7 @@ OTHER = Context.from_request(common_pb2.Request(request_id=bytes(16), subject="b
 
 def answers__should_open_in_order_of_the_parties() -> None:
     result, keys = sealed_answers(CONTEXT)
-    assert [outcome.bits for outcome in results.open_all(result.results, CONTEXT, keys)] == [0, 1, 2]
+    assert [outcome.bits for outcome in opening.open_all(result.results, CONTEXT, keys)] == [0, 1, 2]
 
 
 def swap(result: gateway_pb2.Result) -> None:
@@ -131,33 +131,33 @@ def answers__should_not_open_when_the_gateway_changed_them(change: Callable[[gat
     result, keys = sealed_answers(CONTEXT)
     change(result)
     with pytest.raises(SealError):
-        results.open_all(result.results, CONTEXT, keys)
+        opening.open_all(result.results, CONTEXT, keys)
 
 
 def answers__should_not_open_for_another_request() -> None:
     result, keys = sealed_answers(OTHER)
     with pytest.raises(SealError):
-        results.open_all(result.results, CONTEXT, keys)
+        opening.open_all(result.results, CONTEXT, keys)
 
 
 def answers__should_be_three() -> None:
     result, keys = sealed_answers(CONTEXT)
     del result.results[1]
     with pytest.raises(InconsistentAnswer):
-        results.open_all(result.results, CONTEXT, keys)
+        opening.open_all(result.results, CONTEXT, keys)
 
 
 def writes__should_count_what_all_three_count() -> None:
     outcomes = [common_pb2.Outcome(references_changed=3, program_digest=b"p" * 32) for _ in range(3)]
-    assert results.changed(outcomes) == 3
-    results.check_published(outcomes, b"p" * 32)
+    assert opening.changed(outcomes) == 3
+    opening.check_published(outcomes, b"p" * 32)
     with pytest.raises(InconsistentAnswer, match="another program"):
-        results.check_published(outcomes, b"q" * 32)
+        opening.check_published(outcomes, b"q" * 32)
     outcomes[1].references_changed, outcomes[2].program_digest = 4, b"q" * 32
     with pytest.raises(InconsistentAnswer):
-        results.changed(outcomes)
+        opening.changed(outcomes)
     with pytest.raises(InconsistentAnswer):
-        results.check_published(outcomes, b"p" * 32)
+        opening.check_published(outcomes, b"p" * 32)
 
 
 def report__should_give_megabytes_and_the_busiest_party() -> None:
@@ -165,7 +165,7 @@ def report__should_give_megabytes_and_the_busiest_party() -> None:
         common_pb2.PartyReport(party=i, rounds=40 + i, sent_bytes=(i + 1) * 1_000_000, kit_bytes=2_500_000)
         for i in range(3)
     ]
-    report = results.report(1.25, gateway_pb2.Result(reports=reports, gateway_seconds=1.0))
+    report = received.report(1.25, gateway_pb2.Result(reports=reports, gateway_seconds=1.0))
     assert (report.seconds, report.gateway_seconds) == (1.25, 1.0)
     assert (report.rounds, report.sent_mb_per_party, report.kit_mb) == (42, 3.0, 2.5)
     assert [party.sent_mb for party in report.parties] == [1.0, 2.0, 3.0]
@@ -182,7 +182,7 @@ def outputs(values: np.ndarray, q: int, scale: int) -> list[common_pb2.Outcome]:
 
 @pytest.mark.parametrize("q", [31, 61])
 def output__should_be_real_numbers_in_its_shape(q: int) -> None:
-    values, scale = results.output(outputs(np.array([[[-512, 256]]]), q, 8), q)
+    values, scale = opening.output(outputs(np.array([[[-512, 256]]]), q, 8), q)
     assert (values.tolist(), scale) == ([[[-2.0, 1.0]]], 8)
 
 
@@ -206,4 +206,4 @@ def output_that_does_not_fit__should_be_refused(spoil: str) -> None:
     answers = outputs(np.array([[1, 2]]), 31, 8)
     SPOILT[spoil](answers)
     with pytest.raises(InconsistentAnswer):
-        results.output(answers, 31)
+        opening.output(answers, 31)

@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 from visard import certs
+from visard.admin import Admin
 from visard.capture import Chip
 from visard.client import Client, Connection
-from visard.errors import NotOpen
-from visard.sync import SyncClient
+from visard.errors import InternalError, NotOpen
+from visard.registry import Models
+from visard.sync import SyncAdmin, SyncClient, SyncModels
 
 from tests.client.double import LONG, Double, serving
 from tests.waiting import becomes
@@ -58,9 +60,33 @@ def public(kind: type) -> dict[str, list[str]]:
     }
 
 
-def both_clients__should_have_the_same_methods() -> None:
-    assert public(SyncClient) == public(Client)
+def readable(kind: type) -> set[str]:
+    """Public properties, and what may be set."""
+    found = inspect.getmembers(kind, lambda member: isinstance(member, property))
+    return {f"{name}{'=' if member.fset else ''}" for name, member in found if not name.startswith("_")}
+
+
+@pytest.mark.parametrize(("blocking", "other"), [(SyncClient, Client), (SyncModels, Models), (SyncAdmin, Admin)])
+def both_clients__should_have_the_same_methods(blocking: type, other: type) -> None:
+    assert public(blocking) == public(other) != {}
+    assert readable(blocking) == readable(other)
+
+
+def both_clients__should_be_made_alike_and_have_the_same_parts(tmp_path: Path) -> None:
     assert inspect.signature(SyncClient).parameters.keys() == inspect.signature(Client).parameters.keys()
+    certs.init(tmp_path)
+    connection = Connection("localhost:1", tmp_path / "ca.pem", tmp_path / "client.pem", tmp_path / "client.key")
+    names = [{name for name in vars(made(connection)) if not name.startswith("_")} for made in (Client, SyncClient)]
+    assert names == [{"admin", "models"}] * 2
+
+
+def parts_of_the_blocking_client__should_answer(served: tuple[Double, Connection]) -> None:
+    with SyncClient(served[1]) as client:
+        assert [model.name for model in client.models.list()] == [client.models.info().name] == ["face"]
+        with pytest.raises(InternalError):  # the double has nothing for administrators
+            client.admin.rights()
+    with pytest.raises(NotOpen):
+        client.models.list()
 
 
 def blocking_client__should_answer_and_open_again(served: tuple[Double, Connection]) -> None:

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from visard import received
 from visard.capture import Chip
 from visard.errors import InvalidRequest
+from visard.results import ModelInfo
 from visard.uploads import as_planes, pictures_in, pixels, planes
 from visard_wire.v1 import common_pb2
 
@@ -12,8 +14,8 @@ CHIP = RNG.integers(0, 256, (150, 150, 3)).astype(np.uint8)
 GREY = RNG.integers(0, 256, (100, 100, 1)).astype(np.uint8)
 
 
-def model(*shape: int) -> common_pb2.ModelInfo:
-    return common_pb2.ModelInfo(name="net", input_shape=shape)
+def model(*shape: int) -> ModelInfo:
+    return received.model_info(common_pb2.ModelInfo(name="net", input_shape=shape))
 
 
 def chip__should_stay_as_it_is_where_the_model_takes_its_size() -> None:

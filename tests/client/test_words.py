@@ -99,7 +99,7 @@ def several_faces__should_name_the_option_at_the_command_line(
     def failing(*_: object, **__: object) -> None:
         raise SeveralFaces("2 faces found: crop the photo, or choose the largest face (largest=True)")
 
-    monkeypatch.setattr(sys.modules["visard.cli.app"], "with_client", failing)
+    monkeypatch.setattr(sys.modules["visard.cli.subjects"], "with_client", failing)
     assert run(monkeypatch, "verify", "ann", "a.jpg") == 2
     assert capsys.readouterr().err.strip().endswith("choose the largest face (--largest)")
 
@@ -145,10 +145,10 @@ def every_rate_of_an_evaluation__should_be_percent(capsys: pytest.CaptureFixture
 
 def point_of_a_model__should_be_shown_in_percent() -> None:
     from visard.cli.models import _point
-    from visard_wire.v1 import common_pb2
+    from visard.results import OperatingPoint
 
-    point = common_pb2.OperatingPoint(name="default", distance=0.544, false_match_rate=1e-3)
-    assert _point(point) == "default: distance 0.544, 0.1 % of strangers match"
+    assert _point(OperatingPoint("default", 0.544, 1e-3)) == "default: distance 0.544, 0.1 % of strangers match"
+    assert _point(OperatingPoint("default", 0.544, None)) == "default: distance 0.544, never calibrated"
 
 
 def piped(program: str) -> "subprocess.CompletedProcess[str]":
@@ -163,9 +163,10 @@ def table_in_a_pipe__should_be_whole() -> None:
     reason, models = "waits for " + "peers, " * 40, [f"model-{k}" for k in range(40)]
     done = piped(
         "from visard.cli.output import out, status_table\n"
+        "from visard import received\n"
         "from visard_wire.v1 import gateway_pb2\n"
         f"party = dict(party=0, reason={reason!r}, models=[dict(name=name) for name in {models!r}])\n"
-        "out.print(status_table(gateway_pb2.GetStatusResponse(parties=[party])))"
+        "out.print(status_table(received.status(gateway_pb2.GetStatusResponse(parties=[party]))))"
     )
     (row,) = (line for line in done.stdout.splitlines() if "waits for" in line)
     assert reason.strip() in row

@@ -246,7 +246,7 @@ async def file_that_is_no_image__should_not_be_sent(cluster: Cluster) -> None:
 async def client_deadline__should_be_an_error_of_ours(cluster: Cluster, photos: dict[str, object]) -> None:
     async with Client(Connection.from_home(cluster.home)) as client:
         await client.status()
-        await client._party_keys()
+        await client._caller.party_keys()
         client.deadline = 0.15
         with pytest.raises((DeadlineExceeded, Exhausted)):
             await client.compare(photos["obama"], photos["biden"])  # type: ignore[arg-type]

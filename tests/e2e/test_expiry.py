@@ -109,7 +109,7 @@ async def list__should_be_of_the_time_that_the_gateway_says(patient: Cluster, ph
     async with Client(Connection.from_home(patient.home)) as client:
         await client.enrol("anchor", [photos["obama"]], replace=True)
         ask = gateway_pb2.ListSubjectsRequest(model="face", at_unix_ms=1)  # a caller's word does not count
-        assert "anchor" in {s.subject for s in (await client._matching.ListSubjects(ask, timeout=10)).subjects}
+        assert "anchor" in {s.subject for s in (await client._caller.matching.ListSubjects(ask, timeout=10)).subjects}
     for at in (1, int(time.time() * 1000) + 3_600_000):
         with pytest.raises(grpc.aio.AioRpcError, match="at_unix_ms: the time now") as caught:
             await listed(patient, 1, at)
@@ -126,11 +126,11 @@ async def model__should_not_be_withdrawn_from_what_is_still_to_be_erased(
     ):
         brief = await client.enrol("brief", [photos["obama"]], ttl_seconds=1)
         with pytest.raises(FailedPrecondition, match="has references"):
-            await owner.withdraw("face")
+            await owner.models.withdraw("face")
         for subject in await client.subjects():
             if subject.subject != "brief":
                 await client.delete(subject.subject)
         await over(patient, brief.references[0])
         assert await client.subjects() == []
         with pytest.raises(Unavailable, match="whose time is over"):
-            await owner.withdraw("face")
+            await owner.models.withdraw("face")

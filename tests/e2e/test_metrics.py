@@ -76,8 +76,8 @@ async def metrics__should_move_with_the_work_and_name_nobody(cluster: Cluster, p
         await client.enrol(SUBJECT, [photos["obama"]])
         await at_rest(client)
         before = figures(cluster)
-        real = client._request
-        client._request = lambda *a, **k: asked.append((r := real(*a, **k)).request_id) or r  # type: ignore[method-assign, func-returns-value]
+        real = client._caller.request
+        client._caller.request = lambda *a, **k: asked.append((r := real(*a, **k)).request_id) or r  # type: ignore[method-assign, func-returns-value]
         await client.verify(SUBJECT, photos["obama2"])
         await client.delete(SUBJECT)
     after = figures(cluster)

@@ -142,8 +142,8 @@ async def opened_model__should_not_match(cluster: Cluster, photos: dict[str, Pat
                 with pytest.raises(FailedPrecondition, match=r"published to open its output.*not matched with"):
                     await work
         finally:
-            await client.withdraw("small")
-        assert [model.name for model in await client.models()].count("face") == 1  # the others stay listed
+            await client.models.withdraw("small")
+        assert [model.name for model in await client.models.list()].count("face") == 1  # the others stay listed
         with pytest.raises(NotFound):
             await client.run(photos["obama"])
 

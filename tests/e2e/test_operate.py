@@ -39,8 +39,8 @@ def health_of_a_service__should_be_the_exit_status(cluster: Cluster) -> None:
 async def request__should_be_found_by_its_id_in_every_log(cluster: Cluster, photos: dict[str, Path]) -> None:
     asked: list[str] = []
     async with Client(Connection.from_home(cluster.home)) as client:
-        real = client._request
-        client._request = lambda *a, **k: asked.append((r := real(*a, **k)).request_id.hex()) or r  # type: ignore[method-assign, func-returns-value]
+        real = client._caller.request
+        client._caller.request = lambda *a, **k: asked.append((r := real(*a, **k)).request_id.hex()) or r  # type: ignore[method-assign, func-returns-value]
         await client.compare(photos["obama"], photos["obama2"])
 
     def lines(name: str) -> list[dict[str, object]]:

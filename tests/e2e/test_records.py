@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from visard import results
+from visard import opening
 from visard.capture import capture
 from visard.client import Client, Connection
 from visard.cluster import Cluster
@@ -122,26 +122,28 @@ async def enrolments_in_flight__should_be_seen_as_well(
 
 
 async def write_sent_twice__should_be_made_once_and_answered_alike(client: Client, photos: dict[str, Path]) -> None:
-    request = client._request(common_pb2.Operation.OPERATION_ENROL, "twice", images=1)
-    info, answers = await client.model_info(), []
-    sealed = await client._sealed(request, shared([pixels(capture(photos["obama"]), info)], info.field_bits))
+    request = client._caller.request(common_pb2.Operation.OPERATION_ENROL, "twice", images=1)
+    info, answers = await client.models.info(), []
+    sealed = await client._caller.sealed(request, shared([pixels(capture(photos["obama"]), info)], info.field_bits))
     for _ in range(2):
-        result = await client._matching.Enrol(sealed.upload(), timeout=60)
-        answers.append(results.reference_ids(results.open_all(result.results, sealed.context, sealed.reply_keys)))
+        result = await client._caller.matching.Enrol(sealed.upload(), timeout=60)
+        answers.append(opening.reference_ids(opening.open_all(result.results, sealed.context, sealed.reply_keys)))
     assert answers[0] == answers[1]
     assert [r.reference_id for r in await client.references("twice")] == list(answers[0])
 
 
 async def deletion_sent_twice__should_be_answered_alike(client: Client, photos: dict[str, Path]) -> None:
     await client.enrol("gone", [photos["obama"]])
-    sealed = await client._sealed(client._request(common_pb2.Operation.OPERATION_DELETE, "gone"), NO_SHARES)
+    sealed = await client._caller.sealed(
+        client._caller.request(common_pb2.Operation.OPERATION_DELETE, "gone"), NO_SHARES
+    )
     for _ in range(2):
-        assert (await client._matching.Delete(asked(sealed), timeout=60)).references_deleted == 1
-    again = await client._sealed(deletion(sealed, "gone"), NO_SHARES)
-    other = await client._sealed(deletion(sealed, "somebody-else"), NO_SHARES)
+        assert (await client._caller.matching.Delete(asked(sealed), timeout=60)).references_deleted == 1
+    again = await client._caller.sealed(deletion(sealed, "gone"), NO_SHARES)
+    other = await client._caller.sealed(deletion(sealed, "somebody-else"), NO_SHARES)
     for changed in (again, other):  # the id stands for this deletion with these envelopes
         with pytest.raises(AlreadyExists, match="another write"):
-            await client._call(partial(client._matching.Delete, asked(changed), timeout=60))
+            await client._caller.call(partial(client._caller.matching.Delete, asked(changed), timeout=60))
 
 
 def asked(sealed: SealedRequest) -> gateway_pb2.DeleteRequest:

@@ -22,7 +22,7 @@ async def renewal_of_everything__should_fail_no_request(cluster: Cluster, photos
         certs.renew(folder, name)
     await load.answered(3)
     async with Client(Connection.from_home(cluster.home, "admin")) as administrator:
-        await administrator.refresh()  # the sealing keys, too
+        await administrator.admin.refresh()  # the sealing keys, too
     await load.answered(3)
     async with Client(Connection.from_home(cluster.home)) as newcomer:  # the new certificates and keys, from the start
         assert (await newcomer.compare(faces.enrolled, faces.same)).match

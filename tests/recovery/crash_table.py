@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
-from visard import admin
 from visard.capture import Chip
 from visard.client import Client, Connection
 from visard.cluster import SERVICES, Cluster, free_port_base
@@ -126,9 +125,9 @@ class Table:
                 elif operation == "delete":
                     await client.delete(subject)
                 elif operation == "grant":
-                    await administrator.grant(f"enroller/{subject}")
+                    await administrator.admin.grant(f"enroller/{subject}")
                 else:
-                    await administrator.refresh()
+                    await administrator.admin.refresh()
             except VisardError:
                 return False
         return True
@@ -150,7 +149,7 @@ class Table:
         while True:
             try:
                 subjects = [s.subject for s in await client.subjects()]
-                rights = {right.grantee: 1 for right in await administrator.rights()}
+                rights = {right.grantee: 1 for right in await administrator.admin.rights()}
                 return rights | {r.reference_id: r.version for s in subjects for r in await client.references(s)}
             except (ServiceError, FailedPrecondition, NotFound):
                 if time.monotonic() > end:
@@ -178,7 +177,7 @@ class Table:
         if not (await client.verify("anchor", chip(0))).match:
             outcome.problems.append("an old reference does not match any more")
         if f"enroller/{subject}" in after:
-            await administrator.revoke(f"enroller/{subject}")
+            await administrator.admin.revoke(f"enroller/{subject}")
         if outcome.operation in ("enrol", "delete") and subject in {s.subject for s in await client.subjects()}:
             if not (await client.verify(subject, chip(self.number))).match:
                 outcome.problems.append("the reference is there and does not match")
@@ -188,7 +187,7 @@ class Table:
     async def audited(administrator: Client) -> bool:
         try:
             status = await administrator.status()
-            return (await admin.audit(administrator)).clean and status.ready
+            return (await administrator.admin.audit()).clean and status.ready
         except VisardError:
             return False
 

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from visard import admin
 from visard.client import Client, Connection
 from visard.cluster import Cluster, OtherSettings
 from visard.errors import FailedPrecondition
@@ -52,8 +51,8 @@ async def home__should_hold_the_same_when_all_its_parties_have_moved(
     ):
         await client.enrol("ada", [photos["obama"]], metadata=b"note", ttl_seconds=86400)
         await client.enrol("bob", [photos["biden"]])
-        await administrator.grant("enroller/kiosk-8", "ada")
-        before, kept = await client.references("ada"), await administrator.audit_nodes([""])
+        await administrator.admin.grant("enroller/kiosk-8", "ada")
+        before, kept = await client.references("ada"), await administrator.admin.holdings([""])
 
         async def ready() -> bool:
             return (await administrator.status()).ready
@@ -69,15 +68,15 @@ async def home__should_hold_the_same_when_all_its_parties_have_moved(
             await until(partial(differs, party), "the empty store is seen")
             with pytest.raises(FailedPrecondition):
                 await client.verify("ada", photos["obama2"])
-            assert await administrator.recover(party) == 2
+            assert await administrator.admin.recover(party) == 2
             await until(ready, "all three hold the same")
             status = await administrator.status()
             assert "MongoDB" in status.parties[party].store
             (moving.home / f"party{party}" / "visard.sqlite").unlink()  # nobody needs it any more
-        assert await administrator.audit_nodes([""]) == kept
-        assert (await admin.audit(administrator)).clean
+        assert await administrator.admin.holdings([""]) == kept
+        assert (await administrator.admin.audit()).clean
         assert await client.references("ada") == before
-        assert [right.grantee for right in await administrator.rights()] == ["enroller/kiosk-8"]
+        assert [right.grantee for right in await administrator.admin.rights()] == ["enroller/kiosk-8"]
         assert (await client.verify("ada", photos["obama2"])).match
     moved = Cluster(moving.home, moving.base_port, store=store)
     moved.prepare()  # as visard up --store does from now on

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from visard import admin
 from visard.client import Client, Connection
 from visard.cluster import Cluster
 from visard.errors import FailedPrecondition, PermissionDenied, ServiceError
@@ -91,7 +90,7 @@ async def refresh__should_change_every_share_and_no_secret(
     client: Client, administrator: Client, databases: Databases, photos: dict[str, Path]
 ) -> None:
     before = [databases.descriptors(party) for party in range(3)], [databases.weights(party) for party in range(3)]
-    assert await administrator.refresh() == len(before[0][0])
+    assert await administrator.admin.refresh() == len(before[0][0])
     after = [databases.descriptors(party) for party in range(3)], [databases.weights(party) for party in range(3)]
     for name in before[0][0]:
         old, new = ([rows[name] for rows in side[0]] for side in (before, after))
@@ -111,7 +110,9 @@ async def refresh__should_change_every_share_and_no_secret(
 
 async def refreshes_at_a_time__should_not_mix(client: Client, administrator: Client, photos: dict[str, Path]) -> None:
     verify = [client.verify("anchor", photos[name]) for name in ("obama2", "biden", "obama2")]
-    answers = await asyncio.gather(administrator.refresh(), *verify, administrator.refresh(), return_exceptions=True)
+    answers = await asyncio.gather(
+        administrator.admin.refresh(), *verify, administrator.admin.refresh(), return_exceptions=True
+    )
     for answer in answers:  # a run that met another version at a peer is refused, and never wrong
         assert not isinstance(answer, Exception) or isinstance(answer, FailedPrecondition | ServiceError), answer
     matches = [
@@ -119,7 +120,7 @@ async def refreshes_at_a_time__should_not_mix(client: Client, administrator: Cli
     ]
     assert matches == [True, False, True]
     assert (await client.verify("anchor", photos["obama2"])).match
-    assert (await admin.audit(administrator)).clean
+    assert (await administrator.admin.audit()).clean
 
 
 async def refresh__should_leave_no_moment_without_models(
@@ -131,11 +132,11 @@ async def refresh__should_leave_no_moment_without_models(
     async def look() -> None:
         async with Client(Connection.from_home(mongo_cluster.home), retry=False) as fresh:
             while not ended.is_set():
-                seen.append([model.name for model in await fresh.models()])
+                seen.append([model.name for model in await fresh.models.list()])
 
     looking = asyncio.ensure_future(look())
     for _ in range(4):
-        await administrator.refresh()
+        await administrator.admin.refresh()
         async with Client(Connection.from_home(mongo_cluster.home), retry=False) as fresh:
             assert (await fresh.verify("anchor", photos["obama2"])).match
     ended.set()
@@ -165,12 +166,12 @@ async def stale_store__should_answer_nothing_from_its_first_moment(
     finally:
         async with Client(Connection.from_home(mongo_cluster.home, "admin"), deadline=120) as administrator:
             await until_told(client, "visard admin audit")
-            assert await administrator.recover(2) == 2
+            assert await administrator.admin.recover(2) == 2
     assert (await client.verify("later", photos["biden"])).match
 
 
 async def client_certificate__should_not_administer(client: Client) -> None:
-    for attempt in (client.refresh(), client.recover(0), client.audit_nodes([""])):
+    for attempt in (client.admin.refresh(), client.admin.recover(0), client.admin.holdings([""])):
         with pytest.raises(PermissionDenied):
             await attempt
 
@@ -183,16 +184,16 @@ async def lost_reference__should_be_named_and_stop_the_service_until_it_is_resto
     mongo_cluster.kill("party1")  # it hashes what it holds anew when it starts
     mongo_cluster.start(["party1"])
     await until_told(client, "visard admin audit")
-    found = await admin.audit(administrator)
+    found = await administrator.admin.audit()
     assert [d.reference_id for d in found.differences] == list(enrolment.references)
     assert [view is None for view in found.differences[0].parties] == [False, True, False]
     assert found.steps == 1
     with pytest.raises(FailedPrecondition, match="visard admin"):
         await client.verify("anchor", photos["obama2"])
-    assert await administrator.recover(1) == 2
+    assert await administrator.admin.recover(1) == 2
     assert (await client.status()).ready  # done is done
     assert (await client.verify("second", photos["biden"])).match
-    assert (await admin.audit(administrator)).clean
+    assert (await administrator.admin.audit()).clean
 
 
 @pytest.mark.parametrize("party", [0, 1, 2])
@@ -205,25 +206,25 @@ async def lost_store__should_be_written_anew_share_for_share(
     party: int,
 ) -> None:
     before, weights = databases.descriptors(party), databases.weights(party)
-    await administrator.grant("enroller/kiosk-7", "anchor")
-    rights, references = await administrator.rights(), await client.references("anchor")
+    await administrator.admin.grant("enroller/kiosk-7", "anchor")
+    rights, references = await administrator.admin.rights(), await client.references("anchor")
     mongo_cluster.kill(f"party{party}")
     database = databases.parties[party]
     for collection in database.list_collection_names():
         database.drop_collection(collection)
     mongo_cluster.start([f"party{party}"])
     await until_told(client, "visard admin audit")
-    assert await administrator.recover(party) == 1
+    assert await administrator.admin.recover(party) == 1
     assert (await client.status()).ready
     assert (databases.weights(party) == weights).all()
-    assert await administrator.rights() == rights
+    assert await administrator.admin.rights() == rights
     assert await client.references("anchor") == references
     assert references[0].enrolled_by == "enroller/default"
-    await administrator.revoke("enroller/kiosk-7", "anchor")
+    await administrator.admin.revoke("enroller/kiosk-7", "anchor")
     after = databases.descriptors(party)
     assert after.keys() == before.keys()
     assert all((after[name] == before[name]).all() for name in before)
     assert (await client.verify("anchor", photos["obama2"])).match
     await client.enrol("afterwards", [photos["biden"]])
     assert await client.delete("afterwards") == 1
-    assert (await admin.audit(administrator)).clean
+    assert (await administrator.admin.audit()).clean

@@ -8,11 +8,10 @@ from typing import Annotated
 
 import typer
 
-from visard import admin as administration
 from visard import auditlog
+from visard.calls import DEFAULT_MODEL
 from visard.cli.output import MATCH, NO_MATCH, confirm, emit, out, progress
 from visard.cli.session import DEFAULT_HOME, Home, Json, Model, with_client
-from visard.client import DEFAULT_MODEL
 
 app = typer.Typer(no_args_is_help=True, help="Keep the parties' stores in order.")
 
@@ -23,7 +22,7 @@ Patience = Annotated[float, typer.Option("--deadline", min=1, max=86400, help="S
 def audit(home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
     """Do all three parties hold the same references and rights? Exit status 1 when they do not."""
     with progress("auditing"):
-        found = with_client(home, administration.audit, role="admin")
+        found = with_client(home, lambda c: c.admin.audit(), role="admin")
     text = f"{found.counts[0]} references and rights, the same at all parties" if found.clean else "the parties differ"
     rows = [{"reference": d.reference_id, "parties": d.parties} for d in found.differences]
     emit(as_json, text, clean=found.clean, counts=found.counts, steps=found.steps, differences=rows)
@@ -45,7 +44,7 @@ def _held(row: tuple[str, str, int, str] | None) -> str:
 def refresh(home: Home = DEFAULT_HOME, deadline: Patience = 600, as_json: Json = False) -> None:
     """Give every stored reference and model new shares: what was stolen before is worth nothing with what is stolen later."""
     with progress("refreshing"):
-        renewed = with_client(home, lambda c: c.refresh(), deadline=deadline, role="admin")
+        renewed = with_client(home, lambda c: c.admin.refresh(), deadline=deadline, role="admin")
     emit(as_json, f"renewed {renewed} references and all models", references=renewed)
 
 
@@ -61,7 +60,7 @@ def recover(
     if not yes:
         confirm(f"Erase the store of party {party} and write it anew?")
     with progress(f"restoring party {party}"):
-        restored = with_client(home, lambda c: c.recover(party), deadline=deadline, role="admin")
+        restored = with_client(home, lambda c: c.admin.recover(party), deadline=deadline, role="admin")
     emit(as_json, f"party {party} holds {restored} references again", party=party, references=restored)
 
 
@@ -81,7 +80,7 @@ def grant(
     as_json: Json = False,
 ) -> None:
     """Let a caller add to, replace, delete and rename what others have enrolled."""
-    with_client(home, lambda c: c.grant(grantee, subject), model=model, role="admin")
+    with_client(home, lambda c: c.admin.grant(grantee, subject), model=model, role="admin")
     text = f"{grantee} has a right to {subject or 'every subject'} of {model}"
     emit(as_json, text, grantee=grantee, subject=subject, model=model)
 
@@ -95,15 +94,15 @@ def revoke(
     as_json: Json = False,
 ) -> None:
     """Take back what grant gave with the same words."""
-    with_client(home, lambda c: c.revoke(grantee, subject), model=model, role="admin")
+    with_client(home, lambda c: c.admin.revoke(grantee, subject), model=model, role="admin")
     text = f"{grantee} has no longer this right to {subject or 'every subject'} of {model}"
     emit(as_json, text, grantee=grantee, subject=subject, model=model)
 
 
 @app.command()
 def rights(home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
-    """Who has a right to what others have enrolled."""
-    found = with_client(home, lambda c: c.rights(), role="admin")
+    """List who has a right to what others have enrolled."""
+    found = with_client(home, lambda c: c.admin.rights(), role="admin")
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(right) for right in found]))
     for right in () if as_json else found:
@@ -125,7 +124,7 @@ def audit_log(
         _verify(verify, as_json)
     begin = int(since.replace(tzinfo=UTC).timestamp() * 1000) if since is not None else 0
     with progress("reading three logs"):
-        logs = with_client(home, lambda c: auditlog.fetch(c, begin), role="admin")
+        logs = with_client(home, lambda c: c.admin.audit_log(begin), role="admin")
     if export is not None:
         auditlog.export(logs, export)
     found, asked = auditlog.compare(logs, begin), auditlog.summary(logs, begin)
@@ -142,7 +141,7 @@ def audit_log(
     raise typer.Exit(MATCH if clean else NO_MATCH)
 
 
-def _difference(one: auditlog.Difference) -> dict[str, str | list[str]]:
+def _difference(one: auditlog.LogDifference) -> dict[str, str | list[str]]:
     at = datetime.fromtimestamp(one.time_unix_ms / 1000, UTC).isoformat(timespec="seconds")
     views = ["missing" if account is None else str(account) for account in one.parties]
     return {"request": one.request_id.hex(), "time": at, "parties": views}

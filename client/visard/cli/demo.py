@@ -10,15 +10,19 @@ from rich.table import Table
 
 from visard import owner
 from visard.cli.output import ERROR, MATCH, out, progress
+from visard.cli.session import Json
+
+app = typer.Typer()
 
 
+@app.command()
 def demo(
     photos: Annotated[
         list[Path] | None, typer.Argument(help="A photo, another of the same person, a stranger's.")
     ] = None,
     home: Annotated[Path | None, typer.Option(envvar="VISARD_HOME", help="Use running services.")] = None,
     picture: Annotated[Path, typer.Option(help="Where to draw photo, chip and shares.")] = Path("demo.png"),
-    as_json: Annotated[bool, typer.Option("--json", help="Answer with one JSON object.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Show it: enrol a face, verify another photo and a stranger's, identify, delete."""
     result, steps = owner.demo.play(photos or [], home, picture, progress)

@@ -11,11 +11,15 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+import visard
 from visard import owner
+from visard.calls import DEFAULT_DEADLINE, DEFAULT_MODEL
 from visard.cli.output import err, out
 from visard.cli.session import DEFAULT_HOME, Home
-from visard.client import DEFAULT_DEADLINE, DEFAULT_MODEL, Client, Connection
+from visard.connection import Connection
 from visard.rates import percent
+
+app = typer.Typer()
 
 Folder = Annotated[Path, typer.Argument(help="Images: DIR/name/name_0001.jpg.")]
 
@@ -29,6 +33,7 @@ def bar(what: str, total: int) -> "Iterator[owner.evaluation.embed.Advance]":
         yield lambda: progress.advance(task)
 
 
+@app.command()
 def evaluate(
     pairs: Annotated[Path, typer.Argument(help="List of pairs as LFW has them.")],
     directory: Folder,
@@ -54,7 +59,7 @@ def evaluate(
     ] = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """How well a network tells people apart: in float, in fixed point, and secure on a sample."""
+    """Measure how well a network tells people apart: in float, in fixed point, and secure on a sample."""
     if q not in (31, 61):
         raise typer.BadParameter("31 or 61", param_hint="--q")
     bring, evaluating = owner.bring, owner.evaluation
@@ -96,7 +101,7 @@ def _ask(
     evaluation: "owner.evaluation.run.Evaluation", connection: Connection, model: str, count: int, point: str
 ) -> "owner.evaluation.report.Secure":
     async def work() -> "owner.evaluation.report.Secure":
-        async with Client(connection, model=model, deadline=DEFAULT_DEADLINE) as client:
+        async with visard.Client(connection, model=model, deadline=DEFAULT_DEADLINE) as client:
             return await evaluation.secure(client, count, point)
 
     return asyncio.run(work())

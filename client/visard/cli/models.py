@@ -9,18 +9,19 @@ import numpy.typing as npt
 import typer
 from PIL import Image
 from rich.table import Table
-from visard_wire.v1 import common_pb2
 
+import visard
 from visard import owner
+from visard.calls import DEFAULT_DEADLINE, DEFAULT_MODEL
 from visard.cli.output import costs, emit, out, progress
 from visard.cli.session import DEFAULT_HOME, Deadline, Home, Json, with_client
-from visard.client import DEFAULT_DEADLINE, DEFAULT_MODEL, Client
 from visard.errors import InvalidRequest
 from visard.rates import percent
-from visard.results import Output
+from visard.results import Attempts, ModelInfo, OperatingPoint, Output, PartyStatus
 from visard.sharing import DEFAULT_FIELD_BITS
 
-app = typer.Typer(no_args_is_help=True, help="Networks: publish them, list them, see what they cost.")
+app = typer.Typer(no_args_is_help=True, help="Publish networks, list them, and see what they cost.")
+running = typer.Typer()
 
 PUBLISH_SECONDS = 300.0  # a whole network, over a slow line or at busy parties
 _GREY, _COLOUR = 1, 3
@@ -76,20 +77,20 @@ def publish(
 
 @app.command("list")
 def list_models(home: Home = DEFAULT_HOME) -> None:
-    """The published models."""
-    for model in with_client(home, lambda c: c.models()):
+    """List the published models."""
+    for model in with_client(home, lambda c: c.models.list()):
         typer.echo(f"{model.name}\t{_shape(model.input_shape)} to {_shape(model.output_shape)}\tq = {model.field_bits}")
 
 
 @app.command()
 def show(name: str, home: Home = DEFAULT_HOME) -> None:
-    """What a model is and what a run of it costs."""
+    """Show what a model is and what a run of it costs."""
 
-    async def work(client: Client) -> tuple[common_pb2.ModelInfo, common_pb2.PartyStatus]:
-        return await client.model_info(), (await client.status()).parties[0]
+    async def work(client: visard.Client) -> tuple[ModelInfo, PartyStatus]:
+        return await client.models.info(), (await client.status()).parties[0]
 
     model, party = with_client(home, work, model=name)
-    cost, points = model.cost, ", ".join(model.operating_points)
+    cost, points = model.cost, ", ".join(point.name for point in model.points)
     out.print(_layers(model))
     purpose = "opened to whoever runs it" if model.opens_output else f"compared on shares, never opened ({points})"
     for heading, text in (
@@ -112,13 +113,13 @@ def show(name: str, home: Home = DEFAULT_HOME) -> None:
         out.print(f"{heading}: {text}")
 
 
-def _point(point: common_pb2.OperatingPoint) -> str:
+def _point(point: OperatingPoint) -> str:
     rate = point.false_match_rate
     known = f"{percent(rate)} of strangers match" if rate else "never calibrated"
     return f"{point.name}: distance {point.distance:g}, {known}"
 
 
-def _attempts(allowed: common_pb2.Attempts, seconds: float) -> str:
+def _attempts(allowed: Attempts, seconds: float) -> str:
     """What a party's budgets let through; 0 is no limit."""
     counts = (allowed.subject, allowed.search, allowed.gallery)
     subject, search, gallery = (f"{count:,}" if count else "any number of" for count in counts)
@@ -128,7 +129,7 @@ def _attempts(allowed: common_pb2.Attempts, seconds: float) -> str:
     )
 
 
-def _layers(model: common_pb2.ModelInfo) -> Table:
+def _layers(model: ModelInfo) -> Table:
     table = Table(title=model.name, title_justify="left")
     for heading in ("", "operation", "result", "multiply-adds", "nonlinear", "rounds", "kB sent"):
         table.add_column(heading)
@@ -146,10 +147,11 @@ def _shape(sizes: object) -> str:
 @app.command("delete")
 def withdraw(name: str, home: Home = DEFAULT_HOME) -> None:
     """Remove a model that nobody is enrolled with."""
-    with_client(home, lambda c: c.withdraw(name), role="owner")
+    with_client(home, lambda c: c.models.withdraw(name), role="owner")
     out.print(f"deleted model {name}")
 
 
+@running.command()
 def run(
     model: Annotated[str, typer.Argument(help="A model that was published with --open-output.")],
     images: Annotated[list[Path], typer.Argument(help="Brought to the model's size; two for one that judges pairs.")],
@@ -164,8 +166,8 @@ def run(
     if output is not None and (output.suffix not in (".png", ".npy") or not output.parent.is_dir()):
         raise typer.BadParameter("a name that ends in .png or .npy, in a directory", param_hint="--output")
 
-    async def work(client: Client) -> Output:
-        _check_output(tuple((await client.model_info()).output_shape), output)  # before the run
+    async def work(client: visard.Client) -> Output:
+        _check_output(tuple((await client.models.info()).output_shape), output)  # before the run
         return await client.run(*images)
 
     with progress(f"running {model}"):

@@ -1,4 +1,4 @@
-"""Commands for those who run the services: status, health, and keys to be renewed."""
+"""Commands for those who run the services: status, health; and upload, for other tools."""
 
 import asyncio
 import json
@@ -8,38 +8,33 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from google.protobuf import json_format
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
-from visard_wire.v1 import gateway_pb2
 
-from visard import certs as certificates
+import visard
 from visard import health as probe
 from visard.cli.output import out, status_table
-from visard.cli.session import Largest
-from visard.client import Client, Connection
+from visard.cli.session import DEFAULT_HOME, Home, Json, Largest
+from visard.connection import Connection
 from visard.errors import VisardError
+from visard.results import Status
 
 app = typer.Typer()
-certs_app = typer.Typer()
 
 WATCH_SECONDS = 1.0
 _DIGITS = 12  # of a plan's digest, as in the metrics
 _STATUS_DEADLINE = 10.0
 
-Home = Annotated[Path, typer.Option(envvar="VISARD_HOME", help="Directory of visard up: certificates, addresses.")]
-DEFAULT_HOME = Path(".visard")
-
 
 @app.command()
 def status(
     home: Home = DEFAULT_HOME,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer with one JSON object.")] = False,
+    as_json: Json = False,
     watch: Annotated[bool, typer.Option("--watch", help="Show it anew each second, until Ctrl-C.")] = False,
 ) -> None:
-    """How the services are. Exit status 1 when they are not all ready."""
+    """Show how the services are. Exit status 1 when they are not all ready."""
     if watch:
         with suppress(KeyboardInterrupt):
             asyncio.run(_watch(Connection.from_home(home)))
@@ -93,52 +88,28 @@ def upload(
     """Print the messages of a request as JSON, for grpcurl -d @. Valid for five minutes, once; nobody can open its answer."""
 
     async def write() -> None:
-        async with Client(Connection.from_home(home), deadline=_STATUS_DEADLINE) as client:
+        async with visard.Client(Connection.from_home(home), deadline=_STATUS_DEADLINE) as client:
             async for message in await client.upload(operation, photos, subject=subject, largest=largest):
-                typer.echo(json_format.MessageToJson(message, indent=None))
+                typer.echo(message)
 
     asyncio.run(write())
 
 
-@certs_app.command()
-def issue(
-    directory: Annotated[Path, typer.Argument(help="Where ca.pem and ca.key are.")],
-    name: Annotated[str, typer.Argument(help="Makes NAME.pem and NAME.key.")],
-    role: Annotated[str, typer.Option(help="visard://KIND/NAME; KIND is verifier, enroller, owner, admin or store.")],
-    host: Annotated[list[str] | None, typer.Option(help="Names and addresses, of a server.")] = None,
-) -> None:
-    """One more certificate: for another caller, or for a party's database."""
-    certificates.issue(directory, name, role, host or ())
-    out.print(f"{name}.pem and {name}.key for {role}")
-
-
-@certs_app.command()
-def renew(
-    directory: Annotated[Path, typer.Argument(help="Where ca.key and the certificate are.")],
-    name: Annotated[
-        str, typer.Argument(help="gateway, dealer, party0, party1, party2, verifier, client, owner, admin.")
-    ],
-) -> None:
-    """Renew a certificate and its key for the same role and hosts; services take it without a restart."""
-    certificates.renew(directory, name)
-    out.print(f"{name}.pem and {name}.key are new")
-
-
-async def _ask(connection: Connection) -> gateway_pb2.GetStatusResponse:
-    async with Client(connection, deadline=_STATUS_DEADLINE) as client:
+async def _ask(connection: Connection) -> Status:
+    async with visard.Client(connection, deadline=_STATUS_DEADLINE) as client:
         return await client.status()
 
 
 async def _watch(connection: Connection) -> None:
     """One connection, a fresh picture each second; a gateway that is away is shown as such, and waited for."""
-    async with Client(connection, deadline=WATCH_SECONDS * 3) as client:
+    async with visard.Client(connection, deadline=WATCH_SECONDS * 3) as client:
         with Live(Text("asking"), console=out, auto_refresh=False) as live:
             while True:
                 live.update(await _picture(client), refresh=True)
                 await asyncio.sleep(WATCH_SECONDS)
 
 
-async def _picture(client: Client) -> RenderableType:
+async def _picture(client: "visard.Client") -> RenderableType:
     try:
         answer = await client.status()
     except VisardError as error:
@@ -146,7 +117,7 @@ async def _picture(client: Client) -> RenderableType:
     return Group(status_table(answer), stock_table(answer))
 
 
-def stock_table(status: gateway_pb2.GetStatusResponse) -> Table:
+def stock_table(status: Status) -> Table:
     """Every plan's stock of kits at the three parties: what is there, and what is wanted."""
     table = Table(title="kits in stock", title_justify="left")
     for heading in ("plan", "MB each", *(f"party {party.party}" for party in status.parties)):

@@ -10,9 +10,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from visard_wire.v1 import gateway_pb2
 
-from visard.results import Report
+from visard.results import Report, Status
 
 MATCH, NO_MATCH, ERROR, INTERRUPTED = 0, 1, 2, 130
 _WIDE = 10_000  # columns of what is no terminal: nothing is broken or cut there
@@ -69,7 +68,7 @@ def costs(report: Report) -> dict[str, float]:
     }
 
 
-def status_table(status: gateway_pb2.GetStatusResponse) -> Table:
+def status_table(status: Status) -> Table:
     """The parties, a row each."""
     table = Table(title=f"visard {status.version}: {'ready' if status.ready else 'not ready'}")
     for heading in ("party", "ready", "peers", "subjects", "references", "runs", "kits (largest plan)", "models"):

@@ -7,8 +7,10 @@ from typing import Annotated, TypeVar
 
 import typer
 
+import visard
+from visard.calls import DEFAULT_DEADLINE, DEFAULT_MODEL
 from visard.cli.output import complain
-from visard.client import DEFAULT_DEADLINE, DEFAULT_MODEL, Client, Connection
+from visard.connection import Connection
 
 T = TypeVar("T")
 
@@ -24,7 +26,7 @@ DEFAULT_HOME = Path(".visard")
 
 def with_client(
     home: Path,
-    work: Callable[[Client], Awaitable[T]],
+    work: "Callable[[visard.Client], Awaitable[T]]",
     *,
     model: str = DEFAULT_MODEL,
     deadline: float = DEFAULT_DEADLINE,
@@ -33,7 +35,7 @@ def with_client(
     """Run work with a connected client; Ctrl-C while it writes leaves open whether it was written, and says so."""
 
     async def body() -> T:
-        async with Client(Connection.from_home(home, role), model=model, deadline=deadline) as client:
+        async with visard.Client(Connection.from_home(home, role), model=model, deadline=deadline) as client:
             return await work(client)
 
     try:

@@ -11,9 +11,12 @@ from visard import owner
 from visard.cli.evaluate import bar
 from visard.cli.output import err, out
 
+app = typer.Typer()
+
 Names = Literal["classic-contrastive", "classic-entropy", "resnet-contrastive", "resnet-entropy"]
 
 
+@app.command()
 def train(
     network: Annotated[Names, typer.Argument(help="Branch and loss.")],
     directory: Annotated[Path, typer.Argument(help="Faces: a folder for each person.")],

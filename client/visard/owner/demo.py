@@ -130,7 +130,7 @@ async def _play(home: Path, chips: list[Chip], progress: Progress) -> tuple[Demo
 
 async def _publish(home: Path, progress: Progress) -> None:
     async with Client(Connection.from_home(home, "owner")) as owner:
-        if DEFAULT_MODEL not in {model.name for model in await owner.models()}:
+        if DEFAULT_MODEL not in {model.name for model in await owner.models.list()}:
             with progress("publishing the face network: its weights are shared as well"):
                 compiled = await asyncio.to_thread(publishing.compile_face_model)
                 await publishing.publish(owner, DEFAULT_MODEL, compiled)

@@ -120,4 +120,4 @@ async def publish(client: Client, name: str, compiled: Compiled, *, allow_loose:
     program = compiled.program
     if not allow_loose:
         check_points(program)
-    await client.publish(name, program.to_json(), program.digest, compiled.weights, program.q)
+    await client.models.publish(name, program.to_json(), program.digest, compiled.weights, program.q)

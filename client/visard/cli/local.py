@@ -1,0 +1,81 @@
+"""``visard up``: all five services on this machine."""
+
+import signal
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import visard
+from visard import owner
+from visard.calls import DEFAULT_MODEL
+from visard.cli.hints import told
+from visard.cli.output import complain, err, progress
+from visard.cli.session import DEFAULT_HOME, Home, with_client
+from visard.cluster import BASE_PORT, Cluster
+from visard.errors import VisardError
+from visard.supervision import Supervisor
+
+app = typer.Typer()
+
+_LOOK_SECONDS = 0.5
+_PUBLISH_SECONDS = 60.0
+
+
+@app.command()
+def up(
+    home: Home = DEFAULT_HOME,
+    port: Annotated[int, typer.Option(min=1024, max=65000, help="Port of the gateway; the others follow.")] = BASE_PORT,
+    model: Annotated[bool, typer.Option(help="Publish the face network if nothing is published.")] = True,
+    store: Annotated[
+        str, typer.Option(envvar="VISARD_STORE", help="sqlite, or mongodb://HOST/NAME{party}: a database a party.")
+    ] = "sqlite",
+    ready_file: Annotated[Path | None, typer.Option(help="File to make when everything is ready.")] = None,
+) -> None:
+    """Start gateway, parties and dealer on this machine; Ctrl-C stops them."""
+    cluster = Cluster(home, port, store=store)
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    with cluster.locked():
+        cluster.prepare()
+        try:
+            with progress("starting five services"):
+                cluster.start()
+            state = "ready" if not model or publish_default(home) else "running, but not ready"
+            err.print(
+                f"{state}: gateway at {cluster.address('gateway')}, certificates in {home / 'certs'}. Ctrl-C stops."
+            )
+            if ready_file is not None:
+                ready_file.touch()
+            supervisor = Supervisor(cluster, complain)
+            while not stopped.wait(_LOOK_SECONDS):
+                supervisor.look()
+        finally:
+            with progress("stopping"):
+                cluster.stop()
+
+
+def publish_default(home: Path) -> bool:
+    """Publish the face network under the default name unless something is published; whether the services are ready.
+
+    Where they are not, an operator is told why, and the services stay, so that he can mend them.
+    """
+    publishing = owner.publish
+
+    async def work(client: visard.Client) -> list[str]:
+        if reasons := [f"party {p.party}: {p.reason}" for p in (await client.status()).parties if not p.ready]:
+            return reasons
+        if not await client.models.list():
+            await publishing.publish(client, DEFAULT_MODEL, publishing.compile_face_model())
+        return []
+
+    try:
+        with progress("publishing the face network"):
+            reasons = with_client(home, work, role="owner", deadline=_PUBLISH_SECONDS)
+    except VisardError as error:
+        reasons = [told(error)]
+    for reason in reasons:
+        complain(reason)
+    return not reasons

@@ -1,0 +1,165 @@
+"""Commands of callers: enrol, verify, compare, identify, delete, rename, export, list."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import visard
+from visard.calls import DEFAULT_DEADLINE, DEFAULT_MODEL
+from visard.cli.output import MATCH, NO_MATCH, costs, emit, progress
+from visard.cli.session import DEFAULT_HOME, Deadline, Home, Json, Largest, Model, Point, with_client
+from visard.results import Enrolment, Verification
+
+app = typer.Typer()
+
+
+@app.command()
+def enrol(
+    name: str,
+    photos: Annotated[list[Path], typer.Argument(help="One reference is stored for each.")],
+    home: Home = DEFAULT_HOME,
+    model: Model = DEFAULT_MODEL,
+    largest: Largest = False,
+    replace: Annotated[bool, typer.Option(help="Erase the subject's earlier references in the same step.")] = False,
+    unique: Annotated[bool, typer.Option(help="Refuse somebody who is enrolled under another name.")] = False,
+    ttl: Annotated[int, typer.Option(min=0, help="Seconds until the references are erased; 0 for never.")] = 0,
+    note: Annotated[str, typer.Option(help="Kept with the references, not secret.")] = "",
+    deadline: Deadline = DEFAULT_DEADLINE,
+    as_json: Json = False,
+) -> None:
+    """Store a face under a name."""
+
+    async def work(c: visard.Client) -> Enrolment:
+        return await c.enrol(
+            name, photos, largest=largest, replace=replace, unique=unique, ttl_seconds=ttl, metadata=note.encode()
+        )
+
+    with progress(f"enrolling {name}"):
+        done = with_client(home, work, model=model, deadline=deadline)
+    text = f"enrolled {name}: {len(done.references)} references, {done.report.seconds:.2f} s"
+    emit(as_json, text, subject=name, references=list(done.references), **costs(done.report))
+
+
+@app.command()
+def verify(
+    name: str,
+    photo: Path,
+    home: Home = DEFAULT_HOME,
+    model: Model = DEFAULT_MODEL,
+    operating_point: Point = "",
+    largest: Largest = False,
+    deadline: Deadline = DEFAULT_DEADLINE,
+    as_json: Json = False,
+) -> None:
+    """Does the photo show NAME? Exit status 0 for yes, 1 for no."""
+    with progress(f"verifying {name}"):
+        answer = with_client(
+            home,
+            lambda c: c.verify(name, photo, operating_point=operating_point, largest=largest),
+            model=model,
+            deadline=deadline,
+        )
+    _show(answer, as_json)
+
+
+@app.command()
+def compare(
+    photo: Path,
+    other: Path,
+    home: Home = DEFAULT_HOME,
+    model: Model = DEFAULT_MODEL,
+    operating_point: Point = "",
+    largest: Largest = False,
+    deadline: Deadline = DEFAULT_DEADLINE,
+    as_json: Json = False,
+) -> None:
+    """Do two photos show the same person? Nothing is stored."""
+    with progress("comparing"):
+        answer = with_client(
+            home,
+            lambda c: c.compare(photo, other, operating_point=operating_point, largest=largest),
+            model=model,
+            deadline=deadline,
+        )
+    _show(answer, as_json)
+
+
+@app.command()
+def identify(
+    photo: Path,
+    home: Home = DEFAULT_HOME,
+    model: Model = DEFAULT_MODEL,
+    operating_point: Point = "",
+    largest: Largest = False,
+    deadline: Deadline = DEFAULT_DEADLINE,
+    as_json: Json = False,
+) -> None:
+    """Who is it? Exit status 1 when it is nobody enrolled."""
+    with progress("identifying"):
+        answer = with_client(
+            home,
+            lambda c: c.identify(photo, operating_point=operating_point, largest=largest),
+            model=model,
+            deadline=deadline,
+        )
+    emit(as_json, answer.subject or "nobody enrolled", subject=answer.subject, **costs(answer.report))
+    raise typer.Exit(MATCH if answer.subject else NO_MATCH)
+
+
+@app.command()
+def delete(
+    name: str,
+    reference: Annotated[list[str] | None, typer.Option(help="Only this reference; may be repeated.")] = None,
+    home: Home = DEFAULT_HOME,
+    model: Model = DEFAULT_MODEL,
+    as_json: Json = False,
+) -> None:
+    """Forget a subject and all its references, or some of them."""
+    deleted = with_client(home, lambda c: c.delete(name, reference or ()), model=model)
+    emit(as_json, f"deleted {name}: {deleted} references", subject=name, references=deleted)
+
+
+@app.command()
+def rename(
+    name: str, new_name: str, home: Home = DEFAULT_HOME, model: Model = DEFAULT_MODEL, as_json: Json = False
+) -> None:
+    """Give a subject another name."""
+    moved = with_client(home, lambda c: c.rename(name, new_name), model=model)
+    emit(as_json, f"renamed {name} to {new_name}: {moved} references", subject=new_name, references=moved)
+
+
+@app.command()
+def export(name: str, home: Home = DEFAULT_HOME, model: Model = DEFAULT_MODEL, as_json: Json = False) -> None:
+    """Print everything that is kept about a subject, as JSON. No biometric plaintext exists, so there is none in it."""
+    rows = with_client(home, lambda c: c.references(name), model=model)
+    references = [dataclasses.asdict(row) | _noted(row.metadata) for row in rows]
+    note = "Each reference also has 128 numbers that exist only as shares at three parties; nobody can export them."
+    found = {"subject": name, "model": model, "references": references, "biometric_data": note}
+    typer.echo(json.dumps(found, indent=None if as_json else 1, ensure_ascii=as_json))
+
+
+def _noted(metadata: bytes) -> dict[str, str]:
+    """What a caller has attached, as text where it is text, and in hex."""
+    try:
+        return {"note": metadata.decode(), "metadata": metadata.hex()}
+    except UnicodeDecodeError:
+        return {"metadata": metadata.hex()}
+
+
+@app.command("list")
+def list_subjects(home: Home = DEFAULT_HOME, model: Model = DEFAULT_MODEL, as_json: Json = False) -> None:
+    """List who is enrolled."""
+    found = with_client(home, lambda c: c.subjects(), model=model)
+    if as_json:
+        typer.echo(json.dumps([dataclasses.asdict(s) for s in found]))
+    for subject in () if as_json else found:
+        typer.echo(f"{subject.subject}\t{subject.references}")
+
+
+def _show(answer: Verification, as_json: bool) -> None:
+    text = f"{'match' if answer.match else 'no match'} ({answer.report.seconds:.2f} s)"
+    emit(as_json, text, match=answer.match, **costs(answer.report))
+    raise typer.Exit(MATCH if answer.match else NO_MATCH)

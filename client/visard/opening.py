@@ -1,0 +1,86 @@
+"""How the parties' sealed answers become one: opened, compared, put together. Whatever does not fit is no answer."""
+
+from collections.abc import Sequence
+from math import prod
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from visard_wire.digests import of_row_table
+from visard_wire.limits import PARTIES
+from visard_wire.sealing import Context, open_result
+from visard_wire.secret import Secret
+from visard_wire.v1 import common_pb2
+
+from visard.errors import InconsistentAnswer
+from visard.sharing import combine, combine_bits, word_type
+
+MAX_SCALE = 60  # fractional bits of an output
+
+T = TypeVar("T")
+
+
+def open_all(
+    sealed: Sequence[common_pb2.SealedResult], context: Context, keys: Sequence[Secret]
+) -> list[common_pb2.Outcome]:
+    """Open the three sealed answers, in party order; raises SealError and InconsistentAnswer."""
+    if [one.party for one in sealed] != list(range(PARTIES)):
+        raise InconsistentAnswer("the answers of three parties are needed, in order")
+    return [open_result(key, context, i, one) for i, (key, one) in enumerate(zip(keys, sealed, strict=True))]
+
+
+def changed(outcomes: Sequence[common_pb2.Outcome]) -> int:
+    """How many references a write names, as all three parties say; raises InconsistentAnswer."""
+    return _agreed([outcome.references_changed for outcome in outcomes], "the parties changed different references")
+
+
+def check_published(outcomes: Sequence[common_pb2.Outcome], program_digest: bytes) -> None:
+    """Raise InconsistentAnswer unless all three parties have stored this program."""
+    if (
+        _agreed([outcome.program_digest for outcome in outcomes], "the parties stored different programs")
+        != program_digest
+    ):
+        raise InconsistentAnswer("the parties stored another program than was published")
+
+
+def _agreed(answers: Sequence[T], otherwise: str) -> T:
+    if any(answer != answers[0] for answer in answers):
+        raise InconsistentAnswer(otherwise)
+    return answers[0]
+
+
+def reference_ids(outcomes: Sequence[common_pb2.Outcome]) -> tuple[str, ...]:
+    """The stored references; raises InconsistentAnswer."""
+    return _agreed([tuple(outcome.reference_ids) for outcome in outcomes], "the parties stored different references")
+
+
+def match_bit(outcomes: Sequence[common_pb2.Outcome]) -> bool:
+    """The one bit of a verification; raises InconsistentAnswer."""
+    bits = combine_bits(outcomes)
+    if len(bits) != 1:
+        raise InconsistentAnswer("one bit is the answer to this question")
+    return bool(bits[0])
+
+
+def matched_subject(outcomes: Sequence[common_pb2.Outcome]) -> str | None:
+    """The subject of an identification; raises InconsistentAnswer."""
+    bits = combine_bits(outcomes)
+    table = list(outcomes[0].row_subjects)
+    if any(outcome.row_digest != of_row_table(table) for outcome in outcomes):
+        raise InconsistentAnswer("the parties searched different galleries")
+    row = int(sum(1 << k for k in np.flatnonzero(bits[1:])))
+    if not len(bits) or row >= len(table):
+        raise InconsistentAnswer("the answer names no row")
+    return table[row] if bits[0] else None
+
+
+def output(outcomes: Sequence[common_pb2.Outcome], q: int) -> tuple[npt.NDArray[np.float64], int]:
+    """The output of a run, and its fractional bits; raises InconsistentAnswer."""
+    first = outcomes[0]
+    shape, kind = tuple(first.output_shape), word_type(q)
+    if any((tuple(o.output_shape), o.output_scale) != (shape, first.output_scale) for o in outcomes):
+        raise InconsistentAnswer("the parties' outputs have different shapes")
+    if any(len(o.output_share) != prod(shape) * kind.itemsize for o in outcomes) or first.output_scale > MAX_SCALE:
+        raise InconsistentAnswer("the parties' outputs do not fit their shape")
+    shares = [np.frombuffer(outcome.output_share, kind) for outcome in outcomes]
+    return combine(shares, q).reshape(shape) / 2.0**first.output_scale, first.output_scale

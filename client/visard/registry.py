@@ -1,0 +1,67 @@
+"""What owners of networks ask, and what everybody may know of them. ``models`` of a client."""
+
+import asyncio
+
+import numpy as np
+import numpy.typing as npt
+from visard_wire.v1 import common_pb2, gateway_pb2
+
+from visard import opening, received
+from visard.calls import Caller
+from visard.errors import InvalidRequest, NotFound
+from visard.results import ModelInfo
+from visard.sharing import FIELDS
+from visard.uploads import shared
+
+Operation = common_pb2.Operation
+Infos = list[ModelInfo]
+
+
+class Models:
+    """The service ModelRegistry. To publish and to withdraw the client's certificate must be an owner's."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+        self._infos: dict[str, ModelInfo] = {}
+        self._fetching = asyncio.Lock()  # calls that begin together ask once
+
+    async def list(self) -> Infos:
+        """The published models."""
+        ask = gateway_pb2.ListModelsRequest()
+        response = await self._caller.again(lambda left: self._caller.registry.ListModels(ask, timeout=left))
+        return [received.model_info(info) for info in response.models]
+
+    async def info(self) -> ModelInfo:
+        """What is known about the client's model, asked for once; raises NotFound."""
+        name = self._caller.model
+        async with self._fetching:
+            if name not in self._infos:
+                self._infos = {info.name: info for info in await self.list()}
+        if name not in self._infos:
+            raise NotFound(f"model {name!r} is not published: see visard model publish")
+        return self._infos[name]
+
+    async def publish(self, name: str, program: bytes, digest: bytes, weights: npt.NDArray[np.int64], q: int) -> None:
+        """Publish a compiled network under a name; its weights leave this machine as three sealed shares only.
+
+        ``program`` is its canonical JSON and ``digest`` the SHA-256 of that, ``q`` the Mersenne exponent of its field.
+        """
+        if not isinstance(q, int) or q not in FIELDS:
+            raise InvalidRequest("q: 31 or 61")
+        if not isinstance(weights, np.ndarray) or weights.dtype != np.int64:  # of a network without any it is empty
+            raise InvalidRequest("weights: an array of 64-bit integers")
+        if not isinstance(program, bytes):
+            raise InvalidRequest("program: canonical JSON, as bytes")
+        request = self._caller.request(Operation.OPERATION_PUBLISH, model=name, program_digest=digest)
+        response, sent = await self._caller.write(
+            request,
+            lambda: shared([weights], q),
+            lambda sealed, left: self._caller.registry.Publish(sealed.upload(program), timeout=left),
+        )
+        opening.check_published(opening.open_all(response.results, sent.context, sent.reply_keys), digest)
+
+    async def withdraw(self, name: str) -> None:
+        """Remove a model that nobody is enrolled with."""
+        request = self._caller.request(Operation.OPERATION_WITHDRAW, model=name)
+        await self._caller.change(self._caller.registry.Withdraw, gateway_pb2.WithdrawRequest, request)
+        self._infos.pop(name, None)
