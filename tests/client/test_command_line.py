@@ -108,9 +108,7 @@ def help__should_load_no_library_for_networks_or_pictures(command: str) -> None:
     assert done.stderr == "set()\n"
 
 
-@pytest.mark.parametrize(
-    "command", ["evaluate a.txt a", "train resnet-entropy a -o a.safetensors", "demo a b c", "model publish"]
-)
+@pytest.mark.parametrize("command", ["evaluate a.txt a", "train resnet-entropy a -o a.safetensors", "model publish"])
 def owners_command_without_torch__should_say_what_to_install(command: str, tmp_path: Path) -> None:
     program = f"sys.modules['torch'] = None; sys.argv = ['visard', *{command.split()!r}]; sys.exit(cli.run())"
     done = alone(program, tmp_path)

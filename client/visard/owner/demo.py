@@ -10,14 +10,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 
+from visard import owner
 from visard.capture import Chip, Picture, capture
 from visard.client import DEFAULT_MODEL, Client, Connection
 from visard.cluster import Cluster
 from visard.errors import InvalidRequest
-from visard.owner import publish as publishing
-from visard.owner.networks import face_resnet
 from visard.results import Report
 from visard.sharing import share
 
@@ -113,7 +111,7 @@ async def _play(home: Path, chips: list[Chip], progress: Progress) -> tuple[Demo
         match=same.match,
         stranger_match=other.match,
         identified=identified.subject,
-        decisions_equal_float=decisions == _float_decisions(chips),
+        decisions_equal_float=decisions == owner.plain.decisions(chips),
         verify_seconds=round(seconds, 3),
         sent_mb_per_party=round(again.report.sent_mb_per_party, 3),
         kit_mb=round(again.report.kit_mb, 3),
@@ -129,21 +127,11 @@ async def _play(home: Path, chips: list[Chip], progress: Progress) -> tuple[Demo
 
 
 async def _publish(home: Path, progress: Progress) -> None:
-    async with Client(Connection.from_home(home, "owner")) as owner:
-        if DEFAULT_MODEL not in {model.name for model in await owner.models.list()}:
+    async with Client(Connection.from_home(home, "owner")) as client:
+        if DEFAULT_MODEL not in {model.name for model in await client.models.list()}:
             with progress("publishing the face network: its weights are shared as well"):
-                compiled = await asyncio.to_thread(publishing.compile_face_model)
-                await publishing.publish(owner, DEFAULT_MODEL, compiled)
-
-
-def _float_decisions(chips: list[Chip]) -> tuple[bool, bool, bool, bool]:
-    """What the plaintext network in floating point answers to the same questions."""
-    pixels = torch.from_numpy(np.stack([chip.pixels for chip in chips])).permute(0, 3, 1, 2).float()
-    first, second, stranger = face_resnet.load()(pixels)
-    limit = face_resnet.OPERATING_POINTS["default"]
-    same, other = bool((first - second).norm() <= limit), bool((first - stranger).norm() <= limit)
-    nearer = bool((first - second).norm() < (stranger - second).norm())
-    return same, same, other, same and nearer
+                compiled = await asyncio.to_thread(owner.publish.compile_face_model)
+                await owner.publish.publish(client, DEFAULT_MODEL, compiled)
 
 
 def draw(chip: Chip) -> bytes:
