@@ -76,17 +76,17 @@ class Client:
         self.admin = Admin(self._caller)
 
     async def __aenter__(self) -> Self:
-        """Open the channel."""
+        """Open the channel; nobody is called yet."""
         await self._caller.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close the channel."""
+        """Close the channel; what is under way ends with an error. Raises NotOpen where it is not open."""
         await self._caller.close()
 
     @property
     def model(self) -> str:
-        """The name of the model that is asked."""
+        """The name of the model that is asked; it may be set between calls."""
         return self._caller.model
 
     @model.setter
@@ -95,7 +95,7 @@ class Client:
 
     @property
     def deadline(self) -> float:
-        """Seconds that a call may take in all."""
+        """Seconds that a call may take in all, however often it is made again; it may be set between calls."""
         return self._caller.deadline
 
     @deadline.setter
@@ -128,14 +128,18 @@ class Client:
     async def verify(
         self, subject: str, photo: Photo, *, operating_point: str = "", largest: bool = False
     ) -> Verification:
-        """Whether a photo shows an enrolled subject."""
+        """Whether a photo shows an enrolled subject; raises NotFound for one who is not enrolled.
+
+        ``operating_point`` names a threshold of the model, empty for its default. With ``largest`` the largest of several
+        faces is taken; without it they are an error (SeveralFaces).
+        """
         outcomes, report = await self._ask(
             self._caller.matching.Verify, Operation.OPERATION_VERIFY, [photo], subject, operating_point, largest=largest
         )
         return Verification(opening.match_bit(outcomes), report)
 
     async def identify(self, photo: Photo, *, operating_point: str = "", largest: bool = False) -> Identification:
-        """Which enrolled subject a photo shows, if any."""
+        """Which enrolled subject a photo shows, if any; ``operating_point`` and ``largest`` as for ``verify``."""
         outcomes, report = await self._ask(
             self._caller.matching.Identify, Operation.OPERATION_IDENTIFY, [photo], "", operating_point, largest=largest
         )
@@ -144,7 +148,7 @@ class Client:
     async def compare(
         self, photo: Photo, other: Photo, *, operating_point: str = "", largest: bool = False
     ) -> Verification:
-        """Whether two photos show the same person; nothing is stored."""
+        """Whether two photos show the same person; nothing is stored. ``operating_point`` and ``largest`` as for ``verify``."""
         outcomes, report = await self._ask(
             self._caller.matching.Compare,
             Operation.OPERATION_COMPARE,
@@ -167,7 +171,7 @@ class Client:
         return Output(*opening.output(outcomes, (await self.models.info()).field_bits), report)
 
     async def delete(self, subject: str, reference_ids: Sequence[str] = ()) -> int:
-        """Forget a subject, or those of its references; how many."""
+        """Forget a subject with all its references, or with ``reference_ids`` only those; how many. Raises NotFound."""
         request = self._caller.request(Operation.OPERATION_DELETE, subject, reference_ids=reference_ids)
         return await self._caller.change(self._caller.matching.Delete, gateway_pb2.DeleteRequest, request)
 
@@ -177,13 +181,13 @@ class Client:
         return await self._caller.change(self._caller.matching.Rename, gateway_pb2.RenameRequest, request)
 
     async def references(self, subject: str) -> list[StoredReference]:
-        """What is kept about a subject. No biometric plaintext is kept anywhere, so none can be had."""
+        """What is kept about a subject; raises NotFound. No biometric plaintext is kept anywhere, so none can be had."""
         ask = filled(gateway_pb2.ListReferencesRequest(), model=self.model, subject=subject)
         response = await self._caller.again(lambda left: self._caller.matching.ListReferences(ask, timeout=left))
         return [received.stored_reference(info) for info in response.references]
 
     async def subjects(self) -> list[SubjectCount]:
-        """Everybody who is enrolled."""
+        """Everybody who is enrolled with the client's model, in order of name."""
         found: list[SubjectCount] = []
         token = ""
         while True:

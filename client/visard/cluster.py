@@ -64,15 +64,15 @@ class Cluster:
     _logged: dict[str, int] = field(default_factory=dict)  # bytes of each log before the service was started
 
     def address(self, name: str) -> str:
-        """Where a service listens."""
+        """Where a service listens for gRPC over TLS: host:port."""
         return f"127.0.0.1:{self.base_port + _OFFSETS[name]}"
 
     def metrics_address(self, name: str) -> str:
-        """Where a service offers /metrics."""
+        """Where a service offers /metrics over HTTP without TLS: host:port, on this machine alone."""
         return f"127.0.0.1:{self.base_port + _METRICS[name]}"
 
     def health_address(self, name: str) -> str:
-        """Where a service answers health without TLS."""
+        """Where a service answers questions for its health without TLS: host:port, on this machine alone."""
         return f"127.0.0.1:{self.base_port + _HEALTH[name]}"
 
     def module(self, name: str) -> str:
@@ -171,11 +171,11 @@ class Cluster:
         self._end(process)
 
     def kill(self, name: str) -> None:
-        """SIGKILL: no goodbye."""
+        """End a service at once (SIGKILL), as a crash would: it finishes nothing."""
         self._end(self.processes.pop(name))
 
     def buried(self, name: str) -> None:
-        """Nothing is left of a service that has ended."""
+        """Forget a service that has ended, so that it can be started again."""
         self._end(self.processes.pop(name))
 
     @staticmethod
@@ -186,7 +186,7 @@ class Cluster:
             process.stdin.close()
 
     def healthy(self, name: str) -> bool:
-        """Whether a service says that it serves."""
+        """Whether a service says that it serves; False where it does not answer within a second."""
         folder = self.home / "certs"
         try:
             return health.serving(
@@ -208,7 +208,7 @@ class Cluster:
         return f"{_told(last)} (all of it: {self.home / 'logs' / name}.log)"
 
     def spawn(self, name: str) -> None:
-        """Start a service, and wait for nothing."""
+        """Start a service without waiting until it serves; its output is added to its log."""
         command = [sys.executable, "-m", self.module(name), "--config", str(self.home / f"{name}.toml")]
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         environment = {k: v for k, v in os.environ.items() if not k.startswith("VISARD_")} | threads

@@ -67,7 +67,7 @@ class Connection:
         return self.ca.read_bytes(), (self.key.read_bytes(), self.cert.read_bytes())
 
     def options(self) -> list[tuple[str, int]]:
-        """Of gRPC's channels."""
+        """What every channel to the gateway is opened with: gRPC's names and values."""
         return [*OPTIONS, ("grpc.enable_http_proxy", int(self.proxy))]
 
 

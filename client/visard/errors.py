@@ -30,7 +30,7 @@ class NotAnImage(CaptureError):
 
 
 class NoFace(CaptureError):
-    """No face was found."""
+    """No face was found: use a photo that shows one from the front, in good light."""
 
 
 class DoubtfulFace(CaptureError):
@@ -42,7 +42,7 @@ class SeveralFaces(CaptureError):
 
 
 class FaceTooSmall(CaptureError):
-    """The face has too few pixels."""
+    """The face has too few pixels to be told from others: see docs/capture.md."""
 
 
 class PartialFace(CaptureError):
@@ -50,7 +50,7 @@ class PartialFace(CaptureError):
 
 
 class TooDark(CaptureError):
-    """The face is too dark."""
+    """The face is too dark to be told from others: see docs/capture.md."""
 
 
 class StaleKey(InvalidRequest):
@@ -58,7 +58,7 @@ class StaleKey(InvalidRequest):
 
 
 class NotFound(RequestError):
-    """No such subject or model."""
+    """No such subject, reference, right or model."""
 
 
 class AlreadyExists(RequestError):
@@ -66,15 +66,15 @@ class AlreadyExists(RequestError):
 
 
 class PermissionDenied(RequestError):
-    """The certificate's role may not do this."""
+    """The certificate's role may not do this, or another caller has enrolled the subject."""
 
 
 class FailedPrecondition(RequestError):
-    """The parties are not in a state to do this."""
+    """The parties are not in a state to do this; the text says why."""
 
 
 class ServiceError(VisardError):
-    """The service could not answer."""
+    """The service could not answer: the same request may succeed later."""
 
 
 class Unavailable(ServiceError):
@@ -98,7 +98,7 @@ class Exhausted(ServiceError):
 
 
 class DeadlineExceeded(ServiceError):
-    """No answer in the time allowed."""
+    """No answer in the time allowed; a write may have been made all the same."""
 
 
 class InternalError(ServiceError):

@@ -38,12 +38,12 @@ def taken(kind: type[T], message: Message, **others: object) -> T:
 
 
 def status(message: gateway_pb2.GetStatusResponse) -> Status:
-    """How the services are."""
+    """How the services are, with all that the three parties tell of themselves."""
     return taken(Status, message, parties=tuple(map(party_status, message.parties)))
 
 
 def party_status(message: common_pb2.PartyStatus) -> PartyStatus:
-    """How one party is."""
+    """How one party is, as it tells itself."""
     return taken(
         PartyStatus,
         message,
@@ -55,7 +55,7 @@ def party_status(message: common_pb2.PartyStatus) -> PartyStatus:
 
 
 def model_info(message: common_pb2.ModelInfo) -> ModelInfo:
-    """A published model."""
+    """A published model, with what a run of it costs and its operating points."""
     layers = tuple(taken(LayerCost, layer, shape=tuple(layer.shape)) for layer in message.cost.layers)
     return taken(
         ModelInfo,
@@ -78,7 +78,7 @@ def stored_reference(message: gateway_pb2.ReferenceInfo) -> StoredReference:
 
 
 def holdings(message: gateway_pb2.AuditNode) -> Holdings:
-    """What a party holds below a prefix."""
+    """What a party says that it holds below a prefix."""
     return taken(Holdings, message, rows=tuple(taken(Held, row) for row in message.rows))
 
 

@@ -26,7 +26,7 @@ class Models:
         self._fetching = asyncio.Lock()  # calls that begin together ask once
 
     async def list(self) -> Infos:
-        """The published models."""
+        """The models that all three parties have, and what a run of each costs."""
         ask = gateway_pb2.ListModelsRequest()
         response = await self._caller.again(lambda left: self._caller.registry.ListModels(ask, timeout=left))
         return [received.model_info(info) for info in response.models]
@@ -61,7 +61,7 @@ class Models:
         opening.check_published(opening.open_all(response.results, sent.context, sent.reply_keys), digest)
 
     async def withdraw(self, name: str) -> None:
-        """Remove a model that nobody is enrolled with."""
+        """Remove a model that nobody is enrolled with; raises NotFound, and FailedPrecondition where somebody is."""
         request = self._caller.request(Operation.OPERATION_WITHDRAW, model=name)
         await self._caller.change(self._caller.registry.Withdraw, gateway_pb2.WithdrawRequest, request)
         self._infos.pop(name, None)

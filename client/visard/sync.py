@@ -143,7 +143,7 @@ class SyncClient:
         self._client.deadline = seconds
 
     def __enter__(self) -> Self:
-        """Start the loop and open the channel."""
+        """Start a thread with a loop, and open the channel; raises NotOpen where it is open already."""
         if self._thread is not None and self._thread.is_alive():
             raise NotOpen("this client is open already")
         self._loop = asyncio.new_event_loop()

@@ -59,7 +59,7 @@ def emit(as_json: bool, text: str, **fields: Any) -> None:
 
 
 def costs(report: Report) -> dict[str, float]:
-    """A report's figures for JSON."""
+    """A report's figures for JSON, rounded: seconds, rounds, megabytes."""
     return {
         "seconds": round(report.seconds, 4),
         "rounds": report.rounds,
@@ -69,7 +69,7 @@ def costs(report: Report) -> dict[str, float]:
 
 
 def status_table(status: Status) -> Table:
-    """The parties, a row each."""
+    """The services as a table: the parties, a row each, and in the title whether all are ready."""
     table = Table(title=f"visard {status.version}: {'ready' if status.ready else 'not ready'}")
     for heading in ("party", "ready", "peers", "subjects", "references", "runs", "kits (largest plan)", "models"):
         table.add_column(heading)

@@ -30,7 +30,7 @@ def enrol(
     deadline: Deadline = DEFAULT_DEADLINE,
     as_json: Json = False,
 ) -> None:
-    """Store a face under a name."""
+    """Store a face under a name, as shares at three parties."""
 
     async def work(c: visard.Client) -> Enrolment:
         return await c.enrol(

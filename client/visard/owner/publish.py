@@ -52,7 +52,7 @@ class Program(Protocol):
 
 
 class Compiled(Protocol):
-    """What a compiler returns."""
+    """What a compiler returns: the program, its secret weights as integers, what a run costs, and which range is tightest."""
 
     program: Program
     weights: npt.NDArray[np.int64]

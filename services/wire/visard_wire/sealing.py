@@ -67,11 +67,11 @@ class Context:
         return cls(bound, digests.of_parts(b"visard/v1/handed in" + bound, request.share_digests))
 
     def info(self, party: int) -> bytes:
-        """HPKE ``info`` of the share for a party."""
+        """What HPKE binds the share for a party to (``info``): the request and the party."""
         return b"visard/v1/share" + bytes([party]) + self.fields
 
     def answer(self, party: int) -> bytes:
-        """Associated data of a party's answer."""
+        """What a party's answer is bound to (associated data): the request with all that was handed in, and the party."""
         return b"visard/v1/answer" + bytes([party]) + self.digest
 
 
@@ -86,7 +86,7 @@ def commitment(sealed: bytes) -> bytes:
 
 
 def new_reply_key() -> Secret:
-    """A fresh key for one party's answer."""
+    """A fresh key for one party's answer to one request: 32 random bytes."""
     return Secret(os.urandom(REPLY_KEY_BYTES))
 
 
@@ -119,7 +119,7 @@ def open_share(private_key: X25519PrivateKey, context: Context, party: int, seal
 def seal_result(
     reply_key: Secret, context: Context, party: int, outcome: common_pb2.Outcome
 ) -> common_pb2.SealedResult:
-    """Seal a party's answer to the caller."""
+    """Seal a party's answer to the caller, who gave it the reply key."""
     nonce = os.urandom(_NONCE_BYTES)
     cipher = ChaCha20Poly1305(reply_key.reveal())
     ciphertext = cipher.encrypt(nonce, outcome.SerializeToString(), context.answer(party))
@@ -127,7 +127,7 @@ def seal_result(
 
 
 def open_result(reply_key: Secret, context: Context, party: int, sealed: common_pb2.SealedResult) -> common_pb2.Outcome:
-    """A party's answer; raises SealError."""
+    """A party's answer; raises SealError, which never says why."""
     try:
         cipher = ChaCha20Poly1305(reply_key.reveal())
         plaintext = cipher.decrypt(sealed.nonce, sealed.ciphertext, context.answer(party))

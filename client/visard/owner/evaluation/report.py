@@ -58,7 +58,7 @@ class Secure:
 
 @dataclass
 class Report:
-    """Everything."""
+    """What an evaluation found: figures of the float network and of its twin, and what else was asked for."""
 
     genuine: int
     impostors: int
@@ -90,7 +90,7 @@ def figures(distances: Floats, same: Bools) -> Figures:
 
 
 def rates(decisions: Bools, same: Bools) -> Rates:
-    """Of the decisions of an operating point."""
+    """Accuracy and error rates of decisions at an operating point, each with its interval."""
     wrong = decisions != same
     return Rates(*(metrics.proportion(part) for part in (~wrong, wrong[~same], wrong[same])))
 

@@ -54,7 +54,7 @@ class Evaluation:
             return embed.distances(vectors, self.pairs)
 
     def report(self) -> Report:
-        """Everything that needs no services."""
+        """What float network and twin say of the pairs: everything that needs no services."""
         same, found = self.pairs.same, self.captured
         failures = {str(self.pairs.images[row]): reason for row, reason in found.failures.items()}
         counts = int(same.sum()), int((~same).sum()), len(self.pairs.images), len(set(self.pairs.people))
