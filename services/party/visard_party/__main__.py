@@ -17,7 +17,7 @@ from visard_common.rpc import Known
 from visard_wire.v1 import party_pb2_grpc
 
 from visard_party.auditlog import PRUNE_SECONDS, AuditLog
-from visard_party.batching.rides import Rides
+from visard_party.batching.batches import Batches
 from visard_party.budgets.attempts import Attempts
 from visard_party.config import PartyConfig
 from visard_party.consistency.modelset import REPORT_SECONDS, ModelSets
@@ -67,9 +67,9 @@ async def assembled(config: PartyConfig, work: Background) -> AsyncIterator[Part
     upkeep.on_mended.append(model_sets.mended)
     attempts = Attempts(config, store)
     galleries = Galleries(store, writes)
-    rides = Rides(links, config.max_rides, config.peer_timeout, config.run_timeout)
+    batches = Batches(links, config.max_batches, config.peer_timeout, config.run_timeout)
     keys = SealingKeys(config.index, config.tls, config.data_dir / "sealing", config.sealing_key_hours)
-    desk = Desk(config.index, store, models, stock, writes, galleries, attempts, rides, keys, config.max_references)
+    desk = Desk(config.index, store, models, stock, writes, galleries, attempts, batches, keys, config.max_references)
     runner = Runner(config, desk, links, upkeep, model_sets)
     callers = Callers(config.tls.ca, config.refused_callers)
     deposits = DepositBox(config.max_deposit_mb << 20)

@@ -13,7 +13,7 @@ from visard_engine.nn.execute import Model
 from visard_engine.nn.program import MATCH
 from visard_wire.v1 import common_pb2
 
-from visard_party.batching.rides import Rides
+from visard_party.batching.batches import Batches
 from visard_party.budgets.attempts import Attempts
 from visard_party.consistency.writes import Writes
 from visard_party.gallery import Galleries, Rows
@@ -37,7 +37,7 @@ class Desk:
     writes: Writes
     galleries: Galleries
     attempts: Attempts
-    rides: Rides
+    batches: Batches
     keys: SealingKeys
     max_references: int
 
@@ -59,7 +59,7 @@ class Desk:
         """The descriptors (D,) of the request's images, one kit each."""
         assert work.model is not None
         assert work.images is not None
-        return await self.rides.describe(channel, kits, work.model, work.images)
+        return await self.batches.describe(channel, kits, work.model, work.images)
 
 
 def signed_digest(digest: bytes, caller: str) -> bytes:
