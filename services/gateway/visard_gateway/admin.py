@@ -16,7 +16,6 @@ from visard_gateway.config import GatewayConfig
 from visard_gateway.parties import Parties, agreeing
 from visard_gateway.relay import Relay
 from visard_gateway.servicer import caller_of
-from visard_gateway.upload import Operation
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -46,7 +45,7 @@ class AdminServicer(gateway_pb2_grpc.AdminServicer):
     ) -> gateway_pb2.RefreshResponse:
         """New shares for everything."""
         caller, seconds = caller_of(context, "Refresh"), remaining(context, self._config.admin_timeout)
-        kind = Operation.OPERATION_REFRESH
+        kind = common_pb2.OPERATION_REFRESH
         done = await self._relay.change(request.request, kind, seconds, caller, request.envelopes)
         return gateway_pb2.RefreshResponse(references_renewed=done.references, results=done.results)
 
@@ -55,20 +54,22 @@ class AdminServicer(gateway_pb2_grpc.AdminServicer):
     ) -> gateway_pb2.RecoverResponse:
         """One party's store, written anew."""
         caller, seconds = caller_of(context, "Recover"), remaining(context, self._config.admin_timeout)
-        kind = Operation.OPERATION_RECOVER
+        kind = common_pb2.OPERATION_RECOVER
         done = await self._relay.change(request.request, kind, seconds, caller, request.envelopes)
         return gateway_pb2.RecoverResponse(references_restored=done.references, results=done.results)
 
     async def Grant(self, request: gateway_pb2.GrantRequest, context: Context) -> gateway_pb2.GrantResponse:  # noqa: N802
         """Let a caller change what another has enrolled."""
         caller, seconds = caller_of(context, "Grant"), remaining(context, CALL_SECONDS)
-        done = await self._relay.change(request.request, Operation.OPERATION_GRANT, seconds, caller, request.envelopes)
+        done = await self._relay.change(request.request, common_pb2.OPERATION_GRANT, seconds, caller, request.envelopes)
         return gateway_pb2.GrantResponse(results=done.results)
 
     async def Revoke(self, request: gateway_pb2.RevokeRequest, context: Context) -> gateway_pb2.RevokeResponse:  # noqa: N802
         """Take a right back."""
         caller, seconds = caller_of(context, "Revoke"), remaining(context, CALL_SECONDS)
-        done = await self._relay.change(request.request, Operation.OPERATION_REVOKE, seconds, caller, request.envelopes)
+        done = await self._relay.change(
+            request.request, common_pb2.OPERATION_REVOKE, seconds, caller, request.envelopes
+        )
         return gateway_pb2.RevokeResponse(results=done.results)
 
     async def ListRights(  # noqa: N802
@@ -117,13 +118,13 @@ class Expiry:
         now = int(time.time() * 1000)
         request = common_pb2.Request(
             request_id=os.urandom(REQUEST_ID_BYTES),
-            operation=Operation.OPERATION_EXPIRE,
+            operation=common_pb2.OPERATION_EXPIRE,
             model=model,
             sent_unix_ms=now,
             expires_unix_ms=now + _LIFETIME_MS,
         )
         try:
-            done = await self._relay.change(request, Operation.OPERATION_EXPIRE, self._config.run_timeout, _SELF)
+            done = await self._relay.change(request, common_pb2.OPERATION_EXPIRE, self._config.run_timeout, _SELF)
         except NotFound:
             return
         log.info("references expired", count=done.references)

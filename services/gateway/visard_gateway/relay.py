@@ -12,7 +12,7 @@ from visard_common.errors import InvalidArgument, ServiceFault
 from visard_common.identity import Role
 from visard_common.limits import ATTEMPT_BYTES, KEY_ID_BYTES, MAX_ENVELOPE_BYTES, PARTIES
 from visard_common.metrics import stage
-from visard_common.operations import OPERATIONS
+from visard_common.operations import DECLARED
 from visard_wire.v1 import common_pb2, party_pb2
 
 from visard_gateway.admission import Admission
@@ -60,7 +60,7 @@ class Relay:
         self, request: common_pb2.Request, seconds: float, envelopes: Envelopes = ()
     ) -> list[party_pb2.RunResponse]:
         """Run a request whose shares are with the parties, or that has none, and then brings an envelope for each."""
-        long = OPERATIONS[request.operation].long
+        long = DECLARED[request.operation].long
         longest = self._config.admin_timeout if long else self._config.run_timeout
         timeout, attempt = min(seconds, longest), os.urandom(ATTEMPT_BYTES)
         runs = [

@@ -19,7 +19,6 @@ from visard_wire.version import __version__
 from visard_gateway.config import GatewayConfig
 from visard_gateway.parties import Parties, agreeing
 from visard_gateway.relay import Relay
-from visard_gateway.upload import Operation
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Uploads = AsyncIterator[common_pb2.Upload]
@@ -40,23 +39,23 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
 
     async def Enrol(self, request_iterator: Uploads, context: Context) -> gateway_pb2.Result:  # noqa: N802
         """Store descriptors under a subject."""
-        return await self._matching(request_iterator, context, Operation.OPERATION_ENROL)
+        return await self._matching(request_iterator, context, common_pb2.OPERATION_ENROL)
 
     async def Verify(self, request_iterator: Uploads, context: Context) -> gateway_pb2.Result:  # noqa: N802
         """Compare with a subject."""
-        return await self._matching(request_iterator, context, Operation.OPERATION_VERIFY)
+        return await self._matching(request_iterator, context, common_pb2.OPERATION_VERIFY)
 
     async def Identify(self, request_iterator: Uploads, context: Context) -> gateway_pb2.Result:  # noqa: N802
         """Compare with everybody."""
-        return await self._matching(request_iterator, context, Operation.OPERATION_IDENTIFY)
+        return await self._matching(request_iterator, context, common_pb2.OPERATION_IDENTIFY)
 
     async def Compare(self, request_iterator: Uploads, context: Context) -> gateway_pb2.Result:  # noqa: N802
         """Compare two images."""
-        return await self._matching(request_iterator, context, Operation.OPERATION_COMPARE)
+        return await self._matching(request_iterator, context, common_pb2.OPERATION_COMPARE)
 
     async def Run(self, request_iterator: Uploads, context: Context) -> gateway_pb2.Result:  # noqa: N802
         """Run a model that opens its output to the caller."""
-        return await self._matching(request_iterator, context, Operation.OPERATION_RUN)
+        return await self._matching(request_iterator, context, common_pb2.OPERATION_RUN)
 
     async def _matching(
         self, uploads: Uploads, context: Context, operation: "common_pb2.Operation.ValueType"
@@ -87,7 +86,7 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
     ) -> gateway_pb2.DeleteResponse:
         """Forget a subject, or some of its references."""
         caller, seconds = caller_of(context, "Delete"), remaining(context, CALL_SECONDS)
-        kind = Operation.OPERATION_DELETE
+        kind = common_pb2.OPERATION_DELETE
         done = await self._relay.change(request.request, kind, seconds, caller, request.envelopes)
         return gateway_pb2.DeleteResponse(references_deleted=done.references, results=done.results)
 
@@ -96,7 +95,7 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
     ) -> gateway_pb2.RenameResponse:
         """Give a subject another name."""
         caller, seconds = caller_of(context, "Rename"), remaining(context, CALL_SECONDS)
-        kind = Operation.OPERATION_RENAME
+        kind = common_pb2.OPERATION_RENAME
         done = await self._relay.change(request.request, kind, seconds, caller, request.envelopes)
         return gateway_pb2.RenameResponse(references_renamed=done.references, results=done.results)
 
@@ -159,7 +158,7 @@ class ModelRegistryServicer(gateway_pb2_grpc.ModelRegistryServicer):
         """Publish a network."""
         async with refusing_politely(request_iterator):
             caller, seconds = caller_of(context, "Publish"), remaining(context, CALL_SECONDS)
-            responses = await self._relay.run(request_iterator, Operation.OPERATION_PUBLISH, seconds, caller)
+            responses = await self._relay.run(request_iterator, common_pb2.OPERATION_PUBLISH, seconds, caller)
         model = agreeing([r.model for r in responses], "the model")
         return gateway_pb2.PublishResponse(model=model, results=[r.result for r in responses])
 
@@ -179,7 +178,7 @@ class ModelRegistryServicer(gateway_pb2_grpc.ModelRegistryServicer):
     ) -> gateway_pb2.WithdrawResponse:
         """Remove a model."""
         caller, seconds = caller_of(context, "Withdraw"), remaining(context, CALL_SECONDS)
-        kind = Operation.OPERATION_WITHDRAW
+        kind = common_pb2.OPERATION_WITHDRAW
         done = await self._relay.change(request.request, kind, seconds, caller, request.envelopes)
         return gateway_pb2.WithdrawResponse(results=done.results)
 

@@ -10,8 +10,6 @@ from visard_common.limits import MAX_PROGRAM_BYTES, MAX_SHARE_BYTES, PARTIES, RE
 from visard_common.uploads import check_size
 from visard_wire.v1 import common_pb2
 
-Operation = common_pb2.Operation
-
 
 @dataclass
 class Upload:
@@ -30,7 +28,7 @@ class Upload:
             raise InvalidArgument.of("header", "the first message of an upload")
         header = first.header
         if header.request.operation != operation:
-            raise InvalidArgument.of("request.operation", f"{Operation.Name(operation)} for this method")
+            raise InvalidArgument.of("request.operation", f"{common_pb2.Operation.Name(operation)} for this method")
         if len(header.request.request_id) != REQUEST_ID_BYTES:
             raise InvalidArgument.of("request.request_id", f"{REQUEST_ID_BYTES} bytes")
         if [share.party for share in header.shares] != list(range(PARTIES)):

@@ -34,7 +34,7 @@ from visard_party.kits.source import RenewedDealer
 from visard_party.kits.stock import KitStock
 from visard_party.metrics import timed
 from visard_party.models import ModelShelf
-from visard_party.operations import Desk
+from visard_party.operations.resources import Resources
 from visard_party.peers.framing import add_exchange
 from visard_party.peers.links import PeerLinks
 from visard_party.runs.runner import Runner
@@ -69,8 +69,10 @@ async def assembled(config: PartyConfig, work: Background) -> AsyncIterator[Part
     galleries = Galleries(store, writes)
     batches = Batches(links, config.max_batches, config.peer_timeout, config.run_timeout)
     keys = SealingKeys(config.index, config.tls, config.data_dir / "sealing", config.sealing_key_hours)
-    desk = Desk(config.index, store, models, stock, writes, galleries, attempts, batches, keys, config.max_references)
-    runner = Runner(config, desk, links, upkeep, model_sets)
+    resources = Resources(
+        config.index, store, models, stock, writes, galleries, attempts, batches, keys, config.max_references
+    )
+    runner = Runner(config, resources, links, upkeep, model_sets)
     callers = Callers(config.tls.ca, config.refused_callers)
     deposits = DepositBox(config.max_deposit_mb << 20)
     audit = AuditLog(store, config.audit_days)

@@ -11,7 +11,7 @@ from visard_common.deadline import remaining, within
 from visard_common.errors import DeadlineExceeded, InvalidArgument, NotFound
 from visard_common.identity import require, require_party
 from visard_common.limits import MAX_AHEAD_MS, MAX_EXPIRY_MS, MAX_PAGE, MAX_ROWS, UPLOAD_SECONDS
-from visard_common.operations import OPERATIONS
+from visard_common.operations import DECLARED
 from visard_common.uploads import refusing_politely
 from visard_wire.chain import message
 from visard_wire.v1 import common_pb2, gateway_pb2, party_pb2, party_pb2_grpc
@@ -22,6 +22,7 @@ from visard_party.config import PartyConfig
 from visard_party.consistency.modelset import ModelSets
 from visard_party.consistency.watch import Upkeep
 from visard_party.intake import requests
+from visard_party.intake.asked import Asked
 from visard_party.intake.callers import Callers
 from visard_party.intake.deposits import Deposit, DepositBox, check_key, expect, unseal, unseal_envelope
 from visard_party.intake.sealingkeys import SealingKeys
@@ -29,7 +30,6 @@ from visard_party.kits.stock import KitStock
 from visard_party.models import ModelShelf, Published, parse_program
 from visard_party.peers.framing import Incoming, Outgoing
 from visard_party.peers.links import PeerLinks
-from visard_party.runs.asked import Asked
 from visard_party.runs.runner import Runner
 from visard_party.store.base import Reference, Store
 
@@ -114,7 +114,7 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
 
     async def _share_bytes(self, header: common_pb2.UploadHeader) -> int:
         """How many bytes a share of this request must have; raises ServiceFault."""
-        declared = OPERATIONS[header.request.operation]
+        declared = DECLARED[header.request.operation]
         if declared.has_program:
             program = parse_program(header)
             return program.weight_count * (4 if program.q == 31 else 8)
@@ -128,7 +128,7 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
         require(context, "gateway")
         logs.about(request.request.request_id)
         config = self._party.config
-        declared = OPERATIONS.get(request.request.operation)
+        declared = DECLARED.get(request.request.operation)
         seconds = remaining(context, config.admin_timeout if declared and declared.long else config.run_timeout)
         deposit = self._party.deposits.take(request.request.request_id)
         if deposit is None:
@@ -250,7 +250,7 @@ class PeerServicer:
 def _brought(party: Party, run: party_pb2.RunRequest, caller: str) -> Deposit | None:
     """What came with a request that is not uploaded; None where there should have been a share, or nobody asks."""
     request = run.request
-    declared = OPERATIONS[request.operation]
+    declared = DECLARED[request.operation]
     if declared.has_share or not declared.signed:
         if run.HasField("envelope"):
             raise InvalidArgument.of("envelope", "none: a share is uploaded, and who asks unsigned gets no answer")

@@ -11,8 +11,9 @@ from visard_common.metrics import stage
 
 from visard_party.config import PartyConfig
 from visard_party.gate import Gate, Turns
-from visard_party.operations import JOBS
-from visard_party.runs.asked import Asked, Meter
+from visard_party.intake.asked import Asked
+from visard_party.operations import OPERATIONS
+from visard_party.runs.meter import Meter
 
 
 class Queue:
@@ -41,7 +42,7 @@ class Queue:
         request = asked.request
         if not asked.declared.takes_turns:
             yield
-        elif JOBS[request.operation].exclusive(request):
+        elif OPERATIONS[request.operation].exclusive(request):
             async with self._gate.writing():
                 yield
         else:

@@ -18,8 +18,8 @@ from visard_common.limits import MAX_EXPIRY_MS, RETRY_SECONDS
 
 from visard_party.consistency.writes import Writes
 from visard_party.errors import StoreError
-from visard_party.operations import signed_digest
-from visard_party.runs.asked import Asked
+from visard_party.intake.asked import Asked
+from visard_party.operations.rights import signed_digest
 from visard_party.store.base import State, Store
 
 # what the caller is told is over, and does not send again by itself
@@ -45,7 +45,7 @@ class Replay:
         state = await self._writes.settled(asked.request.request_id, asked.seconds)
         if state is State.DROPPED:
             raise Aborted("the write was undone or refused: nothing is stored; send it with a fresh request id")
-        if not entry.digest.startswith(signed_digest(asked.context.digest, asked.caller)):
+        if not entry.digest.startswith(signed_digest(asked.digest, asked.caller)):
             raise AlreadyExists("this request id stands for another write")
         if state is State.PENDING:
             raise Unavailable("the write waits for a party that is away", retry_after=RETRY_SECONDS)

@@ -1,4 +1,4 @@
-"""Runs: one request from the moment all three parties were asked to the sealed answer.
+"""Runs: one request from the moment all three parties were asked to the sealed outcome.
 
 Party 0 leads. It alone queues and picks kit numbers, so that the parties cannot wait for each other in different orders.
 """
@@ -31,15 +31,18 @@ from visard_party.consistency.watch import Upkeep
 from visard_party.consistency.writes import Writes
 from visard_party.faults import Refusal, Refused, fault_of
 from visard_party.intake import requests
+from visard_party.intake.asked import Asked
 from visard_party.kits.stock import KitStock
 from visard_party.metrics import ran
-from visard_party.operations import JOBS, Answer, Desk, Work
+from visard_party.operations import OPERATIONS
+from visard_party.operations.prepared import Outcome, Prepared
+from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
 from visard_party.peers.links import PeerLinks
 from visard_party.peers.mailbox import SessionAborted
 from visard_party.peers.sessions import SESSION_BYTES
-from visard_party.runs.asked import Asked, Meter
 from visard_party.runs.handshake import Agreeing
+from visard_party.runs.meter import Meter
 from visard_party.runs.queue import Queue
 from visard_party.runs.replay import Replay
 from visard_party.store.base import Store
@@ -54,26 +57,26 @@ class Runner:
     """Takes part in runs."""
 
     def __init__(
-        self, config: PartyConfig, desk: Desk, links: PeerLinks, upkeep: Upkeep, model_sets: ModelSets
+        self, config: PartyConfig, resources: Resources, links: PeerLinks, upkeep: Upkeep, model_sets: ModelSets
     ) -> None:
         self._config = config
-        self._desk = desk
-        self._store: Store = desk.store
+        self._resources = resources
+        self._store: Store = resources.store
         self._links = links
-        self._stock: KitStock = desk.stock
-        self._writes: Writes = desk.writes
+        self._stock: KitStock = resources.stock
+        self._writes: Writes = resources.writes
         self._upkeep = upkeep
         self._model_sets = model_sets
-        self._agreeing = Agreeing(config, desk.stock)
+        self._agreeing = Agreeing(config, resources.stock)
         self._queue = Queue(config)
-        self._replay = Replay(desk.store, desk.writes)
+        self._replay = Replay(resources.store, resources.writes)
         self._tasks: dict[bytes, asyncio.Task[party_pb2.RunResponse]] = {}
         self._stopping = False
 
     @property
     def budgets(self) -> Budgets:
         """How often this party lets somebody try."""
-        return self._desk.attempts.budgets
+        return self._resources.attempts.budgets
 
     @property
     def active(self) -> int:
@@ -123,9 +126,9 @@ class Runner:
     async def _again(self, asked: Asked) -> party_pb2.RunResponse:
         """The answer to a write that was made before: the same as the first time."""
         entry = await self._store.entry(asked.request.request_id)
-        answer = JOBS[asked.request.operation].repeated(self._desk, asked.request, asked.context.digest)
-        answer.references_changed = entry.changes if entry is not None else 0
-        return self._response(asked, None, answer, Meter())
+        outcome = OPERATIONS[asked.request.operation].repeated(self._resources, asked)
+        outcome.references_changed = entry.changes if entry is not None else 0
+        return self._response(asked, None, outcome, Meter())
 
     def cancel(self, request_id: bytes) -> None:
         """Stop a run, if it is in progress."""
@@ -150,8 +153,8 @@ class Runner:
         with structlog.contextvars.bound_contextvars(request=request_id.hex()), self._writes.running(request_id):
             async with self._session(session) as channel, within(asked.seconds, "the run"):
                 meter = Meter()
-                answer = await self._together(channel, asked, meter)
-                return self._response(asked, channel, answer, meter)
+                outcome = await self._together(channel, asked, meter)
+                return self._response(asked, channel, outcome, meter)
 
     @asynccontextmanager
     async def _session(self, session: bytes) -> AsyncIterator[SessionChannel]:
@@ -172,50 +175,50 @@ class Runner:
         finally:
             channel.close()
 
-    async def _together(self, channel: SessionChannel, asked: Asked, meter: Meter) -> Answer:
+    async def _together(self, channel: SessionChannel, asked: Asked, meter: Meter) -> Outcome:
         """Queue, agree, run."""
-        request, deposit = asked.request, asked.deposit
+        request = asked.request
         if not asked.declared.restores:
             self._upkeep.require_agreement()
-        job = JOBS[request.operation]
+        operation = OPERATIONS[request.operation]
         async with self._queue.place(asked, meter):
             with stage("agreement"):
                 proposal = (
                     None if self._config.index == LEADER else await self._agreeing.proposal(channel, asked.seconds)
                 )
             refusal: Refusal | None = None
-            work = Work(request, asked.context.digest)
+            prepared = Prepared(asked)
             try:
                 with stage("store"):
                     if asked.declared.writes:  # it waits for what is undecided; a recovery decides that itself
-                        alone = job.exclusive(request)
+                        alone = operation.exclusive(request)
                         await self._writes.quiet(request.request_id, self._config.peer_timeout / 2, alone=alone)
-                    work = await job.prepare(self._desk, request, asked.context.digest, deposit)
-                    if work.model is not None:
+                    prepared = await operation.prepare(self._resources, asked)
+                    if prepared.model is not None:
                         self._model_sets.require_same()
-                    await self._desk.authorise(work, asked.caller)
-                    names, rate = work.rows.names, work.false_match_rate
-                    await self._desk.attempts.spend(request, asked.caller, names, rate)
+                    await self._resources.authorise(prepared)
+                    names, rate = prepared.rows.names, prepared.false_match_rate
+                    await self._resources.attempts.spend(request, asked.caller, names, rate)
             except ServiceFault as fault:
                 if proposal is None:
                     raise
                 refusal = Refusal.of(fault)
             with stage("agreement"):
-                kits = await self._agreeing.kits(channel, work, proposal, refusal)
+                kits = await self._agreeing.kits(channel, prepared, proposal, refusal)
             meter.kit_bytes = sum(kit.plan.correction_bytes for kit in kits)
             started, cpu = time.monotonic(), time.process_time()
             channel.rounds = 0
             with stage("engine"):
-                answer = await job.perform(self._desk, work, channel, kits)
+                outcome = await operation.perform(self._resources, prepared, channel, kits)
             if asked.declared.restores:
                 self._upkeep.mended()
             meter.queued += channel.waited_seconds
             meter.engine = time.monotonic() - started - channel.waited_seconds
             meter.cpu = time.process_time() - cpu
-            return answer
+            return outcome
 
     def _response(
-        self, asked: Asked, channel: SessionChannel | None, answer: Answer, meter: Meter
+        self, asked: Asked, channel: SessionChannel | None, outcome: Outcome, meter: Meter
     ) -> party_pb2.RunResponse:
         report = common_pb2.PartyReport(
             party=self._config.index,
@@ -228,12 +231,12 @@ class Runner:
             peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         )
         ran(asked.request, report)
-        response = party_pb2.RunResponse(report=report, references_changed=answer.references_changed)
-        if answer.model is not None:
-            response.model.CopyFrom(answer.model.info())
+        response = party_pb2.RunResponse(report=report, references_changed=outcome.references_changed)
+        if outcome.model is not None:
+            response.model.CopyFrom(outcome.model.info())
         if asked.deposit is not None:
-            answer.outcome.references_changed = answer.references_changed
-            sealed = seal_result(asked.deposit.reply_key, asked.context, self._config.index, answer.outcome)
+            outcome.sealed.references_changed = outcome.references_changed
+            sealed = seal_result(asked.deposit.reply_key, asked.context, self._config.index, outcome.sealed)
             response.result.CopyFrom(sealed)
         # sizes and times only: what was asked about whom stays out of the log
         log.info("run done", operation=asked.request.operation, rounds=report.rounds, seconds=round(meter.engine, 3))
