@@ -21,7 +21,7 @@ from visard_party.batching.batches import Batches
 from visard_party.budgets.attempts import Attempts
 from visard_party.config import PartyConfig
 from visard_party.consistency.modelset import REPORT_SECONDS, ModelSets
-from visard_party.consistency.watch import WATCH_SECONDS, Upkeep
+from visard_party.consistency.watch import WATCH_SECONDS, Watch
 from visard_party.consistency.writes import Writes
 from visard_party.faults import known
 from visard_party.gallery import TIDY_SECONDS, Galleries
@@ -63,8 +63,8 @@ async def assembled(config: PartyConfig, work: Background) -> AsyncIterator[Part
     model_sets = ModelSets(store, models, links)
     writes = Writes(store, links)
     writes.on_models = models.renew
-    upkeep = Upkeep(store, links, writes, max(config.run_timeout, config.admin_timeout))
-    upkeep.on_mended.append(model_sets.mended)
+    watch = Watch(store, links, writes, max(config.run_timeout, config.admin_timeout))
+    watch.on_mended.append(model_sets.mended)
     attempts = Attempts(config, store)
     galleries = Galleries(store, writes)
     batches = Batches(links, config.max_batches, config.peer_timeout, config.run_timeout)
@@ -72,11 +72,11 @@ async def assembled(config: PartyConfig, work: Background) -> AsyncIterator[Part
     resources = Resources(
         config.index, store, models, stock, writes, galleries, attempts, batches, keys, config.max_references
     )
-    runner = Runner(config, resources, links, upkeep, model_sets)
+    runner = Runner(config, resources, links, watch, model_sets)
     callers = Callers(config.tls.ca, config.refused_callers)
     deposits = DepositBox(config.max_deposit_mb << 20)
     audit = AuditLog(store, config.audit_days)
-    party = Party(config, store, links, stock, models, model_sets, runner, upkeep, deposits, keys, callers, audit)
+    party = Party(config, store, links, stock, models, model_sets, runner, watch, deposits, keys, callers, audit)
     await patiently(models.load_all)
     await patiently(attempts.load)
     for peer in links.called:
@@ -84,7 +84,7 @@ async def assembled(config: PartyConfig, work: Background) -> AsyncIterator[Part
     work.forever("kits", stock.run)
     work.forever("writes", writes.run)
     work.every(REPORT_SECONDS, "models", model_sets.look)
-    work.every(WATCH_SECONDS, "references", upkeep.look)
+    work.every(WATCH_SECONDS, "references", watch.look)
     work.every(TIDY_SECONDS, "galleries", galleries.look)
     work.every(LOOK_SECONDS, "sealing keys", keys.look)
     work.every(PRUNE_SECONDS, "audit log", audit.look)
@@ -103,7 +103,7 @@ def meaning(party: int) -> Known:
 
 async def _show_health(health: Health, party: Party) -> None:
     """Ready while both peers are connected, and it is known whether they hold the same."""
-    await health.set(party.links.up() and not party.upkeep.comparing)
+    await health.set(party.links.up() and not party.watch.comparing)
 
 
 async def serve(config: PartyConfig) -> None:
@@ -119,7 +119,7 @@ async def _serve(config: PartyConfig) -> None:
             party_pb2_grpc.add_PartyServicer_to_server(PartyServicer(party), server)
             add_exchange(PeerServicer(party.links).Exchange, server)
 
-        with reading(partial(gauges, party.links, party.stock, party.runner, party.model_sets, party.upkeep)):
+        with reading(partial(gauges, party.links, party.stock, party.runner, party.model_sets, party.watch)):
             options = [("grpc.max_concurrent_streams", config.max_calls)]
             async with lifecycle.running(config, ACCESS, add, options, work, meaning(config.index)) as health:
                 work.every(_HEALTH_SECONDS, "health", partial(_show_health, health, party))

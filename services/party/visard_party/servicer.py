@@ -20,7 +20,7 @@ from visard_wire.version import __version__
 from visard_party.auditlog import CANCELLED, AuditLog
 from visard_party.config import PartyConfig
 from visard_party.consistency.modelset import ModelSets
-from visard_party.consistency.watch import Upkeep
+from visard_party.consistency.watch import Watch
 from visard_party.intake import requests
 from visard_party.intake.asked import Asked
 from visard_party.intake.callers import Callers
@@ -47,7 +47,7 @@ class Party:
     models: ModelShelf
     model_sets: ModelSets
     runner: Runner
-    upkeep: Upkeep
+    watch: Watch
     deposits: DepositBox
     keys: SealingKeys
     callers: Callers
@@ -94,7 +94,7 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
         self, header: common_pb2.UploadHeader, uploads: AsyncIterator[common_pb2.Upload], caller: str
     ) -> party_pb2.DepositResponse:
         party = self._party
-        party.upkeep.require_agreement()  # else a party with an empty store would say that there is no such model
+        party.watch.require_agreement()  # else a party with an empty store would say that there is no such model
         key = party.keys.named(header.shares[0].key_id if header.shares else b"")
         assembly = expect(header, party.config.index, key.public, await self._share_bytes(header))
         size = assembly.info.size
@@ -187,7 +187,7 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
     async def Audit(self, request: gateway_pb2.AuditRequest, context: Context) -> gateway_pb2.PartyAudit:  # noqa: N802
         """Hashes of what is stored here, below prefixes of the references' ids."""
         require(context, "gateway")
-        return await self._party.upkeep.audit(request)
+        return await self._party.watch.audit(request)
 
     async def ListRights(  # noqa: N802
         self, request: gateway_pb2.ListRightsRequest, context: Context
@@ -291,9 +291,9 @@ def _reference_info(row: Reference) -> gateway_pb2.ReferenceInfo:
 
 async def status(party: Party) -> common_pb2.PartyStatus:
     """What an operator wants to know."""
-    subjects, references = (await party.upkeep.holdings()).counts
+    subjects, references = (await party.watch.holdings()).counts
     reasons = obstacles(party.links, party.model_sets.differing())
-    reasons += [party.upkeep.problem] if party.upkeep.problem else []
+    reasons += [party.watch.problem] if party.watch.problem else []
     stock = [
         common_pb2.KitStock(
             program=level.plan.digest.hex(),

@@ -23,14 +23,14 @@ _ANEW_SECONDS = 3600.0
 log = structlog.get_logger()
 
 
-class Upkeep:
+class Watch:
     """This party's holdings, compared with its peers' again and again."""
 
     def __init__(self, store: Store, links: PeerLinks, writes: Writes, longest_seconds: float = 0.0) -> None:
         self._store = store
         self._links = links
         self._writes = writes
-        self._watch = SetWatch()
+        self._sets = SetWatch()
         self._diverged: set[int] = set()
         self._compared: dict[int, Link] = {}  # the stream over which a peer was found to hold the same
         self._changes = writes.watch()
@@ -79,7 +79,7 @@ class Upkeep:
         """A party was restored from the two others: all three hold the same, and were told so by one run."""
         self._diverged.clear()
         for peer in self._links.peers:
-            self._watch.forget(peer)
+            self._sets.forget(peer)
             if self._links.connected(peer):
                 self._compared[peer] = self._links.link(peer)
         for forget in self.on_mended:
@@ -131,7 +131,7 @@ class Upkeep:
             if self._links.connected(peer):
                 await self._tell(peer)
             else:
-                self._watch.forget(peer)
+                self._sets.forget(peer)
                 self._horizon.lost(peer)
 
     async def _tell(self, peer: int) -> None:
@@ -162,7 +162,7 @@ class Upkeep:
         other = View(report.references, report.writes, report.pending, report.horizon)
         self._horizon.hear(peer, other, _now_ms())
         own = await self._view()
-        if self._watch.compare(peer, own, other):
+        if self._sets.compare(peer, own, other):
             if peer not in self._diverged:
                 log.error("the parties hold different references", peer=peer)
             self._diverged.add(peer)

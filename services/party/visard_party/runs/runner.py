@@ -27,7 +27,7 @@ from visard_wire.v1 import common_pb2, party_pb2
 from visard_party.budgets.budget import Budgets
 from visard_party.config import PartyConfig
 from visard_party.consistency.modelset import ModelSets
-from visard_party.consistency.watch import Upkeep
+from visard_party.consistency.watch import Watch
 from visard_party.consistency.writes import Writes
 from visard_party.faults import Refusal, Refused, fault_of
 from visard_party.intake import requests
@@ -57,7 +57,7 @@ class Runner:
     """Takes part in runs."""
 
     def __init__(
-        self, config: PartyConfig, resources: Resources, links: PeerLinks, upkeep: Upkeep, model_sets: ModelSets
+        self, config: PartyConfig, resources: Resources, links: PeerLinks, watch: Watch, model_sets: ModelSets
     ) -> None:
         self._config = config
         self._resources = resources
@@ -65,7 +65,7 @@ class Runner:
         self._links = links
         self._stock: KitStock = resources.stock
         self._writes: Writes = resources.writes
-        self._upkeep = upkeep
+        self._watch = watch
         self._model_sets = model_sets
         self._agreeing = Agreeing(config, resources.stock)
         self._queue = Queue(config)
@@ -179,7 +179,7 @@ class Runner:
         """Queue, agree, run."""
         request = asked.request
         if not asked.declared.restores:
-            self._upkeep.require_agreement()
+            self._watch.require_agreement()
         operation = OPERATIONS[request.operation]
         async with self._queue.place(asked, meter):
             with stage("agreement"):
@@ -211,7 +211,7 @@ class Runner:
             with stage("engine"):
                 outcome = await operation.perform(self._resources, prepared, channel, kits)
             if asked.declared.restores:
-                self._upkeep.mended()
+                self._watch.mended()
             meter.queued += channel.waited_seconds
             meter.engine = time.monotonic() - started - channel.waited_seconds
             meter.cpu = time.process_time() - cpu
