@@ -64,7 +64,7 @@ class Party:
     """A store with the write log, the galleries and the holdings over it; its peers are away."""
 
     def __init__(self, store: Store, seed: int) -> None:
-        links: Any = SimpleNamespace(party=0, peers=(1, 2), connected=lambda _: False, on_up=[])
+        links: Any = SimpleNamespace(party=0, peers=(1, 2), connected=lambda _: False, on=lambda *_: None)
         self.store = store
         self.writes = Writes(store, links)
         self.galleries = Galleries(store, self.writes)

@@ -78,12 +78,12 @@ class House:
         self.stores = stores
         self.discarded: list[int] = []
         self._session = 0
+        self._writes = [Writes(store, party.links) for store, party in zip(stores, parties, strict=True)]
 
     def resources(self, party: int) -> Resources:
         store = self.stores[party]
         stock = SimpleNamespace(discard=lambda: self.discarded.append(party))
-        writes = Writes(store, self.parties[party].links)
-        return cast("Resources", SimpleNamespace(party=party, store=store, writes=writes, stock=stock))
+        return cast("Resources", SimpleNamespace(party=party, store=store, writes=self._writes[party], stock=stock))
 
     async def recover(self, target: int, seconds: float = 20) -> list[Any]:
         """How it ended at each party: an answer, or why not."""

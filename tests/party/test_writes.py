@@ -30,7 +30,13 @@ class Writer:
 
     party: LinkedParty
     store: SqliteStore
-    writes: Writes
+
+    def __post_init__(self) -> None:
+        self.models: list[object] = []  # what was said to have changed
+        self.writes = Writes(self.store, self.party.links, self._renew)
+
+    async def _renew(self, models: object) -> None:
+        self.models.append(models)
 
     def channel(self, seconds: float) -> SessionChannel:
         return SessionChannel(self.party.links, b"s" * 16, seconds)
@@ -55,7 +61,7 @@ async def writers(pki: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         for index, party in enumerate(parties):
             store = await SqliteStore.open(tmp_path / f"party{index}", index)
             stack.push_async_callback(store.close)
-            made.append(Writer(party, store, Writes(store, party.links)))
+            made.append(Writer(party, store))
         tasks = [asyncio.create_task(writer.writes.run()) for writer in made]
         yield made
         for task in tasks:
@@ -163,16 +169,10 @@ async def write_of_another_run__should_be_in_the_way_of_an_exclusive_one_only(wr
 
 
 async def changes__should_be_told_to_who_watches(writers: list[Writer]) -> None:
-    models = list[object]()
-
-    async def renew(names: object) -> None:
-        models.append(names)
-
-    writers[0].writes.on_models = renew
     watching = writers[0].writes.watch()
     watching.take()
     await asyncio.gather(*(run(writer) for writer in writers))
     assert (watching.everything, watching.references, watching.writes) == (False, {"a", "b"}, {ONE: 9})
     await writers[0].writes.forget()
     assert watching.everything
-    assert models == [None]  # the write changed none
+    assert writers[0].models == [None]  # the write changed none

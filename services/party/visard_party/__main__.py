@@ -53,18 +53,15 @@ async def assembled(config: PartyConfig, work: Background) -> AsyncIterator[Part
     store = timed(await opened(config, ACCESS))
     log.info("store opened", store=store.description)
     dealer = RenewedDealer(config.tls, config.dealer)
-    links = PeerLinks(config.index, config.peers, config.tls)
     kits = config.data_dir / "kits"
-    if config.index == LEADER:
-        links.first_kit = first_number_in(kits)
+    first_kit = first_number_in(kits) if config.index == LEADER else 1
+    links = PeerLinks(config.index, config.peers, config.tls, first_kit)
     first = partial(first_number_in, kits) if config.index == LEADER else lambda: links.first_kit
     stock = KitStock(kits, config.index, dealer, first)
     models = ModelShelf(store, stock, config.stock_target)
     model_sets = ModelSets(store, models, links)
-    writes = Writes(store, links)
-    writes.on_models = models.renew
-    watch = Watch(store, links, writes, max(config.run_timeout, config.admin_timeout))
-    watch.on_mended.append(model_sets.mended)
+    writes = Writes(store, links, models.renew)
+    watch = Watch(store, links, writes, max(config.run_timeout, config.admin_timeout), model_sets.mended)
     attempts = Attempts(config, store)
     galleries = Galleries(store, writes)
     batches = Batches(links, config.max_batches, config.peer_timeout, config.run_timeout)

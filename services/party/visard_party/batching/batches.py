@@ -63,8 +63,8 @@ class Member:
 
     def begin(self) -> None:
         """Its turn has come; the call was a part of the agreement, not a round of the engine."""
-        self.channel.rounds = 0
-        self.channel.waited_seconds = time.monotonic() - self.since
+        self.channel.begin_engine()
+        self.channel.add_wait(time.monotonic() - self.since)
 
     def fail(self, error: BaseException) -> None:
         """End it without descriptors, for this reason; nothing where it has ended already."""
@@ -143,9 +143,8 @@ class Batches:
     async def _join(self, member: Member) -> None:
         """At a follower: hear from the leader which batch it is, and join it; raises EngineError and ServiceFault."""
         channel = member.channel
-        channel.round_seconds = self._seconds  # it may wait at the leader as long as the caller waits
-        call = Call.decode((await channel.exchange({}, (LEADER,)))[LEADER])
-        channel.round_seconds = self._round_seconds
+        # it may wait at the leader as long as the caller waits
+        call = Call.decode((await channel.exchange({}, (LEADER,), self._seconds))[LEADER])
         if call.batch in self._links.sessions.finished:
             raise Unavailable("the request came too late for its batch")
         known = self._called.get(call.batch)
@@ -221,7 +220,7 @@ class Batches:
         kits = [kit for member in members for kit in member.kits]
         images = np.concatenate([member.images for member in members])
         BATCH_IMAGES.observe(len(images))
-        channel.rounds = 0
+        channel.begin_engine()
         found = await describe_each(Run(channel), kits, members[0].model.model, images)
         for member in members:
             member.answer(found[: member.size], channel, member.size / len(images))

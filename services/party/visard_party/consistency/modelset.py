@@ -61,7 +61,7 @@ class ModelSets:
         self._models = models
         self._links = links
         self._differences = Differences()
-        links.on_models = self.hear
+        links.on("model_set", self.hear)
 
     def differing(self) -> list[int]:
         """Connected peers that have other models."""
@@ -86,7 +86,7 @@ class ModelSets:
             log.warning("the models cannot be read", reason=str(error))
         self._report()
 
-    def hear(self, peer: int, report: peer_pb2.ModelSet) -> None:
+    async def hear(self, peer: int, report: peer_pb2.ModelSet) -> None:
         """A peer's report."""
         before = self._differences.peers()
         self._differences.hear(peer, report.digest, digest(self._models.listed()))

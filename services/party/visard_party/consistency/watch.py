@@ -21,12 +21,22 @@ WATCH_SECONDS = 2.0
 _ANEW_SECONDS = 3600.0
 
 log = structlog.get_logger()
+Mended = Callable[[], None]
+
+
+def _nobody() -> None:
+    """There is nobody else to tell."""
 
 
 class Watch:
-    """This party's holdings, compared with its peers' again and again."""
+    """This party's holdings, compared with its peers' again and again.
 
-    def __init__(self, store: Store, links: PeerLinks, writes: Writes, longest_seconds: float = 0.0) -> None:
+    ``mended`` is called when a party was restored: who else must forget what it knew of differences.
+    """
+
+    def __init__(
+        self, store: Store, links: PeerLinks, writes: Writes, longest_seconds: float = 0.0, mended: Mended = _nobody
+    ) -> None:
         self._store = store
         self._links = links
         self._writes = writes
@@ -38,9 +48,9 @@ class Watch:
         self._lock = asyncio.Lock()
         self._read_at = time.monotonic()
         self._horizon = Horizon(links.party, int(1000 * longest_seconds))
-        self.on_mended: list[Callable[[], None]] = []  # who else must forget what it knew of differences
-        links.on_set = self.hear
-        links.on_up.append(self._tell)
+        self._mended = mended
+        links.on("set", self.hear)
+        links.on("up", self._tell)
 
     @property
     def diverged(self) -> frozenset[int]:
@@ -82,8 +92,7 @@ class Watch:
             self._sets.forget(peer)
             if self._links.connected(peer):
                 self._compared[peer] = self._links.link(peer)
-        for forget in self.on_mended:
-            forget()
+        self._mended()
 
     async def holdings(self) -> Holdings:
         """What is stored now: hashed once, then brought up to date."""

@@ -24,14 +24,18 @@ _STAGED = b"staged"
 _RETRY_SECONDS = 2.0
 
 log = structlog.get_logger()
+Renew = Callable[[Collection[str] | None], Awaitable[None]]
 
 
 class Writes:
-    """The write log of this party in talk with those of its peers."""
+    """The write log of this party in talk with those of its peers.
 
-    def __init__(self, store: Store, links: PeerLinks) -> None:
-        # these have changed; None: who knows. A write is made when this is done: what it says is then true here
-        self.on_models: Callable[[Collection[str] | None], Awaitable[None]] | None = None
+    ``renew`` is called with the models that have changed, None where nobody knows which. A write is made when this is done: what
+    it says is then true here. It may raise StoreError.
+    """
+
+    def __init__(self, store: Store, links: PeerLinks, renew: Renew | None = None) -> None:
+        self._renew = renew
         self._store = store
         self._links = links
         self._recovery = Recovery(links.party)
@@ -39,8 +43,8 @@ class Writes:
         self._wake = asyncio.Event()
         self._watching: list[Changes] = []
         self._uncertain: set[bytes] = set()  # commits that failed, and may have been made all the same
-        links.on_up.append(self.report)
-        links.on_log = self.hear
+        links.on("up", self.report)
+        links.on("log", self.hear)
 
     async def make(self, channel: SessionChannel, request_id: bytes, digest: bytes, write: Write, expires: int) -> int:
         """Stage here, wait until it is staged everywhere, commit; how many references it names.
@@ -80,9 +84,9 @@ class Writes:
         await self._tell(None)
 
     async def _tell(self, models: Collection[str] | None = ()) -> None:
-        if self.on_models is not None and (models is None or models):
+        if self._renew is not None and (models is None or models):
             try:
-                await self.on_models(models)
+                await self._renew(models)
             except StoreError as error:
                 log.warning("the models are read again when they are asked for", reason=str(error))
         async with self._changed:

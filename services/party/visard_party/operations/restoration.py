@@ -75,8 +75,7 @@ async def _help(resources: Resources, channel: SessionChannel, target: int) -> i
             )
             await channel.exchange({target: part.data.cast("B")}, (target,))
         count += len(told.page.references)
-    channel.round_seconds = RESTORATION_SECONDS
-    await channel.exchange({}, (target,))  # it is stored
+    await channel.exchange({}, (target,), RESTORATION_SECONDS)  # it is stored
     return count
 
 

@@ -34,6 +34,7 @@ class Agreeing:
     def __init__(self, config: PartyConfig, stock: KitStock) -> None:
         self._config = config
         self._stock = stock
+        self._patience = config.peer_timeout + config.kit_wait  # seconds, for a peer that may wait for its kits
 
     async def kits(
         self, channel: SessionChannel, prepared: Prepared, proposal: Proposal | None, refusal: Refusal | None
@@ -48,8 +49,7 @@ class Agreeing:
 
     async def proposal(self, channel: SessionChannel, seconds: float) -> Proposal:
         """What the leader proposes, to a follower that waits for it; raises ServiceFault."""
-        channel.round_seconds = seconds  # the leader may queue as long as the caller waits
-        message = await channel.exchange({}, (LEADER,))
+        message = await channel.exchange({}, (LEADER,), seconds)  # the leader may queue as long as the caller waits
         return agreement.decode_proposal(message[LEADER])
 
     def _terms(self, prepared: Prepared) -> Terms:
@@ -64,9 +64,7 @@ class Agreeing:
         await channel.exchange(dict.fromkeys(FOLLOWERS, proposal), ())
         # taken in any case: the others may have taken theirs already
         kits = [await self._take(plan, n) for plan, n in zip(prepared.plans, numbers, strict=True)]
-        channel.round_seconds = self._config.peer_timeout + self._config.kit_wait
-        replies = await channel.exchange({}, FOLLOWERS)
-        channel.round_seconds = self._config.peer_timeout
+        replies = await channel.exchange({}, FOLLOWERS, self._patience)
         answers = [agreement.decode_reply(replies[peer]) for peer in FOLLOWERS]
         refusal = agreement.verdict(answers, fingerprints(kits))
         nonces = (nonce, *(bytes.fromhex(answer.nonce) for answer in answers))
@@ -91,14 +89,12 @@ class Agreeing:
         self, channel: SessionChannel, prepared: Prepared, proposal: Proposal, refusal: Refusal | None
     ) -> list[Kit]:
         """Check the leader's proposal, take the kits it names, and hear the verdict."""
-        channel.round_seconds = self._config.peer_timeout + self._config.kit_wait
         refusal, kits = refusal or agreement.check(proposal.terms, self._terms(prepared)), list[Kit]()
         if refusal is None:
             refusal, kits = await self._take_all(prepared.plans, proposal.kits)
         nonce = os.urandom(NONCE_BYTES)
         await channel.exchange({LEADER: agreement.encode(Reply(refusal, fingerprints(kits), nonce.hex()))}, ())
-        verdict = agreement.decode_verdict((await channel.exchange({}, (LEADER,)))[LEADER])
-        channel.round_seconds = self._config.peer_timeout
+        verdict = agreement.decode_verdict((await channel.exchange({}, (LEADER,), self._patience))[LEADER])
         self._go(verdict.refusal)
         return tossed(kits, agreement.tossed(verdict, proposal, self._config.index, nonce))
 

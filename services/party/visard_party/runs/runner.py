@@ -207,7 +207,7 @@ class Runner:
                 kits = await self._agreeing.kits(channel, prepared, proposal, refusal)
             meter.kit_bytes = sum(kit.plan.correction_bytes for kit in kits)
             started, cpu = time.monotonic(), time.process_time()
-            channel.rounds = 0
+            channel.begin_engine()
             with stage("engine"):
                 outcome = await operation.perform(self._resources, prepared, channel, kits)
             if asked.declared.restores:
