@@ -27,7 +27,7 @@ from visard_engine.session import Run, Session
 from visard_party.peers.channel import SessionChannel
 from visard_party.peers.framing import add_exchange
 from visard_party.peers.links import PeerLinks
-from visard_party.servicer import PeerServicer
+from visard_party.peers.servicer import PeerServicer
 
 from bench import rows
 from bench.profile import Profile

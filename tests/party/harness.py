@@ -11,7 +11,7 @@ from visard_common.rpc import FaultInterceptor
 from visard_common.tls import SERVER_OPTIONS, Tls
 from visard_party.peers.framing import add_exchange
 from visard_party.peers.links import PeerLinks
-from visard_party.servicer import PeerServicer
+from visard_party.peers.servicer import PeerServicer
 
 from tests.waiting import until
 

@@ -62,7 +62,7 @@ async def writers(pki: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             store = await SqliteStore.open(tmp_path / f"party{index}", index)
             stack.push_async_callback(store.close)
             made.append(Writer(party, store))
-        tasks = [asyncio.create_task(writer.writes.run()) for writer in made]
+        tasks = [asyncio.create_task(writer.writes.decide_pending()) for writer in made]
         yield made
         for task in tasks:
             task.cancel()

@@ -111,7 +111,7 @@ def install() -> None:
     wrap(KitStock, "take", before="before kit", after="kit taken")
     wrap(KitDirectory, "take", after="kit deleted")
     wrap(Writes, "make", "before write", "after write")
-    wrap(runs.Runner, "_response", after="answer ready")
+    wrap(runs, "response", after="answer ready")
     wrap_rounds()
 
 

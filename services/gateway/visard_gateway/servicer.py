@@ -1,32 +1,22 @@
-"""The gateway's services: FaceMatching for verifiers and enrollers, ModelRegistry for model owners."""
+"""The service FaceMatching, for verifiers and enrollers."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
-from typing import Any
 
-import grpc
 from visard_common import logs
 from visard_common.deadline import remaining
-from visard_common.errors import DeadlineExceeded, ServiceFault
-from visard_common.identity import Role, require
 from visard_common.limits import CALL_SECONDS
-from visard_common.roles import kinds_for, method_of
+from visard_common.roles import method_of
 from visard_common.uploads import refusing_politely
 from visard_wire.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc, party_pb2
-from visard_wire.version import __version__
 
+from visard_gateway.callers import Context, caller_of
 from visard_gateway.config import GatewayConfig
 from visard_gateway.parties import Parties, agreeing
 from visard_gateway.relay import Relay
+from visard_gateway.status import status
 
-Context = grpc.aio.ServicerContext[Any, Any]
 Uploads = AsyncIterator[common_pb2.Upload]
-
-
-def caller_of(context: Context, method: str) -> Role:
-    """Who calls a method, if the role may; raises PermissionDenied."""
-    return require(context, *kinds_for(method))
 
 
 class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
@@ -128,12 +118,7 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
     ) -> gateway_pb2.GetStatusResponse:
         """How the parties are; one that does not answer is not ready."""
         caller_of(context, "GetStatus")
-        parties = await statuses(self._parties, self._config.status_timeout)
-        ready = all(status.ready for status in parties)
-        places = self._config.max_uploads_per_caller
-        return gateway_pb2.GetStatusResponse(
-            ready=ready, version=__version__, parties=parties, requests_at_a_time=places
-        )
+        return await status(self._config, self._parties)
 
     async def GetParties(  # noqa: N802
         self, request: gateway_pb2.GetPartiesRequest, context: Context
@@ -146,59 +131,6 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
         return gateway_pb2.GetPartiesResponse(parties=keys, requests_at_a_time=self._config.max_uploads_per_caller)
 
 
-class ModelRegistryServicer(gateway_pb2_grpc.ModelRegistryServicer):
-    """What model owners call."""
-
-    def __init__(self, config: GatewayConfig, parties: Parties, relay: Relay) -> None:
-        self._config = config
-        self._parties = parties
-        self._relay = relay
-
-    async def Publish(self, request_iterator: Uploads, context: Context) -> gateway_pb2.PublishResponse:  # noqa: N802
-        """Publish a network."""
-        async with refusing_politely(request_iterator):
-            caller, seconds = caller_of(context, "Publish"), remaining(context, CALL_SECONDS)
-            responses = await self._relay.run(request_iterator, common_pb2.OPERATION_PUBLISH, seconds, caller)
-        model = agreeing([r.model for r in responses], "the model")
-        return gateway_pb2.PublishResponse(model=model, results=[r.result for r in responses])
-
-    async def ListModels(  # noqa: N802
-        self, request: gateway_pb2.ListModelsRequest, context: Context
-    ) -> gateway_pb2.ListModelsResponse:
-        """The models that all three parties have."""
-        caller_of(context, "ListModels")
-        seconds = remaining(context, self._config.run_timeout)
-        ask = gateway_pb2.GetStatusRequest()
-        found = await self._parties.ask_all(lambda stub, _: stub.GetStatus(ask, timeout=seconds))
-        models = agreeing([sorted(status.models, key=lambda m: m.name) for status in found], "the models")
-        return gateway_pb2.ListModelsResponse(models=models)
-
-    async def Withdraw(  # noqa: N802
-        self, request: gateway_pb2.WithdrawRequest, context: Context
-    ) -> gateway_pb2.WithdrawResponse:
-        """Remove a model."""
-        caller, seconds = caller_of(context, "Withdraw"), remaining(context, CALL_SECONDS)
-        kind = common_pb2.OPERATION_WITHDRAW
-        done = await self._relay.change(request.request, kind, seconds, caller, request.envelopes)
-        return gateway_pb2.WithdrawResponse(results=done.results)
-
-
 def _now_ms() -> int:
     """What is over now is over at all three parties, whatever their clocks say."""
     return time.time_ns() // 1_000_000
-
-
-async def statuses(parties: Parties, seconds: float) -> list[common_pb2.PartyStatus]:
-    """Every party's status; for one that does not answer, why not."""
-
-    async def one(party: int) -> common_pb2.PartyStatus:
-        ask = gateway_pb2.GetStatusRequest()
-        try:
-            return await parties.ask(lambda stub, _: stub.GetStatus(ask, timeout=seconds), party)
-        except DeadlineExceeded:
-            reason = f"party {party} did not answer within {seconds:g} s"
-        except ServiceFault as fault:
-            reason = fault.message
-        return common_pb2.PartyStatus(party=party, ready=False, reason=reason)
-
-    return list(await asyncio.gather(*(one(party) for party in range(3))))

@@ -9,6 +9,7 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 import structlog
+from visard_common.background import Background
 from visard_engine.field import Elements, Field
 
 from visard_party.consistency.changes import Changes
@@ -139,6 +140,10 @@ class Galleries:
                 kept.changes.give_back(taken)
                 raise
             return kept.rows
+
+    def keep(self, work: Background) -> None:
+        """Begin what is done by itself: looking."""
+        work.every(TIDY_SECONDS, "galleries", self.look)
 
     async def look(self) -> None:
         """What is erased leaves the memory within ``TIDY_SECONDS``, also when nobody asks."""

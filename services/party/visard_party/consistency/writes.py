@@ -126,7 +126,7 @@ class Writes:
         except TimeoutError as error:
             raise Unavailable("another write is still pending: try again", retry_after=1.0) from error
 
-    async def run(self) -> None:
+    async def decide_pending(self) -> None:
         """Ask about what is still pending, when a run has failed and every now and then, for ever."""
         while True:
             with suppress(TimeoutError):

@@ -17,6 +17,7 @@ from visard_party.operations import (
     publication,
     renewal,
     restoration,
+    withdrawal,
 )
 from visard_party.operations.base import Operation
 
@@ -29,7 +30,7 @@ OPERATIONS: Mapping[int, Operation] = {
     common_pb2.OPERATION_COMPARE: matching.Compare(),
     common_pb2.OPERATION_IDENTIFY: matching.Identify(),
     common_pb2.OPERATION_PUBLISH: publication.PublishModel(),
-    common_pb2.OPERATION_WITHDRAW: publication.WithdrawModel(),
+    common_pb2.OPERATION_WITHDRAW: withdrawal.WithdrawModel(),
     common_pb2.OPERATION_REFRESH: renewal.Refresh(),
     common_pb2.OPERATION_RECOVER: restoration.Recover(),
     common_pb2.OPERATION_GRANT: granting.GrantRight(),

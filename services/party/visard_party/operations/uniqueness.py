@@ -1,6 +1,9 @@
 """Whether somebody is enrolled already, under another name: what an enrolment that is to be unique asks of each photo."""
 
+from collections.abc import Sequence
+
 import numpy as np
+from visard_common.errors import AlreadyExists
 from visard_engine import matching
 from visard_engine.field import Elements
 from visard_engine.kits import Kit, KitPlan
@@ -12,6 +15,7 @@ from visard_party.intake.asked import Asked
 from visard_party.models import Published
 from visard_party.operations.prepared import Prepared
 from visard_party.operations.resources import Resources
+from visard_party.peers.channel import SessionChannel
 
 
 async def others(resources: Resources, asked: Asked, model: Published) -> Rows:
@@ -28,7 +32,15 @@ def plans(asked: Asked, model: Published, rows: Rows) -> tuple[KitPlan, ...]:
     return (matching.verify_plan(model.program.q, len(rows)),) * asked.request.images if rows else ()
 
 
-async def is_known(run: Run, kit: Kit, descriptor: Elements, prepared: Prepared) -> bool:
+async def check(channel: SessionChannel, kits: Sequence[Kit], found: Sequence[Elements], prepared: Prepared) -> None:
+    """Raise AlreadyExists if a descriptor is that of anybody else; there are no kits where there is nobody else."""
+    run = Run(channel)
+    for kit, descriptor in zip(kits, found, strict=False):
+        if await _is_known(run, kit, descriptor, prepared):
+            raise AlreadyExists("a photo shows somebody who is enrolled under another name")
+
+
+async def _is_known(run: Run, kit: Kit, descriptor: Elements, prepared: Prepared) -> bool:
     """Whether a descriptor is within the default distance of any row; the parties learn this bit and no other."""
     limit = prepared.network.program.threshold("")
     bits = await matching.verify(run, kit, descriptor, prepared.rows.shares, limit)

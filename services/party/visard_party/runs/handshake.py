@@ -47,8 +47,10 @@ class Agreeing:
             self._lead(channel, prepared) if proposal is None else self._follow(channel, prepared, proposal, refusal)
         )
 
-    async def proposal(self, channel: SessionChannel, seconds: float) -> Proposal:
-        """What the leader proposes, to a follower that waits for it; raises ServiceFault."""
+    async def proposal(self, channel: SessionChannel, seconds: float) -> Proposal | None:
+        """What the leader proposes, to a follower that waits for it; None at the leader. Raises EngineError."""
+        if self._config.index == LEADER:
+            return None
         message = await channel.exchange({}, (LEADER,), seconds)  # the leader may queue as long as the caller waits
         return agreement.decode_proposal(message[LEADER])
 
