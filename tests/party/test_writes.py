@@ -1,8 +1,8 @@
 """A write is committed at all three parties or at none, also when one of them is gone between staging and committing."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,17 +102,25 @@ async def peer_lost_before_it_staged__should_undo_the_write(writers: list[Writer
     assert await writers[2].state() is State.UNKNOWN
 
 
+async def staged(writers: list[Writer], committed: Sequence[Writer] = ()) -> None:
+    """Staged everywhere, and committed at some, before any recovery: a busy machine may take its time."""
+    with ExitStack() as stack:
+        for writer in writers:
+            stack.enter_context(writer.writes.running(ONE))
+        for writer in writers:
+            await writer.store.stage(ONE, WRITE, DIGEST)
+        for writer in committed:
+            await writer.store.commit(ONE)
+
+
 async def crash_after_staging_everywhere__should_complete_the_write(writers: list[Writer]) -> None:
-    for writer in writers:
-        await writer.store.stage(ONE, WRITE, DIGEST)
+    await staged(writers)
     await settled(writers, State.COMMITTED)
     assert [len(await writer.store.gallery("face")) for writer in writers] == [2, 2, 2]
 
 
 async def crash_after_one_commit__should_complete_the_write(writers: list[Writer]) -> None:
-    for writer in writers:
-        await writer.store.stage(ONE, WRITE, DIGEST)
-    await writers[1].store.commit(ONE)
+    await staged(writers, [writers[1]])
     await settled(writers, State.COMMITTED)
 
 
