@@ -11,13 +11,13 @@ from visard_party.service.party import Party
 
 
 async def status(party: Party) -> common_pb2.PartyStatus:
-    """What an operator wants to know."""
+    """What an operator wants to know; not ready while there is a reason. Raises StoreError."""
     subjects, references = (await party.consistency.watch.holdings()).counts
     reasons = obstacles(party.links, party.consistency.model_sets.differing())
     reasons += [party.consistency.watch.problem] if party.consistency.watch.problem else []
     stock = [
         common_pb2.KitStock(
-            program=level.plan.digest.hex(),
+            plan=level.plan.digest.hex(),
             available=level.available,
             target=level.target,
             kit_bytes=level.plan.correction_bytes,
