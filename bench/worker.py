@@ -78,7 +78,7 @@ class Worker:
         add_exchange(PeerServicer(self.links).Exchange, server)
         server.add_secure_port(self.address, self.tls.server_credentials())
         await server.start()
-        calling = asyncio.create_task(self.links.run())
+        calling = asyncio.create_task(self.links.keep_calling_all())
         async with asyncio.timeout(60):
             while not self.links.up():
                 await asyncio.sleep(0.01)

@@ -51,13 +51,13 @@ class RecordingRelay(Relay):
 
     recorder: Recorder
 
-    async def run(self, uploads: Any, operation: Any, seconds: float, caller: Role) -> list[party_pb2.RunResponse]:
+    async def handle(self, uploads: Any, operation: Any, seconds: float, caller: Role) -> list[party_pb2.RunResponse]:
         async def recorded() -> AsyncIterator[common_pb2.Upload]:
             async for message in uploads:
                 self.recorder.uploads.append(message)
                 yield message
 
-        responses = await super().run(recorded(), operation, seconds, caller)
+        responses = await super().handle(recorded(), operation, seconds, caller)
         self.recorder.responses.extend(responses)
         return self.recorder.spoil(responses) if self.recorder.spoil else responses
 

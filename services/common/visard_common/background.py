@@ -32,7 +32,7 @@ class HopelessError(Exception):
 
 
 class Background:
-    """A service's loops, by name."""
+    """A service's loops, by name; whoever makes one must end it with the block of ``background``."""
 
     def __init__(self, group: asyncio.TaskGroup) -> None:
         self.loops: dict[str, asyncio.Task[None]] = {}
@@ -63,7 +63,7 @@ class Background:
         self._begin(name, work, endless=True)
 
     async def stop(self) -> None:
-        """End all loops."""
+        """End all loops, and wait until they have ended."""
         await self.end(*self.loops)
 
     async def end(self, *names: str) -> None:

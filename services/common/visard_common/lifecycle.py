@@ -63,7 +63,7 @@ class Health:
         background.on_change(self._show)
 
     async def set(self, ready: bool) -> None:
-        """Say so for the whole server."""
+        """Say whether the service is ready; health is SERVING only while no background loop fails, too."""
         self._ready = ready
         await self._show()
 

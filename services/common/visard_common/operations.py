@@ -54,7 +54,7 @@ class Declared:
 
     @property
     def signed(self) -> bool:
-        """Whether a caller asks."""
+        """Whether a caller asks, and signs; else the gateway asks by itself."""
         return bool(self.roles)
 
     @property

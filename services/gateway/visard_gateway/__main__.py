@@ -1,4 +1,4 @@
-"""``python -m visard_gateway --config FILE``: run the gateway."""
+"""``python -m visard_gateway --config FILE``: serve as the gateway."""
 
 import sys
 from functools import partial
@@ -17,7 +17,7 @@ from visard_gateway.services import ACCESS, add_services
 
 
 async def serve(config: GatewayConfig) -> None:
-    """Serve until stopped."""
+    """Serve until told to stop; requests in flight are drained."""
     parties = Parties(config.parties, config.tls)
     relay = Relay(config, parties)
     add = partial(add_services, config, parties, relay)
@@ -34,7 +34,7 @@ async def serve(config: GatewayConfig) -> None:
 
 
 def main() -> None:
-    """Entry point."""
+    """Read the configuration and serve; exits with 1 where the service cannot go on."""
     config = load(GatewayConfig, sys.argv[1:])
     logs.configure("gateway", config.log_level)
     tracing.configure("gateway", config.traces)

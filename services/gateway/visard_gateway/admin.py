@@ -29,7 +29,7 @@ class AdminServicer(gateway_pb2_grpc.AdminServicer):
     async def Refresh(  # noqa: N802
         self, request: gateway_pb2.RefreshRequest, context: Context
     ) -> gateway_pb2.RefreshResponse:
-        """New shares for everything."""
+        """New shares for everything that is stored, so that stolen old ones are worth nothing."""
         caller, seconds = caller_of(context, "Refresh"), remaining(context, self._config.admin_timeout)
         kind = common_pb2.OPERATION_REFRESH
         done = await self._relay.change(request.request, kind, seconds, caller, request.envelopes)
@@ -38,7 +38,7 @@ class AdminServicer(gateway_pb2_grpc.AdminServicer):
     async def Recover(  # noqa: N802
         self, request: gateway_pb2.RecoverRequest, context: Context
     ) -> gateway_pb2.RecoverResponse:
-        """One party's store, written anew."""
+        """Write one party's store anew from the two others'."""
         caller, seconds = caller_of(context, "Recover"), remaining(context, self._config.admin_timeout)
         kind = common_pb2.OPERATION_RECOVER
         done = await self._relay.change(request.request, kind, seconds, caller, request.envelopes)
@@ -61,7 +61,7 @@ class AdminServicer(gateway_pb2_grpc.AdminServicer):
     async def ListRights(  # noqa: N802
         self, request: gateway_pb2.ListRightsRequest, context: Context
     ) -> gateway_pb2.ListRightsResponse:
-        """A page of rights."""
+        """A page of rights, if all three parties tell the same."""
         caller_of(context, "ListRights")
         seconds = remaining(context, self._config.run_timeout)
         answers = await self._parties.ask_all(lambda stub, _: stub.ListRights(request, timeout=seconds))
@@ -70,7 +70,7 @@ class AdminServicer(gateway_pb2_grpc.AdminServicer):
     async def AuditLog(  # noqa: N802
         self, request: gateway_pb2.AuditLogRequest, context: Context
     ) -> gateway_pb2.AuditLogResponse:
-        """A page of one party's log."""
+        """A page of one party's log of who asked for what; raises InvalidArgument for a party there is not."""
         caller_of(context, "AuditLog")
         if request.party >= PARTIES:
             raise InvalidArgument.of("party", "0, 1 or 2")

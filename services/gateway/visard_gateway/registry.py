@@ -16,7 +16,7 @@ Uploads = AsyncIterator[common_pb2.Upload]
 
 
 class ModelRegistryServicer(gateway_pb2_grpc.ModelRegistryServicer):
-    """What model owners call."""
+    """Publishing and withdrawing, and the list of what is published."""
 
     def __init__(self, config: GatewayConfig, parties: Parties, relay: Relay) -> None:
         self._config = config
@@ -24,10 +24,10 @@ class ModelRegistryServicer(gateway_pb2_grpc.ModelRegistryServicer):
         self._relay = relay
 
     async def Publish(self, request_iterator: Uploads, context: Context) -> gateway_pb2.PublishResponse:  # noqa: N802
-        """Publish a network."""
+        """Publish a network: its program, and a share of its weights for each party."""
         async with refusing_politely(request_iterator):
             caller, seconds = caller_of(context, "Publish"), remaining(context, CALL_SECONDS)
-            responses = await self._relay.run(request_iterator, common_pb2.OPERATION_PUBLISH, seconds, caller)
+            responses = await self._relay.handle(request_iterator, common_pb2.OPERATION_PUBLISH, seconds, caller)
         model = agreeing([r.model for r in responses], "the model")
         return gateway_pb2.PublishResponse(model=model, results=[r.result for r in responses])
 
@@ -45,7 +45,7 @@ class ModelRegistryServicer(gateway_pb2_grpc.ModelRegistryServicer):
     async def Withdraw(  # noqa: N802
         self, request: gateway_pb2.WithdrawRequest, context: Context
     ) -> gateway_pb2.WithdrawResponse:
-        """Remove a model."""
+        """Remove a model that has no references."""
         caller, seconds = caller_of(context, "Withdraw"), remaining(context, CALL_SECONDS)
         kind = common_pb2.OPERATION_WITHDRAW
         done = await self._relay.change(request.request, kind, seconds, caller, request.envelopes)

@@ -1,4 +1,4 @@
-"""One upload: its chunks go on to the parties as they come, then the parties run, then their answers go back."""
+"""One request: its upload goes on to the parties as it comes, then they are asked to run it, then their answers go back."""
 
 import asyncio
 import os
@@ -49,17 +49,20 @@ class Relay:
         """Requests of callers that are in progress, mere looks aside."""
         return self._admission.active
 
-    async def run(
+    async def handle(
         self, uploads: Uploads, operation: "common_pb2.Operation.ValueType", seconds: float, caller: Role
     ) -> list[party_pb2.RunResponse]:
-        """Relay one upload and run it; the three responses in order. Raises ServiceFault."""
+        """Relay one upload and have the parties run it; the three responses in order. Raises ServiceFault."""
         with self._admission.of(caller):
-            return await self._run(uploads, operation, time.monotonic() + seconds)
+            return await self._handle(uploads, operation, time.monotonic() + seconds)
 
     async def start(
         self, request: common_pb2.Request, seconds: float, envelopes: Envelopes = ()
     ) -> list[party_pb2.RunResponse]:
-        """Run a request whose shares are with the parties, or that has none, and then brings an envelope for each."""
+        """Have the parties run a request whose shares they have, or that has none, and then brings an envelope for each.
+
+        The three responses in order; when one party fails the others are told to give up. Raises ServiceFault.
+        """
         long = DECLARED[request.operation].long
         longest = self._config.admin_timeout if long else self._config.run_timeout
         timeout, attempt = min(seconds, longest), os.urandom(ATTEMPT_BYTES)
@@ -82,7 +85,10 @@ class Relay:
         caller: Role,
         envelopes: Envelopes = (),
     ) -> Changed:
-        """Run a write that carries no share, with the caller's envelopes (none where the gateway asks by itself)."""
+        """Handle a write that carries no share, with the caller's envelopes (none where the gateway asks by itself).
+
+        Raises InvalidArgument for another operation or wrong envelopes, and ServiceFault.
+        """
         if request.operation != operation:
             raise InvalidArgument.of("request.operation", f"{common_pb2.Operation.Name(operation)} for this method")
         if len(envelopes) != (PARTIES if request.HasField("caller") else 0):
@@ -97,7 +103,7 @@ class Relay:
         count = agreeing([response.references_changed for response in responses], "what was changed")
         return Changed(count, [response.result for response in responses])
 
-    async def _run(
+    async def _handle(
         self, uploads: Uploads, operation: "common_pb2.Operation.ValueType", deadline: float
     ) -> list[party_pb2.RunResponse]:
         limit = min(self._config.upload_timeout, deadline - time.monotonic())

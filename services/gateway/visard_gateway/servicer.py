@@ -20,7 +20,7 @@ Uploads = AsyncIterator[common_pb2.Upload]
 
 
 class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
-    """What clients call."""
+    """Matching, and what is told about subjects and parties; what needs a run goes through the relay."""
 
     def __init__(self, config: GatewayConfig, parties: Parties, relay: Relay) -> None:
         self._config = config
@@ -32,19 +32,19 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
         return await self._matching(request_iterator, context, common_pb2.OPERATION_ENROL)
 
     async def Verify(self, request_iterator: Uploads, context: Context) -> gateway_pb2.Result:  # noqa: N802
-        """Compare with a subject."""
+        """Compare one photo with a subject's references."""
         return await self._matching(request_iterator, context, common_pb2.OPERATION_VERIFY)
 
     async def Identify(self, request_iterator: Uploads, context: Context) -> gateway_pb2.Result:  # noqa: N802
-        """Compare with everybody."""
+        """Compare one photo with everybody in a model's gallery."""
         return await self._matching(request_iterator, context, common_pb2.OPERATION_IDENTIFY)
 
     async def Compare(self, request_iterator: Uploads, context: Context) -> gateway_pb2.Result:  # noqa: N802
-        """Compare two images."""
+        """Compare two photos with each other."""
         return await self._matching(request_iterator, context, common_pb2.OPERATION_COMPARE)
 
     async def Run(self, request_iterator: Uploads, context: Context) -> gateway_pb2.Result:  # noqa: N802
-        """Run a model that opens its output to the caller."""
+        """Evaluate a model that opens its output to the caller."""
         return await self._matching(request_iterator, context, common_pb2.OPERATION_RUN)
 
     async def _matching(
@@ -63,7 +63,7 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
 
         async with refusing_politely(uploads):  # around everything that may refuse
             caller = caller_of(context, method_of(operation))
-            responses = await self._relay.run(noted(), operation, remaining(context, CALL_SECONDS), caller)
+            responses = await self._relay.handle(noted(), operation, remaining(context, CALL_SECONDS), caller)
         return gateway_pb2.Result(
             request_id=request_id,
             results=[response.result for response in responses],
@@ -106,7 +106,7 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
     async def ListSubjects(  # noqa: N802
         self, request: gateway_pb2.ListSubjectsRequest, context: Context
     ) -> gateway_pb2.ListSubjectsResponse:
-        """A page of subjects."""
+        """A page of subjects, if all three parties tell the same."""
         caller_of(context, "ListSubjects")
         seconds = remaining(context, self._config.run_timeout)
         request.at_unix_ms = _now_ms()

@@ -13,7 +13,7 @@ from visard_wire.v1 import common_pb2
 
 @dataclass
 class Upload:
-    """How far an upload has come."""
+    """How far an upload has come: of each party's share the bytes and chunks so far, and whether it is whole."""
 
     header: common_pb2.UploadHeader
     sizes: list[int]
@@ -40,7 +40,7 @@ class Upload:
         return cls(header, [share.size for share in header.shares])
 
     def header_for(self, party: int) -> common_pb2.Upload:
-        """What one party is told."""
+        """The header for one party: of the shares only its own."""
         header = common_pb2.UploadHeader(
             request=self.header.request, shares=[self.header.shares[party]], program=self.header.program
         )

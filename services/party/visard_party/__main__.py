@@ -1,4 +1,4 @@
-"""``python -m visard_party --config FILE``: run a party."""
+"""``python -m visard_party --config FILE``: serve as a party."""
 
 import sys
 from functools import partial
@@ -27,7 +27,7 @@ async def _show_health(health: Health, party: Party) -> None:
 
 
 async def serve(config: PartyConfig) -> None:
-    """Serve until stopped."""
+    """Serve until told to stop, then end the runs in progress; raises HopelessError where another party works in data_dir."""
     with alone_in(config.data_dir):
         await _serve(config)
 
@@ -51,7 +51,7 @@ async def _serve(config: PartyConfig) -> None:
 
 
 def main() -> None:
-    """Entry point."""
+    """Read the configuration and serve; exits with 1 where the service cannot go on."""
     config = load(PartyConfig, sys.argv[1:])
     logs.configure(f"party{config.index}", config.log_level)
     tracing.configure(f"party{config.index}", config.traces)

@@ -1,4 +1,4 @@
-"""A party put together."""
+"""A party put together from its wings, each of which knows how to put together itself."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 @asynccontextmanager
 async def assembled(config: PartyConfig, work: Background) -> AsyncIterator[Party]:
-    """A party with its background work running; waits for its store.
+    """A party with its background work begun; waits for its store.
 
     Raises Stopped, and HopelessError where waiting does not help.
     """

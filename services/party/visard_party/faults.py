@@ -38,7 +38,7 @@ class Refusal:
 
     @classmethod
     def of(cls, fault: ServiceFault, floors: tuple[int, ...] = ()) -> "Refusal":
-        """The refusal that a fault makes."""
+        """The refusal that tells a fault to the peers, with this follower's floors where kits were the reason."""
         return cls(fault.code, fault.message, fault.retry_after, floors)
 
     def fault(self) -> ServiceFault:

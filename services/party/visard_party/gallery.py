@@ -37,7 +37,7 @@ class Rows:
 
     @classmethod
     def of(cls, references: Sequence[Reference], field_: Field) -> "Rows":
-        """Rows of stored references."""
+        """The rows of stored references, in the order given; shares as words of the field."""
         raw = b"".join(row.descriptor.reveal() for row in references)
         shares = np.frombuffer(raw, field_.dtype).reshape(len(references), -1 if references else 0)
         expires = np.array([row.expires_unix_ms for row in references], np.int64)
@@ -52,7 +52,7 @@ class Rows:
         return self._where((self.expires == 0) | (self.expires > at_unix_ms))
 
     def without(self, subject: str) -> "Rows":
-        """Those of all other subjects."""
+        """Those of all subjects but one."""
         return self._where(np.array([name.subject != subject for name in self.names], bool))
 
     def _where(self, chosen: npt.NDArray[np.bool_]) -> "Rows":
@@ -128,7 +128,7 @@ class Galleries:
         self._lock = asyncio.Lock()
 
     async def get(self, model: str, field_: Field) -> Rows:
-        """A model's references now."""
+        """A model's references as they are stored now: what was read before is brought up to date. Raises StoreError."""
         async with self._lock:
             kept = self._kept.get(model)
             if kept is None:

@@ -12,7 +12,7 @@ PLAN_DIGITS = 12
 
 
 def gauges(links: PeerLinks, stock: KitStock, runner: Runner, consistency: Consistency) -> list[Metric]:
-    """How the party is right now."""
+    """What Prometheus reads: stock, queue, links, and whether the parties hold the same."""
     levels = [(level.plan.digest.hex()[:PLAN_DIGITS], level) for level in stock.levels()]
     differing = consistency.model_sets.differing()
     differ = [(str(peer), float(peer in differing)) for peer in links.peers]

@@ -79,7 +79,7 @@ class ModelSets:
         self._differences.clear()
 
     async def look(self) -> None:
-        """Report."""
+        """Tell the peers which models are published here; those that recovery has made are read first, if they can be."""
         try:
             await self._load_recovered()
         except (StoreError, NotFound) as error:
@@ -87,7 +87,7 @@ class ModelSets:
         self._report()
 
     async def hear(self, peer: int, report: peer_pb2.ModelSet) -> None:
-        """A peer's report."""
+        """Compare a peer's models with ours at this moment; logged when they differ for certain."""
         before = self._differences.peers()
         self._differences.hear(peer, report.digest, digest(self._models.listed()))
         if peer in self._differences.peers() and peer not in before:

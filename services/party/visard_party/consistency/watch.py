@@ -126,7 +126,7 @@ class Watch:
             await self._writes.forget()
 
     async def look(self) -> None:
-        """Report to the peers."""
+        """Tell the peers what is held here, and forget what none of them needs; puts it off while the store is away."""
         try:
             if time.monotonic() - self._read_at > _ANEW_SECONDS:
                 await self._read_anew()
@@ -167,7 +167,7 @@ class Watch:
             self._horizon.forgotten = before
 
     async def hear(self, peer: int, report: peer_pb2.SetReport) -> None:
-        """A peer's hashes."""
+        """Compare a peer's hashes with ours: it differs for certain when several reports in a row do. Raises StoreError."""
         other = View(report.references, report.writes, report.pending, report.horizon)
         self._horizon.hear(peer, other, _now_ms())
         own = await self._view()
@@ -197,7 +197,7 @@ def _now_ms() -> int:
 
 
 def node_message(node: Node) -> gateway_pb2.AuditNode:
-    """A node, as a party tells it."""
+    """A node of the audit as the message that the gateway compares; its rows only where they are few."""
     rows = [
         gateway_pb2.AuditRow(
             reference_id=r.reference_id, subject=r.subject, model=r.model, version=r.version, enrolled_by=r.enrolled_by

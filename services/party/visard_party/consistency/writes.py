@@ -74,7 +74,7 @@ class Writes:
         return changes
 
     def unwatch(self, changes: Changes) -> None:
-        """Nobody looks at these any more."""
+        """Note nothing more in these changes; nothing where they are not watched."""
         self._watching = [watching for watching in self._watching if watching is not changes]
 
     async def forget(self) -> None:
@@ -152,7 +152,7 @@ class Writes:
                 await self.forget()
 
     async def finish(self, request_id: bytes, decision: Decision) -> None:
-        """Carry out what was decided about a pending write."""
+        """Carry out what was decided about a pending write; raises StoreError, RequestConflict where it was decided otherwise."""
         if decision is Decision.COMMIT:
             await self._commit(request_id)
         else:

@@ -169,7 +169,7 @@ class KitStock:
         self._work.set()
 
     def levels(self) -> list[StockLevel]:
-        """What is in stock."""
+        """What is in stock of each plan that is wanted: kits that no run has reserved."""
         return [
             StockLevel(shelf.plan, len(shelf.ledger.in_stock - shelf.ledger.reserved), shelf.target)
             for shelf in self._shelves.values()

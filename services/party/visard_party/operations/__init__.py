@@ -1,4 +1,4 @@
-"""What each operation does at a party: what it reads, the kits it takes, the protocol it runs, what it writes.
+"""What each operation does at a party: what it reads, the kits it takes, the protocol it follows, what it writes.
 
 ``OPERATIONS`` has how it is done here for every number of ``common_pb2.Operation``; what each may hold and who may ask for it
 is in ``visard_common.operations.DECLARED``.

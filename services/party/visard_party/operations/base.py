@@ -19,7 +19,7 @@ from visard_party.peers.channel import SessionChannel
 
 
 class Operation(Protocol):
-    """How a party does one operation. ``exclusive`` ones run while no other write of theirs does (party 0 sees to it)."""
+    """How a party does one operation. ``exclusive`` ones go on while no other write of theirs does (party 0 sees to it)."""
 
     def exclusive(self, request: common_pb2.Request) -> bool:
         """Whether no enrolment may be under way while this request is: asked at party 0, and of writes alone."""
@@ -33,7 +33,7 @@ class Operation(Protocol):
     async def perform(
         self, resources: Resources, prepared: Prepared, channel: SessionChannel, kits: list[Kit]
     ) -> Outcome:
-        """Run the protocols and make the writes, with one kit for each plan that was prepared.
+        """Compute with the other parties and make the writes, with one kit for each plan that was prepared.
 
         Raises ServiceFault, EngineError, StoreError.
         """

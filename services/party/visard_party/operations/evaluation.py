@@ -25,7 +25,7 @@ from visard_party.peers.channel import SessionChannel
 
 
 class EvaluateModel(Reading):
-    """One image in, the output out."""
+    """One image in; out comes each party's share of the model's output, which the caller alone puts together."""
 
     @override
     async def prepare(self, resources: Resources, asked: Asked) -> Prepared:

@@ -36,7 +36,7 @@ class Prepared:
 
     @property
     def request(self) -> common_pb2.Request:
-        """The request."""
+        """The request as it was signed."""
         return self.asked.request
 
     @property

@@ -171,5 +171,5 @@ class SessionChannel:
                 self._links.link(peer).send(peer_pb2.Frame(close=close))
 
     def close(self) -> None:
-        """End the session here."""
+        """End the session here: late messages of it are dropped, and it cannot be opened again."""
         self._links.sessions.close(self.session)

@@ -44,7 +44,7 @@ class Link:
         self.incoming = Joiner()
 
     def send(self, frame: Outgoing) -> None:
-        """Queue a frame; frames keep their order."""
+        """Queue a frame, without waiting; frames keep their order."""
         self.outgoing.put_nowait(frame)
 
     def send_end(self) -> None:
@@ -56,7 +56,7 @@ class Link:
 
 
 class PeerLinks:
-    """Both links of a party, and the sessions that run over them."""
+    """Both links of a party, and the sessions that go over them."""
 
     def __init__(self, party: int, addresses: tuple[str, str, str], tls: Tls, first_kit: int = 1) -> None:
         self.party = party
@@ -92,11 +92,11 @@ class PeerLinks:
         self._told[kind].append(told)
 
     def up(self) -> bool:
-        """Whether both peers are connected."""
+        """Whether there are live links to both peers now."""
         return len(self._links) == len(self.peers)
 
     def connected(self, peer: int) -> bool:
-        """Whether one peer is."""
+        """Whether there is a live link to this peer now."""
         return peer in self._links
 
     def link(self, peer: int) -> Link:
@@ -105,8 +105,8 @@ class PeerLinks:
             raise PeerLost(f"party {peer} is unavailable")
         return self._links[peer]
 
-    async def run(self) -> None:
-        """Call the lower-numbered peers, for ever."""
+    async def keep_calling_all(self) -> None:
+        """Keep up the links to all lower-numbered peers, for ever."""
         async with asyncio.TaskGroup() as group:
             for peer in self.called:
                 group.create_task(self.keep_calling(peer))

@@ -34,7 +34,7 @@ class Course:
 
     @property
     def waiting(self) -> int:
-        """Runs in the leader's queue."""
+        """How many runs wait in the leader's queue; 0 at a follower."""
         return self._queue.waiting
 
     async def take(self, channel: SessionChannel, asked: Asked, meter: Meter) -> Outcome:

@@ -1,4 +1,4 @@
-"""Who runs when. Party 0 leads: it alone queues, so that the parties cannot wait for each other in different orders."""
+"""Which run goes on when. Party 0 leads: it alone queues, so that the parties cannot wait for each other in different orders."""
 
 import asyncio
 import time
@@ -38,7 +38,7 @@ class Queue:
 
     @asynccontextmanager
     async def _turn(self, asked: Asked) -> AsyncIterator[None]:
-        """Exclusive operations run alone among the writes, and a subject's writes one after another."""
+        """Exclusive operations go on alone among the writes, and a subject's writes one after another."""
         request = asked.request
         if not asked.declared.takes_turns:
             yield

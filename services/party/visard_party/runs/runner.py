@@ -1,4 +1,4 @@
-"""Runs: one request from the moment all three parties were asked to the sealed answer, at most once at a time."""
+"""One request from the moment all three parties were asked to the sealed answer, and never two runs of it at a time."""
 
 import asyncio
 import time
@@ -25,7 +25,7 @@ _PARTING_SECONDS = 0.5
 
 
 class Runner:
-    """Takes part in runs."""
+    """Handles the requests that this party is asked for, by taking part in their runs."""
 
     def __init__(self, config: PartyConfig, resources: Resources, links: PeerLinks, consistency: Consistency) -> None:
         self._config = config
@@ -43,11 +43,14 @@ class Runner:
 
     @property
     def waiting(self) -> int:
-        """Runs in the leader's queue."""
+        """How many runs wait in the leader's queue; 0 at a follower."""
         return self._course.waiting
 
-    async def run(self, asked: Asked) -> party_pb2.RunResponse:
-        """The whole run, bounded in time; raises ServiceFault."""
+    async def handle(self, asked: Asked) -> party_pb2.RunResponse:
+        """The answer to a request: by a run, or again where it is a write that was made before.
+
+        Bounded in time; raises ServiceFault, StoreError, and Unavailable while the same request is under way.
+        """
         self.admit()
         request = asked.request
         requests.check(request, _now_ms())
@@ -57,7 +60,7 @@ class Runner:
             raise InvalidArgument.of("request", "the one that the share was deposited for")
         if request.request_id in self._tasks:
             raise Unavailable("this request is under way", retry_after=RETRY_SECONDS)
-        # from here on nobody else runs it, and nothing has been waited for since we looked
+        # from here on nobody else handles it, and nothing has been waited for since we looked
         task = self._tasks[request.request_id] = asyncio.ensure_future(self._once(asked))
         try:
             return await task
@@ -82,7 +85,7 @@ class Runner:
             raise
 
     def cancel(self, request_id: bytes) -> None:
-        """Stop a run, if it is in progress."""
+        """Stop a request's run; nothing where none is in progress."""
         if task := self._tasks.get(request_id):
             task.cancel()
 

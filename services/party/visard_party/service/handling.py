@@ -32,7 +32,7 @@ async def handle(party: Party, asked: party_pb2.RunRequest, seconds: float) -> p
         party.intake.callers.admit(caller, signed.operation)
         envelope = asked.envelope if asked.HasField("envelope") else None
         handed_in = deposit or brought(party, request, envelope, caller)
-        return await party.runner.run(Asked(request, asked.attempt, handed_in, seconds))
+        return await party.runner.handle(Asked(request, asked.attempt, handed_in, seconds))
 
 
 async def cancel(party: Party, request_id: bytes) -> None:

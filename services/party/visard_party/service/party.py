@@ -1,4 +1,4 @@
-"""A party as its services see it."""
+"""A party as what the gateway calls sees it."""
 
 from dataclasses import dataclass
 

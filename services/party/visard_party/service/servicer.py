@@ -36,7 +36,7 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
             return party_pb2.DepositResponse(context_digest=deposit.context.digest)
 
     async def Run(self, request: party_pb2.RunRequest, context: Context) -> party_pb2.RunResponse:  # noqa: N802
-        """Take part in a run."""
+        """Take part in a request's run, together with the two other parties; the answer, sealed for the caller."""
         require(context, "gateway")
         seconds = remaining(context, longest_seconds(self._party, request.request.operation))
         return await handle(self._party, request, seconds)
@@ -85,7 +85,7 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
     async def GetStatus(  # noqa: N802
         self, request: gateway_pb2.GetStatusRequest, context: Context
     ) -> common_pb2.PartyStatus:
-        """How this party is."""
+        """How this party is: ready or why not, peers, stock, models, budgets."""
         require(context, "gateway")
         return await status(self._party)
 
