@@ -27,7 +27,7 @@ from visard_engine.session import Run, Session
 from visard_party.peers.channel import SessionChannel
 from visard_party.peers.framing import add_exchange
 from visard_party.peers.links import PeerLinks
-from visard_party.servicer import PeerServicer
+from visard_party.peers.servicer import PeerServicer
 
 from bench import rows
 from bench.profile import Profile
@@ -78,7 +78,7 @@ class Worker:
         add_exchange(PeerServicer(self.links).Exchange, server)
         server.add_secure_port(self.address, self.tls.server_credentials())
         await server.start()
-        calling = asyncio.create_task(self.links.run())
+        calling = asyncio.create_task(self.links.keep_calling_all())
         async with asyncio.timeout(60):
             while not self.links.up():
                 await asyncio.sleep(0.01)

@@ -183,9 +183,9 @@ class PeerState:
 
 @dataclass(frozen=True)
 class KitStock:
-    """Kits that a party keeps ready for one kind of run, which ``program`` names: the digest of its description, in hex."""
+    """Kits of one plan that a party keeps ready; ``plan`` names it, by the digest of its JSON, in hex."""
 
-    program: str
+    plan: str
     available: int
     target: int
     kit_bytes: int

@@ -22,8 +22,9 @@ from visard_common.rpc import FaultInterceptor
 from visard_common.tls import SERVER_OPTIONS, Tls
 from visard_gateway.config import GatewayConfig
 from visard_gateway.parties import Parties
+from visard_gateway.registry import ModelRegistryServicer
 from visard_gateway.relay import Relay
-from visard_gateway.servicer import FaceMatchingServicer, ModelRegistryServicer
+from visard_gateway.servicer import FaceMatchingServicer
 from visard_wire.sealing import Context, open_share
 from visard_wire.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc, party_pb2
 
@@ -51,13 +52,13 @@ class RecordingRelay(Relay):
 
     recorder: Recorder
 
-    async def run(self, uploads: Any, operation: Any, seconds: float, caller: Role) -> list[party_pb2.RunResponse]:
+    async def handle(self, uploads: Any, operation: Any, seconds: float, caller: Role) -> list[party_pb2.RunResponse]:
         async def recorded() -> AsyncIterator[common_pb2.Upload]:
             async for message in uploads:
                 self.recorder.uploads.append(message)
                 yield message
 
-        responses = await super().run(recorded(), operation, seconds, caller)
+        responses = await super().handle(recorded(), operation, seconds, caller)
         self.recorder.responses.extend(responses)
         return self.recorder.spoil(responses) if self.recorder.spoil else responses
 

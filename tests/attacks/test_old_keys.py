@@ -21,8 +21,9 @@ from visard_common.rpc import FaultInterceptor
 from visard_common.tls import SERVER_OPTIONS, Tls
 from visard_gateway.config import GatewayConfig
 from visard_gateway.parties import Parties
+from visard_gateway.registry import ModelRegistryServicer
 from visard_gateway.relay import Relay
-from visard_gateway.servicer import FaceMatchingServicer, ModelRegistryServicer
+from visard_gateway.servicer import FaceMatchingServicer
 from visard_party.intake.keyring import HOUR_MS
 from visard_wire.sealing import Context, key_id, open_share
 from visard_wire.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc

@@ -24,11 +24,13 @@ from visard_common.limits import LOOKS_EACH
 from visard_common.tls import Tls
 from visard_dealer.__main__ import ACCESS as DEALER
 from visard_dealer.servicer import DealerServicer
-from visard_gateway.__main__ import ACCESS as GATEWAY
 from visard_gateway.admin import AdminServicer
-from visard_gateway.servicer import FaceMatchingServicer, ModelRegistryServicer
-from visard_party.__main__ import ACCESS as PARTY
-from visard_party.servicer import PartyServicer, PeerServicer
+from visard_gateway.registry import ModelRegistryServicer
+from visard_gateway.servicer import FaceMatchingServicer
+from visard_gateway.services import ACCESS as GATEWAY
+from visard_party.peers.servicer import PeerServicer
+from visard_party.service.servicer import PartyServicer
+from visard_party.starting import ACCESS as PARTY
 from visard_wire.v1 import dealer_pb2, gateway_pb2, party_pb2, peer_pb2
 
 from tests.waiting import PATIENCE, until

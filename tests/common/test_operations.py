@@ -1,8 +1,8 @@
 """Each operation is declared once, and whatever is declared is done by a party."""
 
 import pytest
-from visard_common.operations import FIELDS, OPERATIONS, Charged, Declared, setting
-from visard_party.operations import JOBS
+from visard_common.operations import DECLARED, FIELDS, Charged, Declared, setting
+from visard_party.operations import OPERATIONS
 from visard_wire.v1 import common_pb2
 
 NUMBERS = [number for number in common_pb2.Operation.values() if number]
@@ -14,7 +14,7 @@ GENERAL = {
 
 
 def every_operation__should_be_declared_and_done() -> None:
-    assert set(OPERATIONS) == set(JOBS) == set(NUMBERS)
+    assert set(DECLARED) == set(OPERATIONS) == set(NUMBERS)
 
 
 def every_field_of_a_request__should_be_for_all_or_for_some() -> None:
@@ -22,7 +22,7 @@ def every_field_of_a_request__should_be_for_all_or_for_some() -> None:
     assert not GENERAL & FIELDS
 
 
-@pytest.mark.parametrize("declared", OPERATIONS.values(), ids=[common_pb2.Operation.Name(n) for n in OPERATIONS])  # type: ignore[arg-type]
+@pytest.mark.parametrize("declared", DECLARED.values(), ids=[common_pb2.Operation.Name(n) for n in DECLARED])  # type: ignore[arg-type]
 def declaration__should_make_sense(declared: Declared) -> None:
     assert bool(declared.images.stop - 1) <= declared.has_share, "images are shared"
     assert declared.has_share == (declared.has_program or declared.images.start > 0)

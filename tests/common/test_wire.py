@@ -3,8 +3,10 @@
 import pytest
 from visard_dealer.servicer import DealerServicer
 from visard_gateway.admin import AdminServicer
-from visard_gateway.servicer import FaceMatchingServicer, ModelRegistryServicer
-from visard_party.servicer import PartyServicer, PeerServicer
+from visard_gateway.registry import ModelRegistryServicer
+from visard_gateway.servicer import FaceMatchingServicer
+from visard_party.peers.servicer import PeerServicer
+from visard_party.service.servicer import PartyServicer
 from visard_wire.v1 import (
     dealer_pb2,
     dealer_pb2_grpc,

@@ -89,7 +89,7 @@ async def cache__should_stay_within_its_bytes() -> None:
 @pytest.mark.parametrize("name", ["client", "owner", "gateway", "dealer"])
 async def other_roles__should_be_denied(dealer: tuple[KitFactory, str], pki: Path, name: str) -> None:
     async with tls(pki, name).channel(dealer[1]) as channel:
-        call = dealer_pb2_grpc.DealerStub(channel).Fetch(dealer_pb2.FetchRequest(run=PLAN.json(), first=1, count=1))
+        call = dealer_pb2_grpc.DealerStub(channel).Fetch(dealer_pb2.FetchRequest(plan=PLAN.json(), first=1, count=1))
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call.read()
     assert caught.value.code() is StatusCode.PERMISSION_DENIED
@@ -98,9 +98,9 @@ async def other_roles__should_be_denied(dealer: tuple[KitFactory, str], pki: Pat
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        ({"run": b"nonsense"}, "run"),
-        ({"run": b"x" * (MAX_PLAN_BYTES + 1)}, "run"),
-        ({"run": b'{"q":31,"sections":[["max",99999999999,0]]}'}, "run"),
+        ({"plan": b"nonsense"}, "plan"),
+        ({"plan": b"x" * (MAX_PLAN_BYTES + 1)}, "plan"),
+        ({"plan": b'{"q":31,"sections":[["max",99999999999,0]]}'}, "plan"),
         ({"count": 0}, "count"),
         ({"count": 17}, "count"),
         ({"first": 0}, "first"),
@@ -110,7 +110,7 @@ async def other_roles__should_be_denied(dealer: tuple[KitFactory, str], pki: Pat
 async def bad_request__should_be_named(
     dealer: tuple[KitFactory, str], pki: Path, change: dict[str, object], field: str
 ) -> None:
-    request = dealer_pb2.FetchRequest(**({"run": PLAN.json(), "first": 1, "count": 1} | change))  # type: ignore[arg-type]
+    request = dealer_pb2.FetchRequest(**({"plan": PLAN.json(), "first": 1, "count": 1} | change))  # type: ignore[arg-type]
     async with tls(pki, "party1").channel(dealer[1]) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await dealer_pb2_grpc.DealerStub(channel).Fetch(request, timeout=60).read()

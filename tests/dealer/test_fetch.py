@@ -80,7 +80,7 @@ class Gate:
 
 
 async def several_kits__should_come_in_order_in_small_pieces(channel: grpc.aio.Channel) -> None:
-    request = dealer_pb2.FetchRequest(run=PLAN.json(), first=4, count=3)
+    request = dealer_pb2.FetchRequest(plan=PLAN.json(), first=4, count=3)
     chunks = [chunk async for chunk in dealer_pb2_grpc.DealerStub(channel).Fetch(request, timeout=PATIENCE)]
     headers = [chunk.header for chunk in chunks if chunk.HasField("header")]
     assert [header.id for header in headers] == [4, 5, 6]
@@ -94,7 +94,7 @@ async def cancelled_call__should_stop_the_dealing_between_kits(
     channel: grpc.aio.Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = Gate(monkeypatch)
-    call = dealer_pb2_grpc.DealerStub(channel).Fetch(dealer_pb2.FetchRequest(run=SMALL.json(), first=1, count=16))
+    call = dealer_pb2_grpc.DealerStub(channel).Fetch(dealer_pb2.FetchRequest(plan=SMALL.json(), first=1, count=16))
     reading = asyncio.ensure_future(call.read())
     await gate.reached(1)
     call.cancel()
@@ -109,7 +109,7 @@ async def cancelled_call__should_stop_the_dealing_between_kits(
 
 async def deadline__should_be_kept_by_a_slow_dealer(channel: grpc.aio.Channel, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = Gate(monkeypatch)
-    request = dealer_pb2.FetchRequest(run=SMALL.json(), first=1, count=1)
+    request = dealer_pb2.FetchRequest(plan=SMALL.json(), first=1, count=1)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await dealer_pb2_grpc.DealerStub(channel).Fetch(request, timeout=0.2).read()
     assert caught.value.code() is StatusCode.DEADLINE_EXCEEDED
@@ -159,7 +159,7 @@ def kits__should_depend_on_the_master_the_plan_and_the_number_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "run",
+    "plan",
     [
         b"[" * 500_000,
         b'{"q":31}',
@@ -170,9 +170,9 @@ def kits__should_depend_on_the_master_the_plan_and_the_number_alone() -> None:
     ],
     ids=["deep", "no sections", "other field", "short section", "not text", "not an object"],
 )
-def malformed_plan__should_be_a_plan_error(run: bytes) -> None:
+def malformed_plan__should_be_a_plan_error(plan: bytes) -> None:
     with pytest.raises(PlanError):
-        KitPlan.parse(run)
+        KitPlan.parse(plan)
 
 
 class Liar(dealer_pb2_grpc.DealerServicer):
@@ -183,7 +183,7 @@ class Liar(dealer_pb2_grpc.DealerServicer):
 
     async def Fetch(self, request: dealer_pb2.FetchRequest, context: object) -> AsyncIterator[dealer_pb2.KitChunk]:
         header = dealer_pb2.KitHeader(
-            id=request.first, run_digest=SMALL.digest, seed_own=bytes(16), seed_previous=bytes(16)
+            id=request.first, plan_digest=SMALL.digest, seed_own=bytes(16), seed_previous=bytes(16)
         )
         size = SMALL.correction_bytes
         match self.lie:
@@ -192,7 +192,7 @@ class Liar(dealer_pb2_grpc.DealerServicer):
             case "number":
                 header.id += 1
             case "plan":
-                header.run_digest = bytes(32)
+                header.plan_digest = bytes(32)
             case "short":
                 size -= 1
             case "endless":

@@ -269,7 +269,7 @@ async def wrong_role__should_be_denied_everywhere(cluster: Cluster) -> None:
         await refused(lambda: peer.Exchange(iter([hello]), timeout=SECONDS).read(), denied)
     async with raw.channel(cluster, cluster.address("dealer"), "gateway") as channel:
         dealer = dealer_pb2_grpc.DealerStub(channel)
-        fetch = dealer_pb2.FetchRequest(run=b"{}", first=1, count=1)
+        fetch = dealer_pb2.FetchRequest(plan=b"{}", first=1, count=1)
         await refused(lambda: dealer.Fetch(fetch, timeout=SECONDS).read(), denied)
 
 

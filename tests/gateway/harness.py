@@ -19,8 +19,9 @@ from visard_common.uploads import refusing_politely
 from visard_gateway.admin import AdminServicer
 from visard_gateway.config import GatewayConfig
 from visard_gateway.parties import Parties
+from visard_gateway.registry import ModelRegistryServicer
 from visard_gateway.relay import Relay
-from visard_gateway.servicer import FaceMatchingServicer, ModelRegistryServicer
+from visard_gateway.servicer import FaceMatchingServicer
 from visard_wire.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc, party_pb2, party_pb2_grpc
 
 Operation = common_pb2.Operation

@@ -118,7 +118,7 @@ async def memory__should_hold_a_few_chunks_for_a_slow_party(folder: Path) -> Non
                 yield chunk(0, index, bytes(LEAST_CHUNK_BYTES))
 
         with pytest.raises(Exception, match="the upload took longer"):
-            await Relay(config, parties).run(endless(), Operation.OPERATION_VERIFY, SECONDS, Role("enroller"))
+            await Relay(config, parties).handle(endless(), Operation.OPERATION_VERIFY, SECONDS, Role("enroller"))
         await parties.close()
         assert 0 < taken < 10
 

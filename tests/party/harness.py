@@ -11,7 +11,7 @@ from visard_common.rpc import FaultInterceptor
 from visard_common.tls import SERVER_OPTIONS, Tls
 from visard_party.peers.framing import add_exchange
 from visard_party.peers.links import PeerLinks
-from visard_party.servicer import PeerServicer
+from visard_party.peers.servicer import PeerServicer
 
 from tests.waiting import until
 
@@ -36,7 +36,7 @@ class LinkedParty:
         add_exchange(PeerServicer(self.links).Exchange, self._server)
         self._server.add_secure_port(self._address, self._tls.server_credentials())
         await self._server.start()
-        self._task = asyncio.create_task(self.links.run())
+        self._task = asyncio.create_task(self.links.keep_calling_all())
 
     async def stop(self) -> None:
         """Gone, as after a crash."""

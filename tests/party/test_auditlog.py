@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from visard_common.errors import NotFound
-from visard_common.operations import Operation
 from visard_party.auditlog import DAY_MS, AuditLog
 from visard_party.errors import StoreError
 from visard_party.store import open_store
@@ -26,7 +25,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 
 def request(number: int = 1, **fields: object) -> common_pb2.Request:
-    rename = {"operation": Operation.OPERATION_RENAME, "model": "face", "subject": "ada", "new_subject": "eve"}
+    rename = {"operation": common_pb2.OPERATION_RENAME, "model": "face", "subject": "ada", "new_subject": "eve"}
     return common_pb2.Request(request_id=bytes([number]) * 16, **(rename | fields))  # type: ignore[arg-type]
 
 
@@ -50,7 +49,7 @@ async def request__should_be_noted_with_what_became_of_it(store: Store) -> None:
     with pytest.raises(ZeroDivisionError):
         async with log.noting(request(3), KIOSK):
             _ = 1 / 0
-    grant = {"operation": Operation.OPERATION_GRANT, "new_subject": "", "grantee": "owner/x"}
+    grant = {"operation": common_pb2.OPERATION_GRANT, "new_subject": "", "grantee": "owner/x"}
     async with log.noting(request(4, **grant), "admin/default"):
         pass
     names = ("face", "ada", "eve", "")

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 from visard import certs
 from visard_common.errors import PermissionDenied
-from visard_common.operations import OPERATIONS, Operation
+from visard_common.operations import DECLARED
 from visard_party.intake.callers import Callers
 from visard_wire.callers import Signer
 from visard_wire.v1 import common_pb2
 
 ROLES = ("verifier", "client", "owner", "admin", "gateway", "party0", "dealer")
-EVERYTHING = [value for value in Operation.values() if value != Operation.OPERATION_UNSPECIFIED]
+EVERYTHING = [value for value in common_pb2.Operation.values() if value != common_pb2.OPERATION_UNSPECIFIED]
 OWNERS = ("PUBLISH", "WITHDRAW")
 ADMINS = ("REFRESH", "RECOVER", "GRANT", "REVOKE")
 VERIFIERS = ("VERIFY", "IDENTIFY", "COMPARE", "RUN")
@@ -24,7 +24,7 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def signed(pki: Path, role: str, operation: "Operation.ValueType") -> common_pb2.Request:
+def signed(pki: Path, role: str, operation: "common_pb2.Operation.ValueType") -> common_pb2.Request:
     request = common_pb2.Request(request_id=bytes(16), operation=operation)
     Signer.read(pki / f"{role}.pem", pki / f"{role}.key").sign(request)
     return request
@@ -37,24 +37,24 @@ def allowed(callers: Callers, request: common_pb2.Request) -> bool:
         return False
 
 
-@pytest.mark.parametrize("operation", [value for value in EVERYTHING if OPERATIONS[value].signed])
-def operation__should_be_for_these_roles_alone(pki: Path, operation: "Operation.ValueType") -> None:
+@pytest.mark.parametrize("operation", [value for value in EVERYTHING if DECLARED[value].signed])
+def operation__should_be_for_these_roles_alone(pki: Path, operation: "common_pb2.Operation.ValueType") -> None:
     callers = Callers(pki / "ca.pem")
-    name = Operation.Name(operation).removeprefix("OPERATION_")
+    name = common_pb2.Operation.Name(operation).removeprefix("OPERATION_")
     expected = {"owner"} if name in OWNERS else {"admin"} if name in ADMINS else {"client", "owner"}
     expected |= {"verifier"} if name in VERIFIERS else set()
     assert {role for role in ROLES if allowed(callers, signed(pki, role, operation))} == expected
 
 
 def expiry__should_be_the_only_thing_that_nobody_signs() -> None:
-    assert {Operation.OPERATION_EXPIRE} == {one for one, declared in OPERATIONS.items() if not declared.signed}
+    assert {common_pb2.OPERATION_EXPIRE} == {one for one, declared in DECLARED.items() if not declared.signed}
 
 
 def struck_off_caller__should_be_refused_by_name(pki: Path) -> None:
     callers = Callers(pki / "ca.pem", {"enroller/default"})
     with pytest.raises(PermissionDenied, match="enroller/default is refused by a party's operator"):
-        callers.of(signed(pki, "client", Operation.OPERATION_VERIFY))
-    assert callers.of(signed(pki, "owner", Operation.OPERATION_VERIFY)) == "owner/default"
+        callers.of(signed(pki, "client", common_pb2.OPERATION_VERIFY))
+    assert callers.of(signed(pki, "owner", common_pb2.OPERATION_VERIFY)) == "owner/default"
 
 
 def new_authority__should_be_known_without_a_restart_and_a_broken_file_should_not_hurt(tmp_path: Path) -> None:
@@ -63,11 +63,11 @@ def new_authority__should_be_known_without_a_restart_and_a_broken_file_should_no
     bundle = tmp_path / "ca.pem"
     bundle.write_bytes((tmp_path / "old" / "ca.pem").read_bytes())
     callers = Callers(bundle)
-    request = signed(tmp_path / "new", "client", Operation.OPERATION_VERIFY)
+    request = signed(tmp_path / "new", "client", common_pb2.OPERATION_VERIFY)
     assert not allowed(callers, request)
     bundle.write_bytes(b"half a file")
-    assert allowed(callers, signed(tmp_path / "old", "client", Operation.OPERATION_VERIFY))
+    assert allowed(callers, signed(tmp_path / "old", "client", common_pb2.OPERATION_VERIFY))
     both = b"".join((tmp_path / name / "ca.pem").read_bytes() for name in ("old", "new"))
     bundle.write_bytes(both)
     assert allowed(callers, request)
-    assert allowed(callers, signed(tmp_path / "old", "client", Operation.OPERATION_VERIFY))
+    assert allowed(callers, signed(tmp_path / "old", "client", common_pb2.OPERATION_VERIFY))

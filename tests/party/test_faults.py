@@ -20,9 +20,9 @@ from visard_common import lifecycle
 from visard_common.config import ServiceConfig
 from visard_common.errors import FAULTS, ServiceFault
 from visard_engine.errors import InputRefused
-from visard_party import __main__ as program
-from visard_party.faults import Refusal, Refused, fault_of
+from visard_party.faults import Refusal, Refused, fault_of, meaning
 from visard_party.peers.mailbox import SessionAborted
+from visard_party.starting import ACCESS
 from visard_wire.v1 import party_pb2, peer_pb2
 
 from tests.party.harness import tls
@@ -61,7 +61,7 @@ STATUSES = {
         "Divergence": ("FAILED_PRECONDITION", "FAILED_PRECONDITION"),
         "Refused": ("NOT_FOUND", "NOT_FOUND"),
         "SessionAborted": ("ABORTED", "ABORTED"),
-        "_NoRide": (DEFECT, "UNAVAILABLE"),
+        "NoBatch": (DEFECT, "UNAVAILABLE"),
         "PickleRefused": (DEFECT, "UNAVAILABLE"),
         "KitBurnt": (DEFECT, "UNAVAILABLE"),
     },
@@ -156,13 +156,13 @@ class Edge:
 async def edge(pki: Path) -> AsyncIterator[Edge]:
     made = Edge(f"localhost:{free_port_base()}", pki)
     config = ServiceConfig(listen=made.address, tls=tls(pki, "party1"), drain_seconds=1)
-    async with lifecycle.running(config, program.ACCESS, made.add, known=program.meaning(1)):
+    async with lifecycle.running(config, ACCESS, made.add, known=meaning(1)):
         yield made
 
 
 def every_class__should_have_a_status_that_was_decided() -> None:
     decided = {(package, name) for package, names in STATUSES.items() for name in names}
-    found = {(".".join(one.__module__.split(".")[:2]), one.__name__) for one in OURS}
+    found = {(one.__module__.partition(".")[0], one.__name__) for one in OURS}
     assert {(package, name) for package, name in found if package in STATUSES} == decided
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from visard_engine.field import field_of
 from visard_party.consistency.recovery import Decision
 from visard_party.consistency.sets import Holdings
-from visard_party.consistency.watch import Upkeep
+from visard_party.consistency.watch import Watch
 from visard_party.consistency.writes import Writes
 from visard_party.errors import StoreError
 from visard_party.gallery import Galleries, Rows
@@ -64,11 +64,11 @@ class Party:
     """A store with the write log, the galleries and the holdings over it; its peers are away."""
 
     def __init__(self, store: Store, seed: int) -> None:
-        links: Any = SimpleNamespace(party=0, peers=(1, 2), connected=lambda _: False, on_up=[])
+        links: Any = SimpleNamespace(party=0, peers=(1, 2), connected=lambda _: False, on=lambda *_: None)
         self.store = store
         self.writes = Writes(store, links)
         self.galleries = Galleries(store, self.writes)
-        self.upkeep = Upkeep(store, links, self.writes)
+        self.watch = Watch(store, links, self.writes)
         self.random = random.Random(seed)
         self.number = 0
 
@@ -138,7 +138,7 @@ class Party:
             assert same(await self.galleries.get(kind, F31), Rows.of(await self.store.gallery(kind), F31))
         rights = [right.name for right in await all_rights(self.store)]
         fresh = Holdings([*await self.store.names(), *rights], await self.store.log())
-        kept = await self.upkeep.holdings()
+        kept = await self.watch.holdings()
         assert (kept.references, kept.writes, kept.pending) == (fresh.references, fresh.writes, fresh.pending)
         assert kept.node("") == fresh.node("")
         assert kept.counts == fresh.counts
@@ -183,9 +183,9 @@ async def change_by_another_hand__should_show_in_an_audit(tmp_path: Path) -> Non
     party = Party(store, 3)
     await party.play("enrol")
     await party.check()
-    before = (await party.upkeep.holdings()).references
+    before = (await party.watch.holdings()).references
     await restored(store, Page())
-    assert (await party.upkeep.holdings()).references == before
-    await party.upkeep._read_anew()
+    assert (await party.watch.holdings()).references == before
+    await party.watch._read_anew()
     await party.check()
     await store.close()

@@ -37,7 +37,7 @@ def leader(directory: Path) -> KitStock:
 
 async def used(stock: KitStock) -> int:
     """Take a kit, and say its number."""
-    running = asyncio.create_task(stock.run())
+    running = asyncio.create_task(stock.fill())
     number = await stock.reserve(PLAN, PATIENCE)
     kit = await stock.take(PLAN, number, PATIENCE)
     running.cancel()
@@ -74,7 +74,7 @@ async def leader_restored_from_a_backup__should_go_on_beyond_it_after_discarding
 async def discarding__should_reach_plans_that_nobody_has_asked_for(tmp_path: Path) -> None:
     before = KitStock(tmp_path, 1, Dealer(1))
     before.want(OTHER, 1)
-    task = asyncio.create_task(before.run())
+    task = asyncio.create_task(before.fill())
     async with asyncio.timeout(PATIENCE):
         while not before.levels()[0].available:
             await asyncio.sleep(0.01)

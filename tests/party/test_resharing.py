@@ -10,7 +10,7 @@ from visard import certs
 from visard_engine.field import Elements, Field, field_of
 from visard_engine.prf import Prf
 from visard_party.operations.renewal import SEED_BYTES, common_seed, renew
-from visard_party.operations.restoration import masked
+from visard_party.operations.resharing import masked
 from visard_party.peers.channel import SessionChannel
 from visard_party.peers.sessions import SESSION_BYTES
 from visard_party.store.base import ModelRecord, Reference, Renew

@@ -1,7 +1,6 @@
 """A subject is changed by whoever enrolled every reference of it, or has a right to it; nobody else is told whose it is."""
 
 import pytest
-from visard_common.operations import Operation
 from visard_party.operations import rights
 from visard_party.store.base import Name, Right
 from visard_wire.v1 import common_pb2
@@ -14,7 +13,9 @@ CHANGES = ("ENROL", "DELETE", "RENAME")
 
 
 def request(operation: str) -> common_pb2.Request:
-    return common_pb2.Request(operation=Operation.Value(f"OPERATION_{operation}"), subject="ada", model="face")
+    return common_pb2.Request(
+        operation=common_pb2.Operation.Value(f"OPERATION_{operation}"), subject="ada", model="face"
+    )
 
 
 @pytest.mark.parametrize("operation", CHANGES)
@@ -27,7 +28,11 @@ def change__should_need_a_right_where_a_reference_is_not_the_callers(operation: 
 
 
 def other_operations__should_take_nothing_from_anybody() -> None:
-    names = {Operation.Name(number).removeprefix("OPERATION_") for number in Operation.values() if number} - {*CHANGES}
+    names = {
+        common_pb2.Operation.Name(number).removeprefix("OPERATION_")
+        for number in common_pb2.Operation.values()
+        if number
+    } - {*CHANGES}
     assert "EXPIRE" in names
     assert not any(rights.needs_right(request(name), KIOSK, [THEIRS]) for name in names)
 

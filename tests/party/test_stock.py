@@ -45,7 +45,7 @@ class Dealer:
 async def kept(stock: KitStock) -> None:
     """Fill a stock as a party does: begun anew after a failure."""
     async with background() as work:
-        work.forever("kits", stock.run)
+        work.forever("kits", stock.fill)
         await asyncio.Event().wait()
 
 

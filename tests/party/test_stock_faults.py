@@ -43,7 +43,7 @@ async def moody(tmp_path: Path) -> AsyncIterator[tuple[Stocked, Moody]]:
     await stocked.end()
 
 
-FAILURES = [InvalidArgument("run: too large"), OSError(28, "No space left on device"), RuntimeError("a defect")]
+FAILURES = [InvalidArgument("plan: too large"), OSError(28, "No space left on device"), RuntimeError("a defect")]
 
 
 @pytest.mark.parametrize("error", FAILURES, ids=lambda e: type(e).__name__)

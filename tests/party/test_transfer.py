@@ -15,8 +15,10 @@ from visard_common.limits import MAX_METADATA_BYTES, MAX_PROGRAM_BYTES, MAX_REQU
 from visard_engine.field import M31, Elements
 from visard_engine.nn.program import Program
 from visard_party.consistency.writes import Writes
+from visard_party.intake.asked import Asked
 from visard_party.operations import manifest
-from visard_party.operations.base import Desk, Work
+from visard_party.operations.prepared import Prepared
+from visard_party.operations.resources import Resources
 from visard_party.operations.restoration import Recover
 from visard_party.peers.channel import SessionChannel
 from visard_party.peers.sessions import SESSION_BYTES
@@ -76,21 +78,23 @@ class House:
         self.stores = stores
         self.discarded: list[int] = []
         self._session = 0
+        self._writes = [Writes(store, party.links) for store, party in zip(stores, parties, strict=True)]
 
-    def desk(self, party: int) -> Desk:
+    def resources(self, party: int) -> Resources:
         store = self.stores[party]
         stock = SimpleNamespace(discard=lambda: self.discarded.append(party))
-        writes = Writes(store, self.parties[party].links)
-        return cast("Desk", SimpleNamespace(party=party, store=store, writes=writes, stock=stock))
+        return cast("Resources", SimpleNamespace(party=party, store=store, writes=self._writes[party], stock=stock))
 
     async def recover(self, target: int, seconds: float = 20) -> list[Any]:
         """How it ended at each party: an answer, or why not."""
         self._session += 1
         session = self._session.to_bytes(SESSION_BYTES, "big")
         channels = [SessionChannel(party.links, session, seconds) for party in self.parties]
-        asked = common_pb2.Request(operation=common_pb2.OPERATION_RECOVER, party=target)
+        request = common_pb2.Request(operation=common_pb2.OPERATION_RECOVER, party=target)
+        asked = Asked(request, b"", None, seconds)
         runs = [
-            Recover().perform(self.desk(party), Work(asked, b""), channel, []) for party, channel in enumerate(channels)
+            Recover().perform(self.resources(party), Prepared(asked), channel, [])
+            for party, channel in enumerate(channels)
         ]
         try:
             return await asyncio.gather(*runs, return_exceptions=True)

@@ -11,7 +11,7 @@ from visard_common.tls import SERVER_OPTIONS
 from visard_engine.prf import KEY_BYTES
 from visard_party.consistency.modelset import Differences, digest
 from visard_party.models import Published
-from visard_party.servicer import obstacles
+from visard_party.service.status import obstacles
 from visard_wire.v1 import peer_pb2, peer_pb2_grpc
 from visard_wire.version import PROTOCOL
 

@@ -18,7 +18,7 @@ from visard_party.consistency.writes import Writes
 from visard_party.intake.deposits import DepositBox
 from visard_party.kits.files import KitDirectory
 from visard_party.kits.stock import KitStock
-from visard_party.operations import JOBS
+from visard_party.operations import OPERATIONS
 from visard_party.peers.channel import SessionChannel
 from visard_party.runs import runner as runs
 from visard_party.runs.replay import Replay
@@ -105,13 +105,13 @@ def install() -> None:
     """All points."""
     wrap(DepositBox, "put", after="share kept")
     wrap(Replay, "first_time", after="id noted")
-    for job in JOBS.values():
-        wrap(job, "prepare", "before prepare", "after prepare")
-        wrap(job, "perform", "before perform", "after perform")
+    for operation in OPERATIONS.values():
+        wrap(operation, "prepare", "before prepare", "after prepare")
+        wrap(operation, "perform", "before perform", "after perform")
     wrap(KitStock, "take", before="before kit", after="kit taken")
     wrap(KitDirectory, "take", after="kit deleted")
     wrap(Writes, "make", "before write", "after write")
-    wrap(runs.Runner, "_response", after="answer ready")
+    wrap(runs, "response", after="answer ready")
     wrap_rounds()
 
 

@@ -122,9 +122,9 @@ def stock_table(status: Status) -> Table:
     table = Table(title="kits in stock", title_justify="left")
     for heading in ("plan", "MB each", *(f"party {party.party}" for party in status.parties)):
         table.add_column(heading)
-    plans = {stock.program: stock.kit_bytes for party in status.parties for stock in party.stock}
+    plans = {stock.plan: stock.kit_bytes for party in status.parties for stock in party.stock}
     for plan, size in sorted(plans.items(), key=lambda item: -item[1]):
-        levels = [next((s for s in party.stock if s.program == plan), None) for party in status.parties]
+        levels = [next((s for s in party.stock if s.plan == plan), None) for party in status.parties]
         cells = [f"{level.available} of {level.target}" if level else "" for level in levels]
         table.add_row(plan[:_DIGITS], f"{size / 1e6:.2f}", *cells)
     return table

@@ -32,18 +32,22 @@ class HopelessError(Exception):
 
 
 class Background:
-    """A service's loops, by name."""
+    """A service's loops, by name; whoever makes one must end it with the block of ``background``."""
 
     def __init__(self, group: asyncio.TaskGroup) -> None:
         self.loops: dict[str, asyncio.Task[None]] = {}
-        self.on_change: Work | None = None  # told when ``well`` may have changed
         self._group = group
         self._failing: Counter[str] = Counter()  # how often in a row
+        self._told: list[Work] = []
 
     @property
     def well(self) -> bool:
         """Whether no loop is failing."""
         return not self._failing
+
+    def on_change(self, told: Work) -> None:
+        """Whom to tell, from now on, when ``well`` may have changed."""
+        self._told.append(told)
 
     def every(self, seconds: float, name: str, work: Work) -> None:
         """Do some work every so many seconds, the first time after as many."""
@@ -59,7 +63,7 @@ class Background:
         self._begin(name, work, endless=True)
 
     async def stop(self) -> None:
-        """End all loops."""
+        """End all loops, and wait until they have ended."""
         await self.end(*self.loops)
 
     async def end(self, *names: str) -> None:
@@ -113,8 +117,8 @@ class Background:
             await self._tell()
 
     async def _tell(self) -> None:
-        if self.on_change is not None:
-            await self.on_change()
+        for told in self._told:
+            await told()
 
 
 @asynccontextmanager

@@ -60,10 +60,10 @@ class Health:
         self.servicer = health_service.aio.HealthServicer()  # type: ignore[attr-defined]
         self._background = background
         self._ready = False
-        background.on_change = self._show
+        background.on_change(self._show)
 
     async def set(self, ready: bool) -> None:
-        """Say so for the whole server."""
+        """Say whether the service is ready; health is SERVING only while no background loop fails, too."""
         self._ready = ready
         await self._show()
 

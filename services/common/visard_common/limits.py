@@ -15,7 +15,6 @@ LEAST_CHUNK_BYTES = 16 << 10  # but for the last: small ones cost us more than w
 MAX_SHARE_BYTES = 1 << 30
 MAX_PROGRAM_BYTES = 1 << 20
 MAX_PLAN_BYTES = 1 << 20
-ATTEMPT_BYTES = 16
 MAX_ENVELOPE_BYTES = 256  # sealed, without a share
 DIGEST_BYTES = 32  # SHA-256
 

@@ -1,6 +1,7 @@
 """What each operation is, said once: gateway and parties derive from it what a request may hold, who may ask, what it costs.
 
-How a party does it stands in visard_party.operations. Pure.
+An operation is a number of ``common_pb2.Operation`` in a request; ``DECLARED`` has a ``Declared`` for each. How a party does it
+stands in visard_party.operations. Pure.
 """
 
 from collections.abc import Mapping
@@ -10,8 +11,6 @@ from enum import Enum
 from visard_wire.v1 import common_pb2
 
 from visard_common.limits import MAX_IMAGES
-
-Operation = common_pb2.Operation
 
 VERIFIERS = ("verifier", "enroller", "owner")
 ENROLLERS = ("enroller", "owner")
@@ -39,7 +38,7 @@ class Subject(Enum):
 
 @dataclass(frozen=True)
 class Declared:
-    """An operation. ``fields`` of a request are those that only some operations may set, and this one may."""
+    """What an operation may do and needs. ``fields`` are those of a request that only some may set, and this one may."""
 
     roles: tuple[str, ...]  # who may ask; nobody where the gateway asks by itself, unsigned
     writes: bool = False  # changes what is stored: its id may come again
@@ -55,7 +54,7 @@ class Declared:
 
     @property
     def signed(self) -> bool:
-        """Whether a caller asks."""
+        """Whether a caller asks, and signs; else the gateway asks by itself."""
         return bool(self.roles)
 
     @property
@@ -74,8 +73,8 @@ class Declared:
         return not self.model
 
 
-OPERATIONS: Mapping[int, Declared] = {
-    Operation.OPERATION_ENROL: Declared(
+DECLARED: Mapping[int, Declared] = {
+    common_pb2.OPERATION_ENROL: Declared(
         ENROLLERS,
         writes=True,
         images=range(1, MAX_IMAGES + 1),
@@ -85,50 +84,50 @@ OPERATIONS: Mapping[int, Declared] = {
         claims=True,
         charged=Charged.ENROLMENT,
     ),
-    Operation.OPERATION_VERIFY: Declared(
+    common_pb2.OPERATION_VERIFY: Declared(
         VERIFIERS, images=range(1, 2), has_share=True, subject=Subject.NEEDED, charged=Charged.SUBJECT
     ),
-    Operation.OPERATION_IDENTIFY: Declared(VERIFIERS, images=range(1, 2), has_share=True, charged=Charged.SEARCH),
-    Operation.OPERATION_COMPARE: Declared(VERIFIERS, images=range(2, 3), has_share=True, charged=Charged.CALLER),
-    Operation.OPERATION_RUN: Declared(
+    common_pb2.OPERATION_IDENTIFY: Declared(VERIFIERS, images=range(1, 2), has_share=True, charged=Charged.SEARCH),
+    common_pb2.OPERATION_COMPARE: Declared(VERIFIERS, images=range(2, 3), has_share=True, charged=Charged.CALLER),
+    common_pb2.OPERATION_RUN: Declared(
         VERIFIERS, images=range(1, 2), has_share=True, decides=False, charged=Charged.CALLER
     ),
-    Operation.OPERATION_DELETE: Declared(
+    common_pb2.OPERATION_DELETE: Declared(
         ENROLLERS,
         writes=True,
         subject=Subject.NEEDED,
         fields=frozenset({"reference_ids", "instead_of"}),
         claims=True,
     ),
-    Operation.OPERATION_RENAME: Declared(
+    common_pb2.OPERATION_RENAME: Declared(
         ENROLLERS, writes=True, subject=Subject.NEEDED, fields=frozenset({"new_subject", "instead_of"}), claims=True
     ),
-    Operation.OPERATION_PUBLISH: Declared(
+    common_pb2.OPERATION_PUBLISH: Declared(
         OWNERS, writes=True, has_share=True, fields=frozenset({"program_digest", "instead_of"})
     ),
-    Operation.OPERATION_WITHDRAW: Declared(OWNERS, writes=True, fields=frozenset({"instead_of"})),
-    Operation.OPERATION_EXPIRE: Declared((), writes=True),
-    Operation.OPERATION_REFRESH: Declared(ADMINS, writes=True, model=False, fields=frozenset({"instead_of"})),
-    Operation.OPERATION_RECOVER: Declared(ADMINS, model=False, fields=frozenset({"party"}), restores=True),
-    Operation.OPERATION_GRANT: Declared(
+    common_pb2.OPERATION_WITHDRAW: Declared(OWNERS, writes=True, fields=frozenset({"instead_of"})),
+    common_pb2.OPERATION_EXPIRE: Declared((), writes=True),
+    common_pb2.OPERATION_REFRESH: Declared(ADMINS, writes=True, model=False, fields=frozenset({"instead_of"})),
+    common_pb2.OPERATION_RECOVER: Declared(ADMINS, model=False, fields=frozenset({"party"}), restores=True),
+    common_pb2.OPERATION_GRANT: Declared(
         ADMINS, writes=True, subject=Subject.OPTIONAL, fields=frozenset({"grantee", "instead_of"})
     ),
-    Operation.OPERATION_REVOKE: Declared(
+    common_pb2.OPERATION_REVOKE: Declared(
         ADMINS, writes=True, subject=Subject.OPTIONAL, fields=frozenset({"grantee", "instead_of"})
     ),
 }
 
 # fields that only some operations may set
-FIELDS = frozenset[str]().union(*(declared.fields for declared in OPERATIONS.values()))
+FIELDS = frozenset[str]().union(*(declared.fields for declared in DECLARED.values()))
 
 
 def word(operation: int) -> str:
     """An operation's name as people and logs write it: "enrol"."""
-    return Operation.Name(operation).removeprefix("OPERATION_").lower()  # type: ignore[arg-type]
+    return common_pb2.Operation.Name(operation).removeprefix("OPERATION_").lower()  # type: ignore[arg-type]
 
 
 def setting(field: str) -> str:
     """Who may set such a field, in words: "for delete only"."""
-    names = [word(operation) for operation, declared in OPERATIONS.items() if field in declared.fields]
-    writes = {word(operation) for operation, declared in OPERATIONS.items() if declared.writes and declared.signed}
+    names = [word(operation) for operation, declared in DECLARED.items() if field in declared.fields]
+    writes = {word(operation) for operation, declared in DECLARED.items() if declared.writes and declared.signed}
     return "for writes only" if set(names) == writes else f"for {' and '.join(names)} only"

@@ -5,7 +5,7 @@ Pure. What may be asked for goes by the names of the gateway's methods. Roles th
 
 from collections.abc import Mapping
 
-from visard_common.operations import ADMINS, ENROLLERS, OPERATIONS, VERIFIERS, word
+from visard_common.operations import ADMINS, DECLARED, ENROLLERS, VERIFIERS, word
 
 # methods that ask for no operation: how things are, and lists
 _EVERYBODY = ("verifier", "enroller", "owner", "admin")
@@ -29,7 +29,7 @@ def method_of(operation: int) -> str:
 # every method, and the roles that may call it
 MAY: Mapping[str, tuple[str, ...]] = {
     **_METHODS,
-    **{method_of(operation): declared.roles for operation, declared in OPERATIONS.items()},
+    **{method_of(operation): declared.roles for operation, declared in DECLARED.items()},
 }
 
 

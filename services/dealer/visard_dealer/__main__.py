@@ -1,4 +1,4 @@
-"""``python -m visard_dealer --config FILE``: run the dealer."""
+"""``python -m visard_dealer --config FILE``: serve as the dealer."""
 
 import os
 import sys
@@ -18,7 +18,7 @@ ACCESS = {"visard.v1.Dealer": ("party",)}
 
 
 async def serve(config: DealerConfig) -> None:
-    """Serve until stopped."""
+    """Serve until told to stop; raises ValueError for a master key of another size."""
     factory = KitFactory(master_key(config.master_key), config.cache_mb << 20)
     servicer = DealerServicer(factory)
     with reading(partial(gauges, factory)):
@@ -31,7 +31,7 @@ async def serve(config: DealerConfig) -> None:
 
 
 def main() -> None:
-    """Entry point."""
+    """Read the configuration and serve, at a lower priority than others on the machine."""
     config = load(DealerConfig, sys.argv[1:])
     logs.configure("dealer", config.log_level)
     tracing.configure("dealer", config.traces)

@@ -38,16 +38,16 @@ class DealerServicer(dealer_pb2_grpc.DealerServicer):
 
 
 def _plan(request: dealer_pb2.FetchRequest) -> KitPlan:
-    if len(request.run) > MAX_PLAN_BYTES:
-        raise InvalidArgument.of("run", f"at most {MAX_PLAN_BYTES} bytes")
+    if len(request.plan) > MAX_PLAN_BYTES:
+        raise InvalidArgument.of("plan", f"at most {MAX_PLAN_BYTES} bytes")
     if not 1 <= request.count <= MAX_KITS:
         raise InvalidArgument.of("count", f"1 to {MAX_KITS}")
     if not 1 <= request.first < 1 << 62:
         raise InvalidArgument.of("first", "1 to 2^62 - 1")
     try:
-        return KitPlan.parse(request.run)
+        return KitPlan.parse(request.plan)
     except PlanError as error:
-        raise InvalidArgument.of("run", str(error)) from error
+        raise InvalidArgument.of("plan", str(error)) from error
 
 
 def _chunks(plan: KitPlan, kit_id: int, kit: DealtKit, party: int) -> Iterator[dealer_pb2.KitChunk]:
@@ -55,7 +55,7 @@ def _chunks(plan: KitPlan, kit_id: int, kit: DealtKit, party: int) -> Iterator[d
     keys = kit.part(party)
     header = dealer_pb2.KitHeader(
         id=kit_id,
-        run_digest=plan.digest,
+        plan_digest=plan.digest,
         seed_own=keys.own,
         seed_previous=keys.previous,
         size=len(kit.corrections),

@@ -1,40 +1,26 @@
-"""``python -m visard_gateway --config FILE``: run the gateway."""
+"""``python -m visard_gateway --config FILE``: serve as the gateway."""
 
 import sys
 from functools import partial
 
-import grpc
 from visard_common import lifecycle, logs, tracing
 from visard_common.background import background
 from visard_common.config import load
 from visard_common.metrics import reading
-from visard_common.roles import kinds_for
-from visard_wire.v1 import gateway_pb2, gateway_pb2_grpc
 
-from visard_gateway.admin import AdminServicer, Expiry
 from visard_gateway.config import GatewayConfig
+from visard_gateway.expiry import Expiry
 from visard_gateway.metrics import gauges
 from visard_gateway.parties import Parties
 from visard_gateway.relay import Relay
-from visard_gateway.servicer import FaceMatchingServicer, ModelRegistryServicer
-
-# full names of services to what they have; who may call which method is one table for gateway and parties
-_SERVICES = [gateway_pb2.DESCRIPTOR.services_by_name[name] for name in ("FaceMatching", "ModelRegistry", "Admin")]
-ACCESS = {service.full_name: () for service in _SERVICES} | {
-    f"{service.full_name}/{method.name}": kinds_for(method.name) for service in _SERVICES for method in service.methods
-}
+from visard_gateway.services import ACCESS, add_services
 
 
 async def serve(config: GatewayConfig) -> None:
-    """Serve until stopped."""
+    """Serve until told to stop; requests in flight are drained."""
     parties = Parties(config.parties, config.tls)
     relay = Relay(config, parties)
-
-    def add(server: grpc.aio.Server) -> None:
-        gateway_pb2_grpc.add_FaceMatchingServicer_to_server(FaceMatchingServicer(config, parties, relay), server)
-        gateway_pb2_grpc.add_ModelRegistryServicer_to_server(ModelRegistryServicer(config, parties, relay), server)
-        gateway_pb2_grpc.add_AdminServicer_to_server(AdminServicer(config, parties, relay), server)
-
+    add = partial(add_services, config, parties, relay)
     with reading(partial(gauges, parties, relay)):
         async with (
             background() as work,
@@ -48,7 +34,7 @@ async def serve(config: GatewayConfig) -> None:
 
 
 def main() -> None:
-    """Entry point."""
+    """Read the configuration and serve; exits with 1 where the service cannot go on."""
     config = load(GatewayConfig, sys.argv[1:])
     logs.configure("gateway", config.log_level)
     tracing.configure("gateway", config.traces)

@@ -1,30 +1,15 @@
-"""What administrators call, and what the gateway does by itself: erase references whose time is over."""
+"""The service Admin, for administrators."""
 
-import os
-import time
-from typing import Any
-
-import grpc
-import structlog
 from visard_common.deadline import remaining
-from visard_common.errors import InvalidArgument, NotFound, ServiceFault
-from visard_common.identity import Role
+from visard_common.errors import InvalidArgument
 from visard_common.limits import CALL_SECONDS
-from visard_wire.limits import PARTIES, REQUEST_ID_BYTES
+from visard_wire.limits import PARTIES
 from visard_wire.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc
 
+from visard_gateway.callers import Context, caller_of
 from visard_gateway.config import GatewayConfig
 from visard_gateway.parties import Parties, agreeing
 from visard_gateway.relay import Relay
-from visard_gateway.servicer import caller_of
-from visard_gateway.upload import Operation
-
-Context = grpc.aio.ServicerContext[Any, Any]
-
-_LIFETIME_MS = 5 * 60 * 1000
-_SELF = Role("gateway")
-
-log = structlog.get_logger()
 
 
 class AdminServicer(gateway_pb2_grpc.AdminServicer):
@@ -45,37 +30,39 @@ class AdminServicer(gateway_pb2_grpc.AdminServicer):
     async def Refresh(  # noqa: N802
         self, request: gateway_pb2.RefreshRequest, context: Context
     ) -> gateway_pb2.RefreshResponse:
-        """New shares for everything."""
+        """New shares for everything that is stored, so that stolen old ones are worth nothing."""
         caller, seconds = caller_of(context, "Refresh"), remaining(context, self._config.admin_timeout)
-        kind = Operation.OPERATION_REFRESH
+        kind = common_pb2.OPERATION_REFRESH
         done = await self._relay.change(request.request, kind, seconds, caller, request.envelopes)
         return gateway_pb2.RefreshResponse(references_renewed=done.references, results=done.results)
 
     async def Recover(  # noqa: N802
         self, request: gateway_pb2.RecoverRequest, context: Context
     ) -> gateway_pb2.RecoverResponse:
-        """One party's store, written anew."""
+        """Write one party's store anew from the two others'."""
         caller, seconds = caller_of(context, "Recover"), remaining(context, self._config.admin_timeout)
-        kind = Operation.OPERATION_RECOVER
+        kind = common_pb2.OPERATION_RECOVER
         done = await self._relay.change(request.request, kind, seconds, caller, request.envelopes)
         return gateway_pb2.RecoverResponse(references_restored=done.references, results=done.results)
 
     async def Grant(self, request: gateway_pb2.GrantRequest, context: Context) -> gateway_pb2.GrantResponse:  # noqa: N802
         """Let a caller change what another has enrolled."""
         caller, seconds = caller_of(context, "Grant"), remaining(context, CALL_SECONDS)
-        done = await self._relay.change(request.request, Operation.OPERATION_GRANT, seconds, caller, request.envelopes)
+        done = await self._relay.change(request.request, common_pb2.OPERATION_GRANT, seconds, caller, request.envelopes)
         return gateway_pb2.GrantResponse(results=done.results)
 
     async def Revoke(self, request: gateway_pb2.RevokeRequest, context: Context) -> gateway_pb2.RevokeResponse:  # noqa: N802
         """Take a right back."""
         caller, seconds = caller_of(context, "Revoke"), remaining(context, CALL_SECONDS)
-        done = await self._relay.change(request.request, Operation.OPERATION_REVOKE, seconds, caller, request.envelopes)
+        done = await self._relay.change(
+            request.request, common_pb2.OPERATION_REVOKE, seconds, caller, request.envelopes
+        )
         return gateway_pb2.RevokeResponse(results=done.results)
 
     async def ListRights(  # noqa: N802
         self, request: gateway_pb2.ListRightsRequest, context: Context
     ) -> gateway_pb2.ListRightsResponse:
-        """A page of rights."""
+        """A page of rights, if all three parties tell the same."""
         caller_of(context, "ListRights")
         seconds = remaining(context, self._config.run_timeout)
         answers = await self._parties.ask_all(lambda stub, _: stub.ListRights(request, timeout=seconds))
@@ -84,47 +71,9 @@ class AdminServicer(gateway_pb2_grpc.AdminServicer):
     async def AuditLog(  # noqa: N802
         self, request: gateway_pb2.AuditLogRequest, context: Context
     ) -> gateway_pb2.AuditLogResponse:
-        """A page of one party's log."""
+        """A page of one party's log of who asked for what; raises InvalidArgument for a party there is not."""
         caller_of(context, "AuditLog")
         if request.party >= PARTIES:
             raise InvalidArgument.of("party", "0, 1 or 2")
         seconds = remaining(context, self._config.run_timeout)
         return await self._parties.ask(lambda stub, _: stub.AuditLog(request, timeout=seconds), request.party)
-
-
-class Expiry:
-    """Asks the parties, again and again, to erase references whose time is over."""
-
-    def __init__(self, config: GatewayConfig, parties: Parties, relay: Relay) -> None:
-        self._config = config
-        self._parties = parties
-        self._relay = relay
-
-    async def look(self) -> None:
-        """Ask for what is over now; a party that cannot is asked again next time."""
-        try:
-            for model in await self._models():
-                await self._expire(model)
-        except ServiceFault as fault:
-            log.info("expiry is put off", reason=fault.message)
-
-    async def _models(self) -> list[str]:
-        ask = gateway_pb2.GetStatusRequest()
-        seconds = self._config.run_timeout
-        status = await self._parties.ask(lambda stub, _: stub.GetStatus(ask, timeout=seconds), 0)
-        return [model.name for model in status.models]
-
-    async def _expire(self, model: str) -> None:
-        now = int(time.time() * 1000)
-        request = common_pb2.Request(
-            request_id=os.urandom(REQUEST_ID_BYTES),
-            operation=Operation.OPERATION_EXPIRE,
-            model=model,
-            sent_unix_ms=now,
-            expires_unix_ms=now + _LIFETIME_MS,
-        )
-        try:
-            done = await self._relay.change(request, Operation.OPERATION_EXPIRE, self._config.run_timeout, _SELF)
-        except NotFound:
-            return
-        log.info("references expired", count=done.references)

@@ -14,7 +14,7 @@ RELAYED = Counter("visard_relayed_bytes", "Bytes of sealed shares passed on, by 
 
 
 def gauges(parties: "Parties", relay: "Relay") -> list[Metric]:
-    """How the gateway is right now."""
+    """What Prometheus reads: requests in progress, and whether each party can be reached."""
     reached = [(str(party), float(ok)) for party, ok in enumerate(parties.reachable())]
     return [
         gauge("visard_uploads_active", "Requests in progress, mere looks aside.", [("", relay.active)]),

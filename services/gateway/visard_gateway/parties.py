@@ -31,7 +31,7 @@ class Parties:
         self._links = [Renewed(tls, address, _stub) for address in addresses]
 
     async def close(self) -> None:
-        """Close the channels."""
+        """Close the channels; calls in flight end with them."""
         for link in self._links:
             await link.close()
 

@@ -1,4 +1,4 @@
-"""One upload: its chunks go on to the parties as they come, then the parties run, then their answers go back."""
+"""One request: its upload goes on to the parties as it comes, then they are asked to run it, then their answers go back."""
 
 import asyncio
 import os
@@ -8,19 +8,18 @@ from dataclasses import dataclass
 
 from visard_common import logs
 from visard_common.deadline import within
-from visard_common.errors import InvalidArgument, ServiceFault
+from visard_common.errors import ServiceFault
 from visard_common.identity import Role
-from visard_common.limits import ATTEMPT_BYTES, MAX_ENVELOPE_BYTES
 from visard_common.metrics import stage
-from visard_common.operations import OPERATIONS
-from visard_wire.limits import KEY_ID_BYTES, PARTIES
+from visard_common.operations import DECLARED
+from visard_wire.limits import ATTEMPT_BYTES, PARTIES
 from visard_wire.v1 import common_pb2, party_pb2
 
 from visard_gateway.admission import Admission
 from visard_gateway.config import GatewayConfig
 from visard_gateway.metrics import RELAYED
 from visard_gateway.parties import Parties, agreeing, telling
-from visard_gateway.upload import Upload
+from visard_gateway.upload import Upload, check_envelopes, check_operation
 
 Uploads = AsyncIterator[common_pb2.Upload]
 Envelopes = Sequence[common_pb2.SealedEnvelope]
@@ -50,18 +49,21 @@ class Relay:
         """Requests of callers that are in progress, mere looks aside."""
         return self._admission.active
 
-    async def run(
+    async def handle(
         self, uploads: Uploads, operation: "common_pb2.Operation.ValueType", seconds: float, caller: Role
     ) -> list[party_pb2.RunResponse]:
-        """Relay one upload and run it; the three responses in order. Raises ServiceFault."""
+        """Relay one upload and have the parties run it; the three responses in order. Raises ServiceFault."""
         with self._admission.of(caller):
-            return await self._run(uploads, operation, time.monotonic() + seconds)
+            return await self._handle(uploads, operation, time.monotonic() + seconds)
 
     async def start(
         self, request: common_pb2.Request, seconds: float, envelopes: Envelopes = ()
     ) -> list[party_pb2.RunResponse]:
-        """Run a request whose shares are with the parties, or that has none, and then brings an envelope for each."""
-        long = OPERATIONS[request.operation].long
+        """Have the parties run a request whose shares they have, or that has none, and then brings an envelope for each.
+
+        The three responses in order; when one party fails the others are told to give up. Raises ServiceFault.
+        """
+        long = DECLARED[request.operation].long
         longest = self._config.admin_timeout if long else self._config.run_timeout
         timeout, attempt = min(seconds, longest), os.urandom(ATTEMPT_BYTES)
         runs = [
@@ -83,22 +85,19 @@ class Relay:
         caller: Role,
         envelopes: Envelopes = (),
     ) -> Changed:
-        """Run a write that carries no share, with the caller's envelopes (none where the gateway asks by itself)."""
-        if request.operation != operation:
-            raise InvalidArgument.of("request.operation", f"{common_pb2.Operation.Name(operation)} for this method")
-        if len(envelopes) != (PARTIES if request.HasField("caller") else 0):
-            raise InvalidArgument.of("envelopes", "one for each of parties 0, 1, 2, in order")
-        if any(len(one.key_id) != KEY_ID_BYTES for one in envelopes):
-            raise InvalidArgument.of("envelopes.key_id", f"{KEY_ID_BYTES} bytes")
-        if any(not 0 < len(one.ciphertext) <= MAX_ENVELOPE_BYTES for one in envelopes):
-            raise InvalidArgument.of("envelopes.ciphertext", f"1 to {MAX_ENVELOPE_BYTES} bytes")
+        """Handle a write that carries no share, with the caller's envelopes (none where the gateway asks by itself).
+
+        Raises InvalidArgument for another operation or wrong envelopes, and ServiceFault.
+        """
+        check_operation(request, operation)
+        check_envelopes(envelopes, PARTIES if request.HasField("caller") else 0)
         logs.about(request.request_id)
         with self._admission.of(caller):
             responses = await self.start(request, seconds, envelopes)
         count = agreeing([response.references_changed for response in responses], "what was changed")
         return Changed(count, [response.result for response in responses])
 
-    async def _run(
+    async def _handle(
         self, uploads: Uploads, operation: "common_pb2.Operation.ValueType", deadline: float
     ) -> list[party_pb2.RunResponse]:
         limit = min(self._config.upload_timeout, deadline - time.monotonic())

@@ -1,37 +1,26 @@
-"""The gateway's services: FaceMatching for verifiers and enrollers, ModelRegistry for model owners."""
+"""The service FaceMatching, for verifiers and enrollers."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
-from typing import Any
 
-import grpc
 from visard_common import logs
 from visard_common.deadline import remaining
-from visard_common.errors import DeadlineExceeded, ServiceFault
-from visard_common.identity import Role, require
 from visard_common.limits import CALL_SECONDS
-from visard_common.roles import kinds_for, method_of
+from visard_common.roles import method_of
 from visard_common.uploads import refusing_politely
 from visard_wire.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc, party_pb2
-from visard_wire.version import __version__
 
+from visard_gateway.callers import Context, caller_of
 from visard_gateway.config import GatewayConfig
 from visard_gateway.parties import Parties, agreeing
 from visard_gateway.relay import Relay
-from visard_gateway.upload import Operation
+from visard_gateway.status import status
 
-Context = grpc.aio.ServicerContext[Any, Any]
 Uploads = AsyncIterator[common_pb2.Upload]
 
 
-def caller_of(context: Context, method: str) -> Role:
-    """Who calls a method, if the role may; raises PermissionDenied."""
-    return require(context, *kinds_for(method))
-
-
 class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
-    """What clients call."""
+    """Matching, and what is told about subjects and parties; what needs a run goes through the relay."""
 
     def __init__(self, config: GatewayConfig, parties: Parties, relay: Relay) -> None:
         self._config = config
@@ -40,23 +29,23 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
 
     async def Enrol(self, request_iterator: Uploads, context: Context) -> gateway_pb2.Result:  # noqa: N802
         """Store descriptors under a subject."""
-        return await self._matching(request_iterator, context, Operation.OPERATION_ENROL)
+        return await self._matching(request_iterator, context, common_pb2.OPERATION_ENROL)
 
     async def Verify(self, request_iterator: Uploads, context: Context) -> gateway_pb2.Result:  # noqa: N802
-        """Compare with a subject."""
-        return await self._matching(request_iterator, context, Operation.OPERATION_VERIFY)
+        """Compare one photo with a subject's references."""
+        return await self._matching(request_iterator, context, common_pb2.OPERATION_VERIFY)
 
     async def Identify(self, request_iterator: Uploads, context: Context) -> gateway_pb2.Result:  # noqa: N802
-        """Compare with everybody."""
-        return await self._matching(request_iterator, context, Operation.OPERATION_IDENTIFY)
+        """Compare one photo with everybody in a model's gallery."""
+        return await self._matching(request_iterator, context, common_pb2.OPERATION_IDENTIFY)
 
     async def Compare(self, request_iterator: Uploads, context: Context) -> gateway_pb2.Result:  # noqa: N802
-        """Compare two images."""
-        return await self._matching(request_iterator, context, Operation.OPERATION_COMPARE)
+        """Compare two photos with each other."""
+        return await self._matching(request_iterator, context, common_pb2.OPERATION_COMPARE)
 
     async def Run(self, request_iterator: Uploads, context: Context) -> gateway_pb2.Result:  # noqa: N802
-        """Run a model that opens its output to the caller."""
-        return await self._matching(request_iterator, context, Operation.OPERATION_RUN)
+        """Evaluate a model that opens its output to the caller."""
+        return await self._matching(request_iterator, context, common_pb2.OPERATION_RUN)
 
     async def _matching(
         self, uploads: Uploads, context: Context, operation: "common_pb2.Operation.ValueType"
@@ -74,7 +63,7 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
 
         async with refusing_politely(uploads):  # around everything that may refuse
             caller = caller_of(context, method_of(operation))
-            responses = await self._relay.run(noted(), operation, remaining(context, CALL_SECONDS), caller)
+            responses = await self._relay.handle(noted(), operation, remaining(context, CALL_SECONDS), caller)
         return gateway_pb2.Result(
             request_id=request_id,
             results=[response.result for response in responses],
@@ -87,7 +76,7 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
     ) -> gateway_pb2.DeleteResponse:
         """Forget a subject, or some of its references."""
         caller, seconds = caller_of(context, "Delete"), remaining(context, CALL_SECONDS)
-        kind = Operation.OPERATION_DELETE
+        kind = common_pb2.OPERATION_DELETE
         done = await self._relay.change(request.request, kind, seconds, caller, request.envelopes)
         return gateway_pb2.DeleteResponse(references_deleted=done.references, results=done.results)
 
@@ -96,7 +85,7 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
     ) -> gateway_pb2.RenameResponse:
         """Give a subject another name."""
         caller, seconds = caller_of(context, "Rename"), remaining(context, CALL_SECONDS)
-        kind = Operation.OPERATION_RENAME
+        kind = common_pb2.OPERATION_RENAME
         done = await self._relay.change(request.request, kind, seconds, caller, request.envelopes)
         return gateway_pb2.RenameResponse(references_renamed=done.references, results=done.results)
 
@@ -117,7 +106,7 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
     async def ListSubjects(  # noqa: N802
         self, request: gateway_pb2.ListSubjectsRequest, context: Context
     ) -> gateway_pb2.ListSubjectsResponse:
-        """A page of subjects."""
+        """A page of subjects, if all three parties tell the same."""
         caller_of(context, "ListSubjects")
         seconds = remaining(context, self._config.run_timeout)
         request.at_unix_ms = _now_ms()
@@ -129,12 +118,7 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
     ) -> gateway_pb2.GetStatusResponse:
         """How the parties are; one that does not answer is not ready."""
         caller_of(context, "GetStatus")
-        parties = await statuses(self._parties, self._config.status_timeout)
-        ready = all(status.ready for status in parties)
-        places = self._config.max_uploads_per_caller
-        return gateway_pb2.GetStatusResponse(
-            ready=ready, version=__version__, parties=parties, requests_at_a_time=places
-        )
+        return await status(self._config, self._parties)
 
     async def GetParties(  # noqa: N802
         self, request: gateway_pb2.GetPartiesRequest, context: Context
@@ -147,59 +131,6 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
         return gateway_pb2.GetPartiesResponse(parties=keys, requests_at_a_time=self._config.max_uploads_per_caller)
 
 
-class ModelRegistryServicer(gateway_pb2_grpc.ModelRegistryServicer):
-    """What model owners call."""
-
-    def __init__(self, config: GatewayConfig, parties: Parties, relay: Relay) -> None:
-        self._config = config
-        self._parties = parties
-        self._relay = relay
-
-    async def Publish(self, request_iterator: Uploads, context: Context) -> gateway_pb2.PublishResponse:  # noqa: N802
-        """Publish a network."""
-        async with refusing_politely(request_iterator):
-            caller, seconds = caller_of(context, "Publish"), remaining(context, CALL_SECONDS)
-            responses = await self._relay.run(request_iterator, Operation.OPERATION_PUBLISH, seconds, caller)
-        model = agreeing([r.model for r in responses], "the model")
-        return gateway_pb2.PublishResponse(model=model, results=[r.result for r in responses])
-
-    async def ListModels(  # noqa: N802
-        self, request: gateway_pb2.ListModelsRequest, context: Context
-    ) -> gateway_pb2.ListModelsResponse:
-        """The models that all three parties have."""
-        caller_of(context, "ListModels")
-        seconds = remaining(context, self._config.run_timeout)
-        ask = gateway_pb2.GetStatusRequest()
-        found = await self._parties.ask_all(lambda stub, _: stub.GetStatus(ask, timeout=seconds))
-        models = agreeing([sorted(status.models, key=lambda m: m.name) for status in found], "the models")
-        return gateway_pb2.ListModelsResponse(models=models)
-
-    async def Withdraw(  # noqa: N802
-        self, request: gateway_pb2.WithdrawRequest, context: Context
-    ) -> gateway_pb2.WithdrawResponse:
-        """Remove a model."""
-        caller, seconds = caller_of(context, "Withdraw"), remaining(context, CALL_SECONDS)
-        kind = Operation.OPERATION_WITHDRAW
-        done = await self._relay.change(request.request, kind, seconds, caller, request.envelopes)
-        return gateway_pb2.WithdrawResponse(results=done.results)
-
-
 def _now_ms() -> int:
     """What is over now is over at all three parties, whatever their clocks say."""
     return time.time_ns() // 1_000_000
-
-
-async def statuses(parties: Parties, seconds: float) -> list[common_pb2.PartyStatus]:
-    """Every party's status; for one that does not answer, why not."""
-
-    async def one(party: int) -> common_pb2.PartyStatus:
-        ask = gateway_pb2.GetStatusRequest()
-        try:
-            return await parties.ask(lambda stub, _: stub.GetStatus(ask, timeout=seconds), party)
-        except DeadlineExceeded:
-            reason = f"party {party} did not answer within {seconds:g} s"
-        except ServiceFault as fault:
-            reason = fault.message
-        return common_pb2.PartyStatus(party=party, ready=False, reason=reason)
-
-    return list(await asyncio.gather(*(one(party) for party in range(3))))

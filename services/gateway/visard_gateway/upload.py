@@ -3,20 +3,19 @@
 The gateway checks only what it needs to pass things on; the parties check everything.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from visard_common.errors import InvalidArgument
-from visard_common.limits import MAX_PROGRAM_BYTES, MAX_SHARE_BYTES
+from visard_common.limits import MAX_ENVELOPE_BYTES, MAX_PROGRAM_BYTES, MAX_SHARE_BYTES
 from visard_common.uploads import check_size
-from visard_wire.limits import PARTIES, REQUEST_ID_BYTES
+from visard_wire.limits import KEY_ID_BYTES, PARTIES, REQUEST_ID_BYTES
 from visard_wire.v1 import common_pb2
-
-Operation = common_pb2.Operation
 
 
 @dataclass
 class Upload:
-    """How far an upload has come."""
+    """How far an upload has come: of each party's share the bytes and chunks so far, and whether it is whole."""
 
     header: common_pb2.UploadHeader
     sizes: list[int]
@@ -30,8 +29,7 @@ class Upload:
         if first is None or not first.HasField("header"):
             raise InvalidArgument.of("header", "the first message of an upload")
         header = first.header
-        if header.request.operation != operation:
-            raise InvalidArgument.of("request.operation", f"{Operation.Name(operation)} for this method")
+        check_operation(header.request, operation)
         if len(header.request.request_id) != REQUEST_ID_BYTES:
             raise InvalidArgument.of("request.request_id", f"{REQUEST_ID_BYTES} bytes")
         if [share.party for share in header.shares] != list(range(PARTIES)):
@@ -43,7 +41,7 @@ class Upload:
         return cls(header, [share.size for share in header.shares])
 
     def header_for(self, party: int) -> common_pb2.Upload:
-        """What one party is told."""
+        """The header for one party: of the shares only its own."""
         header = common_pb2.UploadHeader(
             request=self.header.request, shares=[self.header.shares[party]], program=self.header.program
         )
@@ -74,3 +72,19 @@ class Upload:
         for party in range(PARTIES):
             if not self.whole[party]:
                 raise InvalidArgument.of("chunk.last", f"true on party {party}'s last chunk: the upload was cut off")
+
+
+def check_operation(request: common_pb2.Request, operation: "common_pb2.Operation.ValueType") -> None:
+    """Raises InvalidArgument for a request of another operation than its method's."""
+    if request.operation != operation:
+        raise InvalidArgument.of("request.operation", f"{common_pb2.Operation.Name(operation)} for this method")
+
+
+def check_envelopes(envelopes: Sequence[common_pb2.SealedEnvelope], wanted: int) -> None:
+    """Raises InvalidArgument unless there are so many envelopes, each of a size that a party would look at."""
+    if len(envelopes) != wanted:
+        raise InvalidArgument.of("envelopes", "one for each of parties 0, 1, 2, in order")
+    if any(len(one.key_id) != KEY_ID_BYTES for one in envelopes):
+        raise InvalidArgument.of("envelopes.key_id", f"{KEY_ID_BYTES} bytes")
+    if any(not 0 < len(one.ciphertext) <= MAX_ENVELOPE_BYTES for one in envelopes):
+        raise InvalidArgument.of("envelopes.ciphertext", f"1 to {MAX_ENVELOPE_BYTES} bytes")

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 
 import structlog
+from visard_common.background import Background
 from visard_common.errors import Internal
 from visard_common.operations import word
 from visard_wire.chain import OK, Entry
@@ -104,6 +105,10 @@ class AuditLog:
             linked.append((fixed, head.hash))
         await self._store.audit_append(linked)
         self._head = head
+
+    def keep(self, work: Background) -> None:
+        """Begin what is done by itself: forgetting what is too old."""
+        work.every(PRUNE_SECONDS, "audit log", self.look)
 
     async def look(self) -> None:
         """Forget entries whose time is over."""

@@ -27,7 +27,7 @@ class PartyConfig(ServiceConfig):
     )
     stock_target: int = Field(default=4, ge=1, le=256, description="kits kept ready for each network")
     max_runs: int = Field(default=8, ge=1, le=64, description="runs at a time (party 0 decides)")
-    max_rides: int = Field(default=2, ge=1, le=64, description="of those, at a time in a network (party 0 decides)")
+    max_batches: int = Field(default=2, ge=1, le=64, description="of those, at a time in a network (party 0 decides)")
     max_queue: int = Field(default=64, ge=0, le=4096, description="runs waiting (party 0 decides)")
     max_deposit_mb: int = Field(default=512, ge=1, le=65536, description="memory for shares that wait for their run")
     peer_timeout: float = Field(default=10.0, gt=0, le=120, description="seconds a peer may take for a round")

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from visard_common.errors import (
@@ -13,6 +14,7 @@ from visard_common.errors import (
     ServiceFault,
     Unavailable,
 )
+from visard_common.rpc import Known
 from visard_engine.errors import EngineError, InputRefused, PeerLost, RoundTimeout
 
 from visard_party.errors import Divergence, RequestConflict, StoreError
@@ -36,7 +38,7 @@ class Refusal:
 
     @classmethod
     def of(cls, fault: ServiceFault, floors: tuple[int, ...] = ()) -> "Refusal":
-        """The refusal that a fault makes."""
+        """The refusal that tells a fault to the peers, with this follower's floors where kits were the reason."""
         return cls(fault.code, fault.message, fault.retry_after, floors)
 
     def fault(self) -> ServiceFault:
@@ -74,6 +76,11 @@ def known(error: BaseException, who: str = "a party") -> ServiceFault | None:
         case InputRefused():
             return InvalidArgument.of(error.field, error.allowed)
     return None
+
+
+def meaning(party: int) -> Known:
+    """Which status an exception means that ends a call of this party."""
+    return partial(known, who=f"party {party}")
 
 
 def fault_of(error: BaseException, who: str = "a party") -> ServiceFault:

@@ -9,7 +9,9 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 import structlog
+from visard_common.background import Background
 from visard_engine.field import Elements, Field
+from visard_wire.digests import of_row_table
 
 from visard_party.consistency.changes import Changes
 from visard_party.consistency.sets import name_hash, reference_id_of, set_hash
@@ -36,7 +38,7 @@ class Rows:
 
     @classmethod
     def of(cls, references: Sequence[Reference], field_: Field) -> "Rows":
-        """Rows of stored references."""
+        """The rows of stored references, in the order given; shares as words of the field."""
         raw = b"".join(row.descriptor.reveal() for row in references)
         shares = np.frombuffer(raw, field_.dtype).reshape(len(references), -1 if references else 0)
         expires = np.array([row.expires_unix_ms for row in references], np.int64)
@@ -51,7 +53,7 @@ class Rows:
         return self._where((self.expires == 0) | (self.expires > at_unix_ms))
 
     def without(self, subject: str) -> "Rows":
-        """Those of all other subjects."""
+        """Those of all subjects but one."""
         return self._where(np.array([name.subject != subject for name in self.names], bool))
 
     def _where(self, chosen: npt.NDArray[np.bool_]) -> "Rows":
@@ -103,6 +105,11 @@ class Rows:
         return [name.subject for name in self.names]
 
     @property
+    def table_digest(self) -> bytes:
+        """Of the subjects in their order, 32 bytes: what a caller holds party 0's table against."""
+        return of_row_table(self.subjects)
+
+    @property
     def digest(self) -> bytes:
         """Of the public names, whose order follows from themselves."""
         return set_hash([self.total])
@@ -127,7 +134,7 @@ class Galleries:
         self._lock = asyncio.Lock()
 
     async def get(self, model: str, field_: Field) -> Rows:
-        """A model's references now."""
+        """A model's references as they are stored now: what was read before is brought up to date. Raises StoreError."""
         async with self._lock:
             kept = self._kept.get(model)
             if kept is None:
@@ -139,6 +146,10 @@ class Galleries:
                 kept.changes.give_back(taken)
                 raise
             return kept.rows
+
+    def keep(self, work: Background) -> None:
+        """Begin what is done by itself: looking."""
+        work.every(TIDY_SECONDS, "galleries", self.look)
 
     async def look(self) -> None:
         """What is erased leaves the memory within ``TIDY_SECONDS``, also when nobody asks."""

@@ -16,7 +16,7 @@ class Gate:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[None]:
-        """Among readers."""
+        """Among other readers; waits for a writer to end, and for one that waits already."""
         async with self._writer:
             self._readers += 1
         try:
@@ -28,7 +28,7 @@ class Gate:
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[None]:
-        """Alone."""
+        """Alone; waits for all readers to end, and lets none begin meanwhile."""
         async with self._writer:
             async with self._changed:
                 await self._changed.wait_for(lambda: self._readers == 0)

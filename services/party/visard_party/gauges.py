@@ -3,8 +3,7 @@
 from prometheus_client.core import Metric
 from visard_common.metrics import gauge
 
-from visard_party.consistency.modelset import ModelSets
-from visard_party.consistency.watch import Upkeep
+from visard_party.consistency import Consistency
 from visard_party.kits.stock import KitStock
 from visard_party.peers.links import PeerLinks
 from visard_party.runs.runner import Runner
@@ -12,12 +11,12 @@ from visard_party.runs.runner import Runner
 PLAN_DIGITS = 12
 
 
-def gauges(links: PeerLinks, stock: KitStock, runner: Runner, model_sets: ModelSets, upkeep: Upkeep) -> list[Metric]:
-    """How the party is right now."""
+def gauges(links: PeerLinks, stock: KitStock, runner: Runner, consistency: Consistency) -> list[Metric]:
+    """What Prometheus reads: stock, queue, links, and whether the parties hold the same."""
     levels = [(level.plan.digest.hex()[:PLAN_DIGITS], level) for level in stock.levels()]
-    differing = model_sets.differing()
+    differing = consistency.model_sets.differing()
     differ = [(str(peer), float(peer in differing)) for peer in links.peers]
-    diverged = [(str(peer), float(peer in upkeep.diverged)) for peer in links.peers]
+    diverged = [(str(peer), float(peer in consistency.watch.diverged)) for peer in links.peers]
     peers = [(str(peer), float(links.connected(peer))) for peer in links.peers]
     return [
         gauge("visard_kits_available", "Kits in stock.", [(p, x.available) for p, x in levels], "plan"),

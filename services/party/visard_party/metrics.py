@@ -22,8 +22,11 @@ SIGNED = Counter(
 ROUNDS = Counter("visard_rounds", "MPC rounds of those runs.", registry=REGISTRY)
 SENT = Counter("visard_sent_bytes", "Bytes that those runs sent to the two peers.", registry=REGISTRY)
 KIT_BYTES = Counter("visard_kit_bytes", "Bytes of kits that those runs used up.", registry=REGISTRY)
-RIDE_IMAGES = Histogram(
-    "visard_ride_images", "Images that went through a network together.", registry=REGISTRY, buckets=(1, 2, 3, 4, 8, 16)
+BATCH_IMAGES = Histogram(
+    "visard_batch_images",
+    "Images that went through a network together.",
+    registry=REGISTRY,
+    buckets=(1, 2, 3, 4, 8, 16),
 )
 STORE = Histogram(
     "visard_store_seconds", "How long the store took, by call.", ["call"], registry=REGISTRY, buckets=_STORE_BUCKETS

@@ -26,7 +26,7 @@ from visard_party.store.base import ModelRecord, Store
 
 @dataclass(frozen=True)
 class Published:
-    """A model that is ready to run."""
+    """A model that is ready to be evaluated."""
 
     name: str
     version: int
@@ -35,7 +35,7 @@ class Published:
 
     @property
     def program(self) -> Program:
-        """Its program."""
+        """The program, which is public."""
         return self.model.program
 
     @cached_property
@@ -46,7 +46,7 @@ class Published:
         return hashlib.sha256(said).digest()
 
     def info(self) -> common_pb2.ModelInfo:
-        """What callers are told about it."""
+        """What callers are told about it: shapes, operating points and what an evaluation costs; no weight."""
         program = self.program
         return common_pb2.ModelInfo(
             name=self.name,
@@ -111,12 +111,12 @@ class ModelShelf:
         self._forgotten = 0  # how often something was, so that nothing read before is kept after
 
     async def load_all(self) -> None:
-        """Load every published model."""
+        """Read every published model and prepare its weights; raises StoreError."""
         for name in await self._store.models():
             await self.get(name)
 
     async def get(self, name: str) -> Published:
-        """A model; raises NotFound."""
+        """A model, read and prepared at the first time; raises NotFound, StoreError."""
         async with self._lock:
             while (model := self._models.get(name)) is None:
                 before = self._forgotten
@@ -131,7 +131,7 @@ class ModelShelf:
             return model
 
     def known(self, name: str) -> Published | None:
-        """A model, if it is in memory."""
+        """A model if it is in memory, without asking the store."""
         return self._models.get(name)
 
     def forget(self, names: Collection[str] | None = None) -> None:

@@ -17,9 +17,11 @@ from visard_common.uploads import refusing_politely
 
 from visard_party.config import PartyConfig
 from visard_party.errors import StoreAway, StoreBusy, StoreError
+from visard_party.metrics import timed
 from visard_party.store import open_store
 from visard_party.store.base import Store
 
+ACCESS = {"visard.v1.Party": ("gateway",), "visard.v1.Peer": ("party",)}  # who may call what
 WAIT_SECONDS = 2.0  # before a store that is not there is tried again
 _NOT_YET = (StoreAway, StoreBusy)
 
@@ -46,20 +48,24 @@ def alone_in(directory: Path) -> Iterator[None]:
         yield
 
 
-async def opened(config: PartyConfig, access: Access) -> Store:
-    """The party's store; raises HopelessError where waiting does not help, Stopped.
+async def opened(config: PartyConfig) -> Store:
+    """The party's store, its latency shown; raises HopelessError where waiting does not help, Stopped.
 
     Until it is there health says NOT_SERVING, and every call is answered UNAVAILABLE.
     """
-    attempt = partial(open_store, config.store, config.data_dir, config.index)
+    attempt = partial(_timed, config)
     try:
         return await _once(attempt)
     except _NOT_YET as error:
         log.warning("the store is not there", reason=str(error))
-    away = _Away(f"party {config.index} waits for its store", access)
+    away = _Away(f"party {config.index} waits for its store", ACCESS)
     at_once = config.model_copy(update={"drain_seconds": 0.0})
-    async with lifecycle.running(at_once, access, lambda server: server.add_generic_rpc_handlers((away,))):
+    async with lifecycle.running(at_once, ACCESS, lambda server: server.add_generic_rpc_handlers((away,))):
         return await patiently(attempt)
+
+
+async def _timed(config: PartyConfig) -> Store:
+    return timed(await open_store(config.store, config.data_dir, config.index))
 
 
 async def patiently(work: Callable[[], Awaitable[T]]) -> T:

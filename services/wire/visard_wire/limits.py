@@ -8,6 +8,7 @@ PARTIES = 3
 MAX_MESSAGE = 64 << 20  # of gRPC, from a service; and between parties, the sum of a message's pieces
 CHUNK_BYTES = 64 << 10  # of an upload: six times as fast as 4 KiB
 REQUEST_ID_BYTES = 16
+ATTEMPT_BYTES = 16  # the name of one try at a request
 KEY_ID_BYTES = 8
 MAX_INSTEAD = 8  # earlier requests that a write stands for
 MAX_PREFIXES = 256  # of an audit

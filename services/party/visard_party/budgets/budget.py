@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from visard_common.errors import InvalidArgument, ResourceExhausted
-from visard_common.operations import OPERATIONS, Charged
+from visard_common.operations import DECLARED, Charged
 from visard_wire.v1 import common_pb2
 
 from visard_party.store.base import Name
@@ -143,7 +143,7 @@ class Budgets:
         """
         total = Budget("by this caller", self.caller, self.seconds)
         own = Charge(_key("caller", caller), total, total.cost())
-        match OPERATIONS[request.operation].charged:
+        match DECLARED[request.operation].charged:
             case Charged.SUBJECT:
                 found = [*self._at_subject(request.model, rows, rate), own]
             case Charged.SEARCH:

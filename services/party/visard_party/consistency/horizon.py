@@ -38,7 +38,7 @@ class Horizon:
             self.at = theirs.horizon
 
     def lost(self, peer: int) -> None:
-        """What a peer has said is old."""
+        """A link has ended: what that peer said is old, and the horizon stays until it is heard again."""
         self._heard.pop(peer, None)
 
     def agreed(self, own: View) -> bool:

@@ -61,7 +61,7 @@ class ModelSets:
         self._models = models
         self._links = links
         self._differences = Differences()
-        links.on_models = self.hear
+        links.on("model_set", self.hear)
 
     def differing(self) -> list[int]:
         """Connected peers that have other models."""
@@ -79,15 +79,15 @@ class ModelSets:
         self._differences.clear()
 
     async def look(self) -> None:
-        """Report."""
+        """Tell the peers which models are published here; those that recovery has made are read first, if they can be."""
         try:
             await self._load_recovered()
         except (StoreError, NotFound) as error:
             log.warning("the models cannot be read", reason=str(error))
         self._report()
 
-    def hear(self, peer: int, report: peer_pb2.ModelSet) -> None:
-        """A peer's report."""
+    async def hear(self, peer: int, report: peer_pb2.ModelSet) -> None:
+        """Compare a peer's models with ours at this moment; logged when they differ for certain."""
         before = self._differences.peers()
         self._differences.hear(peer, report.digest, digest(self._models.listed()))
         if peer in self._differences.peers() and peer not in before:

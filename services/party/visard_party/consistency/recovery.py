@@ -14,7 +14,7 @@ from visard_party.store.base import State
 
 
 class Decision(Enum):
-    """What to do with a pending write."""
+    """What a party does with a pending write; WAIT until more peers have been heard."""
 
     COMMIT = "commit"
     DROP = "drop"
@@ -56,7 +56,7 @@ class Recovery:
 
         What a crash has left is committed or dropped at each party in its own time: whatever is written meanwhile could
         come before it here and after it there. Writes of runs in progress are in nobody's way but that of one that must
-        be ``alone``: party 0 lets only such run beside each other as may be made in any order.
+        be ``alone``: party 0 lets only such be under way beside each other as may be made in any order.
         """
         return {other for other in pending if other != request_id and (alone or other not in self.running)}
 

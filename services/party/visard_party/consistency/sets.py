@@ -63,7 +63,7 @@ class Holdings:
 
     @property
     def counts(self) -> tuple[int, int]:
-        """Subjects and references."""
+        """How many subjects and how many references are held; rights are neither."""
         return len(self._subjects), self._subjects.total()
 
     @property
@@ -124,18 +124,18 @@ def _write_hash(request_id: bytes) -> int:
 
 
 def reference_id_of(name: Name) -> str:
-    """By which references are sorted."""
+    """The key by which rows are sorted at every party: their id."""
     return name.reference_id
 
 
 def children(prefix: str) -> list[str]:
-    """One digit further."""
+    """The sixteen prefixes that divide what is below one."""
     return [prefix + digit for digit in _DIGITS]
 
 
 @dataclass(frozen=True)
 class View:
-    """A party's hashes at one moment."""
+    """What a party holds at one moment, as hashes that it tells its peers."""
 
     references: bytes
     writes: bytes

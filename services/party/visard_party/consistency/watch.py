@@ -22,16 +22,26 @@ WATCH_SECONDS = 2.0
 _ANEW_SECONDS = 3600.0
 
 log = structlog.get_logger()
+Mended = Callable[[], None]
 
 
-class Upkeep:
-    """This party's holdings, compared with its peers' again and again."""
+def _nobody() -> None:
+    """There is nobody else to tell."""
 
-    def __init__(self, store: Store, links: PeerLinks, writes: Writes, longest_seconds: float = 0.0) -> None:
+
+class Watch:
+    """This party's holdings, compared with its peers' again and again.
+
+    ``mended`` is called when a party was restored: who else must forget what it knew of differences.
+    """
+
+    def __init__(
+        self, store: Store, links: PeerLinks, writes: Writes, longest_seconds: float = 0.0, mended: Mended = _nobody
+    ) -> None:
         self._store = store
         self._links = links
         self._writes = writes
-        self._watch = SetWatch()
+        self._sets = SetWatch()
         self._diverged: set[int] = set()
         self._compared: dict[int, Link] = {}  # the stream over which a peer was found to hold the same
         self._changes = writes.watch()
@@ -39,9 +49,9 @@ class Upkeep:
         self._lock = asyncio.Lock()
         self._read_at = time.monotonic()
         self._horizon = Horizon(links.party, int(1000 * longest_seconds))
-        self.on_mended: list[Callable[[], None]] = []  # who else must forget what it knew of differences
-        links.on_set = self.hear
-        links.on_up.append(self._tell)
+        self._mended = mended
+        links.on("set", self.hear)
+        links.on("up", self._tell)
 
     @property
     def diverged(self) -> frozenset[int]:
@@ -80,11 +90,10 @@ class Upkeep:
         """A party was restored from the two others: all three hold the same, and were told so by one run."""
         self._diverged.clear()
         for peer in self._links.peers:
-            self._watch.forget(peer)
+            self._sets.forget(peer)
             if self._links.connected(peer):
                 self._compared[peer] = self._links.link(peer)
-        for forget in self.on_mended:
-            forget()
+        self._mended()
 
     async def holdings(self) -> Holdings:
         """What is stored now: hashed once, then brought up to date."""
@@ -118,7 +127,7 @@ class Upkeep:
             await self._writes.forget()
 
     async def look(self) -> None:
-        """Report to the peers."""
+        """Tell the peers what is held here, and forget what none of them needs; puts it off while the store is away."""
         try:
             if time.monotonic() - self._read_at > _ANEW_SECONDS:
                 await self._read_anew()
@@ -132,7 +141,7 @@ class Upkeep:
             if self._links.connected(peer):
                 await self._tell(peer)
             else:
-                self._watch.forget(peer)
+                self._sets.forget(peer)
                 self._horizon.lost(peer)
 
     async def _tell(self, peer: int) -> None:
@@ -159,11 +168,11 @@ class Upkeep:
             self._horizon.forgotten = before
 
     async def hear(self, peer: int, report: peer_pb2.SetReport) -> None:
-        """A peer's hashes."""
+        """Compare a peer's hashes with ours: it differs for certain when several reports in a row do. Raises StoreError."""
         other = View(report.references, report.writes, report.pending, report.horizon)
         self._horizon.hear(peer, other, _now_ms())
         own = await self._view()
-        if self._watch.compare(peer, own, other):
+        if self._sets.compare(peer, own, other):
             if peer not in self._diverged:
                 log.error("the parties hold different references", peer=peer)
             self._diverged.add(peer)
@@ -189,7 +198,7 @@ def _now_ms() -> int:
 
 
 def node_message(node: Node) -> gateway_pb2.AuditNode:
-    """A node, as a party tells it."""
+    """A node of the audit as the message that the gateway compares; its rows only where they are few."""
     rows = [
         gateway_pb2.AuditRow(
             reference_id=r.reference_id, subject=r.subject, model=r.model, version=r.version, enrolled_by=r.enrolled_by

@@ -24,14 +24,18 @@ _STAGED = b"staged"
 _RETRY_SECONDS = 2.0
 
 log = structlog.get_logger()
+Renew = Callable[[Collection[str] | None], Awaitable[None]]
 
 
 class Writes:
-    """The write log of this party in talk with those of its peers."""
+    """The write log of this party in talk with those of its peers.
 
-    def __init__(self, store: Store, links: PeerLinks) -> None:
-        # these have changed; None: who knows. A write is made when this is done: what it says is then true here
-        self.on_models: Callable[[Collection[str] | None], Awaitable[None]] | None = None
+    ``renew`` is called with the models that have changed, None where nobody knows which. A write is made when this is done: what
+    it says is then true here. It may raise StoreError.
+    """
+
+    def __init__(self, store: Store, links: PeerLinks, renew: Renew | None = None) -> None:
+        self._renew = renew
         self._store = store
         self._links = links
         self._recovery = Recovery(links.party)
@@ -39,8 +43,8 @@ class Writes:
         self._wake = asyncio.Event()
         self._watching: list[Changes] = []
         self._uncertain: set[bytes] = set()  # commits that failed, and may have been made all the same
-        links.on_up.append(self.report)
-        links.on_log = self.hear
+        links.on("up", self.report)
+        links.on("log", self.hear)
 
     async def make(self, channel: SessionChannel, request_id: bytes, digest: bytes, write: Write, expires: int) -> int:
         """Stage here, wait until it is staged everywhere, commit; how many references it names.
@@ -70,7 +74,7 @@ class Writes:
         return changes
 
     def unwatch(self, changes: Changes) -> None:
-        """Nobody looks at these any more."""
+        """Note nothing more in these changes; nothing where they are not watched."""
         self._watching = [watching for watching in self._watching if watching is not changes]
 
     async def forget(self) -> None:
@@ -80,9 +84,9 @@ class Writes:
         await self._tell(None)
 
     async def _tell(self, models: Collection[str] | None = ()) -> None:
-        if self.on_models is not None and (models is None or models):
+        if self._renew is not None and (models is None or models):
             try:
-                await self.on_models(models)
+                await self._renew(models)
             except StoreError as error:
                 log.warning("the models are read again when they are asked for", reason=str(error))
         async with self._changed:
@@ -122,7 +126,7 @@ class Writes:
         except TimeoutError as error:
             raise Unavailable("another write is still pending: try again", retry_after=1.0) from error
 
-    async def run(self) -> None:
+    async def decide_pending(self) -> None:
         """Ask about what is still pending, when a run has failed and every now and then, for ever."""
         while True:
             with suppress(TimeoutError):
@@ -148,7 +152,7 @@ class Writes:
                 await self.forget()
 
     async def finish(self, request_id: bytes, decision: Decision) -> None:
-        """Carry out what was decided about a pending write."""
+        """Carry out what was decided about a pending write; raises StoreError, RequestConflict where it was decided otherwise."""
         if decision is Decision.COMMIT:
             await self._commit(request_id)
         else:

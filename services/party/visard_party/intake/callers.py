@@ -7,7 +7,7 @@ import structlog
 from cryptography import x509
 from visard_common.errors import PermissionDenied
 from visard_common.identity import Role
-from visard_common.operations import OPERATIONS
+from visard_common.operations import DECLARED
 from visard_common.roles import kinds_for, method_of
 from visard_common.tls import stamp
 from visard_wire.callers import signed_by
@@ -73,4 +73,4 @@ class Callers:
 
 def _signed(operation: int) -> bool:
     """Whether a caller asks for this; what is no operation is refused where its signature is checked."""
-    return operation not in OPERATIONS or OPERATIONS[operation].signed
+    return operation not in DECLARED or DECLARED[operation].signed

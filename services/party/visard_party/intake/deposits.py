@@ -36,7 +36,7 @@ class Deposit:
 
 @dataclass
 class Assembly:
-    """One share's chunks, in order."""
+    """One share as far as its chunks have come, in order."""
 
     info: common_pb2.SealedShareInfo
     data: bytearray = field(default_factory=bytearray)
@@ -143,7 +143,7 @@ class DepositBox:
         self._deposits[deposit.request.request_id] = deposit
 
     def take(self, request_id: bytes) -> Deposit | None:
-        """Remove and return a deposit."""
+        """Take a deposit out, for its run; None where there is none."""
         return self._deposits.pop(request_id, None)
 
     def purge(self, now_unix_ms: int) -> list[Deposit]:

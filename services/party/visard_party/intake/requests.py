@@ -11,7 +11,7 @@ from visard_common.limits import (
     MAX_REFERENCES,
     MAX_TTL_SECONDS,
 )
-from visard_common.operations import FIELDS, OPERATIONS, Declared, Subject, setting, word
+from visard_common.operations import DECLARED, FIELDS, Declared, Subject, setting, word
 from visard_wire.limits import MAX_INSTEAD, PARTIES, REQUEST_ID_BYTES
 from visard_wire.v1 import common_pb2
 
@@ -26,9 +26,9 @@ _GRANTEE = re.compile(r"(enroller|owner)/[A-Za-z0-9._-]{1,64}")
 def check(request: common_pb2.Request, now_unix_ms: int) -> None:
     """Raise InvalidArgument naming the first field that is wrong, and what is allowed."""
     check_id("request.request_id", request.request_id)
-    declared = OPERATIONS.get(request.operation)
+    declared = DECLARED.get(request.operation)
     if declared is None:
-        raise InvalidArgument.of("request.operation", f"one of {', '.join(map(word, OPERATIONS))}")
+        raise InvalidArgument.of("request.operation", f"one of {', '.join(map(word, DECLARED))}")
     _check_names(request, declared)
     allowed = declared.images
     if request.images not in allowed:

@@ -69,7 +69,7 @@ class KitDirectory:
         return found
 
     def store(self, number: int, keys: PairKeys, corrections: bytes | bytearray) -> None:
-        """Write a fetched kit, durably."""
+        """Write a fetched kit, durable on return; raises OSError."""
         header = _HEADER.pack(_MAGIC, self._plan.digest, number, keys.own, keys.previous)
         write_durably(self._path(number), header, corrections)
 

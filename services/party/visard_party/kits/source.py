@@ -1,8 +1,9 @@
-"""Fetching kits from the dealer."""
+"""Where kits come from: the dealer's service, or what stands for it in tests."""
 
 from typing import Protocol
 
 import grpc
+from typing_extensions import override
 from visard_common.channels import Renewed
 from visard_common.errors import Unavailable
 from visard_common.limits import FETCH_SECONDS
@@ -22,15 +23,15 @@ class KitSource(Protocol):
         """This party's seeds and the corrections of one kit; raises ServiceFault."""
 
 
-class DealerSource:
+class DealerSource(KitSource):
     """Kits from the dealer's service."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = dealer_pb2_grpc.DealerStub(channel)
 
+    @override
     async def fetch(self, plan: KitPlan, number: int) -> Fetched:
-        """See KitSource."""
-        request = dealer_pb2.FetchRequest(run=plan.json(), first=number, count=1)
+        request = dealer_pb2.FetchRequest(plan=plan.json(), first=number, count=1)
         header, corrections = None, bytearray()
         call = self._stub.Fetch(request, timeout=FETCH_SECONDS)
         try:
@@ -46,7 +47,7 @@ class DealerSource:
         finally:
             call.cancel()
         whole = len(corrections) == plan.correction_bytes
-        if header is None or header.id != number or header.run_digest != plan.digest or not whole:
+        if header is None or header.id != number or header.plan_digest != plan.digest or not whole:
             raise Unavailable("the dealer sent another kit than asked for")
         try:
             return PairKeys(header.seed_own, header.seed_previous), corrections
@@ -54,16 +55,16 @@ class DealerSource:
             raise Unavailable("the dealer sent seeds of a wrong size") from error
 
 
-class RenewedDealer:
+class RenewedDealer(KitSource):
     """The dealer at an address, whatever becomes of our certificates."""
 
     def __init__(self, tls: Tls, address: str) -> None:
         self._source = Renewed(tls, address, DealerSource)
 
+    @override
     async def fetch(self, plan: KitPlan, number: int) -> Fetched:
-        """See KitSource."""
         return await self._source.current().fetch(plan, number)
 
     async def close(self) -> None:
-        """Close the channel."""
+        """Close the channel to the dealer, and those before it."""
         await self._source.close()

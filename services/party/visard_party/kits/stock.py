@@ -1,6 +1,6 @@
 """The stock of kits: fetched ahead of need, reserved by the leader, taken once.
 
-Decisions are in ledger.py, files in kitfiles.py, the dealer behind dealing.py.
+Decisions are in ledger.py, files in files.py, the dealer behind source.py.
 """
 
 import asyncio
@@ -66,7 +66,7 @@ class _Shelf:
 
 
 class KitStock:
-    """All kits of this party. ``run`` must be running for the stock to fill."""
+    """All kits of this party. ``fill`` must be going on for any to come."""
 
     def __init__(self, directory: Path, party: int, source: KitSource, first: Callable[[], int] = lambda: 1) -> None:
         self._directory = directory
@@ -169,13 +169,13 @@ class KitStock:
         self._work.set()
 
     def levels(self) -> list[StockLevel]:
-        """What is in stock."""
+        """What is in stock of each plan that is wanted: kits that no run has reserved."""
         return [
             StockLevel(shelf.plan, len(shelf.ledger.in_stock - shelf.ledger.reserved), shelf.target)
             for shelf in self._shelves.values()
         ]
 
-    async def run(self) -> None:
+    async def fill(self) -> None:
         """Fetch what is missing, for ever: fair between plans, and patient when the dealer is away."""
         pause = _BACKOFF[0]
         while True:

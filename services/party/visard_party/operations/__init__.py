@@ -1,27 +1,39 @@
-"""What each operation does at a party: what it reads, the kits it takes, the protocol it runs, what it writes."""
+"""What each operation does at a party: what it reads, the kits it takes, the protocol it follows, what it writes.
+
+``OPERATIONS`` has how it is done here for every number of ``common_pb2.Operation``; what each may hold and who may ask for it
+is in ``visard_common.operations.DECLARED``.
+"""
 
 from collections.abc import Mapping
 
-from visard_common.operations import Operation
+from visard_wire.v1 import common_pb2
 
-from visard_party.operations import enrolment, granting, matching, publication, renewal, restoration, running
-from visard_party.operations.base import Answer, Desk, Job, Work, signed_digest
+from visard_party.operations import (
+    changes,
+    enrolment,
+    evaluation,
+    granting,
+    matching,
+    publication,
+    renewal,
+    restoration,
+    withdrawal,
+)
+from visard_party.operations.base import Operation
 
-JOBS: Mapping[int, Job] = {
-    Operation.OPERATION_ENROL: enrolment.Enrol(),
-    Operation.OPERATION_DELETE: enrolment.Delete(),
-    Operation.OPERATION_RENAME: enrolment.RenameSubject(),
-    Operation.OPERATION_EXPIRE: enrolment.Expire(),
-    Operation.OPERATION_VERIFY: matching.Verify(),
-    Operation.OPERATION_COMPARE: matching.Compare(),
-    Operation.OPERATION_IDENTIFY: matching.Identify(),
-    Operation.OPERATION_PUBLISH: publication.PublishModel(),
-    Operation.OPERATION_WITHDRAW: publication.WithdrawModel(),
-    Operation.OPERATION_REFRESH: renewal.Refresh(),
-    Operation.OPERATION_RECOVER: restoration.Recover(),
-    Operation.OPERATION_GRANT: granting.GrantRight(),
-    Operation.OPERATION_REVOKE: granting.RevokeRight(),
-    Operation.OPERATION_RUN: running.RunModel(),
+OPERATIONS: Mapping[int, Operation] = {
+    common_pb2.OPERATION_ENROL: enrolment.Enrol(),
+    common_pb2.OPERATION_DELETE: changes.Delete(),
+    common_pb2.OPERATION_RENAME: changes.RenameSubject(),
+    common_pb2.OPERATION_EXPIRE: changes.Expire(),
+    common_pb2.OPERATION_VERIFY: matching.Verify(),
+    common_pb2.OPERATION_COMPARE: matching.Compare(),
+    common_pb2.OPERATION_IDENTIFY: matching.Identify(),
+    common_pb2.OPERATION_PUBLISH: publication.PublishModel(),
+    common_pb2.OPERATION_WITHDRAW: withdrawal.WithdrawModel(),
+    common_pb2.OPERATION_REFRESH: renewal.Refresh(),
+    common_pb2.OPERATION_RECOVER: restoration.Recover(),
+    common_pb2.OPERATION_GRANT: granting.GrantRight(),
+    common_pb2.OPERATION_REVOKE: granting.RevokeRight(),
+    common_pb2.OPERATION_RUN: evaluation.EvaluateModel(),
 }
-
-__all__ = ["JOBS", "Answer", "Desk", "Job", "Work", "signed_digest"]

@@ -92,7 +92,7 @@ def _write(entry: LogEntry) -> peer_pb2.ManifestWrite:
 
 
 def parse(data: bytes) -> peer_pb2.Page:
-    """A page; raises DecodeError."""
+    """A page from its bytes; raises DecodeError."""
     return peer_pb2.Page.FromString(data)
 
 
@@ -114,5 +114,5 @@ def _row(row: peer_pb2.ManifestReference, share: Secret) -> Reference:
 
 
 def model_of(told_of: peer_pb2.ManifestModel, weights: Secret) -> ModelRecord:
-    """A model with this party's share."""
+    """A model of which a helper told, with this party's share of its weights."""
     return ModelRecord(told_of.name, told_of.program, told_of.version, told_of.created_unix_ms, weights)

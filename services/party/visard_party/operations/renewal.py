@@ -15,6 +15,7 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
+from typing_extensions import override
 from visard_common.errors import NotFound
 from visard_engine.errors import ProtocolError
 from visard_engine.field import field_of
@@ -24,48 +25,55 @@ from visard_engine.prf import KEY_BYTES, Prf
 from visard_wire.secret import Secret
 from visard_wire.v1 import common_pb2
 
-from visard_party.intake.deposits import Deposit
-from visard_party.operations.base import Answer, Desk, Work, names_of
+from visard_party.intake.asked import Asked
+from visard_party.operations.base import Operation
+from visard_party.operations.prepared import Outcome, Prepared, names_of
+from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
 from visard_party.store.base import ModelRecord, Name, Reference, Renew
 
 SEED_BYTES = 32
 
 
-class Refresh:
+class Refresh(Operation):
     """Renew all references and all models' weights."""
 
+    @override
     def exclusive(self, request: common_pb2.Request) -> bool:
         """New shares are computed from old ones, which nobody may change meanwhile."""
         return True
 
-    async def prepare(self, desk: Desk, request: common_pb2.Request, digest: bytes, deposit: Deposit | None) -> Work:
-        """See Job."""
-        models = await _models(desk)
+    @override
+    async def prepare(self, resources: Resources, asked: Asked) -> Prepared:
+        models = await _models(resources)
         if not models:
             raise NotFound("nothing is stored yet")
-        rows = [row for model in models for row in await desk.store.gallery(model.name)]
+        rows = [row for model in models for row in await resources.store.gallery(model.name)]
         weights = [Name("", "", model.name, model.version) for model in models]
-        return Work(request, digest, names=[*names_of(rows), *weights], stored=rows)
+        return Prepared(asked, names=[*names_of(rows), *weights], stored=rows)
 
-    async def perform(self, desk: Desk, work: Work, channel: SessionChannel, kits: list[Kit]) -> Answer:
-        """See Job."""
+    @override
+    async def perform(
+        self, resources: Resources, prepared: Prepared, channel: SessionChannel, kits: list[Kit]
+    ) -> Outcome:
         seed = await common_seed(channel)
-        models = await _models(desk)
-        updated = work.request.sent_unix_ms
-        renewed = await asyncio.to_thread(renew, seed, desk.party, models, work.stored, updated)
-        changed = await desk.write(work, channel, renewed)
-        desk.keys.rotate(work.request.request_id)
-        return Answer(references_changed=changed)
+        models = await _models(resources)
+        updated = prepared.request.sent_unix_ms
+        renewed = await asyncio.to_thread(renew, seed, resources.party, models, prepared.stored, updated)
+        changed = await resources.write(prepared, channel, renewed)
+        resources.keys.rotate(prepared.request.request_id)
+        return Outcome(references_changed=changed)
 
-    def repeated(self, desk: Desk, request: common_pb2.Request, digest: bytes) -> Answer:
-        """See Job."""
-        desk.keys.rotate(request.request_id)  # the write may have been made after a crash, by recovery
-        return Answer()
+    @override
+    def repeated(self, resources: Resources, asked: Asked) -> Outcome:
+        resources.keys.rotate(asked.request.request_id)  # the write may have been made after a crash, by recovery
+        return Outcome()
 
 
-async def _models(desk: Desk) -> list[ModelRecord]:
-    return [record for name in await desk.store.models() if (record := await desk.store.model(name)) is not None]
+async def _models(resources: Resources) -> list[ModelRecord]:
+    return [
+        record for name in await resources.store.models() if (record := await resources.store.model(name)) is not None
+    ]
 
 
 async def common_seed(channel: SessionChannel) -> bytes:

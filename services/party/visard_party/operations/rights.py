@@ -3,10 +3,11 @@
 A right is looked for in the store (Store.granted) only where the references are not all the caller's own.
 """
 
+import hashlib
 from collections.abc import Sequence
 
 from visard_common.errors import PermissionDenied
-from visard_common.operations import OPERATIONS
+from visard_common.operations import DECLARED
 from visard_wire.v1 import common_pb2
 
 from visard_party.store.base import Name
@@ -17,7 +18,7 @@ def needs_right(request: common_pb2.Request, caller: str, concerned: Sequence[Na
 
     ``concerned`` are the references that the request names: for an enrolment all that its subject has already.
     """
-    return OPERATIONS[request.operation].claims and any(name.enrolled_by != caller for name in concerned)
+    return DECLARED[request.operation].claims and any(name.enrolled_by != caller for name in concerned)
 
 
 def refusal(request: common_pb2.Request, caller: str) -> PermissionDenied:
@@ -25,3 +26,8 @@ def refusal(request: common_pb2.Request, caller: str) -> PermissionDenied:
     allowed = f"one that {caller} has enrolled, or has a right to: an administrator can grant it"
     text = f"request.subject: {request.subject!r} was not enrolled by {caller}, who has no right to it: "
     return PermissionDenied(text + "an administrator can grant one", field="request.subject", allowed=allowed)
+
+
+def signed_digest(digest: bytes, caller: str) -> bytes:
+    """What the log of writes keeps of a request: 32 bytes for what was signed, 32 for who has signed."""
+    return digest + hashlib.sha256(caller.encode()).digest()

@@ -86,7 +86,7 @@ class SessionChannel:
     def __init__(self, links: PeerLinks, session: bytes, round_seconds: float) -> None:
         self.party = links.party
         self.rounds = 0
-        self.round_seconds = round_seconds
+        self._round_seconds = round_seconds
         self.waited_seconds = 0.0  # for the turn of what is done for this session in another one
         self._carried_bytes = 0
         self._links = links
@@ -127,13 +127,24 @@ class SessionChannel:
         """Payload bytes sent to both peers."""
         return self._carried_bytes + sum(port.nbytes_sent for port in self._ports.values())
 
+    def begin_engine(self) -> None:
+        """Count rounds from here on: those before were said to come to an agreement."""
+        self.rounds = 0
+
+    def add_wait(self, seconds: float) -> None:
+        """Note that this session has waited for its turn in another one."""
+        self.waited_seconds += seconds
+
     def add_cost(self, rounds: int, sent_bytes: int) -> None:
         """Count what was done for this session in another one."""
         self.rounds += rounds
         self._carried_bytes += sent_bytes
 
-    async def exchange(self, outgoing: Mapping[int, Payload], incoming: Collection[int]) -> dict[int, bytes]:
-        """See visard_engine.channel.Channel.exchange."""
+    async def exchange(
+        self, outgoing: Mapping[int, Payload], incoming: Collection[int], seconds: float | None = None
+    ) -> dict[int, bytes]:
+        """A round as visard_engine.channel.Channel has it; ``seconds`` to wait for the peers, where not as in other rounds."""
+        seconds = self._round_seconds if seconds is None else seconds
         runtime = self._runtime
         runtime._program_counter[0] += 1
         self.rounds += 1
@@ -141,10 +152,10 @@ class SessionChannel:
             runtime._send_message(peer, payload)
         expected = {peer: runtime._receive_message(peer) for peer in incoming}
         try:
-            async with asyncio.timeout(self.round_seconds):
+            async with asyncio.timeout(seconds):
                 return {peer: m if isinstance(m, bytes) else await m for peer, m in expected.items()}
         except TimeoutError as error:
-            raise RoundTimeout(f"a peer sent nothing for {self.round_seconds:.0f} s") from error
+            raise RoundTimeout(f"a peer sent nothing for {seconds:.0f} s") from error
         finally:
             for awaited in expected.values():
                 if not isinstance(awaited, bytes) and not awaited.done():
@@ -160,5 +171,5 @@ class SessionChannel:
                 self._links.link(peer).send(peer_pb2.Frame(close=close))
 
     def close(self) -> None:
-        """End the session here."""
+        """End the session here: late messages of it are dropped, and it cannot be opened again."""
         self._links.sessions.close(self.session)

@@ -80,7 +80,7 @@ class Joiner:
 
 
 def encode(frame: Outgoing) -> bytes:
-    """As bytes."""
+    """The bytes of a frame, for gRPC; a protocol message is bytes already."""
     return frame if isinstance(frame, bytes) else frame.SerializeToString()
 
 

@@ -7,6 +7,7 @@ live peer is refused. A link's PRSS key is made by its lower-numbered end and li
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Literal, get_args, overload
 
 import grpc
 import structlog
@@ -29,6 +30,7 @@ _BACKOFF = (0.1, 2.0)
 
 log = structlog.get_logger()
 Frames = AsyncIterator[Incoming]
+Kind = Literal["up", "log", "set", "model_set"]
 _Stream = grpc.aio.StreamStreamCall[Outgoing, Incoming]
 
 
@@ -42,7 +44,7 @@ class Link:
         self.incoming = Joiner()
 
     def send(self, frame: Outgoing) -> None:
-        """Queue a frame; frames keep their order."""
+        """Queue a frame, without waiting; frames keep their order."""
         self.outgoing.put_nowait(frame)
 
     def send_end(self) -> None:
@@ -54,31 +56,47 @@ class Link:
 
 
 class PeerLinks:
-    """Both links of a party, and the sessions that run over them."""
+    """Both links of a party, and the sessions that go over them."""
 
-    def __init__(self, party: int, addresses: tuple[str, str, str], tls: Tls) -> None:
+    def __init__(self, party: int, addresses: tuple[str, str, str], tls: Tls, first_kit: int = 1) -> None:
         self.party = party
         self.peers = tuple(peer for peer in range(3) if peer != party)
         self.called = range(party)  # by this one
         self.sessions = Sessions()
-        self.on_up: list[Callable[[int], Awaitable[None]]] = []
-        self.on_log: Callable[[int, peer_pb2.LogReport], Awaitable[None]] | None = None
-        self.on_set: Callable[[int, peer_pb2.SetReport], Awaitable[None]] | None = None
-        self.on_models: Callable[[int, peer_pb2.ModelSet], None] | None = None
         self.versions: dict[int, str] = {}  # of the peers, as they said last
         self.refusals: dict[int, str] = {}  # peers with whom there will be no link, and why
-        self.first_kit = 1  # party 0 says where the numbers of new plans begin
+        self.first_kit = first_kit  # where the numbers of new plans begin: party 0 says it, the others hear it
         self._addresses = addresses
         self._tls = tls
         self._links: dict[int, Link] = {}
+        self._told: dict[Kind, list[Callable[..., Awaitable[None]]]] = {kind: [] for kind in get_args(Kind)}
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @overload
+    def on(self, kind: Literal["up"], told: Callable[[int], Awaitable[None]]) -> None: ...
+
+    @overload
+    def on(self, kind: Literal["log"], told: Callable[[int, peer_pb2.LogReport], Awaitable[None]]) -> None: ...
+
+    @overload
+    def on(self, kind: Literal["set"], told: Callable[[int, peer_pb2.SetReport], Awaitable[None]]) -> None: ...
+
+    @overload
+    def on(self, kind: Literal["model_set"], told: Callable[[int, peer_pb2.ModelSet], Awaitable[None]]) -> None: ...
+
+    def on(self, kind: Kind, told: Callable[..., Awaitable[None]]) -> None:
+        """Whom to tell, from now on: "up" that a link to a peer is up; else what a peer says in a Frame of that kind.
+
+        Each call is a task of its own; what it raises is logged, and the link stays up.
+        """
+        self._told[kind].append(told)
+
     def up(self) -> bool:
-        """Whether both peers are connected."""
+        """Whether there are live links to both peers now."""
         return len(self._links) == len(self.peers)
 
     def connected(self, peer: int) -> bool:
-        """Whether one peer is."""
+        """Whether there is a live link to this peer now."""
         return peer in self._links
 
     def link(self, peer: int) -> Link:
@@ -87,8 +105,8 @@ class PeerLinks:
             raise PeerLost(f"party {peer} is unavailable")
         return self._links[peer]
 
-    async def run(self) -> None:
-        """Call the lower-numbered peers, for ever."""
+    async def keep_calling_all(self) -> None:
+        """Keep up the links to all lower-numbered peers, for ever."""
         async with asyncio.TaskGroup() as group:
             for peer in self.called:
                 group.create_task(self.keep_calling(peer))
@@ -199,8 +217,8 @@ class PeerLinks:
         self._links[link.peer] = link
         log.info("link up", peer=link.peer)
         reader = self._spawn(self._read(link, frames))
-        for work in self.on_up:
-            self._spawn(work(link.peer))
+        for told in self._told["up"]:
+            self._spawn(told(link.peer))
         return reader
 
     def _disconnect(self, link: Link) -> None:
@@ -229,12 +247,9 @@ class PeerLinks:
         if kind == "close":
             close = frame.close
             self.sessions.abort(close.session, close.code, close.reason, close.retry_after or None)
-        elif kind == "model_set" and self.on_models is not None:
-            self.on_models(link.peer, frame.model_set)
-        elif kind == "log" and self.on_log is not None:
-            self._spawn(self.on_log(link.peer, frame.log))
-        elif kind == "set" and self.on_set is not None:
-            self._spawn(self.on_set(link.peer, frame.set))
+        elif kind in ("log", "set", "model_set"):
+            for told in self._told[kind]:
+                self._spawn(told(link.peer, getattr(frame, kind)))
 
     def _spawn(self, work: Awaitable[None]) -> asyncio.Task[None]:
         """A task that is kept until it ends, and whose failure is logged and no more."""

@@ -25,7 +25,7 @@ class Mailbox:
         self.size = 0
 
     def deliver(self, peer: int, counter: int, payload: bytes) -> None:
-        """A message came in."""
+        """Hand a message to who waits for its counter, or keep it until somebody does."""
         waiter = self._waiters.pop((peer, counter), None)
         if waiter is not None and not waiter.done():
             waiter.set_result(payload)

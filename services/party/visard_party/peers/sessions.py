@@ -43,7 +43,7 @@ class Sessions:
             self.finished.popitem(last=False)
 
     def deliver(self, session: bytes, peer: int, counter: int, payload: bytes) -> None:
-        """A message from a peer."""
+        """Hand a peer's message to its session, or keep it for one to come; dropped where the session has ended."""
         if session in self.finished or len(session) != SESSION_BYTES:
             return
         (self.mailboxes.get(session) or self._early(session)).deliver(peer, counter, payload)

@@ -117,7 +117,7 @@ def coin(nonces: Sequence[bytes]) -> bytes:
 
 
 def encode(message: Proposal | Reply | Verdict) -> bytes:
-    """A message as JSON."""
+    """A message as JSON, which the three decoders take."""
     return json.dumps(asdict(message)).encode()
 
 

@@ -14,7 +14,7 @@ from visard_engine.kits import Kit, KitPlan
 from visard_party.config import PartyConfig
 from visard_party.faults import Refusal, Refused
 from visard_party.kits.stock import KitBurnt, KitStock
-from visard_party.operations import Work
+from visard_party.operations.prepared import Prepared
 from visard_party.peers.channel import SessionChannel
 from visard_party.runs import agreement
 from visard_party.runs.agreement import (
@@ -34,43 +34,46 @@ class Agreeing:
     def __init__(self, config: PartyConfig, stock: KitStock) -> None:
         self._config = config
         self._stock = stock
+        self._patience = config.peer_timeout + config.kit_wait  # seconds, for a peer that may wait for its kits
 
     async def kits(
-        self, channel: SessionChannel, work: Work, proposal: Proposal | None, refusal: Refusal | None
+        self, channel: SessionChannel, prepared: Prepared, proposal: Proposal | None, refusal: Refusal | None
     ) -> list[Kit]:
         """The run's kits, once all three agree; ``proposal`` is None at the leader, and a follower may have a ``refusal``.
 
         Raises Refused with the verdict, and ServiceFault.
         """
-        return await (self._lead(channel, work) if proposal is None else self._follow(channel, work, proposal, refusal))
+        return await (
+            self._lead(channel, prepared) if proposal is None else self._follow(channel, prepared, proposal, refusal)
+        )
 
-    async def proposal(self, channel: SessionChannel, seconds: float) -> Proposal:
-        """What the leader proposes, to a follower that waits for it; raises ServiceFault."""
-        channel.round_seconds = seconds  # the leader may queue as long as the caller waits
-        message = await channel.exchange({}, (LEADER,))
+    async def proposal(self, channel: SessionChannel, seconds: float) -> Proposal | None:
+        """What the leader proposes, to a follower that waits for it; None at the leader. Raises EngineError."""
+        if self._config.index == LEADER:
+            return None
+        message = await channel.exchange({}, (LEADER,), seconds)  # the leader may queue as long as the caller waits
         return agreement.decode_proposal(message[LEADER])
 
-    def _terms(self, work: Work) -> Terms:
-        plans = tuple(plan.digest.hex() for plan in work.plans)
-        return Terms(work.digest.hex(), work.caller, work.rows_digest.hex(), work.model_digest.hex(), plans)
+    def _terms(self, prepared: Prepared) -> Terms:
+        plans = tuple(plan.digest.hex() for plan in prepared.plans)
+        digests = prepared.rows_digest.hex(), prepared.model_digest.hex()
+        return Terms(prepared.asked.digest.hex(), prepared.asked.caller, *digests, plans)
 
-    async def _lead(self, channel: SessionChannel, work: Work) -> list[Kit]:
+    async def _lead(self, channel: SessionChannel, prepared: Prepared) -> list[Kit]:
         """Propose kit numbers, hear the others, pronounce the verdict; this party's kits."""
-        numbers, nonce = await self._reserve(work.plans), os.urandom(NONCE_BYTES)
-        proposal = agreement.encode(Proposal(self._terms(work), tuple(numbers), agreement.commitment(nonce)))
+        numbers, nonce = await self._reserve(prepared.plans), os.urandom(NONCE_BYTES)
+        proposal = agreement.encode(Proposal(self._terms(prepared), tuple(numbers), agreement.commitment(nonce)))
         await channel.exchange(dict.fromkeys(FOLLOWERS, proposal), ())
         # taken in any case: the others may have taken theirs already
-        kits = [await self._take(plan, n) for plan, n in zip(work.plans, numbers, strict=True)]
-        channel.round_seconds = self._config.peer_timeout + self._config.kit_wait
-        replies = await channel.exchange({}, FOLLOWERS)
-        channel.round_seconds = self._config.peer_timeout
+        kits = [await self._take(plan, n) for plan, n in zip(prepared.plans, numbers, strict=True)]
+        replies = await channel.exchange({}, FOLLOWERS, self._patience)
         answers = [agreement.decode_reply(replies[peer]) for peer in FOLLOWERS]
         refusal = agreement.verdict(answers, fingerprints(kits))
         nonces = (nonce, *(bytes.fromhex(answer.nonce) for answer in answers))
         verdict = agreement.encode(Verdict(refusal, tuple(one.hex() for one in nonces)))
         await channel.exchange(dict.fromkeys(FOLLOWERS, verdict), ())
         for answer in answers:
-            for plan, floor in zip(work.plans, answer.refusal.floors if answer.refusal else (), strict=False):
+            for plan, floor in zip(prepared.plans, answer.refusal.floors if answer.refusal else (), strict=False):
                 await self._stock.raise_floor(plan, floor)
         self._go(refusal)
         return tossed(kits, agreement.coin(nonces))
@@ -85,17 +88,15 @@ class Agreeing:
         raise Refused(refusal)
 
     async def _follow(
-        self, channel: SessionChannel, work: Work, proposal: Proposal, refusal: Refusal | None
+        self, channel: SessionChannel, prepared: Prepared, proposal: Proposal, refusal: Refusal | None
     ) -> list[Kit]:
         """Check the leader's proposal, take the kits it names, and hear the verdict."""
-        channel.round_seconds = self._config.peer_timeout + self._config.kit_wait
-        refusal, kits = refusal or agreement.check(proposal.terms, self._terms(work)), list[Kit]()
+        refusal, kits = refusal or agreement.check(proposal.terms, self._terms(prepared)), list[Kit]()
         if refusal is None:
-            refusal, kits = await self._take_all(work.plans, proposal.kits)
+            refusal, kits = await self._take_all(prepared.plans, proposal.kits)
         nonce = os.urandom(NONCE_BYTES)
         await channel.exchange({LEADER: agreement.encode(Reply(refusal, fingerprints(kits), nonce.hex()))}, ())
-        verdict = agreement.decode_verdict((await channel.exchange({}, (LEADER,)))[LEADER])
-        channel.round_seconds = self._config.peer_timeout
+        verdict = agreement.decode_verdict((await channel.exchange({}, (LEADER,), self._patience))[LEADER])
         self._go(verdict.refusal)
         return tossed(kits, agreement.tossed(verdict, proposal, self._config.index, nonce))
 

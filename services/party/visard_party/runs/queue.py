@@ -1,4 +1,4 @@
-"""Who runs when. Party 0 leads: it alone queues, so that the parties cannot wait for each other in different orders."""
+"""Which run goes on when. Party 0 leads: it alone queues, so that the parties cannot wait for each other in different orders."""
 
 import asyncio
 import time
@@ -11,8 +11,9 @@ from visard_common.metrics import stage
 
 from visard_party.config import PartyConfig
 from visard_party.gate import Gate, Turns
-from visard_party.operations import JOBS
-from visard_party.runs.asked import Asked, Meter
+from visard_party.intake.asked import Asked
+from visard_party.operations import OPERATIONS
+from visard_party.runs.meter import Meter
 
 
 class Queue:
@@ -37,11 +38,11 @@ class Queue:
 
     @asynccontextmanager
     async def _turn(self, asked: Asked) -> AsyncIterator[None]:
-        """Exclusive operations run alone among the writes, and a subject's writes one after another."""
+        """Exclusive operations go on alone among the writes, and a subject's writes one after another."""
         request = asked.request
         if not asked.declared.takes_turns:
             yield
-        elif JOBS[request.operation].exclusive(request):
+        elif OPERATIONS[request.operation].exclusive(request):
             async with self._gate.writing():
                 yield
         else:

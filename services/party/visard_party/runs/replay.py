@@ -16,11 +16,13 @@ from visard_common.errors import (
 )
 from visard_common.limits import MAX_EXPIRY_MS, RETRY_SECONDS
 
-from visard_party.consistency.writes import Writes
 from visard_party.errors import StoreError
-from visard_party.operations import signed_digest
-from visard_party.runs.asked import Asked
-from visard_party.store.base import State, Store
+from visard_party.intake.asked import Asked
+from visard_party.operations import OPERATIONS
+from visard_party.operations.prepared import Outcome
+from visard_party.operations.resources import Resources
+from visard_party.operations.rights import signed_digest
+from visard_party.store.base import State
 
 # what the caller is told is over, and does not send again by itself
 _FINAL = frozenset(
@@ -33,9 +35,10 @@ log = structlog.get_logger()
 class Replay:
     """What the store knows of requests."""
 
-    def __init__(self, store: Store, writes: Writes) -> None:
-        self._store = store
-        self._writes = writes
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+        self._store = resources.store
+        self._writes = resources.writes
 
     async def made_before(self, asked: Asked) -> bool:
         """Whether this very write is committed; raises ServiceFault for another one, and for one that was undone."""
@@ -45,11 +48,18 @@ class Replay:
         state = await self._writes.settled(asked.request.request_id, asked.seconds)
         if state is State.DROPPED:
             raise Aborted("the write was undone or refused: nothing is stored; send it with a fresh request id")
-        if not entry.digest.startswith(signed_digest(asked.context.digest, asked.caller)):
+        if not entry.digest.startswith(signed_digest(asked.digest, asked.caller)):
             raise AlreadyExists("this request id stands for another write")
         if state is State.PENDING:
             raise Unavailable("the write waits for a party that is away", retry_after=RETRY_SECONDS)
         return True
+
+    async def again(self, asked: Asked) -> Outcome:
+        """The outcome of a write that was made before: the same as the first time; raises StoreError."""
+        entry = await self._store.entry(asked.request.request_id)
+        outcome = OPERATIONS[asked.request.operation].repeated(self._resources, asked)
+        outcome.references_changed = entry.changes if entry is not None else 0
+        return outcome
 
     async def foreclose(self, earlier: bytes, seconds: float) -> None:
         """See to it that an earlier request is never made; raises AlreadyExists when it was, Unavailable while it may be."""

@@ -1,79 +1,39 @@
-"""Runs: one request from the moment all three parties were asked to the sealed answer.
-
-Party 0 leads. It alone queues and picks kit numbers, so that the parties cannot wait for each other in different orders.
-"""
+"""One request from the moment all three parties were asked to the sealed answer, and never two runs of it at a time."""
 
 import asyncio
-import hashlib
-import resource
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import structlog
-from visard_common.deadline import within
-from visard_common.errors import (
-    AlreadyExists,
-    InvalidArgument,
-    ServiceFault,
-    Unavailable,
-)
-from visard_common.limits import ATTEMPT_BYTES, LEADER, RETRY_SECONDS
-from visard_common.metrics import stage
-from visard_engine.errors import PeerLost
-from visard_wire.sealing import seal_result
-from visard_wire.v1 import common_pb2, party_pb2
+from visard_common.errors import AlreadyExists, ServiceFault, Unavailable
+from visard_common.limits import RETRY_SECONDS
+from visard_wire.v1 import party_pb2
 
-from visard_party.budgets.budget import Budgets
 from visard_party.config import PartyConfig
-from visard_party.consistency.modelset import ModelSets
-from visard_party.consistency.watch import Upkeep
-from visard_party.consistency.writes import Writes
-from visard_party.faults import Refusal, Refused, fault_of
-from visard_party.intake import requests
-from visard_party.kits.stock import KitStock
-from visard_party.metrics import ran
-from visard_party.operations import JOBS, Answer, Desk, Work
-from visard_party.peers.channel import SessionChannel
+from visard_party.consistency import Consistency
+from visard_party.intake.asked import Asked
+from visard_party.operations.resources import Resources
 from visard_party.peers.links import PeerLinks
-from visard_party.peers.mailbox import SessionAborted
-from visard_party.peers.sessions import SESSION_BYTES
-from visard_party.runs.asked import Asked, Meter
-from visard_party.runs.handshake import Agreeing
-from visard_party.runs.queue import Queue
+from visard_party.runs import session
+from visard_party.runs.course import Course
+from visard_party.runs.meter import Meter
 from visard_party.runs.replay import Replay
-from visard_party.store.base import Store
+from visard_party.runs.response import response
 
 # a peer that is a little behind still needs the third party's messages when our link to it ends
 _PARTING_SECONDS = 0.5
 
-log = structlog.get_logger()
-
 
 class Runner:
-    """Takes part in runs."""
+    """Handles the requests that this party is asked for, by taking part in their runs."""
 
-    def __init__(
-        self, config: PartyConfig, desk: Desk, links: PeerLinks, upkeep: Upkeep, model_sets: ModelSets
-    ) -> None:
+    def __init__(self, config: PartyConfig, resources: Resources, links: PeerLinks, consistency: Consistency) -> None:
         self._config = config
-        self._desk = desk
-        self._store: Store = desk.store
         self._links = links
-        self._stock: KitStock = desk.stock
-        self._writes: Writes = desk.writes
-        self._upkeep = upkeep
-        self._model_sets = model_sets
-        self._agreeing = Agreeing(config, desk.stock)
-        self._queue = Queue(config)
-        self._replay = Replay(desk.store, desk.writes)
+        self._writes = consistency.writes
+        self._course = Course(config, resources, consistency)
+        self._replay = Replay(resources)
         self._tasks: dict[bytes, asyncio.Task[party_pb2.RunResponse]] = {}
         self._stopping = False
-
-    @property
-    def budgets(self) -> Budgets:
-        """How often this party lets somebody try."""
-        return self._desk.attempts.budgets
 
     @property
     def active(self) -> int:
@@ -82,21 +42,20 @@ class Runner:
 
     @property
     def waiting(self) -> int:
-        """Runs in the leader's queue."""
-        return self._queue.waiting
+        """How many runs wait in the leader's queue; 0 at a follower."""
+        return self._course.waiting
 
-    async def run(self, asked: Asked) -> party_pb2.RunResponse:
-        """The whole run, bounded in time; raises ServiceFault."""
+    async def handle(self, asked: Asked) -> party_pb2.RunResponse:
+        """The answer to a request: by a run, or again where it is a write that was made before.
+
+        Bounded in time; raises ServiceFault, StoreError, and Unavailable while the same request is under way.
+        """
         self.admit()
         request = asked.request
-        requests.check(request, _now_ms())
-        if len(asked.attempt) != ATTEMPT_BYTES:
-            raise InvalidArgument.of("attempt", f"{ATTEMPT_BYTES} bytes")
-        if asked.deposit is not None and asked.deposit.context != asked.context:
-            raise InvalidArgument.of("request", "the one that the share was deposited for")
+        asked.check(_now_ms())
         if request.request_id in self._tasks:
             raise Unavailable("this request is under way", retry_after=RETRY_SECONDS)
-        # from here on nobody else runs it, and nothing has been waited for since we looked
+        # from here on nobody else handles it, and nothing has been waited for since we looked
         task = self._tasks[request.request_id] = asyncio.ensure_future(self._once(asked))
         try:
             return await task
@@ -107,7 +66,7 @@ class Runner:
     async def _once(self, asked: Asked) -> party_pb2.RunResponse:
         request = asked.request
         if asked.declared.writes and await self._replay.made_before(asked):
-            return await self._again(asked)
+            return response(self._config.index, asked, None, await self._replay.again(asked), Meter())
         for earlier in request.instead_of:
             if earlier in self._tasks:
                 raise Unavailable("the request that this one stands for is under way", retry_after=RETRY_SECONDS)
@@ -120,15 +79,8 @@ class Runner:
             await self._replay.refused(asked, fault)
             raise
 
-    async def _again(self, asked: Asked) -> party_pb2.RunResponse:
-        """The answer to a write that was made before: the same as the first time."""
-        entry = await self._store.entry(asked.request.request_id)
-        answer = JOBS[asked.request.operation].repeated(self._desk, asked.request, asked.context.digest)
-        answer.references_changed = entry.changes if entry is not None else 0
-        return self._response(asked, None, answer, Meter())
-
     def cancel(self, request_id: bytes) -> None:
-        """Stop a run, if it is in progress."""
+        """Stop a request's run; nothing where none is in progress."""
         if task := self._tasks.get(request_id):
             task.cancel()
 
@@ -145,99 +97,12 @@ class Runner:
             await asyncio.sleep(_PARTING_SECONDS)
 
     async def _run(self, asked: Asked) -> party_pb2.RunResponse:
-        session = hashlib.sha256(b"visard session" + asked.context.digest + asked.attempt).digest()[:SESSION_BYTES]
         request_id = asked.request.request_id
         with structlog.contextvars.bound_contextvars(request=request_id.hex()), self._writes.running(request_id):
-            async with self._session(session) as channel, within(asked.seconds, "the run"):
+            async with session.opened(self._config, self._links, asked) as channel:
                 meter = Meter()
-                answer = await self._together(channel, asked, meter)
-                return self._response(asked, channel, answer, meter)
-
-    @asynccontextmanager
-    async def _session(self, session: bytes) -> AsyncIterator[SessionChannel]:
-        """A channel, whose end the peers learn together with the reason, and engine errors as faults."""
-        try:
-            channel = SessionChannel(self._links, session, self._config.peer_timeout)
-        except PeerLost as error:
-            raise Unavailable(str(error)) from error
-        try:
-            yield channel
-        except BaseException as error:
-            fault = fault_of(error, f"party {self._config.index}")
-            if not isinstance(error, SessionAborted | Refused):
-                channel.abort(fault.code, fault.message, fault.retry_after)
-            if isinstance(error, asyncio.CancelledError):
-                raise
-            raise fault from error
-        finally:
-            channel.close()
-
-    async def _together(self, channel: SessionChannel, asked: Asked, meter: Meter) -> Answer:
-        """Queue, agree, run."""
-        request, deposit = asked.request, asked.deposit
-        if not asked.declared.restores:
-            self._upkeep.require_agreement()
-        job = JOBS[request.operation]
-        async with self._queue.place(asked, meter):
-            with stage("agreement"):
-                proposal = (
-                    None if self._config.index == LEADER else await self._agreeing.proposal(channel, asked.seconds)
-                )
-            refusal: Refusal | None = None
-            work = Work(request, asked.context.digest)
-            try:
-                with stage("store"):
-                    if asked.declared.writes:  # it waits for what is undecided; a recovery decides that itself
-                        alone = job.exclusive(request)
-                        await self._writes.quiet(request.request_id, self._config.peer_timeout / 2, alone=alone)
-                    work = await job.prepare(self._desk, request, asked.context.digest, deposit)
-                    if work.model is not None:
-                        self._model_sets.require_same()
-                    await self._desk.authorise(work, asked.caller)
-                    names, rate = work.rows.names, work.false_match_rate
-                    await self._desk.attempts.spend(request, asked.caller, names, rate)
-            except ServiceFault as fault:
-                if proposal is None:
-                    raise
-                refusal = Refusal.of(fault)
-            with stage("agreement"):
-                kits = await self._agreeing.kits(channel, work, proposal, refusal)
-            meter.kit_bytes = sum(kit.plan.correction_bytes for kit in kits)
-            started, cpu = time.monotonic(), time.process_time()
-            channel.rounds = 0
-            with stage("engine"):
-                answer = await job.perform(self._desk, work, channel, kits)
-            if asked.declared.restores:
-                self._upkeep.mended()
-            meter.queued += channel.waited_seconds
-            meter.engine = time.monotonic() - started - channel.waited_seconds
-            meter.cpu = time.process_time() - cpu
-            return answer
-
-    def _response(
-        self, asked: Asked, channel: SessionChannel | None, answer: Answer, meter: Meter
-    ) -> party_pb2.RunResponse:
-        report = common_pb2.PartyReport(
-            party=self._config.index,
-            engine_seconds=meter.engine,
-            cpu_seconds=meter.cpu,
-            rounds=channel.rounds if channel is not None else 0,
-            sent_bytes=channel.sent_bytes if channel is not None else 0,
-            kit_bytes=meter.kit_bytes,
-            queue_seconds=meter.queued,
-            peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        )
-        ran(asked.request, report)
-        response = party_pb2.RunResponse(report=report, references_changed=answer.references_changed)
-        if answer.model is not None:
-            response.model.CopyFrom(answer.model.info())
-        if asked.deposit is not None:
-            answer.outcome.references_changed = answer.references_changed
-            sealed = seal_result(asked.deposit.reply_key, asked.context, self._config.index, answer.outcome)
-            response.result.CopyFrom(sealed)
-        # sizes and times only: what was asked about whom stays out of the log
-        log.info("run done", operation=asked.request.operation, rounds=report.rounds, seconds=round(meter.engine, 3))
-        return response
+                outcome = await self._course.take(channel, asked, meter)
+                return response(self._config.index, asked, channel, outcome, meter)
 
 
 def _now_ms() -> int:

@@ -129,14 +129,14 @@ class Rename:
 
 @dataclass(frozen=True)
 class Publish:
-    """Add a model."""
+    """Publish a model under a name that is free."""
 
     model: ModelRecord
 
 
 @dataclass(frozen=True)
 class Withdraw:
-    """Remove a model."""
+    """Remove a model by its name; its references are gone before."""
 
     name: str
 
@@ -259,10 +259,10 @@ class Store(Protocol):
         """Ids of writes that are staged and neither committed nor dropped."""
 
     async def entry(self, request_id: bytes) -> LogEntry | None:
-        """What the log says about a write."""
+        """What the log says about a write, finished or not; None where it was never staged, or is forgotten."""
 
     async def references(self, model: str, subject: str) -> list[Reference]:
-        """A subject's references, by id."""
+        """A subject's references in one model, by id; those whose time is over are among them until they are erased."""
 
     async def gallery(self, model: str) -> list[Reference]:
         """All references of a model, by id: the same order at every party."""
@@ -280,19 +280,19 @@ class Store(Protocol):
         """Subjects in order of name, beginning after ``after``; references count whose time is not over at that time."""
 
     async def models(self) -> list[str]:
-        """Names of the published models."""
+        """Names of the published models, in order."""
 
     async def model(self, name: str) -> ModelRecord | None:
-        """A published model."""
+        """A published model with this party's share of its weights; None where there is none of this name."""
 
     async def gallery_page(self, model: str, after: str, limit: int) -> list[Reference]:
         """References of a model in order of id, beginning after ``after``."""
 
     async def count(self, model: str) -> int:
-        """How many references a model has."""
+        """How many references a model has, those whose time is over included."""
 
     async def log(self) -> list[LogEntry]:
-        """The whole log, by id."""
+        """Every write of the log, finished or not, by id."""
 
     async def log_page(self, after: bytes, limit: int) -> list[LogEntry]:
         """Committed writes in order of id, beginning after ``after``."""
@@ -372,7 +372,7 @@ async def restored(store: Store, page: Page) -> None:
 
 
 async def all_rights(store: Store) -> list[Right]:
-    """Every right, in order of id."""
+    """Every right, in order of id, read page by page; raises StoreError."""
     found: list[Right] = []
     while page := await store.rights(_PAGE, found[-1].right_id if found else ""):
         found += page

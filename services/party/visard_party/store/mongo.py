@@ -15,6 +15,7 @@ from bson import Binary
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorGridFSBucket
 from pymongo import ASCENDING, UpdateOne
 from pymongo.errors import ConfigurationError, DuplicateKeyError, InvalidURI
+from typing_extensions import override
 
 from visard_party.errors import ForeignStore, RequestConflict, SchemaMismatch, StoreError
 from visard_party.gate import Gate
@@ -47,7 +48,7 @@ Document = dict[str, Any]
 
 
 class MongoStore(MongoRecords):
-    """See visard_party.store.base.Store."""
+    """A party's state in one database of a MongoDB server."""
 
     def __init__(self, client: Any, database: Any, description: str) -> None:
         self.description = description
@@ -138,12 +139,12 @@ class MongoStore(MongoRecords):
 
         return await self._do(whole)
 
+    @override
     async def stage(self, request_id: bytes, write: Write, digest: bytes, expires_unix_ms: int = NEVER) -> None:
-        """See Store.stage."""
         await self._do(lambda: self._writes.stage(request_id, write, digest, expires_unix_ms))
 
+    @override
     async def commit(self, request_id: bytes) -> Committed:
-        """See Store.commit."""
 
         async def work() -> Committed:
             async with self._gate.writing():
@@ -165,8 +166,8 @@ class MongoStore(MongoRecords):
 
         return await self._do(work)
 
+    @override
     async def drop(self, request_id: bytes, expires_unix_ms: int = NEVER) -> None:
-        """See Store.drop."""
 
         async def work() -> None:
             known = await self._db.writes.find_one({"_id": request_id}, {"expires": 1})
@@ -183,8 +184,8 @@ class MongoStore(MongoRecords):
 
         await self._do(work)
 
+    @override
     async def states(self, request_ids: Sequence[bytes]) -> dict[bytes, State]:
-        """See Store.states."""
 
         async def work() -> dict[bytes, State]:
             found = self._db.writes.find({"_id": {"$in": list(request_ids)}}, {"state": 1})
@@ -193,12 +194,12 @@ class MongoStore(MongoRecords):
 
         return await self._do(work)
 
+    @override
     async def pending(self) -> list[bytes]:
-        """See Store.pending."""
         return [row["_id"] for row in await self._find("writes", {"state": State.PENDING}, {"_id": 1})]
 
+    @override
     async def entry(self, request_id: bytes) -> LogEntry | None:
-        """See Store.entry."""
         found = await self._find("writes", {"_id": request_id})
         return documents.log_of(found[0]) if found else None
 
@@ -211,31 +212,31 @@ class MongoStore(MongoRecords):
 
         return await self._read(work)
 
+    @override
     async def references(self, model: str, subject: str) -> list[Reference]:
-        """See Store.references."""
         query = {"model": model, "subject": subject, "visible": True}
         return [documents.reference_of(row) for row in await self._find("refs", query)]
 
+    @override
     async def gallery(self, model: str) -> list[Reference]:
-        """See Store.gallery."""
         return [documents.reference_of(row) for row in await self._find("refs", {"model": model, "visible": True})]
 
+    @override
     async def by_ids(self, reference_ids: Sequence[str]) -> list[Reference]:
-        """See Store.by_ids."""
         query = {"_id": {"$in": list(reference_ids)}, "visible": True}
         return [documents.reference_of(row) for row in await self._find("refs", query)]
 
+    @override
     async def names(self) -> list[Name]:
-        """See Store.names."""
         return [documents.name_of(row) for row in await self._find("refs", {"visible": True}, documents.NAME_FIELDS)]
 
+    @override
     async def expired(self, model: str, before_unix_ms: int, limit: int) -> list[Name]:
-        """See Store.expired."""
         query = {"model": model, "visible": True, "expires": {"$gt": 0, "$lte": before_unix_ms}}
         return [documents.name_of(row) for row in await self._find("refs", query, documents.NAME_FIELDS, limit)]
 
+    @override
     async def subjects(self, model: str, limit: int, after: str, at_unix_ms: int) -> list[SubjectCount]:
-        """See Store.subjects."""
         live = [{"expires": 0}, {"expires": {"$gt": at_unix_ms}}]
 
         async def work() -> list[SubjectCount]:
@@ -249,12 +250,13 @@ class MongoStore(MongoRecords):
 
         return await self._read(work)
 
+    @override
     async def models(self) -> list[str]:
-        """See Store.models."""
         return sorted({row["name"] for row in await self._find("models", {"visible": True}, {"name": 1})})
 
+    @override
     async def model(self, name: str) -> ModelRecord | None:
-        """See Store.model. Of models published at the same time under one name the lowest request id wins."""
+        """Of models published at the same time under one name the lowest request id wins."""
 
         async def work() -> ModelRecord | None:
             found = await self._db.models.find_one({"name": name, "visible": True}, sort=[("_id", ASCENDING)])
@@ -265,31 +267,31 @@ class MongoStore(MongoRecords):
 
         return await self._read(work)
 
+    @override
     async def gallery_page(self, model: str, after: str, limit: int) -> list[Reference]:
-        """See Store.gallery_page."""
         query = {"model": model, "visible": True, "_id": {"$gt": after}}
         return [documents.reference_of(row) for row in await self._find("refs", query, limit=limit)]
 
+    @override
     async def count(self, model: str) -> int:
-        """See Store.count."""
         return await self._read(lambda: self._db.refs.count_documents({"model": model, "visible": True}))
 
+    @override
     async def log(self) -> list[LogEntry]:
-        """See Store.log."""
         return [documents.log_of(row) for row in await self._find("writes", {})]
 
+    @override
     async def log_page(self, after: bytes, limit: int) -> list[LogEntry]:
-        """See Store.log_page."""
         query = {"state": State.COMMITTED, "_id": {"$gt": Binary(after)}}
         return [documents.log_of(row) for row in await self._find("writes", query, limit=limit)]
 
+    @override
     async def tombstones(self, after: str, limit: int) -> list[Tombstone]:
-        """See Store.tombstones."""
         found = await self._find("tombstones", {"_id": {"$gt": after}}, limit=limit)
         return [Tombstone(row["_id"], row["expires"]) for row in found]
 
+    @override
     async def prune(self, before_unix_ms: int) -> None:
-        """See Store.prune."""
         over = {"expires": {"$lt": before_unix_ms}}
         finished = {"$or": [{"state": State.DROPPED}, {"state": State.COMMITTED, "applied": True}]}
 
@@ -299,16 +301,16 @@ class MongoStore(MongoRecords):
 
         await self._do(work)
 
+    @override
     async def begin_restoration(self) -> None:
-        """See Store.begin_restoration."""
         await self._do(self._restoration.begin)
 
+    @override
     async def restore(self, page: Page) -> None:
-        """See Store.restore."""
         await self._do(lambda: self._restoration.keep(page))
 
+    @override
     async def finish_restoration(self) -> None:
-        """See Store.finish_restoration."""
 
         async def work() -> None:
             async with self._gate.writing():
@@ -317,8 +319,8 @@ class MongoStore(MongoRecords):
 
         await self._do(work, seconds=RESTORATION_SECONDS)
 
+    @override
     async def remember(self, request_id: bytes, now_unix_ms: int, expires_unix_ms: int) -> bool:
-        """See Store.remember."""
         token = os.urandom(16)
 
         async def work() -> bool:
@@ -332,12 +334,12 @@ class MongoStore(MongoRecords):
 
         return await self._do(work)
 
+    @override
     async def attempts(self, now: int) -> dict[bytes, int]:
-        """See Store.attempts."""
         return {bytes(row["_id"]): row["full_at"] for row in await self._find("attempts", {"full_at": {"$gt": now}})}
 
+    @override
     async def note_attempts(self, full_at: Mapping[bytes, int], now: int) -> None:
-        """See Store.note_attempts."""
         changes = [UpdateOne({"_id": key}, {"$max": {"full_at": at}}, upsert=True) for key, at in full_at.items()]
 
         async def work() -> None:
@@ -346,8 +348,8 @@ class MongoStore(MongoRecords):
 
         await self._do(work)
 
+    @override
     async def close(self) -> None:
-        """See Store.close."""
         self._reach.close()
         self._client.close()
 

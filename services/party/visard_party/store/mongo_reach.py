@@ -31,7 +31,7 @@ class Reach:
         self._looking: asyncio.Task[bool] | None = None  # while the server is away
 
     async def do(self, work: Callable[[], Awaitable[T]], seconds: float = TIMEOUT_SECONDS) -> T:
-        """Run an operation that may be repeated, again and again while a primary is being elected; raises StoreError."""
+        """Do what may be repeated, again and again while a primary is being elected; raises StoreError."""
         try:
             async with asyncio.timeout(seconds):
                 await self._look()

@@ -4,11 +4,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from pymongo import ASCENDING, DESCENDING, UpdateOne
+from typing_extensions import override
 from visard_wire.chain import Entry
 
 from visard_party.errors import StoreError
 from visard_party.store import mongo_documents as documents
-from visard_party.store.base import Link, Right
+from visard_party.store.base import Link, Right, Store
 
 T = TypeVar("T")
 Document = dict[str, Any]
@@ -16,23 +17,23 @@ Document = dict[str, Any]
 _ANCHOR = {"_id": "audit anchor"}
 
 
-class MongoRecords:
+class MongoRecords(Store):
     """A part of MongoStore: ``_do`` tries again while a primary is elected, ``_read`` waits for the effects of commits."""
 
     _db: Any
     _do: Callable[[Callable[[], Awaitable[T]]], Awaitable[T]]
     _read: Callable[[Callable[[], Awaitable[T]]], Awaitable[T]]
 
+    @override
     async def granted(self, model: str, subject: str, grantee: str) -> bool:
-        """See Store.granted."""
         return bool(await self.rights_by_ids([Right(model, name, grantee).right_id for name in (subject, "")]))
 
+    @override
     async def rights(self, limit: int, after: str) -> list[Right]:
-        """See Store.rights."""
         return await self._rights({"_id": {"$gt": after}}, limit)
 
+    @override
     async def rights_by_ids(self, right_ids: Sequence[str]) -> list[Right]:
-        """See Store.rights_by_ids."""
         return await self._rights({"_id": {"$in": list(right_ids)}}, 0)
 
     async def _rights(self, query: Document, limit: int) -> list[Right]:
@@ -52,20 +53,21 @@ class MongoRecords:
 
         await self._do(work)
 
+    @override
     async def audit_head(self) -> Link:
-        """See Store.audit_head."""
         return await self._do(lambda: self._link_before(None))
 
+    @override
     async def audit_append(self, entries: Sequence[tuple[Entry, bytes]]) -> None:
-        """See Store.audit_append. A crash in its midst leaves the first ones: the chain has no gap."""
+        """A crash in its midst leaves the first ones: the chain has no gap."""
         await self._put("audit", [documents.audited(entry, link) for entry, link in entries])
         last, link = entries[-1]
         kept = await self._do(lambda: self._db.audit.find_one({"_id": last.sequence}, {"hash": 1}))
         if bytes(kept["hash"]) != link:  # a hash covers all before it
             raise StoreError("store: another entry of the log has this number")
 
+    @override
     async def audit_page(self, after: int, limit: int) -> tuple[Link, list[tuple[Entry, bytes]]]:
-        """See Store.audit_page."""
 
         async def work() -> tuple[Link, list[tuple[Entry, bytes]]]:
             first = max(after, (await self._anchor()).sequence)  # what a prune has left to be deleted is gone
@@ -75,12 +77,12 @@ class MongoRecords:
 
         return await self._do(work)
 
+    @override
     async def audit_since(self, time_unix_ms: int) -> int:
-        """See Store.audit_since."""
         return await self._do(lambda: self._last_before(time_unix_ms))
 
+    @override
     async def audit_prune(self, before_unix_ms: int) -> int:
-        """See Store.audit_prune."""
 
         async def work() -> int:
             last = await self._db.audit.find_one({"_id": await self._last_before(before_unix_ms)})

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import structlog
+from typing_extensions import override
 from visard_wire.secret import Secret
 
 from visard_party.errors import ForeignStore, SchemaMismatch, StoreBusy, StoreError, StoreFull
@@ -46,7 +47,7 @@ Work = Callable[[sqlite3.Connection], T]
 
 
 class SqliteStore(SqliteRecords):
-    """See visard_party.store.base.Store."""
+    """A party's state in one SQLite file in its directory."""
 
     description = f"SQLite {sqlite3.sqlite_version}, embedded"
 
@@ -70,7 +71,7 @@ class SqliteStore(SqliteRecords):
         return cls(connection, worker)
 
     async def _do(self, work: Work[T], *, erases: bool = False, seconds: float = TIMEOUT_SECONDS) -> T:
-        """Run a transaction in the store's thread: all of it or nothing.
+        """Do a transaction in the store's thread: all of it or nothing.
 
         With ``erases`` what it has erased is overwritten, and the log beside the database emptied, when this returns; where
         something else reads the database (a backup), by the first transaction after that has ended.
@@ -97,47 +98,47 @@ class SqliteStore(SqliteRecords):
         except sqlite3.Error as error:
             raise _failure("store", error) from error
 
+    @override
     async def stage(self, request_id: bytes, write: Write, digest: bytes, expires_unix_ms: int = NEVER) -> None:
-        """See Store.stage."""
         await self._do(lambda db: writes.stage(db, request_id, write, digest, expires_unix_ms))
 
+    @override
     async def commit(self, request_id: bytes) -> Committed:
-        """See Store.commit."""
         erases = await self._do(lambda db: writes.erases(db, request_id))
         return await self._do(lambda db: writes.commit(db, request_id), erases=erases)
 
+    @override
     async def drop(self, request_id: bytes, expires_unix_ms: int = NEVER) -> None:
-        """See Store.drop."""
         erases = await self._do(lambda db: writes.state(db, request_id) is State.PENDING)
         await self._do(lambda db: writes.drop(db, request_id, expires_unix_ms), erases=erases)
 
+    @override
     async def states(self, request_ids: Sequence[bytes]) -> dict[bytes, State]:
-        """See Store.states."""
         return await self._do(lambda db: {i: writes.state(db, i) for i in request_ids})
 
+    @override
     async def pending(self) -> list[bytes]:
-        """See Store.pending."""
         query = "SELECT request_id FROM writes WHERE state = ? ORDER BY request_id"
         return await self._do(lambda db: [row[0] for row in db.execute(query, (State.PENDING,))])
 
+    @override
     async def entry(self, request_id: bytes) -> LogEntry | None:
-        """See Store.entry."""
         query = "SELECT * FROM writes WHERE request_id = ?"
         row = await self._do(lambda db: db.execute(query, (request_id,)).fetchone())
         return _entry(row) if row else None
 
+    @override
     async def references(self, model: str, subject: str) -> list[Reference]:
-        """See Store.references."""
         query = f"SELECT {_COLUMNS} FROM refs WHERE visible AND model = ? AND subject = ? ORDER BY reference_id"  # noqa: S608
         return await self._do(lambda db: [_reference(row) for row in db.execute(query, (model, subject))])
 
+    @override
     async def gallery(self, model: str) -> list[Reference]:
-        """See Store.gallery."""
         query = f"SELECT {_COLUMNS} FROM refs WHERE visible AND model = ? ORDER BY reference_id"  # noqa: S608
         return await self._do(lambda db: [_reference(row) for row in db.execute(query, (model,))])
 
+    @override
     async def by_ids(self, reference_ids: Sequence[str]) -> list[Reference]:
-        """See Store.by_ids."""
         query = (
             f"SELECT {_COLUMNS} FROM refs WHERE visible AND reference_id IN (SELECT value FROM json_each(?)) "  # noqa: S608
             "ORDER BY reference_id"
@@ -145,21 +146,21 @@ class SqliteStore(SqliteRecords):
         listed = json.dumps(list(reference_ids))
         return await self._do(lambda db: [_reference(row) for row in db.execute(query, (listed,))])
 
+    @override
     async def names(self) -> list[Name]:
-        """See Store.names."""
         query = f"SELECT {_NAME} FROM refs WHERE visible ORDER BY reference_id"  # noqa: S608
         return await self._do(lambda db: [Name(*row) for row in db.execute(query)])
 
+    @override
     async def expired(self, model: str, before_unix_ms: int, limit: int) -> list[Name]:
-        """See Store.expired."""
         query = (
             f"SELECT {_NAME} FROM refs WHERE visible AND model = ? AND expires > 0 AND expires <= ? "  # noqa: S608
             "ORDER BY reference_id LIMIT ?"
         )
         return await self._do(lambda db: [Name(*row) for row in db.execute(query, (model, before_unix_ms, limit))])
 
+    @override
     async def subjects(self, model: str, limit: int, after: str, at_unix_ms: int) -> list[SubjectCount]:
-        """See Store.subjects."""
         query = (
             "SELECT subject, count(*) FROM refs WHERE visible AND model = ? AND subject > ? "
             "AND (expires = 0 OR expires > ?) GROUP BY subject ORDER BY subject LIMIT ?"
@@ -167,13 +168,14 @@ class SqliteStore(SqliteRecords):
         asked = (model, after, at_unix_ms, limit)
         return await self._do(lambda db: [SubjectCount(*row) for row in db.execute(query, asked)])
 
+    @override
     async def models(self) -> list[str]:
-        """See Store.models."""
         query = "SELECT DISTINCT name FROM models WHERE visible ORDER BY name"
         return await self._do(lambda db: [row[0] for row in db.execute(query)])
 
+    @override
     async def model(self, name: str) -> ModelRecord | None:
-        """See Store.model. Of models published at the same time under one name the lowest request id wins."""
+        """Of models published at the same time under one name the lowest request id wins."""
         query = (
             "SELECT name, program, version, created, weights FROM models WHERE visible AND name = ? "
             "ORDER BY request_id LIMIT 1"
@@ -181,53 +183,53 @@ class SqliteStore(SqliteRecords):
         row = await self._do(lambda db: db.execute(query, (name,)).fetchone())
         return ModelRecord(row[0], row[1], row[2], row[3], Secret(row[4])) if row else None
 
+    @override
     async def gallery_page(self, model: str, after: str, limit: int) -> list[Reference]:
-        """See Store.gallery_page."""
         query = (
             f"SELECT {_COLUMNS} FROM refs WHERE visible AND model = ? AND reference_id > ? "  # noqa: S608
             "ORDER BY reference_id LIMIT ?"
         )
         return await self._do(lambda db: [_reference(row) for row in db.execute(query, (model, after, limit))])
 
+    @override
     async def count(self, model: str) -> int:
-        """See Store.count."""
         query = "SELECT count(*) FROM refs WHERE visible AND model = ?"
         return await self._do(lambda db: int(db.execute(query, (model,)).fetchone()[0]))
 
+    @override
     async def log(self) -> list[LogEntry]:
-        """See Store.log."""
         return await self._do(
             lambda db: [_entry(row) for row in db.execute("SELECT * FROM writes ORDER BY request_id")]
         )
 
+    @override
     async def log_page(self, after: bytes, limit: int) -> list[LogEntry]:
-        """See Store.log_page."""
         query = "SELECT * FROM writes WHERE state = ? AND request_id > ? ORDER BY request_id LIMIT ?"
         return await self._do(lambda db: [_entry(row) for row in db.execute(query, (State.COMMITTED, after, limit))])
 
+    @override
     async def tombstones(self, after: str, limit: int) -> list[Tombstone]:
-        """See Store.tombstones."""
         query = "SELECT * FROM tombstones WHERE reference_id > ? ORDER BY reference_id LIMIT ?"
         return await self._do(lambda db: [Tombstone(*row) for row in db.execute(query, (after, limit))])
 
+    @override
     async def prune(self, before_unix_ms: int) -> None:
-        """See Store.prune."""
         await self._do(lambda db: writes.prune(db, before_unix_ms))
 
+    @override
     async def begin_restoration(self) -> None:
-        """See Store.begin_restoration."""
         await self._do(writes.begin_restoration, erases=True)
 
+    @override
     async def restore(self, page: Page) -> None:
-        """See Store.restore."""
         await self._do(lambda db: writes.restore(db, page))
 
+    @override
     async def finish_restoration(self) -> None:
-        """See Store.finish_restoration."""
         await self._do(writes.finish_restoration, erases=True, seconds=RESTORATION_SECONDS)
 
+    @override
     async def remember(self, request_id: bytes, now_unix_ms: int, expires_unix_ms: int) -> bool:
-        """See Store.remember."""
 
         def work(db: sqlite3.Connection) -> bool:
             db.execute("DELETE FROM seen WHERE expires < ?", (now_unix_ms,))
@@ -236,14 +238,14 @@ class SqliteStore(SqliteRecords):
 
         return await self._do(work)
 
+    @override
     async def attempts(self, now: int) -> dict[bytes, int]:
-        """See Store.attempts."""
         return await self._do(
             lambda db: dict(db.execute("SELECT key, full_at FROM attempts WHERE full_at > ?", (now,)))
         )
 
+    @override
     async def note_attempts(self, full_at: Mapping[bytes, int], now: int) -> None:
-        """See Store.note_attempts."""
 
         def work(db: sqlite3.Connection) -> None:
             db.execute("DELETE FROM attempts WHERE full_at <= ?", (now,))
@@ -251,8 +253,8 @@ class SqliteStore(SqliteRecords):
 
         await self._do(work)
 
+    @override
     async def close(self) -> None:
-        """See Store.close."""
         await asyncio.get_running_loop().run_in_executor(self._worker, self._connection.close)
         self._worker.shutdown()
 

@@ -5,10 +5,11 @@ import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+from typing_extensions import override
 from visard_wire.chain import Entry
 
 from visard_party.errors import StoreError
-from visard_party.store.base import Link, Right
+from visard_party.store.base import Link, Right, Store
 
 T = TypeVar("T")
 
@@ -17,34 +18,34 @@ _LINK = "sequence, time, hash"
 _ENTRY = "sequence, time, caller, operation, model, subject, new_subject, grantee, request_id, code, hash"
 
 
-class SqliteRecords:
-    """A part of SqliteStore, whose ``_do`` runs a transaction."""
+class SqliteRecords(Store):
+    """A part of SqliteStore, whose ``_do`` does a transaction."""
 
     _do: Callable[[Callable[[sqlite3.Connection], T]], Awaitable[T]]
 
+    @override
     async def granted(self, model: str, subject: str, grantee: str) -> bool:
-        """See Store.granted."""
         ids = [Right(model, name, grantee).right_id for name in (subject, "")]
         query = "SELECT count(*) FROM rights WHERE right_id IN (?, ?)"
         return bool(await self._do(lambda db: db.execute(query, ids).fetchone()[0]))
 
+    @override
     async def rights(self, limit: int, after: str) -> list[Right]:
-        """See Store.rights."""
         query = f"SELECT {_RIGHT} FROM rights WHERE right_id > ? ORDER BY right_id LIMIT ?"  # noqa: S608
         return await self._do(lambda db: [Right(*row) for row in db.execute(query, (after, limit))])
 
+    @override
     async def rights_by_ids(self, right_ids: Sequence[str]) -> list[Right]:
-        """See Store.rights_by_ids."""
         query = f"SELECT {_RIGHT} FROM rights WHERE right_id IN (SELECT value FROM json_each(?)) ORDER BY right_id"  # noqa: S608
         listed = json.dumps(list(right_ids))
         return await self._do(lambda db: [Right(*row) for row in db.execute(query, (listed,))])
 
+    @override
     async def audit_head(self) -> Link:
-        """See Store.audit_head."""
         return await self._do(lambda db: _before(db, None))
 
+    @override
     async def audit_append(self, entries: Sequence[tuple[Entry, bytes]]) -> None:
-        """See Store.audit_append."""
         rows = [_row(entry, link) for entry, link in entries]
         insert = "INSERT OR IGNORE INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
@@ -57,8 +58,8 @@ class SqliteRecords:
 
         await self._do(work)
 
+    @override
     async def audit_page(self, after: int, limit: int) -> tuple[Link, list[tuple[Entry, bytes]]]:
-        """See Store.audit_page."""
         query = f"SELECT {_ENTRY} FROM audit WHERE sequence > ? ORDER BY sequence LIMIT ?"  # noqa: S608
 
         def work(db: sqlite3.Connection) -> tuple[Link, list[tuple[Entry, bytes]]]:
@@ -67,12 +68,12 @@ class SqliteRecords:
 
         return await self._do(work)
 
+    @override
     async def audit_since(self, time_unix_ms: int) -> int:
-        """See Store.audit_since."""
         return await self._do(lambda db: _last_before(db, time_unix_ms))
 
+    @override
     async def audit_prune(self, before_unix_ms: int) -> int:
-        """See Store.audit_prune."""
 
         def work(db: sqlite3.Connection) -> int:
             last = _last_before(db, before_unix_ms)

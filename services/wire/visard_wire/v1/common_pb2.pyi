@@ -46,7 +46,7 @@ class _OperationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operation.V
     OPERATION_REVOKE: _Operation.ValueType  # 14
     """Take such a right back (admin)."""
     OPERATION_RUN: _Operation.ValueType  # 20
-    """Run a model whose owner lets callers see its output; the output goes to the caller alone."""
+    """Evaluate a model whose owner lets callers see its output; the output goes to the caller alone."""
 
 class Operation(_Operation, metaclass=_OperationEnumTypeWrapper): ...
 
@@ -71,7 +71,7 @@ OPERATION_GRANT: Operation.ValueType  # 13
 OPERATION_REVOKE: Operation.ValueType  # 14
 """Take such a right back (admin)."""
 OPERATION_RUN: Operation.ValueType  # 20
-"""Run a model whose owner lets callers see its output; the output goes to the caller alone."""
+"""Evaluate a model whose owner lets callers see its output; the output goes to the caller alone."""
 Global___Operation: _TypeAlias = Operation  # noqa: Y015
 
 @_typing.final
@@ -609,7 +609,7 @@ class ModelInfo(_message.Message):
     """Mersenne exponent of the field: 31 or 61."""
     descriptor_size: _builtins.int
     opens_output: _builtins.bool
-    """Whether whoever runs the model sees its output. If not, its descriptors are compared on shares and never opened."""
+    """Whether whoever has the model evaluated sees its output. If not, its descriptors are compared on shares and never opened."""
     @_builtins.property
     def input_shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Shape of one image as the network wants it: channels, height, width."""
@@ -677,7 +677,7 @@ Global___OperatingPoint: _TypeAlias = OperatingPoint  # noqa: Y015
 
 @_typing.final
 class ModelCost(_message.Message):
-    """What a run on one image costs: exact but for the seconds, which are an estimate."""
+    """What an evaluation on one image costs: exact but for the seconds, which are an estimate."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -894,30 +894,30 @@ Global___Attempts: _TypeAlias = Attempts  # noqa: Y015
 
 @_typing.final
 class KitStock(_message.Message):
-    """Kits that a party keeps ready for one kind of run."""
+    """Kits that a party keeps ready of one plan."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    PROGRAM_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
     AVAILABLE_FIELD_NUMBER: _builtins.int
     TARGET_FIELD_NUMBER: _builtins.int
     KIT_BYTES_FIELD_NUMBER: _builtins.int
-    program: _builtins.str
-    """Hex SHA-256 of the run's description (program, batch size, comparison width)."""
+    plan: _builtins.str
+    """Which kits: hex SHA-256 of their plan (visard_engine.kits.KitPlan)."""
     available: _builtins.int
     target: _builtins.int
     kit_bytes: _builtins.int
     def __init__(
         self,
         *,
-        program: _builtins.str = ...,
+        plan: _builtins.str = ...,
         available: _builtins.int = ...,
         target: _builtins.int = ...,
         kit_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "kit_bytes", b"kit_bytes", "program", b"program", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "kit_bytes", b"kit_bytes", "plan", b"plan", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -22,10 +22,10 @@ class FetchRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    RUN_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
     FIRST_FIELD_NUMBER: _builtins.int
     COUNT_FIELD_NUMBER: _builtins.int
-    run: _builtins.bytes
+    plan: _builtins.bytes
     """What the kits are for: canonical JSON of a kit plan (visard_engine.kits.KitPlan). Public."""
     first: _builtins.int
     """First kit id, from 1."""
@@ -34,13 +34,13 @@ class FetchRequest(_message.Message):
     def __init__(
         self,
         *,
-        run: _builtins.bytes = ...,
+        plan: _builtins.bytes = ...,
         first: _builtins.int = ...,
         count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "first", b"first", "run", b"run"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "first", b"first", "plan", b"plan"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -80,13 +80,13 @@ class KitHeader(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
-    RUN_DIGEST_FIELD_NUMBER: _builtins.int
+    PLAN_DIGEST_FIELD_NUMBER: _builtins.int
     SEED_OWN_FIELD_NUMBER: _builtins.int
     SEED_PREVIOUS_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
     id: _builtins.int
-    run_digest: _builtins.bytes
-    """SHA-256 of FetchRequest.run."""
+    plan_digest: _builtins.bytes
+    """SHA-256 of FetchRequest.plan."""
     seed_own: _builtins.bytes
     """The seed shared with the next party (mod 3), then the one shared with the previous party: 16 bytes each."""
     seed_previous: _builtins.bytes
@@ -96,14 +96,14 @@ class KitHeader(_message.Message):
         self,
         *,
         id: _builtins.int = ...,
-        run_digest: _builtins.bytes = ...,
+        plan_digest: _builtins.bytes = ...,
         seed_own: _builtins.bytes = ...,
         seed_previous: _builtins.bytes = ...,
         size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "run_digest", b"run_digest", "seed_own", b"seed_own", "seed_previous", b"seed_previous", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "plan_digest", b"plan_digest", "seed_own", b"seed_own", "seed_previous", b"seed_previous", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -140,7 +140,7 @@ class FaceMatchingServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Run(self, request_iterator, context):
-        """Run a model on an image. Its output goes to the caller alone, and only if the model's owner has published it so.
+        """Evaluate a model on an image. Its output goes to the caller alone, and only if the model's owner has published it so.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -604,7 +604,7 @@ class ModelRegistryServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListModels(self, request, context):
-        """The models that all three parties have, and what a run of each costs.
+        """The models that all three parties have, and what an evaluation of each costs.
 
         grpcurl ... localhost:7300 visard.v1.ModelRegistry/ListModels
         """

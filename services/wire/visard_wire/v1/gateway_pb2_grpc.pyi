@@ -51,7 +51,7 @@ class FaceMatchingStub:
     Compare: _grpc.StreamUnaryMultiCallable[_common_pb2.Upload, _gateway_pb2.Result]
     """Do two images show the same person? Nothing is stored."""
     Run: _grpc.StreamUnaryMultiCallable[_common_pb2.Upload, _gateway_pb2.Result]
-    """Run a model on an image. Its output goes to the caller alone, and only if the model's owner has published it so."""
+    """Evaluate a model on an image. Its output goes to the caller alone, and only if the model's owner has published it so."""
     Delete: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.DeleteRequest, _gateway_pb2.DeleteResponse]
     """Forget a subject and all its references, or some of them: those that the caller enrolled, or has a right to."""
     Rename: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.RenameRequest, _gateway_pb2.RenameResponse]
@@ -90,7 +90,7 @@ class FaceMatchingAsyncStub(FaceMatchingStub):
     Compare: _aio.StreamUnaryMultiCallable[_common_pb2.Upload, _gateway_pb2.Result]  # type: ignore[assignment]
     """Do two images show the same person? Nothing is stored."""
     Run: _aio.StreamUnaryMultiCallable[_common_pb2.Upload, _gateway_pb2.Result]  # type: ignore[assignment]
-    """Run a model on an image. Its output goes to the caller alone, and only if the model's owner has published it so."""
+    """Evaluate a model on an image. Its output goes to the caller alone, and only if the model's owner has published it so."""
     Delete: _aio.UnaryUnaryMultiCallable[_gateway_pb2.DeleteRequest, _gateway_pb2.DeleteResponse]  # type: ignore[assignment]
     """Forget a subject and all its references, or some of them: those that the caller enrolled, or has a right to."""
     Rename: _aio.UnaryUnaryMultiCallable[_gateway_pb2.RenameRequest, _gateway_pb2.RenameResponse]  # type: ignore[assignment]
@@ -156,7 +156,7 @@ class FaceMatchingServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_common_pb2.Upload],
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.Result, _abc.Awaitable[_gateway_pb2.Result]]:
-        """Run a model on an image. Its output goes to the caller alone, and only if the model's owner has published it so."""
+        """Evaluate a model on an image. Its output goes to the caller alone, and only if the model's owner has published it so."""
 
     @_abc_1.abstractmethod
     def Delete(
@@ -221,7 +221,7 @@ class ModelRegistryStub:
     Publish: _grpc.StreamUnaryMultiCallable[_common_pb2.Upload, _gateway_pb2.PublishResponse]
     """Publish a network: its program is public, its weights are uploaded as three sealed shares."""
     ListModels: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListModelsRequest, _gateway_pb2.ListModelsResponse]
-    """The models that all three parties have, and what a run of each costs.
+    """The models that all three parties have, and what an evaluation of each costs.
 
       grpcurl ... localhost:7300 visard.v1.ModelRegistry/ListModels
     """
@@ -236,7 +236,7 @@ class ModelRegistryAsyncStub(ModelRegistryStub):
     Publish: _aio.StreamUnaryMultiCallable[_common_pb2.Upload, _gateway_pb2.PublishResponse]  # type: ignore[assignment]
     """Publish a network: its program is public, its weights are uploaded as three sealed shares."""
     ListModels: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListModelsRequest, _gateway_pb2.ListModelsResponse]  # type: ignore[assignment]
-    """The models that all three parties have, and what a run of each costs.
+    """The models that all three parties have, and what an evaluation of each costs.
 
       grpcurl ... localhost:7300 visard.v1.ModelRegistry/ListModels
     """
@@ -260,7 +260,7 @@ class ModelRegistryServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_pb2.ListModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.ListModelsResponse, _abc.Awaitable[_gateway_pb2.ListModelsResponse]]:
-        """The models that all three parties have, and what a run of each costs.
+        """The models that all three parties have, and what an evaluation of each costs.
 
           grpcurl ... localhost:7300 visard.v1.ModelRegistry/ListModels
         """

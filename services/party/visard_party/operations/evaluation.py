@@ -1,4 +1,4 @@
-"""Run a model and give its output to the caller alone.
+"""The operation run: evaluate a model and give its output to the caller alone.
 
 An output that is opened says much: a descriptor is a template, and layer outputs show the image. So the owner decides, in
 the program itself (its purpose is part of the digest that all parties and the owner agree on): a model that matches is
@@ -7,6 +7,7 @@ What leaves a party is its share of a fresh random sharing: it says nothing but 
 anything from the three together but the output.
 """
 
+from typing_extensions import override
 from visard_common.errors import FailedPrecondition
 from visard_engine.describe import describe, describe_plan
 from visard_engine.kits import Kit
@@ -15,32 +16,38 @@ from visard_engine.protocols.opening import fresh_share
 from visard_engine.session import Run, Session
 from visard_wire.v1 import common_pb2
 
-from visard_party.intake.deposits import Deposit
-from visard_party.operations.base import Answer, Desk, Reading, Work, shared_images
+from visard_party.intake.asked import Asked
+from visard_party.operations.base import Reading
+from visard_party.operations.images import shared_images
+from visard_party.operations.prepared import Outcome, Prepared
+from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
 
 
-class RunModel(Reading):
-    """One image in, the output out."""
+class EvaluateModel(Reading):
+    """One image in; out comes each party's share of the model's output, which the caller alone puts together."""
 
-    async def prepare(self, desk: Desk, request: common_pb2.Request, digest: bytes, deposit: Deposit | None) -> Work:
-        """See Job."""
-        model = await desk.models.get(request.model)
+    @override
+    async def prepare(self, resources: Resources, asked: Asked) -> Prepared:
+        request = asked.request
+        model = await resources.models.get(request.model)
         if model.program.purpose != OPEN:
             raise FailedPrecondition(
                 f"model {request.model!r} is published for matching: its output is never opened "
                 "(an owner may publish it under another name, to open its output)"
             )
-        images = shared_images(request, model, deposit)
-        return Work(request, digest, (describe_plan(model.program),), model=model, images=images)
+        images = shared_images(asked, model)
+        return Prepared(asked, (describe_plan(model.program),), model=model, images=images)
 
-    async def perform(self, desk: Desk, work: Work, channel: SessionChannel, kits: list[Kit]) -> Answer:
-        """See Job."""
-        assert work.images is not None
+    @override
+    async def perform(
+        self, resources: Resources, prepared: Prepared, channel: SessionChannel, kits: list[Kit]
+    ) -> Outcome:
+        assert prepared.images is not None
         run = Run(channel)
-        (result,) = await describe(run, kits, work.network, work.images)
+        (result,) = await describe(run, kits, prepared.network, prepared.images)
         share = fresh_share(Session(run, kits[0]), result.reshape(-1))
-        output = work.network.program.output
-        return Answer(
+        output = prepared.network.program.output
+        return Outcome(
             common_pb2.Outcome(output_share=share.tobytes(), output_shape=output.shape, output_scale=output.scale)
         )

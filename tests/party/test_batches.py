@@ -1,4 +1,4 @@
-"""Requests that wait together go through a network in one run; what becomes of one of them touches no other."""
+"""Requests that wait together go through a network together; what becomes of one of them touches no other."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ from visard_engine.nn.operations.activations import Relu
 from visard_engine.nn.operations.arithmetic import Flatten
 from visard_engine.nn.program import Program
 from visard_engine.shamir import reconstruct, share
-from visard_party.batching.rides import Rides
+from visard_party.batching.batches import Batches
 from visard_party.models import Published
 from visard_party.peers.channel import SessionChannel
 from visard_party.peers.mailbox import SessionAborted
@@ -30,7 +30,7 @@ PROGRAM = Program(31, (1, 5, 7), 0, (Relu(0, 0), Flatten(1)), {"default": 1.0})
 PLAN = describe_plan(PROGRAM)
 MODEL = Published("face", 1, 1, Model(PROGRAM, np.zeros(0, np.uint32)))
 NETWORK = cost(PROGRAM)
-CALL_BYTES = 500  # at most, of what a ride costs beyond its network
+CALL_BYTES = 500  # at most, of what a batch costs beyond its network
 SECONDS = 60.0
 
 
@@ -45,13 +45,15 @@ class Request:
         dealt = [deal_kit(PLAN, bytes(32), 1 + n) for n in numbers]
         self._kits = [[Kit(PLAN, 1, d.part(i), i, d.corrections, bytes(32)) for d in dealt] for i in range(3)]
 
-    def start(self, rides: list[Rides], parties: tuple[int, ...] = (0, 1, 2)) -> list["asyncio.Task[list[Elements]]"]:
-        return [asyncio.create_task(self._describe(rides[i], i)) for i in parties]
+    def start(
+        self, batches: list[Batches], parties: tuple[int, ...] = (0, 1, 2)
+    ) -> list["asyncio.Task[list[Elements]]"]:
+        return [asyncio.create_task(self._describe(batches[i], i)) for i in parties]
 
-    async def _describe(self, rides: Rides, i: int) -> list[Elements]:
+    async def _describe(self, batches: Batches, i: int) -> list[Elements]:
         channel = self.channels[i]
         try:
-            return await rides.describe(channel, self._kits[i], MODEL, self.shares[i])
+            return await batches.describe(channel, self._kits[i], MODEL, self.shares[i])
         except BaseException:
             channel.abort("UNAVAILABLE", "given up")
             raise
@@ -64,45 +66,45 @@ class Request:
 
 
 @asynccontextmanager
-async def travelling(pki: Path, at_once: int = 1) -> AsyncIterator[tuple[list[LinkedParty], list[Rides]]]:
+async def batching(pki: Path, at_once: int = 1) -> AsyncIterator[tuple[list[LinkedParty], list[Batches]]]:
     async with linked(pki) as parties:
-        yield parties, [Rides(party.links, at_once, SECONDS, 2 * SECONDS) for party in parties]
+        yield parties, [Batches(party.links, at_once, SECONDS, 2 * SECONDS) for party in parties]
 
 
 async def results(tasks: list["asyncio.Task[list[Elements]]"]) -> list[Any]:
     return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), PATIENCE)
 
 
-async def one_request__should_ride_at_once_and_cost_what_its_network_costs(pki: Path) -> None:
-    async with travelling(pki) as (parties, rides):
+async def one_request__should_go_at_once_and_cost_what_its_network_costs(pki: Path) -> None:
+    async with batching(pki) as (parties, batches):
         request = Request(parties, 1)
-        assert request.equals(await results(request.start(rides)))
+        assert request.equals(await results(request.start(batches)))
         assert {channel.rounds for channel in request.channels} == {NETWORK.rounds}
         assert all(0 <= channel.sent_bytes - NETWORK.sent_bytes < CALL_BYTES for channel in request.channels)
 
 
-async def requests_that_wait__should_ride_together(pki: Path) -> None:
-    async with travelling(pki) as (parties, rides):
+async def requests_that_wait__should_make_one_batch(pki: Path) -> None:
+    async with batching(pki) as (parties, batches):
         requests = [Request(parties, number) for number in range(1, 6)]
-        tasks = [request.start(rides) for request in requests]
+        tasks = [request.start(batches) for request in requests]
         for request, started in zip(requests, tasks, strict=True):
             assert request.equals(await results(started))
-        # the first one rode alone, the four others in one ride, in as many rounds as one
+        # the first one went alone, the four others in one batch, in as many rounds as one
         assert {request.channels[0].rounds for request in requests} == {NETWORK.rounds}
         assert len(parties[1].links.sessions.finished) == 5 + 2
 
 
-async def request_of_many_images__should_ride_alone_a_part_at_a_time(pki: Path) -> None:
-    async with travelling(pki) as (parties, rides):
+async def request_of_many_images__should_be_a_batch_alone_and_go_a_part_at_a_time(pki: Path) -> None:
+    async with batching(pki) as (parties, batches):
         request = Request(parties, 1, images=6)
-        assert request.equals(await results(request.start(rides)))
+        assert request.equals(await results(request.start(batches)))
         assert request.channels[0].rounds == 2 * NETWORK.rounds
 
 
 async def caller_that_gives_up__should_not_be_missed(pki: Path) -> None:
-    async with travelling(pki) as (parties, rides):
+    async with batching(pki) as (parties, batches):
         requests = [Request(parties, number) for number in range(1, 5)]
-        tasks = [request.start(rides) for request in requests]
+        tasks = [request.start(batches) for request in requests]
         await asyncio.sleep(0)  # all have asked
         tasks[1][0].cancel()  # in the leader's queue
         tasks[2][1].cancel()  # at a follower, that was not called yet
@@ -116,10 +118,10 @@ async def caller_that_gives_up__should_not_be_missed(pki: Path) -> None:
 
 
 async def request_that_has_ended_at_a_party__should_fail_alone(pki: Path) -> None:
-    async with travelling(pki) as (parties, rides):
+    async with batching(pki) as (parties, batches):
         first, missing, other = (Request(parties, number) for number in (1, 2, 3))
         missing.channels[2].close()
-        tasks = [first.start(rides), missing.start(rides, (0, 1)), other.start(rides)]
+        tasks = [first.start(batches), missing.start(batches, (0, 1)), other.start(batches)]
         outcomes = [await results(started) for started in tasks]
         assert first.equals(outcomes[0])
         assert other.equals(outcomes[2])
@@ -127,9 +129,9 @@ async def request_that_has_ended_at_a_party__should_fail_alone(pki: Path) -> Non
 
 
 async def request_that_ends_while_others_wait_for_it__should_fail_alone(pki: Path) -> None:
-    async with travelling(pki) as (parties, rides):
+    async with batching(pki) as (parties, batches):
         first, missing, other = (Request(parties, number) for number in (1, 2, 3))
-        tasks = [first.start(rides), missing.start(rides, (0, 1)), other.start(rides)]
+        tasks = [first.start(batches), missing.start(batches, (0, 1)), other.start(batches)]
         assert first.equals(await results(tasks[0]))
         await asyncio.sleep(0.1)
         assert not tasks[2][2].done()  # it waits
@@ -139,10 +141,10 @@ async def request_that_ends_while_others_wait_for_it__should_fail_alone(pki: Pat
 
 
 async def refused_image__should_fail_its_request_alone(pki: Path) -> None:
-    async with travelling(pki) as (parties, rides):
+    async with batching(pki) as (parties, batches):
         requests = [Request(parties, number, scale=10_000 if number == 3 else 1) for number in range(1, 5)]
         requests[1].shares[2][:] += np.uint32(1)  # three points of no line
-        tasks = [request.start(rides) for request in requests]
+        tasks = [request.start(batches) for request in requests]
         outcomes = [await results(started) for started in tasks]
         for k in (0, 3):
             assert requests[k].equals(outcomes[k])
@@ -151,10 +153,10 @@ async def refused_image__should_fail_its_request_alone(pki: Path) -> None:
             assert any(why in str(outcome) for outcome in outcomes[k])
 
 
-async def lost_party__should_fail_all_riders_and_no_later_ride(pki: Path) -> None:
-    async with travelling(pki) as (parties, rides):
+async def lost_party__should_fail_all_members_and_no_later_batch(pki: Path) -> None:
+    async with batching(pki) as (parties, batches):
         requests = [Request(parties, number) for number in (1, 2)]
-        tasks = [request.start(rides, (0, 1)) for request in requests]
+        tasks = [request.start(batches, (0, 1)) for request in requests]
         await asyncio.sleep(0.1)
         await parties[2].stop()
         for started in tasks:
@@ -162,13 +164,13 @@ async def lost_party__should_fail_all_riders_and_no_later_ride(pki: Path) -> Non
         await parties[2].start()
         await until(lambda: all(party.links.up() for party in parties))
         again = Request(parties, 3)
-        assert again.equals(await results(again.start(rides)))
+        assert again.equals(await results(again.start(batches)))
 
 
 async def call_that_makes_no_sense__should_fail_its_request_alone(pki: Path) -> None:
-    async with travelling(pki) as (parties, rides):
+    async with batching(pki) as (parties, batches):
         bad, good = Request(parties, 1), Request(parties, 2)
-        followers = bad.start(rides, (1, 2))
+        followers = bad.start(batches, (1, 2))
         await bad.channels[0].exchange(dict.fromkeys((1, 2), b"[]"), ())
         assert {type(outcome).__name__ for outcome in await results(followers)} <= {"ProtocolError", "SessionAborted"}
-        assert good.equals(await results(good.start(rides)))
+        assert good.equals(await results(good.start(batches)))

@@ -1,0 +1,31 @@
+"""A party's stock of kits, put together from its configuration."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+
+from visard_common.limits import LEADER
+
+from visard_party.config import PartyConfig
+from visard_party.kits.files import first_number_in
+from visard_party.kits.source import RenewedDealer
+from visard_party.kits.stock import KitStock
+
+_FOLDER = "kits"
+
+
+def first_kit(config: PartyConfig) -> int:
+    """Where party 0 begins the numbers of new plans; 1 at the others, until they have heard it."""
+    return first_number_in(config.data_dir / _FOLDER) if config.index == LEADER else 1
+
+
+@asynccontextmanager
+async def stocked(config: PartyConfig, heard: Callable[[], int]) -> AsyncIterator[KitStock]:
+    """The stock, with a channel to the dealer while the block lasts; ``heard`` is what party 0 has said of the first number."""
+    folder = config.data_dir / _FOLDER
+    dealer = RenewedDealer(config.tls, config.dealer)
+    first = partial(first_number_in, folder) if config.index == LEADER else heard
+    try:
+        yield KitStock(folder, config.index, dealer, first)
+    finally:
+        await dealer.close()

@@ -1,0 +1,96 @@
+"""Delete, rename, expire: writes to references that are there, without a photo."""
+
+from collections.abc import Sequence
+
+from typing_extensions import override
+from visard_common.errors import AlreadyExists, NotFound
+from visard_engine.kits import Kit
+from visard_wire.v1 import common_pb2
+
+from visard_party.intake.asked import Asked
+from visard_party.operations.base import Operation
+from visard_party.operations.prepared import Outcome, Prepared, names_of
+from visard_party.operations.resources import Resources
+from visard_party.peers.channel import SessionChannel
+from visard_party.store.base import Change, Reference, Rename
+
+EXPIRE_AT_ONCE = 10_000  # references that one run erases
+
+
+class _Changing(Operation):
+    """A write of which nothing is told but how many references it names."""
+
+    @override
+    def exclusive(self, request: common_pb2.Request) -> bool:
+        return False
+
+    @override
+    def repeated(self, resources: Resources, asked: Asked) -> Outcome:
+        return Outcome()
+
+    @override
+    async def perform(
+        self, resources: Resources, prepared: Prepared, channel: SessionChannel, kits: list[Kit]
+    ) -> Outcome:
+        assert prepared.write is not None
+        return Outcome(references_changed=await resources.write(prepared, channel, prepared.write))
+
+
+class Delete(_Changing):
+    """Erase all references of a subject, or those that are named."""
+
+    @override
+    async def prepare(self, resources: Resources, asked: Asked) -> Prepared:
+        request = asked.request
+        await resources.models.get(request.model)
+        rows = await _subject(resources, request)
+        if request.reference_ids:
+            rows = _named(rows, request)
+        erase = tuple(row.reference_id for row in rows)
+        return Prepared(asked, names=names_of(rows), write=Change(erase=erase))
+
+
+def _named(rows: Sequence[Reference], request: common_pb2.Request) -> list[Reference]:
+    named = [row for row in rows if row.reference_id in request.reference_ids]
+    missing = set(request.reference_ids) - {row.reference_id for row in named}
+    if missing:
+        raise NotFound(f"subject {request.subject!r} has no reference {min(missing)}")
+    return named
+
+
+async def _subject(resources: Resources, request: common_pb2.Request) -> list[Reference]:
+    rows = await resources.live(request, request.subject)
+    if not rows:
+        raise NotFound(f"subject {request.subject!r} is not enrolled")
+    return rows
+
+
+class RenameSubject(_Changing):
+    """Give all references of a subject to another one, which must not exist yet."""
+
+    @override
+    async def prepare(self, resources: Resources, asked: Asked) -> Prepared:
+        request = asked.request
+        await resources.models.get(request.model)
+        rows = await _subject(resources, request)
+        if await resources.live(request, request.new_subject):
+            raise AlreadyExists(f"subject {request.new_subject!r} is enrolled already")
+        rename = Rename(tuple(row.reference_id for row in rows), request.new_subject, request.sent_unix_ms)
+        return Prepared(asked, names=names_of(rows), write=rename)
+
+    @override
+    def exclusive(self, request: common_pb2.Request) -> bool:
+        """Nobody may enrol under the new name meanwhile."""
+        return True
+
+
+class Expire(_Changing):
+    """Erase references whose time is over when the request is sent."""
+
+    @override
+    async def prepare(self, resources: Resources, asked: Asked) -> Prepared:
+        request = asked.request
+        names = await resources.store.expired(request.model, request.sent_unix_ms, EXPIRE_AT_ONCE)
+        if not names:
+            raise NotFound("no reference's time is over")
+        return Prepared(asked, names=names, write=Change(erase=tuple(name.reference_id for name in names)))

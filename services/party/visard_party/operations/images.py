@@ -1,0 +1,31 @@
+"""The images of a request, as this party's shares of them."""
+
+from visard_common.errors import FailedPrecondition, InvalidArgument
+from visard_engine.field import Elements
+from visard_engine.nn.program import MATCH
+
+from visard_party.intake.asked import Asked
+from visard_party.models import Published
+
+
+def images_to_match(asked: Asked, model: Published) -> Elements:
+    """The shared images (N, C, H, W) of a request that matches.
+
+    Raises FailedPrecondition for a model that opens its output, InvalidArgument for an operating point that it has not, and
+    what ``shared_images`` raises.
+    """
+    request = asked.request
+    if model.program.purpose != MATCH:
+        raise FailedPrecondition(
+            f"model {request.model!r} is published to open its output: it can be run, not matched with"
+        )
+    points = model.program.operating_points
+    if request.operating_point and request.operating_point not in points:
+        raise InvalidArgument.of("request.operating_point", " or ".join(sorted(points)))
+    return shared_images(asked, model)
+
+
+def shared_images(asked: Asked, model: Published) -> Elements:
+    """The shared images (N, C, H, W); raises NotFound without a deposit, InvalidArgument for words that are none of F_p."""
+    shape = (asked.request.images, *model.program.input_shape)
+    return asked.present.elements(model.model.field).reshape(shape)

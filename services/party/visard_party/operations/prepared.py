@@ -1,0 +1,85 @@
+"""What an operation makes of a request: ``Prepared`` before the parties agree to start, ``Outcome`` when its run has ended.
+
+An Outcome holds a ``common_pb2.Outcome``, which is the message that is sealed for the caller, and what is public besides.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from visard_engine.field import Elements
+from visard_engine.kits import KitPlan
+from visard_engine.nn.execute import Model
+from visard_wire.v1 import common_pb2
+
+from visard_party.gallery import Rows
+from visard_party.intake.asked import Asked
+from visard_party.models import Published
+from visard_party.store.base import Name, Reference, Write, rows_digest
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request as this party is about to run it: fixed before the parties agree to start.
+
+    ``plans`` are those of the kits that its run takes, in order; ``names`` and ``rows`` the references that it reads.
+    """
+
+    asked: Asked
+    plans: tuple[KitPlan, ...] = ()
+    names: Sequence[Name] = ()
+    rows: Rows = field(default_factory=Rows)
+    model: Published | None = None
+    images: Elements | None = None
+    write: Write | None = None
+    stored: Sequence[Reference] = ()
+
+    @property
+    def request(self) -> common_pb2.Request:
+        """The request as it was signed."""
+        return self.asked.request
+
+    @property
+    def rows_digest(self) -> bytes:
+        """What the parties compare of references: the public names of those that are read."""
+        return hashlib.sha256(rows_digest(self.names) + self.rows.digest).digest()
+
+    @property
+    def model_digest(self) -> bytes:
+        """What they compare of the model: which publication it is, and the version of its shares; empty without a model."""
+        if self.model is None:
+            return b""
+        return self.model.publication + self.model.version.to_bytes(8, "big")
+
+    @property
+    def network(self) -> Model:
+        """The model, of an operation that has one."""
+        assert self.model is not None
+        return self.model.model
+
+    @property
+    def false_match_rate(self) -> float | None:
+        """Of the operating point that decides, if it is known; an enrolment compares at the default one."""
+        if self.model is None:
+            return None
+        enrols = self.request.operation == common_pb2.OPERATION_ENROL
+        return self.model.program.false_match_rate("" if enrols else self.request.operating_point)
+
+    @property
+    def limit(self) -> int:
+        """The squared threshold of the request's operating point."""
+        return self.network.program.threshold(self.request.operating_point)
+
+
+@dataclass
+class Outcome:
+    """What is sealed for the caller, and what is public about it: how many references a write names, and a model."""
+
+    sealed: common_pb2.Outcome = field(default_factory=common_pb2.Outcome)
+    references_changed: int = 0
+    model: Published | None = None
+
+
+def names_of(rows: Sequence[Reference]) -> list[Name]:
+    """The rows' public names, in the same order."""
+    return [row.name for row in rows]

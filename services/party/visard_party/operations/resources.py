@@ -1,0 +1,60 @@
+"""What operations work with: this party's store, models, kits and the rest, and what several of them do with these."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from visard_engine.field import Elements
+from visard_engine.kits import Kit
+from visard_wire.v1 import common_pb2
+
+from visard_party.batching.batches import Batches
+from visard_party.budgets.attempts import Attempts
+from visard_party.consistency.writes import Writes
+from visard_party.gallery import Galleries
+from visard_party.intake.sealingkeys import SealingKeys
+from visard_party.kits.stock import KitStock
+from visard_party.models import ModelShelf
+from visard_party.operations import rights
+from visard_party.operations.prepared import Prepared
+from visard_party.peers.channel import SessionChannel
+from visard_party.store.base import Reference, Store, Write
+
+
+@dataclass(frozen=True)
+class Resources:
+    """One party's, for all of its runs. ``party`` is its number, ``max_references`` the most that one model may have."""
+
+    party: int
+    store: Store
+    models: ModelShelf
+    stock: KitStock
+    writes: Writes
+    galleries: Galleries
+    attempts: Attempts
+    batches: Batches
+    keys: SealingKeys
+    max_references: int
+
+    async def write(self, prepared: Prepared, channel: SessionChannel, write: Write) -> int:
+        """Make a write at all three parties; how many references it names. Raises EngineError, StoreError, RequestConflict."""
+        request = prepared.request
+        digest = rights.signed_digest(prepared.asked.digest, prepared.asked.caller) + channel.session
+        return await self.writes.make(channel, request.request_id, digest, write, request.expires_unix_ms)
+
+    async def authorise(self, prepared: Prepared) -> None:
+        """Raise PermissionDenied unless the caller may change what the request names."""
+        request, caller = prepared.request, prepared.asked.caller
+        foreign = rights.needs_right(request, caller, prepared.names)
+        if foreign and not await self.store.granted(request.model, request.subject, caller):
+            raise rights.refusal(request, caller)
+
+    async def describe(self, prepared: Prepared, channel: SessionChannel, kits: Sequence[Kit]) -> list[Elements]:
+        """The descriptors (D,) of the request's images, one kit each; raises EngineError and ServiceFault."""
+        assert prepared.model is not None
+        assert prepared.images is not None
+        return await self.batches.describe(channel, kits, prepared.model, prepared.images)
+
+    async def live(self, request: common_pb2.Request, subject: str) -> list[Reference]:
+        """A subject's references, but for those whose time is over when the request is sent: they are Expire's alone."""
+        rows = await self.store.references(request.model, subject)
+        return [row for row in rows if row.live(request.sent_unix_ms)]

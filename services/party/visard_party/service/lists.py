@@ -1,0 +1,99 @@
+"""What a party tells of what it keeps, a page at a time: subjects, references, rights, and its log of who asked for what."""
+
+import time
+
+from visard_common.errors import InvalidArgument, NotFound
+from visard_common.limits import MAX_AHEAD_MS, MAX_EXPIRY_MS, MAX_PAGE, MAX_ROWS
+from visard_wire.chain import message
+from visard_wire.v1 import gateway_pb2
+
+from visard_party.intake import requests
+from visard_party.models import ModelShelf
+from visard_party.store.base import Reference, Store
+
+
+async def subjects(
+    store: Store, models: ModelShelf, request: gateway_pb2.ListSubjectsRequest
+) -> gateway_pb2.ListSubjectsResponse:
+    """A page of subjects, in order of name; raises InvalidArgument, and NotFound for a model that is not published."""
+    if not 0 <= request.page_size <= MAX_PAGE:
+        raise InvalidArgument.of("page_size", f"1 to {MAX_PAGE}; 0 for 1000")
+    requests.check_model("model", request.model)
+    if request.page_token:
+        requests.check_subject("page_token", request.page_token)
+    at = _moment(request.at_unix_ms)
+    await models.get(request.model)
+    limit = request.page_size or 1000
+    found = await store.subjects(request.model, limit + 1, request.page_token, at)
+    page = [gateway_pb2.Subject(subject=s.subject, references=s.references) for s in found[:limit]]
+    token = page[-1].subject if len(found) > limit else ""
+    return gateway_pb2.ListSubjectsResponse(subjects=page, next_page_token=token)
+
+
+async def references(
+    store: Store, models: ModelShelf, request: gateway_pb2.ListReferencesRequest
+) -> gateway_pb2.ListReferencesResponse:
+    """What is kept about a subject, but for the shares; raises InvalidArgument, and NotFound where nothing is."""
+    requests.check_model("model", request.model)
+    requests.check_subject("subject", request.subject)
+    at = _moment(request.at_unix_ms)
+    await models.get(request.model)
+    rows = [row for row in await store.references(request.model, request.subject) if row.live(at)]
+    if not rows:
+        raise NotFound(f"subject {request.subject!r} is not enrolled")
+    return gateway_pb2.ListReferencesResponse(references=[_reference_info(row) for row in rows])
+
+
+async def rights(store: Store, request: gateway_pb2.ListRightsRequest) -> gateway_pb2.ListRightsResponse:
+    """A page of rights, in order of id; raises InvalidArgument."""
+    limit = _page(request.page_size)
+    if request.page_token:
+        requests.check_row_id("page_token", request.page_token)
+    found = await store.rights(limit + 1, request.page_token)
+    page = [gateway_pb2.Right(model=r.model, subject=r.subject, grantee=r.grantee) for r in found[:limit]]
+    token = found[limit - 1].right_id if len(found) > limit else ""
+    return gateway_pb2.ListRightsResponse(rights=page, next_page_token=token)
+
+
+async def audit_log(store: Store, request: gateway_pb2.AuditLogRequest) -> gateway_pb2.AuditLogResponse:
+    """A page of this party's log, with the entry before it, from which its hashes go on; raises InvalidArgument."""
+    limit, after = _page(request.page_size), request.after
+    if not after and request.since_unix_ms:
+        after = await store.audit_since(request.since_unix_ms)
+    previous, found = await store.audit_page(after, limit)
+    return gateway_pb2.AuditLogResponse(
+        entries=[message(entry, link) for entry, link in found],
+        previous_sequence=previous.sequence,
+        previous_hash=previous.hash,
+        previous_unix_ms=previous.time_unix_ms,
+        now_unix_ms=int(time.time() * 1000),
+    )
+
+
+def _page(size: int) -> int:
+    """How many rows a page has; raises InvalidArgument."""
+    if not 0 <= size <= MAX_ROWS:
+        raise InvalidArgument.of("page_size", f"1 to {MAX_ROWS}; 0 for {MAX_ROWS}")
+    return size or MAX_ROWS
+
+
+def _moment(asked_unix_ms: int) -> int:
+    """The time for which a list is asked, the same at all three parties; raises InvalidArgument for one that is not now."""
+    now = int(time.time() * 1000)
+    if not asked_unix_ms:
+        return now
+    if not now - MAX_EXPIRY_MS <= asked_unix_ms <= now + MAX_AHEAD_MS:
+        raise InvalidArgument.of("at_unix_ms", "the time now, at most ten minutes ago: check the clocks")
+    return asked_unix_ms
+
+
+def _reference_info(row: Reference) -> gateway_pb2.ReferenceInfo:
+    return gateway_pb2.ReferenceInfo(
+        reference_id=row.reference_id,
+        version=row.version,
+        created_unix_ms=row.created_unix_ms,
+        updated_unix_ms=row.updated_unix_ms,
+        expires_unix_ms=row.expires_unix_ms,
+        metadata=row.metadata,
+        enrolled_by=row.enrolled_by,
+    )
