@@ -153,3 +153,15 @@ def margin__should_be_kept() -> None:
         assert min(layer.headroom_bits for layer in opened) > np.log2(margin)
     with pytest.raises(RangeExceeded, match="margin"):
         compiled(residual(), SHAPE, margin=2.0**20)
+
+
+def name_of_a_layer__should_change_nothing() -> None:
+    """What gives bits away goes by the names of the graph, where the output has one as well."""
+    found = set()
+    for name in ("last", "output", "fewer"):
+        torch.manual_seed(3)
+        layers = nn.Sequential()
+        layers.add_module("flat", nn.Flatten())
+        layers.add_module(name, nn.Linear(64, 8))  # a descriptor that is too long for the output's usual bits
+        found.add(compiled(layers.eval()).program.digest)
+    assert len(found) == 1

@@ -21,7 +21,7 @@ from visard_engine.nn.tracing import is_shape, kind_of, layer_of, place_of
 
 Floats = npt.NDArray[np.float64]
 
-OUTPUT = "output"
+OUTPUT = "<output>"  # the lever of what comes after the last layer; no node of a graph is called so, but a layer may be "output"
 ACTIVATIONS = (Relu, Rectify)  # what may have more bits than the profile says
 _LARGEST = 2.0**62  # of a number in a program or a weight
 SIGNIFICANT_BITS = 5  # of the largest weight, which a layer keeps when it gives bits away
@@ -194,7 +194,7 @@ class Builder:
 
         ``lever`` is given with weights that can give bits away. Raises UnsupportedLayer where the operation does not fit.
         """
-        place, name = (self.place(node), node.name) if node is not None else (OUTPUT, OUTPUT)
+        place, name = (self.place(node), node.name) if node is not None else ("output", OUTPUT)
         try:
             _check_size(op)
             value = op.infer(self.values)
