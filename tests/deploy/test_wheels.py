@@ -25,6 +25,14 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def each_package__should_carry_the_licence_and_the_notice() -> None:
+    """As files of its own: a link would lead out of a source package."""
+    for folder in PROJECTS.values():
+        for name in ("LICENSE", "NOTICE"):
+            assert not (folder / name).is_symlink()
+            assert (folder / name).read_bytes() == (ROOT / name).read_bytes(), f"{folder.name}: {name}"
+
+
 class Installation:
     """A virtual environment, and a folder in which somebody else works."""
 
