@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import Field
 from visard_common.config import ServiceConfig
-from visard_common.files import sync_directory
+from visard_common.files import write_durably
 
 MASTER_KEY_BYTES = 32
 
@@ -21,12 +21,7 @@ class DealerConfig(ServiceConfig):
 def master_key(path: Path) -> bytes:
     """The dealer's master secret, made on first use; raises ValueError when the file is not one."""
     if not path.exists():
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(os.urandom(MASTER_KEY_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        sync_directory(path.parent)  # a key that is lost makes the parties' stocks worthless
+        write_durably(path, os.urandom(MASTER_KEY_BYTES))  # a key that is lost makes the parties' stocks worthless
     key = path.read_bytes()
     if len(key) != MASTER_KEY_BYTES:
         raise ValueError(f"{path}: {MASTER_KEY_BYTES} bytes expected")

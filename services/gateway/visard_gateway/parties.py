@@ -8,7 +8,7 @@ import grpc
 import structlog
 from visard_common.channels import Renewed
 from visard_common.errors import Internal, ServiceFault, Unavailable
-from visard_common.limits import CANCEL_SECONDS
+from visard_common.limits import CANCEL_SECONDS, RETRY_SECONDS
 from visard_common.rpc import fault_of
 from visard_common.tls import Tls
 from visard_wire.limits import PARTIES
@@ -94,5 +94,5 @@ def telling(faults: list[BaseException]) -> BaseException:
 def agreeing(answers: list[T], what: str) -> T:
     """The answer that all three gave; raises Unavailable when they differ."""
     if any(answer != answers[0] for answer in answers):
-        raise Unavailable(f"the parties disagree about {what}: try again, then see visard status", retry_after=1.0)
+        raise Unavailable(f"the parties disagree about {what}: try again, then see visard status", retry_after=RETRY_SECONDS)
     return answers[0]
