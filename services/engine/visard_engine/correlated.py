@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from typing_extensions import override
 
 from visard_engine.bits import PUBLIC_PIECE, words_for
 from visard_engine.errors import KitError
@@ -178,24 +179,24 @@ class SeededReader(KitReader):
         label = self._next_label()
         return self._own.elements(label, n, self.field), self._previous.elements(label, n, self.field)
 
+    @override
     def random(self, n: int) -> DealtValue:
-        """See KitReader."""
         return DealtValue(*self._elements(n), None)
 
+    @override
     def value(self, n: int) -> DealtValue:
-        """See KitReader."""
         return DealtValue(*self._elements(n), np.frombuffer(self._take(n * self.field.itemsize), self.field.dtype))
 
+    @override
     def random_bits(self, n: int) -> Words:
-        """See KitReader."""
         return self._words(words_for(n))
 
     def _words(self, count: int) -> Words:
         label = self._next_label()
         return np.stack([self._own.words(label, count), self._previous.words(label, count)])
 
+    @override
     def bits(self, rows: int, n: int) -> Words:
-        """See KitReader."""
         words = words_for(n)
         out = self._words(rows * words)
         correction = np.frombuffer(self._take(8 * rows * words), np.uint64)
@@ -205,13 +206,14 @@ class SeededReader(KitReader):
         return out.reshape(2, rows, words)
 
     @property
+    @override
     def left(self) -> int:
-        """See KitReader."""
         return len(self._corrections) - self._used
 
     @property
+    @override
     def public_seed(self) -> bytes:
-        """See KitReader. The kit's own corrections make it another one for each kit of a run."""
+        # the kit's own corrections make it another one for each kit of a run
         if self._coin is None:
             raise KitError("no coin was tossed for this kit")
         some = self._coin + self._corrections[:HASHED]
@@ -235,34 +237,34 @@ class JoinedReader(KitReader):
             raise KitError(f"{len(self._kits)} kits cannot give {n} elements in equal parts")
         return each
 
+    @override
     def random(self, n: int) -> DealtValue:
-        """See KitReader."""
         each = self._each(n)
         return _joined([kit.random(each) for kit in self._kits])
 
+    @override
     def value(self, n: int) -> DealtValue:
-        """See KitReader."""
         each = self._each(n)
         return _joined([kit.value(each) for kit in self._kits])
 
+    @override
     def random_bits(self, n: int) -> Words:
-        """See KitReader."""
         each = self._each(n)
         return bitslice.join([kit.random_bits(each) for kit in self._kits], each)
 
+    @override
     def bits(self, rows: int, n: int) -> Words:
-        """See KitReader."""
         each = self._each(n)
         return bitslice.join([kit.bits(rows, each) for kit in self._kits], each)
 
     @property
+    @override
     def left(self) -> int:
-        """See KitReader."""
         return sum(kit.left for kit in self._kits)
 
     @property
+    @override
     def public_seed(self) -> bytes:
-        """See KitReader."""
         seeds = b"".join(kit.public_seed for kit in self._kits)
         return hashlib.blake2b(seeds, digest_size=KEY_BYTES, person=b"visard joined").digest()
 

@@ -94,5 +94,7 @@ def telling(faults: list[BaseException]) -> BaseException:
 def agreeing(answers: list[T], what: str) -> T:
     """The answer that all three gave; raises Unavailable when they differ."""
     if any(answer != answers[0] for answer in answers):
-        raise Unavailable(f"the parties disagree about {what}: try again, then see visard status", retry_after=RETRY_SECONDS)
+        raise Unavailable(
+            f"the parties disagree about {what}: try again, then see visard status", retry_after=RETRY_SECONDS
+        )
     return answers[0]
