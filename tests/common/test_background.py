@@ -166,11 +166,11 @@ async def loop_that_fails__should_be_heard_and_go_on(
             made = Killable.made
             made.kill[loop] = MANY
             await until(address, pki, NOT_SERVING)
-            assert not made.well
-            await eventually(lambda: failures(loop) >= before + 3)
+            # on a busy machine calm may seem to have come between two failures: what is asked is where it leads
+            await eventually(lambda: failures(loop) >= before + 3 and not made.well)
             made.kill[loop] = 0
+            await eventually(lambda: made.well)
             await until(address, pki, SERVING)
-            assert made.well
     told = [line for line in lines if line["event"] == "background work failed"]
     assert {(line["loop"], line["log_level"]) for line in told} == {(loop, "error")}
     assert len(told) == failures(loop) - before
