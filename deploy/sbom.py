@@ -1,6 +1,6 @@
 """``python deploy/sbom.py FOLDER IMAGE ...``: a bill of materials for each image, in CycloneDX, from the lock it is built of.
 
-The packages and their hashes are read by cyclonedx-py. Added here: which image it is, the project itself, and the image
+The packages and their hashes are read by cyclonedx-py. Added here: which image it is, our own packages in it, and the image
 that all are built upon, by its digest. The same sources give the same bytes: there is no time and no serial number in it.
 """
 
@@ -16,6 +16,13 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 ROOT = Path(__file__).parents[1]
 Bom = dict[str, Any]
+# the packages of ours in each image, as deploy/Dockerfile installs them
+OURS = {
+    "client": ("visard", "visard-wire"),
+    "gateway": ("visard-common", "visard-gateway", "visard-wire"),
+    "dealer": ("visard-common", "visard-dealer", "visard-engine", "visard-wire"),
+    "party": ("visard-common", "visard-engine", "visard-party", "visard-wire"),
+}
 
 
 def main() -> None:
@@ -49,7 +56,7 @@ def packages(image: str) -> Bom:
 
 
 def completed(bom: Bom, image: str) -> Bom:
-    """The same with the image, the project, the base image, and who contains whom."""
+    """The same with the image, our packages, the base image, and who contains whom."""
     for component in bom["components"]:
         del component["description"]  # the line of the lock, with all its hashes, which are listed below it
         component["bom-ref"] = component["purl"]
@@ -57,7 +64,7 @@ def completed(bom: Bom, image: str) -> Bom:
     name, digest = re.split("@sha256:", _found(r"^ARG BASE=(\S+)", "deploy/Dockerfile"))
     oci = f"pkg:oci/{name.rpartition('/')[2]}@sha256%3A{digest}?repository_url={name}"
     bom["components"] += [
-        {"type": "application", "bom-ref": "visard", "name": "visard", "version": version},
+        *({"type": "application", "bom-ref": f"package:{own}", "name": own, "version": version} for own in OURS[image]),
         {"type": "container", "bom-ref": oci, "name": name, "version": f"sha256:{digest}", "purl": oci},
     ]
     root = {"type": "container", "bom-ref": f"visard-{image}", "name": f"visard-{image}", "version": version}

@@ -51,15 +51,25 @@ def bill__should_list_what_the_lock_lists(bills: dict[str, str], image: str) -> 
     }
 
 
+def installed(stage: str) -> set[str]:
+    """The packages of ours that a stage of deploy/Dockerfile has, with what it is built upon."""
+    text = (ROOT / "deploy" / "Dockerfile").read_text()
+    found = re.search(rf"^FROM (\S+) AS {stage}$(.*?)(?=^FROM |\Z)", text, re.MULTILINE | re.DOTALL)
+    if found is None:
+        return set()
+    return installed(found[1]) | {name.replace("_", "-") for name in re.findall(r"/wheels/(\w+)-\*", found[2])}
+
+
 @pytest.mark.parametrize("image", IMAGES)
-def bill__should_name_image_project_and_base(bills: dict[str, str], image: str) -> None:
-    bom = json.loads(bills[image])
-    assert bom["metadata"]["component"]["name"] == f"visard-{image}"
+def bill__should_name_image_packages_and_base(bills: dict[str, str], image: str) -> None:
+    bom, whole_name = json.loads(bills[image]), f"visard-{image}"
+    assert bom["metadata"]["component"]["name"] == whole_name
     others = {c["name"]: c for c in bom["components"] if not c.get("purl", "").startswith("pkg:pypi/")}
-    assert others.keys() == {"visard", "docker.io/library/python"}
+    assert others.keys() == {*installed(f"{image}-packages"), "docker.io/library/python"}
+    assert whole_name not in {c["bom-ref"] for c in bom["components"]}
     assert f"@{others['docker.io/library/python']['version']}\n" in (ROOT / "deploy" / "Dockerfile").read_text()
     (whole, *parts) = bom["dependencies"]
-    assert whole["ref"] == f"visard-{image}"
+    assert whole["ref"] == whole_name
     assert set(whole["dependsOn"]) == {part["ref"] for part in parts} == {c["bom-ref"] for c in bom["components"]}
 
 
