@@ -1,21 +1,23 @@
 """Correlated randomness: what the dealer writes and a party reads, value for value in the same order.
 
 Everything is derived from three pairwise seeds (Cramer, Damgard, Ishai 2005; compare the pseudorandom correlation
-generators of MP-SPDZ's and SecureNN's dealers). Where a value must be special, the dealer adds one public correction an
-element, the same for all parties: the value minus what the seeds give. So a kit is two seeds for each party and
-corrections that are independent of every secret (each is masked by the seed that its reader does not have).
+generators of MP-SPDZ's and SecureNN's dealers). Where a value must be special, the dealer corrects what the seeds give: it
+adds the difference to the part of one pair, and only this pair needs it. The pair changes within each value, a third of the
+elements each, so that a party stores two thirds of the corrections. They are independent of every secret: each is masked by
+the seed that its reader does not have.
 """
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from typing_extensions import override
 
-from visard_engine.bits import PUBLIC_PIECE, words_for
+from visard_engine.bits import words_for
+from visard_engine.channel import PARTIES
 from visard_engine.errors import KitError
 from visard_engine.field import Elements, Field, Words
 from visard_engine.kernels import arithmetic, bitslice
@@ -23,13 +25,28 @@ from visard_engine.kernels import correlated as kernels
 from visard_engine.prf import KEY_BYTES, Prf
 from visard_engine.prss import PairKeys, share_factors
 
-HASHED = 4096  # bytes of corrections that are hashed: they depend on all three seeds from the first on
+_ALIGNED = 8  # bytes to which the part of a pair is rounded up: words can be read where they lie
+
+
+def pair_bytes(n: int, itemsize: int) -> int:
+    """Bytes of corrections of n dealt items that one pair holds; a party, in two pairs, holds twice as many."""
+    return -(-_third(n) * itemsize // _ALIGNED) * _ALIGNED
+
+
+def _third(n: int) -> int:
+    return -(-n // PARTIES)
+
+
+def _part(pair: int, n: int) -> slice:
+    """Which of n items are corrected at a pair."""
+    third = _third(n)
+    return slice(min(pair * third, n), min((pair + 1) * third, n))
 
 
 class Dealing:
-    """The dealer's half: draws from all three seeds and appends corrections."""
+    """The dealer's half: draws from all three seeds and appends corrections, for each pair into a buffer of its own."""
 
-    def __init__(self, field: Field, seeds: tuple[bytes, bytes, bytes], corrections: memoryview) -> None:
+    def __init__(self, field: Field, seeds: tuple[bytes, bytes, bytes], corrections: Sequence[memoryview]) -> None:
         self.field = field
         self._prfs = [Prf(seed) for seed in seeds]
         self._corrections = corrections
@@ -40,12 +57,16 @@ class Dealing:
         self._label += 1
         return self._label
 
-    def _reserve(self, size: int) -> memoryview:
-        part = self._corrections[self._used : self._used + size]
-        if len(part) != size:
-            raise KitError("the plan is larger than the space for its corrections")
+    def _append(self, differences: Elements | Words) -> None:
+        """What is to be added to the seeds' values, (n,), to each pair its part."""
+        n, itemsize = differences.size, differences.dtype.itemsize
+        size = pair_bytes(n, itemsize)
+        for pair, buffer in enumerate(self._corrections):
+            part = differences[_part(pair, n)]
+            if self._used + size > len(buffer):
+                raise KitError("the plan is larger than the space for its corrections")
+            buffer[self._used : self._used + part.nbytes] = part.data.cast("B") if part.size else b""
         self._used += size
-        return part
 
     def random(self, n: int) -> Elements:
         """n uniform elements, as the parties' seeds give them; no correction."""
@@ -55,8 +76,7 @@ class Dealing:
     def value(self, x: Elements) -> None:
         """Deal a degree-1 sharing of x, shape (n,)."""
         label = self._next_label()
-        out = np.frombuffer(self._reserve(x.nbytes), x.dtype)
-        kernels.correct(x, [prf.elements(label, x.size, self.field) for prf in self._prfs], out)
+        self._append(kernels.difference(x, [prf.elements(label, x.size, self.field) for prf in self._prfs]))
 
     def random_bits(self, words: int) -> Words:
         """Uniform packed bits, as the seeds give them; no correction."""
@@ -66,26 +86,24 @@ class Dealing:
 
     def bits(self, planes: Words) -> None:
         """Deal a replicated XOR sharing of packed bits, any shape."""
-        label = self._next_label()
-        out = np.frombuffer(self._reserve(planes.nbytes), np.uint64)
-        a, b, c = (prf.words(label, planes.size) for prf in self._prfs)
-        np.bitwise_xor(planes.reshape(-1), a, out=out)
-        out ^= b
-        out ^= c
+        self._append(planes.reshape(-1) ^ self.random_bits(planes.size))
 
     def finish(self) -> None:
         """Check that the plan's space is filled exactly."""
-        if self._used != len(self._corrections):
+        if any(self._used != len(buffer) for buffer in self._corrections):
             raise KitError("the plan is smaller than the space for its corrections")
 
 
 @dataclass(frozen=True)
 class DealtValue:
-    """A dealt degree-1 sharing before it is combined: what the two seeds give and the public correction, (n,) each."""
+    """A dealt degree-1 sharing before it is combined: the summands of the party's two pairs, corrected, (n,) each."""
 
     own: Elements
     previous: Elements
-    correction: Elements | None
+
+    def __getitem__(self, part: slice) -> "DealtValue":
+        """Some of its elements."""
+        return DealtValue(self.own[part], self.previous[part])
 
     def __repr__(self) -> str:
         return f"<DealtValue: {self.own.size} secret elements>"
@@ -135,12 +153,17 @@ class KitReader(ABC):
         """A sharing of n dealt elements."""
 
     @abstractmethod
-    def random_bits(self, n: int) -> Words:
-        """A replicated sharing of n uniform bits, (2, words)."""
+    def random_bits(self, rows: int, n: int) -> Words:
+        """A replicated sharing of rows of n uniform bits, (2, rows, words)."""
 
     @abstractmethod
     def bits(self, rows: int, n: int) -> Words:
         """A replicated sharing of rows of n dealt bits, (2, rows, words)."""
+
+    @property
+    def count(self) -> int:
+        """How many kits it joins: what is dealt once a kit comes as often."""
+        return 1
 
     @property
     @abstractmethod
@@ -149,18 +172,19 @@ class KitReader(ABC):
 
     def share(self, value: DealtValue) -> Elements:
         """This party's degree-1 shares of a dealt value."""
-        if value.correction is None:
-            return arithmetic.combine(value.own, value.previous, *self.factors)
-        return kernels.shares(value.own, value.previous, value.correction, self.factors)
+        return arithmetic.combine(value.own, value.previous, *self.factors)
 
 
 class SeededReader(KitReader):
-    """Of one kit: two seeds and corrections."""
+    """Of one kit: two seeds, and the corrections of the two pairs, one pair's after the other's."""
 
-    def __init__(self, field: Field, keys: PairKeys, party: int, corrections: memoryview) -> None:
+    def __init__(self, field: Field, keys: PairKeys, party: int, tag: bytes, corrections: memoryview) -> None:
         super().__init__(field, party)
+        self.tag = tag
         self._own, self._previous = Prf(keys.own), Prf(keys.previous)
-        self._corrections = corrections
+        half = len(corrections) // 2
+        self._corrections = (corrections[:half], corrections[half:])
+        self._pairs = (party, (party + 2) % PARTIES)
         self._used = 0
         self._label = 0
 
@@ -168,12 +192,15 @@ class SeededReader(KitReader):
         self._label += 1
         return self._label
 
-    def _take(self, size: int) -> memoryview:
-        part = self._corrections[self._used : self._used + size]
-        if len(part) != size:
+    def _corrected(self, n: int, itemsize: int) -> Iterator[tuple[int, slice, memoryview]]:
+        """Of the next n dealt items: for each of the two pairs its index here, which items, and their corrections."""
+        size, start = pair_bytes(n, itemsize), self._used
+        if start + size > len(self._corrections[0]):
             raise KitError("the kit ended before the run did")
         self._used += size
-        return part
+        for index, pair in enumerate(self._pairs):
+            part = _part(pair, n)
+            yield index, part, self._corrections[index][start : start + (part.stop - part.start) * itemsize]
 
     def _elements(self, n: int) -> tuple[Elements, Elements]:
         label = self._next_label()
@@ -181,15 +208,18 @@ class SeededReader(KitReader):
 
     @override
     def random(self, n: int) -> DealtValue:
-        return DealtValue(*self._elements(n), None)
+        return DealtValue(*self._elements(n))
 
     @override
     def value(self, n: int) -> DealtValue:
-        return DealtValue(*self._elements(n), np.frombuffer(self._take(n * self.field.itemsize), self.field.dtype))
+        summands = self._elements(n)
+        for index, part, data in self._corrected(n, self.field.itemsize):
+            kernels.add_to(summands[index][part], np.frombuffer(data, self.field.dtype))
+        return DealtValue(*summands)
 
     @override
-    def random_bits(self, n: int) -> Words:
-        return self._words(words_for(n))
+    def random_bits(self, rows: int, n: int) -> Words:
+        return self._words(rows * words_for(n)).reshape(2, rows, -1)
 
     def _words(self, count: int) -> Words:
         label = self._next_label()
@@ -199,25 +229,22 @@ class SeededReader(KitReader):
     def bits(self, rows: int, n: int) -> Words:
         words = words_for(n)
         out = self._words(rows * words)
-        correction = np.frombuffer(self._take(8 * rows * words), np.uint64)
-        index = (self.party - PUBLIC_PIECE) % 3
-        if index < 2:
-            out[index] ^= correction
+        for index, part, data in self._corrected(rows * words, out.itemsize):
+            out[index, part] ^= np.frombuffer(data, np.uint64)
         return out.reshape(2, rows, words)
 
     @property
     @override
     def left(self) -> int:
-        return len(self._corrections) - self._used
+        return sum(len(buffer) - self._used for buffer in self._corrections)
 
     @property
     @override
     def public_seed(self) -> bytes:
-        # the kit's own corrections make it another one for each kit of a run
+        # the tag makes it another one for each kit of a run
         if self._coin is None:
             raise KitError("no coin was tossed for this kit")
-        some = self._coin + self._corrections[:HASHED]
-        return hashlib.blake2b(some, digest_size=KEY_BYTES, person=b"visard public").digest()
+        return hashlib.blake2b(self._coin + self.tag, digest_size=KEY_BYTES, person=b"visard public").digest()
 
 
 class JoinedReader(KitReader):
@@ -230,6 +257,11 @@ class JoinedReader(KitReader):
     def __init__(self, kits: Sequence[KitReader]) -> None:
         super().__init__(kits[0].field, kits[0].party)
         self._kits = kits
+
+    @property
+    @override
+    def count(self) -> int:
+        return len(self._kits)
 
     def _each(self, n: int) -> int:
         each, rest = divmod(n, len(self._kits))
@@ -248,9 +280,9 @@ class JoinedReader(KitReader):
         return _joined([kit.value(each) for kit in self._kits])
 
     @override
-    def random_bits(self, n: int) -> Words:
+    def random_bits(self, rows: int, n: int) -> Words:
         each = self._each(n)
-        return bitslice.join([kit.random_bits(each) for kit in self._kits], each)
+        return bitslice.join([kit.random_bits(rows, each) for kit in self._kits], each)
 
     @override
     def bits(self, rows: int, n: int) -> Words:
@@ -270,9 +302,7 @@ class JoinedReader(KitReader):
 
 
 def _joined(values: list[DealtValue]) -> DealtValue:
-    corrections = [value.correction for value in values if value.correction is not None]
-    own, previous = (np.concatenate(parts) for parts in zip(*((v.own, v.previous) for v in values), strict=True))
-    return DealtValue(own, previous, np.concatenate(corrections) if corrections else None)
+    return DealtValue(np.concatenate([v.own for v in values]), np.concatenate([v.previous for v in values]))
 
 
 def joined(kits: Sequence[KitReader]) -> KitReader:

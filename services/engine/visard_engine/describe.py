@@ -14,9 +14,11 @@ from visard_engine.correlated import joined
 from visard_engine.errors import InputRefused
 from visard_engine.field import Elements, field_of
 from visard_engine.kits import Kit, KitPlan, Section
-from visard_engine.nn.execute import Model, embed, embed_plan
+from visard_engine.nn.execute import Model, checks, embed, embed_plan
 from visard_engine.nn.program import OPEN, Program
 from visard_engine.protocols import degree, norm
+from visard_engine.protocols.opening import agree, fresh_share
+from visard_engine.protocols.verification import verify
 from visard_engine.session import Run, Session
 
 AT_ONCE = 4  # images in one run of a network: eight take a tenth less time each, and twice the memory
@@ -37,8 +39,18 @@ def at_once(program: Program) -> int:
 def describe_plan(program: Program) -> KitPlan:
     """What one image consumes."""
     network = embed_plan(program, 1).sections
-    last = () if program.purpose == OPEN else (Section("compare", norm.comparisons(program.output.size)),)
-    return KitPlan(program.q, (Section("degree", 1), *network, *last))
+    bounds, squares = _norm_sections(program)
+    verified = (Section("coin", 1), Section("inner", checks(program, 1)))
+    return KitPlan(program.q, (Section("degree", 1), *network, *bounds, *verified, *squares))
+
+
+def _norm_sections(program: Program) -> tuple[tuple[Section, ...], tuple[Section, ...]]:
+    """What the norm test takes to compare, and to have its squares verified."""
+    if program.purpose == OPEN:
+        return (), ()
+    size = program.output.size
+    squares = (Section("squares", norm.rows(size), norm.FAN_IN),) if norm.rows(size) else ()
+    return (Section("compare", norm.comparisons(size)),), squares
 
 
 def weights_plan(q: int) -> KitPlan:
@@ -47,8 +59,10 @@ def weights_plan(q: int) -> KitPlan:
 
 
 async def check_line(s: Session, weights: Elements) -> None:
-    """Raise InputRefused unless the shares of a model's weights (n,) lie on a line: one round."""
-    if not (await degree.is_degree_1(s, weights[None]))[0]:
+    """Raise InputRefused unless the shares of a model's weights (n,) lie on a line: two rounds."""
+    line = await degree.is_degree_1(s, weights[None])
+    await agree(s)
+    if not line[0]:
         raise _off_the_line("a model")
 
 
@@ -63,8 +77,22 @@ async def describe_each(run: Run, kits: Sequence[Kit], model: Model, images: Ele
     step = at_once(model.program)
     for start in range(0, len(images), step):
         some = slice(start, start + step)
-        found += await _describe(Session(run, joined(kits[some])), run, model, images[some])
+        s = Session(run, joined(kits[some]))
+        found += await _describe(s, model, images[some])
+    await agree(s)
     return found
+
+
+async def evaluate(run: Run, kit: Kit, model: Model, images: Elements) -> Elements:
+    """This party's share of the output (...) of one image, in a fresh sharing of degree 1: for the caller alone.
+
+    Raises InputRefused.
+    """
+    s = Session(run, kit)
+    (found,) = await _describe(s, model, images)
+    output = fresh_share(s, _accepted(found).reshape(-1))
+    await agree(s)
+    return output
 
 
 def _accepted(output: Elements | InputRefused) -> Elements:
@@ -73,15 +101,22 @@ def _accepted(output: Elements | InputRefused) -> Elements:
     return output
 
 
-async def _describe(s: Session, run: Run, model: Model, images: Elements) -> list[Elements | InputRefused]:
+async def _describe(s: Session, model: Model, images: Elements) -> list[Elements | InputRefused]:
+    """What is opened of the norm test may depend on secrets where a party lies: so claims are verified before."""
     on_a_line = await degree.is_degree_1(s, images.reshape(len(images), -1))
     if not on_a_line.any():
         return [_off_the_line() for _ in images]
     if not on_a_line.all():  # zeros go on in its place, for its kit serves nobody else
         images = images.copy()
         images[~on_a_line] = 0
-    outputs = await embed(run, s.kit, model, images)
-    bounded = np.ones(len(images), np.bool_) if model.program.purpose == OPEN else await norm.is_bounded(s, outputs)
+    outputs = await embed(s, model, images)
+    bounded = np.ones(len(images), np.bool_)
+    if model.program.purpose == OPEN:
+        await verify(s, checks(model.program, 1))
+    else:
+        negative = await norm.out_of_bounds(s, outputs)
+        await verify(s, checks(model.program, 1))
+        bounded = await norm.is_bounded(s, negative, outputs.shape[1], len(outputs))
     return [
         (output if within else _out_of_range()) if line else _off_the_line()
         for output, line, within in zip(outputs, on_a_line, bounded, strict=True)

@@ -17,6 +17,24 @@ class RoundTimeout(EngineError):
     """A peer sent nothing in the time a round may take."""
 
 
+class PartyDeviates(EngineError):
+    """Somebody did not follow the protocol. The operators act: the evidence of all three parties tells who (operations.md)."""
+
+
+class ViewsDiffer(PartyDeviates):
+    """A peer has seen other values opened than this party has. ``own`` and ``theirs`` are hashes of what was seen."""
+
+    def __init__(self, kind: str, number: int, peer: int, own: bytes, theirs: bytes) -> None:
+        super().__init__(f"round {number} ({kind}): party {peer} says {theirs.hex()} was opened so far, not {own.hex()}")
+        self.kind = kind
+        self.number = number
+        self.peer = peer
+
+
+class CheckFailed(PartyDeviates):
+    """A product that the parties made locally is not what was opened of it: the verification at the end of a run."""
+
+
 class InputRefused(EngineError):
     """What a client has shared cannot be worked with. The caller acts: ``field`` names what is wrong."""
 

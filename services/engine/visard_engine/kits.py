@@ -11,47 +11,70 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-from visard_engine.bits import words_for
 from visard_engine.channel import PARTIES
-from visard_engine.correlated import HASHED, Dealing, SeededReader
+from visard_engine.correlated import Dealing, SeededReader, pair_bytes
 from visard_engine.errors import KitError, PlanError
 from visard_engine.field import Field, field_of
-from visard_engine.kernels.bitslice import monomial_rows
 from visard_engine.prf import KEY_BYTES
-from visard_engine.protocols import degree, maximum, relu, threshold, truncation
+from visard_engine.protocols import (
+    choice,
+    comparison,
+    conjunction,
+    degree,
+    maximum,
+    minimum,
+    relu,
+    truncation,
+    verification,
+)
+from visard_engine.protocols.sizes import Arrays
 from visard_engine.prss import PairKeys
 
+TAG_BYTES = 32
 MAX_SECTIONS = 4096
 MAX_ELEMENTS = 1 << 24
 MAX_KIT_BYTES = 1 << 30
+MAX_POSITION_BITS = 24  # of a row among 2^24
+MAX_ROW = 1 << 16
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """How a section is dealt, and what it takes: dealt elements a value, and whether digit monomials come with it."""
+    """How a section is dealt, which corrected arrays it holds, and what its third number may be in a field (exponent q)."""
 
     deal: Callable[[Dealing, int, int], None]
-    elements: int
-    digits: bool
-    truncates: bool
+    arrays: Callable[[Field, int, int], Arrays]
+    extents: Callable[[int], range] = lambda q: range(1)
+    meaning: str = "0"
 
 
+def _bits_to_drop(q: int) -> range:
+    return range(1, q - 3)
+
+
+_DROPS = "1 to q - 4 bits to drop"
 _KINDS = {
-    "relu": _Kind(relu.deal, 5, digits=True, truncates=True),
-    "truncate": _Kind(truncation.deal, 2, digits=False, truncates=True),
-    "max": _Kind(lambda d, n, _: maximum.deal(d, n), 2, digits=True, truncates=False),
-    "compare": _Kind(lambda d, n, _: threshold.deal(d, n), 0, digits=True, truncates=False),
-    "degree": _Kind(lambda d, n, _: degree.deal(d, n), 0, digits=False, truncates=False),
+    "relu": _Kind(relu.deal, relu.arrays, _bits_to_drop, _DROPS),
+    "truncate": _Kind(truncation.deal, truncation.arrays, _bits_to_drop, _DROPS),
+    "max": _Kind(maximum.deal, maximum.arrays),
+    "min": _Kind(minimum.deal, minimum.arrays, lambda q: range(MAX_POSITION_BITS), "bits of the positions so far"),
+    "compare": _Kind(comparison.deal_exact, comparison.exact_arrays),
+    "and": _Kind(conjunction.deal, conjunction.arrays),
+    "choose": _Kind(choice.deal, choice.arrays, lambda q: range(1, MAX_POSITION_BITS + 1), "bits of the position"),
+    "degree": _Kind(degree.deal, degree.arrays),
+    "coin": _Kind(verification.deal_coin, verification.coin_arrays),
+    "inner": _Kind(verification.deal_inner, verification.inner_arrays),
+    "squares": _Kind(verification.deal_squares, verification.square_arrays, lambda q: range(1, MAX_ROW + 1), "a row's length"),
 }
 
 
 @dataclass(frozen=True)
 class Section:
-    """``n`` uses of one protocol: "relu", "truncate" (both with bits to drop), "max", "compare" or "degree" (drop 0)."""
+    """``n`` uses of one protocol (a key of the table above); ``extent`` is what it takes besides, as the table says."""
 
     kind: str
     n: int
-    drop: int = 0
+    extent: int = 0
 
 
 @dataclass(frozen=True)
@@ -78,7 +101,7 @@ class KitPlan:
 
     def json(self) -> bytes:
         """Canonical JSON; equal plans have equal bytes."""
-        sections = [[s.kind, s.n, s.drop] for s in self.sections]
+        sections = [[s.kind, s.n, s.extent] for s in self.sections]
         return json.dumps({"q": self.q, "sections": sections}, sort_keys=True, separators=(",", ":")).encode()
 
     @classmethod
@@ -86,7 +109,7 @@ class KitPlan:
         """The plan in canonical JSON; raises PlanError."""
         try:
             raw = json.loads(data)
-            sections = tuple(Section(str(kind), _integer(n), _integer(drop)) for kind, n, drop in raw["sections"])
+            sections = tuple(Section(str(kind), _integer(n), _integer(extent)) for kind, n, extent in raw["sections"])
             return cls(_integer(raw["q"]), sections)
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise PlanError("run: canonical JSON of a kit plan") from error
@@ -97,28 +120,48 @@ class KitPlan:
         return hashlib.sha256(self.json()).digest()
 
     @cached_property
+    def pair_bytes(self) -> int:
+        """Size of the corrections of one of a kit's three pairs."""
+        arrays = (array for s in self.sections for array in _KINDS[s.kind].arrays(self.field, s.n, s.extent))
+        return sum(pair_bytes(n, itemsize) for n, itemsize in arrays)
+
+    @property
     def correction_bytes(self) -> int:
-        """Size of a kit's corrections."""
-        return sum(_section_bytes(section, self.field) for section in self.sections)
+        """Size of a party's corrections: those of its two pairs, two thirds of a kit's."""
+        return 2 * self.pair_bytes
 
 
 @dataclass(frozen=True)
 class DealtKit:
-    """The dealer's view of a kit: all three seeds (pair key i belongs to parties i and i + 1) and the corrections."""
+    """The dealer's view of a kit: all three seeds and corrections, of pair i, i + 1 at index i, and the tag."""
 
     seeds: tuple[bytes, bytes, bytes]
-    corrections: memoryview
+    corrections: tuple[memoryview, memoryview, memoryview]
+    tag: bytes
 
-    def part(self, party: int) -> PairKeys:
+    def keys(self, party: int) -> PairKeys:
         """The two seeds that a party gets."""
         return PairKeys(self.seeds[party], self.seeds[party - 1])
 
+    def part(self, party: int) -> tuple[memoryview, memoryview]:
+        """The corrections that a party gets, one after the other: those of the pair with the next party come first."""
+        return self.corrections[party], self.corrections[party - 1]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all corrections."""
+        return sum(len(buffer) for buffer in self.corrections)
+
     def __repr__(self) -> str:
-        return f"<DealtKit: {len(self.corrections)} bytes of corrections>"
+        return f"<DealtKit: {self.size} bytes of corrections>"
 
 
 class Kit(SeededReader):
-    """A party's half of a kit, read once from the first section to the last."""
+    """A party's half of a kit, read once from the first section to the last.
+
+    ``corrections`` are those of the pair with the next party, then those of the pair with the previous one. ``tag`` is what
+    the dealer says of all three seeds (``seeds_tag``): equal at parties that hold the same kit.
+    """
 
     def __init__(
         self,
@@ -126,36 +169,50 @@ class Kit(SeededReader):
         kit_id: int,
         keys: PairKeys,
         party: int,
+        tag: bytes,
         corrections: bytes | bytearray | memoryview,
         coin: bytes | None = None,
     ) -> None:
         if len(corrections) != plan.correction_bytes:
             raise KitError(f"a kit of this plan has {plan.correction_bytes} bytes, not {len(corrections)}")
-        view = memoryview(corrections)
-        super().__init__(plan.field, keys, party, memoryview(bytearray(view)) if view.readonly else view)
+        if len(tag) != TAG_BYTES:
+            raise KitError(f"a kit's tag has {TAG_BYTES} bytes")
+        super().__init__(plan.field, keys, party, tag, memoryview(corrections))
         self.plan = plan
         self.kit_id = kit_id
         if coin is not None:
             self.toss(coin)
 
-    @property
-    def fingerprint(self) -> bytes:
-        """16 bytes that are equal at parties that hold the same kit: the corrections depend on all three seeds."""
-        return hashlib.blake2b(self._corrections[:HASHED], digest_size=16, person=b"visard kit").digest()
-
     def __repr__(self) -> str:
         return f"<Kit {self.kit_id}: {self.plan.correction_bytes} bytes>"
 
 
+def dealt_part(plan: KitPlan, kit_id: int, kit: DealtKit, party: int, coin: bytes | None = None) -> Kit:
+    """A party's part of a kit that was dealt here."""
+    return Kit(plan, kit_id, kit.keys(party), party, kit.tag, b"".join(kit.part(party)), coin)
+
+
 def deal_kit(plan: KitPlan, master: bytes, kit_id: int, dealing_type: type[Dealing] = Dealing) -> DealtKit:
     """Kit ``kit_id`` (from 1) of a plan, under a master secret of 32 bytes."""
-    seeds = _seeds(plan, master, kit_id)
-    corrections = memoryview(bytearray(plan.correction_bytes))
-    dealing = dealing_type(plan.field, seeds, corrections)
+    return deal_from(plan, _seeds(plan, master, kit_id), kit_id, dealing_type)
+
+
+def deal_from(
+    plan: KitPlan, seeds: tuple[bytes, bytes, bytes], kit_id: int, dealing_type: type[Dealing] = Dealing
+) -> DealtKit:
+    """The kit that three seeds give: whoever knows all of them can deal it again."""
+    buffers = [memoryview(bytearray(plan.pair_bytes)) for _ in range(PARTIES)]
+    dealing = dealing_type(plan.field, seeds, buffers)
     for section in plan.sections:
-        _KINDS[section.kind].deal(dealing, section.n, section.drop)
+        _KINDS[section.kind].deal(dealing, section.n, section.extent)
     dealing.finish()
-    return DealtKit(seeds, corrections)
+    return DealtKit(seeds, (buffers[0], buffers[1], buffers[2]), seeds_tag(plan, seeds, kit_id))
+
+
+def seeds_tag(plan: KitPlan, seeds: tuple[bytes, bytes, bytes], kit_id: int) -> bytes:
+    """What the dealer says of a kit's three seeds to all parties: SHA-256, which binds it to them and hides them."""
+    message = b"visard kit tag v1" + plan.digest + kit_id.to_bytes(8, "big") + b"".join(seeds)
+    return hashlib.sha256(message).digest()
 
 
 def _seeds(plan: KitPlan, master: bytes, kit_id: int) -> tuple[bytes, bytes, bytes]:
@@ -173,14 +230,8 @@ def _check(section: Section, q: int) -> None:
         raise PlanError(f"section kind: one of {', '.join(sorted(_KINDS))}")
     if not 1 <= section.n <= MAX_ELEMENTS:
         raise PlanError(f"section size: 1 to {MAX_ELEMENTS} elements")
-    if not (1 <= section.drop <= q - 4 if kind.truncates else section.drop == 0):
-        raise PlanError(f"section drop: 1 to {q - 4} bits where the protocol truncates, else 0")
-
-
-def _section_bytes(section: Section, field: Field) -> int:
-    kind = _KINDS[section.kind]
-    bits = 8 * words_for(section.n) * monomial_rows(field.q) if kind.digits else 0
-    return bits + kind.elements * section.n * field.itemsize
+    if section.extent not in kind.extents(q):
+        raise PlanError(f"section extent: of {section.kind}, {kind.meaning}")
 
 
 def _integer(x: object) -> int:

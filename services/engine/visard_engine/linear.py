@@ -19,6 +19,7 @@ from visard_engine.field import Elements, Field
 from visard_engine.kernels import limbs
 
 Floats = npt.NDArray[np.float64]
+Pair = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Matrix:
 
     def __init__(self, field: Field, elements: Elements) -> None:
         self.field = field
+        self.elements = elements
         self.rows, self.inner = elements.shape
         self._scheme = _scheme(field)
         self._chunks = [
@@ -108,6 +110,35 @@ def affine(weights: Matrix, bias: Elements | None, x: Elements) -> Elements:
     """x (B, D) times the transposed weights (O, D), plus bias, as (B, O)."""
     right = np.ascontiguousarray(x.T)
     return np.ascontiguousarray(weights.times(right, _start(weights.rows, x.shape[0], bias, x.dtype)).T)
+
+
+def correlate(x: Elements, places: Elements, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Elements:
+    """Windows of x (B, C, H, W), each times its factor of ``places`` (B, H', W'), added up: (C kh kw,)."""
+    return limbs.correlate(x, places, kernel, stride, padding, dilation)
+
+
+def correlate_dense(
+    field: Field, x: Elements, factors: Elements, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
+) -> Elements:
+    """For each filter and weight of it, windows of x (B, C, H, W) times factors (B, O, H', W') added up: (O C/groups kh kw,)."""
+    columns = limbs.columns(x, kernel, stride, padding, dilation)
+    each = np.ascontiguousarray(factors.swapaxes(0, 1)).reshape(groups, factors.shape[1] // groups, -1)
+    windows = columns.reshape(groups, -1, columns.shape[1]).swapaxes(1, 2)
+    parts = [
+        Matrix(field, left).times(np.ascontiguousarray(right), np.zeros((len(left), right.shape[1]), x.dtype))
+        for left, right in zip(each, windows, strict=True)
+    ]
+    return np.concatenate(parts).reshape(-1)
+
+
+def transposed(
+    field: Field, taps: Elements, factors: Elements, shape: tuple[int, ...], kernel: Pair, stride: Pair, padding: Pair
+) -> Elements:
+    """What factors (B, O, H', W') of a convolution's result are of its input (B, *shape); taps (O, C kh kw)."""
+    right = np.ascontiguousarray(factors.swapaxes(0, 1)).reshape(len(taps), -1)
+    left = Matrix(field, np.ascontiguousarray(taps.T))
+    columns = left.times(right, np.zeros((left.rows, right.shape[1]), taps.dtype))
+    return limbs.scatter(columns, (len(factors), *shape), kernel, stride, padding)
 
 
 def _start(rows: int, cols: int, bias: Elements | None, dtype: np.dtype[Any]) -> Elements:

@@ -146,6 +146,15 @@ def _squared_distances(probe: Array, references: Array, out: Array) -> None:
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _row_products(a: Array, b: Array, out: Array) -> None:
+    for j in range(a.shape[0]):
+        total = sub_mod(a[0, 0], a[0, 0])
+        for k in range(a.shape[1]):
+            total = add_mod(total, mul_mod(a[j, k], b[j, k]))
+        out[j] = total
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _products(rows: Array, vector: Array, out: Array) -> None:
     for j in range(rows.shape[0]):
         total = sub_mod(vector[0], vector[0])
@@ -200,8 +209,18 @@ def combine(own: Array, previous: Array, own_factor: Any, previous_factor: Any) 
 
 def products(rows: Array, vector: Array) -> Array:
     """Inner products mod p of each row of (B, n) with a vector (n,): (B,)."""
+    if not vector.size:
+        return np.zeros(rows.shape[0], rows.dtype)
     out = np.empty(rows.shape[0], rows.dtype)
-    _products(np.ascontiguousarray(rows), vector, out)
+    _products(np.ascontiguousarray(rows), np.ascontiguousarray(vector), out)
+    return out
+
+
+def row_products(a: Array, b: Array) -> Array:
+    """Inner products mod p of each row of (R, D) with the same row of another such matrix: (R,)."""
+    out = np.empty(a.shape[0], a.dtype)
+    if a.size:
+        _row_products(np.ascontiguousarray(a), np.ascontiguousarray(b), out)
     return out
 
 

@@ -16,20 +16,20 @@ _BLOCK = 256  # words of a plane treated at a time, so that the products of one 
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _transpose(x: Array, q: int, planes: Array) -> None:
+def _transpose(x: Array, low: int, planes: Array) -> None:
     full = x.size // 64
     for w in range(full):
         block = x[64 * w : 64 * w + 64]
-        for b in range(q):
+        for b in range(planes.shape[0]):
             word = np.uint64(0)
             for j in range(64):
-                word |= ((np.uint64(block[j]) >> np.uint64(b)) & np.uint64(1)) << np.uint64(j)
+                word |= ((np.uint64(block[j]) >> np.uint64(low + b)) & np.uint64(1)) << np.uint64(j)
             planes[b, w] = word
     if x.size % 64:
-        for b in range(q):
+        for b in range(planes.shape[0]):
             word = np.uint64(0)
             for j in range(x.size - 64 * full):
-                word |= ((np.uint64(x[64 * full + j]) >> np.uint64(b)) & np.uint64(1)) << np.uint64(j)
+                word |= ((np.uint64(x[64 * full + j]) >> np.uint64(low + b)) & np.uint64(1)) << np.uint64(j)
             planes[b, full] = word
 
 
@@ -82,9 +82,24 @@ def _leaves(c: Array, mono: Array, lows: Array, widths: Array, public: int, lt: 
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _conjunction(x: Array, y: Array, mask: Array, out: Array) -> None:
-    for i in range(out.size):
-        out[i] = (x[0, i] & (y[0, i] ^ y[1, i])) ^ (x[1, i] & y[0, i]) ^ mask[i]
+def _products(m: Array, dealt: Array, rest: Array, row: Array, output: Array, public: int, out: Array) -> None:
+    words = m.shape[1]
+    product = np.empty(_BLOCK, np.uint64)
+    for start in range(0, words, _BLOCK):
+        size = min(_BLOCK, words - start)
+        for t in range(rest.size):
+            product[:size] = ~np.uint64(0)
+            for i in range(m.shape[0]):
+                if (rest[t] >> i) & 1:
+                    for w in range(size):
+                        product[w] &= m[i, start + w]
+            for piece in range(2):
+                if row[t] >= 0:
+                    for w in range(size):
+                        out[piece, output[t], start + w] ^= product[w] & dealt[piece, row[t], start + w]
+                elif piece == public:
+                    for w in range(size):
+                        out[piece, output[t], start + w] ^= product[w]
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -119,49 +134,66 @@ def _append(part: Array, n: int, offset: int, out: Array) -> None:
 
 
 @cache
-def digits(q: int) -> tuple[Array, Array]:
-    """Lowest bit and width of each digit of a q-bit number, lowest digit first."""
-    lows = np.arange(0, q, DIGIT_BITS)
-    return lows, np.minimum(DIGIT_BITS, q - lows)
+def digits(q: int, count: int) -> tuple[Array, Array]:
+    """Lowest bit and width of each of the ``count`` highest digits of a q-bit number, lowest digit first.
+
+    They are counted from the top, so that a digit of fewer bits is the lowest one.
+    """
+    highs = np.arange(q, q - DIGIT_BITS * count, -DIGIT_BITS)[::-1]
+    lows = np.maximum(highs - DIGIT_BITS, 0)
+    return lows, highs - lows
 
 
-def monomial_rows(q: int) -> int:
-    """Dealt bits a compared number: all monomials of each digit."""
-    return int(sum((1 << int(w)) - 1 for w in digits(q)[1]))
+def digits_of(q: int) -> int:
+    """Digits of a q-bit number."""
+    return -(-q // DIGIT_BITS)
 
 
-def transpose(x: Array, q: int) -> Array:
-    """Words (n,) to bit planes (q, ceil(n / 64)); the bits beyond n are zero."""
-    planes = np.empty((q, -(-x.size // 64)), np.uint64)
-    _transpose(x, q, planes)
+def monomial_rows(q: int, count: int) -> int:
+    """Dealt bits a compared number: all monomials of each of its ``count`` highest digits."""
+    return int(sum((1 << int(w)) - 1 for w in digits(q, count)[1]))
+
+
+def transpose(x: Array, low: int, high: int) -> Array:
+    """Bits low to high - 1 of words (n,) as planes (high - low, ceil(n / 64)); the bits beyond n are zero."""
+    planes = np.empty((high - low, -(-x.size // 64)), np.uint64)
+    _transpose(x, low, planes)
     return planes
 
 
-def monomials(planes: Array) -> Array:
-    """Bit planes (q, words) to the products of every non-empty set of bits of each digit, (rows, words)."""
-    out = np.empty((monomial_rows(planes.shape[0]), planes.shape[1]), np.uint64)
-    _monomials(planes, *digits(planes.shape[0]), out)
+def monomials(x: Array, q: int, count: int) -> Array:
+    """Words (n,) of q bits to the products of every non-empty set of bits of each of their ``count`` highest digits.
+
+    Shape (rows, ceil(n / 64)).
+    """
+    lows, widths = digits(q, count)
+    planes = transpose(x, int(lows[0]), q)
+    out = np.empty((monomial_rows(q, count), planes.shape[1]), np.uint64)
+    _monomials(planes, lows - lows[0], widths, out)
     return out
 
 
-def leaves(c: Array, mono: Array, public: int) -> tuple[Array, Array]:
-    """Shares of [c < d] and [c = d] for every digit, each (2, digits, words), without a message.
+def leaves(c: Array, q: int, count: int, mono: Array, public: int) -> tuple[Array, Array]:
+    """Shares of [c < d] and [c = d] for each of the ``count`` highest digits, each (2, digits, words), without a message.
 
-    ``c`` (q, words) is public, ``mono`` (2, rows, words) the dealt monomials, ``public`` the index of the piece that
-    takes public constants (neither piece when it is 2).
+    ``c`` (n,) are public words of q bits, ``mono`` (2, rows, words) the dealt monomials, ``public`` the index of the piece
+    that takes public constants (neither piece when it is 2).
     """
-    lows, widths = digits(c.shape[0])
-    lt = np.empty((2, lows.size, c.shape[1]), np.uint64)
+    lows, widths = digits(q, count)
+    planes = transpose(c, int(lows[0]), q)
+    lt = np.empty((2, lows.size, planes.shape[1]), np.uint64)
     eq = np.empty_like(lt)
-    _leaves(c, mono, lows, widths, public, lt, eq)
+    _leaves(planes, mono, lows - lows[0], widths, public, lt, eq)
     return lt, eq
 
 
-def conjunction(x: Array, y: Array, mask: Array) -> Array:
-    """This party's piece of x AND y: shapes (2, ..., words) and mask (...)."""
-    out = np.empty(x.shape[1:], np.uint64)
-    flat = np.ascontiguousarray(x).reshape(2, -1), np.ascontiguousarray(y).reshape(2, -1)
-    _conjunction(*flat, mask.reshape(-1), out.reshape(-1))
+def products(m: Array, dealt: Array, terms: tuple[Array, Array, Array], outputs: int, public: int) -> Array:
+    """For each output the XOR of its terms, (2, outputs, words): see visard_engine.protocols.gates.
+
+    ``m`` (inputs, words) is public, ``dealt`` (2, rows, words) are masks and their products.
+    """
+    out = np.zeros((2, outputs, m.shape[1]), np.uint64)
+    _products(np.ascontiguousarray(m), dealt, *terms, public, out)
     return out
 
 

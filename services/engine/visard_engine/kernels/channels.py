@@ -58,6 +58,45 @@ def _lean(x: Array, positive: Array, slope: Array, unit: Any, out: Array) -> Non
                 out[b, c, i] = add_mod(mul_mod(positive[b, c, i], unit), mul_mod(negative, slope[c]))
 
 
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _fold_rows(factors: Array, rows: Array, groups: int, out: Array) -> None:
+    each, width = rows.shape[0] // groups, rows.shape[1]
+    for g in range(groups):
+        for o in range(each):
+            factor = factors[g * each + o]
+            for k in range(width):
+                term = mul_mod(factor, rows[g * each + o, k])
+                out[g * width + k] = add_mod(out[g * width + k], term)
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _contract(x: Array, places: Array, over_images: bool, out: Array) -> None:
+    for b in range(x.shape[0]):
+        row = 0 if over_images else b
+        for c in range(x.shape[1]):
+            total = out[row, c]
+            for i in range(x.shape[2]):
+                total = add_mod(total, mul_mod(x[b, c, i], places[b, i]))
+            out[row, c] = total
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _contract_dense(x: Array, factors: Array, over_images: bool, out: Array) -> None:
+    for b in range(x.shape[0]):
+        row = 0 if over_images else b
+        for c in range(x.shape[1]):
+            total = out[row, c]
+            for i in range(x.shape[2]):
+                total = add_mod(total, mul_mod(x[b, c, i], factors[b, c, i]))
+            out[row, c] = total
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _summed(x: Array, out: Array) -> None:
+    for i in range(x.size):
+        out[0] = add_mod(out[0], x[i])
+
+
 def convolve_groups(
     x: Array, weights: Array, bias: Array | None, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Array:
@@ -88,3 +127,31 @@ def lean(x: Array, positive: Array, slope: Array, unit: Any) -> Array:
 
 def _planes(x: Array) -> Array:
     return np.ascontiguousarray(x).reshape(*x.shape[:2], -1)
+
+
+def fold_rows(factors: Array, rows: Array, groups: int) -> Array:
+    """Factors (O,) times rows (O, K), added up over each of the groups: (groups K,)."""
+    out = np.zeros(groups * rows.shape[1], rows.dtype)
+    _fold_rows(factors, np.ascontiguousarray(rows), groups, out)
+    return out
+
+
+def contract(x: Array, places: Array, *, over_images: bool) -> Array:
+    """Sums over places of x (B, C, ...) times ``places`` (B, ...): (B, C), or (1, C) over images as well."""
+    out = np.zeros((1 if over_images else len(x), x.shape[1]), x.dtype)
+    _contract(_planes(x), np.ascontiguousarray(places).reshape(len(x), -1), over_images, out)
+    return out
+
+
+def contract_dense(x: Array, factors: Array, *, over_images: bool) -> Array:
+    """Likewise with a factor for each element of x."""
+    out = np.zeros((1 if over_images else len(x), x.shape[1]), x.dtype)
+    _contract_dense(_planes(x), _planes(factors), over_images, out)
+    return out
+
+
+def summed(x: Array) -> Array:
+    """The sum of all elements mod p, (1,)."""
+    out = np.zeros(1, x.dtype)
+    _summed(np.ascontiguousarray(x).reshape(-1), out)
+    return out

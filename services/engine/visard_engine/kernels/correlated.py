@@ -1,4 +1,4 @@
-"""Kernels for the dealer's corrections and for combining dealt values."""
+"""Kernels for the dealer's corrections, and for applying them."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from visard_engine.kernels.arithmetic import add_mod, mul_mod, sub_mod
+from visard_engine.kernels.arithmetic import add_mod, sub_mod
 
 Array = npt.NDArray[Any]
 
@@ -18,15 +18,15 @@ def _sum3(a: Array, b: Array, c: Array, out: Array) -> None:
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _correct(x: Array, a: Array, b: Array, c: Array, out: Array) -> None:
+def _difference(x: Array, a: Array, b: Array, c: Array, out: Array) -> None:
     for i in range(a.size):
         out[i] = sub_mod(sub_mod(sub_mod(x[i], a[i]), b[i]), c[i])
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _shares(own: Array, previous: Array, correction: Array, f: Any, g: Any, out: Array) -> None:
-    for i in range(own.size):
-        out[i] = add_mod(add_mod(mul_mod(own[i], f), mul_mod(previous[i], g)), correction[i])
+def _add_to(x: Array, correction: Array) -> None:
+    for i in range(x.size):
+        x[i] = add_mod(x[i], correction[i])
 
 
 def sum3(a: Array, b: Array, c: Array) -> Array:
@@ -36,13 +36,13 @@ def sum3(a: Array, b: Array, c: Array) -> Array:
     return out
 
 
-def correct(x: Array, draws: list[Array], out: Array) -> None:
-    """x minus the sum of three draws mod p, into out."""
-    _correct(x, *draws, out)
-
-
-def shares(own: Array, previous: Array, correction: Array, factors: tuple[Any, Any]) -> Array:
-    """Degree-1 shares of a dealt value: own f + previous g + correction mod p."""
-    out = np.empty_like(own)
-    _shares(own, previous, correction, factors[0], factors[1], out)
+def difference(x: Array, draws: list[Array]) -> Array:
+    """x minus the sum of three draws mod p."""
+    out = np.empty_like(x)
+    _difference(x, *draws, out)
     return out
+
+
+def add_to(x: Array, correction: Array) -> None:
+    """x + correction mod p, in place."""
+    _add_to(x, correction)

@@ -9,6 +9,7 @@ from numba import njit
 from visard_engine.kernels.arithmetic import add_mod, from_int64, mul_mod, sub_mod
 
 Array = npt.NDArray[Any]
+Pair = tuple[int, int]
 
 
 @njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
@@ -64,6 +65,45 @@ def _recombine(products: Array, factors: Array, out: Array) -> None:
                 out[o, j] = add_mod(out[o, j], term)
 
 
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _correlate(
+    x: Array, places: Array, kh: int, kw: int, sh: int, sw: int, ph: int, pw: int, dh: int, dw: int, out: Array
+) -> None:
+    batch, channels, height, width = x.shape
+    rows, cols = places.shape[1:]
+    for c in range(channels):
+        for u in range(kh):
+            for v in range(kw):
+                total = sub_mod(out[0], out[0])
+                for b in range(batch):
+                    for i in range(rows):
+                        y = i * sh + u * dh - ph
+                        if 0 <= y < height:
+                            for j in range(cols):
+                                z = j * sw + v * dw - pw
+                                if 0 <= z < width:
+                                    total = add_mod(total, mul_mod(x[b, c, y, z], places[b, i, j]))
+                out[(c * kh + u) * kw + v] = total
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _scatter(columns: Array, kh: int, kw: int, sh: int, sw: int, ph: int, pw: int, rows: int, cols: int, out: Array) -> None:
+    batch, channels, height, width = out.shape
+    for c in range(channels):
+        for u in range(kh):
+            for v in range(kw):
+                row = (c * kh + u) * kw + v
+                for b in range(batch):
+                    for i in range(rows):
+                        y = i * sh + u - ph
+                        if 0 <= y < height:
+                            for j in range(cols):
+                                z = j * sw + v - pw
+                                if 0 <= z < width:
+                                    found = columns[row, (b * rows + i) * cols + j]
+                                    out[b, c, y, z] = add_mod(out[b, c, y, z], found)
+
+
 def split(x: Array, p: int, widths: tuple[int, ...]) -> Array:
     """Elements (...) to balanced limbs (len(widths), ...) as exact float64, lowest first."""
     out = np.empty((len(widths), x.size), np.float64)
@@ -94,3 +134,19 @@ def columns(
 def recombine(products: Array, factors: Array, out: Array) -> None:
     """Add sum over t of factors[t] * products[t] mod p to out: (terms, rows, cols) exact float64 and (rows, cols)."""
     _recombine(products, factors, out)
+
+
+def correlate(x: Array, places: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Array:
+    """The sum of windows of x (B, C, H, W), each times its element of places (B, H', W'): (C kh kw,)."""
+    out = np.empty(x.shape[1] * kernel[0] * kernel[1], x.dtype)
+    _correlate(np.ascontiguousarray(x), np.ascontiguousarray(places), *kernel, *stride, *padding, *dilation, out)
+    return out
+
+
+def scatter(columns: Array, shape: tuple[int, ...], kernel: Pair, stride: Pair, padding: Pair) -> Array:
+    """Add columns (C kh kw, B H' W') to the windows of a picture (B, C, H, W) that they stand for: ``columns`` backwards."""
+    sizes = zip(shape[2:], kernel, stride, padding, (1, 1), strict=True)
+    height, width = (output_size(*axis) for axis in sizes)
+    out = np.zeros(shape, columns.dtype)
+    _scatter(columns, *kernel, *stride, *padding, height, width, out)
+    return out

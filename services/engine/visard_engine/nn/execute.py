@@ -4,19 +4,24 @@ from collections.abc import Iterator
 from functools import cached_property
 from math import prod
 
-from visard_engine.correlated import KitReader
 from visard_engine.errors import ProtocolError
 from visard_engine.field import Elements, field_of
 from visard_engine.kits import KitPlan
 from visard_engine.nn.operations.base import Weights
 from visard_engine.nn.program import Program
-from visard_engine.session import Run, Session
+from visard_engine.nn.tape import Tape, pairs
+from visard_engine.session import Session
 
 
 def embed_plan(program: Program, batch: int) -> KitPlan:
     """What ``embed`` consumes for a batch of images, in the order of the operations."""
     sections = (section for op in program.operations for section in op.sections(program.values[op.x], batch))
     return KitPlan(program.q, tuple(sections))
+
+
+def checks(program: Program, batch: int) -> int:
+    """Pairs of shared numbers that ``embed``'s claims come to for a batch of images; at least 1."""
+    return max(1, batch * pairs(program.operations, program.values, field_of(program.q)))
 
 
 class Model:
@@ -47,6 +52,13 @@ class Model:
         return self._weights[index]
 
     @cached_property
+    def kept(self) -> set[int]:
+        """The narrow values that a claim about a wide one may come to."""
+        values = self.program.values
+        wide = (op for op, result in zip(self.program.operations, values[1:], strict=True) if result.wide)
+        return {source for op in wide for source in op.sources if not values[source].wide}
+
+    @cached_property
     def last_uses(self) -> list[int]:
         """For each value by number the last operation that reads it."""
         uses = list(range(-1, len(self.program.operations)))
@@ -56,20 +68,28 @@ class Model:
         return uses
 
 
-async def embed(run: Run, kit: KitReader, model: Model, images: Elements) -> Elements:
-    """Degree-1 shares of the output (B, ...), such as descriptors (B, D), of shared images (B, C, H, W)."""
-    s = Session(run, kit)
+async def embed(s: Session, model: Model, images: Elements) -> Elements:
+    """Degree-1 shares of the output (B, ...), such as descriptors (B, D), of shared images (B, C, H, W).
+
+    What it has opened is claimed in the session, to be verified with ``checks`` pairs.
+    """
+    program = model.program
+    tape = Tape(program.operations, program.values, model.weights, model.field, len(images))
+    tape.shares[0] = images
     values: list[Elements | None] = [images]
-    for k, op in enumerate(model.program.operations):
+    for k, op in enumerate(program.operations):
         operands = []
         for source in op.sources:
             value = values[source]
             assert value is not None
             operands.append(value)
-        values.append(await op.run(s, operands, model.weights(k)))
+        result = await op.run(s, operands, model.weights(k), tape.at(k))
+        values.append(result)
+        if k + 1 in model.kept:
+            tape.shares[k + 1] = result
         for source, last in enumerate(model.last_uses[: k + 1]):
             if last == k:
                 values[source] = None  # shares are freed as soon as nothing reads them
-    result = values[-1]
-    assert result is not None
-    return result
+    output = values[-1]
+    assert output is not None
+    return output

@@ -3,7 +3,8 @@
 Functionality: <b> (B, n) -> for each row, publicly, whether a bit is set.
 Cost: one round; a row sends ``PARITIES`` bits.
 Security: where no bit is set, zeros are opened: nothing. Otherwise parities of random subsets are, which tell something of
-which bits are set: this is for alarms that never ring for whoever keeps to the rules. One that should ring stays silent
+which bits are set: this is for alarms that never ring for whoever keeps to the rules, asked
+once it is verified that no party has made them ring. One that should ring stays silent
 with probability 2^-40: the subsets come from the kit's corrections, which whoever caused it has never seen.
 Source: R. Freivalds, "Probabilistic machines can use less running time", IFIP 1977.
 """
@@ -23,6 +24,6 @@ async def any_set(s: Session, shared: Words, rows: int, length: int) -> Bools:
     bits = unpack(shared, rows * length).reshape(2, rows, 1, length)
     subsets = unpack(s.kit.public_words(PARITIES * -(-length // 64)).reshape(PARITIES, -1), length)
     parities = np.bitwise_xor.reduce(bits & subsets, axis=-1).reshape(2, -1)
-    opened = unpack(await open_bits(s, pack(parities)), rows * PARITIES)
+    opened = unpack(await open_bits(s, pack(parities), "alarms"), rows * PARITIES)
     found: Bools = np.logical_or.reduce(opened.reshape(rows, PARITIES), axis=1)
     return found

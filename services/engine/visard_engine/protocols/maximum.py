@@ -1,31 +1,40 @@
 """Exact ReLU, and with it the larger of two values and max-pooling.
 
 Functionality: [[z]], |z| < 2^(q-1), -> [max(0, z)] without truncation; max(a, b) = b + ReLU(a - b).
-Cost: as relu.py, for each of the ceil(log2 k) + ceil(log2 l) stages of a k x l window. Pooling is separable: rows first,
-then columns, so a 3 x 3 window of stride 2 takes 4 comparisons an output spread over two passes instead of 8.
+Cost: those of an exact comparison (comparison.py), a round and a bit an element more, for each of the
+ceil(log2 k) + ceil(log2 l) stages of a k x l window. Pooling is separable: rows first, then columns, so a 3 x 3 window of
+stride 2 takes 4 comparisons an output spread over two passes instead of 8.
 Security: as relu.py.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from visard_engine.bits import invert, words_for
+from visard_engine.claims import Source
 from visard_engine.correlated import Dealing, DealtValue, KitReader
-from visard_engine.field import Elements, Words
+from visard_engine.field import Elements, Field, Words
 from visard_engine.kernels import bitslice
 from visard_engine.kernels import truncation as kernels
-from visard_engine.protocols import comparison
+from visard_engine.protocols import comparison, sizes
 from visard_engine.protocols.opening import open_bits
 from visard_engine.session import Session
 
 
-def deal(d: Dealing, n: int) -> None:
-    """Deal n exact ReLUs."""
-    r = comparison.deal(d, n)
+def arrays(field: Field, n: int, _: int) -> sizes.Arrays:
+    """What ``deal`` corrects."""
+    return [*comparison.exact_arrays(field, n, 0), *sizes.values(field, n, 2)]
+
+
+def deal(d: Dealing, n: int, _: int = 0) -> Words:
+    """Deal n exact ReLUs; returns the masks of their signs, packed, which the dealer may need for more."""
+    r = comparison.deal(d, n, comparison.exact(d.field.q))
     beta = d.random_bits(words_for(n))
     d.value(bitslice.spread(beta, n, d.field.element(1)))
     d.value(bitslice.select(beta, r))
+    return beta
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,8 @@ class Dealt:
 
 def read(kit: KitReader, n: int) -> Dealt:
     """The party's half of ``deal``."""
-    return Dealt(comparison.read(kit, n), kit.random_bits(n), kit.value(n), kit.value(n))
+    mask = comparison.read(kit, n, comparison.exact(kit.field.q))
+    return Dealt(mask, kit.random_bits(1, n)[:, 0], kit.value(n), kit.value(n))
 
 
 def finish(kit: KitReader, c: Elements, v: Words, dealt: Dealt) -> Elements:
@@ -49,40 +59,93 @@ def finish(kit: KitReader, c: Elements, v: Words, dealt: Dealt) -> Elements:
     return kernels.exact_relu(v, c, r, beta, beta_r)
 
 
-async def exact_relu(s: Session, z: Elements) -> Elements:
-    """Degree-1 shares of max(0, z) from degree-1 or degree-2 shares of z, shape (n,)."""
+async def exact_relu(s: Session, z: Elements, source: Source | None) -> Elements:
+    """Degree-1 shares of max(0, z) from shares of z, shape (n,), as ``comparison.is_negative`` takes them."""
     dealt = await s.compute(z.size, read, s.kit, z.size)
-    c, negative = await comparison.is_negative(s, z, dealt.mask)
-    v = await open_bits(s, invert(s.party, negative ^ dealt.beta_bits))
+    c, negative = await comparison.is_negative(s, z, dealt.mask, source)
+    v = await open_bits(s, invert(s.party, negative ^ dealt.beta_bits), "sign")
     return await s.compute(z.size, finish, s.kit, c, v, dealt)
 
 
-async def maximum(s: Session, a: Elements, b: Elements) -> Elements:
-    """Shares of the larger, elementwise; any shape; the degree is that of the inputs."""
-    larger = await exact_relu(s, s.field.subtract(a, b).reshape(-1))
-    return s.field.add(b, larger.reshape(b.shape))
+@dataclass(frozen=True)
+class Pooled:
+    """Largest values (B, C, H', W'), each the element of x at ``place`` plus ``offset`` of degree 1, in the shape of the share.
+
+    ``share`` has the degree of x.
+    """
+
+    share: Elements
+    offset: Elements
+    place: tuple[slice, slice]
+
+    def __repr__(self) -> str:
+        return f"<Pooled: {self.share.size} secret values>"
 
 
-async def max_pool(s: Session, x: Elements, kernel: tuple[int, int], stride: tuple[int, int]) -> Elements:
+# where differences come from, of picked places (rows and columns of x): those added, those subtracted, the offset of degree 1
+Picking = Callable[[Sequence[tuple[slice, slice]], Sequence[tuple[slice, slice]], Elements], Source | None]
+
+
+async def max_pool(
+    s: Session, x: Elements, kernel: tuple[int, int], stride: tuple[int, int], picking: Picking
+) -> Pooled:
     """Max-pooling without padding: (B, C, H, W) to (B, C, (H - kh) // sh + 1, (W - kw) // sw + 1)."""
-    rows = await _pool_axis(s, x, kernel[1], stride[1], 3)
-    return await _pool_axis(s, rows, kernel[0], stride[0], 2)
+    whole = Pooled(x, np.zeros_like(x), (slice(0, x.shape[2]), slice(0, x.shape[3])))
+    narrower = await _pool_axis(s, whole, kernel[1], stride[1], 3, picking)
+    return await _pool_axis(s, narrower, kernel[0], stride[0], 2, picking)
 
 
-async def _pool_axis(s: Session, x: Elements, kernel: int, stride: int, axis: int) -> Elements:
+async def _pool_axis(s: Session, x: Pooled, kernel: int, stride: int, axis: int, picking: Picking) -> Pooled:
     """The largest of each window along one axis: pairs of window positions until one is left."""
-    candidates = windows(x, kernel, stride, axis)
+    candidates = [_candidate(x, k, kernel, stride, axis) for k in range(kernel)]
     while len(candidates) > 1:
         half = len(candidates) // 2
-        a, b = np.stack(candidates[:half]), np.stack(candidates[half : 2 * half])
-        candidates = [*(await maximum(s, a, b)), *candidates[2 * half :]]
+        winners = await _larger(s, candidates[:half], candidates[half : 2 * half], picking)
+        candidates = [*winners, *candidates[2 * half :]]
     return candidates[0]
+
+
+def _candidate(x: Pooled, k: int, kernel: int, stride: int, axis: int) -> Pooled:
+    """Position k of each window along an axis."""
+    taken = place(k, kernel, x.share.shape[axis], stride)
+    index = (slice(None), slice(None), taken, slice(None)) if axis == 2 else (..., taken)
+    rows, columns = x.place
+    where = (taken, columns) if axis == 2 else (rows, taken)
+    return Pooled(x.share[index], x.offset[index], where)
+
+
+async def _larger(s: Session, a: Sequence[Pooled], b: Sequence[Pooled], picking: Picking) -> list[Pooled]:
+    """The larger one of each pair, elementwise: b + ReLU(a - b)."""
+    shares, offsets = (
+        s.field.subtract(np.stack([getattr(one, name) for one in a]), np.stack([getattr(one, name) for one in b]))
+        for name in ("share", "offset")
+    )
+    source = picking([one.place for one in a], [one.place for one in b], offsets)
+    more = (await exact_relu(s, shares.reshape(-1), source)).reshape(shares.shape)
+    return [
+        Pooled(s.field.add(one.share, part), s.field.add(one.offset, part), one.place)
+        for one, part in zip(b, more, strict=True)
+    ]
+
+
+def place(k: int, kernel: int, length: int, stride: int) -> slice:
+    """Where position k of each window lies along an axis of this length."""
+    size = (length - kernel) // stride + 1
+    return slice(k, k + stride * (size - 1) + 1, stride)
+
+
+def last_place(shape: tuple[int, ...], kernel: tuple[int, int], stride: tuple[int, int]) -> tuple[slice, slice]:
+    """Rows and columns of a picture (C, H, W) from which ``max_pool``'s results differ by what is known with degree 1."""
+    rows, columns = (
+        place(k - 1, k, length, step) for k, length, step in zip(kernel, shape[1:], stride, strict=True)
+    )
+    return rows, columns
 
 
 def windows(x: Elements, kernel: int, stride: int, axis: int) -> list[Elements]:
     """For each position in the window, the slice of x that stands there; each has the pooled size along the axis."""
-    size = (x.shape[axis] - kernel) // stride + 1
-    return [np.take(x, range(k, k + stride * (size - 1) + 1, stride), axis=axis) for k in range(kernel)]
+    taken = (place(k, kernel, x.shape[axis], stride) for k in range(kernel))
+    return [np.ascontiguousarray(x[(*(slice(None),) * axis, one)]) for one in taken]
 
 
 def pool_comparisons(shape: tuple[int, ...], kernel: tuple[int, int], stride: tuple[int, int]) -> list[int]:

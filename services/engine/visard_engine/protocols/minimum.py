@@ -1,27 +1,89 @@
 """Tournament minimum: the smallest of N shared values and its position.
 
 Functionality: [[z_j]] (N,) -> [[min_j z_j]] and <position of it>; of equal values the one at the later position wins.
-Cost: for each of ceil(log2 N) levels the rounds of an exact ReLU (q = 31: 5; q = 61: 6); N - 1 comparisons in all and, for
-the position, fewer than N log2 N AND gates, whose messages ride on a round that is there anyway.
-Security: as maximum.py and conjunction.py.
+Cost: for each of ceil(log2 N) levels the rounds of an exact ReLU; N - 1 comparisons in all and, for the position, fewer than
+N log2 N bits, opened with the comparisons' signs. Dealt: as exact ReLUs, and as many bits.
+Security: as maximum.py and gates.py.
 How: min(a, b) = a - ReLU(a - b); b wins iff a - b >= 0. A winner's position is its path: at level l the new bit l is the
-comparison's bit, and the lower bits are chosen by it (<i> = <i_a> ^ <w> (<i_a> ^ <i_b>)).
+comparison's bit, and the lower bits are chosen by it (<i> = <i_a> ^ <w> (<i_a> ^ <i_b>)): gates that have the sign's mask as one
+of their own. A winner is always one of the values, minus what is known with degree 1: see ``Sums``.
 """
 
-import numpy as np
+from dataclasses import dataclass
 
-from visard_engine.bits import invert, pack, unpack
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import override
+
+from visard_engine.bits import invert, pack, unpack, words_for
+from visard_engine.claims import Folded, Source, Stream
 from visard_engine.correlated import Dealing
-from visard_engine.field import Bools, Elements, Words
-from visard_engine.protocols import comparison, maximum
-from visard_engine.protocols.conjunction import local_conjunction
-from visard_engine.protocols.opening import payload, words_from
+from visard_engine.field import Bools, Elements, Field, Words
+from visard_engine.kernels import arithmetic
+from visard_engine.protocols import choice, comparison, gates, maximum, sizes
+from visard_engine.protocols.opening import open_bits
 from visard_engine.session import Session
 
+Positions = npt.NDArray[np.int64]
 
-def deal(d: Dealing, n: int) -> None:
-    """Deal one level that compares n pairs."""
-    maximum.deal(d, n)
+
+@dataclass(frozen=True)
+class Sums:
+    """Values (n,), each the sum of squares of one of the session's rows (``Claims.square``) plus ``offset`` of degree 1."""
+
+    share: Elements
+    rows: Positions
+    offset: Elements
+
+    def __getitem__(self, part: slice) -> "Sums":
+        """Some of them."""
+        return Sums(*(np.ascontiguousarray(x[part]) for x in (self.share, self.rows, self.offset)))
+
+    def minus(self, field: Field, known: Elements) -> "Sums":
+        """Less what is known with degree 1."""
+        return Sums(field.subtract(self.share, known), self.rows, field.subtract(self.offset, known))
+
+    def __add__(self, other: "Sums") -> "Sums":
+        """Those of the other after these."""
+        pairs = ((self.share, other.share), (self.rows, other.rows), (self.offset, other.offset))
+        return Sums(*(np.concatenate(pair) for pair in pairs))
+
+    def __repr__(self) -> str:
+        return f"<Sums: {self.share.size} secret values>"
+
+
+@dataclass(frozen=True)
+class Difference(Source):
+    """``offset`` (n,), plus the sums of some rows, minus those of others."""
+
+    offset: Elements
+    minus: Positions
+    plus: Positions | None = None
+
+    def __repr__(self) -> str:
+        return f"<Difference: {self.offset.size} secret values>"
+
+    @override
+    def fold(self, opened: Elements, stream: Stream, into: Folded) -> None:
+        field, g = stream.field, stream.elements(opened.size)
+        assert into.weights is not None
+        if self.plus is not None:
+            into.weights[self.plus] = field.add(into.weights[self.plus], g)
+        into.weights[self.minus] = field.subtract(into.weights[self.minus], g)
+        known = field.subtract(self.offset, opened)
+        into.rest = field.add(into.rest, arithmetic.products(known[None], g))
+
+
+def arrays(field: Field, n: int, bits: int) -> sizes.Arrays:
+    """What ``deal`` corrects."""
+    return [*maximum.arrays(field, n, 0), *sizes.bits(bits, n)]
+
+
+def deal(d: Dealing, n: int, bits: int) -> None:
+    """Deal one level that compares n pairs with positions of so many bits."""
+    beta = maximum.deal(d, n)
+    if bits:
+        gates.deal(d, choice.gate(bits), words_for(n), beta[None])
 
 
 def levels(n: int) -> list[int]:
@@ -33,37 +95,39 @@ def levels(n: int) -> list[int]:
     return out
 
 
-async def minimum(s: Session, z: Elements) -> tuple[Elements, Bools]:
-    """The least of (n,) shares of degree at most 2, as (1,), and its position's bits, (2, ceil(log2 n)) of one bool each."""
-    path: Bools = np.zeros((2, 0, z.size), np.bool_)  # (pieces, bits so far, candidates)
-    while z.size > 1:
+async def minimum(s: Session, z: Sums) -> tuple[Sums, Bools]:
+    """The least of n values, as one, and its position's bits, (2, ceil(log2 n)) of one bool each."""
+    path: Bools = np.zeros((2, 0, z.share.size), np.bool_)  # (pieces, bits so far, candidates)
+    while z.share.size > 1:
         z, path = await _level(s, z, path)
     return z, path[:, :, 0]
 
 
-async def _level(s: Session, z: Elements, path: Bools) -> tuple[Elements, Bools]:
+async def _level(s: Session, z: Sums, path: Bools) -> tuple[Sums, Bools]:
     """Halve the candidates: neighbours 2j and 2j + 1 meet; a last odd one passes."""
-    pairs = z.size // 2
-    a, b, bye = np.ascontiguousarray(z[: 2 * pairs : 2]), np.ascontiguousarray(z[1 : 2 * pairs : 2]), z[2 * pairs :]
+    pairs, bits = z.share.size // 2, path.shape[1]
+    a, b, bye = z[: 2 * pairs : 2], z[1 : 2 * pairs : 2], z[2 * pairs :]
     dealt = await s.compute(pairs, maximum.read, s.kit, pairs)
-    c, negative = await comparison.is_negative(s, s.field.subtract(a, b), dealt.mask)
+    masks = gates.read(s.kit, choice.gate(bits), pairs, dealt.beta_bits[:, None]) if bits else dealt.beta_bits[:, None]
+    source = Difference(s.field.subtract(a.offset, b.offset), b.rows, a.rows)
+    c, negative = await comparison.is_negative(s, s.field.subtract(a.share, b.share), dealt.mask, source)
     second = invert(s.party, negative)
-    v, chosen = await _open_and_choose(s, second ^ dealt.beta_bits, second, path[:, :, : 2 * pairs])
+    v, chosen = await _open_and_choose(s, second, path[:, :, : 2 * pairs], masks)
     larger = await s.compute(pairs, maximum.finish, s.kit, c, v, dealt)
-    winners = np.concatenate([s.field.subtract(a, larger), bye])
     new_bit = unpack(second, pairs)[:, None]
     met = np.concatenate([chosen, new_bit], axis=1)
-    passed = np.concatenate([path[:, :, 2 * pairs :], np.zeros((2, 1, bye.size), np.bool_)], axis=1)
-    return winners, np.concatenate([met, passed], axis=2)
+    passed = np.concatenate([path[:, :, 2 * pairs :], np.zeros((2, 1, bye.share.size), np.bool_)], axis=1)
+    return a.minus(s.field, larger) + bye, np.concatenate([met, passed], axis=2)
 
 
-async def _open_and_choose(s: Session, masked: Words, second: Words, path: Bools) -> tuple[Words, Bools]:
-    """Open ``masked`` (2, words) and choose between the pairs' paths by ``second``, in one round."""
+async def _open_and_choose(s: Session, second: Words, path: Bools, masks: Words) -> tuple[Words, Bools]:
+    """Open ``second`` (2, words), masked, and choose between the pairs' paths by it, in one round."""
     first, other = path[:, :, 0::2], path[:, :, 1::2]
-    gates = np.ascontiguousarray(np.broadcast_to(second[:, None], (2, path.shape[1], second.shape[1])))
-    own = local_conjunction(s, gates, pack(first ^ other))
-    outgoing = {s.previous: payload(masked[0]), s.next: payload(own)}
-    messages = await s.channel.exchange(outgoing, (s.next, s.previous))
-    v = masked[0] ^ masked[1] ^ words_from(messages[s.next], masked[0].size)
-    flip = np.stack([own, words_from(messages[s.previous], own.size).reshape(own.shape)])
-    return v, first ^ unpack(flip, first.shape[2])
+    pairs, bits = first.shape[2], first.shape[1]
+    inputs = np.concatenate([second[:, None], pack(first ^ other)], axis=1)
+    masked = inputs ^ masks[:, : 1 + bits]
+    opened = (await open_bits(s, masked.reshape(2, -1), "sign and positions")).reshape(1 + bits, -1)
+    if not bits:
+        return opened[0], first
+    flip = gates.outputs(s, choice.gate(bits), opened, masks)
+    return opened[0], first ^ unpack(flip, pairs)

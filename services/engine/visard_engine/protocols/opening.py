@@ -1,45 +1,105 @@
-"""Opening: make a shared value public.
+"""Opening: make a shared value public, so that all three parties have seen the same.
 
-Functionality: [[m]] -> m for all (degree at most 2), and <b> -> b for all.
-Cost: one round; an element sends 2 words (to both others), a bit sends 1 bit (each party's own piece, to the previous).
-Security: nothing is hidden. The caller masks first: with a uniform dealt value and a fresh zero sharing.
+Functionality: [m] -> m for all, <b> -> b for all.
+Cost: one round. An element of degree 1 sends one word (to the previous party), one of degree 2 two words (to both others), a
+bit one bit (each party's own piece, to the previous party). Every message to the previous party carries VIEW_BYTES more.
+Security: nothing is hidden. The caller masks first: with a uniform dealt value, and a fresh zero sharing where the degree is 2.
+Whatever is opened is public, so all three must have seen the same: each party says what it has opened so far (a hash) to the
+previous party with the next message. That is the direction in which missing pieces travel: of two honest parties one hears the
+other. It looks at what it has heard before it sends anything more, so that nobody hears the hash of a view that depends on
+two honest parties' different ones. What is wrong alike for both, which only an opening of degree 2 can be, is found at the end
+(verification.py).
 """
+
+from collections.abc import Mapping
 
 import numpy as np
 
 from visard_engine.channel import Payload
-from visard_engine.errors import ProtocolError
+from visard_engine.errors import ProtocolError, ViewsDiffer
 from visard_engine.field import Elements, Field, Words
 from visard_engine.kernels import opening as kernels
 from visard_engine.session import Session
+from visard_engine.views import VIEW_BYTES
 
 
-async def open_elements(s: Session, share: Elements) -> Elements:
-    """The values of a sharing of degree at most 2, shape (n,)."""
-    return await s.compute(share.size, kernels.recombine, *await exchange_elements(s, share))
+async def open_lines(s: Session, share: Elements, kind: str) -> Elements:
+    """The values of a sharing of degree 1, shape (n,): the next party's share is enough."""
+    messages = await _exchange(s, {s.previous: payload(share)}, kind)
+    theirs = _elements(s.field, messages[s.next], share.size)
+    value = kernels.line(share, theirs, *line_factors(s.field, s.party))
+    s.run.views.saw(value)
+    return value
 
 
-async def exchange_elements(s: Session, share: Elements) -> tuple[Elements, Elements, Elements]:
-    """All three shares of a sharing, (n,) each, in the parties' order."""
-    others = (s.next, s.previous)
-    messages = await s.channel.exchange(dict.fromkeys(others, payload(share)), others)
-    shares = {peer: _elements(s.field, messages[peer], share.size) for peer in others} | {s.party: share}
+async def open_parabolas(s: Session, share: Elements, kind: str) -> Elements:
+    """The values of a sharing of degree at most 2, shape (n,); what depends on them is to be verified."""
+    one, two, three = await exchange_elements(s, share, kind)
+    value = await s.compute(share.size, kernels.recombine, one, two, three)
+    s.run.views.saw(value)
+    return value
+
+
+async def exchange_elements(s: Session, share: Elements, kind: str) -> tuple[Elements, Elements, Elements]:
+    """All three shares of a sharing, (n,) each, in the parties' order. Whoever asks says what was seen (``Views.saw``)."""
+    message = payload(share)
+    messages = await _exchange(s, {s.previous: message, s.next: message}, kind)
+    shares = {peer: _elements(s.field, messages[peer], share.size) for peer in (s.next, s.previous)} | {s.party: share}
     return shares[0], shares[1], shares[2]
 
 
-async def open_bits(s: Session, shared: Words) -> Words:
+async def open_bits(s: Session, shared: Words, kind: str) -> Words:
     """The packed bits of a replicated sharing (2, words): the missing piece comes from the next party."""
-    messages = await s.channel.exchange({s.previous: payload(shared[0])}, (s.next,))
+    messages = await _exchange(s, {s.previous: payload(shared[0])}, kind)
     mine: Words = shared[0] ^ shared[1]
-    return mine ^ words_from(messages[s.next], shared[0].size)
+    value: Words = mine ^ _words(messages[s.next], shared[0].size)
+    s.run.views.saw(value)
+    return value
+
+
+async def agree(s: Session) -> None:
+    """The end of a run: both others have seen the same as this party to the last; one round. Raises ViewsDiffer."""
+    own, others = s.run.views.digest, (s.next, s.previous)
+    messages = await s.channel.exchange(dict.fromkeys(others, own), others)
+    s.run.views.round("agreement", dict.fromkeys(others, own), messages)
+    for peer in others:
+        _compare(s, "agreement", peer, messages[peer], own)
+
+
+async def _exchange(s: Session, outgoing: Mapping[int, Payload], kind: str) -> dict[int, memoryview]:
+    """One round in which every message to the previous party says what this one has seen; the messages without that."""
+    own = s.run.views.digest
+    sent = dict(outgoing)
+    sent[s.previous] = b"".join((own, outgoing[s.previous]))
+    incoming = (s.next, s.previous) if s.next in outgoing else (s.next,)
+    messages = await s.channel.exchange(sent, incoming)
+    s.run.views.round(kind, sent, messages)
+    found = {peer: memoryview(message) for peer, message in messages.items()}
+    _compare(s, kind, s.next, messages[s.next][:VIEW_BYTES], own)
+    found[s.next] = found[s.next][VIEW_BYTES:]
+    return found
+
+
+def _compare(s: Session, kind: str, peer: int, theirs: bytes, own: bytes) -> None:
+    if theirs != own:
+        raise ViewsDiffer(kind, s.channel.rounds, peer, own, theirs)
+
+
+def line_factors(field: Field, party: int) -> tuple[int, int]:
+    """What a party's own share and the next party's are multiplied with to give a line's value at 0."""
+    own, theirs = party + 1, (party + 1) % 3 + 1
+    inverse = pow(theirs - own, -1, field.p)
+    return field.element(theirs * inverse), field.element(-own * inverse)
 
 
 def fresh_share(s: Session, share: Elements) -> Elements:
-    """A share, shape (n,), of the same values in a fresh random sharing of degree 2: what may leave the engine.
+    """A share, shape (n,), of the same values in a fresh random sharing of degree 1: what may leave the engine.
 
-    The three shares together are as random as any sharing of the values, whatever the old ones were made of.
+    The slope is public among the parties, and uniform to whoever gets the shares: it comes from the run's coin. Who gets all
+    three sees that they lie on a line, so a party that changes its own is noticed.
     """
-    return s.field.add(share, s.prss.zero_sharing(s.field, share.size))
+    slope = s.kit.public_elements(share.size)
+    return s.field.add(share, s.field.scale(slope, s.party + 1))
 
 
 def payload(words: Elements | Words) -> Payload:
@@ -47,14 +107,14 @@ def payload(words: Elements | Words) -> Payload:
     return np.ascontiguousarray(words).data.cast("B") if words.size else b""
 
 
-def words_from(message: bytes, n: int) -> Words:
+def _words(message: memoryview, n: int) -> Words:
     """n words of packed bits from a peer; raises ProtocolError."""
     if len(message) != 8 * n:
         raise ProtocolError(f"a peer sent {len(message)} bytes where {8 * n} belong")
     return np.frombuffer(message, np.uint64)
 
 
-def _elements(field: Field, message: bytes, n: int) -> Elements:
+def _elements(field: Field, message: memoryview, n: int) -> Elements:
     if len(message) != field.itemsize * n:
         raise ProtocolError(f"a peer sent {len(message)} bytes where {field.itemsize * n} belong")
     elements = np.frombuffer(bytearray(message), field.dtype)

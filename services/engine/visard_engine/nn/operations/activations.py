@@ -4,13 +4,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from typing_extensions import override
 
 from visard_engine.field import Elements
 from visard_engine.kernels import channels
 from visard_engine.kits import Section
+from visard_engine.nn import cotangents
+from visard_engine.nn.cotangents import Cotangent
 from visard_engine.nn.operations.base import (
     Interactive,
+    Puller,
     Shape,
+    Trace,
     Value,
     Weights,
     offset,
@@ -49,10 +54,10 @@ class Relu(_Dropping):
         """The shape stays; the scale shrinks by what is dropped."""
         return _dropped(values[self.x], self.drop, 0)
 
-    async def run(self, s: Session, operands: list[Elements], weights: Weights) -> Elements:
+    async def run(self, s: Session, operands: list[Elements], weights: Weights, trace: Trace) -> Elements:
         """Any shape to the same; rounds and bytes of protocols/relu.py."""
         z = operands[0].reshape(-1)
-        found = await (relu.relu(s, z, self.drop) if self.drop else maximum.exact_relu(s, z))
+        found = await (relu.relu(s, z, self.drop, trace.source) if self.drop else maximum.exact_relu(s, z, trace.source))
         return found.reshape(operands[0].shape)
 
 
@@ -71,10 +76,10 @@ class Rectify(_Dropping):
         kept = _dropped(x, self.drop, 1 if x.wide else 0)
         return Value((2 * x.shape[0], *x.shape[1:]), kept.scale, wide=False)
 
-    async def run(self, s: Session, operands: list[Elements], weights: Weights) -> Elements:
+    async def run(self, s: Session, operands: list[Elements], weights: Weights, trace: Trace) -> Elements:
         """(B, C, H, W) to (B, 2 C, H, W); rounds and bytes of protocols/relu.py."""
         x = operands[0]
-        positive, kept = await _both(s, x, self.drop)
+        positive, kept = await _both(s, x, self.drop, trace)
         return np.stack([positive, s.field.subtract(kept, positive)], axis=2).reshape(len(x), -1, *x.shape[2:])
 
 
@@ -86,6 +91,7 @@ class Prelu(_Dropping):
     """
 
     kind = "prelu"
+    multiplies = True
     weight_bits: int
 
     def infer(self, values: Sequence[Value]) -> Value:
@@ -103,13 +109,26 @@ class Prelu(_Dropping):
         """One an element."""
         return values[self.x].size
 
-    async def run(self, s: Session, operands: list[Elements], weights: Weights) -> Elements:
+    async def run(self, s: Session, operands: list[Elements], weights: Weights, trace: Trace) -> Elements:
         """(B, C, ...) to the same shape, of degree 2; rounds and bytes of protocols/relu.py."""
         assert weights.factor is not None
         x = operands[0]
-        positive, kept = await _both(s, x, self.drop)
+        positive, kept = await _both(s, x, self.drop, trace)
+        trace.keep(positive, s.field.subtract(kept, positive))
         unit = s.field.element(1 << self.weight_bits)
         return await s.compute(x.size, channels.lean, kept, positive, weights.factor, unit)
+
+    @override
+    def pairs(self, values: Sequence[Value], *, outer: bool) -> int:
+        """A slope and the sum of what it multiplies, for each channel."""
+        return values[self.x].shape[0]
+
+    @override
+    def pull(self, g: Cotangent, to: Puller) -> None:
+        assert to.weights.factor is not None
+        _, negative = to.kept
+        to.pair(to.weights.factor, cotangents.by_channel(g, negative))
+        to.known(g.scaled(to.field, 1 << self.weight_bits))
 
 
 @dataclass(frozen=True)
@@ -126,9 +145,9 @@ class Truncate(_Dropping):
         """A truncation an element: nothing is compared."""
         yield Section("truncate", batch * x.size, self.drop)
 
-    async def run(self, s: Session, operands: list[Elements], weights: Weights) -> Elements:
+    async def run(self, s: Session, operands: list[Elements], weights: Weights, trace: Trace) -> Elements:
         """Any shape to the same; one round (protocols/truncation.py)."""
-        return (await truncation.truncate(s, operands[0].reshape(-1), self.drop)).reshape(operands[0].shape)
+        return (await truncation.truncate(s, operands[0].reshape(-1), self.drop, trace.source)).reshape(operands[0].shape)
 
 
 @dataclass(frozen=True)
@@ -152,10 +171,10 @@ class Clip(Interactive):
         """An exact ReLU an element."""
         yield Section("max", batch * x.size)
 
-    async def run(self, s: Session, operands: list[Elements], weights: Weights) -> Elements:
+    async def run(self, s: Session, operands: list[Elements], weights: Weights, trace: Trace) -> Elements:
         """x - max(0, x - limit), any shape to the same; rounds and bytes of protocols/maximum.py."""
         x = operands[0]
-        above = await maximum.exact_relu(s, offset(s.field, x, -self.limit).reshape(-1))
+        above = await maximum.exact_relu(s, offset(s.field, x, -self.limit).reshape(-1), None)
         return s.field.subtract(x, above.reshape(x.shape))
 
 
@@ -165,9 +184,9 @@ def _dropped(x: Value, drop: int, least: int) -> Value:
     return Value(x.shape, x.scale - drop, wide=False)
 
 
-async def _both(s: Session, x: Elements, drop: int) -> tuple[Elements, Elements]:
+async def _both(s: Session, x: Elements, drop: int, trace: Trace) -> tuple[Elements, Elements]:
     """max(0, t) and t, for t = x without its lowest bits, in the shape of x."""
     if not drop:
-        return (await maximum.exact_relu(s, x.reshape(-1))).reshape(x.shape), x
-    positive, kept = await relu.relu_and_truncated(s, x.reshape(-1), drop)
+        return (await maximum.exact_relu(s, x.reshape(-1), trace.source)).reshape(x.shape), x
+    positive, kept = await relu.relu_and_truncated(s, x.reshape(-1), drop, trace.source)
     return positive.reshape(x.shape), kept.reshape(x.shape)

@@ -4,10 +4,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from typing_extensions import override
 
 from visard_engine.field import Elements, Field
 from visard_engine.kernels import channels
-from visard_engine.nn.operations.base import MAX_SHIFT, Binary, Local, Pair, Value, Weights, offset, picture, require
+from visard_engine.nn import cotangents
+from visard_engine.nn.cotangents import Cotangent, Dense, Outer
+from visard_engine.nn.operations.base import (
+    MAX_SHIFT,
+    Binary,
+    Local,
+    Pair,
+    Puller,
+    Trace,
+    Value,
+    Weights,
+    offset,
+    picture,
+    require,
+)
 from visard_engine.session import Session
 
 
@@ -27,9 +42,14 @@ class Add(Binary):
         """Two of (B, ...) to the same shape."""
         return field.add(*operands)
 
-    async def run(self, s: Session, operands: list[Elements], weights: Weights) -> Elements:
+    async def run(self, s: Session, operands: list[Elements], weights: Weights, trace: Trace) -> Elements:
         """``local`` as it stands: one pass over memory is not worth a change of thread."""
         return self.local(s.field, operands, weights)
+
+    @override
+    def pull(self, g: Cotangent, to: Puller) -> None:
+        for source in self.sources:
+            to.give(source, g)
 
 
 @dataclass(frozen=True)
@@ -40,6 +60,7 @@ class Product(Binary):
     """
 
     kind = "product"
+    multiplies = True
 
     def infer(self, values: Sequence[Value]) -> Value:
         """The shape of x; scales add up."""
@@ -61,6 +82,22 @@ class Product(Binary):
             return field.multiply(x, y)
         return channels.affine(x, y.reshape(len(y), -1))  # one number a channel, or one in all
 
+    @override
+    def pairs(self, values: Sequence[Value], *, outer: bool) -> int:
+        """As many as y has numbers."""
+        return values[self.y].size
+
+    @override
+    def pull(self, g: Cotangent, to: Puller) -> None:
+        x, y = to.share(self.x), to.share(self.y)
+        if x.shape == y.shape:
+            weighted = to.field.multiply(x, g.dense().factors)
+        else:
+            weighted = cotangents.by_image_and_channel(g, x)
+            if len(to.values[self.x].shape) == 1:  # a flat x has one number for all of its features
+                weighted = np.concatenate([cotangents.added(row) for row in weighted])
+        to.pair(weighted.reshape(-1), y.reshape(-1))
+
 
 @dataclass(frozen=True)
 class Align(Local):
@@ -78,6 +115,10 @@ class Align(Local):
     def local(self, field: Field, operands: list[Elements], weights: Weights) -> Elements:
         """(B, ...) to the same shape."""
         return field.scale(operands[0], 1 << self.bits)
+
+    @override
+    def pull(self, g: Cotangent, to: Puller) -> None:
+        to.give(self.x, g.scaled(to.field, 1 << self.bits))
 
 
 @dataclass(frozen=True)
@@ -97,6 +138,10 @@ class Times(Local):
     def local(self, field: Field, operands: list[Elements], weights: Weights) -> Elements:
         """(B, ...) to the same shape."""
         return field.scale(operands[0], self.factor)
+
+    @override
+    def pull(self, g: Cotangent, to: Puller) -> None:
+        to.give(self.x, g.scaled(to.field, self.factor))
 
 
 @dataclass(frozen=True)
@@ -121,6 +166,11 @@ class Offset(Local):
         """(B, ...) to the same shape."""
         return offset(field, operands[0], self.integer)
 
+    @override
+    def pull(self, g: Cotangent, to: Puller) -> None:
+        to.give(self.x, g)
+        to.constant(to.field.encode([0]) + to.field.element(self.integer), g)
+
 
 @dataclass(frozen=True)
 class Concat(Binary):
@@ -138,6 +188,16 @@ class Concat(Binary):
     def local(self, field: Field, operands: list[Elements], weights: Weights) -> Elements:
         """(B, C, ...) and (B, C', ...) to (B, C + C', ...)."""
         return np.concatenate(operands, axis=1)
+
+    @override
+    def pull(self, g: Cotangent, to: Puller) -> None:
+        first = to.values[self.x].shape[0]
+        if isinstance(g, Outer):
+            to.give(self.x, Outer(g.channels[:first], g.places))
+            to.give(self.y, Outer(g.channels[first:], g.places))
+        else:
+            to.give(self.x, Dense(np.ascontiguousarray(g.factors[:, :first])))
+            to.give(self.y, Dense(np.ascontiguousarray(g.factors[:, first:])))
 
 
 @dataclass(frozen=True)
@@ -168,12 +228,22 @@ class Pad(Local):
         """(B, C, H, W) to the larger shape; zero has zeros as shares."""
         return np.pad(operands[0], self.widths)
 
+    @override
+    def pull(self, g: Cotangent, to: Puller) -> None:
+        c, h, w = to.values[self.x].shape
+        rows, columns = slice(self.top, self.top + h), slice(self.left, self.left + w)
+        if isinstance(g, Outer):
+            to.give(self.x, Outer(g.channels[:c], np.ascontiguousarray(g.places[:, rows, columns])))
+        else:
+            to.give(self.x, Dense(np.ascontiguousarray(g.factors[:, :c, rows, columns])))
+
 
 @dataclass(frozen=True)
 class Flatten(Local):
     """All axes of an image's value into one, in the order that it has in memory."""
 
     kind = "flatten"
+    only_reshapes = True
 
     def infer(self, values: Sequence[Value]) -> Value:
         """Any shape to (D,); scale and width stay."""
@@ -183,3 +253,8 @@ class Flatten(Local):
     def local(self, field: Field, operands: list[Elements], weights: Weights) -> Elements:
         """(B, ...) to (B, D): a view, not a copy."""
         return operands[0].reshape(len(operands[0]), -1)
+
+    @override
+    def pull(self, g: Cotangent, to: Puller) -> None:
+        factors = g.dense().factors
+        to.give(self.x, Dense(factors.reshape(len(factors), *to.values[self.x].shape)))

@@ -4,18 +4,22 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import numpy as np
+from typing_extensions import override
 
+from visard_engine.claims import Source
 from visard_engine.field import Elements, Field
 from visard_engine.kits import Section
 from visard_engine.linear import Matrix
+from visard_engine.nn.cotangents import Cotangent
 from visard_engine.nn.errors import ProgramError
 from visard_engine.session import Session
 
 Pair = tuple[int, int]
 Shape = tuple[int, ...]
+Place = tuple[slice, slice]  # rows and columns of a picture
 
 MAX_WEIGHT_BITS = 40
 MAX_SHIFT = 40  # fractional bits of a public factor
@@ -47,6 +51,55 @@ class Weights:
         return "<Weights>"
 
 
+class Trace(Protocol):
+    """What an operation says while it runs of what it opens; visard_engine.nn.tape has it."""
+
+    @property
+    def source(self) -> Source | None:
+        """Where its first operand came from, if it is wide."""
+
+    def picked(self, plus: Sequence[Place], minus: Sequence[Place], offset: Elements) -> Source | None:
+        """Likewise for differences of places of it, (len(plus), B, C, H', W'), with an offset of degree 1 beside them."""
+
+    def keep(self, *shares: Elements) -> None:
+        """Shares of degree 1 that ``pull`` will need."""
+
+
+class Puller(Protocol):
+    """What an operation is given to pass factors backwards; visard_engine.nn.tape has it."""
+
+    @property
+    def field(self) -> Field:
+        """The program's."""
+
+    @property
+    def values(self) -> Sequence[Value]:
+        """All values' shapes."""
+
+    @property
+    def weights(self) -> Weights:
+        """The operation's."""
+
+    @property
+    def kept(self) -> tuple[Elements, ...]:
+        """What the operation has kept."""
+
+    def share(self, number: int) -> Elements:
+        """A narrow value that the operation reads."""
+
+    def give(self, number: int, g: Cotangent) -> None:
+        """Factors of a value that it reads."""
+
+    def pair(self, left: Elements, right: Elements) -> None:
+        """An inner product of two shared vectors (n,) of degree 1."""
+
+    def known(self, g: Cotangent, index: int = 0) -> None:
+        """Factors of what the operation has kept."""
+
+    def constant(self, per_channel: Elements, g: Cotangent) -> None:
+        """Factors of numbers (C,) or (1,), of degree at most 1, that stand at every place of a channel."""
+
+
 @dataclass(frozen=True)
 class Operation(ABC):
     """An operation on value ``x`` of a program: its result, what it costs, and how a party computes it on shares.
@@ -57,6 +110,8 @@ class Operation(ABC):
 
     kind: ClassVar[str]
     truncates: ClassVar[bool] = False  # its result has lost bits: weights before it have no say in its scale
+    multiplies: ClassVar[bool] = False  # its result is of degree 2 because it multiplies shares
+    only_reshapes: ClassVar[bool] = False  # its result has the elements of x in their order
     x: int
 
     @property
@@ -94,8 +149,20 @@ class Operation(ABC):
         return Weights(parts[0] if parts else None, parts[1] if len(parts) > 1 else None)
 
     @abstractmethod
-    async def run(self, s: Session, operands: list[Elements], weights: Weights) -> Elements:
+    async def run(self, s: Session, operands: list[Elements], weights: Weights, trace: Trace) -> Elements:
         """Shares of the result from those of its operands (B, ...), of degree 2 if the result is wide, else 1."""
+
+    def claims(self, x: Value) -> int:
+        """How many claims about its first operand it leaves when it is run."""
+        return 0
+
+    def pairs(self, values: Sequence[Value], *, outer: bool) -> int:
+        """Pairs of shared numbers that a claim about its result comes to, of one image; asked of what multiplies."""
+        return 0
+
+    def pull(self, g: Cotangent, to: Puller) -> None:
+        """Say "the sum of factors times its result", where that is wide, of what it reads."""
+        raise TypeError(f"{self.kind} has no wide result")
 
 
 class Local(Operation):
@@ -105,7 +172,8 @@ class Local(Operation):
     def local(self, field: Field, operands: list[Elements], weights: Weights) -> Elements:
         """One party's shares of the result from its own."""
 
-    async def run(self, s: Session, operands: list[Elements], weights: Weights) -> Elements:
+    @override
+    async def run(self, s: Session, operands: list[Elements], weights: Weights, trace: Trace) -> Elements:
         """``local``, in a thread where it is long; no round."""
         return await s.compute(operands[0].size, self.local, s.field, operands, weights)
 
@@ -116,6 +184,11 @@ class Interactive(Operation):
     @abstractmethod
     def bound(self, q: int) -> float:
         """What the integers of x must stay below, so that what the protocol opens of them does not wrap round."""
+
+    @override
+    def claims(self, x: Value) -> int:
+        """One, for what it opens of a wide operand."""
+        return int(x.wide)
 
     @abstractmethod
     def sections(self, x: Value, batch: int) -> Iterable[Section]:

@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from typing_extensions import override
 
 from visard_engine.field import Elements, Field
 from visard_engine.kernels import channels
-from visard_engine.nn.operations.base import Local, Shape, Value, Weights, require, require_weight_bits
+from visard_engine.nn import cotangents
+from visard_engine.nn.cotangents import Cotangent, Outer
+from visard_engine.nn.operations.base import Local, Puller, Shape, Value, Weights, require, require_weight_bits
 
 
 @dataclass(frozen=True)
@@ -15,6 +18,7 @@ class Affine(Local):
     """Each channel times a secret number plus another: a batch norm that stands alone; narrow to wide."""
 
     kind = "affine"
+    multiplies = True
     weight_bits: int
 
     def infer(self, values: Sequence[Value]) -> Value:
@@ -38,6 +42,18 @@ class Affine(Local):
         assert weights.factor is not None
         return channels.affine(operands[0], weights.factor, weights.bias)
 
+    @override
+    def pairs(self, values: Sequence[Value], *, outer: bool) -> int:
+        """A factor and the sum of what it multiplies, for each channel."""
+        return values[self.x].shape[0]
+
+    @override
+    def pull(self, g: Cotangent, to: Puller) -> None:
+        assert to.weights.factor is not None
+        assert to.weights.bias is not None
+        to.pair(to.weights.factor, cotangents.by_channel(g, to.share(self.x)))
+        to.constant(to.weights.bias, g)
+
 
 @dataclass(frozen=True)
 class Sum(Local):
@@ -58,3 +74,10 @@ class Sum(Local):
             both = field.add(flat[:, :half], flat[:, half : 2 * half])
             flat = np.concatenate([both, flat[:, 2 * half :]], axis=1)
         return flat
+
+    @override
+    def pull(self, g: Cotangent, to: Puller) -> None:
+        shape, dtype = to.values[self.x].shape, to.field.dtype
+        each = g.dense().factors.reshape(-1, *(1 for _ in shape[1:]))  # one an image
+        places = np.ascontiguousarray(np.broadcast_to(each, (len(each), *shape[1:])))
+        to.give(self.x, Outer(np.ones(shape[0], dtype), places))

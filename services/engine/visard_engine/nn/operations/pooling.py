@@ -4,9 +4,25 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
+import numpy as np
+from typing_extensions import override
+
 from visard_engine.field import Elements, Field
 from visard_engine.kits import Section
-from visard_engine.nn.operations.base import Interactive, Local, Pair, Value, Weights, picture, require, window
+from visard_engine.nn import cotangents
+from visard_engine.nn.cotangents import Cotangent, Dense, Outer
+from visard_engine.nn.operations.base import (
+    Interactive,
+    Local,
+    Pair,
+    Puller,
+    Trace,
+    Value,
+    Weights,
+    picture,
+    require,
+    window,
+)
 from visard_engine.protocols import maximum
 from visard_engine.session import Session
 
@@ -32,9 +48,23 @@ class MaxPool(Interactive):
         for pairs in maximum.pool_comparisons((batch, *x.shape), self.kernel, self.stride):
             yield Section("max", pairs)
 
-    async def run(self, s: Session, operands: list[Elements], weights: Weights) -> Elements:
+    async def run(self, s: Session, operands: list[Elements], weights: Weights, trace: Trace) -> Elements:
         """(B, C, H, W) to (B, C, H', W'); the rounds of an exact ReLU a stage (protocols/maximum.py)."""
-        return await maximum.max_pool(s, operands[0], self.kernel, self.stride)
+        pooled = await maximum.max_pool(s, operands[0], self.kernel, self.stride, trace.picked)
+        trace.keep(pooled.offset)
+        return pooled.share
+
+    @override
+    def claims(self, x: Value) -> int:
+        """One a stage."""
+        return len(maximum.pool_comparisons((1, *x.shape), self.kernel, self.stride)) if x.wide else 0
+
+    @override
+    def pull(self, g: Cotangent, to: Puller) -> None:
+        """Each result is one element of its window, always the same, plus what is known with degree 1."""
+        to.known(g)
+        rows, columns = maximum.last_place(to.values[self.x].shape, self.kernel, self.stride)
+        to.give(self.x, _spread(to, self.x, g, [rows], [columns]))
 
 
 @dataclass(frozen=True)
@@ -55,6 +85,10 @@ class AveragePool(Local):
         """(B, C, H, W) to (B, C, H', W')."""
         return _sums(field, operands[0], self.kernel, self.stride)
 
+    @override
+    def pull(self, g: Cotangent, to: Puller) -> None:
+        to.give(self.x, _unsummed(to, self.x, g, self.kernel, self.stride))
+
 
 @dataclass(frozen=True)
 class SumPool(Local):
@@ -72,6 +106,10 @@ class SumPool(Local):
         """(B, C, H, W) to (B, C, H', W')."""
         return _sums(field, operands[0], self.kernel, self.stride)
 
+    @override
+    def pull(self, g: Cotangent, to: Puller) -> None:
+        to.give(self.x, _unsummed(to, self.x, g, self.kernel, self.stride))
+
 
 def _pooled(x: Value, kernel: Pair, stride: Pair, bits: int) -> Value:
     """The result of pooling that adds ``bits`` fractional bits."""
@@ -86,3 +124,23 @@ def _sums(field: Field, x: Elements, kernel: Pair, stride: Pair) -> Elements:
             total = part if total is None else field.add(total, part)
     assert total is not None
     return total
+
+
+def _unsummed(to: Puller, number: int, g: Cotangent, kernel: Pair, stride: Pair) -> Cotangent:
+    """Factors of sums of windows, as factors of what they are sums of."""
+    shape = to.values[number].shape
+    rows, columns = (
+        [maximum.place(k, size, length, step) for k in range(size)]
+        for size, length, step in zip(kernel, shape[1:], stride, strict=True)
+    )
+    return _spread(to, number, g, rows, columns)
+
+
+def _spread(to: Puller, number: int, g: Cotangent, rows: Sequence[slice], columns: Sequence[slice]) -> Cotangent:
+    """Factors (..., H', W') at each of some rows and columns of a picture."""
+    factors = g.places if isinstance(g, Outer) else g.factors
+    out: Elements = np.zeros((*factors.shape[:-2], *to.values[number].shape[1:]), factors.dtype)
+    for one in rows:
+        for other in columns:
+            cotangents.spread(to.field, factors, (one, other), out)
+    return Outer(g.channels, out) if isinstance(g, Outer) else Dense(out)

@@ -4,13 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
+from typing_extensions import override
+
 from visard_engine.field import Elements, Field
 from visard_engine.kernels import channels
-from visard_engine.linear import Matrix, affine, convolve
+from visard_engine.linear import Matrix, affine, convolve, correlate, correlate_dense, transposed
+from visard_engine.nn.cotangents import Cotangent, Dense, Outer
 from visard_engine.nn.operations.base import (
     MAX_SHIFT,
     Local,
     Pair,
+    Puller,
     Shape,
     Value,
     Weights,
@@ -28,6 +32,7 @@ class Conv(Local):
     """Cross-correlation with secret kernels (O, C / groups, kh, kw) and bias (O,); narrow to wide."""
 
     kind = "conv"
+    multiplies = True
     out_channels: int
     kernel: Pair
     stride: Pair
@@ -74,12 +79,29 @@ class Conv(Local):
         geometry = self.stride, self.padding, self.dilation, self.groups
         return channels.convolve_groups(operands[0], weights.factor, weights.bias, *geometry)
 
+    @override
+    def pairs(self, values: Sequence[Value], *, outer: bool) -> int:
+        """Of an outer product one for each row of the windows' matrix; else one a weight."""
+        return values[self.x].shape[0] * prod(self.kernel) if outer else prod(self.weight_shapes(values)[0])
+
+    @override
+    def pull(self, g: Cotangent, to: Puller) -> None:
+        x, kernels = to.share(self.x), _raw(to.weights).reshape(self.out_channels, -1)
+        geometry = self.kernel, self.stride, self.padding, self.dilation
+        if isinstance(g, Outer):
+            to.pair(channels.fold_rows(g.channels, kernels, self.groups), correlate(x, g.places, *geometry))
+        else:
+            to.pair(kernels.reshape(-1), correlate_dense(to.field, x, g.factors, *geometry, self.groups))
+        if to.weights.bias is not None:
+            to.constant(to.weights.bias, g)
+
 
 @dataclass(frozen=True)
 class Linear(Local):
     """A secret matrix (O, D) and bias (O,); narrow to wide."""
 
     kind = "linear"
+    multiplies = True
     out_features: int
     weight_bits: int
     bias: bool
@@ -109,6 +131,23 @@ class Linear(Local):
         """(B, D) to (B, O)."""
         assert weights.matrix is not None
         return affine(weights.matrix, weights.bias, operands[0])
+
+    @override
+    def pairs(self, values: Sequence[Value], *, outer: bool) -> int:
+        """Of an outer product one a feature of x; else one a weight."""
+        return values[self.x].size * (1 if outer else self.out_features)
+
+    @override
+    def pull(self, g: Cotangent, to: Puller) -> None:
+        x, matrix = to.share(self.x)[..., None, None], _raw(to.weights)  # a convolution of one place
+        geometry = (1, 1), (1, 1), (0, 0), (1, 1)
+        if isinstance(g, Outer):
+            places = g.places[:, None, None]
+            to.pair(channels.fold_rows(g.channels, matrix, 1), correlate(x, places, *geometry))
+        else:
+            to.pair(matrix.reshape(-1), correlate_dense(to.field, x, g.factors[..., None, None], *geometry, 1))
+        if to.weights.bias is not None:
+            to.constant(to.weights.bias, g)
 
 
 @dataclass(frozen=True)
@@ -150,6 +189,20 @@ class Filter(Local):
     def local(self, field: Field, operands: list[Elements], weights: Weights) -> Elements:
         """(B, C, H, W) to (B, O, H', W')."""
         return _convolve(self, operands[0], weights, (1, 1))
+
+    @override
+    def pull(self, g: Cotangent, to: Puller) -> None:
+        shape = to.values[self.x].shape
+        taps = to.field.encode(self.taps).reshape(self.out_channels, -1)
+        geometry = self.kernel, self.stride, self.padding
+        to.give(self.x, Dense(transposed(to.field, taps, g.dense().factors, shape, *geometry)))
+
+
+def _raw(weights: Weights) -> Elements:
+    """A party's shares of a matrix or kernels as they are."""
+    found = weights.factor if weights.matrix is None else weights.matrix.elements
+    assert found is not None
+    return found
 
 
 def _matrix(field: Field, parts: Sequence[Elements]) -> Weights:

@@ -1,0 +1,84 @@
+"""Claims: what a run has used as the value of a product that the parties made locally, and that is still to be verified.
+
+A product of two sharings of degree 1 has degree 2: three shares define it and none is left over to tell a wrong one. It is
+opened masked, c = 2z + r, and from then on the run works with the degree-1 sharing (c - [r]) / 2 that this fixes. That it
+holds z is a claim. All claims of a session are verified at its end, at once (visard_engine.protocols.verification).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from visard_engine.field import Elements, Field
+from visard_engine.prf import Prf
+
+
+class Stream:
+    """Public random numbers that nobody knew while what they test was opened."""
+
+    def __init__(self, field: Field, key: bytes) -> None:
+        self.field = field
+        self._prf = Prf(key)
+        self._label = 0
+
+    def elements(self, n: int) -> Elements:
+        """The next n uniform elements."""
+        self._label += 1
+        return self._prf.elements(self._label, n, self.field)
+
+
+@dataclass
+class Folded:
+    """A public random combination of claims: the inner product of two shared vectors, what rows of squares count for, the rest.
+
+    It says that the inner product of left and right, plus for each row its weight times the sum of its squares, plus ``rest``
+    is zero. ``left``, ``right``: lists of vectors of degree 1, pairwise of one length; ``rest`` (1,) a share of degree 1.
+    """
+
+    rest: Elements
+    left: list[Elements] = field(default_factory=list)
+    right: list[Elements] = field(default_factory=list)
+    weights: Elements | None = None  # (rows,), of the session's rows of squares
+
+    def __repr__(self) -> str:
+        return f"<Folded: {sum(part.size for part in self.left)} secret pairs>"
+
+
+class Source(ABC):
+    """Where an opened value came from, as linear in products of what the parties hold with degree 1."""
+
+    @abstractmethod
+    def fold(self, opened: Elements, stream: Stream, into: Folded) -> None:
+        """Add a random combination of "the source's values minus ``opened`` (n,) are zero"."""
+
+
+class Claims:
+    """The claims of a session, and the one matrix (rows, length) whose rows' sums of squares they may speak of."""
+
+    def __init__(self) -> None:
+        self._claims: list[tuple[Source, Elements]] = []
+        self.squares: Elements | None = None
+
+    def __repr__(self) -> str:
+        return f"<Claims: {len(self._claims)}>"
+
+    def add(self, source: Source, opened: Elements) -> None:
+        """``opened``, degree-1 shares (n,), was used as the source's values."""
+        self._claims.append((source, opened))
+
+    def square(self, matrix: Elements) -> None:
+        """The rows (R, D), of degree 1, whose sums of squares claims speak of."""
+        assert self.squares is None
+        self.squares = matrix
+
+    def fold(self, field: Field, stream: Stream) -> Folded:
+        """All claims in one random combination."""
+        into = Folded(field.encode([0]))
+        if self.squares is not None:
+            into.weights = field.encode([0] * len(self.squares))
+        for source, opened in self._claims:
+            source.fold(opened, stream, into)
+        return into
+
+    def __iter__(self) -> Iterator[tuple[Source, Elements]]:
+        return iter(self._claims)
