@@ -12,7 +12,7 @@ from visard_engine.cost import cost
 from visard_engine.describe import describe_plan
 from visard_engine.errors import InputRefused
 from visard_engine.field import M31, Elements
-from visard_engine.kits import Kit, deal_kit
+from visard_engine.kits import deal_kit, dealt_part
 from visard_engine.nn.execute import Model
 from visard_engine.nn.operations.activations import Relu
 from visard_engine.nn.operations.arithmetic import Flatten
@@ -43,7 +43,7 @@ class Request:
         self.shares = share(M31, M31.encode(self.pictures))
         numbers = range(100 * number, 100 * number + images)
         dealt = [deal_kit(PLAN, bytes(32), 1 + n) for n in numbers]
-        self._kits = [[Kit(PLAN, 1, d.part(i), i, d.corrections, bytes(32)) for d in dealt] for i in range(3)]
+        self._kits = [[dealt_part(PLAN, 1, d, i, bytes(32)) for d in dealt] for i in range(3)]
 
     def start(
         self, batches: list[Batches], parties: tuple[int, ...] = (0, 1, 2)

@@ -9,6 +9,7 @@ from visard_common.errors import ServiceFault
 from visard_party.batching.members import Member, given_up
 from visard_party.faults import fault_of
 from visard_party.peers.channel import SessionChannel
+from visard_party.peers.evidence import kind_of, note
 from visard_party.peers.links import PeerLinks
 from visard_party.peers.mailbox import SessionAborted
 
@@ -37,8 +38,9 @@ async def opened(
             yield channel
     except Exception as error:
         fault = fault_of(error)
+        note(channel.session, channel.party, channel.views.evidence(), error)
         if not isinstance(error, SessionAborted):
-            channel.abort(fault.code, fault.message, fault.retry_after)
+            channel.abort(fault.code, fault.message, fault.retry_after, kind_of(fault))
     finally:
         for member in members:
             member.fail(fault)

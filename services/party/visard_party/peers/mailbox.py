@@ -6,13 +6,20 @@ from visard_engine.errors import EngineError, PeerLost
 
 
 class SessionAborted(EngineError):
-    """A peer has given up on the session; ``code``, ``reason`` and ``retry_after`` are what it answers its caller."""
+    """A peer has given up on the session; ``code``, ``reason`` and ``retry_after`` are what it answers its caller.
 
-    def __init__(self, code: str, reason: str, retry_after: float | None = None) -> None:
+    ``deviation``: how it has noticed that somebody does not follow the protocol, if that is why; ``peer``: its number.
+    """
+
+    def __init__(
+        self, code: str, reason: str, retry_after: float | None = None, deviation: str = "", peer: int | None = None
+    ) -> None:
         super().__init__(reason)
         self.code = code
         self.reason = reason
         self.retry_after = retry_after
+        self.deviation = deviation
+        self.peer = peer
 
 
 class Mailbox:

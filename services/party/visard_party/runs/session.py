@@ -13,6 +13,7 @@ from visard_party.config import PartyConfig
 from visard_party.faults import Refused, fault_of
 from visard_party.intake.asked import Asked
 from visard_party.peers.channel import SessionChannel
+from visard_party.peers.evidence import kind_of, note
 from visard_party.peers.links import PeerLinks
 from visard_party.peers.mailbox import SessionAborted
 from visard_party.peers.sessions import SESSION_BYTES
@@ -35,8 +36,9 @@ async def opened(config: PartyConfig, links: PeerLinks, asked: Asked) -> AsyncIt
             yield channel
     except BaseException as error:
         fault = fault_of(error, f"party {config.index}")
+        note(channel.session, channel.party, channel.views.evidence(), error)
         if not isinstance(error, SessionAborted | Refused):
-            channel.abort(fault.code, fault.message, fault.retry_after)
+            channel.abort(fault.code, fault.message, fault.retry_after, kind_of(fault))
         if isinstance(error, asyncio.CancelledError):
             raise
         raise fault from error
