@@ -23,6 +23,7 @@ from visard_engine.session import Run
 from visard_engine.views import Views
 from visard_wire.v1 import peer_pb2
 
+from visard_party.peers.evidence import kind_of, note
 from visard_party.peers.framing import pieces
 from visard_party.peers.links import Link, PeerLinks
 from visard_party.peers.mailbox import Mailbox
@@ -95,8 +96,8 @@ class SessionChannel:
         self.session = session
         self.views = Views()
         ends = {peer: links.link(peer) for peer in links.peers}  # raises PeerLost before anything is opened
-        mailbox = links.sessions.open(session)
-        self._ports = {peer: _Port(link, session, mailbox) for peer, link in ends.items()}
+        self._mailbox = links.sessions.open(session)
+        self._ports = {peer: _Port(link, session, self._mailbox) for peer, link in ends.items()}
         self._runtime = self._build(ends)
         self.keys = self._session_keys()
 
@@ -195,6 +196,12 @@ class SessionChannel:
             if self._links.connected(peer):
                 self._links.link(peer).send(peer_pb2.Frame(close=close))
 
-    def close(self) -> None:
-        """End the session here: late messages of it are dropped, and it cannot be opened again."""
-        self._links.sessions.close(self.session, self.views.evidence())
+    def close(self, error: BaseException | None = None) -> None:
+        """End the session here: late messages of it are dropped, and it cannot be opened again.
+
+        If it ends because a party deviates, as ``error`` or a peer says, that is written down with the last rounds; if it ends well
+        they are kept, as a peer may say so yet.
+        """
+        rounds = self.views.evidence()
+        noted = note(self.session, self.party, rounds, error if kind_of(error) else self._mailbox.failure)
+        self._links.sessions.close(self.session, () if noted else rounds)

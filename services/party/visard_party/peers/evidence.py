@@ -20,7 +20,7 @@ for _kind in KINDS:
 log = structlog.get_logger()
 
 
-def kind_of(error: BaseException) -> str:
+def kind_of(error: BaseException | None) -> str:
     """How a deviation was noticed that has ended a run, or empty where it ended for another reason.
 
     By views that differ, by the check at the end, or by a message that does not belong where it came.
@@ -39,15 +39,15 @@ def kind_of(error: BaseException) -> str:
     return ""
 
 
-def note(session: bytes, party: int, rounds: Rounds, error: BaseException) -> None:
-    """Log and count a deviation that ended this session at this party; nothing where ``error`` is none.
+def note(session: bytes, party: int, rounds: Rounds, error: BaseException | None) -> bool:
+    """Log and count it if ``error``, for which this session has ended at this party, is a deviation; whether it is.
 
-    Nor where a peer speaks of it and nothing was opened here: of a request whose batch has failed the batch's own session tells.
+    Nor is anything said where a peer speaks of one and nothing was opened here: of a request whose batch has failed the batch's
+    own session tells.
     """
-    heard = isinstance(error, SessionAborted)
-    kind = kind_of(error)
+    kind, heard = kind_of(error), isinstance(error, SessionAborted)
     if not kind or isinstance(error, Deviated) or (heard and not rounds):
-        return
+        return False
     DEVIATIONS.labels(kind).inc()
     log.error(
         "a party deviates",
@@ -57,3 +57,4 @@ def note(session: bytes, party: int, rounds: Rounds, error: BaseException) -> No
         reason=cut(str(error)),
         rounds=list(rounds),
     )
+    return True

@@ -28,7 +28,7 @@ class Mailbox:
     def __init__(self) -> None:
         self._messages: dict[tuple[int, int], bytes] = {}
         self._waiters: dict[tuple[int, int], asyncio.Future[bytes]] = {}
-        self._failure: EngineError | None = None
+        self.failure: EngineError | None = None  # why nothing more will come
         self.size = 0
 
     def deliver(self, peer: int, counter: int, payload: bytes) -> None:
@@ -47,17 +47,17 @@ class Mailbox:
             self.size -= len(payload)
             return payload
         waiter: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        if self._failure is not None:
-            waiter.set_exception(self._failure)
+        if self.failure is not None:
+            waiter.set_exception(self.failure)
         else:
             self._waiters[peer, counter] = waiter
         return waiter
 
     def fail(self, failure: EngineError) -> None:
         """Nothing more will come. The first failure stays; an abort says more than the loss that may follow it."""
-        if self._failure is None or isinstance(self._failure, PeerLost):
-            self._failure = failure
+        if self.failure is None or isinstance(self.failure, PeerLost):
+            self.failure = failure
         for waiter in self._waiters.values():
             if not waiter.done():
-                waiter.set_exception(self._failure)
+                waiter.set_exception(self.failure)
         self._waiters.clear()
