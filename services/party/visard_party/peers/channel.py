@@ -199,8 +199,8 @@ class SessionChannel:
     def close(self, error: BaseException | None = None) -> None:
         """End the session here: late messages of it are dropped, and it cannot be opened again.
 
-        If it ends because a party deviates, as ``error`` or a peer says, that is written down with the last rounds; if it ends well
-        they are kept, as a peer may say so yet.
+        If it ends because a party deviates, as ``error`` or a peer says, that is written down with the last rounds; if it
+        ends well they are kept, as a peer may say so yet.
         """
         rounds = self.views.evidence()
         noted = note(self.session, self.party, rounds, error if kind_of(error) else self._mailbox.failure)

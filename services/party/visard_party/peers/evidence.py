@@ -52,6 +52,7 @@ def note(session: bytes, party: int, rounds: Rounds, error: BaseException | None
     log.error(
         "a party deviates",
         session=session.hex(),
+        party=party,
         kind=kind,
         noticed_by=error.peer if isinstance(error, SessionAborted) else party,
         reason=cut(str(error)),

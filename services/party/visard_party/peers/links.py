@@ -237,7 +237,7 @@ class PeerLinks:
         except grpc.aio.AioRpcError as error:
             log.info("stream ended", peer=link.peer, reason=error.code().name)
         except ProtocolError as error:
-            note(b"", link.peer, (), error)
+            note(b"", self.party, (), ProtocolError(f"from party {link.peer}: {error}"))
         finally:
             self._disconnect(link)
             link.send_end()
