@@ -52,14 +52,16 @@ def _plan(request: dealer_pb2.FetchRequest) -> KitPlan:
 
 def _chunks(plan: KitPlan, kit_id: int, kit: DealtKit, party: int) -> Iterator[dealer_pb2.KitChunk]:
     """A party's part of a kit, piece by piece: three parties at once must not hold three copies."""
-    keys = kit.part(party)
+    keys = kit.keys(party)
     header = dealer_pb2.KitHeader(
         id=kit_id,
         plan_digest=plan.digest,
         seed_own=keys.own,
         seed_previous=keys.previous,
-        size=len(kit.corrections),
+        size=plan.correction_bytes,
+        tag=kit.tag,
     )
     yield dealer_pb2.KitChunk(header=header)
-    for start in range(0, len(kit.corrections), _CHUNK):
-        yield dealer_pb2.KitChunk(data=bytes(kit.corrections[start : start + _CHUNK]))
+    for corrections in kit.part(party):
+        for start in range(0, len(corrections), _CHUNK):
+            yield dealer_pb2.KitChunk(data=bytes(corrections[start : start + _CHUNK]))

@@ -22,6 +22,12 @@ SIGNED = Counter(
 ROUNDS = Counter("visard_rounds", "MPC rounds of those runs.", registry=REGISTRY)
 SENT = Counter("visard_sent_bytes", "Bytes that those runs sent to the two peers.", registry=REGISTRY)
 KIT_BYTES = Counter("visard_kit_bytes", "Bytes of kits that those runs used up.", registry=REGISTRY)
+DEVIATIONS = Counter(
+    "visard_deviations",
+    "Sessions that ended because somebody did not follow the protocol, by how it was noticed here or at a peer.",
+    ["kind"],
+    registry=REGISTRY,
+)
 BATCH_IMAGES = Histogram(
     "visard_batch_images",
     "Images that went through a network together.",

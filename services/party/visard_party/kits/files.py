@@ -7,14 +7,15 @@ from pathlib import Path
 
 from visard_common.files import sync_directory, write_durably
 from visard_engine.errors import KitError
-from visard_engine.kits import Kit, KitPlan
+from visard_engine.kits import TAG_BYTES, Kit, KitPlan
 from visard_engine.prf import KEY_BYTES
 from visard_engine.prss import PairKeys
 
 from visard_party.kits.ledger import first_number
+from visard_party.kits.source import Fetched
 
-_HEADER = struct.Struct(f"<8s32sQ{KEY_BYTES}s{KEY_BYTES}s")
-_MAGIC = b"visardk1"
+_HEADER = struct.Struct(f"<8s32sQ{KEY_BYTES}s{KEY_BYTES}s{TAG_BYTES}s")
+_MAGIC = b"visardk2"
 
 
 def first_number_in(directory: Path) -> int:
@@ -68,10 +69,10 @@ class KitDirectory:
                 path.unlink()
         return found
 
-    def store(self, number: int, keys: PairKeys, corrections: bytes | bytearray) -> None:
+    def store(self, number: int, part: Fetched) -> None:
         """Write a fetched kit, durable on return; raises OSError."""
-        header = _HEADER.pack(_MAGIC, self._plan.digest, number, keys.own, keys.previous)
-        write_durably(self._path(number), header, corrections)
+        header = _HEADER.pack(_MAGIC, self._plan.digest, number, part.keys.own, part.keys.previous, part.tag)
+        write_durably(self._path(number), header, part.corrections)
 
     def take(self, number: int, floor: int) -> Kit:
         """Delete a kit, persist the floor, then read it from the still open file; raises KitError."""
@@ -87,10 +88,10 @@ class KitDirectory:
             raise KitError(f"kit {number} is gone") from error
         if not whole or len(header) != _HEADER.size:
             raise KitError(f"kit {number} is not whole")
-        magic, digest, found, own, previous = _HEADER.unpack(header)
+        magic, digest, found, own, previous, tag = _HEADER.unpack(header)
         if (magic, digest, found) != (_MAGIC, self._plan.digest, number):
             raise KitError(f"kit {number} is another one")
-        return Kit(self._plan, number, PairKeys(own, previous), self._party, corrections)
+        return Kit(self._plan, number, PairKeys(own, previous), self._party, tag, corrections)
 
     def delete(self, numbers: set[int]) -> None:
         """Delete kits that will not be used."""

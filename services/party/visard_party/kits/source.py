@@ -1,5 +1,6 @@
 """Where kits come from: the dealer's service, or what stands for it in tests."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import grpc
@@ -9,18 +10,28 @@ from visard_common.errors import Unavailable
 from visard_common.limits import FETCH_SECONDS
 from visard_common.rpc import fault_of
 from visard_common.tls import Tls
-from visard_engine.kits import KitPlan
+from visard_engine.kits import TAG_BYTES, KitPlan
 from visard_engine.prss import PairKeys
 from visard_wire.v1 import dealer_pb2, dealer_pb2_grpc
 
-Fetched = tuple[PairKeys, bytearray]
+
+@dataclass(frozen=True, repr=False)
+class Fetched:
+    """A party's part of one kit, as it was delivered: two seeds, the tag and the corrections of two pairs."""
+
+    keys: PairKeys
+    tag: bytes
+    corrections: bytes | bytearray
+
+    def __repr__(self) -> str:
+        return f"<Fetched: {len(self.corrections)} bytes of corrections>"
 
 
 class KitSource(Protocol):
     """Where kits come from."""
 
     async def fetch(self, plan: KitPlan, number: int) -> Fetched:
-        """This party's seeds and the corrections of one kit; raises ServiceFault."""
+        """This party's part of one kit; raises ServiceFault."""
 
 
 class DealerSource(KitSource):
@@ -49,8 +60,10 @@ class DealerSource(KitSource):
         whole = len(corrections) == plan.correction_bytes
         if header is None or header.id != number or header.plan_digest != plan.digest or not whole:
             raise Unavailable("the dealer sent another kit than asked for")
+        if len(header.tag) != TAG_BYTES:
+            raise Unavailable("the dealer sent a tag of a wrong size")
         try:
-            return PairKeys(header.seed_own, header.seed_previous), corrections
+            return Fetched(PairKeys(header.seed_own, header.seed_previous), header.tag, corrections)
         except ValueError as error:
             raise Unavailable("the dealer sent seeds of a wrong size") from error
 

@@ -211,8 +211,8 @@ class KitStock:
         shelf.ledger.fetching = number
         try:
             with stage("kit"):
-                keys, corrections = await self._source.fetch(shelf.plan, number)
-                await asyncio.to_thread(shelf.files.store, number, keys, corrections)
+                part = await self._source.fetch(shelf.plan, number)
+                await asyncio.to_thread(shelf.files.store, number, part)
         finally:
             shelf.ledger.fetching = None
         async with shelf.changed:

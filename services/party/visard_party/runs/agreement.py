@@ -55,7 +55,7 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Reply:
-    """A follower's answer: why not, or the fingerprints of the kits it has taken; and its nonce in hex."""
+    """A follower's answer: why not, or the tags of the kits it has taken, in hex; and its nonce in hex."""
 
     refusal: Refusal | None
     kits: tuple[str, ...] = ()

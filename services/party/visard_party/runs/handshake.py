@@ -68,7 +68,7 @@ class Agreeing:
         kits = [await self._take(plan, n) for plan, n in zip(prepared.plans, numbers, strict=True)]
         replies = await channel.exchange({}, FOLLOWERS, self._patience)
         answers = [agreement.decode_reply(replies[peer]) for peer in FOLLOWERS]
-        refusal = agreement.verdict(answers, fingerprints(kits))
+        refusal = agreement.verdict(answers, tags(kits))
         nonces = (nonce, *(bytes.fromhex(answer.nonce) for answer in answers))
         verdict = agreement.encode(Verdict(refusal, tuple(one.hex() for one in nonces)))
         await channel.exchange(dict.fromkeys(FOLLOWERS, verdict), ())
@@ -95,7 +95,7 @@ class Agreeing:
         if refusal is None:
             refusal, kits = await self._take_all(prepared.plans, proposal.kits)
         nonce = os.urandom(NONCE_BYTES)
-        await channel.exchange({LEADER: agreement.encode(Reply(refusal, fingerprints(kits), nonce.hex()))}, ())
+        await channel.exchange({LEADER: agreement.encode(Reply(refusal, tags(kits), nonce.hex()))}, ())
         verdict = agreement.decode_verdict((await channel.exchange({}, (LEADER,), self._patience))[LEADER])
         self._go(verdict.refusal)
         return tossed(kits, agreement.tossed(verdict, proposal, self._config.index, nonce))
@@ -138,6 +138,6 @@ def tossed(kits: list[Kit], coin: bytes) -> list[Kit]:
     return kits
 
 
-def fingerprints(kits: list[Kit]) -> tuple[str, ...]:
+def tags(kits: list[Kit]) -> tuple[str, ...]:
     """What the parties compare of their kits."""
-    return tuple(kit.fingerprint.hex() for kit in kits)
+    return tuple(kit.tag.hex() for kit in kits)

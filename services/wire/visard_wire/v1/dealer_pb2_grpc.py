@@ -51,7 +51,8 @@ class DealerServicer:
     """
 
     def Fetch(self, request, context):
-        """The caller's part of `count` kits, from id `first` on. A part is the same every time it is asked for.
+        """The caller's part of `count` kits, from id `first` on: two of three seeds, and two thirds of the corrections, those of its
+        two pairs. A part is the same every time it is asked for.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -37,7 +37,9 @@ class DealerStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DealerAsyncStub: ...
     Fetch: _grpc.UnaryStreamMultiCallable[_dealer_pb2.FetchRequest, _dealer_pb2.KitChunk]
-    """The caller's part of `count` kits, from id `first` on. A part is the same every time it is asked for."""
+    """The caller's part of `count` kits, from id `first` on: two of three seeds, and two thirds of the corrections, those of its
+    two pairs. A part is the same every time it is asked for.
+    """
 
 @_typing.type_check_only
 class DealerAsyncStub(DealerStub):
@@ -48,7 +50,9 @@ class DealerAsyncStub(DealerStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Fetch: _aio.UnaryStreamMultiCallable[_dealer_pb2.FetchRequest, _dealer_pb2.KitChunk]  # type: ignore[assignment]
-    """The caller's part of `count` kits, from id `first` on. A part is the same every time it is asked for."""
+    """The caller's part of `count` kits, from id `first` on: two of three seeds, and two thirds of the corrections, those of its
+    two pairs. A part is the same every time it is asked for.
+    """
 
 class DealerServicer(metaclass=_abc_1.ABCMeta):
     """What the parties call, and nobody else. Health and reflection (if it is on) are for every certificate of the deployment:
@@ -62,6 +66,8 @@ class DealerServicer(metaclass=_abc_1.ABCMeta):
         request: _dealer_pb2.FetchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_dealer_pb2.KitChunk], _abc.AsyncIterator[_dealer_pb2.KitChunk]]:
-        """The caller's part of `count` kits, from id `first` on. A part is the same every time it is asked for."""
+        """The caller's part of `count` kits, from id `first` on: two of three seeds, and two thirds of the corrections, those of its
+        two pairs. A part is the same every time it is asked for.
+        """
 
 def add_DealerServicer_to_server(servicer: DealerServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
