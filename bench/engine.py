@@ -51,6 +51,7 @@ def measure(row: Row, repeat: int, *, profile: bool = False, link: Link | None =
         "cpu_s_dealer": round(median("cpu_dealer", max), 4),
         "rounds": int(median("rounds", max)),
         "sent_mb_party": round(median("sent", max) / 1e6, 4),
+        "dealt_mb": round(row.kits * 3 * rows.plan(row).pair_bytes / 1e6, 4),
         "kit_mb": round(row.kits * rows.plan(row).correction_bytes / 1e6, 4),
         "rss_mb_party": round(median("rss", max) / 1e6, 1),
         "ratio_torch": round(engine / plaintext_seconds(row, repeat), 1),

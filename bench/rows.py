@@ -18,9 +18,9 @@ from visard.owner.networks import calibration, face_resnet
 from visard.owner.publish import PATTERN_MARGIN
 from visard_engine import matching
 from visard_engine.field import Integers
-from visard_engine.kits import KitPlan
+from visard_engine.kits import KitPlan, Section
 from visard_engine.nn.compile import Compiled, compile_module
-from visard_engine.nn.execute import embed_plan
+from visard_engine.nn.execute import checks, embed_plan
 from visard_engine.nn.operations.activations import Relu, Truncate
 from visard_engine.nn.operations.arithmetic import Flatten
 from visard_engine.nn.operations.pooling import MaxPool
@@ -98,8 +98,12 @@ def _compiled(module: nn.Module, shape: tuple[int, int, int], q: int, margin: fl
 def plan(row: Row) -> KitPlan:
     """What each of a run's kits holds."""
     if row.is_network:
-        return embed_plan(network(row.name, row.q, row.n).program, 1)
-    return matching.identify_plan(row.q, row.n) if row.name == "W3T" else matching.verify_plan(row.q, row.n)
+        program = network(row.name, row.q, row.n).program
+        verified = Section("coin", 1), Section("inner", checks(program, 1))
+        return KitPlan(row.q, (*embed_plan(program, 1).sections, *verified))
+    if row.name == "W3T":
+        return matching.identify_plan(row.q, row.n, DESCRIPTOR)
+    return KitPlan(row.q, (Section("compare", row.n), *matching.checks(row.n, DESCRIPTOR)))
 
 
 def images(row: Row) -> Integers:

@@ -19,10 +19,12 @@ from visard_engine import matching
 from visard_engine.bits import ReplicatedBits
 from visard_engine.correlated import KitReader, joined
 from visard_engine.field import Elements, field_of
-from visard_engine.kits import Kit, deal_kit
-from visard_engine.nn.execute import Model, embed
+from visard_engine.kits import deal_kit, dealt_part
+from visard_engine.nn.execute import Model, checks, embed
 from visard_engine.prf import Prf
 from visard_engine.protocols import threshold
+from visard_engine.protocols.opening import agree
+from visard_engine.protocols.verification import verify
 from visard_engine.session import Run, Session
 from visard_party.peers.channel import SessionChannel
 from visard_party.peers.framing import add_exchange
@@ -96,10 +98,8 @@ class Worker:
         numbers = [kit_number(self.row, number, k) for k in range(self.row.kits)]
         dealt = [deal_kit(self.plan, MASTER, n) for n in numbers]
         dealer = time.process_time() - started
-        kits = [
-            Kit(self.plan, n, d.part(self.party), self.party, d.corrections, COIN)
-            for n, d in zip(numbers, dealt, strict=True)
-        ]
+        kits = [dealt_part(self.plan, n, d, self.party, COIN) for n, d in zip(numbers, dealt, strict=True)]
+        del dealt
         channel = SessionChannel(self.links, number.to_bytes(16, "big"), ROUND_SECONDS)
         peers = [peer for peer in range(3) if peer != self.party]
         await channel.exchange(dict.fromkeys(peers, b"ready"), peers)
@@ -131,7 +131,11 @@ class Worker:
             images = shares(row.q, rows.images(row), party, 2)
 
             async def work(run: Run, kit: KitReader) -> Elements:
-                return await embed(run, kit, model, images)
+                s = Session(run, kit)
+                output = await embed(s, model, images)
+                await verify(s, checks(network.program, 1))
+                await agree(s)
+                return output
 
             return work
         probe, references = (shares(row.q, x, party, k + 3) for k, x in enumerate(rows.gallery(row)))
@@ -140,8 +144,11 @@ class Worker:
             if row.name == "W3T":
                 return _pieces(await matching.identify(run, kit, probe, references, rows.LIMIT))
             s = Session(run, kit)
-            distances = await s.compute(references.size, threshold.distances, probe, references)
-            return _pieces(ReplicatedBits(await threshold.exceeds(s, distances, rows.LIMIT), row.n))
+            distances = await threshold.distances(s, probe, references)
+            found = await threshold.exceeds(s, distances, rows.LIMIT)
+            await verify(s, 1)
+            await agree(s)
+            return _pieces(ReplicatedBits(found, row.n))
 
         return match
 

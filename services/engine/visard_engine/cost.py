@@ -3,9 +3,8 @@
 Rounds and bytes are exact (tests/engine/test_cost.py). Seconds are an estimate from rates that were measured once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import ceil, log2
 
 from visard_engine.bits import words_for
 from visard_engine.describe import describe_plan
@@ -13,10 +12,13 @@ from visard_engine.field import field_of
 from visard_engine.kits import Section
 from visard_engine.nn.operations.base import Operation, Shape
 from visard_engine.nn.program import OPEN, Program
+from visard_engine.protocols import comparison, maximum
 from visard_engine.protocols.disjunction import PARITIES
+from visard_engine.protocols.verification import COIN, REPETITIONS
+from visard_engine.views import VIEW_BYTES
 
-_DIGIT_BITS = 4
 _WORD_BYTES = 8
+_CHECKS = ("coin", "inner", "squares")
 
 # 2026-11: rates of a party with a core to itself most of the time, without delay between the parties, from rows W1 and W2
 # of the bench (docs/performance.md): 271 M products and 735 thousand elements in 166 rounds take 0.27 s, 66 rounds 0.04 s
@@ -68,16 +70,25 @@ class Cost:
 
 
 def cost(program: Program) -> Cost:
-    """Of one image, with the tests of what was shared and of what comes out."""
+    """Of one image, with the tests of what was shared and of what comes out, and the verification of it all."""
     plan = describe_plan(program)
     before = _part(program.q, "degree test", program.input_shape, plan.sections[:1])
     layers = tuple(_layer(program, k) for k in range(len(program.operations)))
-    after = (
-        () if program.purpose == OPEN else (_part(program.q, "norm test", program.output.shape, plan.sections[-1:]),)
-    )
+    after = tuple(_after(program, plan.sections))
     seconds = sum(_seconds(op, layer, program.q) for op, layer in zip(program.operations, layers, strict=True))
     seconds += sum(part.rounds for part in (before, *after)) * SECONDS_PER_ROUND
     return Cost((before, *layers, *after), plan.correction_bytes, seconds)
+
+
+def _after(program: Program, sections: Sequence[Section]) -> Iterator[LayerCost]:
+    """What comes after the network: what the norm test compares, the verification, its alarms, the parties' agreement."""
+    q, shape = program.q, program.output.shape
+    if program.purpose != OPEN:
+        yield _part(q, "norm test", shape, [section for section in sections if section.kind == "compare"])
+    yield _part(q, "verification", shape, [section for section in sections if section.kind in _CHECKS])
+    if program.purpose != OPEN:
+        yield LayerCost("alarms", shape, 0, 0, 1, _WORD_BYTES * words_for(PARITIES) + VIEW_BYTES)
+    yield LayerCost("agreement", shape, 0, 0, 1, 2 * VIEW_BYTES)
 
 
 def _seconds(op: Operation, layer: LayerCost, q: int) -> float:
@@ -87,44 +98,44 @@ def _seconds(op: Operation, layer: LayerCost, q: int) -> float:
 
 def _layer(program: Program, k: int) -> LayerCost:
     op, values = program.operations[k], program.values
-    sections = tuple(op.sections(values[op.x], 1))
-    return _part(program.q, op.kind, values[k + 1].shape, sections, op.multiply_adds(values))
+    sections, x = tuple(op.sections(values[op.x], 1)), values[op.x]
+    return _part(program.q, op.kind, values[k + 1].shape, sections, op.multiply_adds(values), wide=x.wide)
 
 
-def _part(q: int, kind: str, shape: Shape, sections: Sequence[Section], multiply_adds: int = 0) -> LayerCost:
-    return LayerCost(
-        kind,
-        shape,
-        multiply_adds,
-        sum(section.n for section in sections if section.kind != "degree"),
-        sum(_rounds(section, q) for section in sections),
-        sum(_sent(section, q) for section in sections),
-    )
+def _part(
+    q: int, kind: str, shape: Shape, sections: Sequence[Section], multiply_adds: int = 0, *, wide: bool = True
+) -> LayerCost:
+    sent = [size for section in sections for size in _openings(section, q, wide=wide)]
+    beside = (
+        sum(s.n * s.extent for s in sections if s.kind == "squares") * field_of(q).itemsize
+    )  # with the masked pairs
+    nonlinear = sum(section.n for section in sections if section.kind not in ("degree", *_CHECKS))
+    return LayerCost(kind, shape, multiply_adds, nonlinear, len(sent), sum(sent) + beside + VIEW_BYTES * len(sent))
 
 
-def _digits(q: int) -> int:
-    return -(-q // _DIGIT_BITS)
+def _openings(section: Section, q: int, *, wide: bool) -> Iterator[int]:
+    """Bytes that a party sends in each round that a section takes, but for what is said of views."""
+    size, n = field_of(q).itemsize, section.n
+    match section.kind:
+        case "relu":
+            yield from _compared(n, q, comparison.above(q, section.extent), wide=wide)
+            yield _WORD_BYTES * words_for(n)
+        case "max":
+            yield from _compared(n, q, maximum.digits(q, section.extent), wide=wide)
+            yield _WORD_BYTES * words_for(n)
+        case "compare":
+            yield from _compared(n, q, comparison.exact(q), wide=wide)
+        case "truncate" | "degree":
+            yield (2 if wide else 1) * n * size
+        case "coin":
+            yield COIN * size
+        case "inner":  # the difference is opened when all that is masked has been
+            yield REPETITIONS * 2 * n * size
+            yield REPETITIONS * size
 
 
-def _rounds(section: Section, q: int) -> int:
-    """An opening; for a comparison a level of AND gates each halving of the digits, and what is opened of the signs."""
-    return 1 if section.kind in ("truncate", "degree") else 2 + ceil(log2(_digits(q)))
-
-
-def _sent(section: Section, q: int) -> int:
-    """Masked shares to both others; packed bits of AND gates and of the signs, or of their parities, to one."""
-    opened = 2 * section.n * field_of(q).itemsize
-    if section.kind in ("truncate", "degree"):
-        return opened
-    signs = PARITIES if section.kind == "compare" else section.n
-    return opened + _WORD_BYTES * (_gates(_digits(q)) * words_for(section.n) + words_for(signs))
-
-
-def _gates(nodes: int) -> int:
-    """AND gates of a comparison's tree: at each level one a pair for lt, and for eq one less."""
-    total = 0
-    while nodes > 1:
-        pairs = nodes // 2
-        total += 2 * pairs - 1
-        nodes -= pairs
-    return total
+def _compared(n: int, q: int, digits: comparison.Digits, *, wide: bool) -> Iterator[int]:
+    """A masked value, to both others if it is wide, and the masked bits of each level of digits."""
+    yield (2 if wide else 1) * n * field_of(q).itemsize
+    for opened in digits.opened:
+        yield _WORD_BYTES * opened * words_for(n)

@@ -25,7 +25,9 @@ class ViewsDiffer(PartyDeviates):
     """A peer has seen other values opened than this party has. ``own`` and ``theirs`` are hashes of what was seen."""
 
     def __init__(self, kind: str, number: int, peer: int, own: bytes, theirs: bytes) -> None:
-        super().__init__(f"round {number} ({kind}): party {peer} says {theirs.hex()} was opened so far, not {own.hex()}")
+        super().__init__(
+            f"round {number} ({kind}): party {peer} says {theirs.hex()} was opened so far, not {own.hex()}"
+        )
         self.kind = kind
         self.number = number
         self.peer = peer

@@ -42,7 +42,7 @@ MAX_ROW = 1 << 16
 class _Kind:
     """How a section is dealt, which corrected arrays it holds, and what its third number may be in a field (exponent q)."""
 
-    deal: Callable[[Dealing, int, int], None]
+    deal: Callable[[Dealing, int, int], object]
     arrays: Callable[[Field, int, int], Arrays]
     extents: Callable[[int], range] = lambda q: range(1)
     meaning: str = "0"
@@ -56,7 +56,7 @@ _DROPS = "1 to q - 4 bits to drop"
 _KINDS = {
     "relu": _Kind(relu.deal, relu.arrays, _bits_to_drop, _DROPS),
     "truncate": _Kind(truncation.deal, truncation.arrays, _bits_to_drop, _DROPS),
-    "max": _Kind(maximum.deal, maximum.arrays),
+    "max": _Kind(maximum.deal, maximum.arrays, lambda q: range(q - 3), "0 to q - 4 spare bits"),
     "min": _Kind(minimum.deal, minimum.arrays, lambda q: range(MAX_POSITION_BITS), "bits of the positions so far"),
     "compare": _Kind(comparison.deal_exact, comparison.exact_arrays),
     "and": _Kind(conjunction.deal, conjunction.arrays),
@@ -64,7 +64,9 @@ _KINDS = {
     "degree": _Kind(degree.deal, degree.arrays),
     "coin": _Kind(verification.deal_coin, verification.coin_arrays),
     "inner": _Kind(verification.deal_inner, verification.inner_arrays),
-    "squares": _Kind(verification.deal_squares, verification.square_arrays, lambda q: range(1, MAX_ROW + 1), "a row's length"),
+    "squares": _Kind(
+        verification.deal_squares, verification.square_arrays, lambda q: range(1, MAX_ROW + 1), "a row's length"
+    ),
 }
 
 

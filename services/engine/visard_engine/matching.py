@@ -18,7 +18,7 @@ from visard_engine.session import Run, Session
 def verify_plan(q: int, references: int, size: int) -> KitPlan:
     """What ``verify`` consumes for this many references of ``size`` numbers."""
     gates = (Section("and", n) for n in conjunction.levels(references))
-    return KitPlan(q, (Section("compare", references), *gates, *_checks(references, size)))
+    return KitPlan(q, (Section("compare", references), *gates, *checks(references, size)))
 
 
 def identify_plan(q: int, rows: int, size: int) -> KitPlan:
@@ -26,10 +26,10 @@ def identify_plan(q: int, rows: int, size: int) -> KitPlan:
     levels = minimum.levels(rows)
     tournament = (Section("min", pairs, level) for level, pairs in enumerate(levels))
     row = (Section("choose", 1, len(levels)),) if levels else ()
-    return KitPlan(q, (*tournament, Section("compare", 1), *row, *_checks(rows, size)))
+    return KitPlan(q, (*tournament, Section("compare", 1), *row, *checks(rows, size)))
 
 
-def _checks(rows: int, size: int) -> tuple[Section, ...]:
+def checks(rows: int, size: int) -> tuple[Section, ...]:
     """What the verification takes: no inner product but the mask of the difference, and a row a distance."""
     return (Section("coin", 1), Section("inner", 1), Section("squares", rows, size))
 

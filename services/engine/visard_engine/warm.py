@@ -9,7 +9,7 @@ from visard_engine import matching
 from visard_engine.describe import describe, describe_plan
 from visard_engine.in_process import LocalChannel, local_channels
 from visard_engine.kernels import arithmetic
-from visard_engine.kits import Kit, KitPlan, deal_kit
+from visard_engine.kits import Kit, KitPlan, deal_kit, dealt_part
 from visard_engine.nn.execute import Model
 from visard_engine.nn.operations.activations import Prelu, Relu, Truncate
 from visard_engine.nn.operations.arithmetic import Flatten
@@ -45,7 +45,7 @@ def program(q: int) -> Program:
 
 async def _together(plan: KitPlan, body: Callable[[LocalChannel, list[Kit]], Awaitable[object]], kits: int = 1) -> None:
     dealt = [deal_kit(plan, bytes(32), 1 + k) for k in range(kits)]
-    parts = [[Kit(plan, 1 + k, d.part(i), i, d.corrections, bytes(32)) for k, d in enumerate(dealt)] for i in range(3)]
+    parts = [[dealt_part(plan, 1 + k, d, i, bytes(32)) for k, d in enumerate(dealt)] for i in range(3)]
     await asyncio.gather(*(body(channel, part) for channel, part in zip(local_channels(), parts, strict=True)))
 
 
@@ -59,7 +59,7 @@ async def warm(q: int) -> None:
     references = np.zeros((_REFERENCES, small.output.size), model.field.dtype)
     images = np.repeat(image, 3, axis=0)
     await _together(describe_plan(small), lambda c, kits: describe(Run(c), kits, model, images), kits=3)
-    verify, identify = matching.verify_plan(q, _REFERENCES), matching.identify_plan(q, _REFERENCES)
+    verify, identify = (of(q, _REFERENCES, probe.size) for of in (matching.verify_plan, matching.identify_plan))
     await _together(verify, lambda c, kits: matching.verify(Run(c), kits[0], probe, references, 1))
     await _together(identify, lambda c, kits: matching.identify(Run(c), kits[0], probe, references, 1))
 

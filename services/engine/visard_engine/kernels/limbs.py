@@ -87,7 +87,9 @@ def _correlate(
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _scatter(columns: Array, kh: int, kw: int, sh: int, sw: int, ph: int, pw: int, rows: int, cols: int, out: Array) -> None:
+def _scatter(
+    columns: Array, kh: int, kw: int, sh: int, sw: int, ph: int, pw: int, rows: int, cols: int, out: Array
+) -> None:
     batch, channels, height, width = out.shape
     for c in range(channels):
         for u in range(kh):

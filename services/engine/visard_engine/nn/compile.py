@@ -5,8 +5,8 @@ images and kept with a margin inside what the protocols need: a layer whose valu
 bits of its weights, as long as enough remain. What comes out is compared with the module (fidelity.py).
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import ceil, log2
 
 import numpy as np
@@ -18,6 +18,9 @@ from visard_engine.nn import fidelity
 from visard_engine.nn.errors import ModelError, RangeExceeded
 from visard_engine.nn.lowering.builder import ACTIVATIONS, OUTPUT, PROFILES, SIGNIFICANT_BITS, Builder, Profile
 from visard_engine.nn.lowering.emitters import EMITTERS
+from visard_engine.nn.operations.activations import Dropping
+from visard_engine.nn.operations.base import Operation
+from visard_engine.nn.operations.pooling import MaxPool
 from visard_engine.nn.prepare import prepared
 from visard_engine.nn.program import MATCH, Program
 from visard_engine.nn.tracing import traced
@@ -130,7 +133,7 @@ class _Attempt:
             )
             builder.build()
             points = self.operating_points, self.purpose, self.false_match_rates
-            program = Program(self.q, self.input_shape, 0, builder.operations, *points)
+            program = Program(self.q, self.input_shape, 0, with_spare(builder.operations), *points)
             weights = np.concatenate([np.zeros(0, np.int64), *(w.reshape(-1) for w in builder.weights)])
             measured = _Measured.of(program, weights, self.calibration)
             excesses = measured.excesses(builder, self.margin)
@@ -140,6 +143,16 @@ class _Attempt:
             for excess in excesses:
                 _relieve(builder, excess, fewer)
         raise RangeExceeded(excesses[0].text)
+
+
+def with_spare(operations: Sequence[Operation]) -> tuple[Operation, ...]:
+    """Each maximum is told how many of its lowest bits all drop that read it."""
+    found = list(operations)
+    for k, op in enumerate(operations):
+        readers = [reader for reader in operations if k + 1 in reader.sources]
+        if isinstance(op, MaxPool) and readers and all(isinstance(reader, Dropping) for reader in readers):
+            found[k] = replace(op, spare=min(reader.drop for reader in readers if isinstance(reader, Dropping)))
+    return tuple(found)
 
 
 @dataclass(frozen=True)

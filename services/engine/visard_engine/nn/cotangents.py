@@ -67,8 +67,9 @@ def total(g: Cotangent, x: Elements) -> Elements:
 def by_channel(g: Cotangent, x: Elements) -> Elements:
     """For each channel the sum of factors times elements of x (B, C, ...), over images and places: (C,)."""
     if isinstance(g, Outer):
-        return arithmetic.multiply(kernels.contract(x, g.places, over_images=True)[0], g.channels)
-    return kernels.contract_dense(x, g.factors, over_images=True)[0]
+        sums = kernels.contract(x, g.places, over_images=True)
+        return arithmetic.multiply(sums.reshape(-1), g.channels)
+    return kernels.contract_dense(x, g.factors, over_images=True).reshape(-1)
 
 
 def by_image_and_channel(g: Cotangent, x: Elements) -> Elements:

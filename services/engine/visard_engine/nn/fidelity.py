@@ -214,7 +214,7 @@ class _Layers(_Kept):
 
     def _follow(self, k: int) -> None:
         op = self._of.program.operations[k]
-        self._errors.append(error_of(op, self._values, self._errors, self._of.parts[k]))
+        self._errors.append(error_of(op, self._values, self._errors, self._of.parts[k], self._of.program.q))
 
     def _compare(self, node: fx.Node, result: Tensor, k: int) -> None:
         """Refuse a difference, then go on with the program's numbers: in place, for whoever shares the memory."""

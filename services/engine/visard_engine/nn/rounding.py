@@ -2,9 +2,10 @@
 
 An error here is a bound in units of the value's last bit, one for each element, or 0.0 where all are exact. Sources: a
 truncation moves a value by less than one unit (protocols/truncation.py); a weight, summand, limit or public factor is off
-by at most half a unit of its own scale. Maxima, ReLU and clipping never enlarge an error; sums add them; |x y - x' y'| is at most
-|x| e_y + |y| e_x + e_x e_y. This is first-order interval arithmetic in the sense of N. Higham, "Accuracy and Stability of
-Numerical Algorithms", chapter 3, with the actual values in place of norms.
+by at most half a unit of its own scale; a sign that does without the lowest bits lets a ReLU be trunc(z) for small z < 0, and
+a maximum the smaller of two values that are close (``comparison.missed``). Otherwise maxima, ReLU and clipping never enlarge
+an error; sums add them; |x y - x' y'| is at most |x| e_y + |y| e_x + e_x e_y. This is first-order interval arithmetic in the
+sense of N. Higham, "Accuracy and Stability of Numerical Algorithms", chapter 3, with the actual values in place of norms.
 
 It is apart from the operations' own classes: it checks what they do, and it takes torch, which parties do not have.
 """
@@ -24,20 +25,24 @@ from visard_engine.nn.operations.base import Operation
 from visard_engine.nn.operations.norm import Affine, Sum
 from visard_engine.nn.operations.pooling import AveragePool, MaxPool, SumPool
 from visard_engine.nn.operations.weighted import Conv, Filter, Linear
+from visard_engine.protocols.comparison import above, missed
 
 Error = npt.NDArray[np.float64]
 
 HALF = 0.5
 
 
-def error_of(op: Operation, values: Sequence[Integers], errors: Sequence[Error], weights: Sequence[Integers]) -> Error:
-    """The result's, shaped as the result or of no axes; of values (B, ...) and their errors, both by number."""
+def error_of(
+    op: Operation, values: Sequence[Integers], errors: Sequence[Error], weights: Sequence[Integers], q: int
+) -> Error:
+    """The result's, shaped as the result or of no axes; of values (B, ...) and their errors, both by number; on shares mod
+    2^q - 1."""
     x, e = values[op.x], errors[op.x]
     match op:
         case Conv() | Filter() | Linear() | Affine():
             return _multiplied(op, np.abs(x).astype(np.float64), e, weights)
         case Relu() | Rectify() | Truncate() | Prelu():
-            return _truncated(op, x, e, weights)
+            return _truncated(op, x, e, weights, q)
         case Clip():
             return e + HALF
         case Align():
@@ -55,7 +60,7 @@ def error_of(op: Operation, values: Sequence[Integers], errors: Sequence[Error],
         case Concat():
             parts = [_whole(errors[k], values[k]) for k in op.sources]
             return np.concatenate(parts, axis=1)
-    return _moved(op, _whole(e, x))
+    return _moved(op, _whole(e, x), q)
 
 
 def _whole(e: Error, x: npt.NDArray[Any]) -> Error:
@@ -68,8 +73,12 @@ def _beside(y: npt.NDArray[Any], x: Integers) -> Any:
     return y.reshape(*y.shape, 1, 1) if y.ndim == 2 and x.ndim == 4 else y
 
 
-def _truncated(op: Relu | Rectify | Truncate | Prelu, x: Integers, e: Error, weights: Sequence[Integers]) -> Error:
+def _truncated(
+    op: Relu | Rectify | Truncate | Prelu, x: Integers, e: Error, weights: Sequence[Integers], q: int
+) -> Error:
     kept = e / 2.0**op.drop + (1.0 if op.drop else 0.0)
+    if op.drop and not isinstance(op, Truncate):
+        kept = kept + missed(above(q, op.drop)) / 2.0**op.drop
     if isinstance(op, Rectify):
         return np.repeat(_whole(kept, x), 2, axis=1)
     if isinstance(op, Prelu):
@@ -108,11 +117,12 @@ def _window_sums(x: Error, groups: int, filters: int, kernel: tuple[int, int], o
     return np.repeat(sums.numpy(), filters // groups, axis=1)
 
 
-def _moved(op: Operation, e: Error) -> Error:
+def _moved(op: Operation, e: Error, q: int) -> Error:
     """What only moves, adds or compares elements."""
     match op:
         case MaxPool():
-            return functional.max_pool2d(torch.from_numpy(e), op.kernel, op.stride).numpy()
+            confused = missed(above(q, op.spare)) * sum((k - 1).bit_length() for k in op.kernel) if op.spare else 0
+            return np.asarray(functional.max_pool2d(torch.from_numpy(e), op.kernel, op.stride).numpy() + confused)
         case AveragePool() | SumPool():
             return functional.avg_pool2d(torch.from_numpy(e), op.kernel, op.stride, divisor_override=1).numpy()
         case Sum():

@@ -5,8 +5,9 @@ about it is a claim about these products, found by going through the program bac
 (cotangents.py), as one does for derivatives; operations say how they pass factors on (``Operation.pull``).
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from typing_extensions import override
@@ -28,8 +29,8 @@ class Tape:
     weights: Callable[[int], Weights]
     field: Field
     batch: int
-    shares: dict[int, Elements] = field(default_factory=dict)
-    kept: dict[int, tuple[Elements, ...]] = field(default_factory=dict)
+    shares: dict[int, Elements] = dataclasses.field(default_factory=dict)
+    kept: dict[int, tuple[Elements, ...]] = dataclasses.field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"<Tape: {len(self.shares)} secret values>"
@@ -67,7 +68,7 @@ class Traced:
         return Used(self.tape, self._x) if self.tape.values[self._x].wide else None
 
     def picked(self, plus: Sequence[Place], minus: Sequence[Place], offset: Elements) -> Source | None:
-        """Likewise for differences of picked places of it, (len(plus), B, C, H', W') with an offset of degree 1 beside."""
+        """Likewise for differences of picked places of it, (B, len(plus), C, H', W') with an offset of degree 1 beside."""
         return Picked(self.tape, self._x, plus, minus, offset) if self.tape.values[self._x].wide else None
 
     def keep(self, *shares: Elements) -> None:
@@ -154,7 +155,7 @@ class Used(Source):
 
 @dataclass(frozen=True)
 class Picked(Source):
-    """Of a picture its elements at some places, minus those at others, plus an offset of degree 1: (n, B, C, H', W')."""
+    """Of a picture its elements at some places, minus those at others, plus an offset of degree 1: (B, n, C, H', W')."""
 
     tape: Tape
     number: int
@@ -168,11 +169,11 @@ class Picked(Source):
     @override
     def fold(self, opened: Elements, stream: Stream, into: Folded) -> None:
         field, value = stream.field, self.tape.values[self.number]
-        _, batch, channels, *size = self.offset.shape
+        batch, _, channels, *size = self.offset.shape
         rho = stream.elements(channels)
         places = np.zeros((batch, *value.shape[1:]), rho.dtype)
         known = field.subtract(self.offset, opened.reshape(self.offset.shape))
-        for plus, minus, part in zip(self.plus, self.minus, known, strict=True):
+        for plus, minus, part in zip(self.plus, self.minus, known.swapaxes(0, 1), strict=True):
             g = Outer(rho, stream.elements(batch * int(np.prod(size))).reshape(batch, *size))
             into.rest = field.add(into.rest, cotangents.total(g, part))
             cotangents.spread(field, g.places, plus, places)

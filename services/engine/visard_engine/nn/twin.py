@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional
 
 from visard_engine.correlated import Dealing
-from visard_engine.field import Elements, Integers
+from visard_engine.field import Bools, Elements, Integers
 from visard_engine.kits import KitPlan, deal_kit
 from visard_engine.nn.errors import RangeExceeded
 from visard_engine.nn.operations.activations import Clip, Prelu, Rectify, Relu, Truncate
@@ -24,28 +24,38 @@ from visard_engine.nn.operations.norm import Affine, Sum
 from visard_engine.nn.operations.pooling import AveragePool, MaxPool, SumPool
 from visard_engine.nn.operations.weighted import Conv, Filter, Linear
 from visard_engine.nn.program import Program
+from visard_engine.protocols.comparison import above
+from visard_engine.protocols.verification import REPETITIONS
 
-# integers (n,) of a wide value and the bits to drop, to truncated integers (n,)
-Rounding = Callable[[Integers, int], Integers]
+# Integers (n,), the bits to drop, and how many of the lowest bits of their double a sign does without (comparison.Digits): to
+# truncated integers (n,), and which of them are taken for negative
+Rounding = Callable[[Integers, int, int], tuple[Integers, Bools]]
 Observer = Callable[[int, Integers], None]
 
 _EXACT = 1 << 53  # float64 holds every integer below this
 
 
 def random_rounding(seed: int) -> Rounding:
-    """As on shares: floor((2z + u) / 2^(drop+1)) with u uniform, here from a seeded generator."""
+    """As on shares: floor((2z + u) / 2^(drop+1)) with u uniform, here from a seeded generator; and a sign that the bits decide
+    which are compared."""
     rng = np.random.default_rng(seed)
 
-    def truncate(z: Integers, drop: int) -> Integers:
-        return (2 * z + rng.integers(0, 1 << drop + 1, z.shape)) >> (drop + 1)
+    def rounding(z: Integers, drop: int, below: int) -> tuple[Integers, Bools]:
+        u = rng.integers(0, 1 << max(drop + 1, below), z.shape)
+        missed = (2 * z + (u & (1 << below) - 1) >= 0) if below else np.zeros(z.shape, np.bool_)
+        return (2 * z + (u & (1 << drop + 1) - 1)) >> (drop + 1), (z < 0) & ~missed
 
-    return truncate
+    return rounding
+
+
+# draws of random elements that a section takes, where it is not one
+_DRAWS = {"and": 0, "choose": 0, "inner": 2 * REPETITIONS}
 
 
 def dealt_rounding(plan: KitPlan, master: bytes, kit_id: int) -> Rounding:
     """The rounding of a run that uses this kit, bit for bit: for the dealer's eyes, which are a test's or a benchmark's.
 
-    Truncations must be asked for in the order of the plan.
+    It must be asked in the order of the plan's sections, but for maxima that are exact.
     """
     drawn: list[Elements] = []
 
@@ -57,24 +67,29 @@ def dealt_rounding(plan: KitPlan, master: bytes, kit_id: int) -> Rounding:
             return drawn[-1]
 
     deal_kit(plan, master, kit_id, Recording)
-    sections = zip(drawn, plan.sections, strict=True)
-    masks = iter([r for r, section in sections if section.kind in ("relu", "truncate")])
+    first = np.cumsum([0, *(_DRAWS.get(section.kind, 1) for section in plan.sections)])
+    asked = (
+        section.kind in ("relu", "truncate") or (section.kind == "max" and section.extent) for section in plan.sections
+    )
+    masks = iter([drawn[k] for k, needed in zip(first, asked, strict=False) if needed])
     p, q = plan.field.p, plan.q
 
-    def truncate(z: Integers, drop: int) -> Integers:
-        # the formula of protocols/truncation.py in Python integers: 2 z + r passes 63 bits
+    def rounding(z: Integers, drop: int, below: int) -> tuple[Integers, Bools]:
+        # the formulas of protocols/truncation.py and comparison.py in Python integers: 2 z + r passes 63 bits
         g, r = drop + 1, next(masks).astype(object)
-        moved = (2 * z.astype(object) + r + (1 << q - 2)) % p
+        c = (2 * z.astype(object) + r) % p
+        moved = (c + (1 << q - 2)) % p
         wrapped = (r >> q - 1) * (1 - (moved >> q - 1))
         exact = (moved >> g) - (r >> g) + wrapped * (1 << q - g) - (1 << q - 2 >> g)
-        return cast(Integers, exact.astype(np.int64))
+        negative = ((c ^ r) & 1).astype(np.bool_) ^ ((c >> below) < (r >> below)).astype(np.bool_)
+        return cast(Integers, exact.astype(np.int64)), negative
 
-    return truncate
+    return rounding
 
 
-def floor_rounding(z: Integers, drop: int) -> Integers:
-    """Integers (n,) without their lowest bits: always down."""
-    return z >> drop
+def floor_rounding(z: Integers, drop: int, below: int) -> tuple[Integers, Bools]:
+    """Integers (n,) without their lowest bits: always down; and their signs."""
+    return z >> drop, z < 0
 
 
 def run_twin(
@@ -90,7 +105,7 @@ def run_twin(
     """
     values: list[Integers] = [images.astype(np.int64)]
     for k, (op, own) in enumerate(zip(program.operations, weights_of(program, weights), strict=True)):
-        values.append(_apply(op, values, own, rounding))
+        values.append(_apply(op, values, own, rounding, program.q))
         if observe is not None:
             observe(k, values[-1])
     return values[-1]
@@ -108,18 +123,20 @@ def _split(weights: Integers, shapes: tuple[tuple[int, ...], ...]) -> list[Integ
     return [part.reshape(shape) for part, shape in zip(np.split(weights, ends), shapes, strict=True)] if shapes else []
 
 
-def _apply(op: Operation, values: list[Integers], weights: list[Integers], rounding: Rounding) -> Integers:
+def _apply(op: Operation, values: list[Integers], weights: list[Integers], rounding: Rounding, q: int) -> Integers:
     x = values[op.x]
     match op:
         case Conv() | Linear() | Filter() | Affine():
             return _multiplied(op, x, weights)
         case Relu() | Prelu() | Rectify() | Truncate():
-            truncated = rounding(x.reshape(-1), op.drop).reshape(x.shape) if op.drop else x
-            return truncated if isinstance(op, Truncate) else _rectified(op, x, truncated, weights)
+            truncated, negative = (x, x < 0) if not op.drop else _rounded(op, x, rounding, q)
+            return truncated if isinstance(op, Truncate) else _rectified(op, negative, truncated, weights)
         case Clip():
             return np.minimum(x, op.limit)
-        case MaxPool():
+        case MaxPool(spare=0):
             return functional.max_pool2d(torch.from_numpy(x).double(), op.kernel, op.stride).long().numpy()
+        case MaxPool():
+            return _nearly_largest(op, x, rounding, q)
         case AveragePool() | SumPool():
             pooled = functional.avg_pool2d(torch.from_numpy(x).double(), op.kernel, op.stride, divisor_override=1)
             return pooled.long().numpy()
@@ -146,13 +163,35 @@ def _multiplied(op: Conv | Linear | Filter | Affine, x: Integers, weights: list[
     return x * _channelwise(weights[0], x) + _channelwise(weights[1], x)
 
 
-def _rectified(op: Relu | Prelu | Rectify, x: Integers, truncated: Integers, weights: list[Integers]) -> Integers:
-    positive: Integers = np.where(x < 0, 0, truncated)
+def _rounded(op: Relu | Prelu | Rectify | Truncate, x: Integers, rounding: Rounding, q: int) -> tuple[Integers, Bools]:
+    """Without the lowest bits, and what of it is taken for negative."""
+    truncated, negative = rounding(x.reshape(-1), op.drop, above(q, op.drop).below)
+    return truncated.reshape(x.shape), negative.reshape(x.shape)
+
+
+def _nearly_largest(op: MaxPool, x: Integers, rounding: Rounding, q: int) -> Integers:
+    """As protocols/maximum.py goes about it: pairs of positions in a row's windows, then in a column's."""
+    below = above(q, op.spare).below
+    for axis, kernel, stride in ((3, op.kernel[1], op.stride[1]), (2, op.kernel[0], op.stride[0])):
+        size = (x.shape[axis] - kernel) // stride + 1
+        left = [np.take(x, range(k, k + stride * (size - 1) + 1, stride), axis=axis) for k in range(kernel)]
+        while len(left) > 1:
+            half = len(left) // 2
+            a, b = (np.stack(some, axis=1) for some in (left[:half], left[half : 2 * half]))
+            _, negative = rounding((a - b).reshape(-1), 0, below)
+            larger = np.where(negative.reshape(a.shape), b, a)
+            left = [*np.moveaxis(larger, 1, 0), *left[2 * half :]]
+        x = left[0]
+    return x
+
+
+def _rectified(op: Relu | Prelu | Rectify, negative: Bools, truncated: Integers, weights: list[Integers]) -> Integers:
+    positive: Integers = np.where(negative, 0, truncated)
     if isinstance(op, Relu):
         return positive
     if isinstance(op, Rectify):
-        return np.stack([positive, truncated - positive], axis=2).reshape(len(x), -1, *x.shape[2:])
-    return (positive << op.weight_bits) + _channelwise(weights[0], x) * (truncated - positive)
+        return np.stack([positive, truncated - positive], axis=2).reshape(len(truncated), -1, *truncated.shape[2:])
+    return (positive << op.weight_bits) + _channelwise(weights[0], truncated) * (truncated - positive)
 
 
 def _local(op: Operation, x: Integers) -> Integers:

@@ -54,9 +54,14 @@ class Digits:
     count: int
 
     @property
+    def below(self) -> int:
+        """Bits below the digits that are compared."""
+        return max(self.q - DIGIT_BITS * self.count, 0)
+
+    @property
     def lowest_bit_is_dealt(self) -> bool:
         """Whether r's lowest bit comes on its own: it is no monomial of a digit that is compared."""
-        return DIGIT_BITS * self.count < self.q
+        return self.below > 0
 
     @property
     def rows(self) -> int:
@@ -99,10 +104,9 @@ def above(q: int, drop: int) -> Digits:
     return Digits(q, min(-(-(q - drop - SLACK) // DIGIT_BITS), bitslice.digits_of(q)))
 
 
-def missed(q: int, digits: Digits) -> int:
+def missed(digits: Digits) -> int:
     """A sign can be wrong of negative z above minus this; 0 where it is exact."""
-    below = max(q - DIGIT_BITS * digits.count, 0)
-    return 1 << below - 1 if below else 0
+    return 1 << digits.below - 1 if digits.below else 0
 
 
 def arrays(field: Field, n: int, digits: Digits) -> sizes.Arrays:
@@ -151,7 +155,9 @@ def read(kit: KitReader, n: int, digits: Digits) -> Mask:
     r, rows = kit.random(n), kit.bits(digits.rows, n)
     dealt = [gates.read(kit, gate, n) for gate in digits.gates]
     monomials = rows[:, 1:] if digits.lowest_bit_is_dealt else rows
-    return Mask(digits, r, rows[:, 0], monomials, dealt)  # else the first monomial of the lowest digit is its lowest bit
+    return Mask(
+        digits, r, rows[:, 0], monomials, dealt
+    )  # else the first monomial of the lowest digit is its lowest bit
 
 
 async def is_negative(s: Session, z: Elements, mask: Mask, source: Source | None) -> tuple[Elements, Words]:

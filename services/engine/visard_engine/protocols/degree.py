@@ -3,9 +3,10 @@
 Functionality: shares (B, n) of B rows -> for each row, publicly, whether all its n sharings are of degree 1.
 Cost: one round; a row sends 2 words, whatever its length.
 Security: of a row of degree 1 a uniform line is opened, a random combination of its elements plus a dealt mask: nothing.
-A lying party can have any row refused, and
-none pass: two honest parties' shares define a line, and it is on this line that they go on. A row that is not passes with probability 1 / p: the combination's factors come from a coin that the parties toss once the
-shares are handed in (visard_party.runs.agreement). What such a row opens depends on its deviation alone.
+A row that is not passes with probability 1 / p: the combination's factors come from a coin that the parties toss once the
+shares are handed in (visard_party.runs.agreement). What such a row opens depends on its deviation alone. A lying party can
+have any row refused, and pass with a share of its own making: any two honest shares are on a line, and on this line all that
+follows is verified.
 Source: Z. Beerliova-Trubiniova, M. Hirt, "Perfectly-secure MPC with linear communication complexity", TCC 2008; the
 random combination as in K. Chida et al., CRYPTO 2018.
 """

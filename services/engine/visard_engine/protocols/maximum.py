@@ -23,14 +23,19 @@ from visard_engine.protocols.opening import open_bits
 from visard_engine.session import Session
 
 
-def arrays(field: Field, n: int, _: int) -> sizes.Arrays:
+def digits(q: int, spare: int) -> comparison.Digits:
+    """Those that are compared: all, or as few as do where the lowest ``spare`` bits of the result will be dropped."""
+    return comparison.above(q, spare) if spare else comparison.exact(q)
+
+
+def arrays(field: Field, n: int, spare: int) -> sizes.Arrays:
     """What ``deal`` corrects."""
-    return [*comparison.exact_arrays(field, n, 0), *sizes.values(field, n, 2)]
+    return [*comparison.arrays(field, n, digits(field.q, spare)), *sizes.values(field, n, 2)]
 
 
-def deal(d: Dealing, n: int, _: int = 0) -> Words:
+def deal(d: Dealing, n: int, spare: int) -> Words:
     """Deal n exact ReLUs; returns the masks of their signs, packed, which the dealer may need for more."""
-    r = comparison.deal(d, n, comparison.exact(d.field.q))
+    r = comparison.deal(d, n, digits(d.field.q, spare))
     beta = d.random_bits(words_for(n))
     d.value(bitslice.spread(beta, n, d.field.element(1)))
     d.value(bitslice.select(beta, r))
@@ -47,9 +52,9 @@ class Dealt:
     beta_r: DealtValue
 
 
-def read(kit: KitReader, n: int) -> Dealt:
+def read(kit: KitReader, n: int, spare: int) -> Dealt:
     """The party's half of ``deal``."""
-    mask = comparison.read(kit, n, comparison.exact(kit.field.q))
+    mask = comparison.read(kit, n, digits(kit.field.q, spare))
     return Dealt(mask, kit.random_bits(1, n)[:, 0], kit.value(n), kit.value(n))
 
 
@@ -59,9 +64,12 @@ def finish(kit: KitReader, c: Elements, v: Words, dealt: Dealt) -> Elements:
     return kernels.exact_relu(v, c, r, beta, beta_r)
 
 
-async def exact_relu(s: Session, z: Elements, source: Source | None) -> Elements:
-    """Degree-1 shares of max(0, z) from shares of z, shape (n,), as ``comparison.is_negative`` takes them."""
-    dealt = await s.compute(z.size, read, s.kit, z.size)
+async def exact_relu(s: Session, z: Elements, source: Source | None, spare: int = 0) -> Elements:
+    """Degree-1 shares of max(0, z) from shares of z, shape (n,), as ``comparison.is_negative`` takes them.
+
+    With ``spare`` > 0, z < 0 of a size below ``comparison.missed`` may be z instead of 0.
+    """
+    dealt = await s.compute(z.size, read, s.kit, z.size, spare)
     c, negative = await comparison.is_negative(s, z, dealt.mask, source)
     v = await open_bits(s, invert(s.party, negative ^ dealt.beta_bits), "sign")
     return await s.compute(z.size, finish, s.kit, c, v, dealt)
@@ -82,25 +90,31 @@ class Pooled:
         return f"<Pooled: {self.share.size} secret values>"
 
 
-# where differences come from, of picked places (rows and columns of x): those added, those subtracted, the offset of degree 1
+# where differences come from, of picked places (rows and columns of x): those added, those subtracted, and
+# the offset of degree 1, (B, places, C, H', W')
 Picking = Callable[[Sequence[tuple[slice, slice]], Sequence[tuple[slice, slice]], Elements], Source | None]
 
 
 async def max_pool(
-    s: Session, x: Elements, kernel: tuple[int, int], stride: tuple[int, int], picking: Picking
+    s: Session, x: Elements, kernel: tuple[int, int], stride: tuple[int, int], spare: int, picking: Picking
 ) -> Pooled:
-    """Max-pooling without padding: (B, C, H, W) to (B, C, (H - kh) // sh + 1, (W - kw) // sw + 1)."""
+    """Max-pooling without padding: (B, C, H, W) to (B, C, (H - kh) // sh + 1, (W - kw) // sw + 1).
+
+    With ``spare`` > 0 elements that differ by less than ``comparison.missed`` may be taken for each other at every stage.
+    """
     whole = Pooled(x, np.zeros_like(x), (slice(0, x.shape[2]), slice(0, x.shape[3])))
-    narrower = await _pool_axis(s, whole, kernel[1], stride[1], 3, picking)
-    return await _pool_axis(s, narrower, kernel[0], stride[0], 2, picking)
+    narrower = await _pool_axis(s, whole, kernel[1], stride[1], 3, spare, picking)
+    return await _pool_axis(s, narrower, kernel[0], stride[0], 2, spare, picking)
 
 
-async def _pool_axis(s: Session, x: Pooled, kernel: int, stride: int, axis: int, picking: Picking) -> Pooled:
+async def _pool_axis(
+    s: Session, x: Pooled, kernel: int, stride: int, axis: int, spare: int, picking: Picking
+) -> Pooled:
     """The largest of each window along one axis: pairs of window positions until one is left."""
     candidates = [_candidate(x, k, kernel, stride, axis) for k in range(kernel)]
     while len(candidates) > 1:
         half = len(candidates) // 2
-        winners = await _larger(s, candidates[:half], candidates[half : 2 * half], picking)
+        winners = await _larger(s, candidates[:half], candidates[half : 2 * half], spare, picking)
         candidates = [*winners, *candidates[2 * half :]]
     return candidates[0]
 
@@ -114,17 +128,18 @@ def _candidate(x: Pooled, k: int, kernel: int, stride: int, axis: int) -> Pooled
     return Pooled(x.share[index], x.offset[index], where)
 
 
-async def _larger(s: Session, a: Sequence[Pooled], b: Sequence[Pooled], picking: Picking) -> list[Pooled]:
+async def _larger(s: Session, a: Sequence[Pooled], b: Sequence[Pooled], spare: int, picking: Picking) -> list[Pooled]:
     """The larger one of each pair, elementwise: b + ReLU(a - b)."""
     shares, offsets = (
-        s.field.subtract(np.stack([getattr(one, name) for one in a]), np.stack([getattr(one, name) for one in b]))
+        s.field.subtract(*(np.stack([getattr(one, name) for one in some], axis=1) for some in (a, b)))
         for name in ("share", "offset")
     )
     source = picking([one.place for one in a], [one.place for one in b], offsets)
-    more = (await exact_relu(s, shares.reshape(-1), source)).reshape(shares.shape)
+    more = (await exact_relu(s, shares.reshape(-1), source, spare)).reshape(shares.shape)
+    parts = [np.ascontiguousarray(more[:, k]) for k in range(len(b))]
     return [
         Pooled(s.field.add(one.share, part), s.field.add(one.offset, part), one.place)
-        for one, part in zip(b, more, strict=True)
+        for one, part in zip(b, parts, strict=True)
     ]
 
 
@@ -136,9 +151,7 @@ def place(k: int, kernel: int, length: int, stride: int) -> slice:
 
 def last_place(shape: tuple[int, ...], kernel: tuple[int, int], stride: tuple[int, int]) -> tuple[slice, slice]:
     """Rows and columns of a picture (C, H, W) from which ``max_pool``'s results differ by what is known with degree 1."""
-    rows, columns = (
-        place(k - 1, k, length, step) for k, length, step in zip(kernel, shape[1:], stride, strict=True)
-    )
+    rows, columns = (place(k - 1, k, length, step) for k, length, step in zip(kernel, shape[1:], stride, strict=True))
     return rows, columns
 
 

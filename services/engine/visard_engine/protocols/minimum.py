@@ -81,7 +81,7 @@ def arrays(field: Field, n: int, bits: int) -> sizes.Arrays:
 
 def deal(d: Dealing, n: int, bits: int) -> None:
     """Deal one level that compares n pairs with positions of so many bits."""
-    beta = maximum.deal(d, n)
+    beta = maximum.deal(d, n, 0)
     if bits:
         gates.deal(d, choice.gate(bits), words_for(n), beta[None])
 
@@ -107,7 +107,7 @@ async def _level(s: Session, z: Sums, path: Bools) -> tuple[Sums, Bools]:
     """Halve the candidates: neighbours 2j and 2j + 1 meet; a last odd one passes."""
     pairs, bits = z.share.size // 2, path.shape[1]
     a, b, bye = z[: 2 * pairs : 2], z[1 : 2 * pairs : 2], z[2 * pairs :]
-    dealt = await s.compute(pairs, maximum.read, s.kit, pairs)
+    dealt = await s.compute(pairs, maximum.read, s.kit, pairs, 0)
     masks = gates.read(s.kit, choice.gate(bits), pairs, dealt.beta_bits[:, None]) if bits else dealt.beta_bits[:, None]
     source = Difference(s.field.subtract(a.offset, b.offset), b.rows, a.rows)
     c, negative = await comparison.is_negative(s, s.field.subtract(a.share, b.share), dealt.mask, source)

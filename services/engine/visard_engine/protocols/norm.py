@@ -48,7 +48,9 @@ class _Bounds(Source):
 
     def __init__(self, known: Elements, leaves: int) -> None:
         self._known = known
-        self._nodes = list[np.ndarray]()  # for each level of the tree the place of each leaf's node in a vector's bounds
+        self._nodes = list[
+            np.ndarray
+        ]()  # for each level of the tree the place of each leaf's node in a vector's bounds
         place, width, node = known.shape[1], leaves, np.arange(leaves)
         widths = [width]
         while width > 1:
@@ -78,9 +80,7 @@ async def out_of_bounds(s: Session, e: Elements) -> Words:
     differences, known = await s.compute(e.size, _differences, s.field, e)
     if leaves := rows(e.shape[1]):
         s.claims.square(padded)
-    mask = await s.compute(
-        differences.size, comparison.read, s.kit, differences.size, comparison.exact(s.field.q)
-    )
+    mask = await s.compute(differences.size, comparison.read, s.kit, differences.size, comparison.exact(s.field.q))
     source = _Bounds(known, leaves)
     _, negative = await comparison.is_negative(s, differences.reshape(-1), mask, source)
     return negative

@@ -58,9 +58,7 @@ async def relu(s: Session, z: Elements, drop: int, source: Source | None) -> Ele
     return await s.compute(z.size, _finish, s.kit, *await _open(s, z, drop, source), drop)
 
 
-async def relu_and_truncated(
-    s: Session, z: Elements, drop: int, source: Source | None
-) -> tuple[Elements, Elements]:
+async def relu_and_truncated(s: Session, z: Elements, drop: int, source: Source | None) -> tuple[Elements, Elements]:
     """``relu``, and shares of the same z / 2^drop, rounded the same way: no further message, no further dealt value."""
     return await s.compute(z.size, _finish_both, s.kit, *await _open(s, z, drop, source), drop)
 

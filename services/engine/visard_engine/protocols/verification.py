@@ -71,8 +71,11 @@ async def verify(s: Session, pairs: int) -> None:
     folded = [await s.compute(1 << 20, s.claims.fold, s.field, stream) for _ in range(REPETITIONS)]
     sides = [_sides(s, one, pairs) for one in folded]
     triples = [_triple(s, pairs, left.size) for left, _ in sides]
-    masked = [s.field.subtract(x, s.kit.share(m)) for side, triple in zip(sides, triples, strict=True)
-              for x, m in zip(side, triple[:2], strict=True)]
+    masked = [
+        s.field.subtract(x, s.kit.share(m))
+        for side, triple in zip(sides, triples, strict=True)
+        for x, m in zip(side, triple[:2], strict=True)
+    ]
     squares = _Squares(s)
     opened = await open_lines(s, np.concatenate([*masked, squares.masked]), "triples")
     parts = np.split(opened, np.cumsum([x.size for x in masked]))
@@ -142,4 +145,6 @@ class _Squares:
             return self._s.field.encode([])
         field, (rows, length) = self._s.field, self._shape
         doubled = field.add(field.add(self._m, self._m), opened)
-        return field.add(arithmetic.row_products(opened.reshape(rows, length), doubled.reshape(rows, length)), self._sums)
+        return field.add(
+            arithmetic.row_products(opened.reshape(rows, length), doubled.reshape(rows, length)), self._sums
+        )

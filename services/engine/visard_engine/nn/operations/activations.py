@@ -28,7 +28,7 @@ from visard_engine.session import Session
 
 
 @dataclass(frozen=True)
-class _Dropping(Interactive):
+class Dropping(Interactive):
     """Compares x with zero, and drops its lowest ``drop`` bits in the same opening."""
 
     truncates = True
@@ -45,7 +45,7 @@ class _Dropping(Interactive):
 
 
 @dataclass(frozen=True)
-class Relu(_Dropping):
+class Relu(Dropping):
     """max(0, x), dropping the lowest ``drop`` bits (0: exact); the result is narrow."""
 
     kind = "relu"
@@ -57,12 +57,14 @@ class Relu(_Dropping):
     async def run(self, s: Session, operands: list[Elements], weights: Weights, trace: Trace) -> Elements:
         """Any shape to the same; rounds and bytes of protocols/relu.py."""
         z = operands[0].reshape(-1)
-        found = await (relu.relu(s, z, self.drop, trace.source) if self.drop else maximum.exact_relu(s, z, trace.source))
+        found = await (
+            relu.relu(s, z, self.drop, trace.source) if self.drop else maximum.exact_relu(s, z, trace.source)
+        )
         return found.reshape(operands[0].shape)
 
 
 @dataclass(frozen=True)
-class Rectify(_Dropping):
+class Rectify(Dropping):
     """For each channel max(0, t), then min(0, t), for t = x without its lowest ``drop`` bits: twice the channels, narrow.
 
     A PReLU is linear in these two, so the convolution after it can do that part.
@@ -84,7 +86,7 @@ class Rectify(_Dropping):
 
 
 @dataclass(frozen=True)
-class Prelu(_Dropping):
+class Prelu(Dropping):
     """max(0, t) + a min(0, t) for t = x without its lowest ``drop`` bits and a secret slope a for each channel; wide.
 
     One comparison and one opening give both t and max(0, t), so it costs what a ReLU costs and a truncation later.
@@ -132,7 +134,7 @@ class Prelu(_Dropping):
 
 
 @dataclass(frozen=True)
-class Truncate(_Dropping):
+class Truncate(Dropping):
     """Drop the lowest ``drop`` bits; the result is narrow."""
 
     kind = "truncate"
@@ -147,7 +149,9 @@ class Truncate(_Dropping):
 
     async def run(self, s: Session, operands: list[Elements], weights: Weights, trace: Trace) -> Elements:
         """Any shape to the same; one round (protocols/truncation.py)."""
-        return (await truncation.truncate(s, operands[0].reshape(-1), self.drop, trace.source)).reshape(operands[0].shape)
+        return (await truncation.truncate(s, operands[0].reshape(-1), self.drop, trace.source)).reshape(
+            operands[0].shape
+        )
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ class Trace(Protocol):
         """Where its first operand came from, if it is wide."""
 
     def picked(self, plus: Sequence[Place], minus: Sequence[Place], offset: Elements) -> Source | None:
-        """Likewise for differences of places of it, (len(plus), B, C, H', W'), with an offset of degree 1 beside them."""
+        """Likewise for differences of places of it, (B, len(plus), C, H', W'), with an offset of degree 1 beside them."""
 
     def keep(self, *shares: Elements) -> None:
         """Shares of degree 1 that ``pull`` will need."""

@@ -29,14 +29,20 @@ from visard_engine.session import Session
 
 @dataclass(frozen=True)
 class MaxPool(Interactive):
-    """The largest of each window, without padding."""
+    """The largest of each window, without padding.
+
+    ``spare`` says that the lowest bits of its result are dropped by whoever reads it: then elements need not be told apart
+    that differ by a few last places of what is left (protocols/comparison.py).
+    """
 
     kind = "max_pool"
     kernel: Pair
     stride: Pair
+    spare: int = 0
 
     def infer(self, values: Sequence[Value]) -> Value:
         """(C, H, W) to (C, H', W'); scale and width stay."""
+        require(0 <= self.spare <= min(values[self.x].scale, 57), "no more spare bits than the scale has")
         return _pooled(values[self.x], self.kernel, self.stride, 0)
 
     def bound(self, q: int) -> float:
@@ -46,11 +52,11 @@ class MaxPool(Interactive):
     def sections(self, x: Value, batch: int) -> Iterator[Section]:
         """A comparison a pair, at each stage along rows and then along columns."""
         for pairs in maximum.pool_comparisons((batch, *x.shape), self.kernel, self.stride):
-            yield Section("max", pairs)
+            yield Section("max", pairs, self.spare)
 
     async def run(self, s: Session, operands: list[Elements], weights: Weights, trace: Trace) -> Elements:
         """(B, C, H, W) to (B, C, H', W'); the rounds of an exact ReLU a stage (protocols/maximum.py)."""
-        pooled = await maximum.max_pool(s, operands[0], self.kernel, self.stride, trace.picked)
+        pooled = await maximum.max_pool(s, operands[0], self.kernel, self.stride, self.spare, trace.picked)
         trace.keep(pooled.offset)
         return pooled.share
 
