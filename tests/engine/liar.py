@@ -39,7 +39,8 @@ UNKNOWN = "unknown"  # a round after the last one of the honest run
 class Message:
     """One message that is about to be sent: in which round (from 0) and kind of opening, to whom, and what.
 
-    ``beside`` is what goes to the other party in the same round, if anything does.
+    ``beside`` is what goes to the other party in the same round, if anything does, ``heard`` what has come in it by sender:
+    the liar listens before it speaks.
     """
 
     kind: str
@@ -48,6 +49,7 @@ class Message:
     receiver: int
     payload: bytes
     beside: bytes | None
+    heard: Mapping[int, bytes]
 
     @property
     def start(self) -> int:
@@ -233,16 +235,16 @@ class LyingChannel(LocalChannel):
 
     @override
     async def exchange(self, outgoing: Mapping[int, Payload], incoming: Collection[int]) -> dict[int, bytes]:
-        kinds, number = self._liar.kinds, self.rounds
-        kind = kinds[number] if number < len(kinds) else UNKNOWN
+        number, heard = self.rounds, await super().exchange({}, incoming)  # they speak without waiting for us
+        kind = self._liar.kinds[number] if number < len(self._liar.kinds) else UNKNOWN
         truth = {peer: bytes(payload) for peer, payload in outgoing.items()}
         for peer, payload in truth.items():
             beside = next((other for receiver, other in truth.items() if receiver != peer), None)
-            message = Message(kind, number, self.party, peer, payload, beside)
+            message = Message(kind, number, self.party, peer, payload, beside, heard)
             for told in self._liar.lie(message):
                 self.sent_bytes += len(told)
                 self._wires[self.party, peer].put_nowait(self._flattering(message, told))
-        return await super().exchange({}, incoming)
+        return heard
 
     def _flattering(self, message: Message, told: bytes) -> bytes | Callable[[], bytes]:
         """With the hash that the receiver has when it reads the message, where this liar flatters and has not lied of it."""

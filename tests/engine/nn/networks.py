@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from visard_engine.describe import describe, describe_plan
-from visard_engine.field import Integers, field_of
+from visard_engine.field import Bools, Integers, field_of
 from visard_engine.kits import Kit, KitPlan, Section
 from visard_engine.nn.compile import Compiled
 from visard_engine.nn.execute import Model, checks, embed, embed_plan
@@ -110,7 +110,9 @@ async def run_on_shares(
 def _together(kits: list[Rounding]) -> Rounding:
     """Each kit's own part of the elements, in order."""
 
-    def rounding(z: Integers, drop: int) -> Integers:
-        return np.concatenate([kit(part, drop) for kit, part in zip(kits, np.split(z, len(kits)), strict=True)])
+    def rounding(z: Integers, drop: int, below: int) -> tuple[Integers, Bools]:
+        parts = [kit(part, drop, below) for kit, part in zip(kits, np.split(z, len(kits)), strict=True)]
+        truncated, negative = zip(*parts, strict=True)
+        return np.concatenate(truncated), np.concatenate(negative)
 
     return rounding

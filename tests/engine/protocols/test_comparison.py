@@ -45,7 +45,7 @@ async def compared(patch: pytest.MonkeyPatch, digits: Digits, z: np.ndarray, *, 
 @pytest.mark.parametrize(("q", "count"), COUNTS)
 async def sign__should_be_right_with_any_number_of_digits(q: int, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     digits, field = Digits(q, count), field_of(q)
-    missed = comparison.missed(q, digits)
+    missed = comparison.missed(digits)
     assert missed == (0 if 4 * count >= q else 1 << q - 4 * count - 1)
     z = values(field, missed)
     outcome = await compared(monkeypatch, digits, z, wide=False)
@@ -77,7 +77,7 @@ async def exact_comparison__should_cost_what_it_says(field: Field, wide: bool, m
 def digits__should_be_as_few_as_do(q: int, drop: int, count: int) -> None:
     digits = comparison.above(q, drop)
     assert digits.count == count
-    assert comparison.missed(q, digits) <= 1 << drop + comparison.SLACK - 1
+    assert comparison.missed(digits) <= 1 << drop + comparison.SLACK - 1
 
 
 @pytest.mark.parametrize(("q", "count"), COUNTS)

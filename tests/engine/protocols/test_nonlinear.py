@@ -83,7 +83,7 @@ async def relu__should_be_zero_or_the_truncation(field: Field, drop: int, sharin
     z = operands(field, 1000)
     outcome = await apply(field, "relu", drop, sharing(field, z))
     off = opened(field, outcome) - np.maximum(z >> drop, 0)
-    surely = z <= -comparison.missed(field.q, comparison.above(field.q, drop))
+    surely = z <= -comparison.missed(comparison.above(field.q, drop))
     assert set(off[z >= 0].tolist()) <= {0, 1}
     assert not off[surely].any()
     assert surely.sum() > 400
@@ -97,7 +97,7 @@ async def relu__should_be_zero_or_the_truncation(field: Field, drop: int, sharin
 @pytest.mark.parametrize("fraction", [1, 2, 64, "last", "least"])
 async def relu__should_be_wrong_only_below_what_it_misses(field: Field, drop: int, fraction: Any) -> None:
     """Negative values at and inside the boundary: there what passes is the truncated value, within ``missed``."""
-    missed = comparison.missed(field.q, comparison.above(field.q, drop))
+    missed = comparison.missed(comparison.above(field.q, drop))
     assert missed <= 1 << drop + comparison.SLACK - 1  # a few last places of what truncation keeps
     if missed <= 1:  # every negative value lies outside
         assert field.q - 4 * comparison.above(field.q, drop).count <= 1
@@ -125,7 +125,7 @@ async def relu_and_truncated__should_round_alike(drop: int) -> None:
     outcome = await run(KitPlan(31, (Section("relu", 2000, drop),)), body)
     positive, kept = (M31.decode(reconstruct(M31, [pair[k] for pair in outcome.results])) for k in range(2))
     assert set((kept - (z >> drop)).tolist()) <= {0, 1}
-    surely = z <= -comparison.missed(31, comparison.above(31, drop))
+    surely = z <= -comparison.missed(comparison.above(31, drop))
     assert (positive[z >= 0] == kept[z >= 0]).all()
     assert not positive[surely].any()
     levels, bits = RELU[31, drop]
@@ -207,7 +207,7 @@ async def max_pool__should_agree_with_plain_windows(
     plan = KitPlan(31, tuple(Section("max", n) for n in stages) or (Section("degree", 1),))
 
     async def body(s: Session, party: int) -> Any:
-        return await maximum.max_pool(s, shares[party], kernel, stride, lambda plus, minus, offset: NOWHERE)
+        return await maximum.max_pool(s, shares[party], kernel, stride, 0, lambda plus, minus, offset: NOWHERE)
 
     outcome = await run(plan, body)
     windows = np.lib.stride_tricks.sliding_window_view(x, kernel, axis=(2, 3))[:, :, :: stride[0], :: stride[1]]
