@@ -20,7 +20,7 @@ from visard_engine import matching
 from visard_engine.field import Integers
 from visard_engine.kits import KitPlan, Section
 from visard_engine.nn.compile import Compiled, compile_module
-from visard_engine.nn.execute import checks, embed_plan
+from visard_engine.nn.execute import embed_plan
 from visard_engine.nn.operations.activations import Relu, Truncate
 from visard_engine.nn.operations.arithmetic import Flatten
 from visard_engine.nn.operations.pooling import MaxPool
@@ -99,11 +99,11 @@ def plan(row: Row) -> KitPlan:
     """What each of a run's kits holds."""
     if row.is_network:
         program = network(row.name, row.q, row.n).program
-        verified = Section("coin", 1), Section("inner", checks(program, 1))
+        verified = Section("coin", 1), Section("inner", program.pairs)
         return KitPlan(row.q, (*embed_plan(program, 1).sections, *verified))
     if row.name == "W3T":
         return matching.identify_plan(row.q, row.n, DESCRIPTOR)
-    return KitPlan(row.q, (Section("compare", row.n), *matching.checks(row.n, DESCRIPTOR)))
+    return KitPlan(row.q, (Section("compare", row.n), *matching.checks(DESCRIPTOR)))
 
 
 def images(row: Row) -> Integers:
@@ -120,6 +120,11 @@ def gallery(row: Row) -> tuple[Integers, Integers]:
     rng = np.random.default_rng(_SEED + 2)
     references = rng.integers(-40, 41, (row.n, DESCRIPTOR))
     return references[row.n // 2] + rng.integers(-3, 4, DESCRIPTOR), references
+
+
+def with_norm(vectors: Integers) -> Integers:
+    """Vectors (..., D) with their squared norms behind them, as the services hold them."""
+    return np.concatenate([vectors, (vectors**2).sum(axis=-1, keepdims=True)], axis=-1)
 
 
 def parse(names: str, batches: list[int], sizes: list[int], q: int) -> list[Row]:

@@ -20,7 +20,7 @@ from visard_engine.bits import ReplicatedBits
 from visard_engine.correlated import KitReader, joined
 from visard_engine.field import Elements, field_of
 from visard_engine.kits import deal_kit, dealt_part
-from visard_engine.nn.execute import Model, checks, embed
+from visard_engine.nn.execute import Model, embed
 from visard_engine.prf import Prf
 from visard_engine.protocols import threshold
 from visard_engine.protocols.opening import agree
@@ -133,12 +133,12 @@ class Worker:
             async def work(run: Run, kit: KitReader) -> Elements:
                 s = Session(run, kit)
                 output = await embed(s, model, images)
-                await verify(s, checks(network.program, 1))
+                await verify(s, network.program.pairs)
                 await agree(s)
                 return output
 
             return work
-        probe, references = (shares(row.q, x, party, k + 3) for k, x in enumerate(rows.gallery(row)))
+        probe, references = (shares(row.q, rows.with_norm(x), party, k + 3) for k, x in enumerate(rows.gallery(row)))
 
         async def match(run: Run, kit: KitReader) -> Elements:
             if row.name == "W3T":
@@ -146,7 +146,7 @@ class Worker:
             s = Session(run, kit)
             distances = await threshold.distances(s, probe, references)
             found = await threshold.exceeds(s, distances, rows.LIMIT)
-            await verify(s, 1)
+            await verify(s, rows.DESCRIPTOR)
             await agree(s)
             return _pieces(ReplicatedBits(found, row.n))
 

@@ -6,8 +6,10 @@ holds z is a claim. All claims of a session are verified at its end, at once (vi
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+
+import numpy as np
+from typing_extensions import override
 
 from visard_engine.field import Elements, Field
 from visard_engine.prf import Prf
@@ -36,9 +38,9 @@ class Folded:
     """
 
     rest: Elements
+    weights: Elements  # (count,), of the session's rows; in the end of those that are verified as they are
     left: list[Elements] = field(default_factory=list)
     right: list[Elements] = field(default_factory=list)
-    weights: Elements | None = None  # (rows,), of the session's rows of squares
 
     def __repr__(self) -> str:
         return f"<Folded: {sum(part.size for part in self.left)} secret pairs>"
@@ -52,12 +54,44 @@ class Source(ABC):
         """Add a random combination of "the source's values minus ``opened`` (n,) are zero"."""
 
 
+class Rows(ABC):
+    """Products of degree 2 that claims speak of by their number."""
+
+    @property
+    @abstractmethod
+    def count(self) -> int:
+        """How many there are."""
+
+    @abstractmethod
+    def fold(self, weights: Elements, into: Folded) -> None:
+        """Add the products, each times its weight (count,)."""
+
+
+class Squares(Rows):
+    """The sums of squares of the rows (R, D) of a matrix of degree 1: verified as they are, a masked row each."""
+
+    def __init__(self, matrix: Elements) -> None:
+        self.matrix = matrix
+
+    def __repr__(self) -> str:
+        return f"<Squares: {self.matrix.size} secret values>"
+
+    @property
+    @override
+    def count(self) -> int:
+        return len(self.matrix)
+
+    @override
+    def fold(self, weights: Elements, into: Folded) -> None:
+        into.weights = weights
+
+
 class Claims:
-    """The claims of a session, and the one matrix (rows, length) whose rows' sums of squares they may speak of."""
+    """The claims of a session, and the products by number that they may speak of."""
 
     def __init__(self) -> None:
         self._claims: list[tuple[Source, Elements]] = []
-        self.squares: Elements | None = None
+        self.rows: Rows | None = None
 
     def __repr__(self) -> str:
         return f"<Claims: {len(self._claims)}>"
@@ -66,19 +100,12 @@ class Claims:
         """``opened``, degree-1 shares (n,), was used as the source's values."""
         self._claims.append((source, opened))
 
-    def square(self, matrix: Elements) -> None:
-        """The rows (R, D), of degree 1, whose sums of squares claims speak of."""
-        assert self.squares is None
-        self.squares = matrix
-
     def fold(self, field: Field, stream: Stream) -> Folded:
         """All claims in one random combination."""
-        into = Folded(field.encode([0]))
-        if self.squares is not None:
-            into.weights = field.encode([0] * len(self.squares))
+        into = Folded(field.encode([0]), np.zeros(0 if self.rows is None else self.rows.count, field.dtype))
         for source, opened in self._claims:
             source.fold(opened, stream, into)
+        if self.rows is not None:
+            weights, into.weights = into.weights, np.zeros(0, field.dtype)
+            self.rows.fold(weights, into)
         return into
-
-    def __iter__(self) -> Iterator[tuple[Source, Elements]]:
-        return iter(self._claims)

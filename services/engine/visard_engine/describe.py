@@ -14,7 +14,7 @@ from visard_engine.correlated import joined
 from visard_engine.errors import InputRefused
 from visard_engine.field import Elements, field_of
 from visard_engine.kits import Kit, KitPlan, Section
-from visard_engine.nn.execute import Model, checks, embed, embed_plan
+from visard_engine.nn.execute import Model, embed, embed_plan
 from visard_engine.nn.program import OPEN, Program
 from visard_engine.protocols import degree, norm
 from visard_engine.protocols.opening import agree, fresh_share
@@ -40,7 +40,7 @@ def describe_plan(program: Program) -> KitPlan:
     """What one image consumes."""
     network = embed_plan(program, 1).sections
     bounds, squares = _norm_sections(program)
-    verified = (Section("coin", 1), Section("inner", checks(program, 1)))
+    verified = (Section("coin", 1), Section("inner", program.pairs))
     return KitPlan(program.q, (Section("degree", 1), *network, *bounds, *verified, *squares))
 
 
@@ -49,8 +49,12 @@ def _norm_sections(program: Program) -> tuple[tuple[Section, ...], tuple[Section
     if program.purpose == OPEN:
         return (), ()
     size = program.output.size
-    squares = (Section("squares", norm.rows(size), norm.FAN_IN),) if norm.rows(size) else ()
-    return (Section("compare", norm.comparisons(size)),), squares
+    return (Section("compare", norm.comparisons(size)),), (Section("squares", norm.rows(size), norm.FAN_IN),)
+
+
+def described_size(program: Program) -> int:
+    """Elements of what an image comes to: the output's, and one more for the squared norm of a descriptor."""
+    return program.output.size + (program.purpose != OPEN)
 
 
 def weights_plan(q: int) -> KitPlan:
@@ -67,7 +71,10 @@ async def check_line(s: Session, weights: Elements) -> None:
 
 
 async def describe(run: Run, kits: Sequence[Kit], model: Model, images: Elements) -> list[Elements]:
-    """Each image's output, degree-1 shares, from one kit an image; raises InputRefused if one image is refused."""
+    """Each image's output, degree-1 shares, a descriptor with its squared norm behind it; from one kit an image.
+
+    Raises InputRefused if one image is refused.
+    """
     return [_accepted(output) for output in await describe_each(run, kits, model, images)]
 
 
@@ -112,11 +119,12 @@ async def _describe(s: Session, model: Model, images: Elements) -> list[Elements
     outputs = await embed(s, model, images)
     bounded = np.ones(len(images), np.bool_)
     if model.program.purpose == OPEN:
-        await verify(s, checks(model.program, 1))
+        await verify(s, model.program.pairs)
     else:
-        negative = await norm.out_of_bounds(s, outputs)
-        await verify(s, checks(model.program, 1))
-        bounded = await norm.is_bounded(s, negative, outputs.shape[1], len(outputs))
+        negative, norms = await norm.out_of_bounds(s, outputs)
+        outputs = np.concatenate([outputs, norms[:, None]], axis=1)
+        await verify(s, model.program.pairs)
+        bounded = await norm.is_bounded(s, negative, outputs.shape[1] - 1, len(outputs))
     return [
         (output if within else _out_of_range()) if line else _off_the_line()
         for output, line, within in zip(outputs, on_a_line, bounded, strict=True)

@@ -1,5 +1,6 @@
 """Verification and identification on shared descriptors: which protocols, in which order, from which kit.
 
+A vector (D + 1,) is a descriptor of ``size`` D followed by its squared norm, as visard_engine.describe gives them.
 What comes out is verified: the parties have seen the same, and every product is what was opened of it.
 """
 
@@ -18,7 +19,7 @@ from visard_engine.session import Run, Session
 def verify_plan(q: int, references: int, size: int) -> KitPlan:
     """What ``verify`` consumes for this many references of ``size`` numbers."""
     gates = (Section("and", n) for n in conjunction.levels(references))
-    return KitPlan(q, (Section("compare", references), *gates, *checks(references, size)))
+    return KitPlan(q, (Section("compare", references), *gates, *checks(size)))
 
 
 def identify_plan(q: int, rows: int, size: int) -> KitPlan:
@@ -26,16 +27,16 @@ def identify_plan(q: int, rows: int, size: int) -> KitPlan:
     levels = minimum.levels(rows)
     tournament = (Section("min", pairs, level) for level, pairs in enumerate(levels))
     row = (Section("choose", 1, len(levels)),) if levels else ()
-    return KitPlan(q, (*tournament, Section("compare", 1), *row, *checks(rows, size)))
+    return KitPlan(q, (*tournament, Section("compare", 1), *row, *checks(size)))
 
 
-def checks(rows: int, size: int) -> tuple[Section, ...]:
-    """What the verification takes: no inner product but the mask of the difference, and a row a distance."""
-    return (Section("coin", 1), Section("inner", 1), Section("squares", rows, size))
+def checks(size: int) -> tuple[Section, ...]:
+    """What the verification takes, however many references there are."""
+    return (Section("coin", 1), Section("inner", size))
 
 
 async def verify(run: Run, kit: KitReader, probe: Elements, references: Elements, limit: int) -> ReplicatedBits:
-    """One bit: whether any reference (N, D) lies within squared distance ``limit`` of the probe (D,)."""
+    """One bit: whether any reference (N, D + 1) lies within squared distance ``limit`` of the probe (D + 1,)."""
     s = Session(run, kit)
     found = await _any_within(s, probe, references, limit)
     await agree(s)
@@ -54,18 +55,18 @@ async def is_known(run: Run, kit: KitReader, probe: Elements, references: Elemen
 async def _any_within(s: Session, probe: Elements, references: Elements, limit: int) -> Words:
     distances = await threshold.distances(s, probe, references)
     found = await threshold.any_within(s, distances, limit)
-    await verify_claims(s, 1)
+    await verify_claims(s, probe.size - 1)
     return found
 
 
 async def identify(run: Run, kit: KitReader, probe: Elements, references: Elements, limit: int) -> ReplicatedBits:
-    """Bit 0: whether the nearest row of (N, D) lies within ``limit``; then its number's bits, or zeros if it does not."""
+    """Bit 0: whether the nearest row of (N, D + 1) lies within ``limit``; then its number's bits, or zeros if it does not."""
     s = Session(run, kit)
     distances = await threshold.distances(s, probe, references)
     least, row = await minimum.minimum(s, distances)
     match = await threshold.any_within(s, least, limit)
     found = await _reveal_row(s, match, row)
-    await verify_claims(s, 1)
+    await verify_claims(s, probe.size - 1)
     await agree(s)
     return ReplicatedBits(found, 1 + row.shape[1])
 

@@ -9,7 +9,7 @@ from visard_engine.field import Elements, field_of
 from visard_engine.kits import KitPlan
 from visard_engine.nn.operations.base import Weights
 from visard_engine.nn.program import Program
-from visard_engine.nn.tape import Tape, pairs
+from visard_engine.nn.tape import Tape
 from visard_engine.session import Session
 
 
@@ -17,11 +17,6 @@ def embed_plan(program: Program, batch: int) -> KitPlan:
     """What ``embed`` consumes for a batch of images, in the order of the operations."""
     sections = (section for op in program.operations for section in op.sections(program.values[op.x], batch))
     return KitPlan(program.q, tuple(sections))
-
-
-def checks(program: Program, batch: int) -> int:
-    """Pairs of shared numbers that ``embed``'s claims come to for a batch of images; at least 1."""
-    return max(1, batch * pairs(program.operations, program.values, field_of(program.q)))
 
 
 class Model:
@@ -71,7 +66,7 @@ class Model:
 async def embed(s: Session, model: Model, images: Elements) -> Elements:
     """Degree-1 shares of the output (B, ...), such as descriptors (B, D), of shared images (B, C, H, W).
 
-    What it has opened is claimed in the session, to be verified with ``checks`` pairs.
+    What it has opened is claimed in the session, to be verified with ``Program.pairs`` pairs a kit.
     """
     program = model.program
     tape = Tape(program.operations, program.values, model.weights, model.field, len(images))

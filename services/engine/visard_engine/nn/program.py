@@ -14,9 +14,11 @@ from functools import cached_property
 from math import isfinite, prod
 from typing import Any
 
+from visard_engine.field import field_of
 from visard_engine.nn.errors import ProgramError
 from visard_engine.nn.operations import OPERATIONS
 from visard_engine.nn.operations.base import Operation, Pair, Shape, Value, require
+from visard_engine.nn.tape import pairs
 
 __all__ = ["MATCH", "OPEN", "Operation", "Pair", "Program", "Shape", "Value"]
 
@@ -112,6 +114,11 @@ class Program:
     def weight_count(self) -> int:
         """Length of the flat vector of all weights."""
         return sum(prod(shape) for group in self.weight_shapes for shape in group)
+
+    @cached_property
+    def pairs(self) -> int:
+        """Pairs of shared numbers that what a run of one image claims comes to; of a batch at most so many an image."""
+        return max(1, pairs(self.operations, self.values, field_of(self.q)))
 
     def threshold(self, operating_point: str) -> int:
         """A named distance as the square of integers at the output's scale; raises KeyError."""

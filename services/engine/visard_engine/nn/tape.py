@@ -196,7 +196,7 @@ def pairs(operations: Sequence[Operation], values: Sequence[Value], field: Field
         x = values[number]
         g = Outer(np.zeros(x.shape[0], field.dtype), np.zeros((1, *x.shape[1:]), field.dtype))
         for _ in range(op.claims(values[op.x])):
-            counting.pull(number, g, Folded(field.encode([0])))
+            counting.pull(number, g, Folded(field.encode([]), field.encode([])))
     return counting.pairs
 
 

@@ -29,7 +29,7 @@ Positions = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Sums:
-    """Values (n,), each the sum of squares of one of the session's rows (``Claims.square``) plus ``offset`` of degree 1."""
+    """Values (n,), each that of one of the session's rows (``Claims.rows``) plus ``offset`` of degree 1."""
 
     share: Elements
     rows: Positions
@@ -54,7 +54,7 @@ class Sums:
 
 @dataclass(frozen=True)
 class Difference(Source):
-    """``offset`` (n,), plus the sums of some rows, minus those of others."""
+    """``offset`` (n,), plus some of the session's rows, minus others."""
 
     offset: Elements
     minus: Positions
@@ -66,7 +66,6 @@ class Difference(Source):
     @override
     def fold(self, opened: Elements, stream: Stream, into: Folded) -> None:
         field, g = stream.field, stream.elements(opened.size)
-        assert into.weights is not None
         if self.plus is not None:
             into.weights[self.plus] = field.add(into.weights[self.plus], g)
         into.weights[self.minus] = field.subtract(into.weights[self.minus], g)

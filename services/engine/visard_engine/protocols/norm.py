@@ -1,6 +1,7 @@
 """Norm bound: is a shared vector short enough for what follows?
 
-Functionality: [e] (B, D), anything in F_p -> for each row, publicly, whether |e|^2 <= 2^(q-4) as integers.
+Functionality: [e] (B, D), anything in F_p -> for each row, publicly, whether |e|^2 <= 2^(q-4) as integers; and [|e|^2] of
+degree 1, which comes with the comparisons: the root of the tree is what was opened of it.
 Cost: that of ``comparisons(D)`` exact comparisons a row (D = 128, q = 31: 279), and of a disjunction.
 Dealt: as so many comparisons, and as ``rows(D)`` rows of squares to verify them.
 Security: as comparison.py and disjunction.py: of a row within the bound only that it is one becomes public.
@@ -14,9 +15,10 @@ from math import isqrt
 import numpy as np
 from typing_extensions import override
 
-from visard_engine.claims import Folded, Source, Stream
-from visard_engine.field import Bools, Elements, Field, Words
+from visard_engine.claims import Folded, Source, Squares, Stream
+from visard_engine.field import Bools, Elements, Field, Integers, Words
 from visard_engine.kernels import arithmetic
+from visard_engine.kernels.opening import unmask
 from visard_engine.protocols import comparison
 from visard_engine.protocols.disjunction import any_set
 from visard_engine.session import Session
@@ -31,59 +33,62 @@ def bound(q: int) -> int:
 
 def comparisons(size: int) -> int:
     """Comparisons for a row: two an element, and one a node of the tree above the squares."""
-    nodes, width = 0, size
-    while width > 1:
-        width = -(-width // FAN_IN)
-        nodes += width
-    return 2 * size + nodes
+    return 2 * size + sum(_widths(size))
 
 
 def rows(size: int) -> int:
-    """Rows of ``FAN_IN`` squares of a vector: the leaves of the tree; a vector of one element has no tree."""
-    return -(-size // FAN_IN) if size > 1 else 0
+    """Rows of ``FAN_IN`` squares of a vector: the lowest nodes of the tree."""
+    return _widths(size)[0]
+
+
+def _widths(size: int) -> list[int]:
+    """Nodes at each level of the tree, the lowest first; the last one is the root."""
+    found = [-(-size // FAN_IN)]
+    while found[-1] > 1:
+        found.append(-(-found[-1] // FAN_IN))
+    return found
 
 
 class _Bounds(Source):
     """What must not be negative of each vector: ``known`` (B, comparisons) of degree 1, minus sums of rows of squares."""
 
-    def __init__(self, known: Elements, leaves: int) -> None:
+    def __init__(self, known: Elements, size: int) -> None:
         self._known = known
         self._nodes = list[
-            np.ndarray
-        ]()  # for each level of the tree the place of each leaf's node in a vector's bounds
-        place, width, node = known.shape[1], leaves, np.arange(leaves)
-        widths = [width]
-        while width > 1:
-            width = -(-width // FAN_IN)
-            widths.append(width)
-        place -= sum(widths) if leaves else 0
-        for count in widths if leaves else ():
+            Integers
+        ]()  # for each level of the tree the place of each row's node among a vector's comparisons
+        place, node = 2 * size, np.arange(rows(size))
+        for width in _widths(size):
             self._nodes.append(place + node)
-            place, node = place + count, node // FAN_IN
+            place, node = place + width, node // FAN_IN
+
+    def __repr__(self) -> str:
+        return f"<_Bounds: {self._known.size} secret values>"
 
     @override
     def fold(self, opened: Elements, stream: Stream, into: Folded) -> None:
         field, g = stream.field, stream.elements(opened.size)
         for nodes in self._nodes:
-            assert into.weights is not None
             into.weights = field.subtract(into.weights, g.reshape(self._known.shape)[:, nodes].reshape(-1))
         known = field.subtract(self._known.reshape(-1), opened)
         into.rest = field.add(into.rest, arithmetic.products(known[None], g))
 
 
-async def out_of_bounds(s: Session, e: Elements) -> Words:
-    """For each row of (B, D), of degree 1, bits of which one is set if it is out of the bound: (2, words), in row order.
+async def out_of_bounds(s: Session, e: Elements) -> tuple[Words, Elements]:
+    """For each row of (B, D), of degree 1, bits of which one is set if it is out of the bound, (2, words) in row order; and
+    shares (B,) of its squared norm, if it is not.
 
-    They are to be opened (``is_bounded``) once the session's claims are verified: they depend on what was opened.
+    The bits are to be opened (``is_bounded``) once the session's claims are verified: they depend on what was opened.
     """
-    padded = np.pad(e, ((0, 0), (0, -e.shape[1] % FAN_IN))).reshape(-1, FAN_IN)
+    size = e.shape[1]
     differences, known = await s.compute(e.size, _differences, s.field, e)
-    if leaves := rows(e.shape[1]):
-        s.claims.square(padded)
+    s.claims.rows = Squares(np.pad(e, ((0, 0), (0, -size % FAN_IN))).reshape(-1, FAN_IN))
     mask = await s.compute(differences.size, comparison.read, s.kit, differences.size, comparison.exact(s.field.q))
-    source = _Bounds(known, leaves)
-    _, negative = await comparison.is_negative(s, differences.reshape(-1), mask, source)
-    return negative
+    c, negative = await comparison.is_negative(s, differences.reshape(-1), mask, _Bounds(known, size))
+    roots = slice(differences.shape[1] - 1, None, differences.shape[1])
+    r = mask.r[roots]
+    below = unmask(c[roots], r.own, r.previous, s.kit.factors)
+    return negative, s.field.subtract(np.full_like(below, bound(s.field.q)), below)
 
 
 async def is_bounded(s: Session, negative: Words, size: int, vectors: int) -> Bools:
@@ -96,7 +101,7 @@ def _differences(field: Field, e: Elements) -> tuple[Elements, Elements]:
     most = np.full_like(e, isqrt(bound(field.q)))
     lines, sums = [field.subtract(most, e), field.add(most, e)], field.multiply(e, e)
     parts, limits = list(lines), list(lines)
-    while sums.shape[1] > 1:
+    for _ in _widths(e.shape[1]):
         sums = _sums(field, sums)
         limits.append(np.full_like(sums, bound(field.q)))
         parts.append(field.subtract(limits[-1], sums))

@@ -18,7 +18,7 @@ import hashlib
 
 import numpy as np
 
-from visard_engine.claims import Folded, Stream
+from visard_engine.claims import Folded, Squares, Stream
 from visard_engine.correlated import Dealing, DealtValue
 from visard_engine.errors import CheckFailed, KitError
 from visard_engine.field import Elements, Field
@@ -123,27 +123,26 @@ def _difference(
     total = folded.rest
     for left, right in ((d, e), (d, n), (e, m), (product, np.ones_like(product))):
         total = s.field.add(total, arithmetic.products(left[None], right))
-    if folded.weights is not None:
-        total = s.field.add(total, arithmetic.products(folded.weights[None], squares))
-    return total
+    return s.field.add(total, arithmetic.products(folded.weights[None], squares))
 
 
 class _Squares:
     """The masked rows of squares, and from what is opened of them the sum of squares of each."""
 
     def __init__(self, s: Session) -> None:
-        matrix = s.claims.squares
-        self._s, self._shape = s, (0, 0) if matrix is None else matrix.shape
-        self.masked = s.field.encode([])
-        if matrix is not None:
+        self._field, rows = s.field, s.claims.rows
+        matrix = rows.matrix if isinstance(rows, Squares) else np.zeros((0, 0), s.field.dtype)
+        self._shape = matrix.shape
+        self.masked = matrix.reshape(-1)
+        if matrix.size:
             self._m, self._sums = s.kit.share(s.kit.random(matrix.size)), s.kit.share(s.kit.value(len(matrix)))
-            self.masked = s.field.subtract(matrix.reshape(-1), self._m)
+            self.masked = s.field.subtract(self.masked, self._m)
 
     def sums(self, opened: Elements) -> Elements:
         """Shares (rows,) of sum (d + m)^2 = sum d (d + 2 m) + sum m^2 for what was opened, d (rows * length,)."""
-        if not self._shape[0]:
-            return self._s.field.encode([])
-        field, (rows, length) = self._s.field, self._shape
+        field, (rows, length) = self._field, self._shape
+        if not rows:
+            return opened[:0]
         doubled = field.add(field.add(self._m, self._m), opened)
         return field.add(
             arithmetic.row_products(opened.reshape(rows, length), doubled.reshape(rows, length)), self._sums
