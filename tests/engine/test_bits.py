@@ -16,7 +16,8 @@ def packing__should_be_undone_by_unpacking() -> None:
 @pytest.mark.parametrize("q", [31, 61])
 def transpose__should_move_bit_b_of_word_i_to_row_b_bit_i(q: int) -> None:
     x = np.random.default_rng(1).integers(0, 1 << q, 150, dtype=np.uint64).astype(np.uint32 if q == 31 else np.uint64)
-    planes = unpack(bitslice.transpose(x, q), 150)
+    planes = unpack(bitslice.transpose(x, 0, q), 150)
+    assert (unpack(bitslice.transpose(x, 5, q - 1), 150) == planes[5 : q - 1]).all()
     for b in (0, 1, 17, q - 1):
         assert planes[b].tolist() == [bool(int(word) >> b & 1) for word in x]
 

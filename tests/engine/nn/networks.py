@@ -1,25 +1,25 @@
 """Small networks that use every layer on the list, and runs of programs by three parties in one process."""
 
-import asyncio
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from visard_engine.correlated import joined
 from visard_engine.describe import describe, describe_plan
-from visard_engine.field import Integers, field_of
-from visard_engine.in_process import local_channels
-from visard_engine.kits import Kit, deal_kit
+from visard_engine.field import Bools, Integers, field_of
+from visard_engine.kits import Kit, KitPlan, Section
 from visard_engine.nn.compile import Compiled
-from visard_engine.nn.execute import Model, embed, embed_plan
+from visard_engine.nn.execute import Model, checks, embed, embed_plan
 from visard_engine.nn.program import Program
 from visard_engine.nn.twin import Rounding, dealt_rounding
-from visard_engine.session import Run
+from visard_engine.protocols.verification import verify
+from visard_engine.session import Run, Session
 from visard_engine.shamir import reconstruct, share
 
-MASTER = bytes(32)
+from tests.engine.harness import MASTER, play, run
+
+VERIFICATION = 3  # rounds
 
 
 class Residual(nn.Module):
@@ -67,19 +67,15 @@ def images(n: int, shape: tuple[int, ...] = SHAPE, seed: int = 1) -> np.ndarray:
 async def describe_on_shares(compiled: Compiled, batch: np.ndarray, spoilt: Any = None) -> tuple[Integers, list[Any]]:
     """Outputs (B, ...) as the services get them, one kit an image, and the channels; ``spoilt`` takes the three shares."""
     program, field = compiled.program, field_of(compiled.program.q)
-    plan, weights = describe_plan(program), share(field, field.encode(compiled.weights))
-    dealt = [deal_kit(plan, MASTER, 1 + k) for k in range(len(batch))]
-    images = (spoilt or tuple)(share(field, field.encode(batch)))
-    channels = local_channels()
+    weights, images = (share(field, field.encode(x)) for x in (compiled.weights, batch))
+    images = (spoilt or tuple)(images)
 
-    async def party(i: int) -> Any:
-        kits = [Kit(plan, 1 + k, d.part(i), i, d.corrections, bytes(32)) for k, d in enumerate(dealt)]
-        found = await describe(Run(channels[i]), kits, Model(program, weights[i]), images[i])
-        assert all(kit.left == 0 for kit in kits)
-        return np.stack(found)
+    async def part(run: Run, kits: list[Kit]) -> Any:
+        i = run.channel.party
+        return np.stack(await describe(run, kits, Model(program, weights[i]), images[i]))
 
-    results = await asyncio.wait_for(asyncio.gather(*(party(i) for i in range(3))), 240)
-    return field.decode(reconstruct(field, list(results))), channels
+    outcome = await play(describe_plan(program), part, kits=len(batch))
+    return field.decode(reconstruct(field, outcome.results)), outcome.channels
 
 
 async def run_on_shares(
@@ -87,35 +83,36 @@ async def run_on_shares(
 ) -> tuple[Integers, list[Any], Rounding]:
     """Descriptors (B, D), the parties' channels, and the rounding that the kits' random numbers amount to.
 
-    Each kit serves as many images as the others.
+    Each kit serves as many images as the others. What is claimed of the run is verified.
     """
     field = field_of(program.q)
-    plan = embed_plan(program, len(batch) // kits)
-    numbers = range(1, kits + 1)
-    dealt = [deal_kit(plan, MASTER, number) for number in numbers]
+    each = len(batch) // kits
+    network = embed_plan(program, each)
+    plan = KitPlan(program.q, (*network.sections, Section("coin", 1), Section("inner", checks(program, each))))
     weight_shares, image_shares = share(field, field.encode(weights)), share(field, field.encode(batch))
-    channels = local_channels()
+    rounds = set[int]()
 
-    async def party(i: int) -> Any:
-        kit = joined(
-            [Kit(plan, n, d.part(i), i, d.corrections, bytes(32)) for n, d in zip(numbers, dealt, strict=True)]
-        )
-        result = await embed(Run(channels[i]), kit, Model(program, weight_shares[i]), image_shares[i])
-        assert kit.left == 0
+    async def body(s: Session, i: int) -> Any:
+        result = await embed(s, Model(program, weight_shares[i]), image_shares[i])
+        rounds.add(s.channel.rounds)
+        await verify(s, checks(program, each))
         return result
 
-    results = await asyncio.wait_for(asyncio.gather(*(party(i) for i in range(3))), 240)
+    outcome = await run(plan, body, 1, kits=kits)
+    assert {channel.rounds for channel in outcome.channels} == {max(rounds) + VERIFICATION}
     return (
-        field.decode(reconstruct(field, results)),
-        channels,
-        _together([dealt_rounding(plan, MASTER, n) for n in numbers]),
+        field.decode(reconstruct(field, outcome.results)),
+        outcome.channels,
+        _together([dealt_rounding(plan, MASTER, 1 + k) for k in range(kits)]),
     )
 
 
 def _together(kits: list[Rounding]) -> Rounding:
     """Each kit's own part of the elements, in order."""
 
-    def rounding(z: Integers, drop: int) -> Integers:
-        return np.concatenate([kit(part, drop) for kit, part in zip(kits, np.split(z, len(kits)), strict=True)])
+    def rounding(z: Integers, drop: int, below: int) -> tuple[Integers, Bools]:
+        parts = [kit(part, drop, below) for kit, part in zip(kits, np.split(z, len(kits)), strict=True)]
+        truncated, negative = zip(*parts, strict=True)
+        return np.concatenate(truncated), np.concatenate(negative)
 
     return rounding

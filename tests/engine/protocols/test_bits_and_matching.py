@@ -1,93 +1,107 @@
-"""AND, threshold, tournament and the two questions built on them give the right bits, to nobody but the holder of all pieces."""
+"""Threshold, tournament and the questions built on them give the right bits, to nobody but the holder of all pieces."""
 
 from typing import Any
 
 import numpy as np
 import pytest
 from visard_engine import matching
-from visard_engine.bits import pack
+from visard_engine.bits import words_for
 from visard_engine.field import M31, M61, Field
-from visard_engine.kits import KitPlan, Section
-from visard_engine.protocols import comparison, minimum, threshold
-from visard_engine.protocols.conjunction import conjunction
+from visard_engine.kits import Kit, KitPlan, Section
+from visard_engine.protocols import minimum, threshold
+from visard_engine.protocols.minimum import Sums
 from visard_engine.protocols.opening import fresh_share
+from visard_engine.protocols.verification import COIN
 from visard_engine.session import Run, Session
-from visard_engine.shamir import reconstruct
+from visard_engine.shamir import is_degree_1, reconstruct
+from visard_engine.views import VIEW_BYTES
 
-from tests.engine.harness import open_bits, run, shares_of, wide_shares_of
+from tests.engine.harness import Outcome, open_bits, play, run, shares_of, wide_shares_of
 from tests.engine.statistics import looks_balanced, looks_uniform
 
 FIELDS = pytest.mark.parametrize("field", [M31, M61], ids=["q31", "q61"])
+OPENED = {31: 15, 61: 33}  # bits of an exact comparison's gates
 
 
-def replicated(bits: np.ndarray, seed: int = 0) -> list[np.ndarray]:
-    a, b = (np.random.default_rng(seed + i).integers(0, 1 << 63, pack(bits).shape, dtype=np.uint64) for i in (1, 2))
-    pieces = [a, b, pack(bits) ^ a ^ b]
-    return [np.stack([pieces[i], pieces[i - 1]]) for i in range(3)]
+def sums_of(share: np.ndarray) -> Sums:
+    return Sums(share, np.arange(len(share)), np.zeros_like(share))
 
 
-async def run_without_kit(body: Any) -> Any:
-    return await run_without_kit_in(M31, body)
-
-
-async def conjunction__should_be_the_and_for_one_bit_a_gate() -> None:
-    rng = np.random.default_rng(5)
-    x, y = rng.integers(0, 2, (2, 6400)).astype(np.bool_)
-    xs, ys = replicated(x, 10), replicated(y, 20)
-    outcome = await run_without_kit(lambda s, i: conjunction(s, xs[i], ys[i]))
-    assert (open_bits(outcome.results, 6400) == (x & y)).all()
-    assert (outcome.rounds, outcome.sent_bytes) == (1, [800] * 3)
-
-
-@pytest.mark.parametrize("bit", [False, True])
-async def conjunction__should_send_balanced_bits_whatever_the_inputs(bit: bool) -> None:
-    x = replicated(np.full(20_000, bit), 30)
-    outcome = await run_without_kit(lambda s, i: conjunction(s, x[i], x[i]))
-    for channel in outcome.channels:
-        assert looks_balanced(np.unpackbits(np.frombuffer(channel.received[0][1], np.uint8)).astype(np.bool_))
-
-
-@pytest.mark.parametrize("n", [1, 2, 3, 64, 100])
-@pytest.mark.parametrize("zeros", [0, 1])
-async def conjunction_of_all__should_find_a_single_zero(n: int, zeros: int) -> None:
-    x = np.ones(n, np.bool_)
-    x[n // 2] = not zeros
-    shares = replicated(x)
-    outcome = await run_without_kit(lambda s, i: threshold.conjunction_of_all(s, shares[i], n))
-    assert open_bits(outcome.results, 1).tolist() == [not zeros]
-    assert outcome.rounds == (n - 1).bit_length()
+def comparison_bytes(field: Field, n: int, words: int = 0) -> int:
+    """An exact comparison of n values of degree 2, and so many words of a sign and what is opened with it."""
+    rounds = 4 if words else 3
+    return 2 * n * field.itemsize + 8 * (OPENED[field.q] * words_for(n) + words) + rounds * VIEW_BYTES
 
 
 @FIELDS
-@pytest.mark.parametrize("n", [1, 2, 5, 33])
+@pytest.mark.parametrize("n", [1, 2, 5, 33, 130])
 async def minimum__should_be_least_value_and_its_position(field: Field, n: int) -> None:
     z = np.random.default_rng(n).permutation(n) * 1000 - 700
-    shares = wide_shares_of(field, z)
-    plan = KitPlan(field.q, (*(Section("max", k) for k in minimum.levels(n)), Section("compare", 1)))
+    shares, pairs = wide_shares_of(field, z), minimum.levels(n)
+    sections = [Section("min", k, level) for level, k in enumerate(pairs)]
+    plan = KitPlan(field.q, (*sections, Section("compare", 1)))
 
     async def body(s: Session, party: int) -> Any:
-        value, row = await minimum.minimum(s, shares[party])
-        await threshold.exceeds(s, value, 0)
-        return value, row
+        value, row = await minimum.minimum(s, sums_of(shares[party]))
+        assert len(list(s.claims)) == len(pairs)
+        return value, row, await threshold.exceeds(s, value, int(z.min()))
 
     outcome = await run(plan, body)
-    assert field.decode(reconstruct(field, [value for value, _ in outcome.results])).tolist() == [z.min()]
-    rows = [row for _, row in outcome.results]
+    assert field.decode(reconstruct(field, [value.share for value, _, _ in outcome.results])).tolist() == [z.min()]
+    # the least one is the value of its row, plus what is known with degree 1
+    offsets = [value.offset for value, _, _ in outcome.results]
+    (row_of_it,) = {int(value.rows[0]) for value, _, _ in outcome.results}
+    assert is_degree_1(field, offsets)
+    assert z[row_of_it] + field.decode(reconstruct(field, offsets))[0] == z.min()
+    rows = [row for _, row, _ in outcome.results]
     bits = rows[0][0] ^ rows[1][0] ^ rows[2][0]
     assert sum(int(b) << k for k, b in enumerate(bits)) == z.argmin()
+    assert open_bits([more for _, _, more in outcome.results], 1).tolist() == [False]
     levels = (n - 1).bit_length()
-    assert outcome.rounds == levels * (5 if field.q == 31 else 6) + (4 if field.q == 31 else 5)
+    assert outcome.rounds == levels * 4 + 3
+    opened = sum(comparison_bytes(field, k, (1 + level) * words_for(k)) for level, k in enumerate(pairs))
+    assert outcome.sent_bytes == [opened + comparison_bytes(field, 1)] * 3
 
 
-async def ask(question: Any, plan: KitPlan, probe: Any, references: Any, limit: int) -> Any:
-    return await run(plan, lambda s, i: question(_resume(s), s.kit, probe[i], references[i], limit))
+async def equal_values__should_leave_the_later_position() -> None:
+    shares = wide_shares_of(M31, np.full(5, 7))
+    plan = KitPlan(31, tuple(Section("min", k, level) for level, k in enumerate(minimum.levels(5))))
+    outcome = await run(plan, lambda s, i: minimum.minimum(s, sums_of(shares[i])))
+    rows = [row for _, row in outcome.results]
+    bits = rows[0][0] ^ rows[1][0] ^ rows[2][0]
+    assert sum(int(b) << k for k, b in enumerate(bits)) == 4
 
 
-def _resume(s: Session) -> Run:
-    """The run that a session belongs to."""
-    run_ = Run.__new__(Run)
-    run_.channel, run_.prss = s.channel, s.prss
-    return run_
+@FIELDS
+async def distances__should_be_local_and_their_differences_the_squares(field: Field) -> None:
+    rng = np.random.default_rng(0)
+    probe, references = rng.integers(-99, 100, 6), rng.integers(-99, 100, (4, 6))
+    shares = shares_of(field, probe), shares_of(field, references)
+
+    async def body(s: Session, party: int) -> Any:
+        return await threshold.distances(s, shares[0][party], shares[1][party]), s.claims.squares
+
+    outcome = await run(KitPlan(field.q, (Section("degree", 1),)), body)
+    found, squares = zip(*outcome.results, strict=True)
+    assert field.decode(reconstruct(field, [sums.share for sums in found])).tolist() == (
+        ((references - probe) ** 2).sum(axis=1).tolist()
+    )
+    assert field.decode(reconstruct(field, list(squares))).tolist() == (references - probe).tolist()
+    assert not any(sums.offset.any() for sums in found)
+    assert outcome.sent_bytes == [0] * 3
+
+
+async def ask(question: Any, plan: KitPlan, probe: Any, references: Any, limit: int) -> Outcome:
+    async def part(own: Run, kits: list[Kit]) -> Any:
+        i = own.channel.party
+        return await question(own, kits[0], probe[i], references[i], limit)
+
+    return await play(plan, part)
+
+
+def verification_bytes(field: Field, squares: int) -> int:
+    """The coin, one pair twice, the rows of squares, two zeros; then what each has seen, to both others."""
+    return (COIN + 2 * 2 + squares + 2) * field.itemsize + 3 * VIEW_BYTES + 2 * VIEW_BYTES
 
 
 @FIELDS
@@ -100,10 +114,16 @@ async def questions__should_be_answered_right_up_to_the_limit(field: Field, rows
     distances = ((references - probe) ** 2).sum(axis=1)
     limit = int(distances.min()) + slack
     shares = shares_of(field, probe), shares_of(field, references)
-    verified = await ask(matching.verify, matching.verify_plan(field.q, rows), *shares, limit)
+    verified = await ask(matching.verify, matching.verify_plan(field.q, rows, 8), *shares, limit)
     match = slack == 0
     assert open_bits([r.shared for r in verified.results], 1).tolist() == [match]
-    identified = await ask(matching.identify, matching.identify_plan(field.q, rows), *shares, limit)
+    gates = [-(-rows // 4**k) for k in range(1, 9) if 4 ** (k - 1) < rows]
+    assert verified.rounds == 3 + len(gates) + 3 + 1
+    ands = sum(8 * 4 * words_for(k) + VIEW_BYTES for k in gates)
+    assert verified.sent_bytes == [comparison_bytes(field, rows) + ands + verification_bytes(field, 8 * rows)] * 3
+    known = await ask(matching.is_known, matching.verify_plan(field.q, rows, 8), *shares, limit)
+    assert known.results == [match] * 3
+    identified = await ask(matching.identify, matching.identify_plan(field.q, rows, 8), *shares, limit)
     count = identified.results[0].count
     assert count == 1 + (rows - 1).bit_length()
     bits = open_bits([r.shared for r in identified.results], count)
@@ -117,10 +137,29 @@ async def answers__should_be_hidden_from_each_party() -> None:
     references, probe = shares_of(M31, np.zeros((1, 4))), shares_of(M31, np.zeros(4))
     seen = []
     for _ in range(200):
-        outcome = await ask(matching.verify, matching.verify_plan(31, 1), probe, references, 5)
+        outcome = await ask(matching.verify, matching.verify_plan(31, 1, 4), probe, references, 5)
         seen.append([int(piece[0]) & 1 for piece in outcome.results[0].shared])
     counts = np.array(seen).sum(axis=0)
     assert ((counts > 60) & (counts < 140)).all()  # 5.6 standard deviations
+
+
+@pytest.mark.parametrize("apart", [0, 300])
+async def identification__should_show_uniform_words(apart: int) -> None:
+    """A gallery of equal rows, near or far: what each party hears in every round says nothing."""
+    rows, size = 3000, 4
+    references, probe = shares_of(M31, np.full((rows, size), apart)), shares_of(M31, np.zeros(size))
+    outcome = await ask(matching.identify, matching.identify_plan(31, rows, size), probe, references, 5)
+    kinds = set(outcome.kinds)
+    assert kinds == {
+        *("masked product", "digits, level 1", "digits, level 2", "sign and positions", "choice"),
+        *("coin", "triples", "differences", "agreement"),
+    }
+    for party in range(3):
+        # those that do not fill the intervals of the test are put together
+        words = np.concatenate(outcome.words(party, M31, "masked product", "triples", "coin"))
+        assert looks_uniform(words, 31)
+        for kind in ("digits, level 1", "digits, level 2", "sign and positions"):
+            assert looks_balanced(np.concatenate(outcome.bits(party, kind)))
 
 
 @FIELDS
@@ -129,20 +168,13 @@ async def fresh_share__should_say_nothing_but_the_value(field: Field, value: int
     """The old sharing is constant: its slope, which may stem from secrets, must not be seen in the new one."""
     n = 20_000
     same = np.full(n, field.element(value))
-    outcome = await run_without_kit_in(field, lambda s, i: _fresh(s, field.add(same, np.full(n, field.element(7 * i)))))
+
+    async def body(s: Session, party: int) -> Any:
+        return fresh_share(s, field.add(same, np.full(n, field.element(7 * party))))  # 7 i is a line through -7
+
+    outcome = await run(KitPlan(field.q, (Section("degree", 1),)), body)
     one, two, three = outcome.results
-    assert (field.decode(reconstruct(field, [one, two, three])) == value - 7).all()  # 7 i is a line through -7
+    assert is_degree_1(field, [one, two, three])  # who gets all of them sees whether one was changed
+    assert (field.decode(reconstruct(field, [one, two, three])) == value - 7).all()
     assert all(looks_uniform(share, field.q) for share in (one, two, three, field.subtract(two, one)))
     assert outcome.sent_bytes == [0] * 3
-
-
-async def _fresh(s: Session, share: Any) -> Any:
-    return fresh_share(s, share)
-
-
-async def run_without_kit_in(field: Field, body: Any) -> Any:
-    async def and_burn(s: Session, party: int) -> Any:
-        s.kit.random(1), s.kit.bits(comparison.bit_rows(field), 1)
-        return await body(s, party)
-
-    return await run(KitPlan(field.q, (Section("compare", 1),)), and_burn)
