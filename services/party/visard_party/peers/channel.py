@@ -188,7 +188,7 @@ class SessionChannel:
                     awaited.exception()  # seen: a failed peer may fail several futures
 
     def abort(self, code: str, reason: str, retry_after: float | None = None, deviation: str = "") -> None:
-        """Tell the peers that this session is given up, and why; ``deviation`` is one of visard_party.peers.evidence.KINDS."""
+        """Tell the peers that this session is given up, and why; ``deviation``: as evidence.told says it."""
         close = peer_pb2.Close(
             session=self.session, code=code, reason=reason, retry_after=retry_after or 0.0, deviation=deviation
         )

@@ -14,6 +14,7 @@ from visard_party.peers.sessions import Rounds
 
 VIEWS, CHECK, MESSAGE = "views", "check", "message"
 KINDS = (VIEWS, CHECK, MESSAGE)
+ELSEWHERE = "elsewhere"  # in another session, which tells of it
 for _kind in KINDS:
     DEVIATIONS.labels(_kind)  # shown as 0 until something happens
 
@@ -42,11 +43,10 @@ def kind_of(error: BaseException | None) -> str:
 def note(session: bytes, party: int, rounds: Rounds, error: BaseException | None) -> bool:
     """Log and count it if ``error``, for which this session has ended at this party, is a deviation; whether it is.
 
-    Nor is anything said where a peer speaks of one and nothing was opened here: of a request whose batch has failed the batch's
-    own session tells.
+    Of what has happened in another session, the one of a request's batch, that session tells, and nobody twice.
     """
-    kind, heard = kind_of(error), isinstance(error, SessionAborted)
-    if not kind or isinstance(error, Deviated) or (heard and not rounds):
+    kind = kind_of(error)
+    if kind not in KINDS or isinstance(error, Deviated):
         return False
     DEVIATIONS.labels(kind).inc()
     log.error(
@@ -59,3 +59,8 @@ def note(session: bytes, party: int, rounds: Rounds, error: BaseException | None
         rounds=list(rounds),
     )
     return True
+
+
+def told(error: BaseException) -> str:
+    """What the peers are told of an error that ends a session here: how a deviation was noticed, or that it was elsewhere."""
+    return ELSEWHERE if isinstance(error, Deviated) else kind_of(error)
