@@ -28,6 +28,14 @@ DEVIATIONS = Counter(
     ["kind"],
     registry=REGISTRY,
 )
+KIT_AUDITS = Counter(
+    "visard_kit_audits",
+    "Kits that were dealt again here and compared: passed, failed; unanswered: attempts at which no seeds were shown.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+for _outcome in ("passed", "failed", "unanswered"):  # from the start, so that the first one shows as an increase
+    KIT_AUDITS.labels(_outcome)
 BATCH_IMAGES = Histogram(
     "visard_batch_images",
     "Images that went through a network together.",
