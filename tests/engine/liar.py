@@ -153,7 +153,8 @@ def _flip(payload: bytes, bit: int) -> bytes:
 class Told:
     """A lie that is told in place of some messages, and the truth in place of the others.
 
-    ``kind`` and ``receivers`` say of which (none: of all), ``nth`` the how manyth round of these; None: all. ``told`` counts.
+    ``kind`` and ``receivers`` say of which (no kind: of all), ``nth`` in the how manyth round of these; None: in all of them.
+    ``told`` counts those that were no truth.
     """
 
     lie: Lie
@@ -168,7 +169,7 @@ class Told:
         found = self.lie(message)  # those that remember must hear everything
         if not self._meant(message):
             return [message.payload]
-        self.told += 1
+        self.told += list(found) != [message.payload]
         return found
 
     def _meant(self, message: Message) -> bool:

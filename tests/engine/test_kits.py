@@ -19,7 +19,14 @@ PLAN = KitPlan(31, (Section("relu", 70, 12), Section("max", 65), Section("trunca
 # of every kind one, in sizes that fill no word
 SECTIONS = (
     *(Section("relu", 100, 9), Section("relu", 5, 20), Section("relu", 67, 1), Section("truncate", 7, 3)),
-    *(Section("max", 64), Section("min", 70, 0), Section("min", 5, 11), Section("compare", 129), Section("and", 65)),
+    *(
+        Section("max", 64),
+        Section("max", 70, 12),
+        Section("min", 70, 0),
+        Section("min", 5, 11),
+        Section("compare", 129),
+        Section("and", 65),
+    ),
     *(Section("choose", 1, 7), Section("degree", 3), Section("coin", 2), Section("inner", 1), Section("inner", 500)),
     *(Section("squares", 1, 1), Section("squares", 20, 7)),
 )
@@ -114,7 +121,7 @@ def sections__should_cost_what_their_protocols_say(q: int) -> None:
         b'{"q":13,"sections":[["max",1,0]]}',
         b'{"q":31,"sections":[["exec",1,0]]}',
         b'{"q":31,"sections":[["max",0,0]]}',
-        b'{"q":31,"sections":[["max",1,1]]}',
+        b'{"q":31,"sections":[["max",1,28]]}',
         b'{"q":31,"sections":[["min",1,24]]}',
         b'{"q":31,"sections":[["choose",1,0]]}',
         b'{"q":31,"sections":[["squares",1,65537]]}',
