@@ -132,20 +132,25 @@ def other_view(message: Message) -> Sequence[bytes]:
     return [_flip(message.payload, 0)]
 
 
-def of_last_round() -> Lie:
+class OfLastRound:
     """What was opened in the last round to the same party, as far as it goes, in place of what belongs here."""
-    last: dict[int, bytes] = {}
 
-    def lie(message: Message) -> Sequence[bytes]:
-        before, last[message.receiver] = last.get(message.receiver, b""), message.opened
+    def __init__(self) -> None:
+        self._last: dict[int, bytes] = {}
+
+    def hears(self, message: Message) -> None:
+        """Remember what is said in truth."""
+        self._last[message.receiver] = message.opened
+
+    def __call__(self, message: Message) -> Sequence[bytes]:
+        """The lie."""
+        before = self._last.get(message.receiver, b"")
         return [message.with_opened((before + message.opened)[: len(message.opened)])]
-
-    return lie
 
 
 def _flip(payload: bytes, bit: int) -> bytes:
     out = bytearray(payload)
-    out[bit // 8] ^= 1 << bit % 8
+    out[bit // 8 % len(out)] ^= 1 << bit % 8
     return bytes(out)
 
 
@@ -166,9 +171,9 @@ class Told:
 
     def __call__(self, message: Message) -> Sequence[bytes]:
         """The lie or the truth."""
-        found = self.lie(message)  # those that remember must hear everything
-        if not self._meant(message):
-            return [message.payload]
+        found = self.lie(message) if self._meant(message) else [message.payload]
+        if isinstance(self.lie, OfLastRound):
+            self.lie.hears(message)
         self.told += list(found) != [message.payload]
         return found
 

@@ -19,16 +19,15 @@ PLAN = KitPlan(31, (Section("relu", 70, 12), Section("max", 65), Section("trunca
 # of every kind one, in sizes that fill no word
 SECTIONS = (
     *(Section("relu", 100, 9), Section("relu", 5, 20), Section("relu", 67, 1), Section("truncate", 7, 3)),
+    *(Section("max", 64), Section("max", 70, 12), Section("min", 70, 0), Section("min", 5, 11)),
+    *(Section("compare", 129), Section("and", 65), Section("choose", 1, 7), Section("degree", 3)),
     *(
-        Section("max", 64),
-        Section("max", 70, 12),
-        Section("min", 70, 0),
-        Section("min", 5, 11),
-        Section("compare", 129),
-        Section("and", 65),
+        Section("coin", 2),
+        Section("inner", 1),
+        Section("inner", 500),
+        Section("squares", 1, 1),
+        Section("squares", 20, 7),
     ),
-    *(Section("choose", 1, 7), Section("degree", 3), Section("coin", 2), Section("inner", 1), Section("inner", 500)),
-    *(Section("squares", 1, 1), Section("squares", 20, 7)),
 )
 
 
