@@ -21,6 +21,7 @@ from visard.connection import Connection
 from visard.envelopes import NO_SHARES, SealedRequest, seal
 from visard.errors import (
     DeadlineExceeded,
+    Deviated,
     Exhausted,
     InvalidRequest,
     NotOpen,
@@ -42,6 +43,7 @@ DEFAULT_MODEL = "face"
 DEFAULT_DEADLINE = 60.0  # seconds
 _LIFETIME_MS = 300_000
 _PAUSES = (0.3, 5.0)  # seconds before a call is made again: at first, at most
+_DEVIATIONS = 1  # of a party, after which a call is made again
 _FIRST_CONTACT_SECONDS = 5.0  # who has never been reached in this time is not there
 
 Shares = Callable[[], Sequence[bytes]]
@@ -222,9 +224,10 @@ class Caller:
     async def again(self, call: Callable[[float], Awaitable[T]], *, queue: bool = False) -> T:
         """A call, repeated while the service is exhausted or away, until the deadline, which all attempts share.
 
-        With ``queue`` it waits for its turn first where the gateway takes only so many of a caller's requests at a time.
+        But a party's deviation is met a second time only: whoever lies would be given ever more runs to lie in. With ``queue`` it
+        waits for its turn first where the gateway takes only so many of a caller's requests at a time.
         """
-        started = time.monotonic()
+        started, deviations = time.monotonic(), 0
         async with within(self.deadline):
             for attempt in range(1 << 30):
                 left = max(started + self.deadline - time.monotonic(), 0.001)
@@ -232,8 +235,12 @@ class Caller:
                     async with self._turn(queue):
                         return await self.call(lambda left=left: call(left))  # type: ignore[misc]
                 except (Exhausted, Unavailable, Undone) as error:
-                    pause = _pause(error, attempt)
-                    if not self._retry or time.monotonic() + pause > started + self._patience(error):
+                    pause, deviations = _pause(error, attempt), deviations + isinstance(error, Deviated)
+                    if (
+                        not self._retry
+                        or deviations > _DEVIATIONS
+                        or time.monotonic() + pause > started + self._patience(error)
+                    ):
                         raise
                     await asyncio.sleep(pause)
         raise AssertionError("unreachable")

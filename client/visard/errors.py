@@ -6,7 +6,7 @@ VisardError
     RequestError        the request: change it
         InvalidRequest (StaleKey), NotFound, AlreadyExists, PermissionDenied, FailedPrecondition
     ServiceError        the service: try again, or ask its operator
-        Unavailable (Unreachable), Undone, Exhausted, DeadlineExceeded, InternalError
+        Unavailable (Unreachable), Undone (Deviated), Exhausted, DeadlineExceeded, InternalError
     TrustError          somebody between us and the parties, or one of them, does not keep to the rules
         UntrustedKey, SealError, InconsistentAnswer
     NotOpen             the program: use a client as a context manager
@@ -18,7 +18,7 @@ from typing import Any, cast
 from google.rpc import error_details_pb2, status_pb2
 from grpc import StatusCode
 from grpc.aio import AioRpcError
-from visard_wire.errors import InvalidRequest, RequestError, SealError, TrustError, UntrustedKey, VisardError
+from visard_wire.errors import DEVIATES, InvalidRequest, RequestError, SealError, TrustError, UntrustedKey, VisardError
 
 
 class CaptureError(VisardError):
@@ -89,6 +89,13 @@ class Undone(ServiceError):
     """A write was undone after a failure: nothing is stored. Send it again as a new request."""
 
 
+class Deviated(Undone):
+    """A party did not keep to the protocol: nothing was decided, and nothing is stored. Its operators must look at their logs.
+
+    The client sends such a request again, once, by itself.
+    """
+
+
 class Exhausted(ServiceError):
     """A limit is reached; ``retry_after`` says in how many seconds to try again."""
 
@@ -117,6 +124,7 @@ __all__ = [
     "AlreadyExists",
     "CaptureError",
     "DeadlineExceeded",
+    "Deviated",
     "DoubtfulFace",
     "Exhausted",
     "FaceTooSmall",
@@ -169,6 +177,8 @@ def from_rpc(error: AioRpcError, gateway: str) -> VisardError:
         return Exhausted(text, _retry_after(error))
     if error.code() is StatusCode.INVALID_ARGUMENT and _field(error) in _KEY_FIELDS:
         return StaleKey(text)
+    if error.code() is StatusCode.ABORTED and _reason(error) == DEVIATES:
+        return Deviated(text)
     return _ERRORS.get(error.code(), InternalError)(text)
 
 
@@ -197,6 +207,12 @@ def _field(error: AioRpcError) -> str:
     bad = error_details_pb2.BadRequest()
     found = any(detail.Unpack(bad) for detail in _details(error)) and bad.field_violations
     return bad.field_violations[0].field if found else ""
+
+
+def _reason(error: AioRpcError) -> str:
+    """Why, where the service gave a reason that programs read."""
+    info = error_details_pb2.ErrorInfo()
+    return info.reason if any(detail.Unpack(info) for detail in _details(error)) else ""
 
 
 def _details(error: AioRpcError) -> Iterator[Any]:

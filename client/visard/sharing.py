@@ -48,12 +48,18 @@ def _uniform(n: int, q: int) -> npt.NDArray[np.uint64]:
 
 
 def combine(shares: Sequence[npt.NDArray[Any]], q: int) -> npt.NDArray[np.int64]:
-    """Signed integers from three shares of a sharing of degree at most 2: 3 F(1) - 3 F(2) + F(3)."""
+    """Signed integers from three shares of a sharing of degree 1: 2 F(1) - F(2). Raises InconsistentAnswer.
+
+    Two parties that keep to the rules hold two points of the line: a third one that changes its share leaves it.
+    """
     p = (1 << q) - 1
     one, two, three = (share.astype(np.uint64) for share in shares)
-    # below 4 * 2^61: no overflow of 64 bits
-    value = (3 * ((one + p - two) % np.uint64(p)) + three) % np.uint64(p)
-    signed = value.astype(np.int64)
+    if any((share >= p).any() for share in (one, two, three)):
+        raise InconsistentAnswer("a party gave words that are no shares")
+    # below 3 * 2^61: no overflow of 64 bits
+    if ((2 * two + p - one) % np.uint64(p) != three).any():
+        raise InconsistentAnswer("a party has changed its share of the output: the three do not lie on a line")
+    signed = ((2 * one + p - two) % np.uint64(p)).astype(np.int64)
     return np.where(signed > p // 2, signed - p, signed)
 
 

@@ -197,6 +197,7 @@ SPOILT: dict[str, Callable[[list[common_pb2.Outcome]], object]] = {
     "a short share": lambda o: setattr(o[0], "output_share", o[0].output_share[:-1]),
     "no output": lambda o: all_of(o, lambda outcome: outcome.Clear()),
     "a mad scale": lambda o: all_of(o, lambda outcome: setattr(outcome, "output_scale", 1 << 20)),
+    "a share that one party has changed": lambda o: setattr(o[2], "output_share", bytes(8)),
     "a mad shape": lambda o: all_of(o, lambda outcome: outcome.output_shape.append(1 << 31)),
 }
 

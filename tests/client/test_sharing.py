@@ -38,12 +38,28 @@ def uniform_words__should_be_drawn_again_where_they_are_no_element(monkeypatch: 
 
 
 @FIELDS
-def combination__should_give_the_secret_of_either_degree(q: int) -> None:
-    p, values = (1 << q) - 1, np.array([0, 1, -1, 12345, -(2 ** (q - 2)), 2 ** (q - 2)], np.int64)
-    shares = share(values, q)
-    assert combine(shares, q).tolist() == values.tolist()
-    bent = [(part.astype(np.uint64) + np.uint64(p // 10 * i * i)) % np.uint64(p) for i, part in enumerate(shares, 1)]
-    assert combine(bent, q).tolist() == values.tolist()  # a quadratic term, which is 0 at 0
+def combination__should_give_the_secret(q: int) -> None:
+    values = np.array([0, 1, -1, 12345, -(2 ** (q - 2)), 2 ** (q - 2)], np.int64)
+    assert combine(share(values, q), q).tolist() == values.tolist()
+
+
+@FIELDS
+@pytest.mark.parametrize("liar", [0, 1, 2])
+@pytest.mark.parametrize("error", [1, -1, 1 << 30])
+def share_that_a_party_has_changed__should_be_noticed(q: int, liar: int, error: int) -> None:
+    p, shares = (1 << q) - 1, [part.copy() for part in share(np.arange(-50, 50), q)]
+    shares[liar][70] = (int(shares[liar][70]) + error) % p
+    with pytest.raises(InconsistentAnswer, match="do not lie on a line"):
+        combine(shares, q)
+
+
+@FIELDS
+@pytest.mark.parametrize("liar", [0, 1, 2])
+def words_that_are_no_elements__should_be_refused(q: int, liar: int) -> None:
+    shares = [part.copy() for part in share(np.zeros(3, np.int64), q)]
+    shares[liar][1] = (1 << q) - 1  # 0 mod p: another name of a share that fits
+    with pytest.raises(InconsistentAnswer, match="no shares"):
+        combine(shares, q)
 
 
 def outcomes(bits: list[int]) -> list[common_pb2.Outcome]:

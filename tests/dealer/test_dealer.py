@@ -21,7 +21,7 @@ from visard_engine.kits import KitPlan, Section, deal_kit
 from visard_party.kits.source import DealerSource
 from visard_wire.v1 import dealer_pb2, dealer_pb2_grpc
 
-PLAN = KitPlan(31, (Section("relu", 40_000, 12), Section("max", 100)))  # more than one chunk
+PLAN = KitPlan(31, (Section("relu", 120_000, 12), Section("max", 100)))  # more than one chunk a pair
 MASTER = bytes(range(32))
 
 
@@ -57,10 +57,11 @@ async def three_parties__should_get_their_parts_of_one_kit(dealer: tuple[KitFact
         async with tls(pki, f"party{party}").channel(address) as channel:
             parts.append(await DealerSource(channel).fetch(PLAN, 7))
     expected = deal_kit(PLAN, MASTER, 7)
-    for party, (keys, corrections) in enumerate(parts):
-        assert keys == expected.part(party)
-        assert corrections == expected.corrections
-    assert len({keys.own for keys, _ in parts}) == 3
+    for party, part in enumerate(parts):
+        assert (part.keys, part.tag) == (expected.keys(party), expected.tag)
+        assert part.corrections == b"".join(expected.part(party))
+        assert 3 * len(part.corrections) == 2 * expected.size
+    assert len({part.keys.own for part in parts}) == 3
     assert factory.dealt == 1
 
 
@@ -74,7 +75,7 @@ async def simultaneous_requests__should_cost_one_dealing(dealer: tuple[KitFactor
 
 
 async def cache__should_stay_within_its_bytes() -> None:
-    factory = KitFactory(MASTER, 3 * PLAN.correction_bytes)
+    factory = KitFactory(MASTER, 3 * deal_kit(PLAN, MASTER, 1).size)
     for number in range(1, 8):
         await factory.kit(PLAN, number)
     await asyncio.sleep(0)

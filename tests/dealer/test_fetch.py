@@ -87,7 +87,7 @@ async def several_kits__should_come_in_order_in_small_pieces(channel: grpc.aio.C
     assert {header.size for header in headers} == {PLAN.correction_bytes}
     assert max(len(chunk.data) for chunk in chunks) <= 1 << 20 < PLAN.correction_bytes
     data = b"".join(chunk.data for chunk in chunks)
-    assert data == b"".join(bytes(deal_kit(PLAN, MASTER, number).corrections) for number in (4, 5, 6))
+    assert data == b"".join(b"".join(deal_kit(PLAN, MASTER, number).part(1)) for number in (4, 5, 6))
 
 
 async def cancelled_call__should_stop_the_dealing_between_kits(
@@ -144,7 +144,7 @@ async def failed_dealing__should_be_tried_again(factory: KitFactory, monkeypatch
 
 async def kit_larger_than_the_cache__should_be_dealt_and_not_kept() -> None:
     factory = KitFactory(MASTER, 1)
-    assert len((await factory.kit(SMALL, 1)).corrections) == SMALL.correction_bytes
+    assert 2 * (await factory.kit(SMALL, 1)).size == 3 * SMALL.correction_bytes
     await asyncio.sleep(0)
     assert not factory._kits
     factory.close()
@@ -183,12 +183,14 @@ class Liar(dealer_pb2_grpc.DealerServicer):
 
     async def Fetch(self, request: dealer_pb2.FetchRequest, context: object) -> AsyncIterator[dealer_pb2.KitChunk]:
         header = dealer_pb2.KitHeader(
-            id=request.first, plan_digest=SMALL.digest, seed_own=bytes(16), seed_previous=bytes(16)
+            id=request.first, plan_digest=SMALL.digest, seed_own=bytes(16), seed_previous=bytes(16), tag=bytes(32)
         )
         size = SMALL.correction_bytes
         match self.lie:
             case "seed":
                 header.seed_own = bytes(5)
+            case "tag":
+                header.tag = bytes(31)
             case "number":
                 header.id += 1
             case "plan":
@@ -204,7 +206,7 @@ class Liar(dealer_pb2_grpc.DealerServicer):
             size -= 1 << 16
 
 
-@pytest.mark.parametrize("lie", ["seed", "number", "plan", "short", "endless", "header"])
+@pytest.mark.parametrize("lie", ["seed", "tag", "number", "plan", "short", "endless", "header"])
 async def wrong_kit__should_be_unavailable(pki: Path, lie: str) -> None:
     async for channel in served(Liar(lie), pki):
         with pytest.raises(Unavailable, match="the dealer sent"):
@@ -229,7 +231,7 @@ def dealer_process__should_step_back_keep_its_key_and_say_nothing_of_it(pki: Pat
             finally:
                 process.kill()
         assert process.returncode == 0
-        secrets = [key.read_bytes(), kits[0][0].own, kits[0][0].previous]
+        secrets = [key.read_bytes(), kits[0].keys.own, kits[0].keys.previous]
         assert b"listening" in log
         assert not any(
             form in log for secret in secrets for form in (secret, secret.hex().encode(), repr(secret).encode())

@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 from visard_common.errors import Unavailable
-from visard_engine.cost import cost
-from visard_engine.describe import describe_plan
+from visard_engine.describe import describe_each, describe_plan
 from visard_engine.errors import InputRefused
 from visard_engine.field import M31, Elements
-from visard_engine.kits import Kit, deal_kit
+from visard_engine.in_process import local_channels
+from visard_engine.kits import deal_kit, dealt_part
 from visard_engine.nn.execute import Model
 from visard_engine.nn.operations.activations import Relu
 from visard_engine.nn.operations.arithmetic import Flatten
 from visard_engine.nn.program import Program
+from visard_engine.session import Run
 from visard_engine.shamir import reconstruct, share
 from visard_party.batching.batches import Batches
 from visard_party.models import Published
@@ -29,7 +30,6 @@ from tests.waiting import PATIENCE, until
 PROGRAM = Program(31, (1, 5, 7), 0, (Relu(0, 0), Flatten(1)), {"default": 1.0})
 PLAN = describe_plan(PROGRAM)
 MODEL = Published("face", 1, 1, Model(PROGRAM, np.zeros(0, np.uint32)))
-NETWORK = cost(PROGRAM)
 CALL_BYTES = 500  # at most, of what a batch costs beyond its network
 SECONDS = 60.0
 
@@ -43,7 +43,7 @@ class Request:
         self.shares = share(M31, M31.encode(self.pictures))
         numbers = range(100 * number, 100 * number + images)
         dealt = [deal_kit(PLAN, bytes(32), 1 + n) for n in numbers]
-        self._kits = [[Kit(PLAN, 1, d.part(i), i, d.corrections, bytes(32)) for d in dealt] for i in range(3)]
+        self._kits = [[dealt_part(PLAN, 1, d, i, bytes(32)) for d in dealt] for i in range(3)]
 
     def start(
         self, batches: list[Batches], parties: tuple[int, ...] = (0, 1, 2)
@@ -65,6 +65,19 @@ class Request:
         return bool((found == np.maximum(0, self.pictures).reshape(len(found), -1)).all())
 
 
+async def alone(images: int) -> tuple[int, int]:
+    """Rounds and bytes of party 0, where this many images go through the network and nobody is asked."""
+    channels, dealt = local_channels(), [deal_kit(PLAN, bytes(32), 1 + n) for n in range(images)]
+    shares = share(M31, M31.encode(np.zeros((images, *PROGRAM.input_shape), np.int64)))
+
+    async def describe(i: int) -> None:
+        kits = [dealt_part(PLAN, 1, one, i, bytes(32)) for one in dealt]
+        await describe_each(Run(channels[i]), kits, MODEL.model, shares[i])
+
+    await asyncio.gather(*map(describe, range(3)))
+    return channels[0].rounds, channels[0].sent_bytes
+
+
 @asynccontextmanager
 async def batching(pki: Path, at_once: int = 1) -> AsyncIterator[tuple[list[LinkedParty], list[Batches]]]:
     async with linked(pki) as parties:
@@ -79,8 +92,9 @@ async def one_request__should_go_at_once_and_cost_what_its_network_costs(pki: Pa
     async with batching(pki) as (parties, batches):
         request = Request(parties, 1)
         assert request.equals(await results(request.start(batches)))
-        assert {channel.rounds for channel in request.channels} == {NETWORK.rounds}
-        assert all(0 <= channel.sent_bytes - NETWORK.sent_bytes < CALL_BYTES for channel in request.channels)
+        rounds, sent_bytes = await alone(1)
+        assert {channel.rounds for channel in request.channels} == {rounds}
+        assert all(0 <= channel.sent_bytes - sent_bytes < CALL_BYTES for channel in request.channels)
 
 
 async def requests_that_wait__should_make_one_batch(pki: Path) -> None:
@@ -90,7 +104,7 @@ async def requests_that_wait__should_make_one_batch(pki: Path) -> None:
         for request, started in zip(requests, tasks, strict=True):
             assert request.equals(await results(started))
         # the first one went alone, the four others in one batch, in as many rounds as one
-        assert {request.channels[0].rounds for request in requests} == {NETWORK.rounds}
+        assert {request.channels[0].rounds for request in requests} == {(await alone(1))[0]}
         assert len(parties[1].links.sessions.finished) == 5 + 2
 
 
@@ -98,7 +112,7 @@ async def request_of_many_images__should_be_a_batch_alone_and_go_a_part_at_a_tim
     async with batching(pki) as (parties, batches):
         request = Request(parties, 1, images=6)
         assert request.equals(await results(request.start(batches)))
-        assert request.channels[0].rounds == 2 * NETWORK.rounds
+        assert request.channels[0].rounds == (await alone(6))[0] > (await alone(4))[0]
 
 
 async def caller_that_gives_up__should_not_be_missed(pki: Path) -> None:

@@ -19,7 +19,7 @@ from visard.cluster import free_port_base
 from visard_common import lifecycle
 from visard_common.config import ServiceConfig
 from visard_common.errors import FAULTS, ServiceFault
-from visard_engine.errors import InputRefused
+from visard_engine.errors import InputRefused, ViewsDiffer
 from visard_party.faults import Refusal, Refused, fault_of, meaning
 from visard_party.peers.mailbox import SessionAborted
 from visard_party.starting import ACCESS
@@ -33,12 +33,16 @@ STATUSES = {
     "visard_common": {
         **{fault.__name__: (code, code) for code, fault in FAULTS.items()},
         "ServiceFault": (DEFECT, DEFECT),
+        "Deviated": ("ABORTED", "ABORTED"),
         "HopelessError": (DEFECT, "UNAVAILABLE"),
         "Stopped": (DEFECT, "UNAVAILABLE"),
     },
     "visard_engine": {
         "EngineError": (DEFECT, "UNAVAILABLE"),
-        "ProtocolError": (DEFECT, "UNAVAILABLE"),
+        "ProtocolError": ("ABORTED", "ABORTED"),
+        "PartyDeviates": ("ABORTED", "ABORTED"),
+        "ViewsDiffer": ("ABORTED", "ABORTED"),
+        "CheckFailed": ("ABORTED", "ABORTED"),
         "PeerLost": ("UNAVAILABLE", "UNAVAILABLE"),
         "RoundTimeout": ("UNAVAILABLE", "UNAVAILABLE"),
         "InputRefused": ("INVALID_ARGUMENT", "INVALID_ARGUMENT"),
@@ -72,6 +76,7 @@ _MADE = {
     Refused: lambda: Refused(Refusal("NOT_FOUND", "there is none")),
     SessionAborted: lambda: SessionAborted("ABORTED", "undone"),
     InputRefused: lambda: InputRefused("share", "a point on a line"),
+    ViewsDiffer: lambda: ViewsDiffer("relu", 3, 1, b"own", b"theirs"),
     clients.SealError: clients.SealError,
 }
 

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from visard_common import files
 from visard_engine.errors import KitError
-from visard_engine.kits import Kit, KitPlan, Section, deal_kit
+from visard_engine.kits import Kit, KitPlan, Section, deal_kit, dealt_part
 from visard_party.kits import files as kitfiles
 from visard_party.kits.files import KitDirectory
+
+from tests.party.test_stock import part
 
 PLAN = KitPlan(31, (Section("truncate", 100, 8),))
 OTHER = KitPlan(31, (Section("truncate", 100, 9),))  # of the same size
@@ -25,8 +27,7 @@ def directory(tmp_path: Path) -> KitDirectory:
 
 def store(directory: KitDirectory, *numbers: int) -> None:
     for number in numbers:
-        kit = deal_kit(PLAN, MASTER, number)
-        directory.store(number, kit.part(1), bytes(kit.corrections))
+        directory.store(number, part(deal_kit(PLAN, MASTER, number), 1))
 
 
 def content(kit: Kit) -> list[np.ndarray]:
@@ -37,9 +38,9 @@ def content(kit: Kit) -> list[np.ndarray]:
 
 def stored_kit__should_be_taken_as_it_was_dealt(directory: KitDirectory) -> None:
     store(directory, 1)
-    kit, dealt = directory.take(1, 2), deal_kit(PLAN, MASTER, 1)
-    expected = Kit(PLAN, 1, dealt.part(1), 1, bytes(dealt.corrections))
-    assert (kit.kit_id, kit.left) == (1, PLAN.correction_bytes)
+    kit = directory.take(1, 2)
+    expected = dealt_part(PLAN, 1, deal_kit(PLAN, MASTER, 1), 1)
+    assert (kit.kit_id, kit.left, kit.tag) == (1, PLAN.correction_bytes, expected.tag)
     for got, right in zip(content(kit), content(expected), strict=True):
         np.testing.assert_array_equal(got, right)
 
@@ -127,9 +128,8 @@ def damaged_kit__should_be_refused_and_gone(directory: KitDirectory, tmp_path: P
     store(directory, 1)
     path = tmp_path / "kits" / "1.kit"
     data = path.read_bytes()
-    kit = deal_kit(OTHER, MASTER, 1)
     other = KitDirectory(tmp_path / "other", OTHER, 1)
-    other.store(1, kit.part(1), bytes(kit.corrections))
+    other.store(1, part(deal_kit(OTHER, MASTER, 1), 1))
     store(directory, 2)
     damaged = {
         "other plan": (tmp_path / "other" / "1.kit").read_bytes(),
@@ -161,13 +161,14 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from visard_party.kits.files import KitDirectory
+from visard_party.kits.source import Fetched
 from visard_engine.prss import PairKeys
 from tests.party.test_kitfiles import PLAN
 
-part = PairKeys(b"o" * 16, b"p" * 16), bytes(PLAN.correction_bytes)
+part = Fetched(PairKeys(b"o" * 16, b"p" * 16), b"t" * 32, bytes(PLAN.correction_bytes))
 
 def life(home, left):
-    KitDirectory(home, PLAN, 1).store(1, *part)
+    KitDirectory(home, PLAN, 1).store(1, part)
     def counted(call):
         def counting(*args, **kwargs):
             nonlocal left
@@ -179,7 +180,7 @@ def life(home, left):
     for name in ("open", "fsync", "unlink", "replace"):
         setattr(os, name, counted(getattr(os, name)))
     directory = KitDirectory(home, PLAN, 1)
-    directory.store(2, *part)
+    directory.store(2, part)
     (home / "stored").touch()
     directory.take(1, 2)
 

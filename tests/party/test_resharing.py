@@ -1,12 +1,13 @@
 """Renewed and restored shares hold the same secrets; whoever has one party's old and another's new shares has noise."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from visard import certs
+from visard_engine.errors import ViewsDiffer
 from visard_engine.field import Elements, Field, field_of
 from visard_engine.prf import Prf
 from visard_party.operations.renewal import SEED_BYTES, common_seed, renew
@@ -18,7 +19,8 @@ from visard_wire.secret import Secret
 
 from tests.engine.nn.test_program import CONV, TAIL, program
 from tests.engine.statistics import looks_uniform
-from tests.party.harness import linked
+from tests.party.harness import LinkedParty, linked
+from tests.waiting import PATIENCE
 
 N = 1 << 16
 RNG = np.random.default_rng(20)
@@ -83,19 +85,49 @@ def refresh__should_draw_fresh_slopes_from_every_seed() -> None:
     assert (one == stored.renewed(b"1" * 32, 0)).all(), "a refresh that is done again after a crash is the same one"
 
 
-async def common_seed__should_take_one_round_and_be_everybodys(tmp_path: Path) -> None:
+@pytest.fixture
+async def parties(tmp_path: Path) -> AsyncIterator[list[LinkedParty]]:
     certs.init(tmp_path / "pki")
-    async with linked(tmp_path / "pki") as parties:
-        found = []
-        for session in (b"1", b"2"):
-            channels = [SessionChannel(p.links, session * SESSION_BYTES, 5) for p in parties]
-            found.append(await asyncio.gather(*map(common_seed, channels)))
-            assert [channel.rounds for channel in channels] == [1, 1, 1]
-            assert [channel.sent_bytes for channel in channels] == [2 * SEED_BYTES] * 3
-            for channel in channels:
-                channel.close()
+    async with linked(tmp_path / "pki") as found:
+        yield found
+
+
+def opened_channels(parties: list[LinkedParty], session: bytes) -> list[SessionChannel]:
+    return [SessionChannel(party.links, session * SESSION_BYTES, PATIENCE) for party in parties]
+
+
+async def common_seed__should_take_two_rounds_and_be_everybodys(parties: list[LinkedParty]) -> None:
+    found = []
+    for session in (b"1", b"2"):
+        channels = opened_channels(parties, session)
+        found.append(await asyncio.gather(*(common_seed(channel, b"terms") for channel in channels)))
+        assert [channel.rounds for channel in channels] == [2, 2, 2]
+        assert [channel.sent_bytes for channel in channels] == [4 * SEED_BYTES] * 3
+        for channel in channels:
+            channel.close()
     assert len(set(found[0])) == len(set(found[1])) == 1
     assert found[0] != found[1]
+
+
+@pytest.mark.parametrize("liar", [0, 1, 2])
+async def different_seeds_told_to_the_others__should_be_noticed_by_both(parties: list[LinkedParty], liar: int) -> None:
+    """Whatever the liar says of the seed afterwards: the two honest ones hear each other."""
+    channels = opened_channels(parties, b"3")
+    honest = [party for party in range(3) if party != liar]
+
+    async def lie() -> None:
+        heard = await channels[liar].exchange({party: bytes([party]) * SEED_BYTES for party in honest}, honest)
+        await channels[liar].exchange(heard, ())
+
+    told = await asyncio.gather(lie(), *(common_seed(channels[k], b"terms") for k in honest), return_exceptions=True)
+    assert [type(one) for one in told[1:]] == [ViewsDiffer, ViewsDiffer]
+
+
+async def different_things_to_renew__should_be_noticed_before_anything_is_written(parties: list[LinkedParty]) -> None:
+    channels = opened_channels(parties, b"4")
+    terms = (b"terms", b"terms", b"other")
+    told = await asyncio.gather(*map(common_seed, channels, terms), return_exceptions=True)
+    assert [type(one) for one in told] == [ViewsDiffer] * 3
 
 
 @pytest.mark.parametrize("q", [31, 61])

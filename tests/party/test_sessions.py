@@ -49,7 +49,7 @@ async def early_messages__should_be_there_when_the_session_opens() -> None:
     sessions.deliver(A, 1, 7, b"for a")
     sessions.deliver(B, 1, 7, b"for b")
     assert sessions.open(A).receive(1, 7) == b"for a"
-    sessions.abort(B, "UNAVAILABLE", "gone")
+    sessions.abort(B, SessionAborted("UNAVAILABLE", "gone"))
     with pytest.raises(SessionAborted):
         await sessions.open(B).receive(2, 1)  # type: ignore[misc]
 

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from visard_common.background import background
 from visard_common.errors import FailedPrecondition, ResourceExhausted, Unavailable
-from visard_engine.kits import KitPlan, Section, deal_kit
-from visard_engine.prss import PairKeys
+from visard_engine.kits import DealtKit, KitPlan, Section, deal_kit
 from visard_party.kits.files import KitDirectory
 from visard_party.kits.ledger import WINDOW, Ledger
+from visard_party.kits.source import Fetched
 from visard_party.kits.stock import KitBurnt, KitStock
 
 from tests.waiting import PATIENCE, until
@@ -23,6 +23,11 @@ from tests.waiting import PATIENCE, until
 PLAN = KitPlan(31, (Section("truncate", 100, 8),))
 OTHER = KitPlan(31, (Section("max", 64),))
 MASTER = bytes(32)
+
+
+def part(kit: DealtKit, party: int) -> Fetched:
+    """What a party gets of a kit."""
+    return Fetched(kit.keys(party), kit.tag, b"".join(kit.part(party)))
 
 
 class Dealer:
@@ -33,13 +38,12 @@ class Dealer:
         self.away = False
         self.fetched: list[int] = []
 
-    async def fetch(self, plan: KitPlan, number: int) -> tuple[PairKeys, bytearray]:
+    async def fetch(self, plan: KitPlan, number: int) -> Fetched:
         await asyncio.sleep(0)
         if self.away:
             raise Unavailable("the dealer is unavailable")
         self.fetched.append(number)
-        kit = deal_kit(plan, MASTER, number)
-        return kit.part(self.party), bytearray(kit.corrections)
+        return part(deal_kit(plan, MASTER, number), self.party)
 
 
 async def kept(stock: KitStock) -> None:
@@ -194,8 +198,7 @@ directory.take(1, 2)
 
 def kit_whose_taker_was_killed__should_never_come_back(tmp_path: Path) -> None:
     directory = KitDirectory(tmp_path / "kits", PLAN, 0)
-    kit = deal_kit(PLAN, MASTER, 1)
-    directory.store(1, kit.part(0), bytes(kit.corrections))
+    directory.store(1, part(deal_kit(PLAN, MASTER, 1), 0))
     command = [sys.executable, "-c", TAKER, str(tmp_path / "kits")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.stdout, done.returncode) == ("deleted\n", -9)

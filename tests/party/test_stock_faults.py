@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from visard_common.errors import InvalidArgument, ResourceExhausted
 from visard_engine.kits import KitPlan, Section
-from visard_engine.prss import PairKeys
 from visard_party.kits import stock as stock_module
 from visard_party.kits.ledger import WINDOW
+from visard_party.kits.source import Fetched
 from visard_party.kits.stock import KitBurnt
 
 from tests.party.test_stock import OTHER, PLAN, Dealer, Stocked
@@ -27,7 +27,7 @@ class Moody(Dealer):
         self.open = asyncio.Event()
         self.open.set()
 
-    async def fetch(self, plan: KitPlan, number: int) -> tuple[PairKeys, bytearray]:
+    async def fetch(self, plan: KitPlan, number: int) -> Fetched:
         self.attempts += 1
         await self.open.wait()
         if plan.digest in self.refused:

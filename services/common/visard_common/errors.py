@@ -1,7 +1,7 @@
 """Faults: what a service answers when it cannot do what it was asked. Each maps to one gRPC status.
 
 ServiceFault
-    caller's     InvalidArgument, NotFound, AlreadyExists, PermissionDenied, Aborted
+    caller's     InvalidArgument, NotFound, AlreadyExists, PermissionDenied, Aborted (Deviated)
     operator's   FailedPrecondition, ResourceExhausted, Unavailable, DeadlineExceeded
     developer's  Internal (made of any other exception; its text stays in the log)
 """
@@ -64,6 +64,22 @@ class Aborted(ServiceFault):
     """The write was undone after a failure; it may be sent again with a fresh request id."""
 
     code = "ABORTED"
+
+
+class Deviated(Aborted):
+    """A party did not follow the protocol: nothing was decided, and nothing is stored. ``kind``: how it was noticed."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        field: str | None = None,
+        allowed: str | None = None,
+        retry_after: float | None = None,
+        kind: str = "",
+    ) -> None:
+        super().__init__(message, field=field, allowed=allowed, retry_after=retry_after)
+        self.kind = kind
 
 
 class FailedPrecondition(ServiceFault):

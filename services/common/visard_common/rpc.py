@@ -12,8 +12,9 @@ import structlog
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
+from visard_wire.errors import DEVIATES
 
-from visard_common.errors import FAULTS, Internal, ServiceFault, Unavailable, cut
+from visard_common.errors import FAULTS, Deviated, Internal, ServiceFault, Unavailable, cut
 
 # the fault that an exception of a service's own means; None for one that nobody foresaw
 Known = Callable[[BaseException], ServiceFault | None]
@@ -40,6 +41,8 @@ def _details(fault: ServiceFault) -> list[AnyMessage]:
         delay = Duration()
         delay.FromNanoseconds(int(fault.retry_after * 1e9))
         messages.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    if isinstance(fault, Deviated):
+        messages.append(error_details_pb2.ErrorInfo(reason=DEVIATES, domain="visard"))
     packed = [AnyMessage() for _ in messages]
     for wrapper, message in zip(packed, messages, strict=True):
         wrapper.Pack(message)
@@ -57,9 +60,17 @@ def fault_of(error: grpc.aio.AioRpcError, who: str) -> ServiceFault:
         known: ServiceFault = Unavailable(text if details else f"{who} is unavailable")
     else:
         known = FAULTS.get(code, Internal)(text if code in FAULTS else f"{who} answered {code}")
-    for value in details:
-        _restore(known, status_pb2.Status.FromString(value))
+    statuses = [status_pb2.Status.FromString(value) for value in details]
+    if code == Deviated.code and any(map(_deviates, statuses)):
+        known = Deviated(text)
+    for status in statuses:
+        _restore(known, status)
     return known
+
+
+def _deviates(status: status_pb2.Status) -> bool:
+    info = error_details_pb2.ErrorInfo()
+    return any(detail.Unpack(info) and info.reason == DEVIATES for detail in status.details)
 
 
 def _restore(fault: ServiceFault, status: status_pb2.Status) -> None:

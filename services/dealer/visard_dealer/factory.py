@@ -47,13 +47,13 @@ class KitFactory:
     def cached_bytes(self) -> int:
         """Bytes of the kits kept for the other parties."""
         made = (kit.result() for kit in self._kits.values() if kit.done() and not (kit.cancelled() or kit.exception()))
-        return sum(len(kit.corrections) for kit in made)
+        return sum(kit.size for kit in made)
 
     def _evict(self) -> None:
         """Forget the kits not asked for longest, and failures at once."""
         for key in [k for k, f in self._kits.items() if f.done() and (f.cancelled() or f.exception())]:
             del self._kits[key]
-        done = [(k, len(f.result().corrections)) for k, f in self._kits.items() if f.done()]
+        done = [(k, f.result().size) for k, f in self._kits.items() if f.done()]
         total = sum(size for _, size in done)
         for key, size in done:
             if total <= self._cache_bytes:

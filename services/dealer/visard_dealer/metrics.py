@@ -10,6 +10,7 @@ if TYPE_CHECKING:  # it counts here
     from visard_dealer.factory import KitFactory
 
 DEALT = Counter("visard_kits_dealt", "Kits made.", registry=REGISTRY)
+REVEALED = Counter("visard_kits_revealed", "Answers with the seeds of an audited kit.", registry=REGISTRY)
 DELIVERED = Counter("visard_delivered_bytes", "Bytes of corrections sent to parties.", ["party"], registry=REGISTRY)
 
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import grpc
-from visard_common.errors import InvalidArgument
+from visard_common.errors import FailedPrecondition, InvalidArgument
 from visard_common.identity import require_party
 from visard_common.limits import MAX_KITS, MAX_PLAN_BYTES
 from visard_engine.errors import PlanError
@@ -12,7 +12,8 @@ from visard_engine.kits import DealtKit, KitPlan
 from visard_wire.v1 import dealer_pb2, dealer_pb2_grpc
 
 from visard_dealer.factory import KitFactory
-from visard_dealer.metrics import DELIVERED
+from visard_dealer.metrics import DELIVERED, REVEALED
+from visard_dealer.reveals import Reveals
 
 _CHUNK = 1 << 20
 
@@ -20,46 +21,68 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class DealerServicer(dealer_pb2_grpc.DealerServicer):
-    """Kit delivery to the three parties."""
+    """Kit delivery to the three parties, and what they need to audit it."""
 
     def __init__(self, factory: KitFactory) -> None:
         self._factory = factory
+        self._reveals = Reveals()
 
     async def Fetch(  # noqa: N802
         self, request: dealer_pb2.FetchRequest, context: Context
     ) -> AsyncIterator[dealer_pb2.KitChunk]:
         """The calling party's part of consecutive kits."""
         party = require_party(context)
-        plan = _plan(request)
+        plan = _plan(request.plan)
+        if not 1 <= request.count <= MAX_KITS:
+            raise InvalidArgument.of("count", f"1 to {MAX_KITS}")
+        _check_number("first", request.first)
         for kit_id in range(request.first, request.first + request.count):
+            if self._reveals.shown((plan.digest, kit_id)):
+                raise FailedPrecondition(f"kit {kit_id} was shown to all parties")
             for chunk in _chunks(plan, kit_id, await self._factory.kit(plan, kit_id), party):
                 yield chunk
                 DELIVERED.labels(party).inc(len(chunk.data))
 
+    async def Reveal(  # noqa: N802
+        self, request: dealer_pb2.RevealRequest, context: Context
+    ) -> dealer_pb2.RevealResponse:
+        """All seeds of a kit, once all three parties have asked for them."""
+        party = require_party(context)
+        plan = _plan(request.plan)
+        _check_number("id", request.id)
+        if not self._reveals.ask(party, (plan.digest, request.id)):
+            return dealer_pb2.RevealResponse()
+        kit = await self._factory.kit(plan, request.id)
+        REVEALED.inc()
+        return dealer_pb2.RevealResponse(seeds=kit.seeds)
 
-def _plan(request: dealer_pb2.FetchRequest) -> KitPlan:
-    if len(request.plan) > MAX_PLAN_BYTES:
+
+def _plan(data: bytes) -> KitPlan:
+    if len(data) > MAX_PLAN_BYTES:
         raise InvalidArgument.of("plan", f"at most {MAX_PLAN_BYTES} bytes")
-    if not 1 <= request.count <= MAX_KITS:
-        raise InvalidArgument.of("count", f"1 to {MAX_KITS}")
-    if not 1 <= request.first < 1 << 62:
-        raise InvalidArgument.of("first", "1 to 2^62 - 1")
     try:
-        return KitPlan.parse(request.plan)
+        return KitPlan.parse(data)
     except PlanError as error:
         raise InvalidArgument.of("plan", str(error)) from error
 
 
+def _check_number(field: str, number: int) -> None:
+    if not 1 <= number < 1 << 62:
+        raise InvalidArgument.of(field, "1 to 2^62 - 1")
+
+
 def _chunks(plan: KitPlan, kit_id: int, kit: DealtKit, party: int) -> Iterator[dealer_pb2.KitChunk]:
     """A party's part of a kit, piece by piece: three parties at once must not hold three copies."""
-    keys = kit.part(party)
+    keys = kit.keys(party)
     header = dealer_pb2.KitHeader(
         id=kit_id,
         plan_digest=plan.digest,
         seed_own=keys.own,
         seed_previous=keys.previous,
-        size=len(kit.corrections),
+        size=plan.correction_bytes,
+        tag=kit.tag,
     )
     yield dealer_pb2.KitChunk(header=header)
-    for start in range(0, len(kit.corrections), _CHUNK):
-        yield dealer_pb2.KitChunk(data=bytes(kit.corrections[start : start + _CHUNK]))
+    for corrections in kit.part(party):
+        for start in range(0, len(corrections), _CHUNK):
+            yield dealer_pb2.KitChunk(data=bytes(corrections[start : start + _CHUNK]))

@@ -74,9 +74,9 @@ class Dealing:
         return kernels.sum3(*(prf.elements(label, n, self.field) for prf in self._prfs))
 
     def value(self, x: Elements) -> None:
-        """Deal a degree-1 sharing of x, shape (n,)."""
+        """Deal a degree-1 sharing of x, any shape."""
         label = self._next_label()
-        self._append(kernels.difference(x, [prf.elements(label, x.size, self.field) for prf in self._prfs]))
+        self._append(kernels.difference(x.reshape(-1), [prf.elements(label, x.size, self.field) for prf in self._prfs]))
 
     def random_bits(self, words: int) -> Words:
         """Uniform packed bits, as the seeds give them; no correction."""
@@ -96,7 +96,7 @@ class Dealing:
 
 @dataclass(frozen=True)
 class DealtValue:
-    """A dealt degree-1 sharing before it is combined: the summands of the party's two pairs, corrected, (n,) each."""
+    """A dealt degree-1 sharing before it is combined: the summands of the party's two pairs, corrected, of one shape."""
 
     own: Elements
     previous: Elements
@@ -149,8 +149,13 @@ class KitReader(ABC):
         """A sharing of n uniform elements."""
 
     @abstractmethod
+    def values(self, rows: int, n: int) -> DealtValue:
+        """A sharing of rows of n dealt elements, (rows, n)."""
+
     def value(self, n: int) -> DealtValue:
         """A sharing of n dealt elements."""
+        both = self.values(1, n)
+        return DealtValue(both.own[0], both.previous[0])
 
     @abstractmethod
     def random_bits(self, rows: int, n: int) -> Words:
@@ -171,7 +176,7 @@ class KitReader(ABC):
         """Bytes of corrections not yet used."""
 
     def share(self, value: DealtValue) -> Elements:
-        """This party's degree-1 shares of a dealt value."""
+        """This party's degree-1 shares of a dealt value, in its shape."""
         return arithmetic.combine(value.own, value.previous, *self.factors)
 
 
@@ -211,11 +216,11 @@ class SeededReader(KitReader):
         return DealtValue(*self._elements(n))
 
     @override
-    def value(self, n: int) -> DealtValue:
-        summands = self._elements(n)
-        for index, part, data in self._corrected(n, self.field.itemsize):
+    def values(self, rows: int, n: int) -> DealtValue:
+        summands = self._elements(rows * n)
+        for index, part, data in self._corrected(rows * n, self.field.itemsize):
             kernels.add_to(summands[index][part], np.frombuffer(data, self.field.dtype))
-        return DealtValue(*summands)
+        return DealtValue(*(one.reshape(rows, n) for one in summands))
 
     @override
     def random_bits(self, rows: int, n: int) -> Words:
@@ -275,9 +280,9 @@ class JoinedReader(KitReader):
         return _joined([kit.random(each) for kit in self._kits])
 
     @override
-    def value(self, n: int) -> DealtValue:
+    def values(self, rows: int, n: int) -> DealtValue:
         each = self._each(n)
-        return _joined([kit.value(each) for kit in self._kits])
+        return _joined([kit.values(rows, each) for kit in self._kits])
 
     @override
     def random_bits(self, rows: int, n: int) -> Words:
@@ -302,7 +307,9 @@ class JoinedReader(KitReader):
 
 
 def _joined(values: list[DealtValue]) -> DealtValue:
-    return DealtValue(np.concatenate([v.own for v in values]), np.concatenate([v.previous for v in values]))
+    return DealtValue(
+        *(np.concatenate(parts, axis=-1) for parts in zip(*((v.own, v.previous) for v in values), strict=True))
+    )
 
 
 def joined(kits: Sequence[KitReader]) -> KitReader:

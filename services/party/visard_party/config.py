@@ -1,10 +1,17 @@
 """Configuration of a party."""
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from visard_common.address import Address
 from visard_common.config import ServiceConfig
+
+
+def _not_all(one_in: int) -> int:
+    if one_in == 1:
+        raise ValueError("0, or 2 and more: of kits that are all audited none is left to be used")
+    return one_in
 
 
 class PartyConfig(ServiceConfig):
@@ -24,6 +31,12 @@ class PartyConfig(ServiceConfig):
         repr=False,
         pattern=r"^(sqlite|mongodb(\+srv)?://.+)$",
         description="sqlite, or the mongodb:// URI of a server with a database of this party's own",
+    )
+    audit_one_in: Annotated[int, AfterValidator(_not_all)] = Field(
+        default=16,
+        ge=0,
+        le=65536,
+        description="one kit in so many is set aside to audit the dealer; the strictest of the three parties decides; 0: none",
     )
     stock_target: int = Field(default=4, ge=1, le=256, description="kits kept ready for each network")
     max_runs: int = Field(default=8, ge=1, le=64, description="runs at a time (party 0 decides)")

@@ -8,6 +8,7 @@ import structlog
 from visard_common.errors import (
     FAULTS,
     AlreadyExists,
+    Deviated,
     FailedPrecondition,
     Internal,
     InvalidArgument,
@@ -18,9 +19,17 @@ from visard_common.rpc import Known
 from visard_engine.errors import EngineError, InputRefused, PeerLost, RoundTimeout
 
 from visard_party.errors import Divergence, RequestConflict, StoreError
+from visard_party.peers.evidence import CHECK, MESSAGE, VIEWS, kind_of
 from visard_party.peers.mailbox import SessionAborted
 
 log = structlog.get_logger()
+
+# whom it was is nobody's guess yet, and a caller's least of all
+_DEVIATIONS = {
+    VIEWS: "the parties have not seen the same: nothing was decided",
+    CHECK: "what the parties computed does not pass their check: nothing was decided",
+    MESSAGE: "a party sent what does not belong there: nothing was decided",
+}
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,8 @@ class Refused(Exception):
 
 def known(error: BaseException, who: str = "a party") -> ServiceFault | None:
     """The status that a failure is known to mean, in a run or out of one; ``who`` has failed, as in "party 1"."""
+    if kind := kind_of(error):
+        return Deviated(_DEVIATIONS[kind], kind=kind)
     match error:
         case ServiceFault():
             return error

@@ -22,6 +22,20 @@ SIGNED = Counter(
 ROUNDS = Counter("visard_rounds", "MPC rounds of those runs.", registry=REGISTRY)
 SENT = Counter("visard_sent_bytes", "Bytes that those runs sent to the two peers.", registry=REGISTRY)
 KIT_BYTES = Counter("visard_kit_bytes", "Bytes of kits that those runs used up.", registry=REGISTRY)
+DEVIATIONS = Counter(
+    "visard_deviations",
+    "Sessions that ended because somebody did not follow the protocol, by how it was noticed here or at a peer.",
+    ["kind"],
+    registry=REGISTRY,
+)
+KIT_AUDITS = Counter(
+    "visard_kit_audits",
+    "Kits that were dealt again here and compared: passed, failed; unanswered: attempts at which no seeds were shown.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+for _outcome in ("passed", "failed", "unanswered"):  # from the start, so that the first one shows as an increase
+    KIT_AUDITS.labels(_outcome)
 BATCH_IMAGES = Histogram(
     "visard_batch_images",
     "Images that went through a network together.",

@@ -1,5 +1,7 @@
 """What is wrong with a message, whoever reads it. The tree of all errors of the client is visard.errors."""
 
+DEVIATES = "PARTY_DEVIATES"  # the reason in the google.rpc.ErrorInfo of an ABORTED that a party's deviation has caused
+
 
 class VisardError(Exception):
     """Base of all errors of the client; its text is fit for a person."""

@@ -85,6 +85,41 @@ def from_int64(typingctx: Any, x: Any, like: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def add_product(typingctx: Any, total: Any, a: Any, b: Any) -> Any:
+    """total + a b mod p in a 64-bit word; of 31-bit factors reduced but partly, so that sums of 2^32 products fit."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        total, a, b = args
+        if a.type.width == 64:
+            wide = ir.IntType(128)
+            x = builder.mul(builder.zext(a, wide), builder.zext(b, wide))
+            low = builder.trunc(builder.and_(x, ir.Constant(wide, (1 << 61) - 1)), a.type)
+            high = builder.trunc(builder.lshr(x, ir.Constant(wide, 61)), a.type)
+            return _reduce_once(builder, builder.add(total, _reduce_once(builder, builder.add(low, high))))
+        x = builder.mul(builder.zext(a, total.type), builder.zext(b, total.type))
+        folded = builder.add(
+            builder.and_(x, ir.Constant(x.type, (1 << 31) - 1)), builder.lshr(x, ir.Constant(x.type, 31))
+        )
+        return builder.add(total, folded)
+
+    return types.uint64(types.uint64, a, b), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def reduced(typingctx: Any, total: Any, like: Any) -> Any:
+    """A sum of products (``add_product``) mod p, in the storage type of ``like``."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        total, like = args
+        if like.type.width == 64:
+            return total
+        rest = builder.urem(total, ir.Constant(total.type, (1 << 31) - 1))
+        return builder.trunc(rest, like.type)
+
+    return like(types.uint64, like), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def shr(typingctx: Any, a: Any, n: Any) -> Any:
     """a >> n without widening."""
 
@@ -138,29 +173,29 @@ def _combine(own: Array, previous: Array, own_factor: Any, previous_factor: Any,
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _squared_distances(probe: Array, references: Array, out: Array) -> None:
     for j in range(references.shape[0]):
-        total = sub_mod(probe[0], probe[0])
+        total = np.uint64(0)
         for k in range(probe.size):
             d = sub_mod(probe[k], references[j, k])
-            total = add_mod(total, mul_mod(d, d))
-        out[j] = total
+            total = add_product(total, d, d)
+        out[j] = reduced(total, probe[0])
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _row_products(a: Array, b: Array, out: Array) -> None:
     for j in range(a.shape[0]):
-        total = sub_mod(a[0, 0], a[0, 0])
+        total = np.uint64(0)
         for k in range(a.shape[1]):
-            total = add_mod(total, mul_mod(a[j, k], b[j, k]))
-        out[j] = total
+            total = add_product(total, a[j, k], b[j, k])
+        out[j] = reduced(total, a[0, 0])
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _products(rows: Array, vector: Array, out: Array) -> None:
     for j in range(rows.shape[0]):
-        total = sub_mod(vector[0], vector[0])
+        total = np.uint64(0)
         for k in range(vector.size):
-            total = add_mod(total, mul_mod(rows[j, k], vector[k]))
-        out[j] = total
+            total = add_product(total, rows[j, k], vector[k])
+        out[j] = reduced(total, vector[0])
 
 
 def _flat(a: Array) -> Array:
@@ -203,7 +238,7 @@ def mask_words(a: Array, mask: Any) -> int:
 def combine(own: Array, previous: Array, own_factor: Any, previous_factor: Any) -> Array:
     """own * own_factor + previous * previous_factor mod p, elementwise."""
     out = np.empty(own.shape, own.dtype)
-    _combine(own, previous, own_factor, previous_factor, out)
+    _combine(_flat(own), _flat(previous), own_factor, previous_factor, out.reshape(-1))
     return out
 
 

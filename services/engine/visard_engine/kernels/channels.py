@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from visard_engine.kernels.arithmetic import add_mod, mul_mod, sub_mod
+from visard_engine.kernels.arithmetic import add_mod, add_product, mul_mod, reduced, sub_mod
 from visard_engine.kernels.limbs import output_size
 
 Array = npt.NDArray[Any]
@@ -74,10 +74,10 @@ def _contract(x: Array, places: Array, over_images: bool, out: Array) -> None:
     for b in range(x.shape[0]):
         row = 0 if over_images else b
         for c in range(x.shape[1]):
-            total = out[row, c]
+            total = np.uint64(0)
             for i in range(x.shape[2]):
-                total = add_mod(total, mul_mod(x[b, c, i], places[b, i]))
-            out[row, c] = total
+                total = add_product(total, x[b, c, i], places[b, i])
+            out[row, c] = add_mod(out[row, c], reduced(total, out[row, c]))
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -85,10 +85,10 @@ def _contract_dense(x: Array, factors: Array, over_images: bool, out: Array) -> 
     for b in range(x.shape[0]):
         row = 0 if over_images else b
         for c in range(x.shape[1]):
-            total = out[row, c]
+            total = np.uint64(0)
             for i in range(x.shape[2]):
-                total = add_mod(total, mul_mod(x[b, c, i], factors[b, c, i]))
-            out[row, c] = total
+                total = add_product(total, x[b, c, i], factors[b, c, i])
+            out[row, c] = add_mod(out[row, c], reduced(total, out[row, c]))
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

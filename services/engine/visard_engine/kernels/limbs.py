@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from visard_engine.kernels.arithmetic import add_mod, from_int64, mul_mod, sub_mod
+from visard_engine.kernels.arithmetic import add_mod, add_product, from_int64, mul_mod, reduced, sub_mod
 
 Array = npt.NDArray[Any]
 Pair = tuple[int, int]
@@ -65,6 +65,14 @@ def _recombine(products: Array, factors: Array, out: Array) -> None:
                 out[o, j] = add_mod(out[o, j], term)
 
 
+@njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+def _inside(shift: int, step: int, size: int, count: int) -> tuple[int, int]:
+    """The first of ``count`` windows for which 0 <= window * step + shift < size, and the one after the last."""
+    first = 0 if shift >= 0 else (-shift + step - 1) // step
+    last = min(count, (size - 1 - shift) // step + 1) if size > shift else 0
+    return first, last
+
+
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _correlate(
     x: Array, places: Array, kh: int, kw: int, sh: int, sw: int, ph: int, pw: int, dh: int, dw: int, out: Array
@@ -73,17 +81,22 @@ def _correlate(
     rows, cols = places.shape[1:]
     for c in range(channels):
         for u in range(kh):
+            top, bottom = _inside(u * dh - ph, sh, height, rows)
             for v in range(kw):
-                total = sub_mod(out[0], out[0])
+                shift = v * dw - pw
+                left, right = _inside(shift, sw, width, cols)
+                total = np.uint64(0)
                 for b in range(batch):
-                    for i in range(rows):
+                    for i in range(top, bottom):
                         y = i * sh + u * dh - ph
-                        if 0 <= y < height:
-                            for j in range(cols):
-                                z = j * sw + v * dw - pw
-                                if 0 <= z < width:
-                                    total = add_mod(total, mul_mod(x[b, c, y, z], places[b, i, j]))
-                out[(c * kh + u) * kw + v] = total
+                        if sw == 1:  # on its own, and in slices, for it is vectorised then
+                            row, factors = x[b, c, y, left + shift : right + shift], places[b, i, left:right]
+                            for j in range(factors.size):
+                                total = add_product(total, row[j], factors[j])
+                        else:
+                            for j in range(left, right):
+                                total = add_product(total, x[b, c, y, j * sw + shift], places[b, i, j])
+                out[(c * kh + u) * kw + v] = reduced(total, out[0])
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

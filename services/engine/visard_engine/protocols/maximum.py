@@ -37,8 +37,7 @@ def deal(d: Dealing, n: int, spare: int) -> Words:
     """Deal n exact ReLUs; returns the masks of their signs, packed, which the dealer may need for more."""
     r = comparison.deal(d, n, digits(d.field.q, spare))
     beta = d.random_bits(words_for(n))
-    d.value(bitslice.spread(beta, n, d.field.element(1)))
-    d.value(bitslice.select(beta, r))
+    d.value(np.stack([bitslice.spread(beta, n, d.field.element(1)), bitslice.select(beta, r)]))
     return beta
 
 
@@ -48,19 +47,18 @@ class Dealt:
 
     mask: comparison.Mask
     beta_bits: Words
-    beta: DealtValue
-    beta_r: DealtValue
+    values: DealtValue  # of two rows: beta, and beta r
 
 
 def read(kit: KitReader, n: int, spare: int) -> Dealt:
     """The party's half of ``deal``."""
     mask = comparison.read(kit, n, digits(kit.field.q, spare))
-    return Dealt(mask, kit.random_bits(1, n)[:, 0], kit.value(n), kit.value(n))
+    return Dealt(mask, kit.random_bits(1, n)[:, 0], kit.values(2, n))
 
 
 def finish(kit: KitReader, c: Elements, v: Words, dealt: Dealt) -> Elements:
     """[max(0, z)] from the opened c = 2z + r and v = [z >= 0] ^ beta (packed)."""
-    r, beta, beta_r = (kit.share(value) for value in (dealt.mask.r, dealt.beta, dealt.beta_r))
+    r, (beta, beta_r) = kit.share(dealt.mask.r), kit.share(dealt.values)
     return kernels.exact_relu(v, c, r, beta, beta_r)
 
 

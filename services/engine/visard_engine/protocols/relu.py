@@ -12,6 +12,8 @@ Source: comparison.py and truncation.py beside this; the beta trick is a dealt d
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from visard_engine.bits import invert, words_for
 from visard_engine.claims import Source
 from visard_engine.correlated import Dealing, DealtValue, KitReader
@@ -34,23 +36,21 @@ def deal(d: Dealing, n: int, drop: int) -> None:
     beta = d.random_bits(words_for(n))
     shifted = r >> d.field.dtype.type(drop + 1)
     msb = r >> d.field.dtype.type(d.field.q - 1)
-    for value in (shifted, msb, bitslice.spread(beta, n, d.field.element(1))):
-        d.value(value)
-    d.value(bitslice.select(beta, shifted))
-    d.value(bitslice.select(beta, msb))
+    spread = bitslice.spread(beta, n, d.field.element(1))
+    d.value(np.stack([shifted, msb, spread, bitslice.select(beta, shifted), bitslice.select(beta, msb)]))
 
 
 @dataclass(frozen=True)
 class _Dealt:
     mask: comparison.Mask
     beta: Words
-    values: tuple[DealtValue, DealtValue, DealtValue, DealtValue, DealtValue]
+    values: DealtValue  # of five rows
 
 
 def _read(kit: KitReader, n: int, drop: int) -> _Dealt:
     mask = comparison.read(kit, n, comparison.above(kit.field.q, drop))
     beta = kit.random_bits(1, n)[:, 0]
-    return _Dealt(mask, beta, (kit.value(n), kit.value(n), kit.value(n), kit.value(n), kit.value(n)))
+    return _Dealt(mask, beta, kit.values(5, n))
 
 
 async def relu(s: Session, z: Elements, drop: int, source: Source | None) -> Elements:
@@ -63,9 +63,7 @@ async def relu_and_truncated(s: Session, z: Elements, drop: int, source: Source 
     return await s.compute(z.size, _finish_both, s.kit, *await _open(s, z, drop, source), drop)
 
 
-async def _open(
-    s: Session, z: Elements, drop: int, source: Source | None
-) -> tuple[Elements, Words, tuple[DealtValue, ...]]:
+async def _open(s: Session, z: Elements, drop: int, source: Source | None) -> tuple[Elements, Words, DealtValue]:
     """The opened c = 2z + r and v = [z >= 0] ^ beta, and what is dealt to finish with."""
     dealt = await s.compute(z.size, _read, s.kit, z.size, drop)
     c, negative = await comparison.is_negative(s, z, dealt.mask, source)
@@ -73,16 +71,14 @@ async def _open(
     return c, v, dealt.values
 
 
-def _finish(kit: KitReader, c: Elements, v: Words, values: tuple[DealtValue, ...], drop: int) -> Elements:
+def _finish(kit: KitReader, c: Elements, v: Words, values: DealtValue, drop: int) -> Elements:
     k, wrap = kernels.public_part(c, drop + 1)
-    shifted, msb, beta, beta_shifted, beta_msb = (kit.share(value) for value in values)
+    shifted, msb, beta, beta_shifted, beta_msb = kit.share(values)
     return kernels.relu(v, k, wrap, (shifted, msb, beta, beta_shifted, beta_msb))
 
 
-def _finish_both(
-    kit: KitReader, c: Elements, v: Words, values: tuple[DealtValue, ...], drop: int
-) -> tuple[Elements, Elements]:
+def _finish_both(kit: KitReader, c: Elements, v: Words, values: DealtValue, drop: int) -> tuple[Elements, Elements]:
     k, wrap = kernels.public_part(c, drop + 1)
-    shifted, msb, beta, beta_shifted, beta_msb = (kit.share(value) for value in values)
+    shifted, msb, beta, beta_shifted, beta_msb = kit.share(values)
     positive = kernels.relu(v, k, wrap, (shifted, msb, beta, beta_shifted, beta_msb))
     return positive, kernels.shift(k, wrap, shifted, msb)

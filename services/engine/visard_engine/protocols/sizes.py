@@ -10,9 +10,9 @@ Arrays = Sequence[tuple[int, int]]
 _WORD_BYTES = 8
 
 
-def values(field: Field, n: int, count: int) -> Arrays:
-    """``count`` times n dealt elements."""
-    return [(n, field.itemsize)] * count
+def values(field: Field, n: int, rows: int) -> Arrays:
+    """Rows of n dealt elements, in one array."""
+    return [(rows * n, field.itemsize)]
 
 
 def bits(rows: int, n: int) -> Arrays:

@@ -10,6 +10,8 @@ Source: D. Escudero et al., "Improved primitives for MPC over mixed arithmetic-b
 wrap-around bit), with dealt shifts instead of edaBits.
 """
 
+import numpy as np
+
 from visard_engine.claims import Source
 from visard_engine.correlated import Dealing, DealtValue, KitReader
 from visard_engine.field import Elements, Field
@@ -27,17 +29,17 @@ def arrays(field: Field, n: int, drop: int) -> sizes.Arrays:
 def deal(d: Dealing, n: int, drop: int) -> None:
     """Deal n truncations by ``drop`` bits."""
     r = d.random(n)
-    d.value(r >> d.field.dtype.type(drop + 1))
-    d.value(r >> d.field.dtype.type(d.field.q - 1))
+    d.value(np.stack([r >> d.field.dtype.type(drop + 1), r >> d.field.dtype.type(d.field.q - 1)]))
 
 
 async def truncate(s: Session, z: Elements, drop: int, source: Source | None) -> Elements:
     """Degree-1 shares of z / 2^drop from shares of z, shape (n,), as ``comparison.is_negative`` takes them."""
-    r, shifted, msb = s.kit.random(z.size), s.kit.value(z.size), s.kit.value(z.size)
+    r, values = s.kit.random(z.size), s.kit.values(2, z.size)
     c = await open_masked(s, z, r, source)
-    return await s.compute(z.size, _finish, s.kit, c, shifted, msb, drop)
+    return await s.compute(z.size, _finish, s.kit, c, values, drop)
 
 
-def _finish(kit: KitReader, c: Elements, shifted: DealtValue, msb: DealtValue, drop: int) -> Elements:
+def _finish(kit: KitReader, c: Elements, values: DealtValue, drop: int) -> Elements:
     public, wrap = kernels.public_part(c, drop + 1)
-    return kernels.shift(public, wrap, kit.share(shifted), kit.share(msb))
+    shifted, msb = kit.share(values)
+    return kernels.shift(public, wrap, shifted, msb)

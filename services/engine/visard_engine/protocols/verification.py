@@ -44,7 +44,7 @@ def deal_coin(d: Dealing, n: int, _: int) -> None:
 
 def inner_arrays(field: Field, n: int, _: int) -> sizes.Arrays:
     """What ``deal_inner`` corrects."""
-    return sizes.values(field, 1, REPETITIONS)
+    return [*sizes.values(field, 1, 1)] * REPETITIONS
 
 
 def deal_inner(d: Dealing, n: int, _: int) -> None:

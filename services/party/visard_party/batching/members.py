@@ -12,7 +12,6 @@ from visard_engine.describe import describe_each
 from visard_engine.errors import InputRefused, ProtocolError
 from visard_engine.field import Elements
 from visard_engine.kits import Kit
-from visard_engine.session import Run
 
 from visard_party.metrics import BATCH_IMAGES
 from visard_party.models import Published
@@ -65,7 +64,8 @@ class Member:
 async def evaluate(channel: SessionChannel, members: list[Member]) -> None:
     """Evaluate the network on all members' images, one after the other, and give each its own descriptors.
 
-    Raises EngineError; an image that is refused ends its member alone.
+    Raises EngineError; an image that is refused ends its member alone. What comes out is verified, and all three parties have
+    seen the same: a party that deviates spoils the answers of all that ride together, and of nobody else.
     """
     for member in members:
         member.begin()
@@ -77,7 +77,9 @@ async def evaluate(channel: SessionChannel, members: list[Member]) -> None:
     images = np.concatenate([member.images for member in members])
     BATCH_IMAGES.observe(len(images))
     channel.begin_engine()
-    found = await describe_each(Run(channel), kits, members[0].model.model, images)
+    model = members[0].model
+    run = channel.begin_run(model.publication, model.version.to_bytes(8, "big"), *(m.channel.session for m in members))
+    found = await describe_each(run, kits, model.model, images)
     for member in members:
         member.answer(found[: member.size], channel, member.size / len(images))
         found = found[member.size :]

@@ -9,6 +9,7 @@ from visard_common.errors import ServiceFault
 from visard_party.batching.members import Member, given_up
 from visard_party.faults import fault_of
 from visard_party.peers.channel import SessionChannel
+from visard_party.peers.evidence import kind_of
 from visard_party.peers.links import PeerLinks
 from visard_party.peers.mailbox import SessionAborted
 
@@ -26,6 +27,7 @@ async def opened(
     Whoever has no descriptors at its end is told why; of a failure the peers are told, too.
     """
     fault: ServiceFault = given_up()
+    failure: Exception | None = None
     try:
         channel = SessionChannel(links, batch, round_seconds)
     except Exception as error:
@@ -36,10 +38,11 @@ async def opened(
         async with within(seconds, "the run"):
             yield channel
     except Exception as error:
-        fault = fault_of(error)
+        failure, fault = error, fault_of(error)
         if not isinstance(error, SessionAborted):
-            channel.abort(fault.code, fault.message, fault.retry_after)
+            channel.abort(fault.code, fault.message, fault.retry_after, kind_of(fault))
     finally:
         for member in members:
             member.fail(fault)
-        channel.close()
+        channel.close(failure)
+        failure = None  # it holds this frame

@@ -7,9 +7,11 @@ from functools import partial
 from visard_common.limits import LEADER
 
 from visard_party.config import PartyConfig
+from visard_party.kits.auditing import Auditor
 from visard_party.kits.files import first_number_in
 from visard_party.kits.source import RenewedDealer
 from visard_party.kits.stock import KitStock
+from visard_party.kits.trust import Trust
 
 _FOLDER = "kits"
 
@@ -19,13 +21,24 @@ def first_kit(config: PartyConfig) -> int:
     return first_number_in(config.data_dir / _FOLDER) if config.index == LEADER else 1
 
 
+def trust(config: PartyConfig) -> Trust:
+    """What this party holds against the dealer."""
+    return Trust(config.data_dir / _FOLDER, config.index)
+
+
 @asynccontextmanager
-async def stocked(config: PartyConfig, heard: Callable[[], int]) -> AsyncIterator[KitStock]:
-    """The stock, with a channel to the dealer while the block lasts; ``heard`` is what party 0 has said of the first number."""
+async def stocked(config: PartyConfig, heard: Callable[[], int]) -> AsyncIterator[tuple[KitStock, Auditor]]:
+    """The stock, and who audits it, with a channel to the dealer while the block lasts.
+
+    ``heard`` is what party 0 has said of the first number.
+    """
     folder = config.data_dir / _FOLDER
     dealer = RenewedDealer(config.tls, config.dealer)
     first = partial(first_number_in, folder) if config.index == LEADER else heard
+    stock = KitStock(folder, config.index, dealer, first, config.audit_one_in)
+    auditor = Auditor(stock, dealer, config.index)
     try:
-        yield KitStock(folder, config.index, dealer, first)
+        yield stock, auditor
     finally:
+        auditor.close()
         await dealer.close()

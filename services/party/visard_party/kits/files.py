@@ -1,20 +1,27 @@
-"""Kits on disk. A kit is taken by deleting it first: no crash and no second reader can bring it back."""
+"""Kits on disk. A kit is taken by deleting it first: no crash and no second reader can bring it back.
+
+One that is to be audited is renamed first, and so can be taken no more. Its file stays when the audit is over, empty, for as long
+as the floor is not beyond its number: it says that this number was set aside.
+"""
 
 import struct
 import threading
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 from visard_common.files import sync_directory, write_durably
 from visard_engine.errors import KitError
-from visard_engine.kits import Kit, KitPlan
+from visard_engine.kits import TAG_BYTES, Kit, KitPlan
 from visard_engine.prf import KEY_BYTES
 from visard_engine.prss import PairKeys
 
 from visard_party.kits.ledger import first_number
+from visard_party.kits.source import Fetched
 
-_HEADER = struct.Struct(f"<8s32sQ{KEY_BYTES}s{KEY_BYTES}s")
-_MAGIC = b"visardk1"
+_HEADER = struct.Struct(f"<8s32sQ{KEY_BYTES}s{KEY_BYTES}s{TAG_BYTES}s")
+_MAGIC = b"visardk2"
+_ASIDE = ".audit"
 
 
 def first_number_in(directory: Path) -> int:
@@ -34,7 +41,7 @@ def renew_first_number(directory: Path) -> int:
 
 
 class KitDirectory:
-    """The kits of one plan: files NUMBER.kit and the floor, below which no number is used any more."""
+    """The kits of one plan: files NUMBER.kit, those set aside, and the floor, below which no number is used any more."""
 
     def __init__(self, directory: Path, plan: KitPlan, party: int, first: int = 1) -> None:
         self._directory = directory
@@ -64,14 +71,27 @@ class KitDirectory:
         for path in self._directory.iterdir():
             if path.suffix == ".kit" and path.stem.isdigit() and path.stat().st_size == size:
                 found.add(int(path.stem))
-            elif path.name != "floor":
+            elif path.name != "floor" and not _is_aside(path):
                 path.unlink()
         return found
 
-    def store(self, number: int, keys: PairKeys, corrections: bytes | bytearray) -> None:
+    def scan_aside(self) -> tuple[set[int], set[int]]:
+        """Numbers set aside: those still to be audited, and those that have been and whose files are still needed."""
+        pending, done = set(), set()
+        for path in filter(_is_aside, list(self._directory.iterdir())):
+            number, size = int(path.stem), path.stat().st_size
+            if size:
+                pending.add(number)
+            elif number >= self._floor:
+                done.add(number)
+            else:
+                path.unlink()
+        return pending, done
+
+    def store(self, number: int, part: Fetched) -> None:
         """Write a fetched kit, durable on return; raises OSError."""
-        header = _HEADER.pack(_MAGIC, self._plan.digest, number, keys.own, keys.previous)
-        write_durably(self._path(number), header, corrections)
+        header = _HEADER.pack(_MAGIC, self._plan.digest, number, part.keys.own, part.keys.previous, part.tag)
+        write_durably(self._path(number), header, part.corrections)
 
     def take(self, number: int, floor: int) -> Kit:
         """Delete a kit, persist the floor, then read it from the still open file; raises KitError."""
@@ -80,17 +100,44 @@ class KitDirectory:
                 self._path(number).unlink()
                 sync_directory(self._directory)
                 self.write_floor(floor)
-                header = file.read(_HEADER.size)
-                corrections = bytearray(self._plan.correction_bytes)
-                whole = file.readinto(corrections) == len(corrections) and not file.read(1)
+                part = self._read(number, file)
         except FileNotFoundError as error:
             raise KitError(f"kit {number} is gone") from error
+        return Kit(self._plan, number, part.keys, self._party, part.tag, part.corrections)
+
+    def _read(self, number: int, file: BinaryIO) -> Fetched:
+        header = file.read(_HEADER.size)
+        corrections = bytearray(self._plan.correction_bytes)
+        whole = file.readinto(corrections) == len(corrections) and not file.read(1)  # type: ignore[attr-defined]
         if not whole or len(header) != _HEADER.size:
             raise KitError(f"kit {number} is not whole")
-        magic, digest, found, own, previous = _HEADER.unpack(header)
+        magic, digest, found, own, previous, tag = _HEADER.unpack(header)
         if (magic, digest, found) != (_MAGIC, self._plan.digest, number):
             raise KitError(f"kit {number} is another one")
-        return Kit(self._plan, number, PairKeys(own, previous), self._party, corrections)
+        return Fetched(PairKeys(own, previous), tag, corrections)
+
+    def set_aside(self, number: int) -> None:
+        """Let a kit be taken no more, durable on return; raises KitError where there is none, and OSError."""
+        try:
+            self._path(number).rename(self._aside(number))
+        except FileNotFoundError as error:
+            raise KitError(f"kit {number} is gone") from error
+        sync_directory(self._directory)
+
+    def read_aside(self, number: int) -> Fetched:
+        """A kit that was set aside, as it was delivered; raises KitError, and OSError."""
+        try:
+            with self._aside(number).open("rb") as file:
+                return self._read(number, file)
+        except FileNotFoundError as error:
+            raise KitError(f"kit {number} is gone") from error
+
+    def finish_aside(self, number: int) -> None:
+        """Forget what a kit held that was set aside; not that it was, while its number is not below the floor."""
+        if number < self._floor:
+            self._aside(number).unlink(missing_ok=True)
+        else:
+            write_durably(self._aside(number))
 
     def delete(self, numbers: set[int]) -> None:
         """Delete kits that will not be used."""
@@ -99,3 +146,10 @@ class KitDirectory:
 
     def _path(self, number: int) -> Path:
         return self._directory / f"{number}.kit"
+
+    def _aside(self, number: int) -> Path:
+        return self._directory / f"{number}{_ASIDE}"
+
+
+def _is_aside(path: Path) -> bool:
+    return path.suffix == _ASIDE and path.stem.isdigit()

@@ -4,19 +4,27 @@ Numbers only grow. ``floor`` is the lowest number still acceptable; it is writte
 used, so a crash can waste kits but never bring one back. Party 0 picks numbers; where it begins with those of a new plan
 depends on its clock (``first_number``), so that none comes again even when all three parties have lost their disks and the
 dealer has not.
+
+Some numbers are audited (visard_party.kits.audit): their kits are set aside, and never used. A number is set aside for good.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 # a follower whose stock lies further behind the leader's numbers gives it up: two enrolments of 16 photos at a time
 WINDOW = 32
 MAX_NUMBER = 1 << 60
 _A_SECOND = 24  # bits: many more numbers than a second can use up
+Chosen = Callable[[int], bool]  # whether a number is audited
 
 
 def first_number(unix_seconds: float) -> int:
     """Where to begin after everything was lost: beyond whatever was used before that time."""
     return max(int(unix_seconds), 1) << _A_SECOND
+
+
+def _none(_: int) -> bool:
+    return False
 
 
 @dataclass
@@ -27,6 +35,8 @@ class Ledger:
     in_stock: set[int] = field(default_factory=set)
     reserved: set[int] = field(default_factory=set)
     demanded: set[int] = field(default_factory=set)
+    aside: set[int] = field(default_factory=set)  # audited: in nobody's stock, and never again
+    owed: set[int] = field(default_factory=set)  # audited as well, and still to be fetched
     fetching: int | None = None
     begin: int = 1  # where party 0 is expected to begin
 
@@ -34,17 +44,28 @@ class Ledger:
         """The number to fetch now, or None when there is enough in stock."""
         if self.fetching is not None:
             return None
-        if missing := self.demanded - self.in_stock:
+        if missing := (self.demanded | self.owed) - self.in_stock:
             return min(missing)
         # kits below the floor wait for runs that overtook each other; they are no stock for runs to come
         if sum(n >= self.floor for n in self.in_stock - self.reserved) >= target:
             return None
-        return max([self.floor, self.begin, *(n + 1 for n in self.in_stock)])
+        return self._next
+
+    @property
+    def _next(self) -> int:
+        """The lowest number that was never asked for."""
+        seen = self.in_stock | self.aside | self.owed | self.demanded
+        return max([self.floor, self.begin, *(n + 1 for n in seen)])
+
+    @property
+    def untold(self) -> int:
+        """The lowest number from which on no run was told any: what is below may be in use."""
+        return max([self.floor, *(n + 1 for n in self.reserved | self.demanded)])
 
     def arrived(self, number: int) -> bool:
         """Take a fetched kit into stock; False when it came too late to be used."""
         self.fetching = None
-        if number < self.floor and number not in self.demanded:
+        if number < self.floor and number not in self.demanded | self.owed:
             return False
         self.in_stock.add(number)
         return True
@@ -63,12 +84,29 @@ class Ledger:
         if number >= self.floor:
             self.reserved.discard(number)
 
-    def demand(self, number: int) -> bool:
-        """Ask for one number that the leader has chosen; False when it can never be used (again)."""
+    def demand(self, number: int, chosen: Chosen = _none) -> bool:
+        """Ask for one number that the leader has chosen; False when it can never be used (again), or is audited.
+
+        The audited numbers before it are owed from now on, so that they are fetched in their turn even where nothing is fetched
+        ahead: the dealer must not see by the order that a number was left out.
+        """
+        if number in self.aside | self.owed or chosen(number):
+            return False
         if number < self.floor and number not in self.in_stock and number not in self.demanded:
             return False
+        before = range(max(self._next, number - WINDOW), number)
+        self.owed |= {n for n in before if chosen(n)}
         self.demanded.add(number)
         return True
+
+    def set_aside(self, chosen: Chosen) -> set[int]:
+        """Take what is audited out of the stock, for good; returns it."""
+        free = self.in_stock - self.reserved - self.demanded
+        numbers = {n for n in free if n in self.owed or chosen(n)}
+        self.in_stock -= numbers
+        self.owed -= numbers
+        self.aside |= numbers
+        return numbers
 
     def taken(self, number: int) -> set[int]:
         """A kit leaves the stock for good; returns the numbers too far behind it, to be deleted as well."""
@@ -86,4 +124,6 @@ class Ledger:
         old = {n for n in self.in_stock if n < limit}
         self.in_stock -= old
         self.reserved -= old
+        self.aside = {n for n in self.aside if n >= limit}
+        self.owed = {n for n in self.owed if n >= limit}
         return old

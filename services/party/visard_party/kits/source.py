@@ -1,5 +1,6 @@
 """Where kits come from: the dealer's service, or what stands for it in tests."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import grpc
@@ -9,18 +10,36 @@ from visard_common.errors import Unavailable
 from visard_common.limits import FETCH_SECONDS
 from visard_common.rpc import fault_of
 from visard_common.tls import Tls
-from visard_engine.kits import KitPlan
+from visard_engine.channel import PARTIES
+from visard_engine.kits import TAG_BYTES, KitPlan
+from visard_engine.prf import KEY_BYTES
 from visard_engine.prss import PairKeys
 from visard_wire.v1 import dealer_pb2, dealer_pb2_grpc
 
-Fetched = tuple[PairKeys, bytearray]
+
+@dataclass(frozen=True, repr=False)
+class Fetched:
+    """A party's part of one kit, as it was delivered: two seeds, the tag and the corrections of two pairs."""
+
+    keys: PairKeys
+    tag: bytes
+    corrections: bytes | bytearray
+
+    def __repr__(self) -> str:
+        return f"<Fetched: {len(self.corrections)} bytes of corrections>"
+
+
+Seeds = tuple[bytes, bytes, bytes]
 
 
 class KitSource(Protocol):
     """Where kits come from."""
 
     async def fetch(self, plan: KitPlan, number: int) -> Fetched:
-        """This party's seeds and the corrections of one kit; raises ServiceFault."""
+        """This party's part of one kit; raises ServiceFault."""
+
+    async def reveal(self, plan: KitPlan, number: int) -> Seeds | None:
+        """All seeds of a kit that this party has set aside; None until all three have asked. Raises ServiceFault."""
 
 
 class DealerSource(KitSource):
@@ -49,10 +68,26 @@ class DealerSource(KitSource):
         whole = len(corrections) == plan.correction_bytes
         if header is None or header.id != number or header.plan_digest != plan.digest or not whole:
             raise Unavailable("the dealer sent another kit than asked for")
+        if len(header.tag) != TAG_BYTES:
+            raise Unavailable("the dealer sent a tag of a wrong size")
         try:
-            return PairKeys(header.seed_own, header.seed_previous), corrections
+            return Fetched(PairKeys(header.seed_own, header.seed_previous), header.tag, corrections)
         except ValueError as error:
             raise Unavailable("the dealer sent seeds of a wrong size") from error
+
+    @override
+    async def reveal(self, plan: KitPlan, number: int) -> Seeds | None:
+        request = dealer_pb2.RevealRequest(plan=plan.json(), id=number)
+        try:
+            answer = await self._stub.Reveal(request, timeout=FETCH_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            raise fault_of(error, "the dealer") from error
+        if not answer.seeds:
+            return None
+        if [len(seed) for seed in answer.seeds] != [KEY_BYTES] * PARTIES:
+            raise Unavailable("the dealer showed seeds of a wrong size")
+        one, two, three = answer.seeds
+        return one, two, three
 
 
 class RenewedDealer(KitSource):
@@ -64,6 +99,10 @@ class RenewedDealer(KitSource):
     @override
     async def fetch(self, plan: KitPlan, number: int) -> Fetched:
         return await self._source.current().fetch(plan, number)
+
+    @override
+    async def reveal(self, plan: KitPlan, number: int) -> Seeds | None:
+        return await self._source.current().reveal(plan, number)
 
     async def close(self) -> None:
         """Close the channel to the dealer, and those before it."""

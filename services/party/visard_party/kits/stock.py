@@ -1,6 +1,6 @@
-"""The stock of kits: fetched ahead of need, reserved by the leader, taken once.
+"""The stock of kits: fetched ahead of need, reserved by the leader, taken once; or set aside, to be audited.
 
-Decisions are in ledger.py, files in files.py, the dealer behind source.py.
+Decisions are in ledger.py and audit.py, files in files.py, a plan's in shelf.py, the dealer behind source.py.
 """
 
 import asyncio
@@ -18,11 +18,15 @@ from visard_common.metrics import stage
 from visard_engine.errors import KitError
 from visard_engine.kits import Kit, KitPlan
 
-from visard_party.kits.files import KitDirectory, renew_first_number
-from visard_party.kits.ledger import Ledger
+from visard_party.kits.audit import AuditKey
+from visard_party.kits.choosing import Choosing
+from visard_party.kits.files import renew_first_number
+from visard_party.kits.shelf import Shelf
 from visard_party.kits.source import KitSource
+from visard_party.kits.trust import Trust
 
 _BACKOFF = (0.2, 5.0)  # seconds between attempts to reach the dealer: at first, at most
+_DISTRUST_SECONDS = 1.0  # between two looks whether the dealer is believed again
 MAX_PLANS = 64  # plans kept in stock; the one not used for longest gives way
 
 log = structlog.get_logger()
@@ -45,43 +49,34 @@ class StockLevel:
     target: int
 
 
-class _Shelf:
-    """One plan's ledger, files and waiters."""
-
-    def __init__(self, directory: Path, plan: KitPlan, party: int, target: int, first: int) -> None:
-        self.plan = plan
-        self.target = target
-        self.files = KitDirectory(directory / plan.digest.hex(), plan, party, first if party == LEADER else 1)
-        self.ledger = Ledger(self.files.read_floor(), begin=first)
-        self.changed = asyncio.Condition()
-        found = self.files.scan()
-        self.ledger.in_stock |= {n for n in found if n >= self.ledger.floor}
-        self.files.delete(found - self.ledger.in_stock)
-
-    def clear(self) -> None:
-        """Delete the kits that nobody waits for; their numbers stay good."""
-        idle = self.ledger.in_stock - self.ledger.demanded - self.ledger.reserved
-        self.ledger.in_stock -= idle
-        self.files.delete(idle)
-
-
 class KitStock:
     """All kits of this party. ``fill`` must be going on for any to come."""
 
-    def __init__(self, directory: Path, party: int, source: KitSource, first: Callable[[], int] = lambda: 1) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        party: int,
+        source: KitSource,
+        first: Callable[[], int] = lambda: 1,
+        audit_one_in: int = 0,
+    ) -> None:
+        self.trust = Trust(directory, party)
+        self.choosing = Choosing(directory, audit_one_in)
         self._directory = directory
         self._party = party
         self._source = source
         self._first = first
-        self._shelves: dict[bytes, _Shelf] = {}
+        self._shelves: dict[bytes, Shelf] = {}
         # every shelf somebody still works with: a second one of the same plan could use a number twice
-        self._alive: WeakValueDictionary[bytes, _Shelf] = WeakValueDictionary()
+        self._alive: WeakValueDictionary[bytes, Shelf] = WeakValueDictionary()
         self._work = asyncio.Event()
+        self.full = asyncio.Event()  # set while nothing is missing
+        self.set_aside = asyncio.Event()  # that there is something new to audit
         self._defects: list[Exception] = []  # what nobody foresaw, to be heard when nothing else is to be done
 
     def want(self, plan: KitPlan, target: int) -> None:
         """Keep ``target`` kits of a plan in stock from now on."""
-        shelf = self._alive.get(plan.digest) or _Shelf(self._directory, plan, self._party, target, self._first())
+        shelf = self._alive.get(plan.digest) or self._shelf(plan, target)
         shelf.target = max(shelf.target, target)
         self._shelves.pop(plan.digest, None)
         self._shelves[plan.digest] = self._alive[plan.digest] = shelf  # most recently wanted last
@@ -89,8 +84,15 @@ class KitStock:
             self._shelves.pop(next(iter(self._shelves))).clear()
         self._work.set()
 
+    def _shelf(self, plan: KitPlan, target: int) -> Shelf:
+        return Shelf(self._directory, plan, self._party, target, self._first(), self.choosing)
+
     async def reserve(self, plan: KitPlan, seconds: float) -> int:
-        """A number for a new run, waiting for one if need be; raises ResourceExhausted."""
+        """A number for a new run, waiting for one if need be; raises ResourceExhausted.
+
+        FailedPrecondition while the dealer is not believed; so does ``take``.
+        """
+        self.trust.require()
         self.want(plan, 1)
         shelf = self._shelves[plan.digest]
         try:
@@ -112,10 +114,14 @@ class KitStock:
             shelf.changed.notify_all()
 
     async def take(self, plan: KitPlan, number: int, seconds: float) -> Kit:
-        """The kit of this number, for this once; raises KitBurnt, and ResourceExhausted when it does not come."""
+        """The kit of this number, for this once; raises KitBurnt, and ResourceExhausted when it does not come.
+
+        A number that is to be audited is as good as burnt.
+        """
+        self.trust.require()
         self.want(plan, 1)
         shelf = self._shelves[plan.digest]
-        if not shelf.ledger.demand(number):
+        if not shelf.ledger.demand(number, shelf.chosen):
             raise KitBurnt(shelf.ledger.floor)
         self._work.set()
         try:
@@ -129,7 +135,7 @@ class KitStock:
             shelf.ledger.demanded.discard(number)  # also when the caller is gone
         self._work.set()
         try:
-            return await asyncio.to_thread(_take, shelf, number, floor, old)
+            return await asyncio.to_thread(shelf.take, number, floor, old)
         except KitError as error:
             raise FailedPrecondition(str(error)) from error
 
@@ -168,6 +174,31 @@ class KitStock:
                 shutil.rmtree(folder)
         self._work.set()
 
+    async def adopt(self, key: AuditKey) -> None:
+        """The parties have another key that says which kits are audited: what it chooses of the stock is set aside at once."""
+        self.choosing.key = key
+        claims = [(shelf, shelf.chosen_anew()) for shelf in self._alive.values()]  # before anybody else has a turn
+        await asyncio.to_thread(self.choosing.keep)
+        for shelf, numbers in claims:
+            await self._put_aside(shelf, numbers)
+        self._work.set()
+
+    async def _put_aside(self, shelf: Shelf, numbers: set[int]) -> None:
+        await shelf.put_aside(numbers)
+        if numbers:
+            self.set_aside.set()
+
+    def aside(self) -> list[tuple[Shelf, int]]:
+        """What waits for its audit, of each plan in order of number."""
+        return [(shelf, number) for shelf in self._shelves.values() for number in sorted(shelf.pending)]
+
+    async def distrust(self, problem: str) -> None:
+        """The dealer has failed: nothing is used any more of what it has delivered, nor fetched. Raises OSError."""
+        await asyncio.to_thread(self.trust.lose, problem)
+        self.clear()
+        for shelf, number in self.aside():
+            await shelf.finish(number)
+
     def levels(self) -> list[StockLevel]:
         """What is in stock of each plan that is wanted: kits that no run has reserved."""
         return [
@@ -179,11 +210,17 @@ class KitStock:
         """Fetch what is missing, for ever: fair between plans, and patient when the dealer is away."""
         pause = _BACKOFF[0]
         while True:
+            if self.trust.problem:
+                self.clear()  # also what came just then, or was there when we were started
+                await asyncio.sleep(_DISTRUST_SECONDS)
+                continue
             self._work.clear()
+            self.full.clear()
             outcomes = [await self._attempt(shelf) for shelf in list(self._shelves.values())]
             if True in outcomes:
                 pause = _BACKOFF[0]
             elif None not in outcomes:
+                self.full.set()
                 await self._work.wait()
             elif self._defects:  # all plans that can be filled are
                 raise self._defects.pop()
@@ -193,7 +230,7 @@ class KitStock:
                         await self._work.wait()
                 pause = min(2 * pause, _BACKOFF[1])
 
-    async def _attempt(self, shelf: _Shelf) -> bool | None:
+    async def _attempt(self, shelf: Shelf) -> bool | None:
         """Whether a kit was fetched; None when it failed, which must not keep other plans waiting meanwhile."""
         try:
             return await self._fetch(shelf)
@@ -203,7 +240,7 @@ class KitStock:
             self._defects = [error]
         return None
 
-    async def _fetch(self, shelf: _Shelf) -> bool:
+    async def _fetch(self, shelf: Shelf) -> bool:
         """Fetch one kit of a plan, if one is missing."""
         number = shelf.ledger.next_to_fetch(shelf.target)
         if number is None:
@@ -211,17 +248,14 @@ class KitStock:
         shelf.ledger.fetching = number
         try:
             with stage("kit"):
-                keys, corrections = await self._source.fetch(shelf.plan, number)
-                await asyncio.to_thread(shelf.files.store, number, keys, corrections)
+                part = await self._source.fetch(shelf.plan, number)
+                await asyncio.to_thread(shelf.files.store, number, part)
         finally:
             shelf.ledger.fetching = None
         async with shelf.changed:
             if not shelf.ledger.arrived(number):
                 shelf.files.delete({number})
+            audited = shelf.ledger.set_aside(shelf.chosen)
             shelf.changed.notify_all()
+        await self._put_aside(shelf, audited)
         return True
-
-
-def _take(shelf: _Shelf, number: int, floor: int, old: set[int]) -> Kit:
-    shelf.files.delete(old)
-    return shelf.files.take(number, floor)

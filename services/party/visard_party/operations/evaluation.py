@@ -4,16 +4,15 @@ An output that is opened says much: a descriptor is a template, and layer output
 the program itself (its purpose is part of the digest that all parties and the owner agree on): a model that matches is
 refused here, and one that opens its output is refused for matching, so that no enrolled template is ever an output.
 What leaves a party is its share of a fresh random sharing: it says nothing but the output, nor does a caller learn
-anything from the three together but the output.
+anything from the three together but the output. The output is verified before, and the sharing is a line: a party that gives
+another share is noticed by the caller.
 """
 
 from typing_extensions import override
 from visard_common.errors import FailedPrecondition
-from visard_engine.describe import describe, describe_plan
+from visard_engine.describe import describe_plan, evaluate
 from visard_engine.kits import Kit
 from visard_engine.nn.program import OPEN
-from visard_engine.protocols.opening import fresh_share
-from visard_engine.session import Run, Session
 from visard_wire.v1 import common_pb2
 
 from visard_party.intake.asked import Asked
@@ -44,9 +43,8 @@ class EvaluateModel(Reading):
         self, resources: Resources, prepared: Prepared, channel: SessionChannel, kits: list[Kit]
     ) -> Outcome:
         assert prepared.images is not None
-        run = Run(channel)
-        (result,) = await describe(run, kits, prepared.network, prepared.images)
-        share = fresh_share(Session(run, kits[0]), result.reshape(-1))
+        run = channel.begin_run(prepared.terms)
+        share = await evaluate(run, kits[0], prepared.network, prepared.images)
         output = prepared.network.program.output
         return Outcome(
             common_pb2.Outcome(output_share=share.tobytes(), output_shape=output.shape, output_scale=output.scale)

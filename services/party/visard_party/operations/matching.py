@@ -6,13 +6,12 @@ from visard_engine import matching
 from visard_engine.bits import ReplicatedBits
 from visard_engine.describe import describe_plan
 from visard_engine.kits import Kit
-from visard_engine.session import Run
 from visard_wire.v1 import common_pb2
 
 from visard_party.gallery import Rows
 from visard_party.intake.asked import Asked
 from visard_party.operations.base import Reading
-from visard_party.operations.images import images_to_match
+from visard_party.operations.images import images_to_match, rows_to_match
 from visard_party.operations.prepared import Outcome, Prepared
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
@@ -27,10 +26,13 @@ class Verify(Reading):
         model = await resources.models.get(request.model)
         images = images_to_match(asked, model)
         own = await resources.store.references(request.model, request.subject)
-        rows = Rows.of(own, model.model.field).live(request.expires_unix_ms)
+        rows = rows_to_match(Rows.of(own, model.model.field).live(request.expires_unix_ms), model)
         if not rows:
             raise NotFound(f"subject {request.subject!r} is not enrolled")
-        plans = describe_plan(model.program), matching.verify_plan(model.program.q, len(rows))
+        plans = (
+            describe_plan(model.program),
+            matching.verify_plan(model.program.q, len(rows), model.program.output.size),
+        )
         return Prepared(asked, plans, (), rows, model, images)
 
     @override
@@ -38,7 +40,8 @@ class Verify(Reading):
         self, resources: Resources, prepared: Prepared, channel: SessionChannel, kits: list[Kit]
     ) -> Outcome:
         (probe,) = await resources.describe(prepared, channel, kits[:-1])
-        bits = await matching.verify(Run(channel), kits[-1], probe, prepared.rows.shares, prepared.limit)
+        run = channel.begin_run(prepared.terms)
+        bits = await matching.verify(run, kits[-1], probe, prepared.rows.shares, prepared.limit)
         return Outcome(_bits_outcome(bits))
 
 
@@ -50,7 +53,9 @@ class Compare(Reading):
         request = asked.request
         model = await resources.models.get(request.model)
         images = images_to_match(asked, model)
-        plans = (describe_plan(model.program),) * 2 + (matching.verify_plan(model.program.q, 1),)
+        plans = (describe_plan(model.program),) * 2 + (
+            matching.verify_plan(model.program.q, 1, model.program.output.size),
+        )
         return Prepared(asked, plans, model=model, images=images)
 
     @override
@@ -58,9 +63,8 @@ class Compare(Reading):
         self, resources: Resources, prepared: Prepared, channel: SessionChannel, kits: list[Kit]
     ) -> Outcome:
         probe, reference = await resources.describe(prepared, channel, kits[:-1])
-        return Outcome(
-            _bits_outcome(await matching.verify(Run(channel), kits[-1], probe, reference[None], prepared.limit))
-        )
+        run = channel.begin_run(prepared.terms)
+        return Outcome(_bits_outcome(await matching.verify(run, kits[-1], probe, reference[None], prepared.limit)))
 
 
 class Identify(Reading):
@@ -71,10 +75,14 @@ class Identify(Reading):
         request = asked.request
         model = await resources.models.get(request.model)
         images = images_to_match(asked, model)
-        rows = (await resources.galleries.get(request.model, model.model.field)).live(request.expires_unix_ms)
+        everybody = await resources.galleries.get(request.model, model.model.field)
+        rows = rows_to_match(everybody.live(request.expires_unix_ms), model)
         if not rows:
             raise FailedPrecondition("nobody is enrolled")
-        plans = describe_plan(model.program), matching.identify_plan(model.program.q, len(rows))
+        plans = (
+            describe_plan(model.program),
+            matching.identify_plan(model.program.q, len(rows), model.program.output.size),
+        )
         return Prepared(asked, plans, (), rows, model, images)
 
     @override
@@ -82,7 +90,8 @@ class Identify(Reading):
         self, resources: Resources, prepared: Prepared, channel: SessionChannel, kits: list[Kit]
     ) -> Outcome:
         (probe,) = await resources.describe(prepared, channel, kits[:-1])
-        bits = await matching.identify(Run(channel), kits[-1], probe, prepared.rows.shares, prepared.limit)
+        run = channel.begin_run(prepared.terms)
+        bits = await matching.identify(run, kits[-1], probe, prepared.rows.shares, prepared.limit)
         outcome = _bits_outcome(bits)
         subjects = prepared.rows.subjects
         outcome.row_digest = prepared.rows.table_digest

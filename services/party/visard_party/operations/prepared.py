@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from visard_engine.field import Elements
 from visard_engine.kits import KitPlan
 from visard_engine.nn.execute import Model
+from visard_wire.digests import of_parts
 from visard_wire.v1 import common_pb2
 
 from visard_party.gallery import Rows
@@ -50,6 +51,15 @@ class Prepared:
         if self.model is None:
             return b""
         return self.model.publication + self.model.version.to_bytes(8, "big")
+
+    @property
+    def terms(self) -> bytes:
+        """What a run begins with in what its parties have seen: the request, who has signed it, its references and its model.
+
+        Party 0 has compared these with each of the others; now all three compare them with each other.
+        """
+        parts = self.asked.digest, self.asked.caller.encode(), self.rows_digest, self.model_digest
+        return of_parts(b"visard terms v1", parts)
 
     @property
     def network(self) -> Model:

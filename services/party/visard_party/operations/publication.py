@@ -6,7 +6,7 @@ from visard_common.errors import AlreadyExists
 from visard_engine.describe import check_line, weights_plan
 from visard_engine.field import field_of
 from visard_engine.kits import Kit
-from visard_engine.session import Run, Session
+from visard_engine.session import Session
 from visard_wire.secret import Secret
 from visard_wire.v1 import common_pb2
 
@@ -44,7 +44,7 @@ class PublishModel(Operation):
     ) -> Outcome:
         assert isinstance(prepared.write, Publish)
         weights = np.frombuffer(prepared.write.model.weights.reveal(), kits[0].field.dtype)
-        await check_line(Session(Run(channel), kits[0]), weights)
+        await check_line(Session(channel.begin_run(prepared.terms), kits[0]), weights)
         await resources.write(prepared, channel, prepared.write)
         return _published(prepared.request, await resources.models.get(prepared.request.model))
 

@@ -1,10 +1,12 @@
 """Refresh: new shares for everything that is stored, so that shares stolen before and after it do not fit together.
 
 Functionality: every stored sharing F becomes F + s x with s uniform; the secrets F(0) stay.
-Cost: one round of 64 bytes, and the rounds of a write.
+Cost: two rounds of 64 bytes, and the rounds of a write.
 Security: a sharing of zero of degree 1 among three parties has one unknown, s, which any one new share together with its
 old one gives away. So it costs nothing that all three parties know s: it is expanded from a seed to which each of them
-contributes. Somebody who has one party's disk of before and another's of after has F(1) and F(2) + 2s: nothing.
+contributes. Somebody who has one party's disk of before and another's of after has F(1) and F(2) + 2s: nothing. A party that
+tells the two others different parts would leave them with shares that do not fit together: so before anything is written all
+three compare a hash of the seed, and of what is to be renewed with it.
 The sealing keys change with the shares: who had a disk of before can open an hour later nothing that was recorded.
 Source: A. Herzberg, S. Jarecki, H. Krawczyk, M. Yung, "Proactive secret sharing", CRYPTO 1995.
 """
@@ -56,7 +58,7 @@ class Refresh(Operation):
     async def perform(
         self, resources: Resources, prepared: Prepared, channel: SessionChannel, kits: list[Kit]
     ) -> Outcome:
-        seed = await common_seed(channel)
+        seed = await common_seed(channel, prepared.terms)
         models = await _models(resources)
         updated = prepared.request.sent_unix_ms
         renewed = await asyncio.to_thread(renew, seed, resources.party, models, prepared.stored, updated)
@@ -76,14 +78,23 @@ async def _models(resources: Resources) -> list[ModelRecord]:
     ]
 
 
-async def common_seed(channel: SessionChannel) -> bytes:
-    """A seed that all three parties know and to which each contributes 32 bytes; one round."""
+async def common_seed(channel: SessionChannel, terms: bytes) -> bytes:
+    """A seed that all three parties know and to which each contributes 32 bytes; two rounds.
+
+    In the second they compare a hash of it and of ``terms``: what is to be renewed. Raises ViewsDiffer where a party has told the
+    others different parts, or they were led to renew different things, and ProtocolError for parts of another size.
+    """
     own = os.urandom(SEED_BYTES)
     peers = [peer for peer in range(3) if peer != channel.party]
-    parts = {**await channel.exchange(dict.fromkeys(peers, own), peers), channel.party: own}
+    sent = dict.fromkeys(peers, own)
+    parts = await channel.exchange(sent, peers)
+    channel.views.round("seed", sent, parts)
     if any(len(part) != SEED_BYTES for part in parts.values()):
         raise ProtocolError("a peer sent a seed of another size")
-    return hashlib.sha256(b"visard refresh v1" + b"".join(parts[party] for party in range(3))).digest()
+    parts[channel.party] = own
+    seed = hashlib.sha256(b"visard refresh v1" + b"".join(parts[party] for party in range(3))).digest()
+    await channel.compare("seed agreement", hashlib.sha256(b"visard refresh seed v1" + seed + terms).digest())
+    return seed
 
 
 def renew(

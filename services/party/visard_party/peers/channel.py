@@ -16,11 +16,14 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from visard_engine.channel import PARTIES, Payload
-from visard_engine.errors import RoundTimeout
+from visard_engine.errors import RoundTimeout, ViewsDiffer
 from visard_engine.prf import KEY_BYTES
 from visard_engine.prss import PairKeys
+from visard_engine.session import Run
+from visard_engine.views import Views
 from visard_wire.v1 import peer_pb2
 
+from visard_party.peers.evidence import kind_of, note
 from visard_party.peers.framing import pieces
 from visard_party.peers.links import Link, PeerLinks
 from visard_party.peers.mailbox import Mailbox
@@ -91,9 +94,10 @@ class SessionChannel:
         self._carried_bytes = 0
         self._links = links
         self.session = session
+        self.views = Views()
         ends = {peer: links.link(peer) for peer in links.peers}  # raises PeerLost before anything is opened
-        mailbox = links.sessions.open(session)
-        self._ports = {peer: _Port(link, session, mailbox) for peer, link in ends.items()}
+        self._mailbox = links.sessions.open(session)
+        self._ports = {peer: _Port(link, session, self._mailbox) for peer, link in ends.items()}
         self._runtime = self._build(ends)
         self.keys = self._session_keys()
 
@@ -131,6 +135,26 @@ class SessionChannel:
         """Count rounds from here on: those before were said to come to an agreement."""
         self.rounds = 0
 
+    def begin_run(self, *seen: bytes) -> Run:
+        """The engine's one run over this session, whose views begin with what all three parties must see alike besides.
+
+        What it sees is the session's evidence.
+        """
+        run = Run(self)
+        run.views = self.views
+        for part in seen:
+            run.views.saw(part)
+        return run
+
+    async def compare(self, what: str, own: bytes) -> None:
+        """One round: raise ViewsDiffer unless both peers say of ``what`` the same bytes as this party."""
+        sent = dict.fromkeys(self._links.peers, own)
+        messages = await self.exchange(sent, self._links.peers)
+        self.views.round(what, sent, messages)
+        for peer, theirs in messages.items():
+            if theirs != own:
+                raise ViewsDiffer(what, self.rounds, peer, own, theirs[: len(own)])
+
     def add_wait(self, seconds: float) -> None:
         """Note that this session has waited for its turn in another one."""
         self.waited_seconds += seconds
@@ -163,13 +187,21 @@ class SessionChannel:
                 elif not isinstance(awaited, bytes) and not awaited.cancelled():
                     awaited.exception()  # seen: a failed peer may fail several futures
 
-    def abort(self, code: str, reason: str, retry_after: float | None = None) -> None:
-        """Tell the peers that this session is given up, and why."""
-        close = peer_pb2.Close(session=self.session, code=code, reason=reason, retry_after=retry_after or 0.0)
+    def abort(self, code: str, reason: str, retry_after: float | None = None, deviation: str = "") -> None:
+        """Tell the peers that this session is given up, and why; ``deviation`` is one of visard_party.peers.evidence.KINDS."""
+        close = peer_pb2.Close(
+            session=self.session, code=code, reason=reason, retry_after=retry_after or 0.0, deviation=deviation
+        )
         for peer in self._links.peers:
             if self._links.connected(peer):
                 self._links.link(peer).send(peer_pb2.Frame(close=close))
 
-    def close(self) -> None:
-        """End the session here: late messages of it are dropped, and it cannot be opened again."""
-        self._links.sessions.close(self.session)
+    def close(self, error: BaseException | None = None) -> None:
+        """End the session here: late messages of it are dropped, and it cannot be opened again.
+
+        If it ends because a party deviates, as ``error`` or a peer says, that is written down with the last rounds; if it
+        ends well they are kept, as a peer may say so yet.
+        """
+        rounds = self.views.evidence()
+        noted = note(self.session, self.party, rounds, error if kind_of(error) else self._mailbox.failure)
+        self._links.sessions.close(self.session, () if noted else rounds)

@@ -6,13 +6,20 @@ from visard_engine.errors import EngineError, PeerLost
 
 
 class SessionAborted(EngineError):
-    """A peer has given up on the session; ``code``, ``reason`` and ``retry_after`` are what it answers its caller."""
+    """A peer has given up on the session; ``code``, ``reason`` and ``retry_after`` are what it answers its caller.
 
-    def __init__(self, code: str, reason: str, retry_after: float | None = None) -> None:
+    ``deviation``: how it has noticed that somebody does not follow the protocol, if that is why; ``peer``: its number.
+    """
+
+    def __init__(
+        self, code: str, reason: str, retry_after: float | None = None, deviation: str = "", peer: int | None = None
+    ) -> None:
         super().__init__(reason)
         self.code = code
         self.reason = reason
         self.retry_after = retry_after
+        self.deviation = deviation
+        self.peer = peer
 
 
 class Mailbox:
@@ -21,7 +28,7 @@ class Mailbox:
     def __init__(self) -> None:
         self._messages: dict[tuple[int, int], bytes] = {}
         self._waiters: dict[tuple[int, int], asyncio.Future[bytes]] = {}
-        self._failure: EngineError | None = None
+        self.failure: EngineError | None = None  # why nothing more will come
         self.size = 0
 
     def deliver(self, peer: int, counter: int, payload: bytes) -> None:
@@ -40,17 +47,17 @@ class Mailbox:
             self.size -= len(payload)
             return payload
         waiter: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        if self._failure is not None:
-            waiter.set_exception(self._failure)
+        if self.failure is not None:
+            waiter.set_exception(self.failure)
         else:
             self._waiters[peer, counter] = waiter
         return waiter
 
     def fail(self, failure: EngineError) -> None:
         """Nothing more will come. The first failure stays; an abort says more than the loss that may follow it."""
-        if self._failure is None or isinstance(self._failure, PeerLost):
-            self._failure = failure
+        if self.failure is None or isinstance(self.failure, PeerLost):
+            self.failure = failure
         for waiter in self._waiters.values():
             if not waiter.done():
-                waiter.set_exception(self._failure)
+                waiter.set_exception(self.failure)
         self._waiters.clear()

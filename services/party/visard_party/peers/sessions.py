@@ -5,6 +5,7 @@ a finished session is dropped. A session is bound to the links that were up when
 """
 
 from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from visard_engine.errors import PeerLost
@@ -12,6 +13,7 @@ from visard_engine.errors import PeerLost
 from visard_party.peers.mailbox import Mailbox, SessionAborted
 
 SESSION_BYTES = 16
+Rounds = Sequence[Mapping[str, object]]  # as visard_engine.views.Views.evidence has them
 MAX_EARLY_SESSIONS = 256
 MAX_EARLY_BYTES = 64 << 20
 _REMEMBERED = 4096  # finished sessions whose late messages are recognised
@@ -23,7 +25,7 @@ class Sessions:
 
     mailboxes: dict[bytes, Mailbox] = field(default_factory=dict)
     early: OrderedDict[bytes, Mailbox] = field(default_factory=OrderedDict)
-    finished: OrderedDict[bytes, None] = field(default_factory=OrderedDict)
+    finished: OrderedDict[bytes, Rounds] = field(default_factory=OrderedDict)  # with their evidence, until it is taken
 
     def open(self, session: bytes) -> Mailbox:
         """Begin a session; raises ValueError if it is open or was open."""
@@ -33,12 +35,12 @@ class Sessions:
         self.mailboxes[session] = mailbox
         return mailbox
 
-    def close(self, session: bytes) -> None:
-        """End a session and recognise its late messages from now on."""
+    def close(self, session: bytes, rounds: Rounds = ()) -> None:
+        """End a session and recognise its late messages from now on; ``rounds`` are its last, as evidence."""
         self.mailboxes.pop(session, None)
         if session in self.early:
             del self.early[session]
-        self.finished[session] = None
+        self.finished[session] = rounds
         while len(self.finished) > _REMEMBERED:
             self.finished.popitem(last=False)
 
@@ -49,11 +51,18 @@ class Sessions:
         (self.mailboxes.get(session) or self._early(session)).deliver(peer, counter, payload)
         self._trim()
 
-    def abort(self, session: bytes, code: str, reason: str, retry_after: float | None = None) -> None:
+    def abort(self, session: bytes, why: SessionAborted) -> None:
         """A peer gave up on a session."""
         if session not in self.finished and len(session) == SESSION_BYTES:
-            (self.mailboxes.get(session) or self._early(session)).fail(SessionAborted(code, reason, retry_after))
+            (self.mailboxes.get(session) or self._early(session)).fail(why)
             self._trim()
+
+    def take_evidence(self, session: bytes) -> Rounds:
+        """The last rounds of a session that has ended here, once; nothing of any other."""
+        rounds = self.finished.get(session, ())
+        if rounds:
+            self.finished[session] = ()
+        return rounds
 
     def lost(self, peer: int) -> None:
         """The link to a peer ended: its open sessions fail, and what waits for sessions to come is worthless."""

@@ -6,6 +6,10 @@ the leader's verdict. Whoever refuses makes all three answer the same status.
 On the way the three toss a coin that nobody could know before the shares of the request were handed in: each draws a nonce when
 it holds its share, the leader says only the hash of its own until it has heard the others' (M. Blum, "Coin flipping by
 telephone", CRYPTO 1981). The tests of what a client has shared depend on it (visard_engine.protocols.degree).
+
+With another coin, tossed in the same messages, they make the key that says which kits are audited (visard_party.kits.audit), when
+they have no common one: at their first run, or after one has lost its disk or wants more or fewer audits. No kit is taken by who
+notices it, and the three begin again with the proposal.
 """
 
 import hashlib
@@ -24,6 +28,7 @@ from visard_common.limits import LEADER, RETRY_SECONDS
 from visard_engine.errors import ProtocolError
 
 from visard_party.faults import Refusal
+from visard_party.kits.audit import AuditKey, strictest
 
 NONCE_BYTES = 32
 
@@ -46,28 +51,42 @@ class Terms:
 
 @dataclass(frozen=True)
 class Proposal:
-    """The leader's terms, the kit number it has chosen for each plan, and the hash of its nonce in hex."""
+    """The leader's terms, the kit number it has chosen for each plan, and the hash of its nonce in hex.
+
+    ``audit`` names the audit key by which it has chosen them. Without one it has chosen none, and both are empty.
+    """
 
     terms: Terms
     kits: tuple[int, ...]
     commitment: str
+    audit: str = ""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """A follower's answer: why not, or the fingerprints of the kits it has taken; and its nonce in hex."""
+    """A follower's answer: why not, or the tags of the kits it has taken, in hex; and its nonce in hex.
+
+    Also the name of its audit key, and of how many kits it wants one audited. It has taken none when the leader's key is another.
+    """
 
     refusal: Refusal | None
     kits: tuple[str, ...] = ()
     nonce: str = ""
+    audit: str = ""
+    audit_one_in: int = 0
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The leader's last word: why not, or go; and each party's nonce in hex, in order of party."""
+    """The leader's last word: why not, or go, or begin again; and each party's nonce in hex, in order of party.
+
+    With ``audit_one_in`` the coin of these nonces makes an audit key, of so many kits one.
+    """
 
     refusal: Refusal | None
     nonces: tuple[str, ...] = ()
+    again: bool = False
+    audit_one_in: int | None = None
 
 
 def check(terms: Terms, own: Terms) -> Refusal | None:
@@ -88,10 +107,13 @@ def check(terms: Terms, own: Terms) -> Refusal | None:
     return None
 
 
-def verdict(replies: list[Reply], own_kits: tuple[str, ...]) -> Refusal | None:
-    """The first refusal, or None: go. Kits of one number must be one kit, or every answer would be wrong."""
+def verdict(replies: list[Reply], own_kits: tuple[str, ...] | None) -> Refusal | None:
+    """The first refusal, or None: go. Kits of one number must be one kit, or every answer would be wrong.
+
+    ``own_kits`` is None where there are none to compare, because the parties begin again.
+    """
     refusal = next((reply.refusal for reply in replies if reply.refusal is not None), None)
-    if refusal is None and any(reply.kits != own_kits for reply in replies):
+    if refusal is None and own_kits is not None and any(reply.kits != own_kits for reply in replies):
         message = "the parties' kits of one number differ: was the dealer's key changed? they are discarded"
         fault = ResourceExhausted(message, retry_after=RETRY_SECONDS)
         return Refusal(fault.code, fault.message, fault.retry_after, stale_kits=True)
@@ -116,6 +138,14 @@ def coin(nonces: Sequence[bytes]) -> bytes:
     return hashlib.sha256(b"visard coin" + b"".join(nonces)).digest()
 
 
+def audit_key(verdict: Verdict, coin: bytes, wanted: int) -> AuditKey:
+    """The audit key of a verdict that begins again; raises ProtocolError when it audits less than this party wants."""
+    one_in = verdict.audit_one_in or 0
+    if strictest([one_in, wanted]) != one_in:
+        raise ProtocolError("the leader's verdict audits fewer kits than this party wants")
+    return AuditKey.of(coin, one_in)
+
+
 def encode(message: Proposal | Reply | Verdict) -> bytes:
     """A message as JSON, which the three decoders take."""
     return json.dumps(asdict(message)).encode()
@@ -129,10 +159,11 @@ def decode_proposal(data: bytes) -> Proposal:
         plans = tuple(str(plan) for plan in terms["plans"])
         kits = tuple(int(number) for number in raw["kits"])
         agreed = Terms(str(terms["request"]), str(terms["caller"]), str(terms["rows"]), str(terms["model"]), plans)
-        proposal = Proposal(agreed, kits, str(raw["commitment"]))
+        proposal = Proposal(agreed, kits, str(raw["commitment"]), str(raw["audit"]))
     except _NONSENSE as error:
         raise ProtocolError("the leader's proposal makes no sense") from error
-    if len(proposal.kits) != len(proposal.terms.plans) or any(not 0 < number < 1 << 62 for number in kits):
+    expected = len(proposal.terms.plans) if proposal.audit else 0
+    if len(proposal.kits) != expected or any(not 0 < number < 1 << 62 for number in kits):
         raise ProtocolError("the leader's proposal makes no sense")
     return proposal
 
@@ -141,7 +172,8 @@ def decode_reply(data: bytes) -> Reply:
     """A follower's reply; raises ProtocolError."""
     try:
         raw = json.loads(data)
-        return Reply(_refusal(raw["refusal"]), tuple(str(kit) for kit in raw["kits"]), _nonce(raw["nonce"]))
+        kits, one_in = tuple(str(kit) for kit in raw["kits"]), _one_in(raw["audit_one_in"])
+        return Reply(_refusal(raw["refusal"]), kits, _nonce(raw["nonce"]), str(raw["audit"]), one_in)
     except _NONSENSE as error:
         raise ProtocolError("a peer's reply makes no sense") from error
 
@@ -151,9 +183,16 @@ def decode_verdict(data: bytes) -> Verdict:
     try:
         raw = json.loads(data)
         first, second, third = (_nonce(nonce) for nonce in raw["nonces"])
-        return Verdict(_refusal(raw["refusal"]), (first, second, third))
+        one_in = None if raw["audit_one_in"] is None else _one_in(raw["audit_one_in"])
+        return Verdict(_refusal(raw["refusal"]), (first, second, third), raw["again"] is True, one_in)
     except _NONSENSE as error:
         raise ProtocolError("the leader's verdict makes no sense") from error
+
+
+def _one_in(raw: Any) -> int:
+    if not isinstance(raw, int) or not 0 <= raw < 1 << 32:
+        raise ValueError("a number of kits that makes no sense")
+    return raw
 
 
 def _nonce(raw: Any) -> str:

@@ -1,18 +1,22 @@
 """How three parties come to the kits of a run: the messages of visard_party.runs.agreement, said over its session.
 
 Party 0 leads: it names the kits, hears whether the others see the same request and hold the same kits, and pronounces the
-verdict. Three messages one after another, before the engine's first.
+verdict. Three messages one after another, before the engine's first. Where the parties have no common audit key, these three make
+one, and three more begin again.
 """
 
 import os
+from dataclasses import replace
 
 import structlog
-from visard_common.errors import ResourceExhausted, ServiceFault
+from visard_common.errors import ResourceExhausted, ServiceFault, Unavailable
 from visard_common.limits import FOLLOWERS, LEADER, RETRY_SECONDS
+from visard_engine.errors import ProtocolError
 from visard_engine.kits import Kit, KitPlan
 
 from visard_party.config import PartyConfig
 from visard_party.faults import Refusal, Refused
+from visard_party.kits.audit import strictest
 from visard_party.kits.stock import KitBurnt, KitStock
 from visard_party.operations.prepared import Prepared
 from visard_party.peers.channel import SessionChannel
@@ -24,6 +28,8 @@ from visard_party.runs.agreement import (
     Terms,
     Verdict,
 )
+
+_TRIES = 8  # of a proposal, while runs that begin at the same time make each an audit key
 
 log = structlog.get_logger()
 
@@ -60,23 +66,50 @@ class Agreeing:
         return Terms(prepared.asked.digest.hex(), prepared.asked.caller, *digests, plans)
 
     async def _lead(self, channel: SessionChannel, prepared: Prepared) -> list[Kit]:
-        """Propose kit numbers, hear the others, pronounce the verdict; this party's kits."""
-        numbers, nonce = await self._reserve(prepared.plans), os.urandom(NONCE_BYTES)
-        proposal = agreement.encode(Proposal(self._terms(prepared), tuple(numbers), agreement.commitment(nonce)))
+        """Propose until all go by one audit key, as they do but for the first run; this party's kits."""
+        for _ in range(_TRIES):
+            if (kits := await self._propose(channel, prepared)) is not None:
+                return kits
+        raise Unavailable("the parties do not agree on the key of their audits", retry_after=RETRY_SECONDS)
+
+    async def _propose(self, channel: SessionChannel, prepared: Prepared) -> list[Kit] | None:
+        """Propose kit numbers, hear the others, pronounce the verdict; None where all begin again."""
+        named, nonce = self._stock.choosing.name, os.urandom(NONCE_BYTES)
+        plans = prepared.plans if named else ()
+        numbers = await self._reserve(plans)
+        committed = agreement.commitment(nonce)
+        proposal = agreement.encode(Proposal(self._terms(prepared), tuple(numbers), committed, named))
         await channel.exchange(dict.fromkeys(FOLLOWERS, proposal), ())
         # taken in any case: the others may have taken theirs already
-        kits = [await self._take(plan, n) for plan, n in zip(prepared.plans, numbers, strict=True)]
+        kits = [await self._take(plan, n) for plan, n in zip(plans, numbers, strict=True)]
         replies = await channel.exchange({}, FOLLOWERS, self._patience)
         answers = [agreement.decode_reply(replies[peer]) for peer in FOLLOWERS]
-        refusal = agreement.verdict(answers, fingerprints(kits))
+        again = not named or any(answer.audit != named for answer in answers)
+        refusal = agreement.verdict(answers, None if again else tags(kits))
         nonces = (nonce, *(bytes.fromhex(answer.nonce) for answer in answers))
-        verdict = agreement.encode(Verdict(refusal, tuple(one.hex() for one in nonces)))
-        await channel.exchange(dict.fromkeys(FOLLOWERS, verdict), ())
+        verdict = Verdict(refusal, tuple(one.hex() for one in nonces))
+        if again and refusal is None:
+            verdict = replace(verdict, again=True, audit_one_in=self._wanted(named, answers))
+        await channel.exchange(dict.fromkeys(FOLLOWERS, agreement.encode(verdict)), ())
         for answer in answers:
             for plan, floor in zip(prepared.plans, answer.refusal.floors if answer.refusal else (), strict=False):
                 await self._stock.raise_floor(plan, floor)
         self._go(refusal)
-        return tossed(kits, agreement.coin(nonces))
+        coin = agreement.coin(nonces)
+        if again:
+            await self._renew(verdict, coin)
+            return None
+        return tossed(kits, coin)
+
+    def _wanted(self, named: str, answers: list[Reply]) -> int | None:
+        """One in how many kits a new audit key chooses; None where another run has just made one."""
+        if self._stock.choosing.name != named:
+            return None
+        return strictest([self._stock.choosing.wanted, *(answer.audit_one_in for answer in answers)])
+
+    async def _renew(self, verdict: Verdict, coin: bytes) -> None:
+        if verdict.audit_one_in is not None:
+            await self._stock.adopt(agreement.audit_key(verdict, coin, self._stock.choosing.wanted))
 
     def _go(self, refusal: Refusal | None) -> None:
         """Raises Refused unless the verdict is yes."""
@@ -90,15 +123,34 @@ class Agreeing:
     async def _follow(
         self, channel: SessionChannel, prepared: Prepared, proposal: Proposal, refusal: Refusal | None
     ) -> list[Kit]:
-        """Check the leader's proposal, take the kits it names, and hear the verdict."""
-        refusal, kits = refusal or agreement.check(proposal.terms, self._terms(prepared)), list[Kit]()
-        if refusal is None:
+        """Check the leader's proposal, take the kits it names, and hear the verdict; this party's kits."""
+        for _ in range(_TRIES):
+            if (kits := await self._reply(channel, prepared, proposal, refusal)) is not None:
+                return kits
+            proposal = agreement.decode_proposal((await channel.exchange({}, (LEADER,), self._patience))[LEADER])
+        raise Unavailable("the parties do not agree on the key of their audits", retry_after=RETRY_SECONDS)
+
+    async def _reply(
+        self, channel: SessionChannel, prepared: Prepared, proposal: Proposal, refusal: Refusal | None
+    ) -> list[Kit] | None:
+        """None where all begin again."""
+        choosing, kits = self._stock.choosing, list[Kit]()
+        named, wanted = choosing.name, choosing.wanted
+        refusal = refusal or agreement.check(proposal.terms, self._terms(prepared))
+        if refusal is None and named and proposal.audit == named:
             refusal, kits = await self._take_all(prepared.plans, proposal.kits)
         nonce = os.urandom(NONCE_BYTES)
-        await channel.exchange({LEADER: agreement.encode(Reply(refusal, fingerprints(kits), nonce.hex()))}, ())
+        reply = Reply(refusal, tags(kits), nonce.hex(), named, wanted)
+        await channel.exchange({LEADER: agreement.encode(reply)}, ())
         verdict = agreement.decode_verdict((await channel.exchange({}, (LEADER,), self._patience))[LEADER])
         self._go(verdict.refusal)
-        return tossed(kits, agreement.tossed(verdict, proposal, self._config.index, nonce))
+        coin = agreement.tossed(verdict, proposal, self._config.index, nonce)
+        if verdict.again:
+            await self._renew(verdict, coin)
+            return None
+        if len(kits) != len(prepared.plans):
+            raise ProtocolError("the leader's verdict is to go, without kits")
+        return tossed(kits, coin)
 
     async def _take_all(self, plans: tuple[KitPlan, ...], numbers: tuple[int, ...]) -> tuple[Refusal | None, list[Kit]]:
         kits: list[Kit] = []
@@ -138,6 +190,6 @@ def tossed(kits: list[Kit], coin: bytes) -> list[Kit]:
     return kits
 
 
-def fingerprints(kits: list[Kit]) -> tuple[str, ...]:
+def tags(kits: list[Kit]) -> tuple[str, ...]:
     """What the parties compare of their kits."""
-    return tuple(kit.fingerprint.hex() for kit in kits)
+    return tuple(kit.tag.hex() for kit in kits)

@@ -13,6 +13,7 @@ from visard_party.config import PartyConfig
 from visard_party.faults import Refused, fault_of
 from visard_party.intake.asked import Asked
 from visard_party.peers.channel import SessionChannel
+from visard_party.peers.evidence import kind_of
 from visard_party.peers.links import PeerLinks
 from visard_party.peers.mailbox import SessionAborted
 from visard_party.peers.sessions import SESSION_BYTES
@@ -30,15 +31,17 @@ async def opened(config: PartyConfig, links: PeerLinks, asked: Asked) -> AsyncIt
         channel = SessionChannel(links, session_of(asked), config.peer_timeout)
     except PeerLost as error:
         raise Unavailable(str(error)) from error
+    failure: BaseException | None = None
     try:
         async with within(asked.seconds, "the run"):
             yield channel
     except BaseException as error:
-        fault = fault_of(error, f"party {config.index}")
+        failure, fault = error, fault_of(error, f"party {config.index}")
         if not isinstance(error, SessionAborted | Refused):
-            channel.abort(fault.code, fault.message, fault.retry_after)
+            channel.abort(fault.code, fault.message, fault.retry_after, kind_of(fault))
         if isinstance(error, asyncio.CancelledError):
             raise
         raise fault from error
     finally:
-        channel.close()
+        channel.close(failure)
+        failure = None  # it holds this frame

@@ -7,6 +7,7 @@ from visard_party.budgets.budget import Budgets
 from visard_party.config import PartyConfig
 from visard_party.consistency import Consistency
 from visard_party.intake import Intake
+from visard_party.kits.auditing import Auditor
 from visard_party.kits.stock import KitStock
 from visard_party.models import ModelShelf
 from visard_party.peers.links import PeerLinks
@@ -22,6 +23,7 @@ class Party:
     store: Store
     links: PeerLinks
     stock: KitStock
+    auditor: Auditor
     models: ModelShelf
     consistency: Consistency
     budgets: Budgets

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from visard_wire.v1 import common_pb2
 from visard_wire.version import __version__
 
+from visard_party.kits.trust import REMEDY
 from visard_party.models import Published
 from visard_party.peers.links import PeerLinks
 from visard_party.service.party import Party
@@ -14,6 +15,7 @@ async def status(party: Party) -> common_pb2.PartyStatus:
     """What an operator wants to know; not ready while there is a reason. Raises StoreError."""
     subjects, references = (await party.consistency.watch.holdings()).counts
     reasons = obstacles(party.links, party.consistency.model_sets.differing())
+    reasons += [f"{problem}: {REMEDY}"] if (problem := party.stock.trust.problem) else []
     reasons += [party.consistency.watch.problem] if party.consistency.watch.problem else []
     stock = [
         common_pb2.KitStock(
@@ -32,12 +34,23 @@ async def status(party: Party) -> common_pb2.PartyStatus:
         version=__version__,
         peers=[_peer_state(party, peer) for peer in party.links.peers],
         stock=stock,
+        audits=_audits(party),
         subjects=subjects,
         references=references,
         runs_active=party.runner.active,
         models=[published.info() for published in party.models.listed()],
         attempts_seconds=party.config.attempts_seconds,
         attempts=[allowed for published in party.models.listed() for allowed in _attempts(party, published)],
+    )
+
+
+def _audits(party: Party) -> common_pb2.KitAudits:
+    counts = party.auditor.counts
+    return common_pb2.KitAudits(
+        one_in=party.stock.choosing.one_in,
+        passed=counts.passed,
+        failed=counts.failed,
+        unanswered=counts.unanswered,
     )
 
 

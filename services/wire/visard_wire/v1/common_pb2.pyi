@@ -807,6 +807,7 @@ class PartyStatus(_message.Message):
     RUNS_ACTIVE_FIELD_NUMBER: _builtins.int
     MODELS_FIELD_NUMBER: _builtins.int
     STORE_FIELD_NUMBER: _builtins.int
+    AUDITS_FIELD_NUMBER: _builtins.int
     ATTEMPTS_SECONDS_FIELD_NUMBER: _builtins.int
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     party: _builtins.int
@@ -829,6 +830,10 @@ class PartyStatus(_message.Message):
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelInfo]: ...
     @_builtins.property
+    def audits(self) -> Global___KitAudits:
+        """Of the dealer's kits that were looked at since this party was started."""
+
+    @_builtins.property
     def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attempts]:
         """What this party lets through within that time, for each operating point of its models."""
 
@@ -846,12 +851,13 @@ class PartyStatus(_message.Message):
         runs_active: _builtins.int = ...,
         models: _abc.Iterable[Global___ModelInfo] | None = ...,
         store: _builtins.str = ...,
+        audits: Global___KitAudits | None = ...,
         attempts_seconds: _builtins.float = ...,
         attempts: _abc.Iterable[Global___Attempts] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audits", b"audits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "attempts_seconds", b"attempts_seconds", "models", b"models", "party", b"party", "peers", b"peers", "ready", b"ready", "reason", b"reason", "references", b"references", "runs_active", b"runs_active", "stock", b"stock", "store", b"store", "subjects", b"subjects", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "attempts_seconds", b"attempts_seconds", "audits", b"audits", "models", b"models", "party", b"party", "peers", b"peers", "ready", b"ready", "reason", b"reason", "references", b"references", "runs_active", b"runs_active", "stock", b"stock", "store", b"store", "subjects", b"subjects", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -891,6 +897,38 @@ class Attempts(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Attempts: _TypeAlias = Attempts  # noqa: Y015
+
+@_typing.final
+class KitAudits(_message.Message):
+    """Kits that were set aside, dealt again here and compared: see Dealer.Reveal."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ONE_IN_FIELD_NUMBER: _builtins.int
+    PASSED_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    UNANSWERED_FIELD_NUMBER: _builtins.int
+    one_in: _builtins.int
+    """One kit in so many; 0 for none."""
+    passed: _builtins.int
+    failed: _builtins.int
+    unanswered: _builtins.int
+    """Attempts at which the dealer did not show the seeds."""
+    def __init__(
+        self,
+        *,
+        one_in: _builtins.int = ...,
+        passed: _builtins.int = ...,
+        failed: _builtins.int = ...,
+        unanswered: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failed", b"failed", "one_in", b"one_in", "passed", b"passed", "unanswered", b"unanswered"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KitAudits: _TypeAlias = KitAudits  # noqa: Y015
 
 @_typing.final
 class KitStock(_message.Message):

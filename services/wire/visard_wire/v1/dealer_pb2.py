@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16visard/v1/dealer.proto\x12\tvisard.v1\":\n\x0c\x46\x65tchRequest\x12\x0c\n\x04plan\x18\x01 \x01(\x0c\x12\r\n\x05\x66irst\x18\x02 \x01(\x04\x12\r\n\x05\x63ount\x18\x03 \x01(\r\"J\n\x08KitChunk\x12&\n\x06header\x18\x01 \x01(\x0b\x32\x14.visard.v1.KitHeaderH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"c\n\tKitHeader\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x13\n\x0bplan_digest\x18\x02 \x01(\x0c\x12\x10\n\x08seed_own\x18\x03 \x01(\x0c\x12\x15\n\rseed_previous\x18\x04 \x01(\x0c\x12\x0c\n\x04size\x18\x05 \x01(\x04\x32\x41\n\x06\x44\x65\x61ler\x12\x37\n\x05\x46\x65tch\x12\x17.visard.v1.FetchRequest\x1a\x13.visard.v1.KitChunk0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16visard/v1/dealer.proto\x12\tvisard.v1\":\n\x0c\x46\x65tchRequest\x12\x0c\n\x04plan\x18\x01 \x01(\x0c\x12\r\n\x05\x66irst\x18\x02 \x01(\x04\x12\r\n\x05\x63ount\x18\x03 \x01(\r\")\n\rRevealRequest\x12\x0c\n\x04plan\x18\x01 \x01(\x0c\x12\n\n\x02id\x18\x02 \x01(\x04\"\x1f\n\x0eRevealResponse\x12\r\n\x05seeds\x18\x01 \x03(\x0c\"J\n\x08KitChunk\x12&\n\x06header\x18\x01 \x01(\x0b\x32\x14.visard.v1.KitHeaderH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"p\n\tKitHeader\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x13\n\x0bplan_digest\x18\x02 \x01(\x0c\x12\x10\n\x08seed_own\x18\x03 \x01(\x0c\x12\x15\n\rseed_previous\x18\x04 \x01(\x0c\x12\x0c\n\x04size\x18\x05 \x01(\x04\x12\x0b\n\x03tag\x18\x06 \x01(\x0c\x32\x80\x01\n\x06\x44\x65\x61ler\x12\x37\n\x05\x46\x65tch\x12\x17.visard.v1.FetchRequest\x1a\x13.visard.v1.KitChunk0\x01\x12=\n\x06Reveal\x12\x18.visard.v1.RevealRequest\x1a\x19.visard.v1.RevealResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,10 +33,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_FETCHREQUEST']._serialized_start=37
   _globals['_FETCHREQUEST']._serialized_end=95
-  _globals['_KITCHUNK']._serialized_start=97
-  _globals['_KITCHUNK']._serialized_end=171
-  _globals['_KITHEADER']._serialized_start=173
-  _globals['_KITHEADER']._serialized_end=272
-  _globals['_DEALER']._serialized_start=274
-  _globals['_DEALER']._serialized_end=339
+  _globals['_REVEALREQUEST']._serialized_start=97
+  _globals['_REVEALREQUEST']._serialized_end=138
+  _globals['_REVEALRESPONSE']._serialized_start=140
+  _globals['_REVEALRESPONSE']._serialized_end=171
+  _globals['_KITCHUNK']._serialized_start=173
+  _globals['_KITCHUNK']._serialized_end=247
+  _globals['_KITHEADER']._serialized_start=249
+  _globals['_KITHEADER']._serialized_end=361
+  _globals['_DEALER']._serialized_start=364
+  _globals['_DEALER']._serialized_end=492
 # @@protoc_insertion_point(module_scope)

@@ -3,8 +3,10 @@
 isort:skip_file
 Where the parties get their correlated randomness, ahead of need."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -47,8 +49,59 @@ class FetchRequest(_message.Message):
 Global___FetchRequest: _TypeAlias = FetchRequest  # noqa: Y015
 
 @_typing.final
+class RevealRequest(_message.Message):
+    """Which kit's seeds a party asks for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAN_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    plan: _builtins.bytes
+    """See FetchRequest.plan."""
+    id: _builtins.int
+    def __init__(
+        self,
+        *,
+        plan: _builtins.bytes = ...,
+        id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "plan", b"plan"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevealRequest: _TypeAlias = RevealRequest  # noqa: Y015
+
+@_typing.final
+class RevealResponse(_message.Message):
+    """What the dealer says of an audited kit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEEDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def seeds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Of the pairs (0, 1), (1, 2), (2, 0): 16 bytes each. None until all three parties have asked."""
+
+    def __init__(
+        self,
+        *,
+        seeds: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["seeds", b"seeds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevealResponse: _TypeAlias = RevealResponse  # noqa: Y015
+
+@_typing.final
 class KitChunk(_message.Message):
-    """A kit is a header and then its corrections in order; the next kit's header follows the last chunk."""
+    """A part is a header and then its corrections: those of the pair with the next party, then those of the pair with the previous
+    one. The next kit's header follows the last chunk.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -84,6 +137,7 @@ class KitHeader(_message.Message):
     SEED_OWN_FIELD_NUMBER: _builtins.int
     SEED_PREVIOUS_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
+    TAG_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     plan_digest: _builtins.bytes
     """SHA-256 of FetchRequest.plan."""
@@ -92,6 +146,10 @@ class KitHeader(_message.Message):
     seed_previous: _builtins.bytes
     size: _builtins.int
     """Bytes of corrections that follow."""
+    tag: _builtins.bytes
+    """SHA-256 over the plan, the id and all three seeds (visard_engine.kits.seeds_tag): the same to all three parties, which
+    compare it when they use the kit.
+    """
     def __init__(
         self,
         *,
@@ -100,10 +158,11 @@ class KitHeader(_message.Message):
         seed_own: _builtins.bytes = ...,
         seed_previous: _builtins.bytes = ...,
         size: _builtins.int = ...,
+        tag: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "plan_digest", b"plan_digest", "seed_own", b"seed_own", "seed_previous", b"seed_previous", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "plan_digest", b"plan_digest", "seed_own", b"seed_own", "seed_previous", b"seed_previous", "size", b"size", "tag", b"tag"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -42,6 +42,11 @@ class DealerStub:
                 request_serializer=visard_dot_v1_dot_dealer__pb2.FetchRequest.SerializeToString,
                 response_deserializer=visard_dot_v1_dot_dealer__pb2.KitChunk.FromString,
                 _registered_method=True)
+        self.Reveal = channel.unary_unary(
+                '/visard.v1.Dealer/Reveal',
+                request_serializer=visard_dot_v1_dot_dealer__pb2.RevealRequest.SerializeToString,
+                response_deserializer=visard_dot_v1_dot_dealer__pb2.RevealResponse.FromString,
+                _registered_method=True)
 
 
 class DealerServicer:
@@ -51,7 +56,16 @@ class DealerServicer:
     """
 
     def Fetch(self, request, context):
-        """The caller's part of `count` kits, from id `first` on. A part is the same every time it is asked for.
+        """The caller's part of `count` kits, from id `first` on: two of three seeds, and two thirds of the corrections, those of its
+        two pairs. A part is the same every time it is asked for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Reveal(self, request, context):
+        """All three seeds of a kit that is audited, once all three parties have asked for them: a party asks when it has put the kit
+        aside for good, so that nobody learns by it what a run is masked with. A kit that was shown is not delivered any more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -64,6 +78,11 @@ def add_DealerServicer_to_server(servicer, server):
                     servicer.Fetch,
                     request_deserializer=visard_dot_v1_dot_dealer__pb2.FetchRequest.FromString,
                     response_serializer=visard_dot_v1_dot_dealer__pb2.KitChunk.SerializeToString,
+            ),
+            'Reveal': grpc.unary_unary_rpc_method_handler(
+                    servicer.Reveal,
+                    request_deserializer=visard_dot_v1_dot_dealer__pb2.RevealRequest.FromString,
+                    response_serializer=visard_dot_v1_dot_dealer__pb2.RevealResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -96,6 +115,33 @@ class Dealer:
             '/visard.v1.Dealer/Fetch',
             visard_dot_v1_dot_dealer__pb2.FetchRequest.SerializeToString,
             visard_dot_v1_dot_dealer__pb2.KitChunk.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Reveal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visard.v1.Dealer/Reveal',
+            visard_dot_v1_dot_dealer__pb2.RevealRequest.SerializeToString,
+            visard_dot_v1_dot_dealer__pb2.RevealResponse.FromString,
             options,
             channel_credentials,
             insecure,

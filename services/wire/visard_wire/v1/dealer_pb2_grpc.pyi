@@ -37,7 +37,13 @@ class DealerStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DealerAsyncStub: ...
     Fetch: _grpc.UnaryStreamMultiCallable[_dealer_pb2.FetchRequest, _dealer_pb2.KitChunk]
-    """The caller's part of `count` kits, from id `first` on. A part is the same every time it is asked for."""
+    """The caller's part of `count` kits, from id `first` on: two of three seeds, and two thirds of the corrections, those of its
+    two pairs. A part is the same every time it is asked for.
+    """
+    Reveal: _grpc.UnaryUnaryMultiCallable[_dealer_pb2.RevealRequest, _dealer_pb2.RevealResponse]
+    """All three seeds of a kit that is audited, once all three parties have asked for them: a party asks when it has put the kit
+    aside for good, so that nobody learns by it what a run is masked with. A kit that was shown is not delivered any more.
+    """
 
 @_typing.type_check_only
 class DealerAsyncStub(DealerStub):
@@ -48,7 +54,13 @@ class DealerAsyncStub(DealerStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Fetch: _aio.UnaryStreamMultiCallable[_dealer_pb2.FetchRequest, _dealer_pb2.KitChunk]  # type: ignore[assignment]
-    """The caller's part of `count` kits, from id `first` on. A part is the same every time it is asked for."""
+    """The caller's part of `count` kits, from id `first` on: two of three seeds, and two thirds of the corrections, those of its
+    two pairs. A part is the same every time it is asked for.
+    """
+    Reveal: _aio.UnaryUnaryMultiCallable[_dealer_pb2.RevealRequest, _dealer_pb2.RevealResponse]  # type: ignore[assignment]
+    """All three seeds of a kit that is audited, once all three parties have asked for them: a party asks when it has put the kit
+    aside for good, so that nobody learns by it what a run is masked with. A kit that was shown is not delivered any more.
+    """
 
 class DealerServicer(metaclass=_abc_1.ABCMeta):
     """What the parties call, and nobody else. Health and reflection (if it is on) are for every certificate of the deployment:
@@ -62,6 +74,18 @@ class DealerServicer(metaclass=_abc_1.ABCMeta):
         request: _dealer_pb2.FetchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_dealer_pb2.KitChunk], _abc.AsyncIterator[_dealer_pb2.KitChunk]]:
-        """The caller's part of `count` kits, from id `first` on. A part is the same every time it is asked for."""
+        """The caller's part of `count` kits, from id `first` on: two of three seeds, and two thirds of the corrections, those of its
+        two pairs. A part is the same every time it is asked for.
+        """
+
+    @_abc_1.abstractmethod
+    def Reveal(
+        self,
+        request: _dealer_pb2.RevealRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dealer_pb2.RevealResponse, _abc.Awaitable[_dealer_pb2.RevealResponse]]:
+        """All three seeds of a kit that is audited, once all three parties have asked for them: a party asks when it has put the kit
+        aside for good, so that nobody learns by it what a run is masked with. A kit that was shown is not delivered any more.
+        """
 
 def add_DealerServicer_to_server(servicer: DealerServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

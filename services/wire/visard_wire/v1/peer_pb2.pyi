@@ -164,12 +164,17 @@ class Close(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     RETRY_AFTER_FIELD_NUMBER: _builtins.int
+    DEVIATION_FIELD_NUMBER: _builtins.int
     session: _builtins.bytes
     code: _builtins.str
     """Name of a gRPC status, and its text: what all three parties answer."""
     reason: _builtins.str
     retry_after: _builtins.float
     """Seconds after which the caller may try again; 0 where nothing is known."""
+    deviation: _builtins.str
+    """Where somebody did not follow the protocol, how the sender has noticed it: views, check or message. The receiver logs its own
+    last rounds, so that all three can be compared.
+    """
     def __init__(
         self,
         *,
@@ -177,10 +182,11 @@ class Close(_message.Message):
         code: _builtins.str = ...,
         reason: _builtins.str = ...,
         retry_after: _builtins.float = ...,
+        deviation: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "reason", b"reason", "retry_after", b"retry_after", "session", b"session"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "deviation", b"deviation", "reason", b"reason", "retry_after", b"retry_after", "session", b"session"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
