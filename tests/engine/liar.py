@@ -31,7 +31,7 @@ from visard_engine.views import VIEW_BYTES, Views
 
 from tests.engine.wires import Wires
 
-AGREEMENT = "agreement"
+LAST_VIEWS, AGREEMENT = "last views", "agreement"  # the rounds at the end in which nothing is opened
 UNKNOWN = "unknown"  # a round after the last one of the honest run
 
 
@@ -53,18 +53,18 @@ class Message:
 
     @property
     def start(self) -> int:
-        """Bytes before what is opened: the hash of what was seen, in messages to the previous party."""
+        """Bytes before what is opened: the hash of what was seen, in messages to the previous party but the agreement's."""
         return VIEW_BYTES if carries_view(self.sender, self.receiver) and self.kind != AGREEMENT else 0
 
     @property
     def view(self) -> bytes:
         """The hash of what its sender has seen."""
-        return self.payload if self.kind == AGREEMENT else self.payload[: self.start]
+        return self.payload[: self.start]
 
     @property
     def opened(self) -> bytes:
-        """The shares or bits, without the hash."""
-        return b"" if self.kind == AGREEMENT else self.payload[self.start :]
+        """The shares or bits, without the hash; nothing in the round of the last views, a word in the agreement."""
+        return self.payload[self.start :]
 
     def with_opened(self, opened: bytes) -> bytes:
         """The payload with something else opened."""
@@ -119,7 +119,7 @@ def invalid(message: Message) -> Sequence[bytes]:
 
 
 def flipped(bit: int = 0) -> Lie:
-    """One bit of what is opened is another, counted from the lowest of the first byte; of the agreement a bit of the hash."""
+    """One bit of what is opened is another, counted from the lowest of the first byte; of the hash where that is all."""
 
     def lie(message: Message) -> Sequence[bytes]:
         return [_flip(message.payload, 8 * message.start + bit)]

@@ -158,7 +158,7 @@ def kit_of_another_size__should_be_refused() -> None:
 def reading_on__should_be_refused() -> None:
     plan = KitPlan(31, (Section("truncate", 3, 8),))
     kit = dealt_part(plan, 1, deal_kit(plan, MASTER, 1), 0)
-    kit.random(3), kit.value(3), kit.value(3)
+    kit.random(3), kit.values(2, 3)
     with pytest.raises(KitError, match="ended"):
         kit.value(1)
 
@@ -232,9 +232,8 @@ def joined_kits__should_give_what_each_gives_side_by_side(n: int) -> None:
             assert (unpack(getattr(together, take)(rows, 3 * n), 3 * n) == np.concatenate(own, axis=-1)).all()
     beta = np.concatenate([unpack(kit.random_bits(1, n), n) for kit in apart], axis=-1)
     assert (unpack(together.random_bits(1, 3 * n), 3 * n) == beta).all()
-    for _ in range(2):
-        values_ = np.concatenate([kit.share(kit.value(n)) for kit in apart])
-        assert together.share(together.value(3 * n)).tolist() == values_.tolist()
+    dealt_values = np.concatenate([kit.share(kit.values(2, n)) for kit in apart], axis=1)
+    assert together.share(together.values(2, 3 * n)).tolist() == dealt_values.tolist()
     assert (together.left, together.count) == (0, 3)
     with pytest.raises(KitError, match="3 kits"):
         together.random(4)

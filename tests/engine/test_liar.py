@@ -10,11 +10,12 @@ from visard_engine.views import VIEW_BYTES
 from tests.engine import liar as lies
 from tests.engine.asking import QUESTIONS, stopped
 from tests.engine.harness import TO_BOTH, play
-from tests.engine.liar import AGREEMENT, Liar, Message, Told
+from tests.engine.liar import AGREEMENT, LAST_VIEWS, Liar, Message, Told
 
 KINDS = {
     *("degree", "masked product", "masked line", "digits, level 1", "digits, level 2", "sign", "sign and positions"),
-    *("conjunction", "choice", "coin", "triples", "differences", "alarms", "answer", "agreement"),
+    *("conjunction", "choice", "coin", "triples", "differences", "alarms", "answer"),
+    *("last views", "agreement"),
 }
 
 
@@ -49,6 +50,10 @@ async def truthful_liar__should_change_nothing(question: str) -> None:
         assert len(heard) == len(honest.kinds) + sum(kind in TO_BOTH for kind in honest.kinds)
 
 
+HARMLESS = (
+    (AGREEMENT, "repeated"),
+    (LAST_VIEWS, "lengthened"),
+)  # a message that nobody reads, a byte that nobody reads
 LIES: dict[str, lies.Lie] = {
     **{"dropped": lies.dropped, "repeated": lies.repeated, "swapped": lies.swapped, "emptied": lies.emptied},
     **{"shortened": lies.shortened, "lengthened": lies.lengthened, "invalid": lies.invalid},
@@ -72,7 +77,7 @@ async def lie__should_stop_both_or_change_nothing(question: str, lie: str) -> No
             outcome = await play(asked.plan, asked.part, kit_id=1, liar=Liar(party, told, honest.kinds))
             answered = [not isinstance(result, EngineError) for result in outcome.honest]
             if all(answered):  # nothing was said that was not true, or it was not read
-                assert told.told == 0 or (kind == AGREEMENT and lie in ("repeated", "swapped")), (kind, receivers)
+                assert told.told == 0 or (kind, lie) in HARMLESS, (kind, receivers)
                 assert asked.answer_of(outcome) == expected
             elif any(answered):  # all has been verified by then: who hears the truth in the agreement may go on
                 (other,) = (i for i in outcome.honest_parties if isinstance(outcome.results[i], EngineError))
@@ -92,10 +97,11 @@ async def message__should_be_taken_apart() -> None:
     kinds = await kinds_of("identify")
     outcome = await play(asked.plan, asked.part, liar=Liar(2, look, kinds))
     assert [one.kind for one in seen if one.receiver == 1] == kinds
-    assert {one.kind for one in seen if one.receiver == 0} == {"masked product", "agreement"}
+    assert {one.kind for one in seen if one.receiver == 0} == {"masked product", AGREEMENT}
     for message in seen:
         assert message.view + message.opened == message.payload
-        assert len(message.view) == (VIEW_BYTES if message.receiver == 1 or message.kind == "agreement" else 0)
+        assert len(message.view) == (VIEW_BYTES if message.receiver == 1 and message.kind != AGREEMENT else 0)
+        assert (message.opened == b"") == (message.kind == LAST_VIEWS)
         assert (message.beside is not None) == (message.kind in TO_BOTH)
         assert set(message.heard) == ({0, 1} if message.kind in TO_BOTH else {0})
     received = [(sender, message) for sender, message in outcome.channels[1].received if sender == 2]

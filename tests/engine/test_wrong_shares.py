@@ -143,7 +143,7 @@ async def distance_to_another_reference__should_be_found(flatters: bool) -> None
             def other(self: Any) -> Elements:
                 if self._probe is not probes.get(place % 3):
                     return np.asarray(share_of(self))
-                gallery: Elements = self._gallery.copy()
+                gallery: Any = self._gallery.copy()
                 gallery.reshape(-1)[place] = (int(gallery.reshape(-1)[place]) + 1) % self._field.p
                 changed: Elements = share_of(threshold.Distances(self._field, self._probe, gallery))
                 return changed

@@ -10,7 +10,7 @@ from visard_engine.field import M31, M61, Field
 from visard_engine.kits import Kit, KitPlan, Section
 from visard_engine.protocols import minimum, threshold
 from visard_engine.protocols.minimum import Sums
-from visard_engine.protocols.opening import fresh_share
+from visard_engine.protocols.opening import AGREED, fresh_share
 from visard_engine.protocols.verification import COIN
 from visard_engine.session import Run, Session
 from visard_engine.shamir import is_degree_1, reconstruct
@@ -106,8 +106,8 @@ async def ask(question: Any, plan: KitPlan, probe: Any, references: Any, limit: 
 
 
 def verification_bytes(field: Field, size: int) -> int:
-    """The coin, an inner product of a descriptor's length twice, two zeros; then what each has seen, to both others."""
-    return (COIN + 2 * 2 * size + 2) * field.itemsize + 3 * VIEW_BYTES + 2 * VIEW_BYTES
+    """The coin, an inner product of a descriptor's length twice, two zeros; then what each has seen, and that it agrees."""
+    return (COIN + 2 * 2 * size + 2) * field.itemsize + 4 * VIEW_BYTES + 2 * len(AGREED)
 
 
 @FIELDS
@@ -124,7 +124,7 @@ async def questions__should_be_answered_right_up_to_the_limit(field: Field, rows
     match = slack == 0
     assert open_bits([r.shared for r in verified.results], 1).tolist() == [match]
     gates = [-(-rows // 4**k) for k in range(1, 9) if 4 ** (k - 1) < rows]
-    assert verified.rounds == 3 + len(gates) + 3 + 1
+    assert verified.rounds == 3 + len(gates) + 3 + 2
     ands = sum(8 * 4 * words_for(k) + VIEW_BYTES for k in gates)
     assert verified.sent_bytes == [comparison_bytes(field, rows) + ands + verification_bytes(field, 8)] * 3
     known = await ask(matching.is_known, matching.verify_plan(field.q, rows, 8), *shares, limit)
@@ -160,7 +160,7 @@ async def identification__should_show_uniform_words(apart: int) -> None:
     kinds = set(outcome.kinds)
     assert kinds == {
         *("masked product", "digits, level 1", "digits, level 2", "sign and positions", "choice"),
-        *("coin", "triples", "differences", "agreement"),
+        *("coin", "triples", "differences", "last views", "agreement"),
     }
     for party in range(3):
         # those that do not fill the intervals of the test are put together
