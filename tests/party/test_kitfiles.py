@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from visard_common import files
 from visard_engine.errors import KitError
-from visard_engine.kits import Kit, KitPlan, Section, deal_kit, dealt_part
+from visard_engine.kits import Kit, KitPlan, deal_kit, dealt_part
+from visard_engine.sections import Section
 from visard_party.kits import files as kitfiles
 from visard_party.kits.files import KitDirectory
 
