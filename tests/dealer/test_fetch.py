@@ -205,6 +205,9 @@ class Liar(dealer_pb2_grpc.DealerServicer):
             yield dealer_pb2.KitChunk(data=bytes(min(size, 1 << 16)))
             size -= 1 << 16
 
+    async def Reveal(self, request: dealer_pb2.RevealRequest, context: object) -> dealer_pb2.RevealResponse:
+        return dealer_pb2.RevealResponse()
+
 
 @pytest.mark.parametrize("lie", ["seed", "tag", "number", "plan", "short", "endless", "header"])
 async def wrong_kit__should_be_unavailable(pki: Path, lie: str) -> None:

@@ -40,6 +40,10 @@ class KitBurnt(Exception):
         self.floor = floor
 
 
+class KitAside(KitBurnt):
+    """The number asked for is audited here."""
+
+
 @dataclass(frozen=True)
 class StockLevel:
     """What the status shows of one plan."""
@@ -116,11 +120,13 @@ class KitStock:
     async def take(self, plan: KitPlan, number: int, seconds: float) -> Kit:
         """The kit of this number, for this once; raises KitBurnt, and ResourceExhausted when it does not come.
 
-        A number that is to be audited is as good as burnt.
+        KitAside for a number that is audited here, which is as good as burnt.
         """
         self.trust.require()
         self.want(plan, 1)
         shelf = self._shelves[plan.digest]
+        if shelf.ledger.audited(number, shelf.chosen):
+            raise KitAside(shelf.ledger.floor)
         if not shelf.ledger.demand(number, shelf.chosen):
             raise KitBurnt(shelf.ledger.floor)
         self._work.set()
