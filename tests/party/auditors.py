@@ -13,7 +13,8 @@ from visard_common.errors import Unavailable
 from visard_dealer.reveals import Reveals
 from visard_engine.channel import Payload
 from visard_engine.in_process import LocalChannel, local_channels
-from visard_engine.kits import DealtKit, Kit, KitPlan, Section, deal_kit
+from visard_engine.kits import DealtKit, Kit, KitPlan, deal_kit
+from visard_engine.sections import Section
 from visard_party.faults import Refusal
 from visard_party.kits.auditing import Auditor
 from visard_party.kits.source import Fetched, Seeds

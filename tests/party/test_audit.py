@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from visard_engine.correlated import Dealing
 from visard_engine.field import Elements, Words
-from visard_engine.kits import DealtKit, KitPlan, Section, deal_kit
+from visard_engine.kits import DealtKit, KitPlan, deal_kit
 from visard_engine.prss import PairKeys
+from visard_engine.sections import Section
 from visard_party.kits.audit import AuditKey, differing, strictest
 from visard_party.kits.source import Fetched
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from visard_common import files
 from visard_engine.errors import KitError
-from visard_engine.kits import Kit, KitPlan, Section, deal_kit, dealt_part
+from visard_engine.kits import Kit, KitPlan, deal_kit, dealt_part
+from visard_engine.sections import Section
 from visard_party.kits import files as kitfiles
 from visard_party.kits.files import KitDirectory
 
@@ -183,7 +184,12 @@ def number_set_aside__should_be_remembered_until_the_floor_is_beyond_it(
     directory.finish_aside(1)
     assert {path.name: path.stat().st_size for path in (tmp_path / "kits").glob("*.audit")} == {"2.audit": 0}
     assert KitDirectory(tmp_path / "kits", PLAN, 1).scan_aside() == (set(), {2})
+    store(directory, 3)
+    directory.set_aside(3)
     directory.write_floor(3)
+    directory.finish_aside(3)  # what is needed no more goes with it
+    assert {path.name for path in (tmp_path / "kits").glob("*.audit")} == {"3.audit"}
+    directory.write_floor(4)
     assert KitDirectory(tmp_path / "kits", PLAN, 1).scan_aside() == (set(), set())
     assert {path.name for path in (tmp_path / "kits").iterdir()} == {"floor"}
 

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from visard_common.background import background
 from visard_common.errors import FailedPrecondition, ResourceExhausted, Unavailable
-from visard_engine.kits import DealtKit, KitPlan, Section, deal_kit
+from visard_engine.kits import DealtKit, KitPlan, deal_kit
+from visard_engine.sections import Section
 from visard_party.kits.files import KitDirectory
 from visard_party.kits.ledger import WINDOW, Ledger
 from visard_party.kits.source import Fetched, Seeds

@@ -117,12 +117,13 @@ class Auditor:
             return
         outcome = "failed" if found else "passed"
         KIT_AUDITS.labels(outcome).inc()
+        plan = shelf.plan.digest.hex()[:_DIGITS]
         if not found:
             self.counts.passed += 1
+            log.info("a kit has passed its audit", plan=plan, kit=number)
             await shelf.finish(number)
             return
         self.counts.failed += 1
-        plan = shelf.plan.digest.hex()[:_DIGITS]
         log.error("the dealer has failed an audit: nothing is served", plan=plan, kit=number, differ=found)
         await self._stock.distrust(f"the dealer failed the audit of kit {number} of plan {plan} ({', '.join(found)})")
 

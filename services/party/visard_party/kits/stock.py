@@ -184,7 +184,10 @@ class KitStock:
         """The parties have another key that says which kits are audited: what it chooses of the stock is set aside at once."""
         self.choosing.key = key
         claims = [(shelf, shelf.chosen_anew()) for shelf in self._alive.values()]  # before anybody else has a turn
-        await asyncio.to_thread(self.choosing.keep)
+        try:
+            await asyncio.to_thread(self.choosing.keep)
+        except OSError as error:  # after a restart the parties make another one
+            log.warning("the audit key cannot be kept", reason=str(error))
         for shelf, numbers in claims:
             await self._put_aside(shelf, numbers)
         self._work.set()
