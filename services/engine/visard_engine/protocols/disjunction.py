@@ -5,7 +5,7 @@ Cost: one round; a row sends ``PARITIES`` bits.
 Security: where no bit is set, zeros are opened: nothing. Otherwise parities of random subsets are, which tell something of
 which bits are set: this is for alarms that never ring for whoever keeps to the rules, asked
 once it is verified that no party has made them ring. One that should ring stays silent
-with probability 2^-40: the subsets come from the kit's corrections, which whoever caused it has never seen.
+with probability 2^-40: the subsets come from the run's coin, which was tossed when whoever caused it had handed in its shares.
 Source: R. Freivalds, "Probabilistic machines can use less running time", IFIP 1977.
 """
 
