@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 from visard_engine.field import M31
-from visard_engine.kits import KitPlan, Section
+from visard_engine.kits import KitPlan
 from visard_engine.protocols import maximum, relu, verification
+from visard_engine.sections import Section
 from visard_engine.session import Session
 
 from tests.engine import liar as lies
