@@ -98,9 +98,8 @@ async def evaluate(run: Run, kit: Kit, model: Model, images: Elements) -> Elemen
     """
     s = Session(run, kit)
     (found,) = await _describe(s, model, images)
-    output = fresh_share(s, _accepted(found).reshape(-1))
     await agree(s)
-    return output
+    return fresh_share(s, _accepted(found).reshape(-1))
 
 
 def _accepted(output: Elements | InputRefused) -> Elements:
