@@ -1,0 +1,63 @@
+"""The kinds of messages that the engine's sources name: so that none is forgotten."""
+
+import ast
+import re
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import visard_engine
+
+SOURCES = Path(visard_engine.__file__).parent
+# networks, kits and kernels send nothing but through these
+PLACES = ("protocols/*.py", "views.py", "matching.py", "describe.py")
+
+
+def named_in_sources() -> set[str]:
+    """Regular expressions of all kinds: what is given for the parameter ``kind`` of whatever opens or sends something.
+
+    Raises ValueError where that is neither a text nor passed on.
+    """
+    trees = [ast.parse(path.read_text()) for place in PLACES for path in sorted(SOURCES.glob(place))]
+    places = dict(place for tree in trees for place in _takers(tree))
+    return {kind for tree in trees for call in _calls(tree, places) for kind in _given(call, places)}
+
+
+def missing(seen: Collection[str]) -> set[str]:
+    """The kinds of the sources that are not among those seen."""
+    return {kind for kind in named_in_sources() if not any(re.fullmatch(kind, one) for one in seen)}
+
+
+def _takers(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """Functions that take a kind, each with the place of this argument; a method's self does not count."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name != "__init__":
+            names = [a.arg for a in node.args.args if a.arg != "self"]
+            kinds = [a for a in node.args.args if a.arg == "kind" and isinstance(a.annotation, ast.Name)]
+            if any(a.annotation.id == "str" for a in kinds if isinstance(a.annotation, ast.Name)):
+                yield node.name, names.index("kind")
+
+
+def _calls(tree: ast.Module, places: Collection[str]) -> Iterator[ast.Call]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and _name(node) in places:
+            yield node
+
+
+def _name(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+def _given(call: ast.Call, places: dict[str, int]) -> Iterator[str]:
+    place = places[_name(call)]
+    named = [keyword.value for keyword in call.keywords if keyword.arg == "kind"]
+    if not named and len(call.args) <= place:
+        return  # something else of this name
+    match named[0] if named else call.args[place]:
+        case ast.Constant(value=str(kind)):
+            yield re.escape(kind)
+        case ast.JoinedStr(values=parts):
+            yield "".join(re.escape(part.value) if isinstance(part, ast.Constant) else ".+" for part in parts)
+        case ast.Name(id="kind"):
+            pass  # passed on
+        case other:
+            raise ValueError(f"{_name(call)}, line {call.lineno}: a kind that cannot be listed: {ast.dump(other)}")
