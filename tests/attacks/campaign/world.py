@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 from visard_engine.describe import described_size
@@ -44,6 +44,7 @@ class Network:
         return np.concatenate([found, (found**2).sum(axis=1, keepdims=True)], axis=1)
 
 
+@cache
 def network(q: int, purpose: str = MATCH) -> Network:
     """A convolution, a max-pool, a ReLU, a linear layer and a truncation; or what ends in a picture that is opened."""
     spare = BITS if q == 31 else 0  # either maximum
