@@ -62,6 +62,11 @@ class Outcome:
         """What the two honest parties returned or raised."""
         return [result for party, result in enumerate(self.results) if party != self.liar]
 
+    @property
+    def honest_parties(self) -> list[int]:
+        """All but the liar."""
+        return [party for party in range(3) if party != self.liar]
+
     def received(self, party: int) -> list[tuple[str, int, bytes]]:
         """What was opened to a party: kind, sender and message, without the hashes that messages begin with."""
         messages = iter(self.channels[party].received)

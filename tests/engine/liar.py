@@ -31,7 +31,7 @@ from visard_engine.views import VIEW_BYTES, Views
 
 from tests.engine.wires import Wires
 
-AGREEMENT = "agreement"
+LAST_VIEWS, AGREEMENT = "last views", "agreement"  # the rounds at the end in which nothing is opened
 UNKNOWN = "unknown"  # a round after the last one of the honest run
 
 
@@ -53,18 +53,18 @@ class Message:
 
     @property
     def start(self) -> int:
-        """Bytes before what is opened: the hash of what was seen, in messages to the previous party."""
+        """Bytes before what is opened: the hash of what was seen, in messages to the previous party but the agreement's."""
         return VIEW_BYTES if carries_view(self.sender, self.receiver) and self.kind != AGREEMENT else 0
 
     @property
     def view(self) -> bytes:
         """The hash of what its sender has seen."""
-        return self.payload if self.kind == AGREEMENT else self.payload[: self.start]
+        return self.payload[: self.start]
 
     @property
     def opened(self) -> bytes:
-        """The shares or bits, without the hash."""
-        return b"" if self.kind == AGREEMENT else self.payload[self.start :]
+        """The shares or bits, without the hash; nothing in the round of the last views, a word in the agreement."""
+        return self.payload[self.start :]
 
     def with_opened(self, opened: bytes) -> bytes:
         """The payload with something else opened."""
@@ -119,7 +119,7 @@ def invalid(message: Message) -> Sequence[bytes]:
 
 
 def flipped(bit: int = 0) -> Lie:
-    """One bit of what is opened is another, counted from the lowest of the first byte; of the agreement a bit of the hash."""
+    """One bit of what is opened is another, counted from the lowest of the first byte; of the hash where that is all."""
 
     def lie(message: Message) -> Sequence[bytes]:
         return [_flip(message.payload, 8 * message.start + bit)]
@@ -132,20 +132,25 @@ def other_view(message: Message) -> Sequence[bytes]:
     return [_flip(message.payload, 0)]
 
 
-def of_last_round() -> Lie:
+class OfLastRound:
     """What was opened in the last round to the same party, as far as it goes, in place of what belongs here."""
-    last: dict[int, bytes] = {}
 
-    def lie(message: Message) -> Sequence[bytes]:
-        before, last[message.receiver] = last.get(message.receiver, b""), message.opened
+    def __init__(self) -> None:
+        self._last: dict[int, bytes] = {}
+
+    def hears(self, message: Message) -> None:
+        """Remember what is said in truth."""
+        self._last[message.receiver] = message.opened
+
+    def __call__(self, message: Message) -> Sequence[bytes]:
+        """The lie."""
+        before = self._last.get(message.receiver, b"")
         return [message.with_opened((before + message.opened)[: len(message.opened)])]
-
-    return lie
 
 
 def _flip(payload: bytes, bit: int) -> bytes:
     out = bytearray(payload)
-    out[bit // 8] ^= 1 << bit % 8
+    out[bit // 8 % len(out)] ^= 1 << bit % 8
     return bytes(out)
 
 
@@ -153,7 +158,8 @@ def _flip(payload: bytes, bit: int) -> bytes:
 class Told:
     """A lie that is told in place of some messages, and the truth in place of the others.
 
-    ``kind`` and ``receivers`` say of which (none: of all), ``nth`` the how manyth round of these; None: all. ``told`` counts.
+    ``kind`` and ``receivers`` say of which (no kind: of all), ``nth`` in the how manyth round of these; None: in all of them.
+    ``told`` counts those that were no truth.
     """
 
     lie: Lie
@@ -165,10 +171,10 @@ class Told:
 
     def __call__(self, message: Message) -> Sequence[bytes]:
         """The lie or the truth."""
-        found = self.lie(message)  # those that remember must hear everything
-        if not self._meant(message):
-            return [message.payload]
-        self.told += 1
+        found = self.lie(message) if self._meant(message) else [message.payload]
+        if isinstance(self.lie, OfLastRound):
+            self.lie.hears(message)
+        self.told += list(found) != [message.payload]
         return found
 
     def _meant(self, message: Message) -> bool:

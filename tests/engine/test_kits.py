@@ -19,9 +19,15 @@ PLAN = KitPlan(31, (Section("relu", 70, 12), Section("max", 65), Section("trunca
 # of every kind one, in sizes that fill no word
 SECTIONS = (
     *(Section("relu", 100, 9), Section("relu", 5, 20), Section("relu", 67, 1), Section("truncate", 7, 3)),
-    *(Section("max", 64), Section("min", 70, 0), Section("min", 5, 11), Section("compare", 129), Section("and", 65)),
-    *(Section("choose", 1, 7), Section("degree", 3), Section("coin", 2), Section("inner", 1), Section("inner", 500)),
-    *(Section("squares", 1, 1), Section("squares", 20, 7)),
+    *(Section("max", 64), Section("max", 70, 12), Section("min", 70, 0), Section("min", 5, 11)),
+    *(Section("compare", 129), Section("and", 65), Section("choose", 1, 7), Section("degree", 3)),
+    *(
+        Section("coin", 2),
+        Section("inner", 1),
+        Section("inner", 500),
+        Section("squares", 1, 1),
+        Section("squares", 20, 7),
+    ),
 )
 
 
@@ -114,7 +120,7 @@ def sections__should_cost_what_their_protocols_say(q: int) -> None:
         b'{"q":13,"sections":[["max",1,0]]}',
         b'{"q":31,"sections":[["exec",1,0]]}',
         b'{"q":31,"sections":[["max",0,0]]}',
-        b'{"q":31,"sections":[["max",1,1]]}',
+        b'{"q":31,"sections":[["max",1,28]]}',
         b'{"q":31,"sections":[["min",1,24]]}',
         b'{"q":31,"sections":[["choose",1,0]]}',
         b'{"q":31,"sections":[["squares",1,65537]]}',
@@ -152,7 +158,7 @@ def kit_of_another_size__should_be_refused() -> None:
 def reading_on__should_be_refused() -> None:
     plan = KitPlan(31, (Section("truncate", 3, 8),))
     kit = dealt_part(plan, 1, deal_kit(plan, MASTER, 1), 0)
-    kit.random(3), kit.value(3), kit.value(3)
+    kit.random(3), kit.values(2, 3)
     with pytest.raises(KitError, match="ended"):
         kit.value(1)
 
@@ -226,9 +232,8 @@ def joined_kits__should_give_what_each_gives_side_by_side(n: int) -> None:
             assert (unpack(getattr(together, take)(rows, 3 * n), 3 * n) == np.concatenate(own, axis=-1)).all()
     beta = np.concatenate([unpack(kit.random_bits(1, n), n) for kit in apart], axis=-1)
     assert (unpack(together.random_bits(1, 3 * n), 3 * n) == beta).all()
-    for _ in range(2):
-        values_ = np.concatenate([kit.share(kit.value(n)) for kit in apart])
-        assert together.share(together.value(3 * n)).tolist() == values_.tolist()
+    dealt_values = np.concatenate([kit.share(kit.values(2, n)) for kit in apart], axis=1)
+    assert together.share(together.values(2, 3 * n)).tolist() == dealt_values.tolist()
     assert (together.left, together.count) == (0, 3)
     with pytest.raises(KitError, match="3 kits"):
         together.random(4)

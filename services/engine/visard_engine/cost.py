@@ -14,6 +14,7 @@ from visard_engine.nn.operations.base import Operation, Shape
 from visard_engine.nn.program import OPEN, Program
 from visard_engine.protocols import comparison, maximum
 from visard_engine.protocols.disjunction import PARITIES
+from visard_engine.protocols.opening import AGREED
 from visard_engine.protocols.verification import COIN, REPETITIONS
 from visard_engine.views import VIEW_BYTES
 
@@ -88,7 +89,7 @@ def _after(program: Program, sections: Sequence[Section]) -> Iterator[LayerCost]
     yield _part(q, "verification", shape, [section for section in sections if section.kind in _CHECKS])
     if program.purpose != OPEN:
         yield LayerCost("alarms", shape, 0, 0, 1, _WORD_BYTES * words_for(PARITIES) + VIEW_BYTES)
-    yield LayerCost("agreement", shape, 0, 0, 1, 2 * VIEW_BYTES)
+    yield LayerCost("agreement", shape, 0, 0, 2, VIEW_BYTES + 2 * len(AGREED))
 
 
 def _seconds(op: Operation, layer: LayerCost, q: int) -> float:

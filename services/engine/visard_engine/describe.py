@@ -63,7 +63,7 @@ def weights_plan(q: int) -> KitPlan:
 
 
 async def check_line(s: Session, weights: Elements) -> None:
-    """Raise InputRefused unless the shares of a model's weights (n,) lie on a line: two rounds."""
+    """Raise InputRefused unless the shares of a model's weights (n,) lie on a line: three rounds."""
     line = await degree.is_degree_1(s, weights[None])
     await agree(s)
     if not line[0]:

@@ -10,8 +10,8 @@ from visard_engine.describe import describe, describe_plan
 from visard_engine.field import Bools, Integers, field_of
 from visard_engine.kits import Kit, KitPlan, Section
 from visard_engine.nn.compile import Compiled
-from visard_engine.nn.execute import Model, checks, embed, embed_plan
-from visard_engine.nn.program import Program
+from visard_engine.nn.execute import Model, embed, embed_plan
+from visard_engine.nn.program import MATCH, Program
 from visard_engine.nn.twin import Rounding, dealt_rounding
 from visard_engine.protocols.verification import verify
 from visard_engine.session import Run, Session
@@ -68,14 +68,19 @@ async def describe_on_shares(compiled: Compiled, batch: np.ndarray, spoilt: Any 
     """Outputs (B, ...) as the services get them, one kit an image, and the channels; ``spoilt`` takes the three shares."""
     program, field = compiled.program, field_of(compiled.program.q)
     weights, images = (share(field, field.encode(x)) for x in (compiled.weights, batch))
-    images = (spoilt or tuple)(images)
+    spoil: Any = spoilt or tuple
+    pictures = spoil(images)
 
     async def part(run: Run, kits: list[Kit]) -> Any:
         i = run.channel.party
-        return np.stack(await describe(run, kits, Model(program, weights[i]), images[i]))
+        return np.stack(await describe(run, kits, Model(program, weights[i]), pictures[i]))
 
     outcome = await play(describe_plan(program), part, kits=len(batch))
-    return field.decode(reconstruct(field, outcome.results)), outcome.channels
+    found = field.decode(reconstruct(field, outcome.results))
+    if program.purpose == MATCH:  # a descriptor comes with its squared norm
+        norms, found = found[:, -1], found[:, :-1]
+        assert norms.tolist() == (found.astype(object) ** 2).sum(axis=1).tolist()
+    return found, outcome.channels
 
 
 async def run_on_shares(
@@ -88,14 +93,14 @@ async def run_on_shares(
     field = field_of(program.q)
     each = len(batch) // kits
     network = embed_plan(program, each)
-    plan = KitPlan(program.q, (*network.sections, Section("coin", 1), Section("inner", checks(program, each))))
+    plan = KitPlan(program.q, (*network.sections, Section("coin", 1), Section("inner", each * program.pairs)))
     weight_shares, image_shares = share(field, field.encode(weights)), share(field, field.encode(batch))
     rounds = set[int]()
 
     async def body(s: Session, i: int) -> Any:
         result = await embed(s, Model(program, weight_shares[i]), image_shares[i])
         rounds.add(s.channel.rounds)
-        await verify(s, checks(program, each))
+        await verify(s, each * program.pairs)
         return result
 
     outcome = await run(plan, body, 1, kits=kits)

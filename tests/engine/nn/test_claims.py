@@ -9,7 +9,7 @@ from visard_engine.claims import Stream
 from visard_engine.errors import CheckFailed, KitError, PartyDeviates
 from visard_engine.field import Elements, field_of
 from visard_engine.kits import KitPlan, Section
-from visard_engine.nn.execute import Model, checks, embed, embed_plan
+from visard_engine.nn.execute import Model, embed, embed_plan
 from visard_engine.nn.operations import OPERATIONS
 from visard_engine.nn.operations.base import Operation
 from visard_engine.nn.program import Program
@@ -39,8 +39,9 @@ class Case:
         self.field, self.each = field_of(program.q), batch // kits
         self.weights = share(self.field, self.field.encode(weights_of(program)))
         self.images = share(self.field, self.field.encode(pictures(program, batch)))
+        self.pairs = self.each * program.pairs  # a kit
         sections = embed_plan(program, self.each).sections
-        checked = (Section("coin", 1), Section("inner", checks(program, self.each)))
+        checked = (Section("coin", 1), Section("inner", self.pairs))
         self.plan = KitPlan(program.q, (*sections, *checked))
 
     async def run(
@@ -54,7 +55,7 @@ class Case:
             output = await embed(s, own, self.images[i])
             if lying and between is not None:
                 between(s, Model(self.program, self.weights[i]))
-            await verify(s, checks(self.program, self.each))
+            await verify(s, self.pairs)
             return output
 
         return await run(self.plan, body, kits=self.kits, liar=liar)
@@ -86,13 +87,14 @@ async def pairs__should_be_what_claims_come_to(name: str) -> None:
     for batch in (1, 3):
         case = Case(program, batch)
         counted = batch * pairs(program.operations, program.values, case.field)
+        assert program.pairs == max(1, counted // batch)
 
         async def body(s: Session, i: int, case: Case = case) -> tuple[int, int]:
             await embed(s, Model(case.program, case.weights[i]), case.images[i])
             folded = s.claims.fold(s.field, Stream(s.field, bytes(16)))
             assert [x.size for x in folded.left] == [x.size for x in folded.right]
-            await verify(s, checks(case.program, case.batch))
-            return sum(x.size for x in folded.left), len(list(s.claims))
+            await verify(s, case.pairs)
+            return sum(x.size for x in folded.left), len(s.claims._claims)
 
         outcome = await run(case.plan, body)
         ((found, claims),) = set(outcome.results)
@@ -136,7 +138,7 @@ async def every_element__should_count_in_its_claim(name: str) -> None:
     async def body(s: Session, i: int) -> Any:
         output = await embed(s, Model(case.program, case.weights[i]), case.images[i])
         if i == 0:
-            for k, (source, opened) in enumerate(list(s.claims)):
+            for k, (source, opened) in enumerate(list(s.claims._claims)):
                 assert isinstance(source, Used | Picked)
                 claims = type(s.claims)()
 
@@ -149,7 +151,7 @@ async def every_element__should_count_in_its_claim(name: str) -> None:
                 factors = {(right - one) % s.field.p for one in wrong}
                 assert 0 not in factors
                 assert len(factors) == opened.size  # nor are two the same, whose errors would cancel
-        await verify(s, checks(case.program, 2))
+        await verify(s, case.pairs)
         return output
 
     await run(case.plan, body)
@@ -162,7 +164,7 @@ async def changed_weight__should_be_found(name: str) -> None:
     kinds = (await case.run()).kinds
 
     def restore(s: Session, true: Model) -> None:
-        for source, _ in s.claims:
+        for source, _ in s.claims._claims:
             source.tape.weights = true.weights  # type: ignore[attr-defined]
 
     for place in {0, case.program.weight_count - 1, int(rng.integers(case.program.weight_count))}:
@@ -183,7 +185,7 @@ async def too_few_pairs__should_be_refused() -> None:
 
     async def body(s: Session, i: int) -> None:
         await embed(s, Model(case.program, case.weights[i]), case.images[i])
-        await verify(s, checks(case.program, 1) - 1)
+        await verify(s, case.pairs - 1)
 
     with pytest.raises(KitError, match="1 kits verify"):
         await run(case.plan, body)

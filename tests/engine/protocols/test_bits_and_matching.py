@@ -10,7 +10,7 @@ from visard_engine.field import M31, M61, Field
 from visard_engine.kits import Kit, KitPlan, Section
 from visard_engine.protocols import minimum, threshold
 from visard_engine.protocols.minimum import Sums
-from visard_engine.protocols.opening import fresh_share
+from visard_engine.protocols.opening import AGREED, fresh_share
 from visard_engine.protocols.verification import COIN
 from visard_engine.session import Run, Session
 from visard_engine.shamir import is_degree_1, reconstruct
@@ -25,6 +25,11 @@ OPENED = {31: 15, 61: 33}  # bits of an exact comparison's gates
 
 def sums_of(share: np.ndarray) -> Sums:
     return Sums(share, np.arange(len(share)), np.zeros_like(share))
+
+
+def with_norms(vectors: np.ndarray) -> np.ndarray:
+    """Descriptors (..., D) with their squared norms behind them."""
+    return np.concatenate([vectors, (vectors**2).sum(axis=-1, keepdims=True)], axis=-1)
 
 
 def comparison_bytes(field: Field, n: int, words: int = 0) -> int:
@@ -43,7 +48,7 @@ async def minimum__should_be_least_value_and_its_position(field: Field, n: int) 
 
     async def body(s: Session, party: int) -> Any:
         value, row = await minimum.minimum(s, sums_of(shares[party]))
-        assert len(list(s.claims)) == len(pairs)
+        assert len(s.claims._claims) == len(pairs)
         return value, row, await threshold.exceeds(s, value, int(z.min()))
 
     outcome = await run(plan, body)
@@ -73,21 +78,22 @@ async def equal_values__should_leave_the_later_position() -> None:
 
 
 @FIELDS
-async def distances__should_be_local_and_their_differences_the_squares(field: Field) -> None:
+async def distances__should_be_local(field: Field) -> None:
     rng = np.random.default_rng(0)
     probe, references = rng.integers(-99, 100, 6), rng.integers(-99, 100, (4, 6))
-    shares = shares_of(field, probe), shares_of(field, references)
+    shares = shares_of(field, with_norms(probe)), shares_of(field, with_norms(references))
 
     async def body(s: Session, party: int) -> Any:
-        return await threshold.distances(s, shares[0][party], shares[1][party]), s.claims.squares
+        found = await threshold.distances(s, shares[0][party], shares[1][party])
+        assert s.claims.rows is not None
+        assert s.claims.rows.count == 4
+        return found
 
     outcome = await run(KitPlan(field.q, (Section("degree", 1),)), body)
-    found, squares = zip(*outcome.results, strict=True)
-    assert field.decode(reconstruct(field, [sums.share for sums in found])).tolist() == (
+    assert field.decode(reconstruct(field, [sums.share for sums in outcome.results])).tolist() == (
         ((references - probe) ** 2).sum(axis=1).tolist()
     )
-    assert field.decode(reconstruct(field, list(squares))).tolist() == (references - probe).tolist()
-    assert not any(sums.offset.any() for sums in found)
+    assert not any(sums.offset.any() for sums in outcome.results)
     assert outcome.sent_bytes == [0] * 3
 
 
@@ -99,9 +105,9 @@ async def ask(question: Any, plan: KitPlan, probe: Any, references: Any, limit: 
     return await play(plan, part)
 
 
-def verification_bytes(field: Field, squares: int) -> int:
-    """The coin, one pair twice, the rows of squares, two zeros; then what each has seen, to both others."""
-    return (COIN + 2 * 2 + squares + 2) * field.itemsize + 3 * VIEW_BYTES + 2 * VIEW_BYTES
+def verification_bytes(field: Field, size: int) -> int:
+    """The coin, an inner product of a descriptor's length twice, two zeros; then what each has seen, and that it agrees."""
+    return (COIN + 2 * 2 * size + 2) * field.itemsize + 4 * VIEW_BYTES + 2 * len(AGREED)
 
 
 @FIELDS
@@ -113,14 +119,14 @@ async def questions__should_be_answered_right_up_to_the_limit(field: Field, rows
     probe = references[rng.integers(rows)] + rng.integers(-2, 3, 8)
     distances = ((references - probe) ** 2).sum(axis=1)
     limit = int(distances.min()) + slack
-    shares = shares_of(field, probe), shares_of(field, references)
+    shares = shares_of(field, with_norms(probe)), shares_of(field, with_norms(references))
     verified = await ask(matching.verify, matching.verify_plan(field.q, rows, 8), *shares, limit)
     match = slack == 0
     assert open_bits([r.shared for r in verified.results], 1).tolist() == [match]
     gates = [-(-rows // 4**k) for k in range(1, 9) if 4 ** (k - 1) < rows]
-    assert verified.rounds == 3 + len(gates) + 3 + 1
+    assert verified.rounds == 3 + len(gates) + 3 + 2
     ands = sum(8 * 4 * words_for(k) + VIEW_BYTES for k in gates)
-    assert verified.sent_bytes == [comparison_bytes(field, rows) + ands + verification_bytes(field, 8 * rows)] * 3
+    assert verified.sent_bytes == [comparison_bytes(field, rows) + ands + verification_bytes(field, 8)] * 3
     known = await ask(matching.is_known, matching.verify_plan(field.q, rows, 8), *shares, limit)
     assert known.results == [match] * 3
     identified = await ask(matching.identify, matching.identify_plan(field.q, rows, 8), *shares, limit)
@@ -134,7 +140,7 @@ async def questions__should_be_answered_right_up_to_the_limit(field: Field, rows
 
 async def answers__should_be_hidden_from_each_party() -> None:
     """The two pieces that one party holds of the answer are balanced, whatever the answer is."""
-    references, probe = shares_of(M31, np.zeros((1, 4))), shares_of(M31, np.zeros(4))
+    references, probe = shares_of(M31, np.zeros((1, 5))), shares_of(M31, np.zeros(5))
     seen = []
     for _ in range(200):
         outcome = await ask(matching.verify, matching.verify_plan(31, 1, 4), probe, references, 5)
@@ -147,12 +153,14 @@ async def answers__should_be_hidden_from_each_party() -> None:
 async def identification__should_show_uniform_words(apart: int) -> None:
     """A gallery of equal rows, near or far: what each party hears in every round says nothing."""
     rows, size = 3000, 4
-    references, probe = shares_of(M31, np.full((rows, size), apart)), shares_of(M31, np.zeros(size))
+    references, probe = (
+        shares_of(M31, with_norms(x)) for x in (np.full((rows, size), apart), np.zeros(size, np.int64))
+    )
     outcome = await ask(matching.identify, matching.identify_plan(31, rows, size), probe, references, 5)
     kinds = set(outcome.kinds)
     assert kinds == {
         *("masked product", "digits, level 1", "digits, level 2", "sign and positions", "choice"),
-        *("coin", "triples", "differences", "agreement"),
+        *("coin", "triples", "differences", "last views", "agreement"),
     }
     for party in range(3):
         # those that do not fill the intervals of the test are put together

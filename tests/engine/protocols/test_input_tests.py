@@ -1,5 +1,6 @@
 """Shares that are no line and vectors that are too long are found out, honest ones always pass, and say nothing else."""
 
+from dataclasses import replace
 from math import isqrt
 from typing import Any
 
@@ -12,6 +13,7 @@ from visard_engine.protocols import degree, norm
 from visard_engine.protocols.disjunction import PARITIES, any_set
 from visard_engine.protocols.verification import verify
 from visard_engine.session import Session
+from visard_engine.shamir import is_degree_1, reconstruct
 from visard_engine.views import VIEW_BYTES
 
 from tests.engine.harness import Outcome, replicated, run, shares_of
@@ -88,15 +90,20 @@ async def bounded(field: Field, vectors: np.ndarray) -> Outcome:
     """The norm test with its claims verified before anything of it is opened, as in describe.py."""
     shares, (count, size) = shares_of(field, vectors), vectors.shape
     n, rows = count * norm.comparisons(size), count * norm.rows(size)
-    squares = (Section("squares", rows, norm.FAN_IN),) if rows else ()
-    plan = KitPlan(field.q, (Section("compare", n), Section("coin", 1), Section("inner", 1), *squares))
+    squares = Section("squares", rows, norm.FAN_IN)
+    plan = KitPlan(field.q, (Section("compare", n), Section("coin", 1), Section("inner", 1), squares))
 
     async def body(s: Session, party: int) -> Any:
-        negative = await norm.out_of_bounds(s, shares[party])
+        negative, norms = await norm.out_of_bounds(s, shares[party])
         await verify(s, 1)
-        return await norm.is_bounded(s, negative, size, count)
+        return await norm.is_bounded(s, negative, size, count), norms
 
-    return await run(plan, body)
+    outcome = await run(plan, body)
+    bounds, norms = zip(*outcome.results, strict=True)
+    assert is_degree_1(field, list(norms))
+    found = reconstruct(field, list(norms)).tolist()
+    assert found == [sum(int(x) ** 2 for x in vector) % field.p for vector in vectors]
+    return replace(outcome, results=list(bounds))
 
 
 @FIELDS
@@ -137,8 +144,8 @@ async def vector_whose_squares_wrap_round__should_be_found(field: Field) -> None
 
 
 def comparisons__should_be_two_an_element_and_one_a_node() -> None:
-    assert [norm.comparisons(size) for size in (1, 2, 7, 8, 128)] == [2, 5, 15, 19, 279]
-    assert [norm.rows(size) for size in (1, 2, 7, 8, 128)] == [0, 1, 1, 2, 19]
+    assert [norm.comparisons(size) for size in (1, 2, 7, 8, 128)] == [3, 5, 15, 19, 279]
+    assert [norm.rows(size) for size in (1, 2, 7, 8, 128)] == [1, 1, 1, 2, 19]
 
 
 async def norm_test__should_show_uniform_openings() -> None:

@@ -22,6 +22,8 @@ from visard_engine.kernels import opening as kernels
 from visard_engine.session import Session
 from visard_engine.views import VIEW_BYTES
 
+AGREED = b"agreed"
+
 
 async def open_lines(s: Session, share: Elements, kind: str) -> Elements:
     """The values of a sharing of degree 1, shape (n,): the next party's share is enough."""
@@ -58,12 +60,17 @@ async def open_bits(s: Session, shared: Words, kind: str) -> Words:
 
 
 async def agree(s: Session) -> None:
-    """The end of a run: both others have seen the same as this party to the last; one round. Raises ViewsDiffer."""
-    own, others = s.run.views.digest, (s.next, s.previous)
-    messages = await s.channel.exchange(dict.fromkeys(others, own), others)
-    s.run.views.round("agreement", dict.fromkeys(others, own), messages)
-    for peer in others:
-        _compare(s, "agreement", peer, messages[peer], own)
+    """The end of a run: all three have seen the same to the last, and have said so; two rounds. Raises ViewsDiffer.
+
+    First the views, in their one direction: a party to which a third has lied may say the hash of what it has seen to the other
+    honest one alone, who tells it to stop. Then each hears from both others that they go on.
+    """
+    await _exchange(s, {s.previous: b""}, "last views")
+    others = (s.next, s.previous)
+    messages = await s.channel.exchange(dict.fromkeys(others, AGREED), others)
+    s.run.views.round("agreement", dict.fromkeys(others, AGREED), messages)
+    if any(message != AGREED for message in messages.values()):
+        raise ProtocolError("a peer did not say that it agrees")
 
 
 async def _exchange(s: Session, outgoing: Mapping[int, Payload], kind: str) -> dict[int, memoryview]:

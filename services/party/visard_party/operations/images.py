@@ -1,9 +1,11 @@
-"""The images of a request, as this party's shares of them."""
+"""The images of a request, and what they are compared with, as this party's shares of them."""
 
 from visard_common.errors import FailedPrecondition, InvalidArgument
+from visard_engine.describe import described_size
 from visard_engine.field import Elements
 from visard_engine.nn.program import MATCH
 
+from visard_party.gallery import Rows
 from visard_party.intake.asked import Asked
 from visard_party.models import Published
 
@@ -29,3 +31,12 @@ def shared_images(asked: Asked, model: Published) -> Elements:
     """The shared images (N, C, H, W); raises NotFound without a deposit, InvalidArgument for words that are none of F_p."""
     shape = (asked.request.images, *model.program.input_shape)
     return asked.present.elements(model.model.field).reshape(shape)
+
+
+def rows_to_match(rows: Rows, model: Published) -> Rows:
+    """Rows as they are, of vectors such as the model's images come to; raises FailedPrecondition for others."""
+    if rows and rows.shares.shape[1] != described_size(model.program):
+        raise FailedPrecondition(
+            f"model {model.name!r} has references that another version of visard made: enrol them again"
+        )
+    return rows

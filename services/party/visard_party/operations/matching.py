@@ -11,7 +11,7 @@ from visard_wire.v1 import common_pb2
 from visard_party.gallery import Rows
 from visard_party.intake.asked import Asked
 from visard_party.operations.base import Reading
-from visard_party.operations.images import images_to_match
+from visard_party.operations.images import images_to_match, rows_to_match
 from visard_party.operations.prepared import Outcome, Prepared
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
@@ -26,7 +26,7 @@ class Verify(Reading):
         model = await resources.models.get(request.model)
         images = images_to_match(asked, model)
         own = await resources.store.references(request.model, request.subject)
-        rows = Rows.of(own, model.model.field).live(request.expires_unix_ms)
+        rows = rows_to_match(Rows.of(own, model.model.field).live(request.expires_unix_ms), model)
         if not rows:
             raise NotFound(f"subject {request.subject!r} is not enrolled")
         plans = (
@@ -75,7 +75,8 @@ class Identify(Reading):
         request = asked.request
         model = await resources.models.get(request.model)
         images = images_to_match(asked, model)
-        rows = (await resources.galleries.get(request.model, model.model.field)).live(request.expires_unix_ms)
+        everybody = await resources.galleries.get(request.model, model.model.field)
+        rows = rows_to_match(everybody.live(request.expires_unix_ms), model)
         if not rows:
             raise FailedPrecondition("nobody is enrolled")
         plans = (

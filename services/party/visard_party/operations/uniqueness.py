@@ -10,6 +10,7 @@ from visard_engine.kits import Kit, KitPlan
 from visard_party.gallery import Rows
 from visard_party.intake.asked import Asked
 from visard_party.models import Published
+from visard_party.operations.images import rows_to_match
 from visard_party.operations.prepared import Prepared
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
@@ -21,7 +22,7 @@ async def others(resources: Resources, asked: Asked, model: Published) -> Rows:
     if not request.unique:
         return Rows()
     rows = await resources.galleries.get(request.model, model.model.field)
-    return rows.live(request.expires_unix_ms).without(request.subject)
+    return rows_to_match(rows.live(request.expires_unix_ms).without(request.subject), model)
 
 
 def plans(asked: Asked, model: Published, rows: Rows) -> tuple[KitPlan, ...]:
