@@ -41,9 +41,11 @@ class At:
 
     def __call__(self, message: Message) -> Sequence[bytes]:
         """The lie or the truth; a lie that remembers hears everything."""
-        found = self.lie(message)
         meant = message.number == self.number and message.receiver in self.receivers
-        return found if meant else [message.payload]
+        found = self.lie(message) if meant else [message.payload]
+        if isinstance(self.lie, lies.OfLastRound):
+            self.lie.hears(message)
+        return found
 
 
 @dataclass
@@ -117,7 +119,7 @@ LIES: dict[str, Callable[[Rng, Field], Lie]] = {
     "shortened": lambda rng, field: lies.shortened,
     "lengthened": lambda rng, field: lies.lengthened,
     "emptied": lambda rng, field: lies.emptied,
-    "of the last round": lambda rng, field: lies.of_last_round(),
+    "of the last round": lambda rng, field: lies.OfLastRound(),
     "other view": lambda rng, field: lies.other_view,
     "noise": lambda rng, field: partial(noise, rng=rng),
 }

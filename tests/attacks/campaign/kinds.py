@@ -1,4 +1,4 @@
-"""The kinds of messages that the engine's sources name: so that none is forgotten."""
+"""The kinds of messages that the sources name, of the engine and of the party around it: so that none is forgotten."""
 
 import ast
 import re
@@ -6,10 +6,13 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import visard_engine
+import visard_party
 
 SOURCES = Path(visard_engine.__file__).parent
 # networks, kits and kernels send nothing but through these
 PLACES = ("protocols/*.py", "views.py", "matching.py", "describe.py")
+# what refreshes and restores shares, and what a comparison of theirs goes through: no request of this campaign
+OF_OTHER_OPERATIONS = {"helping", "receiving", "renewal", "channel"}
 
 
 def named_in_sources() -> set[str]:
@@ -25,6 +28,32 @@ def named_in_sources() -> set[str]:
 def missing(seen: Collection[str]) -> set[str]:
     """The kinds of the sources that are not among those seen."""
     return {kind for kind in named_in_sources() if not any(re.fullmatch(kind, one) for one in seen)}
+
+
+def senders() -> set[str]:
+    """Who sends in a party besides the engine: module and function of whatever calls ``exchange`` with something to send."""
+    found = set()
+    for path in Path(visard_party.__file__).parent.rglob("*.py"):
+        if path.stem in OF_OTHER_OPERATIONS:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.AsyncFunctionDef) and any(map(_sends, ast.walk(node))):
+                found.add(f"{path.stem}.{node.name}")
+    return found
+
+
+def missing_senders(seen: Collection[str]) -> set[str]:
+    """Those that sent none of the kinds seen, which have numbers behind them."""
+    return senders() - {kind.partition(" ")[0] for kind in seen}
+
+
+def _sends(node: ast.AST) -> bool:
+    match node:
+        case ast.Call(func=ast.Attribute(attr="exchange"), args=[ast.Dict(keys=[]), *_]):
+            return False
+        case ast.Call(func=ast.Attribute(attr="exchange")):
+            return True
+    return False
 
 
 def _takers(tree: ast.Module) -> Iterator[tuple[str, int]]:
@@ -56,7 +85,7 @@ def _given(call: ast.Call, places: dict[str, int]) -> Iterator[str]:
         case ast.Constant(value=str(kind)):
             yield re.escape(kind)
         case ast.JoinedStr(values=parts):
-            yield "".join(re.escape(part.value) if isinstance(part, ast.Constant) else ".+" for part in parts)
+            yield "".join(re.escape(str(part.value)) if isinstance(part, ast.Constant) else ".+" for part in parts)
         case ast.Name(id="kind"):
             pass  # passed on
         case other:

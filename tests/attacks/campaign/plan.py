@@ -12,7 +12,7 @@ from tests.attacks.campaign import deviations, questions
 from tests.attacks.campaign.deviations import ALL_LIES, Place
 from tests.attacks.campaign.engine import HUNG, WRONG, Case, Deviation, judged, play
 from tests.attacks.campaign.questions import BATCH, ENROL, IDENTIFY, QUESTIONS, RUN, SESSION, UNIQUE, VERIFY
-from tests.attacks.campaign.world import GLARING, network, world
+from tests.attacks.campaign.world import GLARING, world
 from tests.engine.harness import raise_first
 from tests.engine.liar import AGREEMENT, Lie
 from tests.engine.liar import other_shares as lying_shares
@@ -21,8 +21,9 @@ RUNS = 1_000_000  # seeds of a campaign: run k of campaign s has seed s * RUNS +
 FIELDS = (31, 61)
 OTHER_SHARES, OFTEN, REFERENCE, WEIGHT, IMAGE = "other shares", "often", "reference", "weight", "image"
 PIECES, ACCOMPLICE = "pieces of the answer", "accomplice"
-# what is done besides one lie about one message, in every so manieth run
-BESIDE = {OTHER_SHARES: 9, OFTEN: 11, REFERENCE: 13, WEIGHT: 17, IMAGE: 19, PIECES: 23, ACCOMPLICE: 15}
+# what is done besides one lie about one message: each once in so many runs
+BESIDE = (OTHER_SHARES, OFTEN, REFERENCE, WEIGHT, IMAGE, PIECES, ACCOMPLICE)
+TURN = 20
 Rng = np.random.Generator
 
 
@@ -55,9 +56,9 @@ class Report:
         return f"seed {self.seed}: {self.became}: {self.what}" + (f" ({self.why})" if self.why else "")
 
 
-def case_of(question: str, q: int, rng: Rng) -> Case:
-    """A question about one to three enrolled, of one image, or for an enrolment of one or two."""
-    people = 3 if question == IDENTIFY else int(rng.integers(1, 4))
+def case_of(question: str, q: int, rng: Rng, fewest: int = 1) -> Case:
+    """A question about up to three enrolled, of one image, or for an enrolment of one or two."""
+    people = 3 if question == IDENTIFY else int(rng.integers(fewest, 4))
     asked = world(rng, q, questions.purpose_of(question), people)
     images = [asked.probe]
     if question in (ENROL, UNIQUE) and rng.integers(2):
@@ -85,34 +86,36 @@ def honest_kinds(question: str, q: int, people: int, images: int) -> dict[str, l
 
 @cache
 def targets() -> tuple[Target, ...]:
-    """Every kind of message of every question, found by asking them."""
+    """Every kind of message of every question, found by asking it."""
     found = [
         Target(question, q, kind, session)
         for question, q in product(QUESTIONS, FIELDS)
         for session, kinds in honest_kinds(question, q, 3, 1).items()
         for kind in dict.fromkeys(kinds)
     ]
-    # neighbours ask different questions, so that any share of a campaign has something of each
-    order = np.random.default_rng(0).permutation(len(found))
-    return tuple(found[k] for k in order)
+    # neighbours ask different questions, and the shortest campaign has every kind
+    mixed = [found[k] for k in np.random.default_rng(0).permutation(len(found))]
+    first = list({target.kind: target for target in reversed(mixed)}.values())
+    return (*first, *(target for target in mixed if target not in first))
 
 
 def run(seed: int) -> Report:
     """The run of this seed."""
     rng, k = np.random.default_rng(seed), seed % RUNS
-    for sort in (name for name, every in BESIDE.items() if k % every == every - 1):
-        return _beside(seed, sort, k // BESIDE[sort], rng)
-    target = targets()[k % len(targets())]
-    lie = ALL_LIES[(k // len(targets()) + k) % len(ALL_LIES)]
-    return _lied(seed, case_of(target.question, target.q, rng), lie, target.kind, target.session)
+    nth, place = divmod(k, TURN)
+    if place < len(BESIDE):
+        return _beside(seed, BESIDE[place], nth, rng)
+    message = nth * (TURN - len(BESIDE)) + place - len(BESIDE)
+    target = targets()[message % len(targets())]
+    lie = ALL_LIES[(message // len(targets()) + message) % len(ALL_LIES)]
+    fewest = 2 if target.kind == "conjunction" else 1  # with a single reference there is none
+    return _lied(seed, case_of(target.question, target.q, rng, fewest), lie, target.kind, target.session)
 
 
 def _lied(seed: int, case: Case, name: str, kind: str, session: str) -> Report:
     rng, party = case.rng, int(case.rng.integers(3))
     kinds = _kinds(case)
     rounds = [n for n, one in enumerate(kinds[session]) if one == kind]
-    if not rounds:  # of a conjunction there is none with a single reference
-        return _told(seed, case, Deviation(party, f"nothing: no {kind} here"), kind)
     place = Place(session, int(rng.choice(rounds)), kind)
     lie, to, where = _message_lie(place, name, party, case)
     what = f"{name}: round {place.number} of the {session} ({kind}) to {to}"

@@ -102,9 +102,7 @@ def outcome(question: str, world: World, answer: Any, party: int) -> common_pb2.
     """A party's answer as it is sealed for the client."""
     if question == RUN:
         output = world.network.program.output
-        return common_pb2.Outcome(
-            output_share=answer.tobytes(), output_shape=output.shape, output_scale=output.scale
-        )
+        return common_pb2.Outcome(output_share=answer.tobytes(), output_shape=output.shape, output_scale=output.scale)
     assert isinstance(answer, ReplicatedBits)
     own, previous = answer.pieces()
     found = common_pb2.Outcome(bits=answer.count, piece_own=own, piece_previous=previous)

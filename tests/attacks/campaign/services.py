@@ -5,7 +5,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -45,10 +45,10 @@ def chip(seed: int) -> Chip:
 def module(*, opens: bool) -> nn.Module:
     """The network of a model."""
     torch.manual_seed(1)
-    layers: list[nn.Module] = [nn.Conv2d(3, 2, 3), nn.MaxPool2d(2), nn.ReLU()]
-    layers += [] if opens else [nn.Flatten(), nn.Linear(50, 4)]
-    made = nn.Sequential(*layers).eval().requires_grad_(False)
-    made[0].weight.div_(32)
+    entry = nn.Conv2d(3, 2, 3)
+    last = [] if opens else [nn.Flatten(), nn.Linear(50, 4)]
+    made = nn.Sequential(entry, nn.MaxPool2d(2), nn.ReLU(), *last).eval().requires_grad_(False)
+    entry.weight.div_(32)
     return made
 
 
@@ -121,10 +121,8 @@ class Services:
 
     async def _forget(self) -> None:
         self.client.model = MATCHING
-        try:
+        with suppress(NotFound):
             await self.client.delete(FRESH)
-        except NotFound:
-            pass
 
     def rows(self, party: int) -> Rows:
         """What a party shows: by reference id its subject and its share."""
@@ -155,8 +153,10 @@ class Services:
         self._order(sent.party)
         trouble = await self._trouble(became, honest, before)
         to = f" to {list(order.peers)}" if order.nth >= 0 else ""
-        what = f"{sent.operation} of services, party {sent.party}: {order.how}: {sent.kind}{to} {order.reports}".rstrip()
-        return Report(seed, what, f"services: {sent.kind}", *(trouble or (became, why)))
+        what = (
+            f"{sent.operation} of services, party {sent.party}: {order.how}: {sent.kind}{to} {order.reports}".rstrip()
+        )
+        return Report(seed, what, sent.kind.removeprefix(ENGINE), *(trouble or (became, why)))
 
     async def _asked(self, operation: str, seed: int) -> tuple[str, str]:
         try:
@@ -185,7 +185,7 @@ class Services:
                 return WRONG, "what was stored before is another"
         return await self._next(bool(fresh))
 
-    async def _next(self, enrolled: bool) -> tuple[str, str] | None:  # noqa: FBT001
+    async def _next(self, enrolled: bool) -> tuple[str, str] | None:
         end = time.monotonic() + PATIENCE
         while True:
             try:
@@ -212,7 +212,9 @@ class Services:
         became, why = await self._asked("verify", seed)
         self._put(party, name, before[party][name][1])
         trouble = await self._trouble(became, range(3), before)
-        return Report(seed, f"verify of services, party {party}: a stored share is another", "", *(trouble or (became, why)))
+        return Report(
+            seed, f"verify of services, party {party}: a stored share is another", "", *(trouble or (became, why))
+        )
 
     def _put(self, party: int, name: str, share: bytes) -> None:
         with closing(self._database(party)) as db, db:
@@ -226,17 +228,21 @@ def _small(seed: int) -> np.ndarray:
 
 
 def planned(services: Services, count: int, seed: int) -> Iterator[tuple[Sent, Order]]:
-    """Lies about every message that is none of the engine's, each once, then about some of the engine's, and of writes."""
+    """Lies about what became of a write, then about every message that is none of the engine's, then about the engine's.
+
+    The write was staged at one honest party, and the other has given it up.
+    """
     rng = np.random.default_rng(seed)
     others = [one for one in services.sent if not one.kind.startswith(ENGINE)]
     engine = [one for one in services.sent if one.kind.startswith(ENGINE)]
     last = [one for one in engine if one.operation == "enrol" and one.kind == f"{ENGINE}agreement"]
-    for state in ("COMMITTED", "DROPPED", "UNKNOWN"):  # one of the others gives up, the other has staged
-        sent = last[int(rng.integers(len(last)))]
-        yield sent, Order(0, sent.nth, sent.peers[:1], "flipped", state)
+    states = ["COMMITTED", "DROPPED", "COMMITTED", "UNKNOWN", "COMMITTED"][: max(1, count // 12)]
+    for k, state in enumerate(states):
+        sent = last[(seed + k) % len(last)]
+        yield sent, Order(0, sent.nth, (sent.peers[k // 3 % 2],), "flipped", state)
     picked = [others[k] for k in rng.permutation(len(others))]
     picked += [engine[k] for k in rng.permutation(len(engine))]
-    for k, sent in enumerate(picked[: max(0, count - 3)]):
+    for k, sent in enumerate(picked[: max(0, count - len(states))]):
         some = [sent.peers, sent.peers[:1], sent.peers[-1:]][int(rng.integers(3))]
         yield sent, Order(0, sent.nth, some, HOWS[k % len(HOWS)])
 

@@ -65,7 +65,7 @@ class TurncoatCluster(Cluster):
 @dataclass
 class _Turncoat:
     home: Path
-    order: Order = Order(0)  # noqa: RUF009 -- it is frozen
+    order: Order = Order(0)
     count: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
 
