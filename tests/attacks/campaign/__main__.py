@@ -19,11 +19,16 @@ def main() -> int:
     parser.add_argument("--services", type=int, default=60, help="requests to services of which one party lies")
     parser.add_argument("--seed", type=int, default=1, help="of the campaign")
     parser.add_argument("--only", type=int, metavar="SEED", help="one run of the engine again, by its own seed")
+    parser.add_argument("--only-services", type=int, metavar="SEED", help="likewise one request to services")
     args = parser.parse_args()
     if args.only is not None:
         return told([plan.run(args.only)])
-    reports = list(shown(map(plan.run, range(args.seed * RUNS, args.seed * RUNS + args.runs))))
-    reports += shown(services.reports(args.services, args.seed))
+    if args.only_services is not None:
+        return told(list(services.reports([args.only_services])))
+    first = args.seed * RUNS
+    reports = list(shown(map(plan.run, range(first, first + args.runs))))
+    if args.services:
+        reports += shown(services.reports(range(first, first + args.services)))
     attacked = plan.attacked(reports)
     forgotten = kinds.missing(attacked) | (kinds.missing_senders(attacked) if args.services else set())
     if forgotten:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ from visard.errors import DeadlineExceeded, InternalError, NotFound, VisardError
 from visard.owner import bring, publish
 
 from tests.attacks.campaign.engine import ABORTED, HUNG, RIGHT, WRONG
-from tests.attacks.campaign.plan import Report
+from tests.attacks.campaign.plan import RUNS, Report
 from tests.attacks.campaign.turncoat import ENGINE, HOWS, Order, TurncoatCluster
 from tests.conftest import UNLIMITED
+from tests.engine.liar import AGREEMENT
 from tests.waiting import PATIENCE, at_rest, until
 
 SHAPE = (3, 12, 12)
@@ -32,6 +34,9 @@ OPERATIONS = ("verify", "identify", "enrol", "run")
 SECONDS = 40.0  # for a request; a party waits for a message for a tenth of that
 OPTIONS = UNLIMITED | {"peer_timeout": "4.0", "run_timeout": "20.0"}
 FRESH = "newcomer"
+TURN = 12  # one lie in so many is about the state of a write
+SPOILT = 15  # and in one request of so many a stored share is another
+STATES = ("COMMITTED", "DROPPED", "COMMITTED", "UNKNOWN")
 Rows = dict[str, tuple[str, bytes]]
 
 
@@ -138,8 +143,15 @@ class Services:
     def _database(self, party: int) -> sqlite3.Connection:
         return sqlite3.connect(self.cluster.home / f"party{party}" / "visard.sqlite", timeout=60)
 
+    async def run(self, seed: int) -> Report:
+        """The request of this seed."""
+        k = seed % RUNS
+        if k % SPOILT == SPOILT - 1:
+            return await self.spoilt(seed, k // SPOILT % 3)
+        return await self.lied(seed, *planned(self, seed))
+
     async def lied(self, seed: int, sent: Sent, order: Order) -> Report:
-        """One request with one lie, what became of it and of the stores, and an honest one after it."""
+        """One request with one lie: what became of it and of the stores, and an honest one after it."""
         await at_rest(self.client)
         before = [self.rows(party) for party in range(3)]
         self.number += 1
@@ -227,44 +239,41 @@ def _small(seed: int) -> np.ndarray:
     return np.kron(blocks, np.ones((2, 2, 1), np.uint8)).transpose(2, 0, 1)
 
 
-def planned(services: Services, count: int, seed: int) -> Iterator[tuple[Sent, Order]]:
-    """Lies about what became of a write, then about every message that is none of the engine's, then about the engine's.
-
-    The write was staged at one honest party, and the other has given it up.
-    """
-    rng = np.random.default_rng(seed)
+def planned(services: Services, seed: int) -> tuple[Sent, Order]:
+    """The lie of this seed: about every message that is none of the engine's first, then about any; and of what became of a
+    write, which was staged at one honest party while the other has given it up."""
+    campaign, k = divmod(seed, RUNS)
+    reports, place = divmod(k, TURN)
+    if not place:
+        last = [one for one in services.sent if one.operation == "enrol" and one.kind == f"{ENGINE}{AGREEMENT}"]
+        sent = last[(campaign + reports) % len(last)]
+        return sent, Order(0, sent.nth, (sent.peers[reports // 3 % 2],), "flipped", STATES[reports % len(STATES)])
+    rng = np.random.default_rng(campaign)
     others = [one for one in services.sent if not one.kind.startswith(ENGINE)]
-    engine = [one for one in services.sent if one.kind.startswith(ENGINE)]
-    last = [one for one in engine if one.operation == "enrol" and one.kind == f"{ENGINE}agreement"]
-    states = ["COMMITTED", "DROPPED", "COMMITTED", "UNKNOWN", "COMMITTED"][: max(1, count // 12)]
-    for k, state in enumerate(states):
-        sent = last[(seed + k) % len(last)]
-        yield sent, Order(0, sent.nth, (sent.peers[k // 3 % 2],), "flipped", state)
-    picked = [others[k] for k in rng.permutation(len(others))]
-    picked += [engine[k] for k in rng.permutation(len(engine))]
-    for k, sent in enumerate(picked[: max(0, count - len(states))]):
-        some = [sent.peers, sent.peers[:1], sent.peers[-1:]][int(rng.integers(3))]
-        yield sent, Order(0, sent.nth, some, HOWS[k % len(HOWS)])
+    others = [others[n] for n in rng.permutation(len(others))]
+    first = [(sent, HOWS[n % len(HOWS)]) for n, sent in enumerate(others)]
+    rest = [one for one in product(services.sent, HOWS) if one not in first]
+    k -= reports + 1
+    sent, how = first[k] if k < len(first) else rest[int(rng.permutation(len(rest))[(k - len(first)) % len(rest)])]
+    peers = [sent.peers, sent.peers[:1], sent.peers[-1:]][int(np.random.default_rng(seed).integers(3))]
+    return sent, Order(0, sent.nth, peers, how)
 
 
-def reports(count: int, seed: int) -> Iterator[Report]:
-    """So many requests to a cluster of their own; none are asked for 0."""
-    if not count:
-        return
+def reports(seeds: Sequence[int]) -> Iterator[Report]:
+    """A request each to services of their own; those after one that is bad would say nothing, and are not made."""
     with tempfile.TemporaryDirectory() as home, asyncio.Runner() as runner:
         cluster = TurncoatCluster(Path(home), free_port_base(), options=OPTIONS)
         cluster.prepare()
+        client = Client(Connection.from_home(cluster.home), deadline=SECONDS, retry=False)
         try:
             cluster.start()
-            client = Client(Connection.from_home(cluster.home), deadline=SECONDS, retry=False)
             runner.run(client.__aenter__())
             services = Services(cluster, client)
             runner.run(services.prepare())
-            for k, (sent, order) in enumerate(planned(services, count - 1, seed)):
-                yield (report := runner.run(services.lied(k, sent, order)))
-                if report.bad:  # what follows would say nothing: the parties may hold different references
+            for seed in seeds:
+                yield (report := runner.run(services.run(seed)))
+                if report.bad:
                     return
-            yield runner.run(services.spoilt(count, count % 3))
-            runner.run(client.__aexit__())
         finally:
+            runner.run(client.__aexit__())
             cluster.stop()
