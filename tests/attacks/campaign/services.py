@@ -4,12 +4,12 @@ import asyncio
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -38,6 +38,7 @@ TURN = 12  # one lie in so many is about the state of a write
 SPOILT = 15  # and in one request of so many a stored share is another
 STATES = ("COMMITTED", "DROPPED", "COMMITTED", "UNKNOWN")
 Rows = dict[str, tuple[str, bytes]]
+T = TypeVar("T")
 
 
 def chip(seed: int) -> Chip:
@@ -85,17 +86,35 @@ class Services:
                 made = bring.compile_own(module(opens=opens), SHAPE, points=points, opens=opens)
                 await publish.publish(owner, name, made, allow_loose=True)
         for seed in (1, 2):
-            await self.client.enrol(f"subject-{seed}", [chip(seed)])
+            await self._patiently(lambda seed=seed: self.client.enrol(f"subject-{seed}", [chip(seed)]))  # type: ignore[misc]
         for operation in OPERATIONS:
-            await at_rest(self.client)
-            for party in range(3):
-                self._order(party, record=True)
+            self.sent += await self._patiently(lambda operation=operation: self._recorded(operation))  # type: ignore[misc]
+            await self._patiently(self._forget)
+
+    async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T:
+        """What honest parties answer, on however busy a machine; raises VisardError."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return await work()
+            except VisardError:
+                if time.monotonic() > end:
+                    raise
+                await asyncio.sleep(0.3)
+
+    async def _recorded(self, operation: str) -> list[Sent]:
+        """What honest parties send."""
+        await at_rest(self.client)
+        for party in range(3):
+            self.cluster.sent(party)
+            self._order(party, record=True)
+        try:
             assert await self._right(operation, None), f"an honest {operation}"
+        finally:
             for party in range(3):
-                kinds = self.cluster.sent(party)
-                self.sent += [Sent(operation, party, n, kind, tuple(to)) for n, (kind, to) in enumerate(kinds)]
                 self._order(party)
-            await self._forget()
+        sent = [(party, n, *said) for party in range(3) for n, said in enumerate(self.cluster.sent(party))]
+        return [Sent(operation, party, n, kind, tuple(to)) for party, n, kind, to in sent]
 
     def _distance(self) -> float:
         """Half of that between the nearest two of those whom we ask about."""
@@ -198,20 +217,18 @@ class Services:
         return await self._next(bool(fresh))
 
     async def _next(self, enrolled: bool) -> tuple[str, str] | None:
-        end = time.monotonic() + PATIENCE
-        while True:
-            try:
-                if not await self._right("verify", None):
-                    return WRONG, "the next request is answered wrong"
-                if enrolled and not (await self.client.verify(FRESH, chip(4))).match:
-                    return WRONG, "somebody else was enrolled"
-                await self._forget()
-            except VisardError as error:
-                if time.monotonic() > end:
-                    return HUNG, f"no honest request is served any more: {error}"
-                await asyncio.sleep(0.3)
-            else:
-                return None
+        try:
+            return await self._patiently(lambda: self._afterwards(enrolled))
+        except VisardError as error:
+            return HUNG, f"no honest request is served any more: {error}"
+
+    async def _afterwards(self, enrolled: bool) -> tuple[str, str] | None:
+        if not await self._right("verify", None):
+            return WRONG, "the next request is answered wrong"
+        if enrolled and not (await self.client.verify(FRESH, chip(4))).match:
+            return WRONG, "somebody else was enrolled"
+        await self._forget()
+        return None
 
     async def spoilt(self, seed: int, party: int) -> Report:
         """A stored reference is another at one party; then it is put back."""
