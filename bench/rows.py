@@ -18,7 +18,7 @@ from visard.owner.networks import calibration, face_resnet
 from visard.owner.publish import PATTERN_MARGIN
 from visard_engine import matching
 from visard_engine.field import Integers
-from visard_engine.kits import KitPlan, Section
+from visard_engine.kits import KitPlan
 from visard_engine.nn.compile import Compiled, compile_module
 from visard_engine.nn.execute import embed_plan
 from visard_engine.nn.operations.activations import Relu, Truncate
@@ -26,6 +26,7 @@ from visard_engine.nn.operations.arithmetic import Flatten
 from visard_engine.nn.operations.pooling import MaxPool
 from visard_engine.nn.operations.weighted import Conv
 from visard_engine.nn.program import Program
+from visard_engine.sections import Section
 
 from bench.thesis import SHAPE as THESIS_SHAPE
 from bench.thesis import thesis_network

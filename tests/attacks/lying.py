@@ -23,7 +23,7 @@ NOTHING_SEEN = bytes(16)  # the views of a session in which the engine has not b
 class Lie:
     """The message of round ``at`` of a session to one peer is another one; or, if there is none, the next after it.
 
-    Rounds are those of the engine, or with ``engine`` false those since the parties came to an agreement.
+    Rounds are those of the engine; with ``engine`` false those before count as well.
     """
 
     peer: int
@@ -34,6 +34,7 @@ class Lie:
     cut: bool = False  # the byte is missing instead
     always: bool = False  # in every session from now on, not in one alone
     engine: bool = True
+    size: int = 0  # of the message in bytes; any
 
     def told(self, channel: SessionChannel, outgoing: Mapping[int, Payload]) -> Mapping[int, Payload] | None:
         """What is sent instead; None where this is no message to lie in."""
@@ -41,6 +42,8 @@ class Lie:
         if not begun or channel.rounds < self.at - 1 or self.peer not in outgoing:
             return None
         message = bytearray(outgoing[self.peer])
+        if self.size and len(message) != self.size:
+            return None
         if self.cut:
             del message[self.place]
         else:

@@ -9,6 +9,7 @@ import pytest
 from visard.client import Client
 from visard.errors import (
     DeadlineExceeded,
+    Deviated,
     Exhausted,
     InternalError,
     InvalidRequest,
@@ -81,6 +82,25 @@ async def undone_write__should_be_sent_again_as_a_new_request(folder: Path) -> N
         assert undone.request_id != sent.request_id
         assert undone.subject == sent.subject
         assert list(sent.instead_of) == [undone.request_id]
+
+
+async def deviation_of_a_party__should_be_met_a_second_time_and_no_more(folder: Path) -> None:
+    lied = faults.Deviated("the parties have not seen the same: nothing was decided")
+    async with connected(folder) as (double, client):
+        double.faults = [lied]
+        assert (await client.verify("ann", chip(1))).match
+        double.faults = [lied]
+        await client.enrol("ann", [chip(1)])
+        spoilt, sent = double.attempts["Enrol"]
+        assert list(sent.instead_of) == [spoilt.request_id]
+        double.calls.clear()
+        for call in (lambda: client.verify("ann", chip(1)), lambda: client.enrol("ann", [chip(1)])):
+            double.faults = [lied] * 5
+            with pytest.raises(Deviated, match="nothing was decided"):
+                await call()
+            assert len(double.faults) == 3
+        double.faults = [lied, faults.Unavailable("lost a peer"), faults.Unavailable("lost a peer")]
+        assert (await client.verify("ann", chip(1))).match
 
 
 async def verification__should_have_a_fresh_id_each_time(folder: Path) -> None:

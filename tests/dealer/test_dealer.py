@@ -17,7 +17,8 @@ from visard_dealer.__main__ import ACCESS
 from visard_dealer.config import DealerConfig, master_key
 from visard_dealer.factory import KitFactory
 from visard_dealer.servicer import DealerServicer
-from visard_engine.kits import KitPlan, Section, deal_kit
+from visard_engine.kits import KitPlan, deal_kit
+from visard_engine.sections import Section
 from visard_party.kits.source import DealerSource
 from visard_wire.v1 import dealer_pb2, dealer_pb2_grpc
 

@@ -22,7 +22,8 @@ from visard_dealer.config import DealerConfig
 from visard_dealer.factory import KitFactory
 from visard_dealer.servicer import DealerServicer
 from visard_engine.errors import PlanError
-from visard_engine.kits import DealtKit, KitPlan, Section, deal_kit
+from visard_engine.kits import DealtKit, KitPlan, deal_kit
+from visard_engine.sections import Section
 from visard_party.kits.source import DealerSource, Fetched
 from visard_wire.v1 import dealer_pb2, dealer_pb2_grpc
 
@@ -204,6 +205,9 @@ class Liar(dealer_pb2_grpc.DealerServicer):
         while size > 0:
             yield dealer_pb2.KitChunk(data=bytes(min(size, 1 << 16)))
             size -= 1 << 16
+
+    async def Reveal(self, request: dealer_pb2.RevealRequest, context: object) -> dealer_pb2.RevealResponse:
+        return dealer_pb2.RevealResponse()
 
 
 @pytest.mark.parametrize("lie", ["seed", "tag", "number", "plan", "short", "endless", "header"])

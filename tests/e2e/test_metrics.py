@@ -40,6 +40,7 @@ SAMPLES = {
         "visard_peer_set_differs",
         "visard_attempts_refused_total",
         "visard_shares_accepted_total",
+        "visard_deviations_total",
     ),
 }
 EVERYWHERE = (

@@ -6,9 +6,10 @@ from visard_engine.bits import unpack
 from visard_engine.correlated import Dealing, SeededReader, joined, pair_bytes
 from visard_engine.errors import KitError, PlanError
 from visard_engine.field import M31, M61, Field
-from visard_engine.kits import _KINDS, MAX_ELEMENTS, Kit, KitPlan, Section, deal_from, deal_kit, dealt_part, seeds_tag
+from visard_engine.kits import Kit, KitPlan, deal_from, deal_kit, dealt_part, seeds_tag
 from visard_engine.protocols import comparison
 from visard_engine.prss import PairKeys
+from visard_engine.sections import KINDS, MAX_ELEMENTS, Section
 from visard_engine.shamir import is_degree_1, reconstruct
 
 from tests.engine.statistics import looks_balanced, looks_uniform
@@ -72,7 +73,7 @@ def plan__should_survive_its_json() -> None:
 
 @pytest.mark.parametrize("q", [31, 61])
 def correction_bytes__should_be_what_dealing_fills(q: int) -> None:
-    assert {section.kind for section in SECTIONS} == set(_KINDS)  # a new kind is to be added
+    assert {section.kind for section in SECTIONS} == set(KINDS)  # a new kind is to be added
     for section in SECTIONS:
         plan = KitPlan(q, (section,))
         dealt = deal_kit(plan, MASTER, 1)

@@ -145,7 +145,7 @@ async def distance_to_another_reference__should_be_found(flatters: bool) -> None
                     return np.asarray(share_of(self))
                 gallery: Any = self._gallery.copy()
                 gallery.reshape(-1)[place] = (int(gallery.reshape(-1)[place]) + 1) % self._field.p
-                changed: Elements = share_of(threshold.Distances(self._field, self._probe, gallery))
+                changed: Elements = share_of(type(self)(self._field, self._probe, gallery))
                 return changed
 
             return other

@@ -14,6 +14,7 @@ from visard_party.runs.agreement import (
     Reply,
     Terms,
     Verdict,
+    audit_key,
     check,
     coin,
     commitment,
@@ -52,13 +53,17 @@ def different_terms__should_be_refused_with_the_reason(own: Terms, code: str, te
 
 
 def messages__should_survive_the_wire() -> None:
-    proposal = Proposal(TERMS, (3, 4), commitment(NONCES[0]))
+    proposal = Proposal(TERMS, (3, 4), commitment(NONCES[0]), "key")
     refusal = Refusal("RESOURCE_EXHAUSTED", "no kit", 1.5, (7, 1))
-    assert decode_proposal(encode(proposal)) == proposal
+    without = replace(proposal, kits=(), audit="")
+    for said in (proposal, without):
+        assert decode_proposal(encode(said)) == said
     stale = Refusal("RESOURCE_EXHAUSTED", "kits differ", 1.0, stale_kits=True)
     for why_not in (refusal, stale, None):
         assert decode_verdict(encode(Verdict(why_not, HEX))) == Verdict(why_not, HEX)
-    for reply in (Reply(refusal, nonce=HEX[1]), Reply(None, ("ab", "cd"), HEX[2])):
+    for again in (Verdict(None, HEX, again=True), Verdict(None, HEX, again=True, audit_one_in=16)):
+        assert decode_verdict(encode(again)) == again
+    for reply in (Reply(refusal, nonce=HEX[1]), Reply(None, ("ab", "cd"), HEX[2], "key", 16, aside=True)):
         assert decode_reply(encode(reply)) == reply
     fault = refusal.fault()
     assert isinstance(fault, ResourceExhausted)
@@ -70,6 +75,8 @@ def first_refusal__should_be_the_verdict() -> None:
     agreed = Reply(None, ("ab",))
     assert verdict([agreed, agreed], ("ab",)) is None
     assert verdict([agreed, Reply(refusal)], ("ab",)) == refusal
+    assert verdict([agreed, Reply(refusal)], None) == refusal
+    assert verdict([agreed, Reply(None)], None) is None, "the parties begin again: there is nothing to compare"
 
 
 def kits_of_different_dealers__should_not_be_used() -> None:
@@ -81,8 +88,9 @@ def kits_of_different_dealers__should_not_be_used() -> None:
 @pytest.mark.parametrize(
     "nonsense",
     [b"", b"[" * 100_000, b"null", b"[]", b"{}", b"\xff", b'{"terms":1,"kits":[1]}',
-     b'{"terms":{"request":"r","caller":"","rows":"x","model":"m","plans":["p"]},"kits":[],"commitment":""}',
-     b'{"terms":{"request":"r","caller":"","rows":"x","model":"m","plans":["p"]},"kits":[0],"commitment":""}'],
+     b'{"terms":{"request":"r","caller":"","rows":"x","model":"m","plans":["p"]},"kits":[],"commitment":"","audit":"k"}',
+     b'{"terms":{"request":"r","caller":"","rows":"x","model":"m","plans":["p"]},"kits":[0],"commitment":"","audit":"k"}',
+     b'{"terms":{"request":"r","caller":"","rows":"x","model":"m","plans":["p"]},"kits":[1],"commitment":"","audit":""}'],
 )  # fmt: skip
 def nonsense__should_be_a_protocol_error(nonsense: bytes) -> None:
     with pytest.raises(ProtocolError):
@@ -117,3 +125,12 @@ def nonce_of_another_size__should_be_nonsense() -> None:
 
 def unknown_status__should_become_internal() -> None:
     assert Refusal("MADE_UP", "x").fault().code == "INTERNAL"
+
+
+def audit_key__should_be_the_coins_and_no_weaker_than_this_party_wants() -> None:
+    made = [audit_key(Verdict(None, HEX, again=True, audit_one_in=8), coin(NONCES), wanted) for wanted in (0, 8, 16)]
+    assert len({key.name for key in made}) == 1
+    assert made[0].name != audit_key(Verdict(None, HEX, again=True, audit_one_in=8), coin(NONCES[::-1]), 8).name
+    for weaker in (0, 32):
+        with pytest.raises(ProtocolError, match="fewer kits"):
+            audit_key(Verdict(None, HEX, again=True, audit_one_in=weaker), coin(NONCES), 16)

@@ -32,7 +32,7 @@ def deviations() -> Iterator[Callable[[], Lines]]:
     """What the three parties, all in this process, have logged of deviations; each line is counted."""
 
     def count() -> float:
-        return sum(DEVIATIONS.labels(kind)._value.get() for kind in KINDS)
+        return float(sum(DEVIATIONS.labels(kind)._value.get() for kind in KINDS))
 
     before = count()
     with capture_logs() as lines:
@@ -80,10 +80,11 @@ async def lie__should_spoil_its_run_alone_and_be_written_down_by_all_three(
     assert len({line["session"] for line in lines}) == 1
     assert {line["kind"] for line in lines} <= ({"views", "check"} if at == 11 else {"views"})
     for line in lines:
-        assert line["rounds"]
-        assert {"opening", "view", "sent", "received"} == set(line["rounds"][-1])
-        digests = [text for one in line["rounds"] for k in ("sent", "received") for text in one[k].values()]
-        assert all(re.fullmatch(r"[0-9a-f]{32}", digest) for digest in digests)
+        rounds = line["rounds"]
+        assert [one["round"] for one in rounds] == [rounds[0]["round"] + k for k in range(len(rounds))]
+        assert {"round", "opening", "view", "sent", "received"} == set(rounds[0])
+        digests = [text for one in rounds for k in ("sent", "received") for text in one.get(k, {}).values()]
+        assert all(re.fullmatch(r"[0-9a-f]{32}", text) for text in (*digests, *(one["view"] for one in rounds)))
     json.dumps(lines)
 
 
@@ -96,20 +97,18 @@ async def evidence__should_show_which_message_two_parties_speak_differently_of(
         await results(Request(parties, 1).start(batches))
         await until(lambda: len(deviations()) == 3)
     assert [line["kind"] for line in deviations()] == ["views"] * 3
-    pairs = set()
-    # three parties' lines, in which a round is named by what was seen before it
-    seen = {(one["view"], k): one for line in deviations() for k, one in _told(line)}
-    for (view, k), one in seen.items():
-        for peer, digest in one["sent"].items():
-            there = seen.get((view, peer))
-            if there and there["received"].get(k) != digest:
-                pairs.add((k, peer))
+    told = {(one["round"], line["party"]): one for line in deviations() for one in line["rounds"]}
+    pairs = {
+        (sender, peer)
+        for (number, sender), one in told.items()
+        for peer, digest in one.get("sent", {}).items()
+        if "received" in told.get((number, peer), {}) and told[number, peer]["received"][sender] != digest
+    }
     assert pairs == {(1, 0)}
-
-
-def _told(line: MutableMapping[str, Any]) -> list[tuple[int, Any]]:
-    """The rounds of a line, each with the party that has written it: the one that it neither sends to nor hears."""
-    return [(line["party"], one) for one in line["rounds"]]
+    views = {number: {party: told[number, party]["view"] for party in range(3)} for number in (4, 5)}
+    assert len(set(views[4].values())) == 1
+    # whoever has heard the lie is the odd one: it, or the party that it hears, has lied
+    assert views[5][1] == views[5][2] != views[5][0]
 
 
 async def message_of_another_size__should_be_a_deviation(

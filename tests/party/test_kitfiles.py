@@ -3,13 +3,16 @@
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from visard_common import files
 from visard_engine.errors import KitError
-from visard_engine.kits import Kit, KitPlan, Section, deal_kit, dealt_part
+from visard_engine.kits import Kit, KitPlan, deal_kit, dealt_part
+from visard_engine.sections import Section
 from visard_party.kits import files as kitfiles
 from visard_party.kits.files import KitDirectory
 
@@ -155,6 +158,61 @@ def scan__should_find_whole_kits_and_remove_leftovers(directory: KitDirectory, t
     assert directory.scan() == {1, 3}
     assert {path.name for path in kits.iterdir()} == {"1.kit", "3.kit", "floor"}
     assert directory.read_floor() == 2
+
+
+def kit_set_aside__should_be_taken_no_more_and_be_read_as_it_came(directory: KitDirectory, tmp_path: Path) -> None:
+    store(directory, 1, 2)
+    directory.set_aside(1)
+    after = KitDirectory(tmp_path / "kits", PLAN, 1)
+    assert (after.scan(), after.scan_aside()) == ({2}, ({1}, set()))
+    for one in (directory, after):
+        with pytest.raises(KitError, match="gone"):
+            one.take(1, 2)
+        assert one.read_aside(1) == part(deal_kit(PLAN, MASTER, 1), 1)
+    with pytest.raises(KitError, match="gone"):
+        directory.set_aside(1)
+
+
+def number_set_aside__should_be_remembered_until_the_floor_is_beyond_it(
+    directory: KitDirectory, tmp_path: Path
+) -> None:
+    store(directory, 1, 2)
+    for number in (1, 2):
+        directory.set_aside(number)
+    directory.finish_aside(2)
+    directory.write_floor(2)
+    directory.finish_aside(1)
+    assert {path.name: path.stat().st_size for path in (tmp_path / "kits").glob("*.audit")} == {"2.audit": 0}
+    assert KitDirectory(tmp_path / "kits", PLAN, 1).scan_aside() == (set(), {2})
+    store(directory, 3)
+    directory.set_aside(3)
+    directory.write_floor(3)
+    directory.finish_aside(3)  # what is needed no more goes with it
+    assert {path.name for path in (tmp_path / "kits").glob("*.audit")} == {"3.audit"}
+    directory.write_floor(4)
+    assert KitDirectory(tmp_path / "kits", PLAN, 1).scan_aside() == (set(), set())
+    assert {path.name for path in (tmp_path / "kits").iterdir()} == {"floor"}
+
+
+def kit_taken__should_not_be_set_aside_by_who_comes_second(directory: KitDirectory) -> None:
+    store(directory, 1)
+    start, results = threading.Barrier(2), list[str]()
+
+    def done(name: str, work: Callable[[], object]) -> None:
+        start.wait()
+        try:
+            work()
+            results.append(name)
+        except KitError:
+            results.append("gone")
+
+    works = {"taken": partial(directory.take, 1, 2), "aside": partial(directory.set_aside, 1)}
+    threads = [threading.Thread(target=done, args=item) for item in works.items()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results) in (["gone", "taken"], ["aside", "gone"])
 
 
 KILLED = """

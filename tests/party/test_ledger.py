@@ -18,6 +18,25 @@ class Disk(RuleBasedStateMachine):
         self.kits: set[int] = set()
         self.floor = 1
         self.used: list[int] = []
+        self.aside: set[int] = set()  # files of audited kits
+        self.key, self.since = 0, 1
+
+    def chosen(self, number: int) -> bool:
+        """Whether a number is audited, as a shelf has it: one in four, others by each key."""
+        return number >= self.since and bool(self.key) and (number * 7 + self.key) % 4 == 0
+
+    @rule()
+    def another_key(self) -> None:
+        self.key += 1
+        self.since = self.ledger.untold
+        self.put_aside()
+
+    def put_aside(self) -> None:
+        numbers = self.ledger.set_aside(self.chosen)
+        assert numbers <= self.kits
+        assert not numbers & set(self.used)
+        self.kits -= numbers
+        self.aside |= numbers
 
     @rule()
     def fetch(self) -> None:
@@ -29,6 +48,7 @@ class Disk(RuleBasedStateMachine):
     def land(self, number: int) -> None:
         if self.ledger.arrived(number):
             self.kits.add(number)
+        self.put_aside()
 
     @rule(floor=NUMBERS)
     def fetch_overtaken_by_a_floor(self, floor: int) -> None:
@@ -49,10 +69,9 @@ class Disk(RuleBasedStateMachine):
 
     @rule(number=NUMBERS)
     def demand(self, number: int) -> None:
-        if number in self.used:
-            assert not self.ledger.demand(number)
-        else:
-            self.ledger.demand(number)
+        demanded = self.ledger.demand(number, self.chosen)
+        if number in self.used or number in self.aside or self.chosen(number):
+            assert not demanded
 
     @rule(number=NUMBERS)
     def give_up(self, number: int) -> None:
@@ -62,6 +81,8 @@ class Disk(RuleBasedStateMachine):
     @rule(data=st.data(), dies=st.sampled_from(["no", "after deletion", "after the floor"]))
     def take(self, data: st.DataObject, dies: str) -> None:
         number = data.draw(st.sampled_from(sorted(self.kits)))
+        if not self.ledger.demand(number, self.chosen):  # as a stock does it
+            return
         old = self.ledger.taken(number)
         assert all(n < number - WINDOW for n in old)
         self.kits -= old | {number}
@@ -82,12 +103,19 @@ class Disk(RuleBasedStateMachine):
     @rule()
     def crash(self) -> None:
         self.kits = {n for n in self.kits if n >= self.floor}
-        self.ledger = Ledger(self.floor, set(self.kits))
+        self.ledger = Ledger(self.floor, set(self.kits), aside=set(self.aside))
+        self.since = self.floor
+        self.put_aside()
 
     @invariant()
     def numbers_are_used_once(self) -> None:
         assert len(self.used) == len(set(self.used))
         assert not self.kits & set(self.used)
+
+    @invariant()
+    def nothing_is_audited_that_was_used(self) -> None:
+        assert not (self.aside | self.ledger.owed) & set(self.used)
+        assert not self.aside & self.kits
 
     @invariant()
     def the_floor_is_above_all_that_was_used(self) -> None:
@@ -103,13 +131,15 @@ class Disk(RuleBasedStateMachine):
         ledger = Ledger(
             self.ledger.floor, set(self.ledger.in_stock), set(self.ledger.reserved), set(self.ledger.demanded)
         )
-        limit = TARGET + len(ledger.demanded)
+        ledger.aside, ledger.owed = set(self.ledger.aside), set(self.ledger.owed)
+        limit = TARGET + len(ledger.demanded) + len(ledger.owed)
         for _ in range(limit):
             number = ledger.next_to_fetch(TARGET)
             if number is None:
                 return
             assert number not in self.used
             assert number not in ledger.in_stock
+            assert number not in ledger.aside
             assert ledger.arrived(number)
         assert ledger.next_to_fetch(TARGET) is None
 

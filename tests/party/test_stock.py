@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from visard_common.background import background
 from visard_common.errors import FailedPrecondition, ResourceExhausted, Unavailable
-from visard_engine.kits import DealtKit, KitPlan, Section, deal_kit
+from visard_engine.kits import DealtKit, KitPlan, deal_kit
+from visard_engine.sections import Section
 from visard_party.kits.files import KitDirectory
 from visard_party.kits.ledger import WINDOW, Ledger
-from visard_party.kits.source import Fetched
+from visard_party.kits.source import Fetched, Seeds
 from visard_party.kits.stock import KitBurnt, KitStock
 
 from tests.waiting import PATIENCE, until
@@ -44,6 +45,9 @@ class Dealer:
             raise Unavailable("the dealer is unavailable")
         self.fetched.append(number)
         return part(deal_kit(plan, MASTER, number), self.party)
+
+    async def reveal(self, plan: KitPlan, number: int) -> Seeds | None:
+        return None
 
 
 async def kept(stock: KitStock) -> None:

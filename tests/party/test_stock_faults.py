@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from visard_common.errors import InvalidArgument, ResourceExhausted
-from visard_engine.kits import KitPlan, Section
+from visard_engine.kits import KitPlan
+from visard_engine.sections import Section
 from visard_party.kits import stock as stock_module
 from visard_party.kits.ledger import WINDOW
 from visard_party.kits.source import Fetched

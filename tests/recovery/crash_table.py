@@ -74,6 +74,21 @@ def chip(number: int) -> Chip:
     return Chip(pixels, pixels)
 
 
+async def publish_small(home: Path) -> None:
+    """Publish the small network at a fresh cluster, as that which faces are matched with, and enrol somebody as "anchor"."""
+    compiled = publish.compiler()(
+        small_network(),
+        SHAPE,
+        q=31,
+        calibration=calibration.patterns(SHAPE)[:6],
+        operating_points={"default": 3.0},
+    )
+    async with Client(Connection.from_home(home, "owner"), deadline=SECONDS) as owner:
+        await publish.publish(owner, "face", compiled, allow_loose=True)
+    async with Client(Connection.from_home(home), deadline=SECONDS) as client:
+        await client.enrol("anchor", [chip(0)])
+
+
 class Table:
     """A running cluster and the rows that were tried on it."""
 
@@ -82,17 +97,7 @@ class Table:
         self.number = 0
 
     async def prepare(self) -> None:
-        compiled = publish.compiler()(
-            small_network(),
-            SHAPE,
-            q=31,
-            calibration=calibration.patterns(SHAPE)[:6],
-            operating_points={"default": 3.0},
-        )
-        async with Client(Connection.from_home(self.cluster.home, "owner")) as owner:
-            await publish.publish(owner, "face", compiled, allow_loose=True)
-        async with self.client() as client:
-            await client.enrol("anchor", [chip(0)])
+        await publish_small(self.cluster.home)
 
     def client(self, role: str = "client", *, retry: bool = True) -> Client:
         return Client(Connection.from_home(self.cluster.home, role), deadline=SECONDS, retry=retry)

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from visard_engine.bits import words_for
 from visard_engine.describe import describe_plan
 from visard_engine.field import field_of
-from visard_engine.kits import Section
 from visard_engine.nn.operations.base import Operation, Shape
 from visard_engine.nn.program import OPEN, Program
 from visard_engine.protocols import comparison, maximum
 from visard_engine.protocols.disjunction import PARITIES
 from visard_engine.protocols.opening import AGREED
 from visard_engine.protocols.verification import COIN, REPETITIONS
+from visard_engine.sections import Section
 from visard_engine.views import VIEW_BYTES
 
 _WORD_BYTES = 8

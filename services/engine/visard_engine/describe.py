@@ -13,12 +13,13 @@ import numpy as np
 from visard_engine.correlated import joined
 from visard_engine.errors import InputRefused
 from visard_engine.field import Elements, field_of
-from visard_engine.kits import Kit, KitPlan, Section
+from visard_engine.kits import Kit, KitPlan
 from visard_engine.nn.execute import Model, embed, embed_plan
 from visard_engine.nn.program import OPEN, Program
 from visard_engine.protocols import degree, norm
 from visard_engine.protocols.opening import agree, fresh_share
 from visard_engine.protocols.verification import verify
+from visard_engine.sections import Section
 from visard_engine.session import Run, Session
 
 AT_ONCE = 4  # images in one run of a network: eight take a tenth less time each, and twice the memory
@@ -97,9 +98,8 @@ async def evaluate(run: Run, kit: Kit, model: Model, images: Elements) -> Elemen
     """
     s = Session(run, kit)
     (found,) = await _describe(s, model, images)
-    output = fresh_share(s, _accepted(found).reshape(-1))
     await agree(s)
-    return output
+    return fresh_share(s, _accepted(found).reshape(-1))
 
 
 def _accepted(output: Elements | InputRefused) -> Elements:

@@ -7,7 +7,6 @@ plan is a deterministic function of the dealer's master secret, the plan and k, 
 import hashlib
 import hmac
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,67 +15,12 @@ from visard_engine.correlated import Dealing, SeededReader, pair_bytes
 from visard_engine.errors import KitError, PlanError
 from visard_engine.field import Field, field_of
 from visard_engine.prf import KEY_BYTES
-from visard_engine.protocols import (
-    choice,
-    comparison,
-    conjunction,
-    degree,
-    maximum,
-    minimum,
-    relu,
-    truncation,
-    verification,
-)
-from visard_engine.protocols.sizes import Arrays
 from visard_engine.prss import PairKeys
+from visard_engine.sections import Section
 
 TAG_BYTES = 32
 MAX_SECTIONS = 4096
-MAX_ELEMENTS = 1 << 24
 MAX_KIT_BYTES = 1 << 30
-MAX_POSITION_BITS = 24  # of a row among 2^24
-MAX_ROW = 1 << 16
-
-
-@dataclass(frozen=True)
-class _Kind:
-    """How a section is dealt, which corrected arrays it holds, and what its third number may be in a field (exponent q)."""
-
-    deal: Callable[[Dealing, int, int], object]
-    arrays: Callable[[Field, int, int], Arrays]
-    extents: Callable[[int], range] = lambda q: range(1)
-    meaning: str = "0"
-
-
-def _bits_to_drop(q: int) -> range:
-    return range(1, q - 3)
-
-
-_DROPS = "1 to q - 4 bits to drop"
-_KINDS = {
-    "relu": _Kind(relu.deal, relu.arrays, _bits_to_drop, _DROPS),
-    "truncate": _Kind(truncation.deal, truncation.arrays, _bits_to_drop, _DROPS),
-    "max": _Kind(maximum.deal, maximum.arrays, lambda q: range(q - 3), "0 to q - 4 spare bits"),
-    "min": _Kind(minimum.deal, minimum.arrays, lambda q: range(MAX_POSITION_BITS), "bits of the positions so far"),
-    "compare": _Kind(comparison.deal_exact, comparison.exact_arrays),
-    "and": _Kind(conjunction.deal, conjunction.arrays),
-    "choose": _Kind(choice.deal, choice.arrays, lambda q: range(1, MAX_POSITION_BITS + 1), "bits of the position"),
-    "degree": _Kind(degree.deal, degree.arrays),
-    "coin": _Kind(verification.deal_coin, verification.coin_arrays),
-    "inner": _Kind(verification.deal_inner, verification.inner_arrays),
-    "squares": _Kind(
-        verification.deal_squares, verification.square_arrays, lambda q: range(1, MAX_ROW + 1), "a row's length"
-    ),
-}
-
-
-@dataclass(frozen=True)
-class Section:
-    """``n`` uses of one protocol (a key of the table above); ``extent`` is what it takes besides, as the table says."""
-
-    kind: str
-    n: int
-    extent: int = 0
 
 
 @dataclass(frozen=True)
@@ -92,7 +36,7 @@ class KitPlan:
         if not 1 <= len(self.sections) <= MAX_SECTIONS:
             raise PlanError(f"sections: 1 to {MAX_SECTIONS}")
         for section in self.sections:
-            _check(section, self.q)
+            section.check(self.q)
         if self.correction_bytes > MAX_KIT_BYTES:
             raise PlanError(f"sections: a kit is at most {MAX_KIT_BYTES} bytes")
 
@@ -124,8 +68,7 @@ class KitPlan:
     @cached_property
     def pair_bytes(self) -> int:
         """Size of the corrections of one of a kit's three pairs."""
-        arrays = (array for s in self.sections for array in _KINDS[s.kind].arrays(self.field, s.n, s.extent))
-        return sum(pair_bytes(n, itemsize) for n, itemsize in arrays)
+        return sum(pair_bytes(*array) for section in self.sections for array in section.arrays(self.field))
 
     @property
     def correction_bytes(self) -> int:
@@ -206,7 +149,7 @@ def deal_from(
     buffers = [memoryview(bytearray(plan.pair_bytes)) for _ in range(PARTIES)]
     dealing = dealing_type(plan.field, seeds, buffers)
     for section in plan.sections:
-        _KINDS[section.kind].deal(dealing, section.n, section.extent)
+        section.deal(dealing)
     dealing.finish()
     return DealtKit(seeds, (buffers[0], buffers[1], buffers[2]), seeds_tag(plan, seeds, kit_id))
 
@@ -224,16 +167,6 @@ def _seeds(plan: KitPlan, master: bytes, kit_id: int) -> tuple[bytes, bytes, byt
 
     one, two, three = (seed(pair) for pair in range(PARTIES))
     return one, two, three
-
-
-def _check(section: Section, q: int) -> None:
-    kind = _KINDS.get(section.kind)
-    if kind is None:
-        raise PlanError(f"section kind: one of {', '.join(sorted(_KINDS))}")
-    if not 1 <= section.n <= MAX_ELEMENTS:
-        raise PlanError(f"section size: 1 to {MAX_ELEMENTS} elements")
-    if section.extent not in kind.extents(q):
-        raise PlanError(f"section extent: of {section.kind}, {kind.meaning}")
 
 
 def _integer(x: object) -> int:

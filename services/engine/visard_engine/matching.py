@@ -9,10 +9,11 @@ import numpy as np
 from visard_engine.bits import ReplicatedBits, pack
 from visard_engine.correlated import KitReader
 from visard_engine.field import Bools, Elements, Words
-from visard_engine.kits import KitPlan, Section
+from visard_engine.kits import KitPlan
 from visard_engine.protocols import choice, conjunction, minimum, threshold
 from visard_engine.protocols.opening import agree, open_bits
 from visard_engine.protocols.verification import verify as verify_claims
+from visard_engine.sections import Section
 from visard_engine.session import Run, Session
 
 

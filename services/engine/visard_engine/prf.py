@@ -18,17 +18,17 @@ _REDRAW = 1 << 63  # labels of second draws have the top bit set; callers use th
 
 
 class Prf:
-    """AES-CTR under one 16-byte key."""
+    """AES-CTR under one 16-byte key; of one thread at a time, for it keeps one context whose nonce it sets anew."""
 
     def __init__(self, key: bytes) -> None:
         if len(key) != KEY_BYTES:
             raise ValueError(f"a PRF key has {KEY_BYTES} bytes")
-        self._cipher = algorithms.AES(key)
+        self._encryptor = Cipher(algorithms.AES(key), modes.CTR(bytes(_BLOCK))).encryptor()
 
     def stream(self, label: int, size: int) -> npt.NDArray[np.uint8]:
         """The first ``size`` pseudorandom bytes under a label below 2^64."""
-        nonce = label.to_bytes(8, "big") + bytes(8)
-        encryptor = Cipher(self._cipher, modes.CTR(nonce)).encryptor()
+        encryptor = self._encryptor
+        encryptor.reset_nonce(label.to_bytes(8, "big") + bytes(8))
         out = np.empty(size + _BLOCK, np.uint8)  # the library wants room for one more block
         view = out.data.cast("B")
         for start in range(0, size, len(_ZEROS)):

@@ -16,6 +16,7 @@ _KEPT = 2  # rounds whose messages are kept for evidence: a difference shows in 
 class Round:
     """One round's messages as they went out and came in; nothing of them is printed but their digests."""
 
+    number: int
     kind: str
     view: bytes
     sent: Mapping[int, Payload]
@@ -25,8 +26,9 @@ class Round:
         return f"<Round: {self.kind}>"
 
     def evidence(self) -> dict[str, object]:
-        """The kind of opening, the view before it, and the digest of each message: of masked words, so it says nothing."""
+        """Which round, of which opening, the view before it, and each message's digest: of masked words, so it says nothing."""
         return {
+            "round": self.number,
             "opening": self.kind,
             "view": self.view.hex(),
             "sent": {peer: _digest(message).hex() for peer, message in self.sent.items()},
@@ -39,6 +41,7 @@ class Views:
 
     def __init__(self) -> None:
         self.digest = bytes(VIEW_BYTES)
+        self.count = 0  # of rounds so far
         self._rounds: deque[Round] = deque(maxlen=_KEPT)
 
     def __repr__(self) -> str:
@@ -51,7 +54,8 @@ class Views:
 
     def round(self, kind: str, sent: Mapping[int, Payload], received: Mapping[int, Payload]) -> None:
         """Keep a round's messages until they are not needed for evidence any more."""
-        self._rounds.append(Round(kind, self.digest, sent, received))
+        self.count += 1
+        self._rounds.append(Round(self.count, kind, self.digest, sent, received))
 
     def evidence(self) -> list[dict[str, object]]:
         """The last rounds, the older ones first."""

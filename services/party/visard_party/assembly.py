@@ -11,9 +11,7 @@ from visard_party.auditlog import AuditLog
 from visard_party.config import PartyConfig
 from visard_party.consistency import Consistency
 from visard_party.intake import Intake
-from visard_party.kits.assembly import first_kit, stocked
-from visard_party.kits.auditing import Auditor
-from visard_party.kits.stock import KitStock
+from visard_party.kits.assembly import Kits, first_kit, stocked
 from visard_party.models import ModelShelf
 from visard_party.operations.assembly import assembled as assembled_resources
 from visard_party.peers.links import PeerLinks
@@ -35,8 +33,8 @@ async def assembled(config: PartyConfig, work: Background) -> AsyncIterator[Part
     log.info("store opened", store=store.description)
     try:
         links = PeerLinks(config.index, config.peers, config.tls, first_kit(config))
-        async with stocked(config, lambda: links.first_kit) as (stock, auditor):
-            party = await _begun(config, store, links, stock, auditor, work)
+        async with stocked(config, lambda: links.first_kit) as kits:
+            party = await _begun(config, store, links, kits, work)
             try:
                 yield party
             finally:
@@ -45,9 +43,8 @@ async def assembled(config: PartyConfig, work: Background) -> AsyncIterator[Part
         await store.close()
 
 
-async def _begun(
-    config: PartyConfig, store: Store, links: PeerLinks, stock: KitStock, auditor: Auditor, work: Background
-) -> Party:
+async def _begun(config: PartyConfig, store: Store, links: PeerLinks, kits: Kits, work: Background) -> Party:
+    stock, auditor = kits.stock, kits.auditor
     models = ModelShelf(store, stock, config.stock_target)
     consistency = Consistency(store, models, links, max(config.run_timeout, config.admin_timeout))
     intake, audit = Intake(config), AuditLog(store, config.audit_days)
@@ -57,8 +54,7 @@ async def _begun(
     await patiently(resources.attempts.load)
     for peer in links.called:
         work.forever(f"link to party {peer}", partial(links.keep_calling, peer))
-    work.forever("kits", stock.fill)
-    for part in (auditor, consistency, resources.galleries, intake, audit):
+    for part in (kits, consistency, resources.galleries, intake, audit):
         part.keep(work)
     return Party(
         config, store, links, stock, auditor, models, consistency, resources.attempts.budgets, runner, intake, audit

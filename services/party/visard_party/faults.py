@@ -19,7 +19,7 @@ from visard_common.rpc import Known
 from visard_engine.errors import EngineError, InputRefused, PeerLost, RoundTimeout
 
 from visard_party.errors import Divergence, RequestConflict, StoreError
-from visard_party.peers.evidence import CHECK, MESSAGE, VIEWS, kind_of
+from visard_party.peers.evidence import CHECK, ELSEWHERE, MESSAGE, VIEWS, kind_of
 from visard_party.peers.mailbox import SessionAborted
 
 log = structlog.get_logger()
@@ -29,6 +29,7 @@ _DEVIATIONS = {
     VIEWS: "the parties have not seen the same: nothing was decided",
     CHECK: "what the parties computed does not pass their check: nothing was decided",
     MESSAGE: "a party sent what does not belong there: nothing was decided",
+    ELSEWHERE: "a party has not followed the protocol: nothing was decided",
 }
 
 

@@ -28,6 +28,8 @@ DEVIATIONS = Counter(
     ["kind"],
     registry=REGISTRY,
 )
+for _kind in ("views", "check", "message"):
+    DEVIATIONS.labels(_kind)
 KIT_AUDITS = Counter(
     "visard_kit_audits",
     "Kits that were dealt again here and compared: passed, failed; unanswered: attempts at which no seeds were shown.",

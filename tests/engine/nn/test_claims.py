@@ -8,13 +8,14 @@ import pytest
 from visard_engine.claims import Stream
 from visard_engine.errors import CheckFailed, KitError, PartyDeviates
 from visard_engine.field import Elements, field_of
-from visard_engine.kits import KitPlan, Section
+from visard_engine.kits import KitPlan
 from visard_engine.nn.execute import Model, embed, embed_plan
 from visard_engine.nn.operations import OPERATIONS
 from visard_engine.nn.operations.base import Operation
 from visard_engine.nn.program import Program
 from visard_engine.nn.tape import Picked, Used, pairs
 from visard_engine.protocols.verification import verify
+from visard_engine.sections import Section
 from visard_engine.session import Session
 from visard_engine.shamir import is_degree_1, share
 

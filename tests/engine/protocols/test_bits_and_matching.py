@@ -7,11 +7,12 @@ import pytest
 from visard_engine import matching
 from visard_engine.bits import words_for
 from visard_engine.field import M31, M61, Field
-from visard_engine.kits import Kit, KitPlan, Section
+from visard_engine.kits import Kit, KitPlan
 from visard_engine.protocols import minimum, threshold
 from visard_engine.protocols.minimum import Sums
 from visard_engine.protocols.opening import AGREED, fresh_share
 from visard_engine.protocols.verification import COIN
+from visard_engine.sections import Section
 from visard_engine.session import Run, Session
 from visard_engine.shamir import is_degree_1, reconstruct
 from visard_engine.views import VIEW_BYTES

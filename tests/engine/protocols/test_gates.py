@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from visard_engine import kits
+from visard_engine import sections
 from visard_engine.bits import words_for
-from visard_engine.kits import KitPlan, Section
+from visard_engine.kits import KitPlan
 from visard_engine.protocols import choice, comparison, conjunction, gates, sizes
 from visard_engine.protocols.comparison import Digits
 from visard_engine.protocols.gates import Gate
+from visard_engine.sections import Section
 from visard_engine.session import Session
 from visard_engine.views import VIEW_BYTES
 
@@ -34,10 +35,10 @@ SHAPES = sorted(set(shapes()), key=repr)
 async def evaluated(patch: pytest.MonkeyPatch, gate: Gate, bits: np.ndarray) -> Outcome:
     """A gate on bits (inputs, n), from a kit of its own."""
     n, shares = bits.shape[1], replicated(bits, 7)
-    kind = kits._Kind(
+    kind = sections.Kind(
         lambda d, n, _: gates.deal(d, gate, words_for(n)), lambda field, n, _: sizes.bits(len(gate.dealt), n)
     )
-    patch.setitem(kits._KINDS, "gate", kind)
+    patch.setitem(sections.KINDS, "gate", kind)
 
     async def body(s: Session, party: int) -> Any:
         (out,) = await gates.evaluate(s, [(gate, shares[party], gates.read(s.kit, gate, n))], "gate")

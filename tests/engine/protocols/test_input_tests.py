@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from visard_engine.bits import words_for
 from visard_engine.field import M31, M61, Field
-from visard_engine.kits import KitPlan, Section
+from visard_engine.kits import KitPlan
 from visard_engine.protocols import degree, norm
 from visard_engine.protocols.disjunction import PARITIES, any_set
 from visard_engine.protocols.verification import verify
+from visard_engine.sections import Section
 from visard_engine.session import Session
 from visard_engine.shamir import is_degree_1, reconstruct
 from visard_engine.views import VIEW_BYTES

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 from visard_engine.field import M31, M61, Field, field_of
-from visard_engine.kits import KitPlan, Section
+from visard_engine.kits import KitPlan
 from visard_engine.protocols import comparison, maximum, relu, truncation
+from visard_engine.sections import Section
 from visard_engine.session import Session
 from visard_engine.shamir import is_degree_1, reconstruct
 from visard_engine.views import VIEW_BYTES

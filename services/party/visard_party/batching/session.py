@@ -9,7 +9,7 @@ from visard_common.errors import ServiceFault
 from visard_party.batching.members import Member, given_up
 from visard_party.faults import fault_of
 from visard_party.peers.channel import SessionChannel
-from visard_party.peers.evidence import kind_of
+from visard_party.peers.evidence import told
 from visard_party.peers.links import PeerLinks
 from visard_party.peers.mailbox import SessionAborted
 
@@ -40,7 +40,7 @@ async def opened(
     except Exception as error:
         failure, fault = error, fault_of(error)
         if not isinstance(error, SessionAborted):
-            channel.abort(fault.code, fault.message, fault.retry_after, kind_of(fault))
+            channel.abort(fault.code, fault.message, fault.retry_after, told(error))
     finally:
         for member in members:
             member.fail(fault)

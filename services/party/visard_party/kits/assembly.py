@@ -2,8 +2,10 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 
+from visard_common.background import Background
 from visard_common.limits import LEADER
 
 from visard_party.config import PartyConfig
@@ -14,6 +16,19 @@ from visard_party.kits.stock import KitStock
 from visard_party.kits.trust import Trust
 
 _FOLDER = "kits"
+
+
+@dataclass(frozen=True)
+class Kits:
+    """What a party has to do with its dealer."""
+
+    stock: KitStock
+    auditor: Auditor
+
+    def keep(self, work: Background) -> None:
+        """Fetch kits, and audit some, for as long as the party works."""
+        work.forever("kits", self.stock.fill)
+        self.auditor.keep(work)
 
 
 def first_kit(config: PartyConfig) -> int:
@@ -27,7 +42,7 @@ def trust(config: PartyConfig) -> Trust:
 
 
 @asynccontextmanager
-async def stocked(config: PartyConfig, heard: Callable[[], int]) -> AsyncIterator[tuple[KitStock, Auditor]]:
+async def stocked(config: PartyConfig, heard: Callable[[], int]) -> AsyncIterator[Kits]:
     """The stock, and who audits it, with a channel to the dealer while the block lasts.
 
     ``heard`` is what party 0 has said of the first number.
@@ -38,7 +53,7 @@ async def stocked(config: PartyConfig, heard: Callable[[], int]) -> AsyncIterato
     stock = KitStock(folder, config.index, dealer, first, config.audit_one_in)
     auditor = Auditor(stock, dealer, config.index)
     try:
-        yield stock, auditor
+        yield Kits(stock, auditor)
     finally:
         auditor.close()
         await dealer.close()

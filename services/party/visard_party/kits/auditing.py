@@ -23,10 +23,10 @@ from visard_party.kits.source import KitSource, Seeds
 from visard_party.kits.stock import KitStock
 from visard_party.metrics import KIT_AUDITS
 
-_PAUSES = (0.2, 60.0)  # seconds between attempts: at first, at most
+_PAUSES = (0.2, 30.0)  # seconds between attempts: at first, at most
 _POLITE_SECONDS = 20.0  # for which an audit waits until the stock is full
 PATIENCE = 60.0  # seconds in which the other parties should have asked for a kit's seeds as well
-GIVE_UP = 3600.0  # seconds after which a kit is thrown away whose seeds were not shown
+GIVE_UP = 900.0  # seconds after which a kit is thrown away that not all have asked about
 _NICE = 10
 _DIGITS = 12  # of a plan's digest, as in the metrics
 
@@ -64,14 +64,12 @@ class Auditor:
         while True:
             self._stock.set_aside.clear()
             answered = [await self._one(shelf, number) for shelf, number in self._stock.aside()]
-            if all(answered):
-                pause = _PAUSES[0]
-                await self._stock.set_aside.wait()
-            else:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(pause):
-                        await self._stock.set_aside.wait()
-                pause = _PAUSES[0] if True in answered else min(2 * pause, _PAUSES[1])
+            try:
+                async with asyncio.timeout(None if all(answered) else pause):
+                    await self._stock.set_aside.wait()
+                pause = _PAUSES[0]  # the others ask as soon as we do
+            except TimeoutError:
+                pause = min(2 * pause, _PAUSES[1])
 
     async def _one(self, shelf: Shelf, number: int) -> bool:
         """Audit a kit; whether there is nothing more to be done about it."""
@@ -81,19 +79,23 @@ class Auditor:
         try:
             seeds = await self._source.reveal(shelf.plan, number)
         except ServiceFault as error:
-            return await self._unanswered(shelf, number, waited, str(error))
-        if seeds is None and waited > PATIENCE:
-            return await self._unanswered(shelf, number, waited, "the dealer says that not all parties have asked")
-        if seeds is None:
+            self._unanswered(number, str(error))
             return False
+        if seeds is None:
+            return await self._waited(shelf, number, waited)
         await self._quiet()
         await self._compared(shelf, number, seeds)
         return True
 
-    async def _unanswered(self, shelf: Shelf, number: int, waited: float, reason: str) -> bool:
+    def _unanswered(self, number: int, reason: str) -> None:
         self.counts.unanswered += 1
         KIT_AUDITS.labels("unanswered").inc()
         log.warning("the dealer does not show the seeds of a kit to be audited", kit=number, reason=reason)
+
+    async def _waited(self, shelf: Shelf, number: int, waited: float) -> bool:
+        """Another party has set this number not aside, as by an older key; or the dealer says so."""
+        if waited > PATIENCE:
+            self._unanswered(number, "it says that not all three parties have asked")
         if waited <= GIVE_UP:
             return False
         await shelf.finish(number)
@@ -115,12 +117,13 @@ class Auditor:
             return
         outcome = "failed" if found else "passed"
         KIT_AUDITS.labels(outcome).inc()
+        plan = shelf.plan.digest.hex()[:_DIGITS]
         if not found:
             self.counts.passed += 1
+            log.info("a kit has passed its audit", plan=plan, kit=number)
             await shelf.finish(number)
             return
         self.counts.failed += 1
-        plan = shelf.plan.digest.hex()[:_DIGITS]
         log.error("the dealer has failed an audit: nothing is served", plan=plan, kit=number, differ=found)
         await self._stock.distrust(f"the dealer failed the audit of kit {number} of plan {plan} ({', '.join(found)})")
 

@@ -1,13 +1,11 @@
 """The key that says which kits are audited, as this party keeps it: on disk, so that a restart asks for no new one."""
 
+import threading
 from pathlib import Path
 
-import structlog
 from visard_common.files import write_durably
 
 from visard_party.kits.audit import AuditKey
-
-log = structlog.get_logger()
 
 
 class Choosing:
@@ -15,6 +13,7 @@ class Choosing:
 
     def __init__(self, directory: Path, one_in: int) -> None:
         self._path = directory / "audit-key"
+        self._lock = threading.Lock()
         self.wanted = one_in
         self.key = AuditKey.unpack(self._path.read_bytes(), one_in) if self._path.exists() else None
 
@@ -34,6 +33,8 @@ class Choosing:
 
     def keep(self) -> None:
         """Write the key down; raises OSError."""
-        if self.key is not None:
+        with self._lock:
+            if self.key is None:
+                return
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             write_durably(self._path, self.key.pack(self.wanted))

@@ -52,6 +52,7 @@ class KitDirectory:
         sync_directory(directory.parent)
         self._lock = threading.Lock()
         self._floor = self.read_floor()
+        self._done: set[int] = set()  # audited, with an empty file that says so
 
     def read_floor(self) -> int:
         """The persisted floor; that of a new plan, at first."""
@@ -77,16 +78,11 @@ class KitDirectory:
 
     def scan_aside(self) -> tuple[set[int], set[int]]:
         """Numbers set aside: those still to be audited, and those that have been and whose files are still needed."""
-        pending, done = set(), set()
-        for path in filter(_is_aside, list(self._directory.iterdir())):
-            number, size = int(path.stem), path.stat().st_size
-            if size:
-                pending.add(number)
-            elif number >= self._floor:
-                done.add(number)
-            else:
-                path.unlink()
-        return pending, done
+        sizes = {int(path.stem): path.stat().st_size for path in self._directory.iterdir() if _is_aside(path)}
+        pending = {number for number, size in sizes.items() if size}
+        self._done = sizes.keys() - pending
+        self._sweep()
+        return pending, set(self._done)
 
     def store(self, number: int, part: Fetched) -> None:
         """Write a fetched kit, durable on return; raises OSError."""
@@ -134,10 +130,15 @@ class KitDirectory:
 
     def finish_aside(self, number: int) -> None:
         """Forget what a kit held that was set aside; not that it was, while its number is not below the floor."""
-        if number < self._floor:
+        write_durably(self._aside(number))
+        self._done.add(number)
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove what says of numbers below the floor that they were set aside."""
+        for number in {n for n in self._done if n < self._floor}:
             self._aside(number).unlink(missing_ok=True)
-        else:
-            write_durably(self._aside(number))
+            self._done.discard(number)
 
     def delete(self, numbers: set[int]) -> None:
         """Delete kits that will not be used."""

@@ -90,7 +90,7 @@ class Ledger:
         The audited numbers before it are owed from now on, so that they are fetched in their turn even where nothing is fetched
         ahead: the dealer must not see by the order that a number was left out.
         """
-        if number in self.aside | self.owed or chosen(number):
+        if self.audited(number, chosen):
             return False
         if number < self.floor and number not in self.in_stock and number not in self.demanded:
             return False
@@ -98,6 +98,10 @@ class Ledger:
         self.owed |= {n for n in before if chosen(n)}
         self.demanded.add(number)
         return True
+
+    def audited(self, number: int, chosen: Chosen) -> bool:
+        """Whether a number is one that is audited here, by the present key or an earlier one."""
+        return number in self.aside or number in self.owed or chosen(number)
 
     def set_aside(self, chosen: Chosen) -> set[int]:
         """Take what is audited out of the stock, for good; returns it."""

@@ -40,6 +40,10 @@ class KitBurnt(Exception):
         self.floor = floor
 
 
+class KitAside(KitBurnt):
+    """The number asked for is audited here."""
+
+
 @dataclass(frozen=True)
 class StockLevel:
     """What the status shows of one plan."""
@@ -116,11 +120,13 @@ class KitStock:
     async def take(self, plan: KitPlan, number: int, seconds: float) -> Kit:
         """The kit of this number, for this once; raises KitBurnt, and ResourceExhausted when it does not come.
 
-        A number that is to be audited is as good as burnt.
+        KitAside for a number that is audited here, which is as good as burnt.
         """
         self.trust.require()
         self.want(plan, 1)
         shelf = self._shelves[plan.digest]
+        if shelf.ledger.audited(number, shelf.chosen):
+            raise KitAside(shelf.ledger.floor)
         if not shelf.ledger.demand(number, shelf.chosen):
             raise KitBurnt(shelf.ledger.floor)
         self._work.set()
@@ -178,7 +184,10 @@ class KitStock:
         """The parties have another key that says which kits are audited: what it chooses of the stock is set aside at once."""
         self.choosing.key = key
         claims = [(shelf, shelf.chosen_anew()) for shelf in self._alive.values()]  # before anybody else has a turn
-        await asyncio.to_thread(self.choosing.keep)
+        try:
+            await asyncio.to_thread(self.choosing.keep)
+        except OSError as error:  # after a restart the parties make another one
+            log.warning("the audit key cannot be kept", reason=str(error))
         for shelf, numbers in claims:
             await self._put_aside(shelf, numbers)
         self._work.set()

@@ -4,7 +4,12 @@ Functionality: helpers a and b hold F(a + 1) and F(b + 1); the target t gets F(t
 Cost: a round for each page (200 references, 1,000 writes) and one for each million elements; each helper sends one element
 for each stored one. Nothing that callers have written makes a message larger than a page.
 Security: F(t + 1) = l_a F(a + 1) + l_b F(b + 1). Helper a sends l_a F(a + 1) + m and helper b sends l_b F(b + 1) - m, where m is
-expanded from the key that a and b share and t does not know: what t sees is uniform but for its sum.
+expanded from the key that a and b share and t does not know: what t sees is uniform but for its sum. Nobody learns anything by
+lying, a target least of all.
+Not covered: a helper that lies about its part. What both tell in pages is compared, so that names, models, writes and rights
+are what both hold; but the parts of shares come from each alone, and no test among the three would find a wrong one: any two
+shares lie on a line, and the target's own is gone. So a helper can shift what is restored by a vector that it chooses, without
+knowing what it shifts.
 Source: Shamir 1979 (interpolation); the masking is that of additive resharing.
 """
 

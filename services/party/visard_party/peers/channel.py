@@ -27,6 +27,7 @@ from visard_party.peers.evidence import kind_of, note
 from visard_party.peers.framing import pieces
 from visard_party.peers.links import Link, PeerLinks
 from visard_party.peers.mailbox import Mailbox
+from visard_party.peers.sessions import Rounds
 
 _OPTIONS = Namespace(
     threshold=1, no_log=True, no_prss=False, no_async=False, no_barrier=True, ssl=False, sec_param=30, mix32_64bit=False
@@ -187,8 +188,17 @@ class SessionChannel:
                 elif not isinstance(awaited, bytes) and not awaited.cancelled():
                     awaited.exception()  # seen: a failed peer may fail several futures
 
+    def _evidence(self) -> Rounds:
+        """The last rounds, and with what was seen in them the next would have begun; nothing where there was none."""
+        rounds, view = self.views.evidence(), self.views.digest.hex()
+        return (
+            [*rounds, {"round": self.views.count + 1, "view": view}]
+            if rounds and rounds[-1]["view"] != view
+            else rounds
+        )
+
     def abort(self, code: str, reason: str, retry_after: float | None = None, deviation: str = "") -> None:
-        """Tell the peers that this session is given up, and why; ``deviation`` is one of visard_party.peers.evidence.KINDS."""
+        """Tell the peers that this session is given up, and why; ``deviation``: as evidence.told says it."""
         close = peer_pb2.Close(
             session=self.session, code=code, reason=reason, retry_after=retry_after or 0.0, deviation=deviation
         )
@@ -202,6 +212,6 @@ class SessionChannel:
         If it ends because a party deviates, as ``error`` or a peer says, that is written down with the last rounds; if it
         ends well they are kept, as a peer may say so yet.
         """
-        rounds = self.views.evidence()
+        rounds = self._evidence()
         noted = note(self.session, self.party, rounds, error if kind_of(error) else self._mailbox.failure)
         self._links.sessions.close(self.session, () if noted else rounds)

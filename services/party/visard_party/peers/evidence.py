@@ -7,15 +7,15 @@ put the three logs side by side: docs/operations.md, A party deviates.
 import structlog
 from visard_common.errors import Deviated, cut
 from visard_engine.errors import CheckFailed, PartyDeviates, ProtocolError
+from visard_wire.v1 import peer_pb2
 
 from visard_party.metrics import DEVIATIONS
 from visard_party.peers.mailbox import SessionAborted
-from visard_party.peers.sessions import Rounds
+from visard_party.peers.sessions import Rounds, Sessions
 
 VIEWS, CHECK, MESSAGE = "views", "check", "message"
 KINDS = (VIEWS, CHECK, MESSAGE)
-for _kind in KINDS:
-    DEVIATIONS.labels(_kind)  # shown as 0 until something happens
+ELSEWHERE = "elsewhere"  # in another session, which tells of it
 
 log = structlog.get_logger()
 
@@ -42,11 +42,10 @@ def kind_of(error: BaseException | None) -> str:
 def note(session: bytes, party: int, rounds: Rounds, error: BaseException | None) -> bool:
     """Log and count it if ``error``, for which this session has ended at this party, is a deviation; whether it is.
 
-    Nor is anything said where a peer speaks of one and nothing was opened here: of a request whose batch has failed the batch's
-    own session tells.
+    Of what has happened in another session, the one of a request's batch, that session tells, and nobody twice.
     """
-    kind, heard = kind_of(error), isinstance(error, SessionAborted)
-    if not kind or isinstance(error, Deviated) or (heard and not rounds):
+    kind = kind_of(error)
+    if kind not in KINDS or isinstance(error, Deviated):
         return False
     DEVIATIONS.labels(kind).inc()
     log.error(
@@ -59,3 +58,17 @@ def note(session: bytes, party: int, rounds: Rounds, error: BaseException | None
         rounds=list(rounds),
     )
     return True
+
+
+def told(error: BaseException) -> str:
+    """What the peers are told of an error that ends a session here: how a deviation was noticed, or that it was elsewhere."""
+    return ELSEWHERE if isinstance(error, Deviated) else kind_of(error)
+
+
+def given_up(sessions: Sessions, party: int, peer: int, close: peer_pb2.Close) -> None:
+    """A peer has given up on a session, which may have ended well here: then its evidence is looked for as well."""
+    deviation = close.deviation if close.deviation in (*KINDS, ELSEWHERE) else ""
+    why = SessionAborted(close.code, close.reason, close.retry_after or None, deviation, peer)
+    if deviation in KINDS and (rounds := sessions.take_evidence(close.session)):
+        note(close.session, party, rounds, why)
+    sessions.abort(close.session, why)

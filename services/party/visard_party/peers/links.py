@@ -23,9 +23,8 @@ from visard_wire.version import PROTOCOL, __version__
 
 from visard_party.errors import StoreError
 from visard_party.kits.ledger import MAX_NUMBER
-from visard_party.peers.evidence import KINDS, note
+from visard_party.peers.evidence import given_up, note
 from visard_party.peers.framing import Incoming, Joiner, Message, Outgoing, exchange
-from visard_party.peers.mailbox import SessionAborted
 from visard_party.peers.sessions import Sessions
 
 _BACKOFF = (0.1, 2.0)
@@ -249,18 +248,10 @@ class PeerLinks:
             return
         kind = frame.WhichOneof("kind")
         if kind == "close":
-            self._closed(link.peer, frame.close)
+            given_up(self.sessions, self.party, link.peer, frame.close)
         elif kind in ("log", "set", "model_set"):
             for told in self._told[kind]:
                 self._spawn(told(link.peer, getattr(frame, kind)))
-
-    def _closed(self, peer: int, close: peer_pb2.Close) -> None:
-        """A peer has given up on a session, which may have ended well here: then its evidence is looked for as well."""
-        deviation = close.deviation if close.deviation in KINDS else ""
-        why = SessionAborted(close.code, close.reason, close.retry_after or None, deviation, peer)
-        if deviation:
-            note(close.session, self.party, self.sessions.take_evidence(close.session), why)
-        self.sessions.abort(close.session, why)
 
     def _spawn(self, work: Awaitable[None]) -> asyncio.Task[None]:
         """A task that is kept until it ends, and whose failure is logged and no more."""

@@ -13,7 +13,7 @@ from visard_engine.errors import PeerLost
 from visard_party.peers.mailbox import Mailbox, SessionAborted
 
 SESSION_BYTES = 16
-Rounds = Sequence[Mapping[str, object]]  # as visard_engine.views.Views.evidence has them
+Rounds = Sequence[Mapping[str, object]]  # as Views.evidence has them
 MAX_EARLY_SESSIONS = 256
 MAX_EARLY_BYTES = 64 << 20
 _REMEMBERED = 4096  # finished sessions whose late messages are recognised

@@ -9,7 +9,7 @@ telephone", CRYPTO 1981). The tests of what a client has shared depend on it (vi
 
 With another coin, tossed in the same messages, they make the key that says which kits are audited (visard_party.kits.audit), when
 they have no common one: at their first run, or after one has lost its disk or wants more or fewer audits. No kit is taken by who
-notices it, and the three begin again with the proposal.
+notices it, and the three begin again with the proposal. So they do where a number was set aside at one of them alone.
 """
 
 import hashlib
@@ -66,7 +66,8 @@ class Proposal:
 class Reply:
     """A follower's answer: why not, or the tags of the kits it has taken, in hex; and its nonce in hex.
 
-    Also the name of its audit key, and of how many kits it wants one audited. It has taken none when the leader's key is another.
+    Also the name of its audit key, and of how many kits it wants one audited. It has taken none when the leader's key is another;
+    nor where one is ``aside``, audited here by an earlier key that the leader had not heard of.
     """
 
     refusal: Refusal | None
@@ -74,6 +75,7 @@ class Reply:
     nonce: str = ""
     audit: str = ""
     audit_one_in: int = 0
+    aside: bool = False
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,9 @@ def decode_reply(data: bytes) -> Reply:
     try:
         raw = json.loads(data)
         kits, one_in = tuple(str(kit) for kit in raw["kits"]), _one_in(raw["audit_one_in"])
-        return Reply(_refusal(raw["refusal"]), kits, _nonce(raw["nonce"]), str(raw["audit"]), one_in)
+        return Reply(
+            _refusal(raw["refusal"]), kits, _nonce(raw["nonce"]), str(raw["audit"]), one_in, raw["aside"] is True
+        )
     except _NONSENSE as error:
         raise ProtocolError("a peer's reply makes no sense") from error
 

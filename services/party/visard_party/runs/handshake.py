@@ -17,7 +17,7 @@ from visard_engine.kits import Kit, KitPlan
 from visard_party.config import PartyConfig
 from visard_party.faults import Refusal, Refused
 from visard_party.kits.audit import strictest
-from visard_party.kits.stock import KitBurnt, KitStock
+from visard_party.kits.stock import KitAside, KitBurnt, KitStock
 from visard_party.operations.prepared import Prepared
 from visard_party.peers.channel import SessionChannel
 from visard_party.runs import agreement
@@ -84,12 +84,13 @@ class Agreeing:
         kits = [await self._take(plan, n) for plan, n in zip(plans, numbers, strict=True)]
         replies = await channel.exchange({}, FOLLOWERS, self._patience)
         answers = [agreement.decode_reply(replies[peer]) for peer in FOLLOWERS]
-        again = not named or any(answer.audit != named for answer in answers)
+        renewed = not named or any(answer.audit != named for answer in answers)
+        again = renewed or any(answer.aside for answer in answers)
         refusal = agreement.verdict(answers, None if again else tags(kits))
         nonces = (nonce, *(bytes.fromhex(answer.nonce) for answer in answers))
         verdict = Verdict(refusal, tuple(one.hex() for one in nonces))
         if again and refusal is None:
-            verdict = replace(verdict, again=True, audit_one_in=self._wanted(named, answers))
+            verdict = replace(verdict, again=True, audit_one_in=self._wanted(named, answers) if renewed else None)
         await channel.exchange(dict.fromkeys(FOLLOWERS, agreement.encode(verdict)), ())
         for answer in answers:
             for plan, floor in zip(prepared.plans, answer.refusal.floors if answer.refusal else (), strict=False):
@@ -137,10 +138,14 @@ class Agreeing:
         choosing, kits = self._stock.choosing, list[Kit]()
         named, wanted = choosing.name, choosing.wanted
         refusal = refusal or agreement.check(proposal.terms, self._terms(prepared))
+        aside = False
         if refusal is None and named and proposal.audit == named:
-            refusal, kits = await self._take_all(prepared.plans, proposal.kits)
+            try:
+                refusal, kits = await self._take_all(prepared.plans, proposal.kits)
+            except KitAside:
+                aside = True
         nonce = os.urandom(NONCE_BYTES)
-        reply = Reply(refusal, tags(kits), nonce.hex(), named, wanted)
+        reply = Reply(refusal, tags(kits), nonce.hex(), named, wanted, aside)
         await channel.exchange({LEADER: agreement.encode(reply)}, ())
         verdict = agreement.decode_verdict((await channel.exchange({}, (LEADER,), self._patience))[LEADER])
         self._go(verdict.refusal)
@@ -153,10 +158,13 @@ class Agreeing:
         return tossed(kits, coin)
 
     async def _take_all(self, plans: tuple[KitPlan, ...], numbers: tuple[int, ...]) -> tuple[Refusal | None, list[Kit]]:
+        """The kits, or why not; raises KitAside."""
         kits: list[Kit] = []
         try:
             for plan, number in zip(plans, numbers, strict=True):
                 kits.append(await self._stock.take(plan, number, self._config.kit_wait))
+        except KitAside:
+            raise
         except KitBurnt as burnt:
             floors = tuple(burnt.floor if p.digest == plan.digest else 1 for p in plans)
             return Refusal.of(ResourceExhausted("the kits were used up", retry_after=RETRY_SECONDS), floors), []

@@ -13,7 +13,7 @@ from visard_party.config import PartyConfig
 from visard_party.faults import Refused, fault_of
 from visard_party.intake.asked import Asked
 from visard_party.peers.channel import SessionChannel
-from visard_party.peers.evidence import kind_of
+from visard_party.peers.evidence import told
 from visard_party.peers.links import PeerLinks
 from visard_party.peers.mailbox import SessionAborted
 from visard_party.peers.sessions import SESSION_BYTES
@@ -38,7 +38,7 @@ async def opened(config: PartyConfig, links: PeerLinks, asked: Asked) -> AsyncIt
     except BaseException as error:
         failure, fault = error, fault_of(error, f"party {config.index}")
         if not isinstance(error, SessionAborted | Refused):
-            channel.abort(fault.code, fault.message, fault.retry_after, kind_of(fault))
+            channel.abort(fault.code, fault.message, fault.retry_after, told(error))
         if isinstance(error, asyncio.CancelledError):
             raise
         raise fault from error

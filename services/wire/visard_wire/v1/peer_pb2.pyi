@@ -173,7 +173,7 @@ class Close(_message.Message):
     """Seconds after which the caller may try again; 0 where nothing is known."""
     deviation: _builtins.str
     """Where somebody did not follow the protocol, how the sender has noticed it: views, check or message. The receiver logs its own
-    last rounds, so that all three can be compared.
+    last rounds, so that all three can be compared. Or elsewhere: in another session, which tells.
     """
     def __init__(
         self,

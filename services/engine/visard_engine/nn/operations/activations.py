@@ -8,7 +8,6 @@ from typing_extensions import override
 
 from visard_engine.field import Elements
 from visard_engine.kernels import channels
-from visard_engine.kits import Section
 from visard_engine.nn import cotangents
 from visard_engine.nn.cotangents import Cotangent
 from visard_engine.nn.operations.base import (
@@ -24,6 +23,7 @@ from visard_engine.nn.operations.base import (
     require_weight_bits,
 )
 from visard_engine.protocols import maximum, relu, truncation
+from visard_engine.sections import Section
 from visard_engine.session import Session
 
 

@@ -11,10 +11,10 @@ from typing_extensions import override
 
 from visard_engine.claims import Source
 from visard_engine.field import Elements, Field
-from visard_engine.kits import Section
 from visard_engine.linear import Matrix
 from visard_engine.nn.cotangents import Cotangent
 from visard_engine.nn.errors import ProgramError
+from visard_engine.sections import Section
 from visard_engine.session import Session
 
 Pair = tuple[int, int]

@@ -8,7 +8,6 @@ import numpy as np
 from typing_extensions import override
 
 from visard_engine.field import Elements, Field
-from visard_engine.kits import Section
 from visard_engine.nn import cotangents
 from visard_engine.nn.cotangents import Cotangent, Dense, Outer
 from visard_engine.nn.operations.base import (
@@ -24,6 +23,7 @@ from visard_engine.nn.operations.base import (
     window,
 )
 from visard_engine.protocols import maximum
+from visard_engine.sections import Section
 from visard_engine.session import Session
 
 
