@@ -57,3 +57,14 @@ def squared_distances__should_agree_with_integers(field: Field) -> None:
 def another_exponent__should_be_refused() -> None:
     with pytest.raises(ValueError, match="31 or 61"):
         field_of(13)
+
+
+@FIELDS
+@pytest.mark.parametrize("n", [1, 5, 70_001])
+def sums_of_products__should_not_overflow(field: Field, n: int) -> None:
+    """Reduced in part, once at the end: with the largest factors, and in any number."""
+    most, one = np.full((2, n), field.p - 1, field.dtype), sample(field, max(n, 6), 7)[:n]
+    assert arithmetic.products(most, most[0]).tolist() == [n % field.p] * 2  # (-1)^2, n times
+    assert arithmetic.products(one[None], most[0]).tolist() == [-sum(map(int, one)) % field.p]
+    assert arithmetic.row_products(most, most).tolist() == [n % field.p] * 2
+    assert arithmetic.squared_distances(np.zeros(n, field.dtype), most).tolist() == [n % field.p] * 2

@@ -46,8 +46,6 @@ async def lie_told_to_one__should_be_heard_of_in_the_next_round(question: str, p
     asked = QUESTIONS[question]()
     kinds = (await play(asked.plan, asked.part)).kinds
     for number, kind in enumerate(kinds[:-2]):
-        if (question, kind) == ("evaluate", "degree"):
-            continue  # see refusal__should_wait below
         for receiver in (before(party), after(party)) if kind in TO_BOTH else (before(party),):
             told = Told(lies.flipped(), kind, [receiver], kinds[:number].count(kind))
             outcome = await lied(asked, kinds, party, told, flatters=flatters)

@@ -1,7 +1,6 @@
 """A party whose shares are not what they were is found out before anybody answers: images, references, norms, opened products."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from visard_engine.shamir import share
 
 from tests.engine.asking import GALLERY, PIXELS, PROBE, SHAPE, Question, described, matched, stopped, with_norms
 from tests.engine.harness import Outcome, play
-from tests.engine.liar import Liar, Message, Told, flipped, other_shares, plus
+from tests.engine.liar import Liar, Message, Told, flipped, instead, other_shares, plus
 
 QS = pytest.mark.parametrize("q", [31, 61])
 FLATTERS = pytest.mark.parametrize("flatters", [False, True])
@@ -36,14 +35,6 @@ async def kinds_if(flatters: bool, asked: Question) -> Sequence[str]:
 
 def found_by_both(outcome: Outcome) -> bool:
     return all(isinstance(result, PartyDeviates) for result in outcome.honest)
-
-
-@contextmanager
-def instead(module: Any, name: str, wrap: Callable[[Any], Any]) -> Iterator[None]:
-    """A function of the engine as the liar has it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, name, wrap(getattr(module, name)))
-        yield
 
 
 # -- products of degree 2 ----------------------------------------------------------------------------------------------
@@ -145,8 +136,9 @@ async def distance_to_another_reference__should_be_found(flatters: bool) -> None
                     return np.asarray(share_of(self))
                 gallery: Any = self._gallery.copy()
                 gallery.reshape(-1)[place] = (int(gallery.reshape(-1)[place]) + 1) % self._field.p
-                changed: Elements = share_of(type(self)(self._field, self._probe, gallery))
-                return changed
+                return np.asarray(
+                    share_of(threshold.Distances(self._field, np.asarray(self._probe), np.asarray(gallery)))
+                )
 
             return other
 

@@ -9,9 +9,11 @@ from visard_engine.nn.compile import compile_module
 from visard_engine.nn.execute import Model, embed_plan
 from visard_engine.nn.twin import run_twin
 
-from tests.engine.nn.networks import SHAPE, images, residual, run_on_shares
+from tests.engine.nn.networks import SHAPE, VERIFICATION, images, residual, run_on_shares
 
 POINTS = {"default": 0.6}
+# four ReLUs and four stages of pooling, and one last truncation: three rounds where four digits do, else four
+ROUNDS = {31: 7 * 3 + 4 + 1, 61: 8 * 4 + 1}
 
 
 @pytest.mark.parametrize("q", [31, 61])
@@ -23,8 +25,7 @@ async def run_on_shares__should_equal_the_twin(q: int, batch: int) -> None:
     assert found.tolist() == run_twin(compiled.program, compiled.weights, probes, rounding).tolist()
     expected = network(torch.from_numpy(probes).float()).numpy()
     assert np.abs(found / 2**compiled.program.output.scale - expected).max() < (0.03 if q == 31 else 0.001)
-    # four ReLUs and four pooling stages, and one last truncation
-    assert {c.rounds for c in channels} == {8 * (5 if q == 31 else 6) + 1}
+    assert {c.rounds for c in channels} == {ROUNDS[q] + VERIFICATION}
 
 
 @pytest.mark.parametrize("q", [31, 61])
@@ -33,7 +34,7 @@ async def images_with_a_kit_each__should_run_together_in_the_rounds_of_one(q: in
     compiled = compile_module(network, SHAPE, q=q, calibration=images(8, seed=2), operating_points=POINTS)
     found, channels, rounding = await run_on_shares(compiled.program, compiled.weights, probes, kits=3)
     assert found.tolist() == run_twin(compiled.program, compiled.weights, probes, rounding).tolist()
-    assert {c.rounds for c in channels} == {8 * (5 if q == 31 else 6) + 1}
+    assert {c.rounds for c in channels} == {ROUNDS[q] + VERIFICATION}
 
 
 def kit_plan__should_grow_with_the_batch() -> None:

@@ -147,6 +147,28 @@ async def exact_relu__should_be_exact(field: Field, n: int, sharing: Any) -> Non
 
 
 @FIELDS
+@pytest.mark.parametrize("spare", [8, 12, 20])
+async def relu_with_spare_bits__should_be_wrong_only_below_what_it_misses(field: Field, spare: int) -> None:
+    digits = maximum.digits(field.q, spare)
+    missed, half = comparison.missed(digits), comparison.missed(digits) // 2
+    assert 1 < missed <= 1 << spare + comparison.SLACK - 1
+    n = 4000
+    z = np.concatenate([operands(field, n), [-missed] * n, [1 - missed] * n, [-half] * n, [-1] * n])
+    shares = wide_shares_of(field, z)
+
+    async def body(s: Session, party: int) -> Any:
+        return await maximum.exact_relu(s, shares[party], NOWHERE, spare)
+
+    outcome = await run(KitPlan(field.q, (Section("max", z.size, spare),)), body)
+    found = opened(field, outcome)
+    surely = (z >= 0) | (z <= -missed)
+    assert (found[surely] == np.maximum(z, 0)[surely]).all()
+    assert ((found == 0) | (found == z))[~surely].all()
+    assert n * 0.45 < (found[3 * n : 4 * n] == 0).sum() < n * 0.55  # half of the time c and r agree above
+    assert outcome.rounds == 2 + len(digits.levels)
+
+
+@FIELDS
 def dealt_bits__should_be_as_many_as_designed(field: Field) -> None:
     """Of a ReLU of four digits 76 bits and five elements; exact ones of 31 bits take 38 products of masks."""
     four, every = comparison.above(31, 12), comparison.exact(31)
