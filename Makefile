@@ -1,4 +1,4 @@
-# make demo | test | check | docs | lock | sbom | lint-manifests | proto | bench | bench-peers | bench-thesis -- every target installs
+# make demo | test | attacks | check | docs | lock | sbom | lint-manifests | proto | bench | bench-peers | bench-thesis -- every target installs
 # what it needs first: exactly what locks/ says, each file with the hash that it must have.
 PYTHON ?= python3
 BIN := .venv/bin
@@ -10,7 +10,7 @@ PACKAGES := client services/wire services/engine services/common services/party 
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: all demo test check docs lock sbom lint-manifests proto bench bench-peers bench-thesis clean
+.PHONY: all demo test attacks check docs lock sbom lint-manifests proto bench bench-peers bench-thesis clean
 all: $(STAMP)
 
 # torch has a step of its own, without a hash: one version has several builds (for the processor alone, for each CUDA) with a
@@ -68,6 +68,11 @@ demo: $(STAMP) .photos/obama.jpg
 
 test: $(STAMP) .photos/obama.jpg
 	$(BIN)/python -m pytest
+
+# the whole campaign of one lying party; the last line counts what became of its runs. make attacks SEED=2 takes others
+SEED ?= 1
+attacks: $(STAMP)
+	$(BIN)/python -m tests.attacks.campaign --runs 2000 --services 60 --seed $(SEED)
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -3,6 +3,9 @@
 A party commits only after all three have staged (visard_party.consistency.writes). So a committed write is staged everywhere
 and can always be rolled forward; a write that somebody has not staged was acknowledged to nobody and is dropped. DROPPED is
 final: a party that dropped a write refuses to stage it, so it cannot be committed later.
+
+One party may lie. So nothing is committed before both peers were heard: of a run that an honest party has given up it says
+so, and no other's word outweighs that. A run needs all three parties, so whoever waits for one is missed by nobody.
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,13 +30,11 @@ def decide(states: Mapping[int, State]) -> Decision:
     Raises Divergence where the states contradict the protocol: committed here, dropped or never staged there.
     """
     seen = set(states.values())
-    if State.COMMITTED in seen:
-        if seen & {State.DROPPED, State.UNKNOWN}:
-            raise Divergence("one party has committed a write that another has dropped or never seen")
-        return Decision.COMMIT
+    if State.COMMITTED in seen and seen & {State.DROPPED, State.UNKNOWN}:
+        raise Divergence("one party has committed a write that another has dropped or never seen")
     if State.RUNNING in seen or len(states) < 3:
         return Decision.WAIT
-    return Decision.COMMIT if seen == {State.PENDING} else Decision.DROP
+    return Decision.COMMIT if seen <= {State.PENDING, State.COMMITTED} else Decision.DROP
 
 
 @dataclass

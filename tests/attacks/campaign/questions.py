@@ -1,0 +1,122 @@
+"""The questions as the services compose them of the engine: each party's part, and what the client makes of three answers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from visard import opening
+from visard_engine import matching
+from visard_engine.bits import ReplicatedBits
+from visard_engine.describe import describe, describe_plan, evaluate
+from visard_engine.field import Elements, Integers
+from visard_engine.kits import Kit, KitPlan
+from visard_engine.nn.execute import Model
+from visard_engine.session import Run
+from visard_wire.digests import of_row_table
+from visard_wire.v1 import common_pb2
+
+from tests.attacks.campaign.world import MATCH, OPEN, Network, World, rounding_of
+
+VERIFY, IDENTIFY, ENROL, UNIQUE, RUN = "verify", "identify", "enrol", "enrol unique", "run"
+QUESTIONS = (VERIFY, IDENTIFY, ENROL, UNIQUE, RUN)
+BATCH, SESSION = "batch", "session"  # the sessions of a request: its images are described in a batch's
+
+
+def purpose_of(question: str) -> str:
+    """What a network must be for."""
+    return OPEN if question == RUN else MATCH
+
+
+def sessions_of(question: str) -> tuple[str, ...]:
+    """Those in which the engine runs, in order."""
+    return {RUN: (SESSION,), ENROL: (BATCH,)}.get(question, (BATCH, SESSION))
+
+
+def plans_of(question: str, network: Network, images: int, references: int) -> tuple[KitPlan, ...]:
+    """Of its kits: one an image, then those of what is asked."""
+    q, size, each = network.program.q, network.program.output.size, (describe_plan(network.program),) * images
+    match question:
+        case "verify":
+            return (*each, matching.verify_plan(q, references, size))
+        case "identify":
+            return (*each, matching.identify_plan(q, references, size))
+        case "enrol unique":
+            return (*each, *(matching.verify_plan(q, references, size),) * images)
+    return each
+
+
+@dataclass
+class Desk:
+    """What a party has on its desk for one request: its runs by session, its kits, and its shares."""
+
+    runs: dict[str, Run] = field(repr=False)
+    kits: list[Kit]
+    model: Model
+    images: Elements = field(repr=False)  # (B, C, H, W)
+    references: Elements = field(repr=False)  # (N, D + 1)
+    limit: int
+    done: Any  # is told when a session is over here
+
+    async def answer(self, question: str) -> Any:
+        """This party's part; raises EngineError. Bits, an output's share, whether somebody is known, or what it would store."""
+        if question == RUN:
+            return await evaluate(self.runs[SESSION], self.kits[0], self.model, self.images)
+        count = len(self.images)
+        found = await describe(self.runs[BATCH], self.kits[:count], self.model, self.images)
+        self.done(BATCH)
+        rest, args = self.kits[count:], (self.references, self.limit)
+        match question:
+            case "verify":
+                return await matching.verify(self.runs[SESSION], rest[0], found[0], *args)
+            case "identify":
+                return await matching.identify(self.runs[SESSION], rest[0], found[0], *args)
+        for kit, descriptor in zip(rest, found, strict=False):
+            if await matching.is_known(self.runs[SESSION], kit, descriptor, *args):
+                return True
+        return np.stack(found)
+
+
+def right_answer(question: str, world: World, images: Integers, plan: KitPlan, kits: Sequence[int]) -> Any:
+    """What plain integers say, with these kits' rounding, to images (B, C, H, W)."""
+    found = world.network.describe(images, rounding_of(plan, kits))
+    if question == RUN:
+        return found[0] / 2.0**world.network.program.output.scale
+    within = [world.distances(one) <= world.limit for one in found]
+    match question:
+        case "verify":
+            return bool(within[0].any())
+        case "identify":
+            return names(world)[int(world.distances(found[0]).argmin())] if within[0].any() else None
+        case "enrol unique" if any(one.any() for one in within):
+            return True
+    return found
+
+
+def names(world: World) -> list[str]:
+    """Of the gallery's rows."""
+    return [f"subject {k}" for k in range(len(world.enrolled))]
+
+
+def outcome(question: str, world: World, answer: Any, party: int) -> common_pb2.Outcome:
+    """A party's answer as it is sealed for the client."""
+    if question == RUN:
+        output = world.network.program.output
+        return common_pb2.Outcome(output_share=answer.tobytes(), output_shape=output.shape, output_scale=output.scale)
+    assert isinstance(answer, ReplicatedBits)
+    own, previous = answer.pieces()
+    found = common_pb2.Outcome(bits=answer.count, piece_own=own, piece_previous=previous)
+    if question == IDENTIFY:
+        found.row_digest = of_row_table(names(world))
+        found.row_subjects.extend(names(world) if party == 0 else ())
+    return found
+
+
+def taken(question: str, world: World, outcomes: Sequence[common_pb2.Outcome]) -> Any:
+    """What the client takes for the answer; raises InconsistentAnswer."""
+    match question:
+        case "verify":
+            return opening.match_bit(outcomes)
+        case "identify":
+            return opening.matched_subject(outcomes)
+    return opening.output(outcomes, world.network.program.q)[0]

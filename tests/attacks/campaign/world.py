@@ -1,0 +1,140 @@
+"""Small networks, who is enrolled with them, and what plain integers say to every question."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+
+import numpy as np
+from visard_engine.describe import described_size
+from visard_engine.field import Bools, Elements, Field, Integers, field_of
+from visard_engine.kits import KitPlan
+from visard_engine.nn.operations.activations import Clip, Relu, Truncate
+from visard_engine.nn.operations.arithmetic import Flatten
+from visard_engine.nn.operations.base import Operation
+from visard_engine.nn.operations.pooling import MaxPool
+from visard_engine.nn.operations.weighted import Conv, Linear
+from visard_engine.nn.program import MATCH, OPEN, Program
+from visard_engine.nn.twin import Rounding, dealt_rounding, floor_rounding, run_twin
+
+MASTER = bytes(range(32))
+SHAPE = (1, 6, 6)
+BITS = 6  # of weights, and of what is dropped again
+SIZE = 4  # of a descriptor
+# a descriptor's squared length is far below the bound of either field, and far above it for a picture so many times as bright
+GLARING = 400
+
+
+@dataclass(frozen=True)
+class Network:
+    """A program and its weights, in plain integers."""
+
+    program: Program
+    weights: Integers
+
+    @property
+    def field(self) -> Field:
+        """That of its program."""
+        return field_of(self.program.q)
+
+    def describe(self, images: Integers, rounding: Rounding = floor_rounding) -> Integers:
+        """Outputs (B, ...) of images, and behind a descriptor its squared norm."""
+        found = run_twin(self.program, self.weights, images, rounding)
+        if self.program.purpose == OPEN:
+            return found
+        return np.concatenate([found, (found**2).sum(axis=1, keepdims=True)], axis=1)
+
+
+@cache
+def network(q: int, purpose: str = MATCH) -> Network:
+    """A convolution, a max-pool, a ReLU, a linear layer and a truncation; or what ends in a picture that is opened."""
+    spare = BITS if q == 31 else 0  # either maximum
+    entry: tuple[Operation, ...] = (
+        Conv(0, 2, (3, 3), (1, 1), (0, 0), BITS, bias=True),
+        MaxPool(1, (2, 2), (2, 2), spare),
+        Relu(2, BITS),
+    )
+    matching = (Flatten(3), Linear(4, SIZE, BITS, bias=True), Truncate(5, BITS))
+    points = {"default": 1.0} if purpose == MATCH else {}
+    last = matching if purpose == MATCH else (Clip(3, 100),)
+    program = Program(q, SHAPE, 0, (*entry, *last), points, purpose)
+    weights = np.random.default_rng(q).integers(-1 << BITS, (1 << BITS) + 1, program.weight_count)
+    return Network(program, weights)
+
+
+@dataclass(frozen=True)
+class World:
+    """A network, the pictures of who is enrolled with it (N, C, H, W), and one that is asked about.
+
+    ``nearest``: whose picture that is, but for a little noise; None of a stranger.
+    """
+
+    network: Network
+    enrolled: Integers
+    probe: Integers
+    nearest: int | None
+
+    @cached_property
+    def references(self) -> Integers:
+        """(N, D + 1)."""
+        return self.network.describe(self.enrolled)
+
+    @cached_property
+    def limit(self) -> int:
+        """A squared distance far above that of one person's pictures, and far below that of two persons'."""
+        distances = self.distances(self.network.describe(self.probe[None])[0])
+        others = [d for k, d in enumerate(distances) if k != self.nearest]
+        own = 0 if self.nearest is None else int(distances[self.nearest])
+        most = int(min(others, default=4 * own + 4000))
+        assert own + 400 < most // 2, "nobody looks like anybody else here"
+        return (own + most) // 2
+
+    def distances(self, descriptor: Integers) -> Integers:
+        """Squared, to each reference; of a descriptor with its norm behind it."""
+        found: Integers = ((self.references[:, :-1] - descriptor[:-1]) ** 2).sum(axis=1)
+        return found
+
+
+def world(rng: np.random.Generator, q: int, purpose: str, people: int) -> World:
+    """With so many enrolled; of two in three the probe is a picture."""
+    made = network(q, purpose)
+    for _ in range(1000):
+        enrolled = rng.integers(0, 256, (people, *SHAPE))
+        nearest = int(rng.integers(people)) if rng.integers(3) else None
+        seen = rng.integers(0, 256, SHAPE) if nearest is None else enrolled[nearest] + rng.integers(-2, 3, SHAPE)
+        found = World(made, enrolled, seen, nearest)
+        try:
+            if purpose == MATCH:
+                _ = found.limit
+        except AssertionError:
+            continue
+        return found
+    raise AssertionError("a thousand crowds in which two look alike")
+
+
+def signed(field: Field, x: Elements) -> Integers:
+    """As integers around zero."""
+    return field.decode(x)
+
+
+def shared(rng: np.random.Generator, field: Field, x: Integers) -> tuple[Elements, Elements, Elements]:
+    """Shares of degree 1 that come from a seed."""
+    secret = field.encode(x)
+    slope = rng.integers(0, field.p, x.shape, dtype=np.uint64).astype(field.dtype)
+    one = field.add(secret, slope)
+    two = field.add(one, slope)
+    return one, two, field.add(two, slope)
+
+
+def rounding_of(plan: KitPlan, kits: Sequence[int]) -> Rounding:
+    """What truncations do with these kits, joined as a run joins them."""
+    each = [dealt_rounding(plan, MASTER, kit) for kit in kits]
+
+    def rounding(z: Integers, drop: int, below: int) -> tuple[Integers, Bools]:
+        parts = [kit(part, drop, below) for kit, part in zip(each, np.split(z, len(each)), strict=True)]
+        truncated, negative = zip(*parts, strict=True)
+        return np.concatenate(truncated), np.concatenate(negative)
+
+    return rounding
+
+
+__all__ = ["GLARING", "MASTER", "MATCH", "OPEN", "Network", "World", "described_size", "network", "shared", "world"]
