@@ -13,10 +13,11 @@ from pathlib import Path
 
 from visard.cluster import Cluster
 from visard_engine.channel import Payload
+from visard_engine.views import VIEW_BYTES
 from visard_party import __main__ as program
 from visard_party.peers.channel import SessionChannel
 
-NOTHING_SEEN = bytes(16)  # the views of a session in which the engine has not begun
+NOTHING_SEEN = bytes(VIEW_BYTES)  # the views of a session in which the engine has not begun
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ async def play(
         channels[liar.party] = LyingChannel(channels[liar.party], liar, wires, runs)
     for channel in channels:
         runs.append(Run(channel))
-        runs[-1].views = CredulousViews() if liar and liar.party == channel.party else RecordedViews()
+        runs[-1].views = CredulousViews(channel) if liar and liar.party == channel.party else RecordedViews(channel)
 
     async def party(i: int) -> Any:
         own = [dealt_part(plan, first + k, one, i, coin) for k, one in enumerate(dealt)]

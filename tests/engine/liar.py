@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 from typing_extensions import override
-from visard_engine.channel import Payload
+from visard_engine.channel import Channel, Payload
 from visard_engine.field import Elements, Words
 from visard_engine.in_process import LocalChannel
 from visard_engine.protocols import comparison
@@ -189,8 +189,8 @@ class Told:
 class RecordedViews(Views):
     """Views that keep the kinds of the rounds in order."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, channel: Channel) -> None:
+        super().__init__(channel.keys, channel.party)
         self.kinds: list[str] = []
 
     @override

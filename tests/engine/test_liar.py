@@ -50,10 +50,7 @@ async def truthful_liar__should_change_nothing(question: str) -> None:
         assert len(heard) == len(honest.kinds) + sum(kind in TO_BOTH for kind in honest.kinds)
 
 
-HARMLESS = (
-    (AGREEMENT, "repeated"),
-    (LAST_VIEWS, "lengthened"),
-)  # a message that nobody reads, a byte that nobody reads
+HARMLESS = ((AGREEMENT, "repeated"),)  # a message that nobody reads
 LIES: dict[str, lies.Lie] = {
     **{"dropped": lies.dropped, "repeated": lies.repeated, "swapped": lies.swapped, "emptied": lies.emptied},
     **{"shortened": lies.shortened, "lengthened": lies.lengthened, "invalid": lies.invalid},

@@ -47,12 +47,6 @@ def zero_sharing__should_be_zero_of_full_degree_and_fresh(field: Field) -> None:
     assert (first[0] != second[0]).mean() > 0.99
 
 
-def zero_bits__should_xor_to_zero() -> None:
-    a, b, c = (p.zero_bits(100) for p in parties())
-    assert a.any()
-    assert not (a ^ b ^ c).any()
-
-
 @FIELDS
 def shares__should_be_readable_by_mpyc(field: Field) -> None:
     secret = field.encode([5, -7, 0])

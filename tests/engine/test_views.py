@@ -13,7 +13,8 @@ from visard_engine.errors import (
     RoundTimeout,
     ViewsDiffer,
 )
-from visard_engine.views import VIEW_BYTES, Views
+from visard_engine.prss import PairKeys
+from visard_engine.views import DIGEST_BYTES, VIEW_BYTES, Views
 
 from tests.engine import liar as lies
 from tests.engine.asking import QUESTIONS, Question
@@ -21,6 +22,7 @@ from tests.engine.harness import TO_BOTH, Outcome, play
 from tests.engine.liar import AGREEMENT, LAST_VIEWS, Liar, Told
 
 ASKED = pytest.mark.parametrize("question", ["describe", "evaluate", "verify", "is known", "identify"])
+KEYS = PairKeys(b"own key " * 2, b"previous" * 2)
 PARTIES = pytest.mark.parametrize("party", [0, 1, 2])
 
 
@@ -130,7 +132,7 @@ async def last_opening__should_be_compared_before_anything_is_answered(question:
 
 
 async def evidence__should_hold_digests_alone() -> None:
-    """Kind, view, and what each message was by its hash, of the last two rounds: nothing of what was in them."""
+    """Round, kind, and what each message was by a hash, of the last two rounds: nothing of what was in them."""
     asked = QUESTIONS["identify"]()
     kinds = (await play(asked.plan, asked.part)).kinds
     number = kinds.index("masked product", 1)
@@ -140,9 +142,9 @@ async def evidence__should_hold_digests_alone() -> None:
     for party in (0, 2):
         assert [one["opening"] for one in evidence[party]] == kinds[number : number + 2]
         for one in evidence[party]:
-            assert set(one) == {"round", "opening", "view", "sent", "received"}
-            digests = [one["view"], *_values(one["sent"]), *_values(one["received"])]
-            assert all(isinstance(text, str) and len(bytes.fromhex(text)) == VIEW_BYTES for text in digests)
+            assert set(one) == {"round", "opening", "sent", "received"}
+            digests = [*_values(one["sent"]), *_values(one["received"])]
+            assert all(isinstance(text, str) and len(bytes.fromhex(text)) == DIGEST_BYTES for text in digests)
         raw = "".join(message.hex() for _, message in outcome.channels[party].received)
         shown = str(evidence[party])
         assert not any(digest in raw for one in evidence[party] for digest in _values(one["received"]))
@@ -159,15 +161,26 @@ def _values(found: Any) -> list[str]:
 
 
 def rounds__should_not_be_printed() -> None:
-    views = Views()
+    views = Views(KEYS, 0)
     views.round("sign", {1: b"secret"}, {2: b"masked"})
     assert "secret" not in repr(views) + repr(views._rounds) + str(views.evidence())
     assert repr(views._rounds[0]) == "<Round: sign>"
 
 
+def digests__should_be_of_use_to_the_two_ends_of_a_message_alone() -> None:
+    """The third, who may have driven two views apart, has nothing to try its guesses of a message on."""
+    links = {0: b"of 0 and 1------", 1: b"of 1 and 2------", 2: b"of 2 and 0------"}
+    parties = [Views(PairKeys(links[i], links[(i + 2) % 3]), i) for i in range(3)]
+    parties[0].round("sign", {1: b"bits"}, {})
+    parties[1].round("sign", {2: b"bits"}, {0: b"bits"})
+    (sent,), (passed_on,) = ([one["sent"] for one in views.evidence()] for views in parties[:2])
+    (received,) = [one["received"] for one in parties[1].evidence()]
+    assert sent[1] == received[0] != passed_on[2]  # type: ignore[index]
+
+
 def view__should_depend_on_everything_opened_and_its_order() -> None:
     def digest(*opened: bytes) -> bytes:
-        views = Views()
+        views = Views(KEYS, 0)
         for one in opened:
             views.saw(one)
         assert len(views.digest) == VIEW_BYTES

@@ -38,7 +38,7 @@ class OneElement(Dealing):
 
     def value(self, x: Elements) -> None:
         spoilt = x.copy()
-        spoilt[-1] = (int(spoilt[-1]) + 1) % self.field.p
+        spoilt.reshape(-1)[-1] = (int(spoilt.reshape(-1)[-1]) + 1) % self.field.p
         super().value(x if getattr(self, "done", False) else spoilt)
         self.done = True
 

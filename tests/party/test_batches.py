@@ -62,7 +62,8 @@ class Request:
 
     def equals(self, results: list[Any]) -> bool:
         found = M31.decode(reconstruct(M31, [np.stack(part) for part in results]))
-        return bool((found == np.maximum(0, self.pictures).reshape(len(found), -1)).all())
+        expected = np.maximum(0, self.pictures).reshape(len(found), -1).astype(np.int64)
+        return bool((found == np.concatenate([expected, (expected**2).sum(axis=1, keepdims=True)], axis=1)).all())
 
 
 async def alone(images: int) -> tuple[int, int]:

@@ -68,6 +68,7 @@ STATUSES = {
         "NoBatch": (DEFECT, "UNAVAILABLE"),
         "PickleRefused": (DEFECT, "UNAVAILABLE"),
         "KitBurnt": (DEFECT, "UNAVAILABLE"),
+        "KitAside": (DEFECT, "UNAVAILABLE"),
     },
 }
 # those of the client's package, which the services use for statements, seals and chains
@@ -76,7 +77,7 @@ _MADE = {
     Refused: lambda: Refused(Refusal("NOT_FOUND", "there is none")),
     SessionAborted: lambda: SessionAborted("ABORTED", "undone"),
     InputRefused: lambda: InputRefused("share", "a point on a line"),
-    ViewsDiffer: lambda: ViewsDiffer("relu", 3, 1, b"own", b"theirs"),
+    ViewsDiffer: lambda: ViewsDiffer("relu", 3, 1),
     clients.SealError: clients.SealError,
 }
 

@@ -22,12 +22,10 @@ class PartyDeviates(EngineError):
 
 
 class ViewsDiffer(PartyDeviates):
-    """A peer has seen other values opened than this party has. ``own`` and ``theirs`` are hashes of what was seen."""
+    """A peer has seen other values opened than this party has. What either has seen is not said: see ``Views``."""
 
-    def __init__(self, kind: str, number: int, peer: int, own: bytes, theirs: bytes) -> None:
-        super().__init__(
-            f"round {number} ({kind}): party {peer} says {theirs.hex()} was opened so far, not {own.hex()}"
-        )
+    def __init__(self, kind: str, number: int, peer: int) -> None:
+        super().__init__(f"round {number} ({kind}): party {peer} has seen something else opened so far")
         self.kind = kind
         self.number = number
         self.peer = peer

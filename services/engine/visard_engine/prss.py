@@ -9,9 +9,7 @@ computation", TCC 2005. Pair key i is shared by parties i and i + 1 (mod 3). Wit
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from visard_engine.field import Elements, Field, Words
+from visard_engine.field import Elements, Field
 from visard_engine.kernels import arithmetic
 from visard_engine.prf import KEY_BYTES, Prf
 
@@ -60,9 +58,3 @@ class Prss:
         point = self._party + 1
         factors = [field.element(int(f) * point) for f in share_factors(field, self._party)]
         return arithmetic.combine(own, previous, *factors)
-
-    def zero_bits(self, words: int) -> Words:
-        """This party's piece of packed zero bits: the three parties' pieces XOR to zero."""
-        label = self._next_label()
-        own, previous = (prf.words(label, words) for prf in (self._own, self._previous))
-        return np.bitwise_xor(own, previous, out=own)

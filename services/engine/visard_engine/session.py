@@ -26,7 +26,7 @@ class Run:
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
         self.prss = Prss(channel.keys, channel.party)
-        self.views = Views()
+        self.views = Views(channel.keys, channel.party)
 
 
 class Session:

@@ -5,10 +5,12 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from visard_engine.channel import Payload
+from visard_engine.channel import PARTIES, Payload
 from visard_engine.field import Elements, Words
+from visard_engine.prss import PairKeys
 
-VIEW_BYTES = 16
+VIEW_BYTES = 32
+DIGEST_BYTES = 16  # of a message, in evidence
 _KEPT = 2  # rounds whose messages are kept for evidence: a difference shows in the round after the one that made it
 
 
@@ -18,34 +20,28 @@ class Round:
 
     number: int
     kind: str
-    view: bytes
     sent: Mapping[int, Payload]
     received: Mapping[int, Payload]
 
     def __repr__(self) -> str:
         return f"<Round: {self.kind}>"
 
-    def evidence(self) -> dict[str, object]:
-        """Which round, of which opening, the view before it, and each message's digest: of masked words, so it says nothing."""
-        return {
-            "round": self.number,
-            "opening": self.kind,
-            "view": self.view.hex(),
-            "sent": {peer: _digest(message).hex() for peer, message in self.sent.items()},
-            "received": {peer: _digest(message).hex() for peer, message in self.received.items()},
-        }
-
 
 class Views:
-    """A chain of hashes over everything opened."""
+    """A chain of hashes over everything opened.
 
-    def __init__(self) -> None:
+    Evidence tells a message by a digest under the key that only its two ends have. The hash of a view tells something of
+    secrets where a liar has driven two views apart, so a third party must have nothing that it could try its guesses on.
+    """
+
+    def __init__(self, keys: PairKeys, party: int) -> None:
         self.digest = bytes(VIEW_BYTES)
         self.count = 0  # of rounds so far
+        self._keys = {(party + 1) % PARTIES: keys.own, (party + 2) % PARTIES: keys.previous}
         self._rounds: deque[Round] = deque(maxlen=_KEPT)
 
     def __repr__(self) -> str:
-        return f"<Views: {self.digest.hex()}>"
+        return f"<Views: {self.count} rounds>"
 
     def saw(self, opened: Elements | Words | bytes) -> None:
         """Something was opened."""
@@ -55,12 +51,20 @@ class Views:
     def round(self, kind: str, sent: Mapping[int, Payload], received: Mapping[int, Payload]) -> None:
         """Keep a round's messages until they are not needed for evidence any more."""
         self.count += 1
-        self._rounds.append(Round(self.count, kind, self.digest, sent, received))
+        self._rounds.append(Round(self.count, kind, sent, received))
 
     def evidence(self) -> list[dict[str, object]]:
-        """The last rounds, the older ones first."""
-        return [one.evidence() for one in self._rounds]
+        """The last rounds, the older ones first: number, kind of opening, and the digest of each message by its other end."""
+        return [
+            {
+                "round": one.number,
+                "opening": one.kind,
+                "sent": {peer: self._digest(peer, message) for peer, message in one.sent.items()},
+                "received": {peer: self._digest(peer, message) for peer, message in one.received.items()},
+            }
+            for one in self._rounds
+        ]
 
-
-def _digest(message: Payload) -> bytes:
-    return hashlib.blake2b(message, digest_size=VIEW_BYTES, person=b"visard message").digest()
+    def _digest(self, peer: int, message: Payload) -> str:
+        key = self._keys[peer]
+        return hashlib.blake2b(message, digest_size=DIGEST_BYTES, key=key, person=b"visard evidence").hexdigest()

@@ -101,7 +101,7 @@ async def play(case: Case, deviation: Deviation | None = None, kinds: Mapping[st
         for channel in channels:
             run = Run(channel)
             credulous = deviation is not None and deviation.party == channel.party
-            run.views = CredulousViews() if credulous else RecordedViews()
+            run.views = CredulousViews(channel) if credulous else RecordedViews(channel)
             run.views.saw(b"terms of " + session.encode())
             runs[session].append(run)
     numbers = [(plan, case.first_kit + k) for k, plan in enumerate(case.plans)]

@@ -1,7 +1,7 @@
 """Comparison of an opened value with a dealt random one, and from it the sign of a shared value.
 
-Functionality: [[z]], |z| < 2^(q-1), -> c = 2z + r (public) and <z < 0>; with fewer digits than all, the sign is right but for
-z < 0 with |2z| < 2^(q - 4 digits), where it may be wrong.
+Functionality: [[z]], |z| < 2^(q-1), -> c = 2z + r (public) and <z < 0>. With fewer digits than all |z| < 2^(q-2), and the sign
+is right but for z < 0 with |2z| < 2^(q - 4 digits), where it may be wrong.
 Cost: 1 + levels rounds: four digits or fewer are one level of gates, sixteen two (q = 31: 8 digits, q = 61: 16). An element
 sends 2 words (1 if z is of degree 1) and the opened bits of ``Digits.opened`` (four digits: 6; q = 31: 15; q = 61: 33).
 Security: c is uniform because r is, for any z: nothing statistical is spent. A sharing of degree 2 is opened made random by a

@@ -65,7 +65,8 @@ async def agree(s: Session) -> None:
     First the views, in their one direction: a party to which a third has lied may say the hash of what it has seen to the other
     honest one alone, who tells it to stop. Then each hears from both others that they go on.
     """
-    await _exchange(s, {s.previous: b""}, "last views")
+    if (await _exchange(s, {s.previous: b""}, "last views"))[s.next]:
+        raise ProtocolError("a peer said more than what it has seen")
     others = (s.next, s.previous)
     messages = await s.channel.exchange(dict.fromkeys(others, AGREED), others)
     s.run.views.round("agreement", dict.fromkeys(others, AGREED), messages)
@@ -82,14 +83,10 @@ async def _exchange(s: Session, outgoing: Mapping[int, Payload], kind: str) -> d
     messages = await s.channel.exchange(sent, incoming)
     s.run.views.round(kind, sent, messages)
     found = {peer: memoryview(message) for peer, message in messages.items()}
-    _compare(s, kind, s.next, messages[s.next][:VIEW_BYTES], own)
+    if messages[s.next][:VIEW_BYTES] != own:
+        raise ViewsDiffer(kind, s.channel.rounds, s.next)
     found[s.next] = found[s.next][VIEW_BYTES:]
     return found
-
-
-def _compare(s: Session, kind: str, peer: int, theirs: bytes, own: bytes) -> None:
-    if theirs != own:
-        raise ViewsDiffer(kind, s.channel.rounds, peer, own, theirs)
 
 
 def line_factors(field: Field, party: int) -> tuple[int, int]:

@@ -27,7 +27,6 @@ from visard_party.peers.evidence import kind_of, note
 from visard_party.peers.framing import pieces
 from visard_party.peers.links import Link, PeerLinks
 from visard_party.peers.mailbox import Mailbox
-from visard_party.peers.sessions import Rounds
 
 _OPTIONS = Namespace(
     threshold=1, no_log=True, no_prss=False, no_async=False, no_barrier=True, ssl=False, sec_param=30, mix32_64bit=False
@@ -95,12 +94,12 @@ class SessionChannel:
         self._carried_bytes = 0
         self._links = links
         self.session = session
-        self.views = Views()
         ends = {peer: links.link(peer) for peer in links.peers}  # raises PeerLost before anything is opened
         self._mailbox = links.sessions.open(session)
         self._ports = {peer: _Port(link, session, self._mailbox) for peer, link in ends.items()}
         self._runtime = self._build(ends)
         self.keys = self._session_keys()
+        self.views = Views(self.keys, self.party)
 
     def _build(self, ends: Mapping[int, Link]) -> Any:
         module = mpyc_runtime()
@@ -154,7 +153,7 @@ class SessionChannel:
         self.views.round(what, sent, messages)
         for peer, theirs in messages.items():
             if theirs != own:
-                raise ViewsDiffer(what, self.rounds, peer, own, theirs[: len(own)])
+                raise ViewsDiffer(what, self.rounds, peer)
 
     def add_wait(self, seconds: float) -> None:
         """Note that this session has waited for its turn in another one."""
@@ -188,15 +187,6 @@ class SessionChannel:
                 elif not isinstance(awaited, bytes) and not awaited.cancelled():
                     awaited.exception()  # seen: a failed peer may fail several futures
 
-    def _evidence(self) -> Rounds:
-        """The last rounds, and with what was seen in them the next would have begun; nothing where there was none."""
-        rounds, view = self.views.evidence(), self.views.digest.hex()
-        return (
-            [*rounds, {"round": self.views.count + 1, "view": view}]
-            if rounds and rounds[-1]["view"] != view
-            else rounds
-        )
-
     def abort(self, code: str, reason: str, retry_after: float | None = None, deviation: str = "") -> None:
         """Tell the peers that this session is given up, and why; ``deviation``: as evidence.told says it."""
         close = peer_pb2.Close(
@@ -212,6 +202,6 @@ class SessionChannel:
         If it ends because a party deviates, as ``error`` or a peer says, that is written down with the last rounds; if it
         ends well they are kept, as a peer may say so yet.
         """
-        rounds = self._evidence()
+        rounds = self.views.evidence()
         noted = note(self.session, self.party, rounds, error if kind_of(error) else self._mailbox.failure)
         self._links.sessions.close(self.session, () if noted else rounds)
