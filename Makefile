@@ -1,5 +1,5 @@
-# make demo | test | attacks | check | docs | lock | sbom | lint-manifests | proto | bench | bench-peers | bench-thesis -- every target installs
-# what it needs first: exactly what locks/ says, each file with the hash that it must have.
+# make demo | test | attacks | check | docs | lock | sbom | lint-manifests | proto | bench | bench-peers | bench-thesis -- every
+# target installs what it needs first: exactly what locks/ says, each file with the hash that it must have.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
