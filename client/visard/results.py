@@ -192,6 +192,19 @@ class KitStock:
 
 
 @dataclass(frozen=True)
+class KitAudits:
+    """How the dealer has passed a party's audits since it started: one kit in ``one_in`` is dealt again and compared; 0: none.
+
+    ``unanswered`` are attempts at which the dealer did not show the seeds.
+    """
+
+    one_in: int
+    passed: int
+    failed: int
+    unanswered: int
+
+
+@dataclass(frozen=True)
 class Attempts:
     """How often a party lets somebody try at an operating point before it refuses, within its ``attempts_seconds``.
 
@@ -225,6 +238,7 @@ class PartyStatus:
     runs_active: int
     models: tuple[ModelInfo, ...]
     store: str
+    audits: KitAudits
     attempts_seconds: float
     attempts: tuple[Attempts, ...]
 

@@ -71,7 +71,17 @@ def costs(report: Report) -> dict[str, float]:
 def status_table(status: Status) -> Table:
     """The services as a table: the parties, a row each, and in the title whether all are ready."""
     table = Table(title=f"visard {status.version}: {'ready' if status.ready else 'not ready'}")
-    for heading in ("party", "ready", "peers", "subjects", "references", "runs", "kits (largest plan)", "models"):
+    for heading in (
+        "party",
+        "ready",
+        "peers",
+        "subjects",
+        "references",
+        "runs",
+        "kits (largest plan)",
+        "audits",
+        "models",
+    ):
         table.add_column(heading)
     for party in status.parties:
         largest = max(party.stock, key=lambda s: s.kit_bytes, default=None)
@@ -79,6 +89,8 @@ def status_table(status: Status) -> Table:
         peers = ", ".join(f"{peer.party} {'up' if peer.connected else 'down'}" for peer in party.peers)
         ready = "yes" if party.ready else f"no: {party.reason}"
         models = ", ".join(model.name for model in party.models)
+        tried = party.audits
+        audits = f"{tried.passed} passed, {tried.failed} failed" if tried.one_in else "off"
         counts = (str(party.subjects), str(party.references), str(party.runs_active))
-        table.add_row(str(party.party), ready, peers, *counts, kits, models)
+        table.add_row(str(party.party), ready, peers, *counts, kits, audits, models)
     return table
