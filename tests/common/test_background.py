@@ -35,10 +35,10 @@ SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.Health
 LOOPS = {
     "gateway": {"expiry"},
     "dealer": set[str](),
-    "party0": {"kits", "writes", "models", "references", "galleries", "health", "sealing keys", "audit log"},
+    "party0": {"kits", "writes", "models", "references", "galleries", "health", "sealing keys", "audit log", "audits"},
     "party2": {
         *("link to party 0", "link to party 1"),
-        *("kits", "writes", "models", "references", "galleries", "health", "sealing keys", "audit log"),
+        *("kits", "writes", "models", "references", "galleries", "health", "sealing keys", "audit log", "audits"),
     },
 }
 MANY = 1_000_000

@@ -25,14 +25,14 @@ from tests.e2e.test_cli import visard
 
 GREY, WIDE, COLOUR = (1, 100, 100), (1, 360, 640), (3, 90, 160)
 DEMONSTRATIONS = {
-    "convolution": ("convolution", GREY, 2),
-    "max-pool": ("max_pool", GREY, 11),
-    "relu": ("relu", GREY, 6),
-    "sharpen-public": ("sharpen_public", GREY, 2),
-    "sharpen": ("sharpen", GREY, 3),
-    "sharpen-public-wide": ("sharpen_public", WIDE, 2),
-    "sharpen-wide": ("sharpen", WIDE, 3),
-    "sharpen-colour": ("sharpen_colour", COLOUR, 3),
+    "convolution": ("convolution", GREY, 7),
+    "max-pool": ("max_pool", GREY, 14),
+    "relu": ("relu", GREY, 10),
+    "sharpen-public": ("sharpen_public", GREY, 7),
+    "sharpen": ("sharpen", GREY, 8),
+    "sharpen-public-wide": ("sharpen_public", WIDE, 7),
+    "sharpen-wide": ("sharpen", WIDE, 8),
+    "sharpen-colour": ("sharpen_colour", COLOUR, 8),
 }
 
 
@@ -78,12 +78,12 @@ async def numbers__should_be_close_to_the_plaintext_networks(published: Cluster,
 
 def report__should_say_what_a_run_costs(published: Cluster) -> None:
     shown = visard(published, "model", "show", "sharpen").stdout
-    for line in ("rounds: 3\n", "multiply-adds: 200,000\n", "sent by a party: 0.240 MB", "from measured rates"):
+    for line in ("rounds: 8\n", "multiply-adds: 200,000\n", "sent by a party: 0.240 MB", "from measured rates"):
         assert line in shown
     assert "opened to whoever runs it" in shown
     face = visard(published, "model", "show", "face").stdout
     points = "never opened (FMR_1E3, FMR_1E4, default)"
-    for line in ("rounds: 172\n", "sent by a party: 6.989 MB", "kit: 22.132 MB", points):
+    for line in ("rounds: 110\n", "sent by a party: 7.024 MB", "kit: 12.550 MB", points):
         assert line in face
 
 

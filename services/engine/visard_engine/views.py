@@ -51,7 +51,7 @@ class Views:
     def round(self, kind: str, sent: Mapping[int, Payload], received: Mapping[int, Payload]) -> None:
         """Keep a round's messages until they are not needed for evidence any more."""
         self.count += 1
-        self._rounds.append(Round(self.count, kind, sent, received))
+        self._rounds.append(Round(self.count, kind, dict(sent), dict(received)))
 
     def evidence(self) -> list[dict[str, object]]:
         """The last rounds, the older ones first: number, kind of opening, and the digest of each message by its other end."""

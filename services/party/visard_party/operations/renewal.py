@@ -91,8 +91,8 @@ async def common_seed(channel: SessionChannel, terms: bytes) -> bytes:
     channel.views.round("seed", sent, parts)
     if any(len(part) != SEED_BYTES for part in parts.values()):
         raise ProtocolError("a peer sent a seed of another size")
-    parts[channel.party] = own
-    seed = hashlib.sha256(b"visard refresh v1" + b"".join(parts[party] for party in range(3))).digest()
+    said = {**parts, channel.party: own}
+    seed = hashlib.sha256(b"visard refresh v1" + b"".join(said[party] for party in range(3))).digest()
     await channel.compare("seed agreement", hashlib.sha256(b"visard refresh seed v1" + seed + terms).digest())
     return seed
 
