@@ -61,7 +61,7 @@ def status__should_show_three_ready_parties(cluster: Cluster) -> None:
     answer = visard(cluster, "status", "--json")
     assert answer.returncode == 0
     assert [party["ready"] for party in json.loads(answer.stdout)["parties"]] == [True, True, True]
-    assert "12.6 MB" in visard(cluster, "status").stdout.replace("\n", " ")
+    assert "12.5 MB" in visard(cluster, "status").stdout.replace("\n", " ")
 
 
 def health__should_need_a_home_alone(cluster: Cluster) -> None:
