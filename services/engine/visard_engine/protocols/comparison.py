@@ -32,7 +32,7 @@ from visard_engine.protocols.gates import Gate
 from visard_engine.protocols.opening import open_lines, open_parabolas
 from visard_engine.session import Session
 
-FAN_IN = 4  # digits of a gate: measured against two and three, see docs/performance.md
+FAN_IN = 4  # digits of a gate: against two, see docs/performance.md
 SLACK = 3  # 2026-11: bits below a truncation's last place that a sign may do without (design: 0 to 1 decisions of 4,560 flip)
 
 
