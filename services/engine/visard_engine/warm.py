@@ -15,7 +15,7 @@ from visard_engine.nn.operations.activations import Prelu, Relu, Truncate
 from visard_engine.nn.operations.arithmetic import Flatten
 from visard_engine.nn.operations.norm import Affine
 from visard_engine.nn.operations.pooling import AveragePool, MaxPool
-from visard_engine.nn.operations.weighted import Conv, Linear
+from visard_engine.nn.operations.weighted import Conv, Filter, Linear
 from visard_engine.nn.program import Program
 from visard_engine.session import Run
 
@@ -27,18 +27,19 @@ def program(q: int) -> Program:
     layers = (
         Conv(0, 2, (3, 3), (2, 2), (1, 1), 12, bias=True),
         MaxPool(1, (2, 2), (2, 2)),
-        Relu(2, 8),
-        Conv(3, 2, (3, 3), (1, 1), (1, 1), 8, bias=True, groups=2),
-        Prelu(4, 6, 6),
-        Truncate(5, 6),
-        Affine(6, 6),
-        Relu(7, 6),
-        AveragePool(8, (2, 2), (2, 2)),
-        Relu(9, 0),
-        Flatten(10),
-        Truncate(11, 2),
-        Linear(12, 8, 8, bias=True),
-        Truncate(13, 6),
+        Filter(2, 2, (3, 3), (1, 1), (1, 1), 0, (1,) * 36),
+        Relu(3, 8),
+        Conv(4, 2, (3, 3), (1, 1), (1, 1), 8, bias=True, groups=2),
+        Prelu(5, 6, 6),
+        Truncate(6, 6),
+        Affine(7, 6),
+        Relu(8, 6),
+        AveragePool(9, (2, 2), (2, 2)),
+        Relu(10, 0),
+        Flatten(11),
+        Truncate(12, 2),
+        Linear(13, 8, 8, bias=True),
+        Truncate(14, 6),
     )
     return Program(q, (1, 16, 16), 0, layers, {"default": 1.0})
 
