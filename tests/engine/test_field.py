@@ -48,10 +48,11 @@ def encoding__should_be_undone_by_decoding(integers: list[int], q: int) -> None:
 
 
 @FIELDS
-def squared_distances__should_agree_with_integers(field: Field) -> None:
+def row_products__should_agree_with_integers(field: Field) -> None:
     probe, references = sample(field, 9, 4), sample(field, 45, 5).reshape(5, 9)
     expected = [sum((int(x) - int(y)) ** 2 for x, y in zip(probe, row, strict=True)) % field.p for row in references]
-    assert arithmetic.squared_distances(probe, references).tolist() == expected
+    differences = field.subtract(references, np.broadcast_to(probe, references.shape))
+    assert arithmetic.row_products(differences, differences).tolist() == expected
 
 
 def another_exponent__should_be_refused() -> None:
@@ -67,4 +68,4 @@ def sums_of_products__should_not_overflow(field: Field, n: int) -> None:
     assert arithmetic.products(most, most[0]).tolist() == [n % field.p] * 2  # (-1)^2, n times
     assert arithmetic.products(one[None], most[0]).tolist() == [-sum(map(int, one)) % field.p]
     assert arithmetic.row_products(most, most).tolist() == [n % field.p] * 2
-    assert arithmetic.squared_distances(np.zeros(n, field.dtype), most).tolist() == [n % field.p] * 2
+    assert arithmetic.row_products(most, most).tolist() == [n % field.p] * 2

@@ -171,16 +171,6 @@ def _combine(own: Array, previous: Array, own_factor: Any, previous_factor: Any,
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _squared_distances(probe: Array, references: Array, out: Array) -> None:
-    for j in range(references.shape[0]):
-        total = np.uint64(0)
-        for k in range(probe.size):
-            d = sub_mod(probe[k], references[j, k])
-            total = add_product(total, d, d)
-        out[j] = reduced(total, probe[0])
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _row_products(a: Array, b: Array, out: Array) -> None:
     for j in range(a.shape[0]):
         total = np.uint64(0)
@@ -256,11 +246,4 @@ def row_products(a: Array, b: Array) -> Array:
     out = np.empty(a.shape[0], a.dtype)
     if a.size:
         _row_products(np.ascontiguousarray(a), np.ascontiguousarray(b), out)
-    return out
-
-
-def squared_distances(probe: Array, references: Array) -> Array:
-    """Sum over k of (probe[k] - references[j, k])^2 mod p: shapes (D,) and (N, D) give (N,)."""
-    out = np.empty(references.shape[0], probe.dtype)
-    _squared_distances(np.ascontiguousarray(probe), np.ascontiguousarray(references), out)
     return out
