@@ -239,7 +239,7 @@ async def zero_said_to_one__should_not_help() -> None:
 
         def zero(message: Message, own: list[Elements] = own, party: int = party) -> list[bytes]:
             after = (party + 1) % 3
-            theirs = np.frombuffer(message.heard[after], field.dtype, offset=16).astype(object)
+            theirs = np.frombuffer(message.heard[after], field.dtype, offset=message.start).astype(object)
             # the line through both gives the victim's share; with which share of ours is its value at 0 zero?
             x, y, z = party + 1, after + 1, message.receiver + 1
             slope = (theirs - own[-1].astype(object)) * pow(y - x, -1, field.p)
