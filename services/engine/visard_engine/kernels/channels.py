@@ -15,30 +15,63 @@ from visard_engine.kernels.limbs import output_size
 Array = npt.NDArray[Any]
 Pair = tuple[int, int]
 
+_BLOCK = 2048  # windows whose sums stay in the first cache while all weights pass
+
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _plane(x: Array, w: Any, u: int, v: int, sh: int, sw: int, out: Array) -> None:
-    """Add w times the input shifted by (u, v), in steps of the stride, to one output plane."""
+def _phases(x: Array, sh: int, sw: int, ph: int, pw: int, pitch: int, out: Array) -> None:
+    """A padded plane, taken apart by the strides' remainders: out (sh sw, size), in each one rows of ``pitch`` elements."""
     height, width = x.shape
-    for i in range(out.shape[0]):
-        y = i * sh + u
-        if 0 <= y < height:
-            for j in range(out.shape[1]):
-                z = j * sw + v
-                if 0 <= z < width:
-                    out[i, j] = add_mod(out[i, j], mul_mod(w, x[y, z]))
+    for a in range(sh):
+        for y in range((a - ph) % sh, height, sh):
+            row = (y + ph) // sh * pitch
+            for b in range(sw):
+                first = (b - pw) % sw
+                start = row + (first + pw) // sw
+                for j in range((width - first + sw - 1) // sw):
+                    out[a * sw + b, start + j] = x[y, first + j * sw]
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _grouped(x: Array, w: Array, sh: int, sw: int, ph: int, pw: int, dh: int, dw: int, groups: int, out: Array) -> None:
-    filters = out.shape[1] // groups
+def _add_products(total: Array, x: Array, w: Any) -> None:
+    for i in range(total.size):
+        total[i] = add_mod(total[i], mul_mod(w, x[i]))
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _taps(planes: Array, w: Array, sh: int, sw: int, dh: int, dw: int, pitch: int, first: int, total: Array) -> None:
+    """Add up what every weight of a filter (C, kh, kw) takes from its plane, for the windows ``first`` and on."""
+    size = total.size
+    for c in range(w.shape[0]):
+        for u in range(w.shape[1]):
+            for v in range(w.shape[2]):
+                y, z = u * dh, v * dw
+                start = y // sh * pitch + z // sw + first
+                _add_products(total, planes[c, y % sh * sw + z % sw, start : start + size], w[c, u, v])
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _grouped(
+    x: Array, w: Array, sh: int, sw: int, ph: int, pw: int, dh: int, dw: int, groups: int, pitch: int, out: Array
+) -> None:
+    """Windows are numbered row by row with ``pitch`` of them in a row, of which the last ones are none: all loops are long."""
+    filters, inputs, (rows, cols) = out.shape[1] // groups, w.shape[1], out.shape[2:]
+    windows = rows * pitch
+    reach = (w.shape[2] - 1) * dh // sh * pitch + (w.shape[3] - 1) * dw // sw
+    planes = np.zeros((inputs, sh * sw, windows + reach + pitch), x.dtype)
+    total = np.empty(windows, x.dtype)
     for b in range(x.shape[0]):
-        for o in range(out.shape[1]):
-            first = o // filters * w.shape[1]
-            for c in range(w.shape[1]):
-                for u in range(w.shape[2]):
-                    for v in range(w.shape[3]):
-                        _plane(x[b, first + c], w[o, c, u, v], u * dh - ph, v * dw - pw, sh, sw, out[b, o])
+        for g in range(groups):
+            for c in range(inputs):
+                _phases(x[b, g * inputs + c], sh, sw, ph, pw, pitch, planes[c])
+            for o in range(g * filters, (g + 1) * filters):
+                total[:] = 0
+                for first in range(0, windows, _BLOCK):
+                    part = total[first : min(first + _BLOCK, windows)]
+                    _taps(planes, w[o], sh, sw, dh, dw, pitch, first, part)
+                for i in range(rows):
+                    for j in range(cols):
+                        out[b, o, i, j] = add_mod(out[b, o, i, j], total[i * pitch + j])
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -105,7 +138,8 @@ def convolve_groups(
     out = np.zeros((x.shape[0], len(weights), *size), x.dtype)
     if bias is not None:
         out += bias[:, None, None]
-    _grouped(np.ascontiguousarray(x), weights, *stride, *padding, *dilation, groups, out)
+    pitch = -(-(x.shape[3] + 2 * padding[1]) // stride[1])
+    _grouped(np.ascontiguousarray(x), weights, *stride, *padding, *dilation, groups, pitch, out)
     return out
 
 
