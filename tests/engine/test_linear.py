@@ -46,8 +46,8 @@ def convolution__should_agree_with_integers(field: Field, stride: tuple[int, int
 def affine_map__should_agree_with_integers(field: Field) -> None:
     x, weights, bias = uniform(field, 2, 9), uniform(field, 5, 9), uniform(field, 5)
     expected = ((x.astype(object) @ weights.T.astype(object) + bias.astype(object)) % field.p).tolist()
-    assert affine(Matrix(field, weights), bias, x).tolist() == expected
-    assert affine(Matrix(field, weights), None, x).tolist() == plain_product(field, x, weights.T)
+    assert affine(field, weights, bias, x).tolist() == expected
+    assert affine(field, weights, None, x).tolist() == plain_product(field, x, weights.T)
 
 
 def weights__should_not_be_printed() -> None:

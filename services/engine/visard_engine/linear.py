@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from visard_engine.field import Elements, Field
-from visard_engine.kernels import limbs
+from visard_engine.kernels import arithmetic, limbs
 
 Floats = npt.NDArray[np.float64]
 Pair = tuple[int, int]
@@ -109,10 +109,10 @@ def convolve(
     return np.ascontiguousarray(by_channel.transpose(1, 0, 2, 3))
 
 
-def affine(weights: Matrix, bias: Elements | None, x: Elements) -> Elements:
-    """x (B, D) times the transposed weights (O, D), plus bias, as (B, O)."""
-    right = np.ascontiguousarray(x.T)
-    return np.ascontiguousarray(weights.times(right, _start(weights.rows, x.shape[0], bias, x.dtype)).T)
+def affine(field: Field, weights: Elements, bias: Elements | None, x: Elements) -> Elements:
+    """x (B, D) times the transposed weights (O, D), plus bias, as (B, O); element by element, for few rows of x."""
+    found = np.stack([arithmetic.products(weights, row) for row in x])
+    return found if bias is None else field.add(found, np.repeat(bias[None], len(x), axis=0))
 
 
 def correlate(x: Elements, places: Elements, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Elements:

@@ -124,13 +124,13 @@ class Linear(Local):
         return self.out_features * values[self.x].shape[0]
 
     def prepare(self, field: Field, parts: Sequence[Elements]) -> Weights:
-        """The matrix, split for its products."""
-        return _matrix(field, parts)
+        """The matrix as it is: each of its elements is used once an image, which splitting it would not pay for."""
+        return Weights(bias=parts[1] if len(parts) > 1 else None, factor=parts[0])
 
     def local(self, field: Field, operands: list[Elements], weights: Weights) -> Elements:
         """(B, D) to (B, O)."""
-        assert weights.matrix is not None
-        return affine(weights.matrix, weights.bias, operands[0])
+        assert weights.factor is not None
+        return affine(field, weights.factor, weights.bias, operands[0])
 
     @override
     def pairs(self, values: Sequence[Value], *, outer: bool) -> int:
