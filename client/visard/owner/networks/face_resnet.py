@@ -22,6 +22,7 @@ from torch.nn import functional
 from visard.owner.networks.dlib_format import Reader, WeightFileError
 
 INPUT_SHAPE = (3, 150, 150)
+CHIP = "dlib-150"
 DESCRIPTOR_SIZE = 128
 # calibrated with ``visard evaluate`` on 2026-11-25, and measured again a day later: see docs/models/face.md
 OPERATING_POINTS = {"default": 0.544, "FMR_1E3": 0.544, "FMR_1E4": 0.482}

@@ -75,17 +75,21 @@ def compile_module(
     profile: Profile | None = None,
     purpose: str = MATCH,
     false_match_rates: Mapping[str, float] | None = None,
+    chip: str = "",
 ) -> Compiled:
     """Compile a module that maps raw pixels (B, C, H, W), 0 to 255, to descriptors (B, D), or to what is to be opened.
 
     ``calibration`` are images (N, C, H, W); no value may come closer than ``margin`` times to the field's bound on them.
-    ``false_match_rates`` are those of the operating points that were measured. The module is left as it is. Raises
+    ``false_match_rates`` are those of the operating points that were measured; ``chip`` names how faces are cut for it. The
+    module is left as it is. Raises
     UnsupportedLayer, ProgramError, RangeExceeded, and Differs where the program computes something else than the module, each
     naming the layer.
     """
     ready, rates = prepared(module), dict(false_match_rates or {})
     graph, chosen = traced(ready), profile or PROFILES[q]
-    attempt = _Attempt(ready, graph, input_shape, q, calibration, operating_points, margin, chosen, purpose, rates)
+    attempt = _Attempt(
+        ready, graph, input_shape, q, calibration, operating_points, margin, chosen, purpose, rates, chip
+    )
     result, builder = attempt.finest()
     fidelity.check(module, builder, result.program, result.weights, calibration)
     return result
@@ -105,6 +109,7 @@ class _Attempt:
     profile: Profile
     purpose: str
     false_match_rates: dict[str, float]
+    chip: str
 
     def finest(self) -> tuple[Compiled, Builder]:
         """A program, with more bits where activations are small if that works, and what has emitted it."""
@@ -132,7 +137,7 @@ class _Attempt:
                 finer,
             )
             builder.build()
-            points = self.operating_points, self.purpose, self.false_match_rates
+            points = self.operating_points, self.purpose, self.false_match_rates, self.chip
             program = Program(self.q, self.input_shape, 0, with_spare(builder.operations), *points)
             weights = np.concatenate([np.zeros(0, np.int64), *(w.reshape(-1) for w in builder.weights)])
             measured = _Measured.of(program, weights, self.calibration)

@@ -9,6 +9,7 @@ kernel, then the bias).
 
 import hashlib
 import json
+import re
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from functools import cached_property
 from math import isfinite, prod
@@ -28,6 +29,8 @@ MAX_WEIGHTS = 1 << 26
 MAX_INTEGER = 1 << 26
 MAX_OPEN_ELEMENTS = 1 << 20  # of an output that is sent to the caller
 
+_CHIP = "[a-z0-9-]{0,64}"
+
 # what a program is for: its descriptors are compared and never opened, or its output is opened to whoever ran it
 MATCH, OPEN = "match", "open"
 
@@ -38,7 +41,8 @@ class Program:
 
     ``operating_points`` names Euclidean distances between descriptors, as real numbers; ``false_match_rates`` says, of those
     points whose rate was measured, how many strangers in one lie within. With the ``purpose`` "open" the output, of any
-    shape, goes to whoever ran the program, and nothing is ever compared with it.
+    shape, goes to whoever ran the program, and nothing is ever compared with it. ``chip`` names how the faces are cut that the
+    network was made for, for clients to know; "" is any.
     """
 
     q: int
@@ -48,6 +52,7 @@ class Program:
     operating_points: dict[str, float]
     purpose: str = MATCH
     false_match_rates: dict[str, float] = field(default_factory=dict)
+    chip: str = ""
 
     def __post_init__(self) -> None:
         if self.q not in (31, 61):
@@ -58,6 +63,8 @@ class Program:
             raise ProgramError(f"operations: 1 to {MAX_OPERATIONS}")
         if self.purpose not in (MATCH, OPEN):
             raise ProgramError(f"purpose: {MATCH} or {OPEN}")
+        if not re.fullmatch(_CHIP, self.chip):
+            raise ProgramError("chip: a name of at most 64 small letters, digits and hyphens, or none")
         self._check_output()
 
     def _check_output(self) -> None:
@@ -150,7 +157,8 @@ class Program:
             header = _integer(raw.pop("q")), shape, _integer(raw.pop("input_scale"))
             purpose = str(raw.pop("purpose", MATCH))
             rates = {str(name): float(rate) for name, rate in raw.pop("false_match_rates", {}).items()}
-            program = cls(*header, operations, points, purpose, rates)
+            chip = str(raw.pop("chip", ""))
+            program = cls(*header, operations, points, purpose, rates, chip)
         except ProgramError:
             raise
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
