@@ -46,7 +46,8 @@ class Network:
     """A module, and what its source states: the input shape, and thresholds.
 
     ``judges``: it takes the two pictures of a pair, one behind the other, and its output, a score or a decision, is opened.
-    ``chip``: how faces are cut for it, "" for any.
+    ``chip``: how faces are cut for it, "" for any. ``mean``: integers, 2^14 long, of the direction to which no photo may have a
+    cosine above ``mean_limit``; () is none.
     """
 
     module: nn.Module
@@ -55,6 +56,8 @@ class Network:
     judges: bool = False
     rates: Mapping[str, float] = field(default_factory=dict)  # false match rates of the points, where they are known
     chip: str = ""
+    mean: tuple[int, ...] = ()
+    mean_limit: float = 0.0
 
 
 def source_of(name: str, source: str) -> str:
@@ -82,8 +85,8 @@ def load(source: str, weights: Path | None = None, *, decide: bool = True) -> Ne
 def _face_network(name: str) -> Network:
     face = face_network(name)
     try:
-        rates = face.rates
-        return Network(face.load(), face.input_shape, face.points, rates=rates, chip=face.chip)
+        mean, limit = face.mean, face.mean_limit
+        return Network(face.load(), face.input_shape, face.points, False, face.rates, face.chip, mean, limit)
     except (OSError, WeightFileError) as error:
         raise InvalidRequest(str(error)) from error
 
@@ -233,6 +236,8 @@ def compile_network(
         opens=opens,
         rates={} if opens else network.rates,
         chip=network.chip,
+        mean=() if opens else network.mean,
+        mean_limit=0.0 if opens else network.mean_limit,
     )
 
 
@@ -246,6 +251,8 @@ def compile_own(
     opens: bool = False,
     rates: Mapping[str, float] | None = None,
     chip: str = "",
+    mean: Sequence[int] = (),
+    mean_limit: float = 0.0,
 ) -> Compiled:
     """The module as a program, its ranges checked; raises InvalidRequest naming the layer that cannot be done."""
     if opens and points:
@@ -270,6 +277,8 @@ def compile_own(
             purpose=OPEN if opens else MATCH,
             false_match_rates=dict(rates or {}),
             chip=chip,
+            mean=mean,
+            mean_limit=mean_limit,
         )
     except ValueError as error:
         raise InvalidRequest(str(error)) from error

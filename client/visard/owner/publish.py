@@ -97,6 +97,8 @@ def compile_face_model(
             operating_points=dict(points or face.points),
             margin=PHOTO_MARGIN if photos else PATTERN_MARGIN,
             false_match_rates=dict(rates or {}) if points else face.rates,
+            mean=face.mean,
+            mean_limit=face.mean_limit,
             chip=face.chip,
         )
     except (OSError, ValueError, WeightFileError) as error:

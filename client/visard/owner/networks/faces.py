@@ -7,7 +7,7 @@ from types import MappingProxyType
 from torch import nn
 
 from visard.errors import InvalidRequest
-from visard.owner.networks import face_resnet, sface
+from visard.owner.networks import face_resnet, sface, sface_mean
 from visard.owner.networks.names import FACE, FACE_SMALL
 
 
@@ -15,7 +15,7 @@ from visard.owner.networks.names import FACE, FACE_SMALL
 class FaceNetwork:
     """A network of chips (C, H, W), how these are cut, its operating points, and of those that were measured the rates.
 
-    ``load`` makes it with its published weights, for inference; raises WeightFileError.
+    ``mean``: numbers times 2^14 of the direction to which no photo has a cosine above ``mean_limit``; () is none. ``load`` makes it with its published weights, for inference; raises WeightFileError.
     """
 
     load: Callable[[], nn.Module]
@@ -23,11 +23,21 @@ class FaceNetwork:
     chip: str
     points: Mapping[str, float]
     rates: Mapping[str, float]
+    mean: tuple[int, ...] = ()
+    mean_limit: float = 0.0
 
 
 FACE_NETWORKS: Mapping[str, FaceNetwork] = MappingProxyType(
     {
-        FACE: FaceNetwork(sface.load, sface.INPUT_SHAPE, sface.CHIP, sface.OPERATING_POINTS, sface.FALSE_MATCH_RATES),
+        FACE: FaceNetwork(
+            sface.load,
+            sface.INPUT_SHAPE,
+            sface.CHIP,
+            sface.OPERATING_POINTS,
+            sface.FALSE_MATCH_RATES,
+            sface_mean.MEAN_INTEGERS,
+            sface_mean.MEAN_LIMIT,
+        ),
         FACE_SMALL: FaceNetwork(
             face_resnet.load,
             face_resnet.INPUT_SHAPE,
