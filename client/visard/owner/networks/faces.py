@@ -15,7 +15,8 @@ from visard.owner.networks.names import FACE, FACE_SMALL
 class FaceNetwork:
     """A network of chips (C, H, W), how these are cut, its operating points, and of those that were measured the rates.
 
-    ``mean``: numbers times 2^14 of the direction to which no photo has a cosine above ``mean_limit``; () is none. ``load`` makes it with its published weights, for inference; raises WeightFileError.
+    ``mean``: integers, 2^14 long, of the direction to which no photo may have a cosine above ``mean_limit``; () is none. ``load``
+    makes it with its published weights, for inference; raises WeightFileError.
     """
 
     load: Callable[[], nn.Module]
