@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from visard.capture import Chip
 from visard.owner.networks import face_resnet
@@ -15,7 +16,7 @@ def decisions(chips: Sequence[Chip]) -> tuple[bool, bool, bool, bool]:
     Does the second match the first, does it again, does the stranger, and is the second nearer to the first than the stranger?
     """
     pixels = torch.from_numpy(np.stack([chip.pixels for chip in chips])).permute(0, 3, 1, 2).float()
-    first, second, stranger = face_resnet.load()(pixels)
+    first, second, stranger = functional.normalize(face_resnet.load()(pixels))
     limit = face_resnet.OPERATING_POINTS["default"]
     same, other = bool((first - second).norm() <= limit), bool((first - stranger).norm() <= limit)
     nearer = bool((first - second).norm() < (stranger - second).norm())

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from visard_engine.bits import words_for
-from visard_engine.describe import descriptor_sections, describe_plan, verified_sections
+from visard_engine.describe import describe_plan, descriptor_sections, verified_sections
 from visard_engine.field import field_of
 from visard_engine.nn.operations.base import Operation, Shape
 from visard_engine.nn.program import OPEN, Program

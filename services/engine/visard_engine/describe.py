@@ -43,7 +43,9 @@ def at_once(program: Program) -> int:
 def describe_plan(program: Program) -> KitPlan:
     """What one image consumes."""
     network = embed_plan(program, 1).sections
-    return KitPlan(program.q, (Section("degree", 1), *network, *descriptor_sections(program), *verified_sections(program)))
+    return KitPlan(
+        program.q, (Section("degree", 1), *network, *descriptor_sections(program), *verified_sections(program))
+    )
 
 
 def descriptor_sections(program: Program) -> tuple[Section, ...]:

@@ -59,9 +59,7 @@ async def verify(
     return ReplicatedBits(found, 1)
 
 
-async def compare(
-    run: Run, kit: KitReader, photos: Elements, limit: int, mean: Mean | None = None
-) -> ReplicatedBits:
+async def compare(run: Run, kit: KitReader, photos: Elements, limit: int, mean: Mean | None = None) -> ReplicatedBits:
     """One bit: whether two photos (2, D) lie within ``limit`` of each other, and neither is too much like the mean."""
     s = Session(run, kit)
     found = await _any_within(s, photos[0], photos[1:], limit, margins(s.field, photos, mean))

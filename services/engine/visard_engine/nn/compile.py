@@ -30,7 +30,9 @@ __all__ = ["PROFILES", "Compiled", "LayerReport", "Profile", "compile_module"]
 
 _PASSES = 16  # in which layers give bits away
 _LEAST_OUTPUT_BITS = 4
-_LONG = -6  # the largest squared norm is between 2^-8 and 2^-6 of 2^q where descriptors are given bits: 4 below the norm bound
+_LONG = (
+    -6
+)  # the largest squared norm is between 2^-8 and 2^-6 of 2^q where descriptors are given bits: 4 below the norm bound
 _LONGER_BY = 24  # bits at most
 
 

@@ -75,7 +75,9 @@ class Program:
             if self.output.size > MAX_OPEN_ELEMENTS:
                 raise ProgramError(f"an output that is opened has at most {MAX_OPEN_ELEMENTS} elements")
         elif "default" not in points or not all(0 < d < 2 for d in points.values()):
-            raise ProgramError("operating points: distances on the unit sphere, between 0 and 2, one of them named default")
+            raise ProgramError(
+                "operating points: distances on the unit sphere, between 0 and 2, one of them named default"
+            )
         if self.output.wide or (self.purpose == MATCH and len(self.output.shape) != 1):
             raise ProgramError("the output must be narrow and flat")
         self._check_rates()
