@@ -10,6 +10,7 @@ from visard_wire.v1 import common_pb2
 
 from visard_party.gallery import Rows
 from visard_party.intake.asked import Asked
+from visard_party.operations import points
 from visard_party.operations.base import Reading
 from visard_party.operations.images import images_to_match, rows_to_match
 from visard_party.operations.prepared import Outcome, Prepared
@@ -42,7 +43,7 @@ class Verify(Reading):
         (probe,) = await resources.describe(prepared, channel, kits[:-1])
         run = channel.begin_run(prepared.terms)
         bits = await matching.verify(run, kits[-1], probe, prepared.rows.shares, prepared.limit)
-        return Outcome(_bits_outcome(bits))
+        return Outcome(_bits_outcome(prepared, bits))
 
 
 class Compare(Reading):
@@ -64,7 +65,8 @@ class Compare(Reading):
     ) -> Outcome:
         probe, reference = await resources.describe(prepared, channel, kits[:-1])
         run = channel.begin_run(prepared.terms)
-        return Outcome(_bits_outcome(await matching.verify(run, kits[-1], probe, reference[None], prepared.limit)))
+        bits = await matching.verify(run, kits[-1], probe, reference[None], prepared.limit)
+        return Outcome(_bits_outcome(prepared, bits))
 
 
 class Identify(Reading):
@@ -83,7 +85,8 @@ class Identify(Reading):
             describe_plan(model.program),
             matching.identify_plan(model.program.q, len(rows), model.program.output.size),
         )
-        return Prepared(asked, plans, (), rows, model, images)
+        point = points.of_search(request, model.program, len(rows))
+        return Prepared(asked, plans, (), rows, model, images, point=point)
 
     @override
     async def perform(
@@ -92,7 +95,7 @@ class Identify(Reading):
         (probe,) = await resources.describe(prepared, channel, kits[:-1])
         run = channel.begin_run(prepared.terms)
         bits = await matching.identify(run, kits[-1], probe, prepared.rows.shares, prepared.limit)
-        outcome = _bits_outcome(bits)
+        outcome = _bits_outcome(prepared, bits)
         subjects = prepared.rows.subjects
         outcome.row_digest = prepared.rows.table_digest
         if resources.party == 0:  # once is enough: the two others vouch for it
@@ -100,6 +103,7 @@ class Identify(Reading):
         return Outcome(outcome)
 
 
-def _bits_outcome(bits: ReplicatedBits) -> common_pb2.Outcome:
+def _bits_outcome(prepared: Prepared, bits: ReplicatedBits) -> common_pb2.Outcome:
     own, previous = bits.pieces()
-    return common_pb2.Outcome(bits=bits.count, piece_own=own, piece_previous=previous)
+    point = prepared.operating_point
+    return common_pb2.Outcome(bits=bits.count, piece_own=own, piece_previous=previous, operating_point=point)
