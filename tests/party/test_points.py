@@ -35,10 +35,12 @@ def gallery_that_no_point_carries__should_be_refused_unless_told_to_go_on() -> N
     refused = "1001 references are searched, and FMR_1E5, the strictest point of face, carries 1000: name a point, or allow it"
     with pytest.raises(FailedPrecondition, match=refused) as caught:
         of_search(search(), PROGRAM, 1001)
-    assert caught.value.field == "request.large_gallery"
+    assert caught.value.field == "request.allow_large_gallery"
     assert not caught.value.message.endswith("…"), "it is short enough for a status"
-    assert of_search(search(large_gallery=True), PROGRAM, 1001) == "FMR_1E5"
-    assert of_search(search(large_gallery=True), PROGRAM, 11) == "FMR_1E4", "where one carries it nothing is different"
+    assert of_search(search(allow_large_gallery=True), PROGRAM, 1001) == "FMR_1E5"
+    assert of_search(search(allow_large_gallery=True), PROGRAM, 11) == "FMR_1E4", (
+        "where one carries it nothing is different"
+    )
 
 
 def point_that_is_named__should_win() -> None:
@@ -47,9 +49,9 @@ def point_that_is_named__should_win() -> None:
 
 
 def points_that_nobody_has_measured__should_carry_no_gallery() -> None:
-    with pytest.raises(FailedPrecondition, match=r"request\.large_gallery: nobody has measured"):
+    with pytest.raises(FailedPrecondition, match=r"request\.allow_large_gallery: nobody has measured"):
         of_search(search(), UNMEASURED, 1)
-    assert of_search(search(large_gallery=True), UNMEASURED, 1) == "default"
+    assert of_search(search(allow_large_gallery=True), UNMEASURED, 1) == "default"
 
 
 def told(**changes: object) -> Point:

@@ -46,7 +46,7 @@ OTHERS: dict[str, object] = {
     "party": 2,
     "sent_unix_ms": 1_790_000_000_000,
     "grantee": "enroller/kiosk-7",
-    "large_gallery": True,
+    "allow_large_gallery": True,
 }
 CONTEXT = Context.from_request(REQUEST)
 KEY = X25519PrivateKey.generate()

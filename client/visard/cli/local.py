@@ -15,6 +15,7 @@ from visard.cli.output import complain, err, progress
 from visard.cli.session import DEFAULT_HOME, Home, with_client
 from visard.cluster import BASE_PORT, Cluster
 from visard.errors import VisardError
+from visard.sharing import DEFAULT_FIELD_BITS
 from visard.supervision import Supervisor
 
 app = typer.Typer()
@@ -69,6 +70,9 @@ def publish_default(home: Path) -> bool:
             return reasons
         if not await client.models.list():
             await publishing.publish(client, DEFAULT_MODEL, publishing.compile_face_model())
+            origin = owner.origins.of(owner.bring.load(""), q=DEFAULT_FIELD_BITS, opens=False)
+            published = {model.name: model for model in await client.models.list()}
+            owner.origins.remember(home, published.get(DEFAULT_MODEL), origin)
         return []
 
     try:

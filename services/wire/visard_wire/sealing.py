@@ -79,9 +79,9 @@ class Context:
 
 def _later(request: common_pb2.Request) -> tuple[bytes, ...]:
     """Fields that came later: where none is set a request has the digest that it always had."""
-    if not request.points and not request.large_gallery:
+    if not request.points and not request.allow_large_gallery:
         return ()
-    return b"".join(map(_point, request.points)), bytes([request.large_gallery])
+    return b"".join(map(_point, request.points)), bytes([request.allow_large_gallery])
 
 
 def _point(point: common_pb2.OperatingPoint) -> bytes:

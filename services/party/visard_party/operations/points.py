@@ -39,15 +39,15 @@ def of_search(request: common_pb2.Request, program: Program, rows: int) -> str:
     """The name of the point at which this search among so many references decides.
 
     That which the request names, else the loosest one that carries the gallery. Where none does it is the strictest with
-    ``large_gallery``; without, raises FailedPrecondition.
+    ``allow_large_gallery``; without, raises FailedPrecondition.
     """
     if request.operating_point:
         return request.operating_point
     if (name := carrying(program, rows)) is not None:
         return name
-    if request.large_gallery:
+    if request.allow_large_gallery:
         return strictest(program) or DEFAULT_POINT
-    field, allowed = "request.large_gallery", "true, an operating point by its name, or a gallery that a point carries"
+    field, allowed = "request.allow_large_gallery", "true, an operating point by its name, or a gallery that a point carries"
     raise FailedPrecondition(
         f"{field}: {_too_large(request.model, program, rows)}: name a point, or allow it (allow_large_gallery=True)",
         field=field,

@@ -108,7 +108,7 @@ class Request(_message.Message):
     GRANTEE_FIELD_NUMBER: _builtins.int
     INSTEAD_OF_FIELD_NUMBER: _builtins.int
     POINTS_FIELD_NUMBER: _builtins.int
-    LARGE_GALLERY_FIELD_NUMBER: _builtins.int
+    ALLOW_LARGE_GALLERY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.bytes
     """16 random bytes, chosen by the caller. A write with an id that was seen before is answered again, if all fields of
     the request are the same, and refused otherwise; any other operation is refused.
@@ -150,7 +150,7 @@ class Request(_message.Message):
     """Grant and Revoke: the caller whose right it is, as in "enroller/kiosk-7". The right is to the subject, or to every
     subject of the model where the subject is empty.
     """
-    large_gallery: _builtins.bool
+    allow_large_gallery: _builtins.bool
     """Identify: search also where the gallery is too large for every operating point of the model; at the strictest one."""
     @_builtins.property
     def reference_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -202,11 +202,11 @@ class Request(_message.Message):
         grantee: _builtins.str = ...,
         instead_of: _abc.Iterable[_builtins.bytes] | None = ...,
         points: _abc.Iterable[Global___OperatingPoint] | None = ...,
-        large_gallery: _builtins.bool = ...,
+        allow_large_gallery: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "expires_unix_ms", b"expires_unix_ms", "grantee", b"grantee", "images", b"images", "instead_of", b"instead_of", "large_gallery", b"large_gallery", "metadata", b"metadata", "model", b"model", "new_subject", b"new_subject", "operating_point", b"operating_point", "operation", b"operation", "party", b"party", "points", b"points", "program_digest", b"program_digest", "reference_ids", b"reference_ids", "replace", b"replace", "request_id", b"request_id", "sent_unix_ms", b"sent_unix_ms", "share_digests", b"share_digests", "subject", b"subject", "ttl_seconds", b"ttl_seconds", "unique", b"unique"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_large_gallery", b"allow_large_gallery", "caller", b"caller", "expires_unix_ms", b"expires_unix_ms", "grantee", b"grantee", "images", b"images", "instead_of", b"instead_of", "metadata", b"metadata", "model", b"model", "new_subject", b"new_subject", "operating_point", b"operating_point", "operation", b"operation", "party", b"party", "points", b"points", "program_digest", b"program_digest", "reference_ids", b"reference_ids", "replace", b"replace", "request_id", b"request_id", "sent_unix_ms", b"sent_unix_ms", "share_digests", b"share_digests", "subject", b"subject", "ttl_seconds", b"ttl_seconds", "unique", b"unique"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
