@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
@@ -58,6 +59,7 @@ class Client:
 
     ``deadline`` bounds every call in seconds; while the services are exhausted or away a call is made again until then, unless
     ``retry`` is False. Calls may run at the same time: those for which the gateway has no place wait here, oldest first.
+    ``operating_point`` is that of every call that compares and names none itself.
     """
 
     models: Models
@@ -70,7 +72,9 @@ class Client:
         model: str = DEFAULT_MODEL,
         deadline: float = DEFAULT_DEADLINE,
         retry: bool = True,
+        operating_point: str = "",
     ) -> None:
+        self.operating_point = operating_point
         self._caller = Caller(connection, model, deadline, retry=retry)
         self.models = Models(self._caller)
         self.admin = Admin(self._caller)
@@ -102,6 +106,20 @@ class Client:
     def deadline(self, seconds: float) -> None:
         self._caller.deadline = seconds
 
+    @property
+    def operating_point(self) -> str:
+        """The name of the threshold at which calls compare that name none, empty for what each has of its own.
+
+        It may be set between calls.
+        """
+        return self._operating_point
+
+    @operating_point.setter
+    def operating_point(self, name: str) -> None:
+        if not isinstance(name, str):
+            raise InvalidRequest("operating_point: the name of one, or empty")
+        self._operating_point = name
+
     async def enrol(
         self,
         subject: str,
@@ -121,7 +139,13 @@ class Client:
         """
         options = {"replace": replace, "unique": unique, "ttl_seconds": ttl_seconds, "metadata": metadata}
         outcomes, report = await self._ask(
-            self._caller.matching.Enrol, Operation.OPERATION_ENROL, photos, subject, largest=largest, options=options
+            self._caller.matching.Enrol,
+            Operation.OPERATION_ENROL,
+            photos,
+            subject,
+            largest=largest,
+            options=options,
+            writes=True,
         )
         return Enrolment(subject, opening.reference_ids(outcomes), report)
 
@@ -130,20 +154,38 @@ class Client:
     ) -> Verification:
         """Whether a photo shows an enrolled subject; raises NotFound for one who is not enrolled.
 
-        ``operating_point`` names a threshold of the model, empty for its default. With ``largest`` the largest of several
-        faces is taken; without it they are an error (SeveralFaces).
+        ``operating_point`` names a threshold of the model, empty for the client's, or else the model's default. With ``largest``
+        the largest of several faces is taken; without it they are an error (SeveralFaces).
         """
         outcomes, report = await self._ask(
-            self._caller.matching.Verify, Operation.OPERATION_VERIFY, [photo], subject, operating_point, largest=largest
+            self._caller.matching.Verify,
+            Operation.OPERATION_VERIFY,
+            [photo],
+            subject,
+            operating_point or self.operating_point,
+            largest=largest,
         )
-        return Verification(opening.match_bit(outcomes), report)
+        return Verification(opening.match_bit(outcomes), report, opening.operating_point(outcomes))
 
-    async def identify(self, photo: Photo, *, operating_point: str = "", largest: bool = False) -> Identification:
-        """Which enrolled subject a photo shows, if any; ``operating_point`` and ``largest`` as for ``verify``."""
+    async def identify(
+        self, photo: Photo, *, operating_point: str = "", largest: bool = False, allow_large_gallery: bool = False
+    ) -> Identification:
+        """Which enrolled subject a photo shows, if any; ``largest`` as for ``verify``.
+
+        Where neither the call nor the client names an ``operating_point`` the parties take the loosest one whose false match rate
+        times the references that they search is at most 1 %: its name is in the answer. Where no point carries the gallery they
+        refuse (FailedPrecondition), but with ``allow_large_gallery`` search at the strictest one.
+        """
         outcomes, report = await self._ask(
-            self._caller.matching.Identify, Operation.OPERATION_IDENTIFY, [photo], "", operating_point, largest=largest
+            self._caller.matching.Identify,
+            Operation.OPERATION_IDENTIFY,
+            [photo],
+            "",
+            operating_point or self.operating_point,
+            largest=largest,
+            options={"allow_large_gallery": allow_large_gallery},
         )
-        return Identification(opening.matched_subject(outcomes), report)
+        return Identification(opening.matched_subject(outcomes), report, opening.operating_point(outcomes))
 
     async def compare(
         self, photo: Photo, other: Photo, *, operating_point: str = "", largest: bool = False
@@ -154,10 +196,10 @@ class Client:
             Operation.OPERATION_COMPARE,
             [photo, other],
             "",
-            operating_point,
+            operating_point or self.operating_point,
             largest=largest,
         )
-        return Verification(opening.match_bit(outcomes), report)
+        return Verification(opening.match_bit(outcomes), report, opening.operating_point(outcomes))
 
     async def run(self, image: Source, *more: Source, largest: bool = False) -> Output:
         """What the model makes of an image, or of a pair for one that judges pairs; nobody else sees either.
@@ -221,7 +263,9 @@ class Client:
         info = await self.models.info()
         chips = await asyncio.to_thread(capture_all, some(photos), largest=largest)
         images = [pixels(chip, info) for chip in chips]
-        request = self._caller.request(Operation.Value(f"OPERATION_{operation.upper()}"), subject, images=len(images))
+        point = self.operating_point if operation != "enrol" else ""
+        kind = Operation.Value(f"OPERATION_{operation.upper()}")
+        request = self._caller.request(kind, subject, point, len(images))
         sealed = await self._caller.sealed(request, shared(images, info.field_bits))
         return (json_format.MessageToJson(message, indent=None) async for message in sealed.upload())
 
@@ -234,21 +278,32 @@ class Client:
         operating_point: str = "",
         *,
         largest: bool,
-        options: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] = MappingProxyType({}),
+        writes: bool = False,
     ) -> tuple[list[common_pb2.Outcome], Report]:
-        """Capture, share, seal, send, open. With ``options`` it is a write, which keeps its id when it is sent again."""
+        """Capture, share, seal, send, open; a write keeps its id when it is sent again. ``options``: further fields."""
         chips = await asyncio.to_thread(capture_all, some(photos), largest=largest)
         asked = (operation, subject, operating_point)
-        return await self._timed(method, asked, lambda info: [pixels(chip, info) for chip in chips], options)
+
+        def images(info: ModelInfo) -> list[npt.NDArray[np.int64]]:
+            return [pixels(chip, info) for chip in chips]
+
+        return await self._timed(method, asked, images, options, writes=writes)
 
     async def _timed(
-        self, method: Method, asked: tuple[int, str, str], images: Images, options: Mapping[str, Any] | None = None
+        self,
+        method: Method,
+        asked: tuple[int, str, str],
+        images: Images,
+        options: Mapping[str, Any] = MappingProxyType({}),
+        *,
+        writes: bool = False,
     ) -> tuple[list[common_pb2.Outcome], Report]:
         started = time.monotonic()
         name = Operation.Name(asked[0]).removeprefix("OPERATION_").lower()  # type: ignore[arg-type]
         async with within(self.deadline):  # models and keys are fetched first: they share the deadline
             with tracing.span(f"visard {name}"):
-                outcomes, result = await self._exchange(method, asked, images, options)
+                outcomes, result = await self._exchange(method, asked, images, options, writes=writes)
         return outcomes, received.report(time.monotonic() - started, result)
 
     async def _exchange(
@@ -256,7 +311,9 @@ class Client:
         method: Method,
         asked: tuple[int, str, str],
         prepare: Images,
-        options: Mapping[str, Any] | None,
+        options: Mapping[str, Any],
+        *,
+        writes: bool,
     ) -> tuple[list[common_pb2.Outcome], gateway_pb2.Result]:
         info = await self.models.info()
         images = await asyncio.to_thread(prepare, info)
@@ -267,8 +324,11 @@ class Client:
         def send(sealed: SealedRequest, left: float) -> Awaitable[gateway_pb2.Result]:
             return method(sealed.upload(), timeout=left)
 
-        if options is None:
-            result, sent = await self._caller.read(lambda: self._caller.request(*asked, len(images)), shares, send)
+        def request() -> Request:
+            return self._caller.request(*asked, len(images), **options)
+
+        if writes:
+            result, sent = await self._caller.write(request(), shares, send)
         else:
-            result, sent = await self._caller.write(self._caller.request(*asked, len(images), **options), shares, send)
+            result, sent = await self._caller.read(request, shares, send)
         return opening.open_all(result.results, sent.context, sent.reply_keys), result

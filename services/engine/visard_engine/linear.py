@@ -3,8 +3,9 @@
 Both operands are uniform words, so their products do not fit a float64. They are split into balanced limbs small enough
 that whole inner products of limbs stay below 2^53, where float64 arithmetic is exact; limbs are multiplied by BLAS, and
 the products are recombined mod p with constant factors. q = 31 splits the left operand alone (two products of 15- or
-16-bit limbs with unsplit 31-bit words, 256 at a time; three of 11 bits took a third longer); q = 61 splits both in three (20, 20, 21 bits) and takes six products by
-Karatsuba: (a_i + a_j)(b_i + b_j) - a_i b_i - a_j b_j gives the two cross terms at once.
+16-bit limbs with unsplit 31-bit words, 256 at a time: three of 11 bits took a third longer); q = 61 splits both in three
+(20, 20, 21 bits) and takes six products by Karatsuba: (a_i + a_j)(b_i + b_j) - a_i b_i - a_j b_j gives the two cross terms
+at once.
 Products of two degree-1 sharings are sharings of degree 2: local, no message.
 """
 
