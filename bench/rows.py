@@ -1,6 +1,6 @@
 """The workloads. Each is a public description from which every process builds the same work.
 
-W1  the face network, one or more images
+W1  dlib's face network (``face-small``), one or more images; W5 SFace (``face``), as it is published
 W2  the thesis' network: 1x100x100; convolutions 4@7, 8@5, 16@3, 32@3 with 2x2 max-pool and ReLU; 512-256-64
 W3  distances on the sphere of one probe to N references of 128 numbers, and the comparison of each with a threshold;
     W3T the tournament for the nearest instead
@@ -10,13 +10,15 @@ W4  ReLU (W4R) and 2x2 max-pool (W4P) on 250x250, one secret 3x3 convolution (W4
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 from torch import nn
-from visard.owner.networks import calibration, face_resnet
-from visard.owner.publish import PATTERN_MARGIN
+from visard.owner.networks import calibration
+from visard.owner.networks.faces import face_network
+from visard.owner.networks.names import FACE, FACE_SMALL
+from visard.owner.publish import PATTERN_MARGIN, compile_face_model
 from visard_engine import matching
 from visard_engine.field import Integers
 from visard_engine.kits import KitPlan
@@ -37,6 +39,7 @@ POINTS = {"default": 0.6}
 DESCRIPTOR = 128
 DISTANCE = 0.5  # between the random descriptors of W3, which are at about 1.4 from each other
 _SEED = 7
+_FACES = {"W1": FACE_SMALL, "W5": FACE}
 _SIDES = {"W4R": 250, "W4P": 250, "W4C": 100}
 
 
@@ -72,9 +75,10 @@ class Network:
 @cache
 def network(name: str, q: int, side: int = 0) -> Network:
     """The program of a row; W4 on a picture of this side."""
-    if name == "W1":
-        face = face_resnet.load()
-        return _compiled(face, face_resnet.INPUT_SHAPE, q, PATTERN_MARGIN)
+    if name in _FACES:
+        face = face_network(_FACES[name])
+        compiled = compile_face_model(network=_FACES[name], q=q)
+        return Network(cast(Program, compiled.program), compiled.weights, face.load())
     if name == "W2":
         return _compiled(thesis_network(), THESIS_SHAPE, q, PATTERN_MARGIN)
     plane = (1, side or _SIDES[name], side or _SIDES[name])
@@ -151,10 +155,10 @@ def parse(names: str, batches: list[int], sizes: list[int], q: int) -> list[Row]
             rows += [Row(name, n=n, q=q) for n in sizes]
         elif name == "W4":
             rows += [Row(part, q=q) for part in ("W4R", "W4P", "W4C")]
-        elif name in ("W2", "W4R", "W4P", "W4C"):
+        elif name in ("W2", "W5", "W4R", "W4P", "W4C"):
             rows.append(Row(name, q=q))
         else:
-            raise SystemExit(f"bench: no row {name}; there are W1, W2, W3, W3T, W4, W4R, W4P, W4C")
+            raise SystemExit(f"bench: no row {name}; there are W1, W2, W3, W3T, W4, W4R, W4P, W4C, W5")
     return rows
 
 

@@ -111,7 +111,9 @@ async def _together(client: Client, probe: Chip, count: int) -> float:
 async def _run_model(owner: Client, cluster: Cluster, row: Row, repeat: int) -> float:
     """Publish the row's network with an output that is opened, and run it on a picture; the median of seconds."""
     network, name = rows.network(row.name, row.q, row.n), row.name.lower()
-    program = replace(network.program, purpose=OPEN, operating_points={})
+    program = replace(
+        network.program, purpose=OPEN, chip="", mean=(), mean_limit=0.0, operating_points={}, false_match_rates={}
+    )
     await owner.models.publish(name, program.to_json(), program.digest, network.weights, program.q)
     picture = np.random.default_rng(7).integers(0, 256, (*program.input_shape[1:], 3)).astype(np.uint8)
     seconds = []
