@@ -45,6 +45,9 @@ def publish(
     open_output: Annotated[bool, typer.Option("--open-output", help="Whoever runs it sees its output.")] = False,
     calibration: Annotated[Path | None, typer.Option(help="Directory of images to check ranges on.")] = None,
     calibrate: Annotated[list[Path] | None, typer.Option(help="Photos for the face network's ranges.")] = None,
+    linearise: Annotated[
+        float, typer.Option(help="Share of activations to replace by lines, fitted on --calibration: 0.3.")
+    ] = 0.0,
     allow_loose: Annotated[
         bool,
         typer.Option("--allow-loose", help="Also points with more than 0.1 % false matches, or unmeasured ones."),
@@ -63,7 +66,9 @@ def publish(
         if calibrate:
             compiled = publishing.compile_face_model(calibrate, q=q, points=network.points, rates=network.rates)
         else:
-            compiled = bring.compile_network(network, q=q, calibration=calibration, opens=open_output)
+            compiled = bring.compile_network(
+                network, q=q, calibration=calibration, opens=open_output, linearise=linearise
+            )
     with progress("sharing the weights"):
         with_client(
             home,

@@ -22,6 +22,7 @@ from torch import nn
 
 from visard.capture import SUFFIXES, is_picture, load_photo
 from visard.errors import InvalidRequest
+from visard.owner import linear
 from visard.owner.networks import face_resnet
 from visard.owner.networks.calibration import patterns
 from visard.owner.networks.dlib_format import WeightFileError
@@ -197,7 +198,12 @@ def completed(network: Network, shape: str, points: Sequence[str], calibrated: P
 
 
 def compile_network(
-    network: Network, *, q: int = DEFAULT_FIELD_BITS, calibration: Path | None = None, opens: bool = False
+    network: Network,
+    *,
+    q: int = DEFAULT_FIELD_BITS,
+    calibration: Path | None = None,
+    opens: bool = False,
+    linearise: float = 0.0,
 ) -> Compiled:
     """A network whose shape is known as a program; raises InvalidRequest."""
     assert network.shape is not None
@@ -212,6 +218,7 @@ def compile_network(
         points=points,
         opens=opens,
         rates={} if opens else network.rates,
+        linearise=linearise,
     )
 
 
@@ -224,8 +231,12 @@ def compile_own(
     points: Mapping[str, float] | None = None,
     opens: bool = False,
     rates: Mapping[str, float] | None = None,
+    linearise: float = 0.0,
 ) -> Compiled:
-    """The module as a program, its ranges checked; raises InvalidRequest naming the layer that cannot be done."""
+    """The module as a program, its ranges checked; raises InvalidRequest naming the layer that cannot be done.
+
+    ``linearise``: the share of activations that become lines, fitted on the images of ``calibration``.
+    """
     if opens and points:
         raise InvalidRequest(
             "operating points are for models that match: where the output is opened (opens=True) nothing is compared"
@@ -235,7 +246,12 @@ def compile_own(
             "a model that matches needs its threshold (points={'default': DISTANCE}), and one that does not opens its "
             "output (opens=True)"
         )
+    linear.check_share(linearise)
+    if linearise and calibration is None:
+        raise InvalidRequest("lines are fitted on photos: a directory of them is needed (calibration)")
     images = patterns(shape) if calibration is None else _pictures(calibration, shape)
+    if linearise:
+        module = linear.with_lines(module, shape, linear.fitted(module, shape, linearise, images))
     try:
         made = compiler()(
             module,
