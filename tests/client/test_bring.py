@@ -15,9 +15,10 @@ from torch import nn
 from visard.cli import main
 from visard.errors import InvalidRequest
 from visard.owner import bring, linear
+from visard.owner.compilers import compiler
 from visard.owner.networks import face_resnet, sface
 from visard.owner.networks.dlib_format import WeightFileError
-from visard.owner.publish import compile_face_model, compiler
+from visard.owner.publish import compile_face_model
 
 FILE = """
 from torch import nn

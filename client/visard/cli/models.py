@@ -49,8 +49,11 @@ def publish(
     calibration: Annotated[Path | None, typer.Option(help="Directory of images to check ranges on.")] = None,
     calibrate: Annotated[list[Path] | None, typer.Option(help="Photos for the face network's ranges.")] = None,
     linearise: Annotated[
-        float, typer.Option(help="Share of activations to replace by lines, fitted on --calibration: 0.3.")
-    ] = 0.0,
+        float | None,
+        typer.Option(
+            help="Share of activations to make linear, fitted on the calibration photos: 0.3. SFace has a table."
+        ),
+    ] = None,
     allow_loose: Annotated[
         bool,
         typer.Option("--allow-loose", help="Also points with more than 0.1 % false matches, or unmeasured ones."),
@@ -66,14 +69,14 @@ def publish(
     bring, publishing = owner.bring, owner.publish
     with progress("compiling"):
         source = bring.source_of(name, source)
-        network = bring.completed(bring.load(source, weights), shape, point or [], points)
+        network = bring.completed(bring.load(source, weights, plain=linearise is not None), shape, point or [], points)
         if calibrate:
             compiled = publishing.compile_face_model(
-                calibrate, network=source, q=q, points=network.points, rates=network.rates
+                calibrate, network=source, q=q, points=network.points, rates=network.rates, linearise=linearise
             )
         else:
             compiled = bring.compile_network(
-                network, q=q, calibration=calibration, opens=open_output, linearise=linearise
+                network, q=q, calibration=calibration, opens=open_output, linearise=linearise or 0.0
             )
     with progress("sharing the weights"):
         with_client(

@@ -23,11 +23,12 @@ from torch import nn
 from visard.capture import SUFFIXES, Picture, capture, check_chip, chip_pixels, is_picture, load_photo
 from visard.errors import CaptureError, InvalidRequest
 from visard.owner import linear
+from visard.owner.compilers import compiler
 from visard.owner.networks.calibration import patterns
 from visard.owner.networks.dlib_format import WeightFileError
 from visard.owner.networks.faces import face_network
 from visard.owner.networks.names import FACE, FACE_NAMES
-from visard.owner.publish import PATTERN_MARGIN, PHOTO_MARGIN, Compiled, compiler
+from visard.owner.publish import PATTERN_MARGIN, PHOTO_MARGIN, Compiled
 from visard.owner.training import weights as trained
 from visard.sharing import DEFAULT_FIELD_BITS
 from visard.uploads import as_planes, pictures_in
@@ -66,10 +67,11 @@ def source_of(name: str, source: str) -> str:
     return source or (name if name in FACE_NAMES else FACE)
 
 
-def load(source: str, weights: Path | None = None, *, decide: bool = True) -> Network:
+def load(source: str, weights: Path | None = None, *, decide: bool = True, plain: bool = False) -> Network:
     """The network of a source: a function's, one that visard train wrote, or a face network by its name, SFace if it is empty.
 
-    A trained network that judges pairs gives its decision, or its score without ``decide``. Raises InvalidRequest.
+    A trained network that judges pairs gives its decision, or its score without ``decide``. SFace comes with the lines of its
+    table in place of some activations, unless it is to be ``plain``. Raises InvalidRequest.
     """
     named = source or FACE
     if named not in FACE_NAMES and not named.endswith(_TRAINED):
@@ -77,17 +79,18 @@ def load(source: str, weights: Path | None = None, *, decide: bool = True) -> Ne
     if weights is not None:
         raise InvalidRequest(f"{source or 'the face network'} has its own weights, and takes no others (weights=None)")
     if named in FACE_NAMES:
-        return _face_network(named)
+        return _face_network(named, plain=plain)
     found = trained.load(Path(source))
     points = {"default": found.threshold}
     return Network(found.module(decide=decide), found.input_shape, points, judges=found.head is not None)
 
 
-def _face_network(name: str) -> Network:
+def _face_network(name: str, *, plain: bool) -> Network:
     face = face_network(name)
     try:
         mean, limit = face.mean, face.mean_limit
-        return Network(face.load(), face.input_shape, face.points, False, face.rates, face.chip, mean, limit)
+        module = face.load() if plain else linear.published(face.load(), face)
+        return Network(module, face.input_shape, face.points, False, face.rates, face.chip, mean, limit)
     except (OSError, WeightFileError) as error:
         raise InvalidRequest(str(error)) from error
 
@@ -281,7 +284,7 @@ def compile_own(
         raise InvalidRequest("lines are fitted on photos: a directory of them is needed (calibration)")
     images = patterns(shape) if calibration is None else _pictures(calibration, shape, chip)
     if linearise:
-        module = linear.with_lines(module, shape, linear.fitted(module, shape, linearise, images))
+        module = linear.linearised(module, shape, linearise, images)
     try:
         made = compiler()(
             module,

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from torch import nn
 
 from visard.errors import InvalidRequest
-from visard.owner.publish import compiler
+from visard.owner.compilers import compiler
+from visard.owner.networks.faces import FaceNetwork
 
 Shape = tuple[int, int, int]
 
@@ -44,6 +45,16 @@ def with_lines(module: nn.Module, shape: Shape, lines: Sequence[Any]) -> nn.Modu
         return cast(nn.Module, compiler("linearise").linearised(module, shape, lines))
     except ValueError as error:
         raise InvalidRequest(str(error)) from error
+
+
+def linearised(module: nn.Module, shape: Shape, share: float, images: npt.NDArray[np.uint8]) -> nn.Module:
+    """A copy with ``fitted`` lines; raises InvalidRequest."""
+    return with_lines(module, shape, fitted(module, shape, share, images))
+
+
+def published(module: nn.Module, face: FaceNetwork) -> nn.Module:
+    """A face network as it is published unless its owner says otherwise: with the lines of its table, if it has one."""
+    return module if face.lines is None else with_lines(module, face.input_shape, read(face.lines))
 
 
 def write(file: Path, lines: Sequence[Any]) -> None:

@@ -5,6 +5,7 @@ computes, a little and on purpose; what is compiled is compared with the changed
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -49,12 +50,15 @@ def linearised(module: nn.Module, input_shape: Shape, lines: Sequence[Lines]) ->
     graph = _folded(module)
     shapes = shapes_of(graph, torch.zeros((1, *input_shape)).to(dtype_of(graph)))
     found = {place.name: place for place in places(graph, shapes)}
-    for one in lines:
+    orders: dict[fx.Node, npt.NDArray[np.int64]] = {}  # in which convolutions read what they read before
+    for one in sorted(lines, key=lambda one: list(found).index(one.place) if one.place in found else -1):
         place = found.get(one.place)
         if place is None:
             raise UnsupportedLayer(f"{one.place}: no activation between a 1x1 convolution and a depthwise one")
         _check(one, place, cast(nn.Conv2d, layer_of(graph, place.before)).in_channels)
-        merge(graph, place, one)
+        order = orders.get(place.before)
+        ordered = one if order is None else replace(one, weights=one.weights[:, order])
+        orders[place.after[-1]] = merge(graph, place, ordered).numpy()
     graph.graph.lint()
     graph.delete_all_unused_submodules()
     graph.recompile()

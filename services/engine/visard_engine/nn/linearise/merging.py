@@ -47,8 +47,11 @@ def fold_norms(graph: fx.GraphModule) -> None:
             graph.graph.erase_node(node)
 
 
-def merge(graph: fx.GraphModule, place: Place, lines: Lines) -> None:
-    """Change the graph: what takes some channels' place comes of one convolution, beside the channels that stay."""
+def merge(graph: fx.GraphModule, place: Place, lines: Lines) -> Tensor:
+    """Change the graph: what takes some channels' place comes of one convolution, behind the channels that stay.
+
+    The order (C,) in which the last convolution of ``place.after`` now reads its channels.
+    """
     first = cast(nn.Conv2d, layer_of(graph, place.before))
     second = cast(nn.Conv2d, layer_of(graph, place.depthwise))
     (matrix, bias), (windows, shift) = numbers_of(first), numbers_of(second)
@@ -67,14 +70,16 @@ def merge(graph: fx.GraphModule, place: Place, lines: Lines) -> None:
         place.depthwise.replace_all_uses_with(result)
         for node in (place.depthwise, place.activation, place.before):
             graph.graph.erase_node(node)
-        return
+        return gone
     _put(graph, place.before, _convolution(matrix[kept], bias[kept], first, 1))
     _take(graph, place.activation, kept)
     _put(graph, place.depthwise, _convolution(windows[kept], shift[kept], second, len(kept)))
     with graph.graph.inserting_before(place.depthwise.next):
         both = graph.graph.call_function(torch.cat, ([place.depthwise, result], 1))
     place.depthwise.replace_all_uses_with(both, delete_user_cb=lambda user: user is not both)
-    _reorder(graph, place.after, torch.cat([kept, gone]))
+    order = torch.cat([kept, gone])
+    _reorder(graph, place.after, order)
+    return order
 
 
 def _insert(graph: fx.GraphModule, place: Place, merged: nn.Module, *, padded: bool) -> fx.Node:
