@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from safetensors.torch import save_file
 from torch import nn
 from visard.cli import main
 from visard.errors import InvalidRequest
-from visard.owner import bring
+from visard.owner import bring, linear
+from visard.owner.compilers import compiler
 from visard.owner.networks import face_resnet, sface
 from visard.owner.networks.dlib_format import WeightFileError
 from visard.owner.publish import compile_face_model
@@ -226,6 +228,55 @@ def calibration__should_read_a_directory_in_the_models_size(home: Path) -> None:
     (home / "empty").mkdir()
     with pytest.raises(InvalidRequest, match="no images"):
         bring.compile_network(network, calibration=home / "empty")
+
+
+def lines__should_be_fitted_on_the_calibration_images(home: Path) -> None:
+    torch.manual_seed(0)
+    separable = nn.Sequential(
+        *(nn.Conv2d(1, 4, 1), nn.PReLU(4), nn.Conv2d(4, 4, 3, stride=2, padding=1, groups=4)),
+        *(nn.Conv2d(4, 2, 1), nn.Flatten(), nn.Linear(32, 2)),
+    ).eval()
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 8, 8)).astype(np.uint8)
+    for k, picture in enumerate(pixels):
+        Image.fromarray(picture).save(home / f"{k}.png")
+    options: dict[str, Any] = {"calibration": home, "points": {"default": 1.0}}
+    plain = bring.compile_own(separable, (1, 8, 8), **options)
+    lined = bring.compile_own(separable, (1, 8, 8), linearise=0.5, **options)
+    assert lined.program.to_json() != plain.program.to_json()
+    again = bring.compile_own(separable, (1, 8, 8), linearise=0.5, **options)
+    assert again.program.digest == lined.program.digest
+    assert again.weights.tolist() == lined.weights.tolist()
+
+
+@pytest.mark.parametrize(
+    ("share", "calibration", "text"),
+    [
+        (1.0, ".", "linearise 1: a share of the activations, 0 or more and less than 1"),
+        (-0.1, None, "linearise -0.1: a share of the activations"),
+        (0.3, None, "lines are fitted on photos: a directory of them is needed"),
+        (0.3, ".", "lines for 0 activation elements: 0 of this network's"),
+    ],
+)
+def impossible_lines__should_be_refused(share: float, calibration: str | None, text: str, home: Path) -> None:
+    Image.new("L", (8, 8)).save(home / "photo.png")
+    images = home if calibration is not None else None
+    module = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
+    with pytest.raises(InvalidRequest, match=text):
+        bring.compile_own(module, (1, 8, 8), calibration=images, points={"default": 1.0}, linearise=share)
+
+
+def table_of_lines__should_be_read_as_it_was_written(tmp_path: Path) -> None:
+    kind = compiler("linearise").Lines
+    weights = np.random.default_rng(0).normal(size=(2, 3))
+    written = kind("layers.5", np.array([1, 4]), weights, np.array([-2.0, 1e-9]))
+    linear.write(tmp_path / "lines.npz", [written])
+    (found,) = linear.read(tmp_path / "lines.npz")
+    assert (found.place, found.channels.tolist()) == ("layers.5", [1, 4])
+    assert np.allclose(found.weights, weights, rtol=1e-3)
+    assert np.allclose(found.biases, written.biases)
+    (tmp_path / "lines.npz").write_text("{}[")
+    with pytest.raises(InvalidRequest, match="not a table of lines"):
+        linear.read(tmp_path / "lines.npz")
 
 
 def purpose__should_be_chosen() -> None:

@@ -24,6 +24,7 @@ from visard.client import Client, Connection
 from visard.cluster import SERVICES, Cluster, free_port_base
 from visard.errors import FailedPrecondition, NotFound, ServiceError, VisardError
 from visard.owner import publish
+from visard.owner.compilers import compiler
 from visard.owner.networks import calibration
 
 from bench.mongod import Mongod
@@ -76,7 +77,7 @@ def chip(number: int) -> Chip:
 
 async def publish_small(home: Path) -> None:
     """Publish the small network at a fresh cluster, as that which faces are matched with, and enrol somebody as "anchor"."""
-    compiled = publish.compiler()(
+    compiled = compiler()(
         small_network(),
         SHAPE,
         q=31,

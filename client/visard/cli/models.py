@@ -50,6 +50,12 @@ def publish(
     open_output: Annotated[bool, typer.Option("--open-output", help="Whoever runs it sees its output.")] = False,
     calibration: Annotated[Path | None, typer.Option(help="Directory of images to check ranges on.")] = None,
     calibrate: Annotated[list[Path] | None, typer.Option(help="Photos for the face network's ranges.")] = None,
+    linearise: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of activations to make linear, fitted on the calibration photos: 0.3. SFace has a table."
+        ),
+    ] = None,
     allow_loose: Annotated[
         bool,
         typer.Option("--allow-loose", help="Also points with more than 0.1 % false matches, or unmeasured ones."),
@@ -65,8 +71,8 @@ def publish(
     bring, publishing = owner.bring, owner.publish
     source = bring.source_of(name, source)
     with progress("loading"):
-        network = bring.completed(bring.load(source, weights), shape, point or [], points)
-        origin = owner.origins.of(network, q=q, opens=open_output)
+        network = bring.completed(bring.load(source, weights, plain=linearise is not None), shape, point or [], points)
+        origin = owner.origins.of(network, q=q, opens=open_output, linearise=linearise)
     existing = with_client(home, lambda c: _published(c, name), role="owner")
     if existing is not None:
         fresh = stated(points, point or [])
@@ -81,10 +87,12 @@ def publish(
     with progress("compiling"):
         if calibrate:
             compiled = publishing.compile_face_model(
-                calibrate, network=source, q=q, points=network.points, rates=network.rates
+                calibrate, network=source, q=q, points=network.points, rates=network.rates, linearise=linearise
             )
         else:
-            compiled = bring.compile_network(network, q=q, calibration=calibration, opens=open_output)
+            compiled = bring.compile_network(
+                network, q=q, calibration=calibration, opens=open_output, linearise=linearise or 0.0
+            )
     with progress("sharing the weights"):
 
         async def work(client: visard.Client) -> None:

@@ -21,11 +21,13 @@ from torch import nn
 
 from visard.capture import SUFFIXES, Picture, capture, check_chip, chip_pixels, is_picture, load_photo
 from visard.errors import CaptureError, InvalidRequest
+from visard.owner import linear
+from visard.owner.compilers import compiler
 from visard.owner.networks.calibration import pictures
 from visard.owner.networks.dlib_format import WeightFileError
 from visard.owner.networks.faces import face_network
 from visard.owner.networks.names import FACE, FACE_NAMES
-from visard.owner.publish import PATTERN_MARGIN, PHOTO_MARGIN, Compiled, compiler
+from visard.owner.publish import PATTERN_MARGIN, PHOTO_MARGIN, Compiled
 from visard.owner.training import weights as trained
 from visard.points import Points, changed, parse_points, read_points, stated
 from visard.sharing import DEFAULT_FIELD_BITS
@@ -76,10 +78,11 @@ def source_of(name: str, source: str) -> str:
     return source or (name if name in FACE_NAMES else FACE)
 
 
-def load(source: str, weights: Path | None = None, *, decide: bool = True) -> Network:
+def load(source: str, weights: Path | None = None, *, decide: bool = True, plain: bool = False) -> Network:
     """The network of a source: a function's, one that visard train wrote, or a face network by its name, SFace if it is empty.
 
-    A trained network that judges pairs gives its decision, or its score without ``decide``. Raises InvalidRequest.
+    A trained network that judges pairs gives its decision, or its score without ``decide``. SFace comes with the lines of its
+    table in place of some activations, unless it is to be ``plain``. Raises InvalidRequest.
     """
     named = source or FACE
     if named not in FACE_NAMES and not named.endswith(_TRAINED):
@@ -87,17 +90,18 @@ def load(source: str, weights: Path | None = None, *, decide: bool = True) -> Ne
     if weights is not None:
         raise InvalidRequest(f"{source or 'the face network'} has its own weights, and takes no others (weights=None)")
     if named in FACE_NAMES:
-        return _face_network(named)
+        return _face_network(named, plain=plain)
     found = trained.load(Path(source))
     points = {"default": found.threshold}
     return Network(found.module(decide=decide), found.input_shape, points, judges=found.head is not None)
 
 
-def _face_network(name: str) -> Network:
+def _face_network(name: str, *, plain: bool) -> Network:
     face = face_network(name)
     try:
         mean, limit = face.mean, face.mean_limit
-        return Network(face.load(), face.input_shape, face.points, False, face.rates, face.chip, mean, limit)
+        module = face.load() if plain else linear.published(face.load(), face)
+        return Network(module, face.input_shape, face.points, False, face.rates, face.chip, mean, limit)
     except (OSError, WeightFileError) as error:
         raise InvalidRequest(str(error)) from error
 
@@ -204,7 +208,12 @@ def completed(network: Network, shape: str, points: Sequence[str], calibrated: P
 
 
 def compile_network(
-    network: Network, *, q: int = DEFAULT_FIELD_BITS, calibration: Path | None = None, opens: bool = False
+    network: Network,
+    *,
+    q: int = DEFAULT_FIELD_BITS,
+    calibration: Path | None = None,
+    opens: bool = False,
+    linearise: float = 0.0,
 ) -> Compiled:
     """A network whose shape is known as a program; raises InvalidRequest."""
     assert network.shape is not None
@@ -222,6 +231,7 @@ def compile_network(
         chip=network.chip,
         mean=() if opens else network.mean,
         mean_limit=0.0 if opens else network.mean_limit,
+        linearise=linearise,
     )
 
 
@@ -237,8 +247,12 @@ def compile_own(
     chip: str = "",
     mean: Sequence[int] = (),
     mean_limit: float = 0.0,
+    linearise: float = 0.0,
 ) -> Compiled:
-    """The module as a program, its ranges checked; raises InvalidRequest naming the layer that cannot be done."""
+    """The module as a program, its ranges checked; raises InvalidRequest naming the layer that cannot be done.
+
+    ``linearise``: the share of activations that become lines, fitted on the images of ``calibration``.
+    """
     if opens and points:
         raise InvalidRequest(
             "operating points are for models that match: where the output is opened (opens=True) nothing is compared"
@@ -249,7 +263,12 @@ def compile_own(
             "output (opens=True)"
         )
     check_chip(chip)
+    linear.check_share(linearise)
+    if linearise and calibration is None:
+        raise InvalidRequest("lines are fitted on photos: a directory of them is needed (calibration)")
     images = pictures(shape, chip) if calibration is None else _pictures(calibration, shape, chip)
+    if linearise:
+        module = linear.linearised(module, shape, linearise, images)
     try:
         made = compiler()(
             module,

@@ -19,10 +19,11 @@ from visard.results import ModelInfo
 _FILE = "published.json"
 
 
-def of(network: Network, *, q: int, opens: bool) -> str:
-    """A hash, in hex, of all that a compiler would be given: the module, its weights, its shape, the field, the purpose."""
+def of(network: Network, *, q: int, opens: bool, linearise: float | None = None) -> str:
+    """A hash, in hex, of all that a compiler would be given: the module, its weights, its shape, the field, the purpose, and what
+    share of its activations it would make linear."""
     module = network.module
-    parts = [repr((network.shape, network.judges, q, opens)), repr(module)]
+    parts = [repr((network.shape, network.judges, q, opens, linearise)), repr(module)]
     parts += sorted({_source(type(part)) for part in module.modules()})
     tensors = [part for name, tensor in sorted(module.state_dict().items()) for part in _tensor(name, tensor)]
     return of_parts(b"visard origin v1", [*(part.encode() for part in parts), *tensors]).hex()

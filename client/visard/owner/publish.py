@@ -5,8 +5,7 @@ installs both.
 """
 
 from collections.abc import Mapping, Sequence
-from importlib.metadata import entry_points
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +13,8 @@ import numpy.typing as npt
 from visard.capture import capture, chip_pixels
 from visard.client import Client, Photo
 from visard.errors import InvalidRequest
+from visard.owner import linear
+from visard.owner.compilers import compiler
 from visard.owner.networks import calibration
 from visard.owner.networks.dlib_format import WeightFileError
 from visard.owner.networks.faces import face_network
@@ -60,13 +61,6 @@ class Compiled(Protocol):
     tightest: str
 
 
-def compiler(name: str = "torch") -> Any:
-    """The installed compiler; raises InvalidRequest that says how to get it."""
-    for point in entry_points(group="visard.compilers", name=name):
-        return point.load()
-    raise InvalidRequest("publishing needs the compiler: pip install 'visard[owner]'")
-
-
 def compile_face_model(
     photos: Sequence[Photo] = (),
     *,
@@ -74,10 +68,12 @@ def compile_face_model(
     q: int = DEFAULT_FIELD_BITS,
     points: Mapping[str, float] | None = None,
     rates: Mapping[str, float] | None = None,
+    linearise: float | None = None,
 ) -> Compiled:
     """A face network over F_p, p = 2^q - 1, its ranges checked on photos, or on patterns.
 
     ``network``: "face", SFace, or "face-small", dlib's. Without ``points`` it has its own, and their false match rates.
+    ``linearise``: the share of activations to make linear, fitted on the photos; without it SFace has what its table says.
     Raises InvalidRequest where photos leave the ranges, or the weights are not there.
     """
     compile_module, face = compiler(), face_network(network)
@@ -86,9 +82,16 @@ def compile_face_model(
         images = np.stack([chip.transpose(2, 0, 1) for chip in chips])
     else:
         images = calibration.pictures(face.input_shape, face.chip)
+    if linearise and not photos:
+        raise InvalidRequest("lines are fitted on photos: name some (photos)")
     try:
+        module = face.load()
+        if linearise is None:
+            module = linear.published(module, face)
+        elif linearise:
+            module = linear.linearised(module, face.input_shape, linearise, images)
         made = compile_module(
-            face.load(),
+            module,
             face.input_shape,
             q=q,
             calibration=images,

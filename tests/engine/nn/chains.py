@@ -59,6 +59,12 @@ CHAINS: dict[str, tuple[Operation, ...]] = {
     "linear with itself": (Flatten(0), Linear(1, 5, 10, bias=True), Concat(2, 2), Truncate(3, 4)),
     "affine with itself": (Affine(0, 8), Concat(1, 1), Truncate(2, 4)),
     "pad": (CONV, Pad(1, 1, 2, 1, 1, 2), Relu(2, 4)),
+    "pad with a number": (CONV, Pad(1, 2, 0, 0, fill=-77), Relu(2, 4)),
+    "filter of pad with a number": (CONV, Pad(1, 1, 0, 0, fill=5), _filter(2, 5), Relu(3, 4)),
+    "conv of pad with a number": (
+        *(CONV, Rectify(1, 4), Pad(2, 2, 0, 0, fill=9)),
+        *(Conv(3, 2, (3, 3), (1, 1), (1, 1), 12, bias=True), Relu(4, 4)),
+    ),
     "flatten": (CONV, Flatten(1), Relu(2, 4)),
     "flatten in a chain": (CONV, Flatten(1), Times(2, 3, 1), Relu(3, 4)),
     "flatten and sum": (CONV, Flatten(1), Times(2, 3, 1), Sum(3), Relu(4, 4)),

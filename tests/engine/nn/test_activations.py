@@ -5,17 +5,31 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 from visard_engine.nn.errors import ProgramError
 from visard_engine.nn.operations.activations import Clip, Prelu
 
 from tests.engine.nn.layers import Entry, Function, refuse_layer, run_layer, sloped
 from tests.engine.nn.test_program import CONV, program
 
+
+class Two(nn.Module):
+    """Two convolutions of one value, one of them of a channel more that is 1 everywhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(4, 2, 3, padding=1), nn.Conv2d(5, 2, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.one(x), self.two(functional.pad(x, (0, 0, 0, 0, 0, 1), value=1.0))], 1)
+
+
 LAYERS: dict[str, Callable[[], nn.Module]] = {
     "prelu": lambda: Entry(sloped(nn.PReLU(4)), nn.Conv2d(4, 2, 1)),
     "prelu before depthwise": lambda: Entry(sloped(nn.PReLU(4)), nn.Conv2d(4, 8, 3, padding=1, groups=4)),
     "prelu before groups": lambda: Entry(sloped(nn.PReLU(4)), nn.Conv2d(4, 6, 3, groups=2), sloped(nn.PReLU(6))),
+    "prelu before two": lambda: Entry(sloped(nn.PReLU(4)), Two(), nn.Conv2d(4, 2, 1)),
     "one slope": lambda: Entry(nn.ReLU(), Function(lambda x: x - 0.5), sloped(nn.PReLU())),
     "leaky relu": lambda: Entry(nn.LeakyReLU(0.2), nn.MaxPool2d(2)),
     "relu6": lambda: Entry(Function(lambda x: x * 5), nn.ReLU6(), nn.Conv2d(4, 2, 3)),

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from visard_engine.nn.errors import ProgramError
 from visard_engine.nn.operations.arithmetic import Align, Concat, Flatten, Offset, Pad, Product, Times
 
@@ -37,6 +38,9 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
         nn.AvgPool2d(4), nn.Flatten(), Function(lambda x: torch.cat((torch.relu(x), 1 - x), 1)), nn.Linear(72, 3)
     ),
     "zero padding": lambda: Entry(nn.ZeroPad2d((1, 2, 3, 0)), nn.Conv2d(4, 2, 3)),
+    "padding with a number": lambda: Entry(
+        Function(lambda x: functional.pad(x, (0, 0, 0, 0, 0, 2), value=-1.5)), nn.Conv2d(6, 2, 3, padding=1)
+    ),
     "arithmetic": lambda: Entry(Function(lambda x: (torch.relu(x) - x) / 3 + x * 0.3 - 0.7)),
     "square": lambda: Entry(Function(lambda x: x * x)),
     "excite": lambda: Entry(Excite(False), nn.Conv2d(4, 2, 1)),
@@ -55,6 +59,8 @@ async def arithmetic__should_compute_its_function_on_shares(name: str, q: int) -
     [
         (lambda: Entry(Function(lambda x: 1 / x)), "division by anything but a number|truediv"),
         (lambda: Entry(Function(lambda x: torch.cat([x, x], 2))), "cat along anything but channels"),
+        (lambda: Entry(Function(lambda x: functional.pad(x, (1, 1), value=1.0))), "padding with 1.0, only channels"),
+        (lambda: Entry(Function(lambda x: functional.pad(x, (0, 0, 0, 0, 0, 1), value=1 / 3))), "of at most 8 bits"),
     ],
 )
 def other_arithmetic__should_be_named_with_its_place(make: Callable[[], nn.Module], named: str) -> None:
@@ -67,6 +73,7 @@ def other_arithmetic__should_be_named_with_its_place(make: Callable[[], nn.Modul
         ((CONV, Product(0, 1)), "two narrow values"),
         ((Flatten(0), Product(0, 1)), "same shape, or one number a channel"),
         ((Pad(0, 0, 1, 0), Concat(0, 1)), "one height and width"),
+        ((Pad(0, 1, 1, 0, fill=3),), "zeros around rows and columns"),
         ((Align(0, 1), Concat(0, 1)), "two values of one scale"),
         ((Times(0, 3, 41),), "0 to 40 bits"),
         ((Offset(0, 3, 41),), "0 to 40 bits to shift"),

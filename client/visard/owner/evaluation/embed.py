@@ -16,9 +16,10 @@ from torch import nn
 from visard.capture import Face, Picture, capture, chip_pixels, choose, cut, detect, load_photo
 from visard.errors import CaptureError, InvalidRequest
 from visard.owner.bring import Shape
+from visard.owner.compilers import compiler
 from visard.owner.evaluation.metrics import Floats
 from visard.owner.evaluation.pairs import PairList
-from visard.owner.publish import Compiled, compiler
+from visard.owner.publish import Compiled
 from visard.uploads import as_planes
 
 Pixels = npt.NDArray[np.uint8]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 
 from torch import nn
@@ -16,7 +17,8 @@ class FaceNetwork:
     """A network of chips (C, H, W), how these are cut, its operating points, and of those that were measured the rates.
 
     ``mean``: integers, 2^14 long, of the direction to which no photo may have a cosine above ``mean_limit``; () is none. ``load``
-    makes it with its published weights, for inference; raises WeightFileError.
+    makes it with its published weights, for inference; raises WeightFileError. ``lines``: the table of the channels whose
+    activation is linear when it is published (visard.owner.linear), None for none.
     """
 
     load: Callable[[], nn.Module]
@@ -26,6 +28,7 @@ class FaceNetwork:
     rates: Mapping[str, float]
     mean: tuple[int, ...] = ()
     mean_limit: float = 0.0
+    lines: Path | None = None
 
 
 FACE_NETWORKS: Mapping[str, FaceNetwork] = MappingProxyType(
@@ -38,6 +41,7 @@ FACE_NETWORKS: Mapping[str, FaceNetwork] = MappingProxyType(
             sface.FALSE_MATCH_RATES,
             sface_mean.MEAN_INTEGERS,
             sface_mean.MEAN_LIMIT,
+            Path(__file__).with_name("sface_lines.npz"),
         ),
         FACE_SMALL: FaceNetwork(
             face_resnet.load,

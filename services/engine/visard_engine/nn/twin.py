@@ -230,7 +230,7 @@ def _local(op: Operation, x: Integers) -> Integers:
             total: Integers = x.reshape(len(x), -1).sum(axis=1, keepdims=True)
             return total
         case Pad():
-            return np.pad(x, op.widths)
+            return np.pad(x, op.widths, constant_values=op.fill)
         case Flatten():
             return x.reshape(len(x), -1)
     raise TypeError(op.kind)

@@ -68,9 +68,11 @@ def _sloped(b: Builder, node: fx.Node, slopes: np.ndarray[Any, Any]) -> int:
 
 
 def _is_finished_later(b: Builder, node: fx.Node, x: int) -> bool:
-    """Whether a convolution alone reads a PReLU: with twice the inputs it needs no truncation in between."""
-    users = list(node.users)
-    return len(users) == 1 and isinstance(b.layer(users[0]), nn.Conv2d) and len(b.at(x).shape) == 3
+    """Whether convolutions alone read a PReLU: with twice the inputs they need no truncation in between."""
+    if len(b.at(x).shape) != 3:
+        return False
+    readers = [reader for user in node.users for reader in (user.users if user.target is functional.pad else (user,))]
+    return bool(readers) and all(isinstance(b.layer(reader), nn.Conv2d) for reader in readers)
 
 
 def relu6(b: Builder, node: fx.Node) -> int:

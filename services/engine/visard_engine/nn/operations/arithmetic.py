@@ -202,7 +202,10 @@ class Concat(Binary):
 
 @dataclass(frozen=True)
 class Pad(Local):
-    """Zeros after the last channel, row and column, and before the first row and column."""
+    """Zeros after the last channel, row and column, and before the first row and column.
+
+    With ``fill`` the channels that are added hold that public integer at every place, and nothing else is added.
+    """
 
     kind = "pad"
     channels: int
@@ -210,23 +213,26 @@ class Pad(Local):
     columns: int
     top: int = 0
     left: int = 0
+    fill: int = 0
 
     def infer(self, values: Sequence[Value]) -> Value:
         """(C, H, W) grows by what is added; scale and width stay."""
         x = picture(values[self.x])
-        require(min(self.channels, self.rows, self.columns, self.top, self.left) >= 0, "no negative padding")
+        around = self.rows, self.columns, self.top, self.left
+        require(min(self.channels, *around) >= 0, "no negative padding")
+        require(not self.fill or not any(around), "zeros around rows and columns")
         c, h, w = x.shape
         shape = (c + self.channels, self.top + h + self.rows, self.left + w + self.columns)
         return Value(shape, x.scale, x.wide)
 
     @property
     def widths(self) -> tuple[Pair, Pair, Pair, Pair]:
-        """Zeros before and after each axis of (B, C, H, W), as numpy.pad takes them."""
+        """What is added before and after each axis of (B, C, H, W), as numpy.pad takes it."""
         return (0, 0), (0, self.channels), (self.top, self.rows), (self.left, self.columns)
 
     def local(self, field: Field, operands: list[Elements], weights: Weights) -> Elements:
-        """(B, C, H, W) to the larger shape; zero has zeros as shares."""
-        return np.pad(operands[0], self.widths)
+        """(B, C, H, W) to the larger shape; a public number has itself as every party's share."""
+        return np.pad(operands[0], self.widths, constant_values=field.element(self.fill))
 
     @override
     def pull(self, g: Cotangent, to: Puller) -> None:
@@ -234,8 +240,12 @@ class Pad(Local):
         rows, columns = slice(self.top, self.top + h), slice(self.left, self.left + w)
         if isinstance(g, Outer):
             to.give(self.x, Outer(g.channels[:c], np.ascontiguousarray(g.places[:, rows, columns])))
+            added: Cotangent = Outer(g.channels[c:], g.places)
         else:
             to.give(self.x, Dense(np.ascontiguousarray(g.factors[:, :c, rows, columns])))
+            added = Dense(np.ascontiguousarray(g.factors[:, c:]))
+        if self.fill and self.channels:
+            to.constant(to.field.encode([self.fill]), added)
 
 
 @dataclass(frozen=True)
