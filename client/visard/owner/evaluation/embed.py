@@ -1,6 +1,7 @@
 """From image files to scores: each image is captured once, then judged by the float network and by the fixed-point twin.
 
-A network either embeds pictures, and the score of a pair is the distance of its descriptors, or judges both pictures at once.
+A network either embeds pictures, and the score of a pair is the distance of its descriptors on the unit sphere, or judges both
+pictures at once.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ from visard.errors import CaptureError, InvalidRequest
 from visard.owner.bring import Shape
 from visard.owner.evaluation.metrics import Floats
 from visard.owner.evaluation.pairs import PairList
+from visard.owner.evaluation.sphere import unit
 from visard.owner.publish import Compiled, compiler
 from visard.uploads import as_planes
 
@@ -97,13 +99,18 @@ def by_twin(compiled: Compiled) -> Judge:
 
 
 def descriptors(captured: Captured, judge: Judge, advance: Advance) -> dict[int, Floats]:
-    """A vector (D,) an image."""
-    rows = captured.rows
-    return dict(zip(rows, _batched([captured.pictures[row] for row in rows], judge, advance), strict=True))
+    """A unit vector (D,) an image."""
+    return described(captured, captured.rows, judge, advance)
+
+
+def described(captured: Captured, rows: Sequence[int], judge: Judge, advance: Advance) -> dict[int, Floats]:
+    """Likewise, of some images."""
+    found = _batched([captured.pictures[row] for row in rows], judge, advance)
+    return {row: unit(vector) for row, vector in zip(rows, found, strict=True)}
 
 
 def distances(vectors: Mapping[int, Floats], pairs: PairList) -> Floats:
-    """Between the images of every pair; infinite where one has no picture: a refusal is no match."""
+    """Between the images of every pair; infinite where one has no picture: there is nothing to compare."""
     sides = zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)
     found = [np.linalg.norm(vectors[a] - vectors[b]) if a in vectors and b in vectors else np.inf for a, b in sides]
     return np.array(found, np.float64)

@@ -1,8 +1,9 @@
 """The evaluation itself: capture, judge, measure, and ask running services about a sample."""
 
 import time
-from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -11,98 +12,180 @@ from visard.capture import Chip
 from visard.client import Client
 from visard.errors import InvalidRequest
 from visard.owner.bring import Network, Shape
-from visard.owner.evaluation import embed, metrics
-from visard.owner.evaluation.attack import STEPS, Attack, attack
-from visard.owner.evaluation.embed import Advance, Judge, Which
+from visard.owner.evaluation import calibration, embed, groups, identification, metrics, photos
+from visard.owner.evaluation import report as reports
+from visard.owner.evaluation.attack import Attack, Budget, MeanTest, attack
+from visard.owner.evaluation.comparisons import Comparisons, from_pairs, sides_of
+from visard.owner.evaluation.embed import Judge, Which
+from visard.owner.evaluation.intervals import Listed
 from visard.owner.evaluation.metrics import Bools, Floats
 from visard.owner.evaluation.pairs import PairList
-from visard.owner.evaluation.report import Report, Secure, calibrate, figures, rates, sample
+from visard.owner.evaluation.photos import Bar, Photos
+from visard.owner.evaluation.report import Report, Secure, Twin
 from visard.owner.publish import Compiled
 from visard.uploads import pictures_in
 
-
-class Bar(Protocol):
-    """Opens a progress bar for a stage of so many steps; what it gives is called once a step."""
-
-    def __call__(self, what: str, total: int) -> AbstractContextManager[Advance]:
-        """A bar, open as long as the context."""
+TWIN_PAIRS = 200
 
 
 class Evaluation:
     """One network on one list of pairs: what is known about it so far."""
 
-    def __init__(self, pairs: PairList, network: Network, compiled: Compiled, bar: Bar, which: Which) -> None:
-        self.pairs, self.points, self._bar = pairs, dict(network.points), bar
+    def __init__(
+        self, pairs: PairList, network: Network, compiled: Compiled, bar: Bar, which: Which, *, twin: int = TWIN_PAIRS
+    ) -> None:
+        self.pairs, self.network, self._bar, self._which = pairs, network, bar, which
+        self.points = dict(network.points)
         self._program: Any = compiled.program
-        assert network.shape is not None
-        channels, height, width = network.shape
         self.at_once = network.judges
-        shape: Shape = (channels // pictures_in(channels), height, width)
-        with bar("capturing", len(pairs.images)) as advance:
-            self.captured = embed.capture_all(pairs.images, shape, which, advance)
+        captured = self._captured(pairs.images)
+        self.photos = photos.listed(pairs.images, pairs.people, captured, pairs.first, pairs.second)
+        self.usable = np.isin(pairs.first, captured.rows) & np.isin(pairs.second, captured.rows)
+        self.test = _mean_test(self._program)
+        self._refused: metrics.Estimate | None = None
         self._vectors: dict[int, Floats] = {}  # of the float network
-        self.float_scores = self._judge("float", embed.by_float(network.module))
-        self.twin_scores = self._judge("fixed-point twin", embed.by_twin(compiled))
+        self.float_scores = self._judge()
+        self.found = self._comparisons()
+        self.sampled = np.flatnonzero(self.usable)[reports.sample(pairs.same[self.usable], twin)]
+        self.twin_scores = self._twin(embed.by_twin(compiled))
 
-    def _judge(self, name: str, judge: Judge) -> Floats:
-        total = len(self.pairs.same) if self.at_once else len(self.captured.rows)
-        with self._bar(name, total) as advance:
+    def _captured(self, images: Sequence[Path]) -> embed.Captured:
+        assert self.network.shape is not None
+        channels, height, width = self.network.shape
+        shape: Shape = (channels // pictures_in(channels), height, width)
+        with self._bar("capturing", len(images)) as advance:
+            return embed.capture_all(images, shape, self._which, advance)
+
+    def _judge(self) -> Floats:
+        captured, judge = self.photos.captured, embed.by_float(self.network.module)
+        with self._bar("float", len(self.pairs.same) if self.at_once else len(captured.rows)) as advance:
             if self.at_once:
-                return embed.pair_scores(self.captured, self.pairs, judge, advance)
-            vectors = embed.descriptors(self.captured, judge, advance)
-            self._vectors = self._vectors or vectors
-            return embed.distances(vectors, self.pairs)
+                return embed.pair_scores(captured, self.pairs, judge, advance)
+            self._vectors = embed.descriptors(captured, judge, advance)
+        if self.test is not None:
+            self._vectors, self._refused = self.photos.refused(self._vectors, self.test)
+        return embed.distances(self._vectors, self.pairs)
 
-    def report(self) -> Report:
-        """What float network and twin say of the pairs: everything that needs no services."""
-        same, found = self.pairs.same, self.captured
-        failures = {str(self.pairs.images[row]): reason for row, reason in found.failures.items()}
-        counts = int(same.sum()), int((~same).sum()), len(self.pairs.images), len(set(self.pairs.people))
-        report = Report(*counts, failures)
-        with self._bar("bootstrapping", 2) as advance:
-            for name, scores in (("float", self.float_scores), ("twin", self.twin_scores)):
-                report.figures[name] = figures(scores, same)
-                advance()
-        for point in self.points:
-            plain, fixed = self.float_decisions(point), self.twin_decisions(point)
-            report.points[point] = {"float": rates(plain, same), "twin": rates(fixed, same)}
-            report.decisions_differ[point] = int((plain != fixed).sum())
+    def _comparisons(self) -> Comparisons:
         if not self.at_once:
-            report.calibration = calibrate(self._impostors(), len(set(self.pairs.people)), self.points)
-        return report
+            return self.photos.compare(self._vectors, max(self.points.values(), default=0.0))
+        first, second = (self.photos.person[side[self.usable]] for side in (self.pairs.first, self.pairs.second))
+        scores, same = self.float_scores[self.usable], self.pairs.same[self.usable]
+        return from_pairs(scores, same, first, second, len(self.photos.names))
 
-    def attack(self, module: nn.Module) -> Attack:
-        """How many people one image can be made to match; raises InvalidRequest for a network that judges pairs."""
+    def _twin(self, judge: Judge) -> Floats:
+        """Of the pairs sampled."""
+        part = self.pairs.of(self.sampled)
+        rows = np.unique(np.concatenate([part.first, part.second])).tolist()
+        with self._bar("fixed-point twin", len(part.same) if self.at_once else len(rows)) as advance:
+            if self.at_once:
+                return embed.pair_scores(self.photos.captured, part, judge, advance)
+            return embed.distances(embed.described(self.photos.captured, rows, judge, advance), part)
+
+    def report(self, model: str) -> Report:
+        """What float network and twin say: everything that needs no services."""
+        same, images = self.pairs.same, self.pairs.images
+        failures = {str(images[row]): reason for row, reason in self.photos.captured.failures.items()}
+        made = Report(model, int(same.sum()), int((~same).sum()), len(images), len(self.photos.names), failures)
+        made.refused_by_mean = self._refused
+        with self._bar("resampling people", 1 + len(self.points)) as advance:
+            made.figures["float"] = reports.figures(
+                self.float_scores[self.usable], same[self.usable], self._listed().of(self.usable)
+            )
+            advance()
+            for name, distance in self.points.items():
+                made.points[name] = self._point(self.photos, self.found, distance)
+                advance()
+        differ = {name: int((self._sampled(name) != self.twin_decisions(name)).sum()) for name in self.points}
+        off = np.abs(self.twin_scores - self.float_scores[self.sampled]).max(initial=0.0)
+        made.twin = Twin(len(self.sampled), differ, float(off))
+        return made
+
+    def _listed(self) -> Listed:
+        first, second = (self.photos.person[side] for side in (self.pairs.first, self.pairs.second))
+        return Listed(first, second, self.photos.drawn)
+
+    def _point(self, photos: Photos, found: Comparisons, distance: float) -> reports.Point:
+        attempted = None if self.at_once else photos.attempted
+        return reports.point(found, distance, photos.drawn, attempted, on_sphere=not self.at_once)
+
+    def calibrate(self, made: Report, second: tuple[list[Path], list[str]] | None = None) -> None:
+        """Points that these photos carry, with a margin where there is a second set (images, and people by image)."""
+        self._embeds("calibration")
+        other = None
+        if second is not None:
+            images, people = second
+            theirs = photos.everything(images, people, self._captured(images))
+            with self._bar("float", len(theirs.captured.rows)) as advance:
+                vectors = embed.descriptors(theirs.captured, embed.by_float(self.network.module), advance)
+            if self.test is not None:
+                vectors, made.second_refused_by_mean = theirs.refused(vectors, self.test)
+            other = theirs.compare(vectors, self.found.reach)
+            made.second = {name: self._point(theirs, other, limit) for name, limit in self.points.items()}
+        with self._bar("calibrating", 1) as advance:
+            made.calibration = calibration.calibrate(self.found, self.photos.drawn, other)
+            advance()
+
+    def searchable(self) -> bool:
+        """Whether there are people enough for a gallery, and for strangers to it."""
+        return len(np.unique(self.photos.person[self.photos.rows()])) >= 2 * identification.LEAST_LEFT
+
+    def identify(self, made: Report, gallery: int = 0) -> None:
+        """Open-set identification at every operating point."""
+        self._embeds("identification")
+        rows = self.photos.rows()
+        probes, references = sides_of(self.photos.first, self.photos.second)
+        made.identification = identification.identify(
+            np.stack([self._vectors[row] for row in rows.tolist()]),
+            self.photos.person[rows],
+            self.points,
+            self._rates(made),
+            gallery=gallery,
+            references=references[rows],
+            probes=probes[rows],
+        )
+
+    def differentials(self, made: Report, named: Sequence[str]) -> None:
+        """Error rates by group; ``named``: the group of each image, "" for none."""
+        own = groups.of_people(named, self.photos.person)
+        made.groups = groups.differentials(self.found, own, self.points, self.photos.drawn)
+
+    def attack(self, made: Report, module: nn.Module, budget: Budget) -> Attack:
+        """How many people images can be made to match; raises InvalidRequest for a network that judges pairs."""
+        self._embeds("an attack")
+        matchable = {row: picture for row, picture in self.photos.captured.pictures.items() if self._vectors[row].any()}
+        captured = embed.Captured(matchable, {})
+        with self._bar("making images that match everybody", budget.total(len(self.points))) as advance:
+            return attack(
+                *(module, captured, self._vectors, self.pairs.people, self.points, advance),
+                rates=self._rates(made),
+                test=self.test,
+                budget=budget,
+            )
+
+    def _rates(self, made: Report) -> dict[str, float]:
+        """False match rates of the points: as they are named, or else as measured here."""
+        return {name: made.points[name].fmr.value for name in self.points} | dict(self.network.rates)
+
+    def _embeds(self, what: str) -> None:
         if self.at_once:
-            raise InvalidRequest("an attack needs a network that embeds pictures")
-        with self._bar("making an image that matches everybody", STEPS * len(self.points)) as advance:
-            return attack(module, self.captured, self._vectors, self.pairs.people, self.points, advance)
-
-    def _impostors(self) -> Floats:
-        """Float distances of every first image to every second one of somebody else, as the list has them on its sides."""
-        rows = np.array(self.captured.rows)
-        vectors = np.stack([self._vectors[row] for row in rows])
-        squares = (vectors**2).sum(axis=1)
-        found = np.sqrt(np.maximum(squares[:, None] + squares[None] - 2 * vectors @ vectors.T, 0))
-        people = np.array(self.pairs.people)[rows]
-        sides = np.isin(rows, self.pairs.first)[:, None] & np.isin(rows, self.pairs.second)[None]
-        return np.asarray(found[np.triu((sides | sides.T) & (people[:, None] != people[None]), 1)])
+            raise InvalidRequest(f"{what} needs a network that embeds pictures")
 
     def float_decisions(self, point: str) -> Bools:
         """At a named operating point, a pair each."""
         return np.asarray(self.float_scores <= self.points[point])
 
+    def _sampled(self, point: str) -> Bools:
+        return np.asarray(self.float_decisions(point)[self.sampled])
+
     def twin_decisions(self, point: str) -> Bools:
-        """Likewise; distances are compared as the parties compare them, squared and as integers."""
-        if self.at_once:
-            return np.asarray(self.twin_scores <= self.points[point])
-        squares = np.rint((self.twin_scores * 2.0**self._program.output.scale) ** 2)
-        return np.asarray(squares <= self._program.threshold(point))
+        """Likewise, of the pairs sampled."""
+        return np.asarray(self.twin_scores <= self.points[point])
 
     async def secure(self, client: Client, count: int, point: str) -> Secure:
-        """Ask running services about a sample of the pairs whose images both have a picture."""
-        usable = np.flatnonzero(np.isfinite(self.float_scores))
-        rows = usable[sample(self.pairs.same[usable], count)]
+        """Ask running services about so many pairs of those that the twin has judged."""
+        chosen = reports.sample(self.pairs.same[self.sampled], count)
+        rows = self.sampled[chosen]
         answers, started = np.zeros(len(rows), np.bool_), time.monotonic()
         with self._bar("asking the services", len(rows)) as advance:
             for k, row in enumerate(rows):
@@ -111,16 +194,22 @@ class Evaluation:
         return Secure(
             len(rows),
             point,
-            metrics.proportion(answers == self.pairs.same[rows]),
+            self._listed().of(rows).share(answers == self.pairs.same[rows]),
             int((answers != self.float_decisions(point)[rows]).sum()),
-            int((answers != self.twin_decisions(point)[rows]).sum()),
+            int((answers != self.twin_decisions(point)[chosen]).sum()),
             round((time.monotonic() - started) / len(rows), 3),
         )
 
     async def _ask(self, client: Client, row: int, point: str) -> bool:
         sides = int(self.pairs.first[row]), int(self.pairs.second[row])
-        pictures = [self.captured.pictures[side].transpose(1, 2, 0) for side in sides]
+        pictures = [self.photos.captured.pictures[side].transpose(1, 2, 0) for side in sides]
         if self.at_once:
             return bool((await client.run(*pictures)).values.item() > 0.5)
         chips = [Chip(picture, picture) for picture in pictures]
         return (await client.compare(*chips, operating_point=point)).match
+
+
+def _mean_test(program: Any) -> MeanTest | None:
+    """What the program refuses, if it refuses anything."""
+    mean = np.array(getattr(program, "mean", ()), np.float64)
+    return MeanTest(mean / np.linalg.norm(mean), program.mean_limit) if mean.size else None
