@@ -14,11 +14,12 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from visard.capture import Face, Picture, capture, choose, cut, detect, load_photo
+from visard.capture import Face, Picture, capture, chip_pixels, choose, cut, detect, load_photo
 from visard.errors import CaptureError, InvalidRequest
-from visard.owner.bring import Shape
+from visard.owner.bring import OPEN, Shape
 from visard.owner.evaluation.metrics import Floats
 from visard.owner.evaluation.pairs import PairList
+from visard.owner.evaluation.sphere import distances as on_sphere
 from visard.owner.evaluation.sphere import unit
 from visard.owner.publish import Compiled, compiler
 from visard.uploads import as_planes
@@ -45,15 +46,15 @@ class Captured:
         return sorted(self.pictures)
 
 
-def capture_all(images: Sequence[Path], shape: Shape, which: Which, advance: Advance) -> Captured:
-    """A face of each image, or all of it; failures are kept, because in a system they are refusals.
+def capture_all(images: Sequence[Path], shape: Shape, which: Which, advance: Advance, chip: str = "") -> Captured:
+    """A face of each image, cut as ``chip`` says, or all of it; failures are kept, because in a system they are refusals.
 
     Raises InvalidRequest when nothing is left.
     """
     pictures, failures = {}, {}
     for row, path in enumerate(images):
         try:
-            pictures[row] = as_planes(_taken(load_photo(path), which), shape)
+            pictures[row] = as_planes(_taken(load_photo(path), which, chip), shape)
         except CaptureError as error:
             failures[row] = str(error)
         advance()
@@ -62,10 +63,10 @@ def capture_all(images: Sequence[Path], shape: Shape, which: Which, advance: Adv
     return Captured(pictures, failures)
 
 
-def _taken(photo: Picture, which: Which) -> Picture:
+def _taken(photo: Picture, which: Which, chip: str) -> Picture:
     if which == "whole":
         return photo
-    return capture(photo, largest=True).pixels if which == "largest" else cut(photo, _central(photo)).pixels
+    return chip_pixels(capture(photo, largest=True) if which == "largest" else cut(photo, _central(photo)), chip)
 
 
 def _central(photo: Picture) -> Face:
@@ -86,27 +87,47 @@ def by_float(module: nn.Module) -> Judge:
 
 
 def by_twin(compiled: Compiled) -> Judge:
-    """The fixed-point twin, whose integers are those on shares but for the rounding's dice, as numbers."""
+    """The fixed-point twin, whose integers are those on shares but for the rounding's dice, as numbers.
+
+    Descriptors are as they are compared: times 2^unit_bits of length one, and zeros where the test against a mean refuses them.
+    """
     twin: Any = compiler("twin")
     program: Any = compiled.program
     rounding = twin.random_rounding(_ROUNDING_SEED)
 
     def judge(pixels: Pixels) -> Floats:
         found = twin.run_twin(program, compiled.weights, pixels.astype(np.int64), rounding)
-        return np.asarray(found / 2.0**program.output.scale, np.float64)
+        if program.purpose == OPEN:
+            return np.asarray(found / 2.0**program.output.scale, np.float64)
+        units = np.asarray(twin.normalised(program.q, found, rounding), np.float64)
+        if program.mean_test is not None:
+            units[units @ np.array(program.mean_test.vector) > program.mean_test.limit] = 0
+        return units
 
     return judge
 
 
+def half_squares(units: Mapping[int, Floats], pairs: PairList, program: Any) -> Floats:
+    """What the parties compare of each pair of the twin's descriptors, with the integers of ``program.threshold``."""
+    one = 4.0 ** compiler("twin").normalise.unit_bits(program.q)
+    sides = zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)
+    return np.array([one - float(units[a] @ units[b]) for a, b in sides], np.float64)
+
+
+def half_distances(halves: Floats, program: Any) -> Floats:
+    """Distances on the sphere of these."""
+    return on_sphere(1 - halves / 4.0 ** compiler("twin").normalise.unit_bits(program.q))
+
+
 def descriptors(captured: Captured, judge: Judge, advance: Advance) -> dict[int, Floats]:
     """A unit vector (D,) an image."""
-    return described(captured, captured.rows, judge, advance)
+    found = described(captured, captured.rows, judge, advance)
+    return {row: unit(vector) for row, vector in found.items()}
 
 
 def described(captured: Captured, rows: Sequence[int], judge: Judge, advance: Advance) -> dict[int, Floats]:
-    """Likewise, of some images."""
-    found = _batched([captured.pictures[row] for row in rows], judge, advance)
-    return {row: unit(vector) for row, vector in zip(rows, found, strict=True)}
+    """What the judge says of some images, as it says it."""
+    return dict(zip(rows, _batched([captured.pictures[row] for row in rows], judge, advance), strict=True))
 
 
 def distances(vectors: Mapping[int, Floats], pairs: PairList) -> Floats:

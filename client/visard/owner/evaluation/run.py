@@ -22,6 +22,7 @@ from visard.owner.evaluation.metrics import Bools, Floats
 from visard.owner.evaluation.pairs import PairList
 from visard.owner.evaluation.photos import Bar, Photos
 from visard.owner.evaluation.report import Report, Secure, Twin
+from visard.owner.evaluation.sphere import unit
 from visard.owner.publish import Compiled
 from visard.uploads import pictures_in
 
@@ -41,7 +42,7 @@ class Evaluation:
         captured = self._captured(pairs.images)
         self.photos = photos.listed(pairs.images, pairs.people, captured, pairs.first, pairs.second)
         self.usable = np.isin(pairs.first, captured.rows) & np.isin(pairs.second, captured.rows)
-        self.test = _mean_test(self._program)
+        self.test = _mean_test(network)
         self._refused: metrics.Estimate | None = None
         self._vectors: dict[int, Floats] = {}  # of the float network
         self.float_scores = self._judge()
@@ -54,7 +55,7 @@ class Evaluation:
         channels, height, width = self.network.shape
         shape: Shape = (channels // pictures_in(channels), height, width)
         with self._bar("capturing", len(images)) as advance:
-            return embed.capture_all(images, shape, self._which, advance)
+            return embed.capture_all(images, shape, self._which, advance, self.network.chip)
 
     def _judge(self) -> Floats:
         captured, judge = self.photos.captured, embed.by_float(self.network.module)
@@ -80,7 +81,7 @@ class Evaluation:
         with self._bar("fixed-point twin", len(part.same) if self.at_once else len(rows)) as advance:
             if self.at_once:
                 return embed.pair_scores(self.photos.captured, part, judge, advance)
-            return embed.distances(embed.described(self.photos.captured, rows, judge, advance), part)
+            return embed.half_squares(embed.described(self.photos.captured, rows, judge, advance), part, self._program)
 
     def report(self, model: str) -> Report:
         """What float network and twin say: everything that needs no services."""
@@ -97,7 +98,8 @@ class Evaluation:
                 made.points[name] = self._point(self.photos, self.found, distance)
                 advance()
         differ = {name: int((self._sampled(name) != self.twin_decisions(name)).sum()) for name in self.points}
-        off = np.abs(self.twin_scores - self.float_scores[self.sampled]).max(initial=0.0)
+        scores = self.twin_scores if self.at_once else embed.half_distances(self.twin_scores, self._program)
+        off = np.abs(scores - self.float_scores[self.sampled]).max(initial=0.0)
         made.twin = Twin(len(self.sampled), differ, float(off))
         return made
 
@@ -179,8 +181,10 @@ class Evaluation:
         return np.asarray(self.float_decisions(point)[self.sampled])
 
     def twin_decisions(self, point: str) -> Bools:
-        """Likewise, of the pairs sampled."""
-        return np.asarray(self.twin_scores <= self.points[point])
+        """Likewise, of the pairs sampled; as the parties compare them, half the squared distance as an integer."""
+        if self.at_once:
+            return np.asarray(self.twin_scores <= self.points[point])
+        return np.asarray(self.twin_scores <= self._program.threshold(point))
 
     async def secure(self, client: Client, count: int, point: str) -> Secure:
         """Ask running services about so many pairs of those that the twin has judged."""
@@ -209,7 +213,6 @@ class Evaluation:
         return (await client.compare(*chips, operating_point=point)).match
 
 
-def _mean_test(program: Any) -> MeanTest | None:
-    """What the program refuses, if it refuses anything."""
-    mean = np.array(getattr(program, "mean", ()), np.float64)
-    return MeanTest(mean / np.linalg.norm(mean), program.mean_limit) if mean.size else None
+def _mean_test(network: Network) -> MeanTest | None:
+    """What a program of this network refuses, if it refuses anything."""
+    return MeanTest(unit(np.array(network.mean, np.float64)), network.mean_limit) if network.mean else None

@@ -22,9 +22,10 @@ from torch.nn import functional
 from visard.owner.networks.dlib_format import Reader, WeightFileError
 
 INPUT_SHAPE = (3, 150, 150)
+CHIP = "dlib-150"
 DESCRIPTOR_SIZE = 128
 # calibrated with ``visard evaluate`` on 2026-11-25, and measured again a day later: see docs/models/face.md
-OPERATING_POINTS = {"default": 0.544, "FMR_1E3": 0.544, "FMR_1E4": 0.482}
+OPERATING_POINTS = {"default": 0.37, "FMR_1E3": 0.37, "FMR_1E4": 0.33}
 FALSE_MATCH_RATES = {"default": 1e-3, "FMR_1E3": 1e-3, "FMR_1E4": 1e-4}
 AUTHORS_THRESHOLD = 0.6  # dlib's: about one stranger in 160 matches
 
