@@ -112,8 +112,8 @@ def _calibration(found: "owner.evaluation.calibration.Calibration") -> None:
         unseen = (str(point.unseen.fmr), str(point.unseen.fnmr)) if point.unseen else ("too few", "too few")
         table.add_row(name, _where(point.distance, point.cosine), margin, rests, *unseen)
     out.print(table)
-    if "default" in found.thresholds:
-        out.print(f"default: {_where(found.thresholds['default'], None)}")
+    if found.default is not None:
+        out.print(f"the default: {found.default}")
 
 
 def show_attack(attack: "owner.evaluation.attack.Attack") -> None:

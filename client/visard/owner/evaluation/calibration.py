@@ -1,11 +1,11 @@
 """Thresholds by false match rate, as far as the impostors carry them, and what they are worth for people they were not made of.
 
 A rate is carried by FEWEST false matches (the "rule of 30": within a third of the true rate with 90 % confidence; G. Doddington
-et al., Speech Communication 31, 2000), or, with fewer, at the distance where the interval's upper end does not exceed it.
+et al., Speech Communication 31, 2000), or, with fewer, at the distance where the upper end of E. Wilson's interval does not
+exceed it: that takes 3.8 comparisons for each one in the rate. People drawn anew widen that interval; it is reported beside.
 Between distances that were measured nothing is interpolated, and beyond them nothing extrapolated.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -50,8 +50,8 @@ class Unseen:
 class Point:
     """One calibrated point: what is published, and what it came from.
 
-    ``second``: distance on the second set, where that carries the rate; ``factor``: by how much the first set's distance
-    misses the rate on it. ``shift``: what was taken off the first set's distance.
+    ``second``: distance on the second set, where that carries the rate; ``factor``: how many times the rate comes through there
+    at the first set's distance. ``shift``: what was taken off that one, the margin.
     """
 
     rate: float
@@ -68,27 +68,28 @@ class Point:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Points of one network on one set, with a margin where there is a second one; ``thresholds`` is what is published."""
+    """Points of one network on one set, with a margin where there is a second one.
+
+    ``thresholds`` is what is published; ``default`` says which of them callers get who name none.
+    """
 
     comparisons: int
     people: int
     second_comparisons: int
     thresholds: dict[str, float]
-    false_match_rates: dict[str, float]
+    default: str | None
     points: dict[str, Point] = field(default_factory=dict)
 
 
-def threshold(found: Comparisons, rate: float, drawn: Numbers) -> Threshold | None:
+def threshold(found: Comparisons, rate: float) -> Threshold | None:
     """The largest distance that keeps a rate, or None where the comparisons do not carry it."""
     allowed = int(np.floor(rate * found.impostors + 1e-9))
     if allowed >= FEWEST:
         distance = _below(found, allowed)
         return Threshold(distance, found.near.within(distance), bounded=False)
     for count in range(allowed, -1, -1):
-        if intervals.wilson(count, found.impostors)[1] > rate:
-            continue  # spares the bootstrap
-        distance = _below(found, count)
-        if intervals.false_matches(found, distance, drawn).high <= rate:
+        if intervals.wilson(count, found.impostors)[1] <= rate:
+            distance = _below(found, count)
             return Threshold(distance, found.near.within(distance), bounded=True)
     return None
 
@@ -107,8 +108,8 @@ def folds(people: int, count: int) -> Numbers:
     return np.asarray(np.argsort(order) * count // people, np.int64)
 
 
-def unseen(found: Comparisons, rate: float, count: int, drawn: Numbers) -> Unseen | None:
-    """Cross-validation by people: None where what is left for calibration does not carry the rate."""
+def unseen(found: Comparisons, rate: float, count: int, drawn: Numbers, shift: float = 0.0) -> Unseen | None:
+    """Cross-validation by people, at distances less ``shift``; None where too few are left to carry the rate."""
     people = drawn.shape[1]
     fold = folds(people, count)
     distances: list[float] = []
@@ -118,20 +119,21 @@ def unseen(found: Comparisons, rate: float, count: int, drawn: Numbers) -> Unsee
     for k in range(count):
         own = fold == k
         rest = found.of(~own)
-        made = threshold(rest, rate, drawn)
+        made = threshold(rest, rate)
         if made is None:
             return None
-        distances.append(made.distance)
+        distance = round(made.distance - shift, 4)
+        distances.append(distance)
         mine = found.of(own)
         side = mine.genuine
         genuine += np.bincount(side.first, minlength=people)
-        missed += np.bincount(side.first[side.within(made.distance) :], minlength=people)
+        missed += np.bincount(side.first[side.within(distance) :], minlength=people)
         if count == HALVES:
             near, total, weighed = mine.near, mine.impostors, mine.impostors_of(drawn)
         else:
             near, total = found.touching(own)
             weighed = found.impostors_of(drawn) - rest.impostors_of(drawn)
-        within = near.within(made.distance)
+        within = near.within(distance)
         matches, impostors = matches + within, impostors + total
         drawn_matches += near.drawn(drawn, within)
         drawn_impostors += weighed
@@ -142,42 +144,34 @@ def unseen(found: Comparisons, rate: float, count: int, drawn: Numbers) -> Unsee
 
 
 def calibrate(first: Comparisons, drawn: Numbers, second: Comparisons | None = None) -> Calibration:
-    """Every rate that the first set carries, at the stricter distance of both sets.
+    """Every rate that the first set carries, at the stricter distance of both sets where the second one carries it too.
 
-    Where the second set does not carry a rate, the first one's distance is lowered by as much as at the strictest rate that
-    both carry.
+    Where it does not, the first one's distance stands, unless the second shows that it lets through more, with 95 % confidence:
+    such a point is left out.
     """
-    other = intervals.draws(second.images.shape[1]) if second is not None else drawn
     points: dict[str, Point] = {}
-    shift = 0.0
+    strictest = np.inf
     for name, rate in RATES.items():
-        made = threshold(first, rate, drawn)
+        made = threshold(first, rate)
         if made is None:
             continue
-        own = threshold(second, rate, other) if second is not None else None
-        factor = None
-        if own is not None and second is not None:
-            shift = max(0.0, made.distance - own.distance)
-            factor = second.near.within(made.distance) / second.impostors / rate
-        distance = round(made.distance - shift, 4)
-        checked = unseen(first, rate, HALVES, drawn) or unseen(first, rate, TENTHS, drawn)
-        beyond = own.distance if own is not None else None
+        own = threshold(second, rate) if second is not None else None
+        factor, worst = None, 0.0
+        if second is not None:
+            within = second.near.within(made.distance)
+            factor, worst = within / second.impostors / rate, intervals.wilson(within, second.impostors)[0]
+        if own is None and worst > rate:
+            continue
+        strictest = min(made.distance, strictest, *(() if own is None else (own.distance,)))
+        shift = round(made.distance - strictest, 4)
+        checked = unseen(first, rate, HALVES, drawn, shift) or unseen(first, rate, TENTHS, drawn, shift)
         points[name] = Point(
-            *(rate, distance, cosine(distance), made.false_matches, made.bounded),
-            *(made.distance, beyond, factor, shift, checked),
+            *(rate, strictest, cosine(strictest), made.false_matches, made.bounded),
+            *(made.distance, own.distance if own is not None else None, factor, shift, checked),
         )
     if len(points) > 1:
         points.pop(LOOSE, None)
     thresholds = {name: point.distance for name, point in points.items()}
-    rates = {name: point.rate for name, point in points.items()}
     default = next((name for name in DEFAULT if name in points), None)
-    if default is not None:
-        thresholds, rates = ({"default": of[default], **of} for of in (thresholds, rates))
-    return Calibration(
-        first.impostors, first.people, second.impostors if second is not None else 0, thresholds, rates, points
-    )
-
-
-def rates_at(found: Comparisons, points: Mapping[str, float]) -> dict[str, float]:
-    """The false match rate at each of some distances."""
-    return {name: found.near.within(distance) / found.impostors for name, distance in points.items()}
+    others = second.impostors if second is not None else 0
+    return Calibration(first.impostors, first.people, others, thresholds, default, points)
