@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from visard.errors import InvalidRequest
 from visard.owner.evaluation import embed
-from visard.owner.evaluation.attack import LEAST_PEOPLE, Attack, Budget, MeanTest, attack, split
-from visard.owner.evaluation.sphere import unit
+from visard.owner.evaluation.attack import LEAST_PEOPLE, Attack, Budget, attack, split
+from visard.owner.evaluation.sphere import MeanTest, unit
 from visard.owner.publish import LOOSEST, check_points
 
 from tests.engine.nn.test_program import CONV, TAIL, program

@@ -71,7 +71,7 @@ def evaluate(
     """Measure how well a network tells people apart: in float, in fixed point, and secure on a sample."""
     if q not in (31, 61):
         raise typer.BadParameter("31 or 61", param_hint="--q")
-    bring, evaluating = owner.bring, owner.evaluation
+    bring, evaluating, further = owner.bring, owner.evaluation, owner.evaluation.further
     found = bring.completed(bring.load(network, weights, decide=False), shape, point or [], points)
     if operating_point not in found.points:
         raise typer.BadParameter(" or ".join(found.points) or "--point default=", param_hint="--operating-point")
@@ -86,18 +86,18 @@ def evaluate(
     evaluation = evaluating.run.Evaluation(listed, found, compiled, bar, face, twin=max(twin, secure))
     answer = evaluation.report(network or model)
     if not found.judges:
-        evaluation.calibrate(answer, other)
-        if gallery or evaluation.searchable():
-            evaluation.identify(answer, gallery)
+        further.calibrate(evaluation, answer, other)
+        if gallery or further.searchable(evaluation):
+            further.identify(evaluation, answer, gallery)
     if any(named):
-        evaluation.differentials(answer, named)
+        further.differentials(evaluation, answer, named)
     file = output.with_suffix(".json")
     _write(answer, file)  # kept, whatever comes
     curves = {name: figures.curve for name, figures in answer.figures.items()}
     evaluating.plots.draw(curves, answer.impostors, dict(found.points), evaluation.found, output.with_suffix(".png"))
     if attack:
         budget = evaluating.attack.Budget(attack_steps, attack_rounds, attack_people)
-        answer.attack = evaluation.attack(answer, found.module, budget)
+        answer.attack = further.attacked(evaluation, answer, budget)
         _write(answer, file)
     if connection is not None:
         answer.secure = _ask(evaluation, connection, model, secure, operating_point)

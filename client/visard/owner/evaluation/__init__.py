@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from visard.owner.evaluation import attack as attack
     from visard.owner.evaluation import calibration as calibration
     from visard.owner.evaluation import embed as embed
+    from visard.owner.evaluation import further as further
     from visard.owner.evaluation import groups as groups
     from visard.owner.evaluation import identification as identification
     from visard.owner.evaluation import pairs as pairs
@@ -16,5 +17,15 @@ if TYPE_CHECKING:
     from visard.owner.evaluation import run as run
 else:
     __getattr__ = modules(
-        __name__, "attack", "calibration", "embed", "groups", "identification", "pairs", "plots", "report", "run"
+        __name__,
+        "attack",
+        "calibration",
+        "embed",
+        "further",
+        "groups",
+        "identification",
+        "pairs",
+        "plots",
+        "report",
+        "run",
     )

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from visard.errors import InvalidRequest
 from visard.owner.evaluation.embed import Advance, Captured, Pixels
-from visard.owner.evaluation.sphere import Floats, cosine
+from visard.owner.evaluation.sphere import Floats, MeanTest, cosine
 
 LEAST_PEOPLE = 20
 STEPS = 200
@@ -35,14 +35,6 @@ _MARGIN = 0.01  # below the mean test's limit, while descending
 _SEED = 20261126
 
 Bools = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class MeanTest:
-    """A public unit vector (D,): what has a cosine with it above the limit is refused."""
-
-    mean: Floats
-    limit: float
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,10 @@ from typing import Protocol
 import numpy as np
 
 from visard.owner.evaluation import intervals
-from visard.owner.evaluation.attack import MeanTest
 from visard.owner.evaluation.comparisons import Bools, Comparisons, Numbers, compare, counted, numbered, sides_of
 from visard.owner.evaluation.embed import Advance, Captured
 from visard.owner.evaluation.metrics import Estimate
-from visard.owner.evaluation.sphere import Floats
+from visard.owner.evaluation.sphere import Floats, MeanTest
 
 
 class Bar(Protocol):

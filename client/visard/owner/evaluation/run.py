@@ -6,23 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from visard.capture import Chip
 from visard.client import Client
-from visard.errors import InvalidRequest
 from visard.owner.bring import Network, Shape
-from visard.owner.evaluation import calibration, embed, groups, identification, metrics, photos
+from visard.owner.evaluation import embed, photos
 from visard.owner.evaluation import report as reports
-from visard.owner.evaluation.attack import Attack, Budget, MeanTest, attack
-from visard.owner.evaluation.comparisons import Comparisons, from_pairs, sides_of
+from visard.owner.evaluation.comparisons import Comparisons, from_pairs
 from visard.owner.evaluation.embed import Judge, Which
 from visard.owner.evaluation.intervals import Listed
-from visard.owner.evaluation.metrics import Bools, Floats
+from visard.owner.evaluation.metrics import Bools, Estimate, Floats
 from visard.owner.evaluation.pairs import PairList
 from visard.owner.evaluation.photos import Bar, Photos
 from visard.owner.evaluation.report import Report, Secure, Twin
-from visard.owner.evaluation.sphere import unit
+from visard.owner.evaluation.sphere import MeanTest, unit
 from visard.owner.publish import Compiled
 from visard.uploads import pictures_in
 
@@ -35,41 +32,46 @@ class Evaluation:
     def __init__(
         self, pairs: PairList, network: Network, compiled: Compiled, bar: Bar, which: Which, *, twin: int = TWIN_PAIRS
     ) -> None:
-        self.pairs, self.network, self._bar, self._which = pairs, network, bar, which
+        self.pairs, self.network, self.bar, self._which = pairs, network, bar, which
         self.points = dict(network.points)
         self._program: Any = compiled.program
         self.at_once = network.judges
-        captured = self._captured(pairs.images)
+        captured = self.captured(pairs.images)
         self.photos = photos.listed(pairs.images, pairs.people, captured, pairs.first, pairs.second)
         self.usable = np.isin(pairs.first, captured.rows) & np.isin(pairs.second, captured.rows)
         self.test = _mean_test(network)
-        self._refused: metrics.Estimate | None = None
-        self._vectors: dict[int, Floats] = {}  # of the float network
+        self._refused: Estimate | None = None
+        self.vectors: dict[int, Floats] = {}  # of the float network
         self.float_scores = self._judge()
         self.found = self._comparisons()
         self.sampled = np.flatnonzero(self.usable)[reports.sample(pairs.same[self.usable], twin)]
         self.twin_scores = self._twin(embed.by_twin(compiled))
 
-    def _captured(self, images: Sequence[Path]) -> embed.Captured:
+    def captured(self, images: Sequence[Path]) -> embed.Captured:
+        """A picture of each, as the network takes them."""
         assert self.network.shape is not None
         channels, height, width = self.network.shape
         shape: Shape = (channels // pictures_in(channels), height, width)
-        with self._bar("capturing", len(images)) as advance:
+        with self.bar("capturing", len(images)) as advance:
             return embed.capture_all(images, shape, self._which, advance, self.network.chip)
 
     def _judge(self) -> Floats:
-        captured, judge = self.photos.captured, embed.by_float(self.network.module)
-        with self._bar("float", len(self.pairs.same) if self.at_once else len(captured.rows)) as advance:
-            if self.at_once:
-                return embed.pair_scores(captured, self.pairs, judge, advance)
-            self._vectors = embed.descriptors(captured, judge, advance)
-        if self.test is not None:
-            self._vectors, self._refused = self.photos.refused(self._vectors, self.test)
-        return embed.distances(self._vectors, self.pairs)
+        if self.at_once:
+            judge = embed.by_float(self.network.module)
+            with self.bar("float", len(self.pairs.same)) as advance:
+                return embed.pair_scores(self.photos.captured, self.pairs, judge, advance)
+        self.vectors, self._refused = self.described(self.photos)
+        return embed.distances(self.vectors, self.pairs)
+
+    def described(self, found: Photos) -> tuple[dict[int, Floats], Estimate | None]:
+        """Unit vectors of what was captured, zeros where the test against a mean refuses; and how many it does refuse."""
+        with self.bar("float", len(found.captured.rows)) as advance:
+            vectors = embed.descriptors(found.captured, embed.by_float(self.network.module), advance)
+        return (vectors, None) if self.test is None else found.refused(vectors, self.test)
 
     def _comparisons(self) -> Comparisons:
         if not self.at_once:
-            return self.photos.compare(self._vectors, max(self.points.values(), default=0.0))
+            return self.photos.compare(self.vectors, max(self.points.values(), default=0.0))
         first, second = (self.photos.person[side[self.usable]] for side in (self.pairs.first, self.pairs.second))
         scores, same = self.float_scores[self.usable], self.pairs.same[self.usable]
         return from_pairs(scores, same, first, second, len(self.photos.names))
@@ -78,7 +80,7 @@ class Evaluation:
         """Of the pairs sampled."""
         part = self.pairs.of(self.sampled)
         rows = np.unique(np.concatenate([part.first, part.second])).tolist()
-        with self._bar("fixed-point twin", len(part.same) if self.at_once else len(rows)) as advance:
+        with self.bar("fixed-point twin", len(part.same) if self.at_once else len(rows)) as advance:
             if self.at_once:
                 return embed.pair_scores(self.photos.captured, part, judge, advance)
             return embed.half_squares(embed.described(self.photos.captured, rows, judge, advance), part, self._program)
@@ -89,13 +91,13 @@ class Evaluation:
         failures = {str(images[row]): reason for row, reason in self.photos.captured.failures.items()}
         made = Report(model, int(same.sum()), int((~same).sum()), len(images), len(self.photos.names), failures)
         made.refused_by_mean = self._refused
-        with self._bar("resampling people", 1 + len(self.points)) as advance:
+        with self.bar("resampling people", 1 + len(self.points)) as advance:
             made.figures["float"] = reports.figures(
                 self.float_scores[self.usable], same[self.usable], self._listed().of(self.usable)
             )
             advance()
             for name, distance in self.points.items():
-                made.points[name] = self._point(self.photos, self.found, distance)
+                made.points[name] = self.point(self.photos, self.found, distance)
                 advance()
         differ = {name: int((self._sampled(name) != self.twin_decisions(name)).sum()) for name in self.points}
         scores = self.twin_scores if self.at_once else embed.half_distances(self.twin_scores, self._program)
@@ -107,71 +109,10 @@ class Evaluation:
         first, second = (self.photos.person[side] for side in (self.pairs.first, self.pairs.second))
         return Listed(first, second, self.photos.drawn)
 
-    def _point(self, photos: Photos, found: Comparisons, distance: float) -> reports.Point:
+    def point(self, photos: Photos, found: Comparisons, distance: float) -> reports.Point:
+        """Error rates of a set of photos within a distance."""
         attempted = None if self.at_once else photos.attempted
         return reports.point(found, distance, photos.drawn, attempted, on_sphere=not self.at_once)
-
-    def calibrate(self, made: Report, second: tuple[list[Path], list[str]] | None = None) -> None:
-        """Points that these photos carry, with a margin where there is a second set (images, and people by image)."""
-        self._embeds("calibration")
-        other = None
-        if second is not None:
-            images, people = second
-            theirs = photos.everything(images, people, self._captured(images))
-            with self._bar("float", len(theirs.captured.rows)) as advance:
-                vectors = embed.descriptors(theirs.captured, embed.by_float(self.network.module), advance)
-            if self.test is not None:
-                vectors, made.second_refused_by_mean = theirs.refused(vectors, self.test)
-            other = theirs.compare(vectors, self.found.reach)
-            made.second = {name: self._point(theirs, other, limit) for name, limit in self.points.items()}
-        with self._bar("calibrating", 1) as advance:
-            made.calibration = calibration.calibrate(self.found, self.photos.drawn, other)
-            advance()
-
-    def searchable(self) -> bool:
-        """Whether there are people enough for a gallery, and for strangers to it."""
-        return len(np.unique(self.photos.person[self.photos.rows()])) >= 2 * identification.LEAST_LEFT
-
-    def identify(self, made: Report, gallery: int = 0) -> None:
-        """Open-set identification at every operating point."""
-        self._embeds("identification")
-        rows = self.photos.rows()
-        probes, references = sides_of(self.photos.first, self.photos.second)
-        made.identification = identification.identify(
-            np.stack([self._vectors[row] for row in rows.tolist()]),
-            self.photos.person[rows],
-            self.points,
-            self._rates(made),
-            gallery=gallery,
-            references=references[rows],
-            probes=probes[rows],
-        )
-
-    def differentials(self, made: Report, named: Sequence[str]) -> None:
-        """Error rates by group; ``named``: the group of each image, "" for none."""
-        own = groups.of_people(named, self.photos.person)
-        made.groups = groups.differentials(self.found, own, self.points, self.photos.drawn)
-
-    def attack(self, made: Report, module: nn.Module, budget: Budget) -> Attack:
-        """How many people images can be made to match; raises InvalidRequest for a network that judges pairs."""
-        self._embeds("an attack")
-        matchable = {row: picture for row, picture in self.photos.captured.pictures.items() if self._vectors[row].any()}
-        captured = embed.Captured(matchable, {})
-        with self._bar("making images that match everybody", budget.total(len(self.points))) as advance:
-            return attack(
-                *(module, captured, self._vectors, self.pairs.people, self.points, advance),
-                rates=self._rates(made),
-                test=self.test,
-                budget=budget,
-            )
-
-    def _rates(self, made: Report) -> dict[str, float]:
-        """False match rates of the points: as they are named, or else as measured here."""
-        return {name: made.points[name].fmr.value for name in self.points} | dict(self.network.rates)
-
-    def _embeds(self, what: str) -> None:
-        if self.at_once:
-            raise InvalidRequest(f"{what} needs a network that embeds pictures")
 
     def float_decisions(self, point: str) -> Bools:
         """At a named operating point, a pair each."""
@@ -191,7 +132,7 @@ class Evaluation:
         chosen = reports.sample(self.pairs.same[self.sampled], count)
         rows = self.sampled[chosen]
         answers, started = np.zeros(len(rows), np.bool_), time.monotonic()
-        with self._bar("asking the services", len(rows)) as advance:
+        with self.bar("asking the services", len(rows)) as advance:
             for k, row in enumerate(rows):
                 answers[k] = await self._ask(client, int(row), point)
                 advance()

@@ -4,6 +4,7 @@ Of two unit vectors the Euclidean distance is sqrt(2 - 2 cos), from 0 to 2, so b
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -32,3 +33,11 @@ def cosine(distance: float) -> float:
 def distance(cosine: float) -> float:
     """Of a cosine."""
     return math.sqrt(2.0 - 2.0 * cosine)
+
+
+@dataclass(frozen=True)
+class MeanTest:
+    """A public unit vector (D,): what has a cosine with it above the limit is refused."""
+
+    mean: Floats
+    limit: float
