@@ -162,7 +162,7 @@ class Client:
             Operation.OPERATION_VERIFY,
             [photo],
             subject,
-            operating_point or self.operating_point,
+            self._at(operating_point),
             largest=largest,
         )
         return Verification(opening.match_bit(outcomes), report, opening.operating_point(outcomes))
@@ -181,7 +181,7 @@ class Client:
             Operation.OPERATION_IDENTIFY,
             [photo],
             "",
-            operating_point or self.operating_point,
+            self._at(operating_point),
             largest=largest,
             options={"allow_large_gallery": allow_large_gallery},
         )
@@ -196,7 +196,7 @@ class Client:
             Operation.OPERATION_COMPARE,
             [photo, other],
             "",
-            operating_point or self.operating_point,
+            self._at(operating_point),
             largest=largest,
         )
         return Verification(opening.match_bit(outcomes), report, opening.operating_point(outcomes))
@@ -268,6 +268,10 @@ class Client:
         request = self._caller.request(kind, subject, point, len(images))
         sealed = await self._caller.sealed(request, shared(images, info.field_bits))
         return (json_format.MessageToJson(message, indent=None) async for message in sealed.upload())
+
+    def _at(self, named: str) -> str:
+        """The point that a call names, or else the client's."""
+        return self.operating_point if isinstance(named, str) and not named else named
 
     async def _ask(
         self,

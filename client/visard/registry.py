@@ -87,6 +87,8 @@ class Models:
             filled(common_pb2.OperatingPoint(), name=point, distance=distance, false_match_rate=rates.get(point, 0.0))
             for point, distance in points.items()
         ]
+        if not isinstance(allow_loose, bool):
+            raise InvalidRequest("allow_loose: True or False")
         if not allow_loose:
             check(Points(points, rates))
         info = next((info for info in await self.list() if info.name == name), None)
