@@ -174,6 +174,7 @@ class SyncClient:
         unique: bool = False,
         ttl_seconds: int = 0,
         metadata: bytes = b"",
+        force: bool = False,
     ) -> Enrolment:
         """See Client.enrol."""
         work = self._client.enrol(
@@ -184,16 +185,22 @@ class SyncClient:
             unique=unique,
             ttl_seconds=ttl_seconds,
             metadata=metadata,
+            force=force,
         )
         return self._run(work)
 
-    def verify(self, subject: str, photo: Photo, *, operating_point: str = "", largest: bool = False) -> Verification:
+    def verify(
+        self, subject: str, photo: Photo, *, operating_point: str = "", largest: bool = False, force: bool = False
+    ) -> Verification:
         """See Client.verify."""
-        return self._run(self._client.verify(subject, photo, operating_point=operating_point, largest=largest))
+        work = self._client.verify(subject, photo, operating_point=operating_point, largest=largest, force=force)
+        return self._run(work)
 
-    def identify(self, photo: Photo, *, operating_point: str = "", largest: bool = False) -> Identification:
+    def identify(
+        self, photo: Photo, *, operating_point: str = "", largest: bool = False, force: bool = False
+    ) -> Identification:
         """See Client.identify."""
-        return self._run(self._client.identify(photo, operating_point=operating_point, largest=largest))
+        return self._run(self._client.identify(photo, operating_point=operating_point, largest=largest, force=force))
 
     def compare(self, photo: Photo, other: Photo, *, operating_point: str = "", largest: bool = False) -> Verification:
         """See Client.compare."""
@@ -223,11 +230,13 @@ class SyncClient:
         """See Client.status."""
         return self._run(self._client.status())
 
-    def upload(self, operation: str, photos: Sequence[Photo], *, subject: str = "", largest: bool = False) -> list[str]:
+    def upload(
+        self, operation: str, photos: Sequence[Photo], *, subject: str = "", largest: bool = False, force: bool = False
+    ) -> list[str]:
         """See Client.upload; all messages at once."""
 
         async def whole() -> list[str]:
-            messages = await self._client.upload(operation, photos, subject=subject, largest=largest)
+            messages = await self._client.upload(operation, photos, subject=subject, largest=largest, force=force)
             return [message async for message in messages]
 
         return self._run(whole())

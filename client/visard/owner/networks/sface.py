@@ -123,7 +123,9 @@ def _load_descriptor(graph: Graph, layer: nn.Linear) -> None:
 
 def _norm(graph: Graph, name: str) -> tuple[Doubles, Doubles]:
     """A batch norm at inference as a factor and a summand for each channel."""
-    parts = [graph.array(f"{name}_{part}").astype(np.float64) for part in ("gamma", "beta", "moving_mean", "moving_var")]
+    parts = [
+        graph.array(f"{name}_{part}").astype(np.float64) for part in ("gamma", "beta", "moving_mean", "moving_var")
+    ]
     if len({part.shape for part in parts}) != 1 or parts[0].ndim != 1 or not parts[3].min() >= 0:
         raise WeightFileError(f"ONNX file, {name}: four numbers a channel expected, the variance not negative")
     gamma, beta, mean, variance = parts
