@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from visard.capture import Chip, Picture, Quality, capture, is_picture, load_photo, quality
-from visard.capture.faces import similarity, warp
+from visard.capture import Chip, Picture, Quality, capture, chip_pixels, is_picture, load_photo, quality
 from visard.errors import CaptureError
 from visard.owner.networks import face_resnet, sface
 
@@ -18,9 +17,6 @@ Floats = npt.NDArray[np.float64]
 NETWORKS = ("sface", "dlib")
 MEASURES = tuple(field.name for field in fields(Quality))
 _BATCH = 16
-_ARCFACE = np.array(
-    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
-)
 
 
 @dataclass(frozen=True)
@@ -103,10 +99,7 @@ class Describer:
         return np.asarray(raw / np.linalg.norm(raw, axis=1, keepdims=True), np.float64)
 
     def _cut(self, chip: Chip) -> Picture:
-        if not self._sface:
-            return chip.pixels
-        assert chip.face is not None
-        return warp(chip.photo, similarity(chip.face.landmarks, _ARCFACE), 112)
+        return chip_pixels(chip, sface.CHIP if self._sface else "")
 
 
 def comparisons(faces: Faces, network: str) -> tuple[Floats, npt.NDArray[np.bool_], npt.NDArray[np.int64]]:

@@ -153,7 +153,7 @@ class ModelInfo:
 
     ``input_shape`` is that of one input (channels, height, width), ``field_bits`` the Mersenne exponent of its field, 31 or 61.
     With ``opens_output`` whoever runs it sees its output; without, its descriptors are compared on shares and never opened, at
-    its ``points``, in order of name.
+    its ``points``, in order of name. ``chip`` says how a face is cut for it: a name of visard.capture.CHIPS, or "" for any.
     """
 
     name: str
@@ -165,6 +165,7 @@ class ModelInfo:
     output_shape: tuple[int, ...]
     cost: ModelCost
     points: tuple[OperatingPoint, ...]
+    chip: str
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ def _with_another_stride(graph: onnx.GraphProto) -> None:
     strides.ints[:] = [1, 1]
 
 
-def _replace(graph: onnx.GraphProto, name: str, values: np.ndarray) -> None:  # type: ignore[type-arg]
+def _replace(graph: onnx.GraphProto, name: str, values: np.ndarray) -> None:
     graph.initializer[_index(graph, name)].CopyFrom(onnx.numpy_helper.from_array(values, name))
 
 

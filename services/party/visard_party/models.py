@@ -59,6 +59,7 @@ class Published:
             opens_output=program.purpose == OPEN,
             output_shape=program.output.shape,
             cost=self._cost,
+            chip=program.chip,
         )
 
     def _points(self) -> list[common_pb2.OperatingPoint]:

@@ -77,7 +77,7 @@ class Prepared:
 
     @property
     def limit(self) -> int:
-        """The squared threshold of the request's operating point."""
+        """The threshold of the request's operating point, as matching takes it."""
         return self.network.program.threshold(self.request.operating_point)
 
 
