@@ -15,7 +15,7 @@ from visard_wire.v1 import common_pb2, gateway_pb2
 from visard import opening, received
 from visard.admin import Admin
 from visard.calls import DEFAULT_DEADLINE, DEFAULT_MODEL, Caller, filled, within
-from visard.capture import Chip, Source, as_pictures, capture_all
+from visard.capture import ENROLMENT, Chip, Gate, Source, as_pictures, capture_all, check_all, probe_gate
 from visard.connection import Connection
 from visard.envelopes import SealedRequest
 from visard.errors import InvalidRequest
@@ -50,6 +50,22 @@ def some(photos: Sequence[Photo]) -> Sequence[Photo]:
     if not isinstance(photos, Sequence) or isinstance(photos, str | bytes) or not photos:
         raise InvalidRequest("photos: a list of at least one")
     return photos
+
+
+def _gate(operation: int, operating_point: str, info: ModelInfo) -> Gate | None:
+    """What is asked of photos, by what they are for: a probe's gate by how often its operating point lets strangers in."""
+    if operation == Operation.OPERATION_ENROL:
+        return ENROLMENT
+    if operation not in (Operation.OPERATION_VERIFY, Operation.OPERATION_IDENTIFY):
+        return None
+    named = operating_point or "default"
+    return probe_gate(next((point.false_match_rate for point in info.points if point.name == named), None))
+
+
+def _check(photos: Sequence[Photo], chips: Sequence[Chip], gate: Gate | None) -> None:
+    """Raises QualityError; chips that were brought ready, without a photo's face, are not judged."""
+    if gate is not None:
+        check_all(photos, chips, gate)
 
 
 class Client:
@@ -130,8 +146,11 @@ class Client:
         unique: bool = False,
         ttl_seconds: int = 0,
         metadata: bytes = b"",
+        force: bool = False,
     ) -> Enrolment:
         """Store one reference a photo under a subject. Stored at all three parties or at none.
+
+        A photo that is not good enough to be compared with for long is refused (QualityError), unless ``force`` is set.
 
         ``replace`` erases the subject's earlier references in the same step. ``unique`` refuses somebody who is enrolled
         under another name (AlreadyExists). ``ttl_seconds`` erases the references after so long; 0 is never. ``metadata``,
@@ -144,18 +163,20 @@ class Client:
             photos,
             subject,
             largest=largest,
+            force=force,
             options=options,
             writes=True,
         )
         return Enrolment(subject, opening.reference_ids(outcomes), report)
 
     async def verify(
-        self, subject: str, photo: Photo, *, operating_point: str = "", largest: bool = False
+        self, subject: str, photo: Photo, *, operating_point: str = "", largest: bool = False, force: bool = False
     ) -> Verification:
         """Whether a photo shows an enrolled subject; raises NotFound for one who is not enrolled.
 
         ``operating_point`` names a threshold of the model, empty for the client's, or else the model's default. With ``largest``
-        the largest of several faces is taken; without it they are an error (SeveralFaces).
+        the largest of several faces is taken; without it they are an error (SeveralFaces). A photo of too poor quality is
+        refused (QualityError; stricter points ask for more), unless ``force`` is set.
         """
         outcomes, report = await self._ask(
             self._caller.matching.Verify,
@@ -164,13 +185,20 @@ class Client:
             subject,
             self._at(operating_point),
             largest=largest,
+            force=force,
         )
         return Verification(opening.match_bit(outcomes), report, opening.operating_point(outcomes))
 
     async def identify(
-        self, photo: Photo, *, operating_point: str = "", largest: bool = False, allow_large_gallery: bool = False
+        self,
+        photo: Photo,
+        *,
+        operating_point: str = "",
+        largest: bool = False,
+        force: bool = False,
+        allow_large_gallery: bool = False,
     ) -> Identification:
-        """Which enrolled subject a photo shows, if any; ``largest`` as for ``verify``.
+        """Which enrolled subject a photo shows, if any; ``largest`` and ``force`` as for ``verify``.
 
         Where neither the call nor the client names an ``operating_point`` the parties take the loosest one whose false match rate
         times the references that they search is at most 1 %: its name is in the answer. Where no point carries the gallery they
@@ -183,6 +211,7 @@ class Client:
             "",
             self._at(operating_point),
             largest=largest,
+            force=force,
             options={"allow_large_gallery": allow_large_gallery},
         )
         return Identification(opening.matched_subject(outcomes), report, opening.operating_point(outcomes))
@@ -190,7 +219,10 @@ class Client:
     async def compare(
         self, photo: Photo, other: Photo, *, operating_point: str = "", largest: bool = False
     ) -> Verification:
-        """Whether two photos show the same person; nothing is stored. ``operating_point`` and ``largest`` as for ``verify``."""
+        """Whether two photos show the same person; nothing is stored. ``operating_point`` and ``largest`` as for ``verify``.
+
+        They are taken as they are: neither can be replaced by a better one, as a probe can.
+        """
         outcomes, report = await self._ask(
             self._caller.matching.Compare,
             Operation.OPERATION_COMPARE,
@@ -252,7 +284,7 @@ class Client:
         return received.status(response)
 
     async def upload(
-        self, operation: str, photos: Sequence[Photo], *, subject: str = "", largest: bool = False
+        self, operation: str, photos: Sequence[Photo], *, subject: str = "", largest: bool = False, force: bool = False
     ) -> AsyncIterator[str]:
         """The messages of "enrol", "verify", "identify" or "compare", sealed, for another tool to send: each as JSON.
 
@@ -261,11 +293,13 @@ class Client:
         if not isinstance(operation, str) or operation not in UPLOADED:
             raise InvalidRequest(f"operation: one of {', '.join(UPLOADED)}")
         info = await self.models.info()
-        chips = await asyncio.to_thread(capture_all, some(photos), largest=largest)
-        images = [pixels(chip, info) for chip in chips]
+        asked = Operation.Value(f"OPERATION_{operation.upper()}")
         point = self.operating_point if operation != "enrol" else ""
-        kind = Operation.Value(f"OPERATION_{operation.upper()}")
-        request = self._caller.request(kind, subject, point, len(images))
+        chips = await asyncio.to_thread(capture_all, some(photos), largest=largest)
+        if not force:
+            _check(photos, chips, _gate(asked, point, info))
+        images = [pixels(chip, info) for chip in chips]
+        request = self._caller.request(asked, subject, point, len(images))
         sealed = await self._caller.sealed(request, shared(images, info.field_bits))
         return (json_format.MessageToJson(message, indent=None) async for message in sealed.upload())
 
@@ -282,6 +316,7 @@ class Client:
         operating_point: str = "",
         *,
         largest: bool,
+        force: bool = False,
         options: Mapping[str, Any] = MappingProxyType({}),
         writes: bool = False,
     ) -> tuple[list[common_pb2.Outcome], Report]:
@@ -290,6 +325,8 @@ class Client:
         asked = (operation, subject, operating_point)
 
         def images(info: ModelInfo) -> list[npt.NDArray[np.int64]]:
+            if not force:
+                _check(photos, chips, _gate(operation, operating_point, info))
             return [pixels(chip, info) for chip in chips]
 
         return await self._timed(method, asked, images, options, writes=writes)

@@ -2,7 +2,7 @@
 
 VisardError
     CaptureError        the photo: nothing was sent
-        NotAnImage, NoFace, DoubtfulFace, SeveralFaces, FaceTooSmall, PartialFace, TooDark
+        NotAnImage, NoFace, DoubtfulFace, SeveralFaces, FaceTooSmall, PartialFace, TooDark, QualityError
     RequestError        the request: change it
         InvalidRequest (StaleKey), NotFound, AlreadyExists, PermissionDenied, FailedPrecondition
     ServiceError        the service: try again, or ask its operator
@@ -51,6 +51,13 @@ class PartialFace(CaptureError):
 
 class TooDark(CaptureError):
     """The face is too dark to be told from others: see docs/capture.md."""
+
+
+class QualityError(CaptureError):
+    """The photo shows a face, but not well enough to be enrolled or asked about; the text says what to change.
+
+    With ``force`` such a photo is taken all the same. What is asked of photos: visard.capture.gates, docs/capture.md.
+    """
 
 
 class StaleKey(InvalidRequest):
@@ -138,6 +145,7 @@ __all__ = [
     "NotOpen",
     "PartialFace",
     "PermissionDenied",
+    "QualityError",
     "RequestError",
     "SealError",
     "ServiceError",

@@ -195,6 +195,7 @@ class SyncClient:
         unique: bool = False,
         ttl_seconds: int = 0,
         metadata: bytes = b"",
+        force: bool = False,
     ) -> Enrolment:
         """See Client.enrol."""
         work = self._client.enrol(
@@ -205,19 +206,33 @@ class SyncClient:
             unique=unique,
             ttl_seconds=ttl_seconds,
             metadata=metadata,
+            force=force,
         )
         return self._run(work)
 
-    def verify(self, subject: str, photo: Photo, *, operating_point: str = "", largest: bool = False) -> Verification:
+    def verify(
+        self, subject: str, photo: Photo, *, operating_point: str = "", largest: bool = False, force: bool = False
+    ) -> Verification:
         """See Client.verify."""
-        return self._run(self._client.verify(subject, photo, operating_point=operating_point, largest=largest))
+        work = self._client.verify(subject, photo, operating_point=operating_point, largest=largest, force=force)
+        return self._run(work)
 
     def identify(
-        self, photo: Photo, *, operating_point: str = "", largest: bool = False, allow_large_gallery: bool = False
+        self,
+        photo: Photo,
+        *,
+        operating_point: str = "",
+        largest: bool = False,
+        force: bool = False,
+        allow_large_gallery: bool = False,
     ) -> Identification:
         """See Client.identify."""
         work = self._client.identify(
-            photo, operating_point=operating_point, largest=largest, allow_large_gallery=allow_large_gallery
+            photo,
+            operating_point=operating_point,
+            largest=largest,
+            force=force,
+            allow_large_gallery=allow_large_gallery,
         )
         return self._run(work)
 
@@ -249,11 +264,13 @@ class SyncClient:
         """See Client.status."""
         return self._run(self._client.status())
 
-    def upload(self, operation: str, photos: Sequence[Photo], *, subject: str = "", largest: bool = False) -> list[str]:
+    def upload(
+        self, operation: str, photos: Sequence[Photo], *, subject: str = "", largest: bool = False, force: bool = False
+    ) -> list[str]:
         """See Client.upload; all messages at once."""
 
         async def whole() -> list[str]:
-            messages = await self._client.upload(operation, photos, subject=subject, largest=largest)
+            messages = await self._client.upload(operation, photos, subject=subject, largest=largest, force=force)
             return [message async for message in messages]
 
         return self._run(whole())

@@ -15,14 +15,17 @@ from visard.capture.checks import MIN_BRIGHTNESS, MIN_EYE_DISTANCE, MIN_SCORE, c
 from visard.capture.chips import CHIPS, Cut, check_chip, chip_pixels
 from visard.capture.detector import detect, searches
 from visard.capture.faces import CHIP_SIZE, TEMPLATE, Chip, Face, Picture, align
+from visard.capture.gates import ENROLMENT, PROBE, Gate, check, probe_gate, wrong
 from visard.capture.photos import MAX_PIXELS, SUFFIXES, Source, as_picture, is_picture, load_photo
+from visard.capture.quality import Quality, quality
 from visard.capture.refine import refine
 from visard.errors import CaptureError, DoubtfulFace, InvalidRequest, NoFace, SeveralFaces
 
 __all__ = [
-    "CHIPS", "CHIP_SIZE", "MAX_PIXELS", "MIN_BRIGHTNESS", "MIN_EYE_DISTANCE", "SUFFIXES", "TEMPLATE", "Chip", "Cut", "Face",
-    "Picture", "Source", "align", "as_picture", "as_pictures", "capture", "capture_all", "check_chip", "chip_pixels", "choose",
-    "cut", "detect", "is_picture", "load_photo", "refine",
+    "CHIPS", "CHIP_SIZE", "ENROLMENT", "MAX_PIXELS", "MIN_BRIGHTNESS", "MIN_EYE_DISTANCE", "PROBE", "SUFFIXES", "TEMPLATE",
+    "Chip", "Cut", "Face", "Gate", "Picture", "Quality", "Source", "align", "as_picture", "as_pictures", "capture",
+    "capture_all", "check", "check_all", "check_chip", "chip_pixels", "choose", "cut", "detect", "is_picture", "load_photo",
+    "probe_gate", "quality", "refine", "wrong",
 ]  # fmt: skip
 
 S = TypeVar("S")
@@ -40,8 +43,13 @@ def capture(source: Source | Chip, *, largest: bool = False) -> Chip:
     if isinstance(source, Chip):
         return source
     photo = as_picture(source)
+    return _named(source, lambda: _face_of(photo, largest))
+
+
+def _named(source: object, work: Callable[[], T]) -> T:
+    """What comes of work on a photo; errors say which file it was."""
     try:
-        return _face_of(photo, largest)
+        return work()
     except CaptureError as error:
         if not isinstance(source, (str, Path)):
             raise
@@ -51,6 +59,11 @@ def capture(source: Source | Chip, *, largest: bool = False) -> Chip:
 def capture_all(sources: Sequence[Source | Chip], *, largest: bool = False) -> list[Chip]:
     """A chip of each photo; of several, the error says which one is at fault."""
     return _each(sources, lambda source: capture(source, largest=largest))
+
+
+def check_all(sources: Sequence[Source | Chip], chips: Sequence[Chip], gate: Gate) -> None:
+    """Whether the chips of these photos are good enough; raises QualityError, and of several says which one is at fault."""
+    _each(list(zip(sources, chips, strict=True)), lambda pair: _named(pair[0], lambda: check(pair[1], gate)))
 
 
 def as_pictures(sources: Sequence[Source]) -> list[Picture]:

@@ -16,7 +16,7 @@ from rich.text import Text
 import visard
 from visard import health as probe
 from visard.cli.output import out, status_table
-from visard.cli.session import DEFAULT_HOME, Home, Json, Largest
+from visard.cli.session import DEFAULT_HOME, Force, Home, Json, Largest
 from visard.connection import Connection
 from visard.errors import VisardError
 from visard.results import Status
@@ -83,13 +83,15 @@ def upload(
     photos: Annotated[list[Path], typer.Argument(help="As many as the operation takes.")],
     subject: Annotated[str, typer.Option(help="Whom to enrol or to verify.")] = "",
     largest: Largest = False,
+    force: Force = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Print the messages of a request as JSON, for grpcurl -d @. Valid for five minutes, once; nobody can open its answer."""
 
     async def write() -> None:
         async with visard.Client(Connection.from_home(home), deadline=_STATUS_DEADLINE) as client:
-            async for message in await client.upload(operation, photos, subject=subject, largest=largest):
+            messages = await client.upload(operation, photos, subject=subject, largest=largest, force=force)
+            async for message in messages:
                 typer.echo(message)
 
     asyncio.run(write())

@@ -18,6 +18,7 @@ Home = Annotated[Path, typer.Option(envvar="VISARD_HOME", help="Directory of vis
 Model = Annotated[str, typer.Option(help="Name of a published model.")]
 Json = Annotated[bool, typer.Option("--json", help="Answer with one JSON object.")]
 Largest = Annotated[bool, typer.Option("--largest", help="Of several faces take the largest.")]
+Force = Annotated[bool, typer.Option("--force", help="Take photos although their quality is poor.")]
 Deadline = Annotated[float, typer.Option(min=0.001, max=600, help="Seconds to wait for an answer.")]
 Point = Annotated[
     str,

@@ -10,7 +10,7 @@ import typer
 import visard
 from visard.calls import DEFAULT_DEADLINE, DEFAULT_MODEL
 from visard.cli.output import MATCH, NO_MATCH, costs, emit, progress
-from visard.cli.session import DEFAULT_HOME, Deadline, Home, Json, Largest, Model, Point, with_client
+from visard.cli.session import DEFAULT_HOME, Deadline, Force, Home, Json, Largest, Model, Point, with_client
 from visard.results import Enrolment, Identification, Verification
 
 app = typer.Typer()
@@ -23,6 +23,7 @@ def enrol(
     home: Home = DEFAULT_HOME,
     model: Model = DEFAULT_MODEL,
     largest: Largest = False,
+    force: Force = False,
     replace: Annotated[bool, typer.Option(help="Erase the subject's earlier references in the same step.")] = False,
     unique: Annotated[bool, typer.Option(help="Refuse somebody who is enrolled under another name.")] = False,
     ttl: Annotated[int, typer.Option(min=0, help="Seconds until the references are erased; 0 for never.")] = 0,
@@ -34,7 +35,14 @@ def enrol(
 
     async def work(c: visard.Client) -> Enrolment:
         return await c.enrol(
-            name, photos, largest=largest, replace=replace, unique=unique, ttl_seconds=ttl, metadata=note.encode()
+            name,
+            photos,
+            largest=largest,
+            replace=replace,
+            unique=unique,
+            ttl_seconds=ttl,
+            metadata=note.encode(),
+            force=force,
         )
 
     with progress(f"enrolling {name}"):
@@ -51,6 +59,7 @@ def verify(
     model: Model = DEFAULT_MODEL,
     operating_point: Point = "",
     largest: Largest = False,
+    force: Force = False,
     deadline: Deadline = DEFAULT_DEADLINE,
     as_json: Json = False,
 ) -> None:
@@ -58,7 +67,7 @@ def verify(
     with progress(f"verifying {name}"):
         answer = with_client(
             home,
-            lambda c: c.verify(name, photo, operating_point=operating_point, largest=largest),
+            lambda c: c.verify(name, photo, operating_point=operating_point, largest=largest, force=force),
             model=model,
             deadline=deadline,
         )
@@ -94,6 +103,7 @@ def identify(
     model: Model = DEFAULT_MODEL,
     operating_point: Point = "",
     largest: Largest = False,
+    force: Force = False,
     allow_large_gallery: Annotated[
         bool,
         typer.Option("--allow-large-gallery", help="Search also where more are enrolled than any point carries."),
@@ -105,7 +115,11 @@ def identify(
 
     async def work(c: visard.Client) -> Identification:
         return await c.identify(
-            photo, operating_point=operating_point, largest=largest, allow_large_gallery=allow_large_gallery
+            photo,
+            operating_point=operating_point,
+            largest=largest,
+            force=force,
+            allow_large_gallery=allow_large_gallery,
         )
 
     with progress("identifying"):
