@@ -47,7 +47,10 @@ def of_search(request: common_pb2.Request, program: Program, rows: int) -> str:
         return name
     if request.allow_large_gallery:
         return strictest(program) or DEFAULT_POINT
-    field, allowed = "request.allow_large_gallery", "true, an operating point by its name, or a gallery that a point carries"
+    field, allowed = (
+        "request.allow_large_gallery",
+        "true, an operating point by its name, or a gallery that a point carries",
+    )
     raise FailedPrecondition(
         f"{field}: {_too_large(request.model, program, rows)}: name a point, or allow it (allow_large_gallery=True)",
         field=field,
