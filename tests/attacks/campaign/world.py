@@ -79,9 +79,7 @@ def _with_mean(made: Network) -> Network:
     found /= np.linalg.norm(found, axis=1, keepdims=True)
     mean = found.mean(axis=0) / np.linalg.norm(found.mean(axis=0))
     vector = tuple(np.rint(mean * 2.0**VECTOR_BITS).astype(np.int64).tolist())
-    return replace(
-        made, program=replace(made.program, mean=vector, mean_limit=float(np.quantile(found @ mean, 0.9)))
-    )
+    return replace(made, program=replace(made.program, mean=vector, mean_limit=float(np.quantile(found @ mean, 0.9))))
 
 
 @dataclass(frozen=True)
