@@ -26,8 +26,9 @@ from visard_engine.protocols.truncation import truncate
 from visard_engine.session import Session
 
 _UNIT_BITS = {31: 12, 61: 24}
-# of the lookup's steps that a squared length must have: of less the factor would be off by more than 1.6 percent
-_LEAST = 32
+# of the lookup's steps that a squared length must have: of less a factor would be off by more than 0.8 percent, and whoever makes
+# an image for it would be that much nearer to everybody
+_LEAST = 64
 
 
 def unit_bits(q: int) -> int:
