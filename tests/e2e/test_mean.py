@@ -23,8 +23,8 @@ AVERAGE, PEOPLE = 9, (1, 2, 3)  # seeds of pictures: one like the mean, and othe
 
 def chip(seed: int, noise: int = 0) -> Chip:
     blocks = np.random.default_rng(seed).integers(20, 236, (4, 4, 3))
-    pixels = np.kron(blocks, np.ones((38, 38, 1)))[:150, :150]
-    pixels = (pixels + np.random.default_rng(noise).integers(-9, 10, pixels.shape)).astype(np.uint8)
+    plain = np.kron(blocks, np.ones((38, 38, 1)))[:150, :150]
+    pixels = (plain + np.random.default_rng(noise).integers(-9, 10, plain.shape)).astype(np.uint8)
     return Chip(pixels, pixels)
 
 

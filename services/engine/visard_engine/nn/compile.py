@@ -121,13 +121,16 @@ class _Attempt:
         if not finer:
             return coarse, builder
         try:
-            return self.compiled(finer)[:2]
+            return self.compiled(finer, max(0, -builder.fewer.get(OUTPUT, 0)))[:2]
         except ModelError:  # of a range, or of a public number that these bits make too long
             return coarse, builder
 
-    def compiled(self, finer: Mapping[str, int]) -> tuple[Compiled, Builder, dict[str, int]]:
-        """A program whose values stay in range, and the bits that more activations could have; raises RangeExceeded."""
-        fewer: dict[str, int] = {}
+    def compiled(self, finer: Mapping[str, int], longer: int = 0) -> tuple[Compiled, Builder, dict[str, int]]:
+        """A program whose values stay in range, and the bits that more activations could have; raises RangeExceeded.
+
+        ``longer``: bits that descriptors are known to have more.
+        """
+        fewer = {OUTPUT: -longer} if longer else {}
         for _ in range(_PASSES):
             builder = Builder(
                 self.module,
