@@ -265,6 +265,26 @@ def impossible_lines__should_be_refused(share: float, calibration: str | None, t
         bring.compile_own(module, (1, 8, 8), calibration=images, points={"default": 1.0}, linearise=share)
 
 
+def sface__should_come_with_the_lines_of_its_table_unless_it_is_to_be_plain() -> None:
+    lined, plain = bring.load("face").module, bring.load("face", plain=True).module
+    assert isinstance(plain, sface.SFace)
+    slopes = [
+        sum(layer.weight.numel() for layer in module.modules() if isinstance(layer, nn.PReLU))
+        for module in (lined, plain)
+    ]
+    assert slopes[0] < slopes[1] - 400
+    chips = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 3, 112, 112))).float()
+    with torch.no_grad():
+        found, expected = lined(chips), plain(chips)
+    assert found.shape == expected.shape
+    assert not torch.equal(found, expected)
+
+
+def lines_of_a_face_network_without_photos__should_be_refused() -> None:
+    with pytest.raises(InvalidRequest, match=r"lines are fitted on photos: name some"):
+        compile_face_model(linearise=0.3)
+
+
 def table_of_lines__should_be_read_as_it_was_written(tmp_path: Path) -> None:
     kind = compiler("linearise").Lines
     weights = np.random.default_rng(0).normal(size=(2, 3))
