@@ -22,7 +22,7 @@ from torch import nn
 
 from visard.capture import SUFFIXES, Picture, capture, check_chip, chip_pixels, is_picture, load_photo
 from visard.errors import CaptureError, InvalidRequest
-from visard.owner.networks.calibration import patterns
+from visard.owner.networks.calibration import pictures
 from visard.owner.networks.dlib_format import WeightFileError
 from visard.owner.networks.faces import face_network
 from visard.owner.networks.names import FACE, FACE_NAMES
@@ -265,7 +265,7 @@ def compile_own(
             "output (opens=True)"
         )
     check_chip(chip)
-    images = patterns(shape) if calibration is None else _pictures(calibration, shape, chip)
+    images = pictures(shape, chip) if calibration is None else _pictures(calibration, shape, chip)
     try:
         made = compiler()(
             module,

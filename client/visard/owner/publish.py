@@ -87,7 +87,7 @@ def compile_face_model(
         chips = [chip_pixels(capture(photo, largest=True), face.chip) for photo in photos]
         images = np.stack([chip.transpose(2, 0, 1) for chip in chips])
     else:
-        images = calibration.patterns(face.input_shape)
+        images = calibration.pictures(face.input_shape, face.chip)
     try:
         made = compile_module(
             face.load(),
