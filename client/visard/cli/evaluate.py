@@ -72,7 +72,9 @@ def evaluate(
     if q not in (31, 61):
         raise typer.BadParameter("31 or 61", param_hint="--q")
     bring, evaluating, further = owner.bring, owner.evaluation, owner.evaluation.further
-    found = bring.completed(bring.load(network, weights, decide=False), shape, point or [], points)
+    found = bring.completed(
+        bring.load(bring.source_of(model, network), weights, decide=False), shape, point or [], points
+    )
     if operating_point not in found.points:
         raise typer.BadParameter(" or ".join(found.points) or "--point default=", param_hint="--operating-point")
     listed = evaluating.pairs.read_pairs(pairs, directory)  # all that may be refused, before the long work

@@ -30,8 +30,8 @@ SETS = (1, 5, 10)
 WARN = 10.0  # times the false match rate that one image may cover
 _RATE = 4.0  # grey levels a step, at first
 _TURN = 0.02  # of a unit vector, likewise
-_SOFT, _SHARP = 0.12, 0.02  # how gradual the count is, at first and in the end, in cosines
-_MARGIN = 0.01  # below the mean test's limit, while descending
+_SOFT, _SHARP = 0.2, 0.03  # how gradual the count is, at first and in the end, of 1 - cos at the point
+_MARGIN, _WEIGHT = 0.004, 50.0  # below the mean test's limit, while descending, and what it weighs to be above
 _SEED = 20261126
 
 Bools = npt.NDArray[np.bool_]
@@ -134,7 +134,7 @@ def attack(
         made = {k: _covered(goal, found[:k], unknown) for k in SETS}
         rate = (rates or {}).get(name)
         times = made[1].others / rate if rate else None
-        covered[name] = Coverage(distance, made, _vector(goal, unknown), times)
+        covered[name] = Coverage(distance, made, _vector(goal, unknown, found), times)
     return Attack(
         *(len(own), len(others), budget.steps, STARTS, budget.rounds, test is not None),
         covered,
@@ -158,11 +158,10 @@ class _Goal:
 
     def loss(self, units: Tensor, wanted: Tensor, done: float) -> Tensor:
         """Small where many of ``wanted`` are matched; ``done`` of 0 to 1 says how sharply that is counted."""
-        softness = _SOFT * (_SHARP / _SOFT) ** done
+        softness = _SOFT * (_SHARP / _SOFT) ** done * (1 - self.least)
         missed = torch.sigmoid((self.least - units @ wanted.T) / softness).mean(dim=1)
         if self.mean is not None:
-            beyond = units @ self.mean - (self.limit - _MARGIN)
-            missed = missed + functional.softplus(beyond / softness)
+            missed = missed + _WEIGHT * functional.relu(units @ self.mean - (self.limit - _MARGIN))
         return missed.sum()
 
 
@@ -218,11 +217,11 @@ def _descend(begun: Tensor, loss: Callable[[Tensor, float], Tensor], steps: int,
     return moved.detach()
 
 
-def _greedy(matches: Bools) -> list[int]:
-    """All rows (K,) of (K, N): each next one matches most of whom those before it do not."""
+def _greedy(matches: Bools, count: int = 0) -> list[int]:
+    """So many rows of (K, N), or all: each next one matches most of whom those before it do not."""
     order: list[int] = []
     left = matches.copy()
-    for _ in range(len(matches)):
+    for _ in range(count or len(matches)):
         gains = left.sum(axis=1)
         gains[order] = -1
         order.append(int(gains.argmax()))
@@ -234,15 +233,17 @@ def _covered(goal: _Goal, units: Tensor, unknown: Tensor) -> Covered:
     return Covered(*(float(goal.matches(units, people).any(axis=0).mean()) for people in (goal.known, unknown)))
 
 
-def _vector(goal: _Goal, unknown: Tensor) -> Covered:
-    """The best unit vector found for the people known: what an image could come to that led to any descriptor."""
+def _vector(goal: _Goal, unknown: Tensor, images: Tensor) -> Covered:
+    """The best unit vector found for the people known, from each of them and from where the images are.
+
+    What an image could come to that led to any descriptor.
+    """
     middle = functional.normalize(goal.known.mean(dim=0, keepdim=True), dim=1)
-    nearest = (goal.known @ goal.known.T).mean(dim=1).argsort(descending=True, stable=True)[: 4 * STARTS]
-    begun = torch.cat([middle, goal.known[nearest]])
+    begun = torch.cat([images, middle, goal.known])
 
     def loss(rows: Tensor, done: float) -> Tensor:
         return goal.loss(functional.normalize(rows, dim=1), goal.known, done)
 
-    units = functional.normalize(_descend(begun, loss, STEPS, _TURN), dim=1)
-    best = _greedy(goal.matches(units, goal.known))[:1]
+    units = torch.cat([images, functional.normalize(_descend(begun, loss, STEPS, _TURN), dim=1)])
+    best = _greedy(goal.matches(units, goal.known), 1)
     return _covered(goal, units[best], unknown)

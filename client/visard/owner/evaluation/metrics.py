@@ -4,6 +4,7 @@ A pair matches where its distance is at most the threshold. FAR (or FMR) is the 
 the part of the genuine ones, FRR = 1 - TAR. Terms: ISO/IEC 19795-1. How sure they are: visard.owner.evaluation.intervals.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +27,8 @@ class Estimate:
     high: float
 
     def __str__(self) -> str:
-        return f"{100 * self.value:.2f} [{100 * self.low:.2f}, {100 * self.high:.2f}] %"
+        digits = max(2, 1 - math.floor(math.log10(100 * self.high))) if self.high > 0 else 2  # two that say something
+        return "{:.{d}f} [{:.{d}f}, {:.{d}f}] %".format(*(100 * x for x in (self.value, self.low, self.high)), d=digits)
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,9 @@ def _scores(axes: Any, found: Comparisons, points: dict[str, float]) -> None:
         axes.hist(kinds["genuine"], edges, density=True, histtype="step", label="genuine")
         counts = found.farther.reshape(_BINS, -1).sum(axis=1)
         axes.stairs(counts / max(int(counts.sum()), 1) / (FARTHEST / _BINS), edges, label="impostors")
-        axes.secondary_xaxis("top", functions=(_cosines, distances)).set_xlabel("cosine")
+        top = axes.secondary_xaxis("top", functions=(_cosines, distances))
+        top.set_xlabel("cosine")
+        top.set_xticks([1, 0.9, 0.75, 0.5, 0.25, 0, -0.5, -1])
     _mark(axes, points)
     axes.set(xlabel="distance", ylabel="density", yscale="log")
     axes.legend(loc="upper left")
@@ -61,10 +63,10 @@ def _det(axes: Any, found: Comparisons, points: dict[str, float]) -> None:
     missed = 1 - np.searchsorted(genuine, near, side="right") / max(len(genuine), 1)
     least = 0.5 / max(len(genuine), 1)
     axes.step(rates, np.maximum(missed, least), where="post")
-    for name, limit in points.items():
+    for limit, names in _places(points):
         rate, miss = found.near.within(limit) / total, 1 - found.genuine.within(limit) / max(len(genuine), 1)
         axes.plot(max(rate, 0.5 / total), max(miss, least), "o", color="grey")
-        axes.annotate(name, (max(rate, 0.5 / total), max(miss, least)), fontsize="small")
+        axes.annotate(names, (max(rate, 0.5 / total), max(miss, least)), fontsize="small")
     axes.set(xscale="log", yscale="log", xlabel="false match rate", ylabel="false non-match rate")
     axes.set_title("DET, all comparisons")
 
@@ -85,19 +87,16 @@ def _rates(axes: Any, name: str, curve: Curve, points: dict[str, float]) -> None
 
 
 def _mark(axes: Any, points: dict[str, float]) -> None:
-    for limit in sorted(set(points.values())):
-        names = ", ".join(name for name, distance in points.items() if distance == limit)
+    for limit, names in _places(points):
         axes.axvline(limit, color="grey", linestyle=":")
-        axes.text(
-            limit,
-            0.5,
-            names,
-            rotation=90,
-            va="center",
-            ha="right",
-            fontsize="small",
-            transform=axes.get_xaxis_transform(),
-        )
+        place = {"rotation": 90, "va": "center", "ha": "right", "transform": axes.get_xaxis_transform()}
+        axes.text(limit, 0.5, names, fontsize="small", **place)
+
+
+def _places(points: dict[str, float]) -> list[tuple[float, str]]:
+    """Distances, and the names of the points there."""
+    distances = sorted(set(points.values()))
+    return [(limit, ", ".join(name for name, own in points.items() if own == limit)) for limit in distances]
 
 
 def draw_learning(points: Sequence[tuple[int, float, float]], title: str, path: Path) -> None:
