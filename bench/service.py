@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import psutil
 import torch
+from torch.nn import functional
 from visard.capture import Chip, capture
 from visard.client import DEFAULT_MODEL, Client, Connection
 from visard.cluster import Cluster
@@ -144,7 +145,7 @@ def _pairs(count: int) -> list[tuple[Chip, Chip, bool]]:
 
 def _distance(a: Chip, b: Chip) -> float:
     pixels = torch.from_numpy(np.stack([a.pixels, b.pixels])).permute(0, 3, 1, 2).float()
-    first, second = _NETWORK(pixels)
+    first, second = functional.normalize(_NETWORK(pixels))
     return float((first - second).norm())
 
 

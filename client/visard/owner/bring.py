@@ -24,7 +24,7 @@ from visard.capture import SUFFIXES, Picture, capture, check_chip, chip_pixels, 
 from visard.errors import CaptureError, InvalidRequest
 from visard.owner import linear
 from visard.owner.compilers import compiler
-from visard.owner.networks.calibration import patterns
+from visard.owner.networks.calibration import pictures
 from visard.owner.networks.dlib_format import WeightFileError
 from visard.owner.networks.faces import face_network
 from visard.owner.networks.names import FACE, FACE_NAMES
@@ -282,7 +282,7 @@ def compile_own(
     linear.check_share(linearise)
     if linearise and calibration is None:
         raise InvalidRequest("lines are fitted on photos: a directory of them is needed (calibration)")
-    images = patterns(shape) if calibration is None else _pictures(calibration, shape, chip)
+    images = pictures(shape, chip) if calibration is None else _pictures(calibration, shape, chip)
     if linearise:
         module = linear.linearised(module, shape, linearise, images)
     try:

@@ -83,7 +83,7 @@ def compile_face_model(
         chips = [chip_pixels(capture(photo, largest=True), face.chip) for photo in photos]
         images = np.stack([chip.transpose(2, 0, 1) for chip in chips])
     else:
-        images = calibration.patterns(face.input_shape)
+        images = calibration.pictures(face.input_shape, face.chip)
     if linearise and not photos:
         raise InvalidRequest("lines are fitted on photos: name some (photos)")
     try:
