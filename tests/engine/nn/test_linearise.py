@@ -13,7 +13,7 @@ from visard_engine.nn.linearise import Lines, fitted, linearised
 from visard_engine.nn.program import OPEN
 from visard_engine.nn.twin import run_twin
 
-from tests.engine.nn.layers import normed, sloped
+from tests.engine.nn.layers import Function, normed, sloped
 from tests.engine.nn.networks import images, run_on_shares
 
 SHAPE = (3, 13, 12)
@@ -179,6 +179,13 @@ def fitted_lines__should_come_closer_than_lines_of_other_networks(name: str) -> 
     other = Lines(found.place, found.channels, np.zeros_like(found.weights), np.zeros_like(found.biases))
     errors = [float((linearised(module, SHAPE, [one])(x) - module(x)).norm()) for one in (found, other)]
     assert errors[0] <= errors[1]
+
+
+def share__should_be_of_the_activations_that_are_functions_as_well() -> None:
+    module = nn.Sequential(separable("strides"), Function(torch.relu), nn.Conv2d(4, 2, 1))
+    (found,) = fitted(module, SHAPE, 0.2, images(6, SHAPE))
+    elements = (8 + CHANNELS) * SHAPE[1] * SHAPE[2] + (CHANNELS + 4) * 7 * 6
+    assert len(found.channels) == -(-round(0.2 * elements) // (SHAPE[1] * SHAPE[2]))
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, 1.5, float("nan")])

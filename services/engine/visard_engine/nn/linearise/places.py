@@ -14,11 +14,12 @@ from typing import Any, cast
 import torch
 from torch import fx, nn
 
-from visard_engine.nn.tracing import layer_of
+from visard_engine.nn.tracing import kind_of, layer_of
 
 Shape = tuple[int, ...]
 
 ACTIVATIONS = (nn.ReLU, nn.PReLU, nn.LeakyReLU)
+_FUNCTIONS = ("relu", "relu_", "leaky_relu", "leaky_relu_", "prelu")
 # what acts on each channel alone, with the same numbers at every place
 _BY_CHANNEL = (*ACTIVATIONS, nn.BatchNorm2d, nn.ReLU6, nn.Hardtanh, nn.Dropout, nn.Dropout2d, nn.Identity)
 
@@ -57,8 +58,11 @@ def places(graph: fx.GraphModule, shapes: dict[fx.Node, Shape]) -> Iterator[Plac
 
 def activation_elements(graph: fx.GraphModule, shapes: dict[fx.Node, Shape]) -> int:
     """Of one image, all activations together."""
-    nodes = (node for node in graph.graph.nodes if isinstance(layer_of(graph, node), ACTIVATIONS))
-    return sum(prod(shapes[node]) for node in nodes)
+    return sum(
+        prod(shapes[node])
+        for node in graph.graph.nodes
+        if isinstance(layer_of(graph, node), ACTIVATIONS) or kind_of(graph, node) in _FUNCTIONS
+    )
 
 
 def _place(graph: fx.GraphModule, node: fx.Node, shapes: dict[fx.Node, Shape]) -> Place | None:
