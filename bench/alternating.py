@@ -15,6 +15,7 @@ from visard.capture import Chip
 from visard.client import DEFAULT_MODEL, Client, Connection
 from visard.cluster import Cluster, free_port_base
 from visard.owner import publish
+from visard.owner.networks.names import FACE_SMALL
 from visard_engine.field import field_of
 from visard_party.store import open_store
 from visard_party.store.base import Page, Reference, restored
@@ -63,7 +64,7 @@ async def _seconds(work: Awaitable[object]) -> float:
 
 async def _publish(home: Path) -> None:
     async with Client(Connection.from_home(home, "owner")) as owner:
-        await publish.publish(owner, DEFAULT_MODEL, publish.compile_face_model())
+        await publish.publish(owner, DEFAULT_MODEL, publish.compile_face_model(network=FACE_SMALL))
 
 
 async def _alternate(home: Path, turns: int) -> dict[str, float]:

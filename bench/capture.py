@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 from rich.console import Console
+from torch.nn import functional
 from visard.capture import Chip, Picture, capture, is_picture, load_photo
 from visard.errors import CaptureError
 from visard.owner.networks import face_resnet
@@ -101,11 +102,11 @@ def compare(name: str, change: Change, photos: list[Picture], chips: list[Chip],
 
 
 def describe(chips: Sequence[Picture]) -> Floats:
-    """Descriptors (N, 128)."""
+    """Descriptors (N, 128), at length one."""
     found = []
     for start in range(0, len(chips), 16):
         pixels = torch.from_numpy(np.stack(chips[start : start + 16])).permute(0, 3, 1, 2).float()
-        found.append(np.asarray(network(pixels), np.float64))
+        found.append(np.asarray(functional.normalize(network(pixels)), np.float64))
     return np.concatenate(found)
 
 

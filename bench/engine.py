@@ -16,6 +16,7 @@ import torch
 from visard import certs
 from visard_engine.field import field_of
 from visard_engine.nn.twin import dealt_rounding, run_twin
+from visard_engine.protocols.normalise import unit_bits
 from visard_engine.shamir import reconstruct
 
 from bench import rows
@@ -111,19 +112,19 @@ def _exact(row: Row, number: int, folder: Path) -> bool:
     count = row.n if row.name == "W3" else 1 + (row.n - 1).bit_length()
     bits = np.unpackbits(parts[0][:size] ^ parts[1][:size] ^ parts[2][:size], count=count, bitorder="little")
     probe, references = rows.gallery(row)
-    distances = ((references - probe) ** 2).sum(axis=1)
+    distances, limit = rows.halves(row.q, probe, references), rows.limit(row.q)
     if row.name == "W3":
-        return bool((bits == (distances > rows.LIMIT)).all())
+        return bool((bits == (distances > limit)).all())
     position = sum(int(bit) << k for k, bit in enumerate(bits[1:]))
-    return bool(bits[0] == (distances.min() <= rows.LIMIT) and distances[position] == distances.min())
+    return bool(bits[0] == (distances.min() <= limit) and distances[position] == distances.min())
 
 
 def _plaintext(row: Row) -> Callable[[], object]:
     if row.is_network:
         module, inputs = rows.network(row.name, row.q, row.n).module, torch.from_numpy(rows.images(row)).float()
         return lambda: module(inputs)
-    probe, references = (torch.from_numpy(x).float() for x in rows.gallery(row))
-    return lambda: ((references - probe) ** 2).sum(1) > rows.LIMIT
+    probe, references = (torch.from_numpy(x / 2.0 ** unit_bits(row.q)).float() for x in rows.gallery(row))
+    return lambda: references @ probe < 1 - rows.DISTANCE**2 / 2
 
 
 def plaintext_seconds(row: Row, repeat: int) -> float:

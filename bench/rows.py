@@ -2,7 +2,7 @@
 
 W1  the face network, one or more images
 W2  the thesis' network: 1x100x100; convolutions 4@7, 8@5, 16@3, 32@3 with 2x2 max-pool and ReLU; 512-256-64
-W3  squared distances of one probe to N references of 128 numbers, and the comparison of each with a threshold;
+W3  distances on the sphere of one probe to N references of 128 numbers, and the comparison of each with a threshold;
     W3T the tournament for the nearest instead
 W4  ReLU (W4R) and 2x2 max-pool (W4P) on 250x250, one secret 3x3 convolution (W4C) on 100x100; of a row with n they are on
     n x n (bench.sizes)
@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from torch import nn
 from visard.owner.networks import calibration, face_resnet
 from visard.owner.publish import PATTERN_MARGIN
@@ -26,6 +27,7 @@ from visard_engine.nn.operations.arithmetic import Flatten
 from visard_engine.nn.operations.pooling import MaxPool
 from visard_engine.nn.operations.weighted import Conv
 from visard_engine.nn.program import Program
+from visard_engine.protocols.normalise import unit_bits
 from visard_engine.sections import Section
 
 from bench.thesis import SHAPE as THESIS_SHAPE
@@ -33,7 +35,7 @@ from bench.thesis import thesis_network
 
 POINTS = {"default": 0.6}
 DESCRIPTOR = 128
-LIMIT = 200_000  # of squared distances between the random descriptors of W3
+DISTANCE = 0.5  # between the random descriptors of W3, which are at about 1.4 from each other
 _SEED = 7
 _SIDES = {"W4R": 250, "W4P": 250, "W4C": 100}
 
@@ -117,15 +119,26 @@ def images(row: Row) -> Integers:
 
 
 def gallery(row: Row) -> tuple[Integers, Integers]:
-    """Probe (D,) and references (N, D) of W3, |x| < 64."""
+    """Probe (D,) and references (N, D) of W3, of length one as the services hold them."""
     rng = np.random.default_rng(_SEED + 2)
-    references = rng.integers(-40, 41, (row.n, DESCRIPTOR))
-    return references[row.n // 2] + rng.integers(-3, 4, DESCRIPTOR), references
+    references = rng.normal(size=(row.n, DESCRIPTOR))
+    probe = references[row.n // 2] + rng.normal(size=DESCRIPTOR) / 20
+    return _on_sphere(row.q, probe), _on_sphere(row.q, references)
 
 
-def with_norm(vectors: Integers) -> Integers:
-    """Vectors (..., D) with their squared norms behind them, as the services hold them."""
-    return np.concatenate([vectors, (vectors**2).sum(axis=-1, keepdims=True)], axis=-1)
+def _on_sphere(q: int, vectors: npt.NDArray[np.float64]) -> Integers:
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(np.rint(vectors / length * 2.0 ** unit_bits(q)), np.int64)
+
+
+def limit(q: int) -> int:
+    """DISTANCE as half a squared one, in integers."""
+    return int(DISTANCE**2 / 2 * 4 ** unit_bits(q))
+
+
+def halves(q: int, probe: Integers, references: Integers) -> Integers:
+    """Half the squared distances (N,), as they are on shares."""
+    return np.asarray(4 ** unit_bits(q) - references @ probe)
 
 
 def parse(names: str, batches: list[int], sizes: list[int], q: int) -> list[Row]:

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import psutil
 import torch
+from torch.nn import functional
 from visard.capture import Chip, capture
 from visard.client import DEFAULT_MODEL, Client, Connection
 from visard.cluster import Cluster
 from visard.owner import publish
 from visard.owner.networks import face_resnet
+from visard.owner.networks.names import FACE_SMALL
 from visard_engine.nn.program import OPEN
 
 from bench import rows
@@ -50,7 +52,7 @@ def measure(chosen: Sequence[Row], repeat: int, pairs: int) -> dict[str, Any]:
 async def _measure(cluster: Cluster, chosen: Sequence[Row], repeat: int, pairs: int) -> dict[str, Any]:
     seconds: dict[Row, float] = {}
     async with Client(Connection.from_home(cluster.home, "owner"), deadline=120) as owner:
-        await publish.publish(owner, DEFAULT_MODEL, publish.compile_face_model())
+        await publish.publish(owner, DEFAULT_MODEL, publish.compile_face_model(network=FACE_SMALL))
         for row in chosen:
             if serves(row) and row.name != "W1":
                 seconds[row] = await _run_model(owner, cluster, row, repeat)
@@ -143,7 +145,7 @@ def _pairs(count: int) -> list[tuple[Chip, Chip, bool]]:
 
 def _distance(a: Chip, b: Chip) -> float:
     pixels = torch.from_numpy(np.stack([a.pixels, b.pixels])).permute(0, 3, 1, 2).float()
-    first, second = _NETWORK(pixels)
+    first, second = functional.normalize(_NETWORK(pixels))
     return float((first - second).norm())
 
 

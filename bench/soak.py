@@ -23,6 +23,7 @@ from visard.capture import capture
 from visard.client import DEFAULT_MODEL, Client, Connection
 from visard.cluster import SERVICES, Cluster
 from visard.owner import publish
+from visard.owner.networks.names import FACE_SMALL
 
 from bench.load import UNLIMITED, Faces, Load, Tally
 
@@ -70,7 +71,7 @@ async def roll(cluster: Cluster, load: Load, between: int = 3) -> dict[str, int]
 
 async def _soak(cluster: Cluster, options: argparse.Namespace) -> dict[str, Any]:
     async with Client(Connection.from_home(cluster.home, "owner")) as owner:
-        await publish.publish(owner, DEFAULT_MODEL, publish.compile_face_model())
+        await publish.publish(owner, DEFAULT_MODEL, publish.compile_face_model(network=FACE_SMALL))
     chips = [capture(PHOTOS / f"{name}.jpg") for name in ("obama", "obama2", "biden")]
     await _loaded(cluster, Faces(*chips), options, 15.0)  # warm: every path taken once
     await asyncio.sleep(REST_SECONDS)

@@ -27,6 +27,7 @@ from visard.capture import Chip
 from visard.client import DEFAULT_MODEL, Client, Connection
 from visard.cluster import Cluster, free_port_base
 from visard.owner import publish
+from visard.owner.networks.names import FACE_SMALL
 from visard_engine.field import field_of
 from visard_party.consistency.sets import Holdings
 from visard_party.gallery import Rows
@@ -170,7 +171,7 @@ def gallery(uri: str, folder: Path, count: int) -> dict[str, Any]:
 async def _enrolments(home: Path) -> dict[str, float]:
     """Face enrolments a second through the whole service: one after the other, and four at a time."""
     async with Client(Connection.from_home(home, "owner")) as owner:
-        await publish.publish(owner, DEFAULT_MODEL, publish.compile_face_model())
+        await publish.publish(owner, DEFAULT_MODEL, publish.compile_face_model(network=FACE_SMALL))
     pixels = np.random.default_rng(1).integers(0, 256, (150, 150, 3)).astype(np.uint8)
     chip, found = Chip(pixels, pixels), dict[str, float]()
     async with Client(Connection.from_home(home)) as client:

@@ -138,14 +138,14 @@ class Worker:
                 return output
 
             return work
-        probe, references = (shares(row.q, rows.with_norm(x), party, k + 3) for k, x in enumerate(rows.gallery(row)))
+        probe, references = (shares(row.q, x, party, k + 3) for k, x in enumerate(rows.gallery(row)))
 
         async def match(run: Run, kit: KitReader) -> Elements:
             if row.name == "W3T":
-                return _pieces(await matching.identify(run, kit, probe, references, rows.LIMIT))
+                return _pieces(await matching.identify(run, kit, probe, references, rows.limit(row.q)))
             s = Session(run, kit)
             distances = await threshold.distances(s, probe, references)
-            found = await threshold.exceeds(s, distances, rows.LIMIT)
+            found = await threshold.exceeds(s, distances, rows.limit(row.q), probe[:0])
             await verify(s, rows.DESCRIPTOR)
             await agree(s)
             return _pieces(ReplicatedBits(found, row.n))

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from visard.client import DEFAULT_MODEL, Client, Connection
 from visard.cluster import Cluster, free_port_base
 from visard.owner import publish
+from visard.owner.networks.names import FACE_SMALL
 from visard_party.intake.sealingfiles import KeyFiles
 
 from bench.mongod import Mongod
@@ -114,7 +115,7 @@ def publish_face(home: Path) -> None:
 
     async def work() -> None:
         async with Client(Connection.from_home(home, "owner"), deadline=PUBLISH_SECONDS) as owner:
-            await publish.publish(owner, DEFAULT_MODEL, publish.compile_face_model())
+            await publish.publish(owner, DEFAULT_MODEL, publish.compile_face_model(network=FACE_SMALL))
 
     asyncio.run(work())
 

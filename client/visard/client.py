@@ -31,7 +31,7 @@ from visard.results import (
     SubjectCount,
     Verification,
 )
-from visard.uploads import pixels, planes, shared
+from visard.uploads import pixels, shared, whole
 
 __all__ = ["DEFAULT_DEADLINE", "DEFAULT_MODEL", "Client", "Connection", "Photo"]
 
@@ -201,15 +201,18 @@ class Client:
         )
         return Verification(opening.match_bit(outcomes), report, opening.operating_point(outcomes))
 
-    async def run(self, image: Source, *more: Source) -> Output:
+    async def run(self, image: Source, *more: Source, largest: bool = False) -> Output:
         """What the model makes of an image, or of a pair for one that judges pairs; nobody else sees either.
 
-        Images are brought to the model's size. Only for models whose owner opens their output; raises FailedPrecondition
+        Images are brought to the model's size; of one that wants faces cut for it, their faces are (``largest`` as for
+        ``verify``). Only for models whose owner opens their output; raises FailedPrecondition
         for others.
         """
         pictures = await asyncio.to_thread(as_pictures, (image, *more))
         asked = (Operation.OPERATION_RUN, "", "")
-        outcomes, report = await self._timed(self._caller.matching.Run, asked, lambda info: [planes(pictures, info)])
+        outcomes, report = await self._timed(
+            self._caller.matching.Run, asked, lambda info: [whole(pictures, info, largest=largest)]
+        )
         return Output(*opening.output(outcomes, (await self.models.info()).field_bits), report)
 
     async def delete(self, subject: str, reference_ids: Sequence[str] = ()) -> int:
@@ -258,7 +261,8 @@ class Client:
         if not isinstance(operation, str) or operation not in UPLOADED:
             raise InvalidRequest(f"operation: one of {', '.join(UPLOADED)}")
         info = await self.models.info()
-        images = [pixels(chip, info) for chip in await asyncio.to_thread(capture_all, some(photos), largest=largest)]
+        chips = await asyncio.to_thread(capture_all, some(photos), largest=largest)
+        images = [pixels(chip, info) for chip in chips]
         point = self.operating_point if operation != "enrol" else ""
         kind = Operation.Value(f"OPERATION_{operation.upper()}")
         request = self._caller.request(kind, subject, point, len(images))
@@ -316,7 +320,7 @@ class Client:
         writes: bool,
     ) -> tuple[list[common_pb2.Outcome], gateway_pb2.Result]:
         info = await self.models.info()
-        images = prepare(info)
+        images = await asyncio.to_thread(prepare, info)
 
         def shares() -> list[bytes]:
             return shared(images, info.field_bits)

@@ -166,7 +166,7 @@ class ModelInfo:
     ``input_shape`` is that of one input (channels, height, width), ``field_bits`` the Mersenne exponent of its field, 31 or 61.
     With ``opens_output`` whoever runs it sees its output; without, its descriptors are compared on shares and never opened, at
     its ``points``, in order of name. These may be replaced later: ``program_digest`` changes with them, ``published_unix_ms``
-    stays.
+    stays. ``chip`` says how a face is cut for it: a name of visard.capture.CHIPS, or "" for any.
     """
 
     name: str
@@ -178,6 +178,7 @@ class ModelInfo:
     output_shape: tuple[int, ...]
     cost: ModelCost
     points: tuple[OperatingPoint, ...]
+    chip: str
     published_unix_ms: int
 
 

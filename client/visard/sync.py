@@ -225,9 +225,9 @@ class SyncClient:
         """See Client.compare."""
         return self._run(self._client.compare(photo, other, operating_point=operating_point, largest=largest))
 
-    def run(self, image: Source, *more: Source) -> Output:
+    def run(self, image: Source, *more: Source, largest: bool = False) -> Output:
         """See Client.run."""
-        return self._run(self._client.run(image, *more))
+        return self._run(self._client.run(image, *more, largest=largest))
 
     def delete(self, subject: str, reference_ids: Sequence[str] = ()) -> int:
         """See Client.delete."""

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from visard.capture import Chip, Picture, as_picture
+from visard.capture import Chip, Picture, as_picture, capture_all, check_chip, chip_pixels
 from visard.errors import InvalidRequest
 from visard.results import ModelInfo
 from visard.sharing import share
@@ -20,8 +20,19 @@ def shared(values: Sequence[npt.NDArray[np.int64]], q: int) -> list[bytes]:
 
 
 def pixels(chip: Chip, info: ModelInfo) -> npt.NDArray[np.int64]:
-    """A chip as the model's input, (C, H, W): its size, grey or in colour; raises InvalidRequest."""
-    return planes([chip.pixels], info)
+    """A face as the model's input, (C, H, W): cut as the model wants it, its size, grey or in colour; raises InvalidRequest."""
+    return planes([chip_pixels(chip, info.chip)], info)
+
+
+def whole(pictures: Sequence[Picture], info: ModelInfo, *, largest: bool) -> npt.NDArray[np.int64]:
+    """Pictures as the input of a model that is run, (C, H, W): where it wants a chip the face of each, else all of each.
+
+    Raises CaptureError and InvalidRequest.
+    """
+    if not info.chip:
+        return planes(pictures, info)
+    check_chip(info.chip)
+    return planes([chip_pixels(chip, info.chip) for chip in capture_all(pictures, largest=largest)], info)
 
 
 def planes(pictures: Sequence[Picture], info: ModelInfo) -> npt.NDArray[np.int64]:

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from torch import nn
 from visard.cli import main
 from visard.errors import InvalidRequest
 from visard.owner import bring
-from visard.owner.networks import face_resnet
+from visard.owner.networks import face_resnet, sface
 from visard.owner.networks.dlib_format import WeightFileError
 from visard.owner.publish import compile_face_model
 
@@ -25,6 +26,21 @@ def make():
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
 def number():
     return 5
+"""
+
+CUT = """
+from torch import nn
+INPUT_SHAPE = (1, 8, 8)
+CHIP = "dlib-150"
+def plain(): return nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
+def own():
+    module = plain()
+    module.chip = "arcface-112"
+    return module
+def unknown():
+    module = plain()
+    module.chip = "hologram"
+    return module
 """
 
 # factories that go wrong, each in its own way, and what is said
@@ -222,28 +238,47 @@ def purpose__should_be_chosen() -> None:
         bring.compile_own(nn.GELU(), (1, 4, 4), opens=True)
 
 
-def face_network__should_come_with_its_points() -> None:
-    network = bring.load("")
-    assert network.shape == (3, 150, 150)
-    assert network.points == face_resnet.OPERATING_POINTS
+def face_network__should_come_with_its_points_and_its_chip() -> None:
+    network, small = bring.load(""), bring.load("face-small")
+    assert (network.shape, network.chip, network.points) == ((3, 112, 112), "arcface-112", sface.OPERATING_POINTS)
+    assert (small.shape, small.chip, small.points) == ((3, 150, 150), "dlib-150", face_resnet.OPERATING_POINTS)
     with pytest.raises(InvalidRequest, match="the face network has its own weights"):
         bring.load("", Path("net.safetensors"))
 
 
-def face_network_without_its_weights__should_be_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing() -> face_resnet.FaceResNet:
+@pytest.mark.parametrize(("module", "name"), [(sface, "face"), (face_resnet, "face-small")])
+def face_network_without_its_weights__should_be_refused(
+    module: ModuleType, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing() -> Path:
         raise WeightFileError("the weights are in a package")
 
-    monkeypatch.setattr(face_resnet, "load", missing)
-    for compiling in (lambda: bring.load(""), compile_face_model):
+    monkeypatch.setattr(module, "weight_file", missing)
+    for compiling in (lambda: bring.load(name), lambda: compile_face_model(network=name)):
         with pytest.raises(InvalidRequest, match="the weights are in a package"):
             compiling()
+
+
+def model_without_a_source__should_be_the_face_network_of_its_name() -> None:
+    assert [bring.source_of(name, "") for name in ("face", "face-small", "door")] == ["face", "face-small", "face"]
+    assert bring.source_of("face-small", "net.py:make") == "net.py:make"
+    with pytest.raises(InvalidRequest, match="one of face, face-small"):
+        compile_face_model(network="dlib")
+
+
+def chip__should_be_what_the_module_or_its_file_states(home: Path) -> None:
+    (home / "cut.py").write_text(CUT)
+    assert [bring.load(f"{home}/cut.py:{name}").chip for name in ("plain", "own")] == ["dlib-150", "arcface-112"]
+    with pytest.raises(InvalidRequest, match="chip 'hologram' is not known to this client"):
+        bring.load(f"{home}/cut.py:unknown")
+    compiled = bring.compile_network(bring.completed(bring.load(f"{home}/cut.py:own"), "", ["default=1"], None))
+    assert json.loads(compiled.program.to_json())["chip"] == "arcface-112"
 
 
 def owner__should_have_the_last_word_on_shape_and_points(home: Path) -> None:
     report = home / "evaluation.json"
     report.write_text(json.dumps({"calibration": {"thresholds": {"FMR_1E2": 0.5, "FMR_1E3": 0.4}}}))
-    found = bring.completed(bring.load(""), "3x160x160", ["FMR_1E3=0.3"], report)
+    found = bring.completed(bring.load("face-small"), "3x160x160", ["FMR_1E3=0.3"], report)
     assert found.shape == (3, 160, 160)
     assert found.points == {**face_resnet.OPERATING_POINTS, "default": 0.3, "FMR_1E2": 0.5, "FMR_1E3": 0.3}
     assert found.rates == {"FMR_1E2": 1e-2, "FMR_1E4": 1e-4}, "nobody has measured what the owner has named"

@@ -23,6 +23,7 @@ import yaml
 from visard.client import DEFAULT_MODEL, Client, Connection
 from visard.errors import VisardError
 from visard.owner import publish
+from visard.owner.networks.names import FACE_SMALL
 
 from bench.mongod import program as mongod
 from tests.conftest import PHOTOS
@@ -189,7 +190,7 @@ async def ask(home: Path) -> None:
         for party in (await owner.status()).parties:
             print(f"party {party.party}: ready {party.ready}, {party.store}")
     async with Client(Connection.from_home(home, "owner")) as owner:
-        await publish.publish(owner, DEFAULT_MODEL, publish.compile_face_model())
+        await publish.publish(owner, DEFAULT_MODEL, publish.compile_face_model(network=FACE_SMALL))
     async with Client(Connection.from_home(home)) as client:
         await client.enrol("ada", [PHOTOS / "obama.jpg"])
         for photo in ("obama2", "biden"):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.nn import functional
 from visard.capture import Chip, capture
 from visard.owner.networks import face_resnet
 
@@ -20,7 +21,7 @@ class Pair:
 
     @property
     def distance(self) -> float:
-        """Between the float network's descriptors."""
+        """Between the float network's descriptors at length one."""
         return float(np.linalg.norm(descriptor(self.first) - descriptor(self.second)))
 
     @property
@@ -36,10 +37,10 @@ def network() -> face_resnet.FaceResNet:
 
 
 def descriptor(chip: Chip) -> np.ndarray:
-    """The float network's descriptor (128,)."""
+    """The float network's descriptor (128,), at length one."""
     pixels = torch.from_numpy(chip.pixels.transpose(2, 0, 1).copy()).float()
     described: torch.Tensor = network()(pixels[None])
-    return np.asarray(described[0])
+    return np.asarray(functional.normalize(described)[0])
 
 
 def pairs(shared: Path, same: int, different: int, skip: int = 0) -> list[Pair]:

@@ -13,11 +13,13 @@ from visard_engine.field import Elements, Field, Integers, field_of
 from visard_engine.kits import Kit, KitPlan
 from visard_engine.nn.execute import Model
 from visard_engine.nn.operations.activations import Relu, Truncate
-from visard_engine.nn.operations.arithmetic import Flatten
+from visard_engine.nn.operations.arithmetic import Align, Flatten
 from visard_engine.nn.operations.base import Operation
 from visard_engine.nn.operations.pooling import MaxPool
 from visard_engine.nn.operations.weighted import Conv, Linear
 from visard_engine.nn.program import MATCH, OPEN, Program
+from visard_engine.protocols.mean import VECTOR_BITS, Mean
+from visard_engine.protocols.normalise import unit_bits
 from visard_engine.session import Run
 from visard_engine.shamir import share
 
@@ -26,11 +28,13 @@ from tests.engine.harness import Outcome, Part
 SHAPE = (2, 6, 6)
 OPERATIONS: tuple[Operation, ...] = (
     *(Conv(0, 3, (3, 3), (1, 1), (1, 1), 14, bias=True), MaxPool(1, (2, 2), (2, 2)), Relu(2, 12)),
-    *(Flatten(3), Linear(4, 4, 10, bias=True), Truncate(5, 8)),
+    *(Flatten(3), Linear(4, 4, 10, bias=True)),
 )
+LENGTHENED = {31: 0, 61: 14}  # bits: so that lengths are such as either field is made for
 PIXELS = np.random.default_rng(5).integers(0, 256, (1, *SHAPE))
-GALLERY = np.random.default_rng(6).integers(-50, 51, (5, 4))
-PROBE = GALLERY[3] + [1, -1, 0, 2]  # at a squared distance of 6
+# directions; the probe's is near to that of row 3
+GALLERY = np.random.default_rng(6).normal(size=(5, 4))
+PROBE = GALLERY[3] + [0.01, -0.01, 0, 0.02]
 
 
 @dataclass(frozen=True)
@@ -61,14 +65,22 @@ def together(pieces: Mapping[int, Elements], count: int) -> list[bool]:
     return found
 
 
-def with_norms(vectors: Integers) -> Integers:
-    """Descriptors (..., D) with their squared norms behind them."""
-    return np.concatenate([vectors, (vectors**2).sum(axis=-1, keepdims=True)], axis=-1)
+def on_sphere(q: int, vectors: Any) -> Integers:
+    """Descriptors (..., D) of these directions, as they are compared; of no direction zeros."""
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.rint(vectors / np.maximum(length, 1e-9) * 2.0 ** unit_bits(q)).astype(np.int64)
+
+
+def halves(q: int, probe: Any, gallery: Any) -> Integers:
+    """Half the squared distances (N,) between directions (D,) and (N, D), as integers."""
+    one, many = on_sphere(q, probe), on_sphere(q, gallery)
+    return np.asarray((1 << 2 * unit_bits(q)) - many @ one)
 
 
 def program(q: int, purpose: str) -> Program:
-    """A network with a convolution, maxima, a ReLU and a linear layer, whose descriptors are short."""
-    return Program(q, SHAPE, 0, OPERATIONS, {"default": 1.0} if purpose == MATCH else {}, purpose)
+    """A network with a convolution, maxima, a ReLU and a linear layer, whose descriptors are within the norm bound."""
+    last = (Align(5, LENGTHENED[q]), Truncate(6, 2)) if LENGTHENED[q] else (Truncate(5, 2),)
+    return Program(q, SHAPE, 0, (*OPERATIONS, *last), {"default": 1.0} if purpose == MATCH else {}, purpose)
 
 
 def described(q: int, purpose: str = MATCH, pixels: Any = PIXELS) -> Question:
@@ -87,16 +99,29 @@ def described(q: int, purpose: str = MATCH, pixels: Any = PIXELS) -> Question:
     return Question(describe_plan(network), part, lambda results: on_line(field, results).tolist())
 
 
-def matched(q: int, question: str, limit: int = 6, probe: Any = PROBE, gallery: Any = GALLERY) -> Question:
-    """``verify``, ``is_known`` or ``identify``; the answer of the first and last are bits that the caller puts together."""
+def matched(
+    q: int,
+    question: str,
+    limit: int | None = None,
+    probe: Any = PROBE,
+    gallery: Any = GALLERY,
+    mean: Mean | None = None,
+) -> Question:
+    """``verify``, ``is_known`` or ``identify``; the answer of the first and last are bits that the caller puts together.
+
+    The limit is the smallest at which the probe matches, if none is given.
+    """
     field, (count, size) = field_of(q), gallery.shape
     ask: Callable[..., Awaitable[Any]] = getattr(matching, question)
-    plan = (matching.identify_plan if question == "identify" else matching.verify_plan)(q, count, size)
-    own, references = (share(field, field.encode(with_norms(x))) for x in (probe, gallery))
+    tested = (int(mean is not None),) if question != "is_known" else ()
+    plan = (matching.identify_plan if question == "identify" else matching.verify_plan)(q, count, size, *tested)
+    own, references = (share(field, field.encode(on_sphere(q, x))) for x in (probe, gallery))
+    most = int(halves(q, probe, gallery).min()) if limit is None else limit
+    means = (mean,) if tested else ()
 
     async def part(run: Run, kits: list[Kit]) -> Any:
         i = run.channel.party
-        return await ask(run, kits[0], own[i], references[i], limit)
+        return await ask(run, kits[0], own[i], references[i], most, *means)
 
     def answer(results: Mapping[int, Any]) -> Any:
         if question == "is_known":
@@ -107,6 +132,25 @@ def matched(q: int, question: str, limit: int = 6, probe: Any = PROBE, gallery: 
     return Question(plan, part, answer)
 
 
+def like_the_mean(q: int, photos: Any, mean: Mean) -> Question:
+    """Which photos (T, D) resemble the mean, as the parties know."""
+    field = field_of(q)
+    shares = share(field, field.encode(on_sphere(q, photos)))
+
+    async def part(run: Run, kits: list[Kit]) -> Any:
+        return await matching.resembles_mean(run, kits[0], shares[run.channel.party], mean)
+
+    return Question(
+        matching.mean_plan(q, len(photos)), part, lambda results: {tuple(one.tolist()) for one in results.values()}
+    )
+
+
+def mean_of(q: int, direction: Any, cosine: float) -> Mean:
+    """A mean of this direction that nothing may be nearer to than this cosine."""
+    vector = np.rint(direction / np.linalg.norm(direction) * 2.0**VECTOR_BITS).astype(np.int64)
+    return Mean(tuple(vector.tolist()), int(cosine * 2.0 ** (unit_bits(q) + VECTOR_BITS)))
+
+
 QUESTIONS: dict[str, Callable[[], Question]] = {
     "describe": lambda: described(31),
     "describe in 61 bits": lambda: described(61),
@@ -115,6 +159,9 @@ QUESTIONS: dict[str, Callable[[], Question]] = {
     "is known": lambda: matched(31, "is_known"),
     "identify": lambda: matched(31, "identify"),
     "identify in 61 bits": lambda: matched(61, "identify"),
+    "verify with a mean": lambda: matched(31, "verify", mean=mean_of(31, GALLERY[0], 0.9)),
+    "identify with a mean": lambda: matched(31, "identify", mean=mean_of(31, GALLERY[0], 0.9)),
+    "like the mean": lambda: like_the_mean(31, GALLERY, mean_of(31, GALLERY[0], 0.9)),
 }
 
 

@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 from visard_engine.errors import InputRefused
 from visard_engine.field import field_of
 from visard_engine.nn.compile import Compiled, compile_module
 from visard_engine.nn.program import MATCH, OPEN
-from visard_engine.protocols import norm
+from visard_engine.protocols.normalise import unit_bits
 
 from tests.engine.nn.networks import SHAPE, describe_on_shares, images, residual
 
@@ -26,8 +27,8 @@ def compiled(q: int, purpose: str = MATCH) -> Compiled:
 async def honest_images__should_be_described(q: int, count: int) -> None:
     made, probes = compiled(q), images(count, seed=5)
     found, _ = await describe_on_shares(made, probes)
-    expected = residual()(torch.from_numpy(probes).float()).detach().numpy()
-    assert np.abs(found / 2**made.program.output.scale - expected).max() < 0.03
+    expected = functional.normalize(residual()(torch.from_numpy(probes).float())).detach().numpy()
+    assert np.abs(found / 2 ** unit_bits(q) - expected).max() < 0.03
 
 
 @pytest.mark.parametrize("purpose", [MATCH, OPEN])
@@ -42,7 +43,7 @@ async def share_off_the_line__should_be_refused(purpose: str) -> None:
 
 @pytest.mark.parametrize("q", [31, 61])
 async def pixels_far_outside__should_be_refused(q: int) -> None:
-    """Without the norm bound such an image would match about every second person: the distance to it wraps round."""
+    """Without the norm bound the length of such an image would wrap round, and look short: it would match everybody."""
     made, field = compiled(q), field_of(q)
     refused = 0
     for seed in range(8):
@@ -52,6 +53,6 @@ async def pixels_far_outside__should_be_refused(q: int) -> None:
         except InputRefused as error:
             assert "pixels from 0 to 255" in str(error)  # noqa: PT017
             refused += 1
-        else:  # by chance it is short: then distances to it are what they seem
-            assert (found.astype(object) ** 2).sum() <= norm.bound(q)
+        else:  # by chance it is short
+            assert np.linalg.norm(found / 2 ** unit_bits(q)) < 1.02
     assert refused >= 4

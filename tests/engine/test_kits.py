@@ -22,6 +22,7 @@ SECTIONS = (
     *(Section("relu", 100, 9), Section("relu", 5, 20), Section("relu", 67, 1), Section("truncate", 7, 3)),
     *(Section("max", 64), Section("max", 70, 12), Section("min", 70, 0), Section("min", 5, 11)),
     *(Section("compare", 129), Section("and", 65), Section("choose", 1, 7), Section("degree", 3)),
+    *(Section("norm", 1, 9), Section("norm", 2, 128)),
     *(
         Section("coin", 2),
         Section("inner", 1),

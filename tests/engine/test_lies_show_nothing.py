@@ -87,8 +87,8 @@ async def liar_with_other_shares__should_hear_uniform_words(secret: int, error: 
 @pytest.mark.parametrize("kind", ["none", "masked product", "digits, level 2", "sign and positions", "triples"])
 async def liar_in_a_search__should_hear_uniform_words(kind: str, near: bool) -> None:
     """What comes in few words is put together from many runs; in a search for one and the same."""
-    gallery = np.full((4, 4), 0 if near else 40)
-    asked = matched(31, "identify", 6, np.zeros(4, np.int64), gallery)
+    gallery = np.full((4, 4), 1 if near else -1)
+    asked = matched(31, "identify", 6, np.ones(4), gallery)
     kinds = (await play(asked.plan, asked.part)).kinds
     words, bits = defaultdict[str, list[Any]](list), defaultdict[str, list[Any]](list)
     for _ in range(60):
@@ -123,7 +123,7 @@ async def differences__should_be_the_liars_own() -> None:
             return opened
 
         for apart in (0, 3, 40):
-            asked = matched(31, "verify", 6, np.zeros(4, np.int64), np.full((4, 4), apart))
+            asked = matched(31, "verify", 6, np.ones(4), np.ones((4, 4)) + apart * np.eye(4))
             with other_shares(1, {place: 1}), instead(verification, "open_lines", recording):
                 await play(asked.plan, asked.part, kit_id=7, liar=Liar(1, lambda message: [message.payload], []))
         assert len(seen) == 3

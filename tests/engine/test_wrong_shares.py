@@ -1,4 +1,4 @@
-"""A party whose shares are not what they were is found out before anybody answers: images, references, norms, opened products."""
+"""A party whose shares are not what they were is found out before anybody answers: images, references, opened products."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,11 +12,13 @@ from visard_engine.errors import CheckFailed, InputRefused, PartyDeviates, PeerL
 from visard_engine.field import Elements, field_of
 from visard_engine.kits import Kit
 from visard_engine.protocols import comparison, degree, norm, threshold
+from visard_engine.protocols import normalise as normalising
 from visard_engine.protocols import verification as verifying
+from visard_engine.protocols.lookup import Lookup
 from visard_engine.session import Run, Session
 from visard_engine.shamir import share
 
-from tests.engine.asking import GALLERY, PIXELS, PROBE, SHAPE, Question, described, matched, stopped, with_norms
+from tests.engine.asking import GALLERY, PIXELS, PROBE, SHAPE, Question, described, halves, matched, on_sphere, stopped
 from tests.engine.harness import Outcome, play
 from tests.engine.liar import Liar, Message, Told, flipped, instead, other_shares, plus
 
@@ -73,12 +75,12 @@ async def openings_of(asked: Question) -> list[tuple[int, str]]:
 
 @QS
 async def wrong_element_of_a_description__should_be_found(q: int) -> None:
-    """In the network's openings, and in each element that the norm test opens: lines, nodes, the root."""
+    """In the network's openings, and in each element that the norm test (lines, nodes, the root) and the normalisation open."""
     asked = described(q)
     sizes = [size for size, _ in await openings_of(asked)]
-    assert sizes[-1] == norm.comparisons(4) == 9
+    assert sizes[-2:] == [norm.comparisons(4), 4] == [9, 4]
     for nth, size in enumerate(sizes):
-        for place in range(size) if nth == len(sizes) - 1 else {0, size // 2, size - 1}:
+        for place in range(size) if nth >= len(sizes) - 2 else {0, size // 2, size - 1}:
             with other_shares(place % 3, {place: 3}, nth) as spoilt:
                 outcome = await with_liar(asked, place % 3)
             assert len(spoilt) == 1
@@ -100,10 +102,11 @@ async def errors_that_cancel__should_be_found() -> None:
 @FLATTERS
 @pytest.mark.parametrize("question", ["verify", "identify"])
 async def changed_reference__should_be_found(q: int, question: str, flatters: bool) -> None:
-    """Every element of a stored vector, norms included, and of the probe, changed at one party for good."""
+    """Every element of a stored vector, and of the probe, changed at one party for good."""
     field = field_of(q)
     kinds, plan = await kinds_if(flatters, matched(q, question)), matched(q, question).plan
-    own, stored = (share(field, field.encode(with_norms(x))) for x in (PROBE, GALLERY))
+    own, stored = (share(field, field.encode(on_sphere(q, x))) for x in (PROBE, GALLERY))
+    limit = int(halves(q, PROBE, GALLERY).min())
     ask = getattr(matching, question)
     for place in range(own[0].size + stored[0].size):
         liar = place % 3
@@ -114,7 +117,7 @@ async def changed_reference__should_be_found(q: int, question: str, flatters: bo
             if i == liar:
                 changed, at = (probe, place) if place < probe.size else (gallery.reshape(-1), place - probe.size)
                 changed[at] = (int(changed[at]) + 1) % field.p
-            return await ask(run, kits[0], probe, gallery, 6)
+            return await ask(run, kits[0], probe, gallery, limit)
 
         outcome = await with_liar(Question(plan, part, lambda results: None), liar, kinds)
         assert stopped(outcome)
@@ -122,12 +125,35 @@ async def changed_reference__should_be_found(q: int, question: str, flatters: bo
         assert found_by_both(outcome) or flatters
 
 
+@QS
+@FLATTERS
+async def wrong_factor__should_be_found(q: int, flatters: bool) -> None:
+    """What a descriptor is multiplied with is what was looked up of its length."""
+    asked = described(q)
+    kinds = await kinds_if(flatters, asked)
+    for party in range(3):
+
+        def wrap(normalise: Any, party: int = party) -> Any:
+            async def other(s: Session, e: Elements, squares: Lookup) -> Any:
+                if s.party == party:
+                    ones = s.field.add(squares.ones, np.ones_like(squares.ones))
+                    squares = Lookup(s.field, squares.opened, ones)
+                return await normalise(s, e, squares)
+
+            return other
+
+        with instead(normalising, "normalise", wrap):
+            outcome = await with_liar(asked, party, kinds)
+        assert stopped(outcome)
+        assert any(isinstance(result, PartyDeviates) for result in outcome.honest)
+
+
 @FLATTERS
 async def distance_to_another_reference__should_be_found(flatters: bool) -> None:
     """Changed while the distances are made alone: verified are those to what is stored."""
     asked = matched(31, "verify")
     kinds = await kinds_if(flatters, asked)
-    for place in range(GALLERY.shape[0] * (GALLERY.shape[1] + 1)):
+    for place in range(GALLERY.size):
         probes = dict[int, Any]()
 
         def wrap(share_of: Any, place: int = place, probes: dict[int, Any] = probes) -> Any:
@@ -271,5 +297,7 @@ async def lie_in_the_verification__should_not_pass() -> None:
 
 def examples__should_be_in_range() -> None:
     assert PIXELS.min() >= 0
-    assert ((GALLERY - PROBE) ** 2).sum(axis=1).argmin() == 3
-    assert ((GALLERY - PROBE) ** 2).sum(axis=1).min() == 6
+    for q in (31, 61):
+        distances = halves(q, PROBE, GALLERY)
+        assert distances.argmin() == 3
+        assert distances[3] * 100 < sorted(distances)[1]

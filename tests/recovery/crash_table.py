@@ -81,7 +81,7 @@ async def publish_small(home: Path) -> None:
         SHAPE,
         q=31,
         calibration=calibration.patterns(SHAPE)[:6],
-        operating_points={"default": 3.0},
+        operating_points={"default": 1.99},
     )
     async with Client(Connection.from_home(home, "owner"), deadline=SECONDS) as owner:
         await publish.publish(owner, "face", compiled, allow_loose=True)

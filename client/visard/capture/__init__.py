@@ -1,5 +1,7 @@
 """From a photo to a chip: find the face, align it by its landmarks to 150 x 150. Nothing leaves before this succeeds.
 
+Models want their faces cut differently (chips): found and judged once, a face is cut for each out of its photo.
+
 photos: what people bring, as RGB; detector: where faces may be; refine: landmarks that stay; checks: which are used;
 faces: alignment. Detector: YuNet (W. Wu, H. Peng, S. Yu, 2023). Alignment: the similarity transform that brings YuNet's five
 landmarks to where they lie in dlib's own chips. What is accepted, what is refused and what was measured: docs/capture.md.
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from visard.capture.checks import MIN_BRIGHTNESS, MIN_EYE_DISTANCE, MIN_SCORE, cut, judged
+from visard.capture.chips import CHIPS, Cut, check_chip, chip_pixels
 from visard.capture.detector import detect, searches
 from visard.capture.faces import CHIP_SIZE, TEMPLATE, Chip, Face, Picture, align
 from visard.capture.photos import MAX_PIXELS, SUFFIXES, Source, as_picture, is_picture, load_photo
@@ -17,9 +20,9 @@ from visard.capture.refine import refine
 from visard.errors import CaptureError, DoubtfulFace, InvalidRequest, NoFace, SeveralFaces
 
 __all__ = [
-    "CHIP_SIZE", "MAX_PIXELS", "MIN_BRIGHTNESS", "MIN_EYE_DISTANCE", "SUFFIXES", "TEMPLATE", "Chip", "Face", "Picture",
-    "Source", "align", "as_picture", "as_pictures", "capture", "capture_all", "choose", "cut", "detect", "is_picture",
-    "load_photo", "refine",
+    "CHIPS", "CHIP_SIZE", "MAX_PIXELS", "MIN_BRIGHTNESS", "MIN_EYE_DISTANCE", "SUFFIXES", "TEMPLATE", "Chip", "Cut", "Face",
+    "Picture", "Source", "align", "as_picture", "as_pictures", "capture", "capture_all", "check_chip", "chip_pixels", "choose",
+    "cut", "detect", "is_picture", "load_photo", "refine",
 ]  # fmt: skip
 
 S = TypeVar("S")

@@ -56,7 +56,7 @@ class Face:
 
 @dataclass(frozen=True)
 class Chip:
-    """An aligned face, ready for the network: (150, 150, 3), RGB."""
+    """An aligned face as dlib's network takes it, (150, 150, 3), RGB; its photo and place, to cut it as other models want it."""
 
     pixels: Picture
     photo: Picture

@@ -39,7 +39,8 @@ def evaluate(
     directory: Folder,
     output: Annotated[Path, typer.Option("--output", "-o", help="Writes FILE.json and FILE.png.")] = Path("evaluation"),
     network: Annotated[
-        str, typer.Option(help="FILE.py:FUNCTION, or FILE.safetensors of visard train; dlib's face network if none.")
+        str,
+        typer.Option(help="FILE.py:FUNCTION, FILE.safetensors of visard train, or face-small (dlib's); SFace if none."),
     ] = "",
     weights: Annotated[Path | None, typer.Option(help="FILE.safetensors with the module's state.")] = None,
     shape: Annotated[str, typer.Option("--input", help="CxHxW, unless the module states it.")] = "",

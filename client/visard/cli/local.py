@@ -1,9 +1,10 @@
 """``visard up``: all five services on this machine."""
 
+import asyncio
 import signal
 import threading
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -28,7 +29,11 @@ _PUBLISH_SECONDS = 60.0
 def up(
     home: Home = DEFAULT_HOME,
     port: Annotated[int, typer.Option(min=1024, max=65000, help="Port of the gateway; the others follow.")] = BASE_PORT,
-    model: Annotated[bool, typer.Option(help="Publish the face network if nothing is published.")] = True,
+    model: Annotated[bool, typer.Option(help="Publish a face network if nothing is published.")] = True,
+    network: Annotated[
+        Literal["face", "face-small"],
+        typer.Option(help="Which, under its own name: SFace, or dlib's, which is faster and errs more often."),
+    ] = "face",
     store: Annotated[
         str, typer.Option(envvar="VISARD_STORE", help="sqlite, or mongodb://HOST/NAME{party}: a database a party.")
     ] = "sqlite",
@@ -44,7 +49,7 @@ def up(
         try:
             with progress("starting five services"):
                 cluster.start()
-            state = "ready" if not model or publish_default(home) else "running, but not ready"
+            state = "ready" if not model or publish_default(home, network) else "running, but not ready"
             err.print(
                 f"{state}: gateway at {cluster.address('gateway')}, certificates in {home / 'certs'}. Ctrl-C stops."
             )
@@ -58,8 +63,8 @@ def up(
                 cluster.stop()
 
 
-def publish_default(home: Path) -> bool:
-    """Publish the face network under the default name unless something is published; whether the services are ready.
+def publish_default(home: Path, network: str = DEFAULT_MODEL) -> bool:
+    """Publish a face network under its own name unless something is published; whether the services are ready.
 
     Where they are not, an operator is told why, and the services stay, so that he can mend them.
     """
@@ -69,10 +74,11 @@ def publish_default(home: Path) -> bool:
         if reasons := [f"party {p.party}: {p.reason}" for p in (await client.status()).parties if not p.ready]:
             return reasons
         if not await client.models.list():
-            await publishing.publish(client, DEFAULT_MODEL, publishing.compile_face_model())
-            origin = owner.origins.of(owner.bring.load(""), q=DEFAULT_FIELD_BITS, opens=False)
+            compiled = await asyncio.to_thread(publishing.compile_face_model, network=network)
+            await publishing.publish(client, network, compiled)
+            origin = owner.origins.of(owner.bring.load(network), q=DEFAULT_FIELD_BITS, opens=False)
             published = {model.name: model for model in await client.models.list()}
-            owner.origins.remember(home, published.get(DEFAULT_MODEL), origin)
+            owner.origins.remember(home, published.get(network), origin)
         return []
 
     try:

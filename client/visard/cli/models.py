@@ -15,8 +15,9 @@ import visard
 from visard import owner
 from visard.calls import DEFAULT_DEADLINE, DEFAULT_MODEL
 from visard.cli.output import costs, emit, err, out, progress
-from visard.cli.session import DEFAULT_HOME, Deadline, Home, Json, with_client
+from visard.cli.session import DEFAULT_HOME, Deadline, Home, Json, Largest, with_client
 from visard.errors import AlreadyExists, InvalidRequest, NotFound
+from visard.owner.networks.names import FACE_NAMES
 from visard.points import Points, changed, stated
 from visard.rates import percent
 from visard.results import Attempts, ModelInfo, OperatingPoint, Output, PartyStatus
@@ -35,7 +36,9 @@ def publish(
     name: Annotated[str, typer.Argument(help="Name to publish under.")] = DEFAULT_MODEL,
     source: Annotated[
         str,
-        typer.Argument(help="FILE.py:FUNCTION, or FILE.safetensors of visard train; dlib's face network if none."),
+        typer.Argument(
+            help="FILE.py:FUNCTION, FILE.safetensors of visard train, face (SFace) or face-small (dlib's); if none, by NAME."
+        ),
     ] = "",
     weights: Annotated[Path | None, typer.Option(help="FILE.safetensors with the module's state.")] = None,
     q: Annotated[
@@ -57,10 +60,11 @@ def publish(
     """Compile a network, share its weights and publish it; or change its points, where it is published from the same source."""
     if q not in (31, 61):
         raise typer.BadParameter("31 or 61", param_hint="--field")
-    if source and calibrate:
-        raise typer.BadParameter("for the face network; others take --calibration DIR", param_hint="--calibrate")
+    if calibrate and source not in ("", *FACE_NAMES):
+        raise typer.BadParameter("for face networks; others take --calibration DIR", param_hint="--calibrate")
     bring, publishing = owner.bring, owner.publish
     with progress("loading"):
+        source = bring.source_of(name, source)
         network = bring.completed(bring.load(source, weights), shape, point or [], points)
         origin = owner.origins.of(network, q=q, opens=open_output)
     existing = with_client(home, lambda c: _published(c, name), role="owner")
@@ -76,7 +80,9 @@ def publish(
         raise AlreadyExists(f"model {name} is published already: {_instead(name)}")
     with progress("compiling"):
         if calibrate:
-            compiled = publishing.compile_face_model(calibrate, q=q, points=network.points, rates=network.rates)
+            compiled = publishing.compile_face_model(
+                calibrate, network=source, q=q, points=network.points, rates=network.rates
+            )
         else:
             compiled = bring.compile_network(network, q=q, calibration=calibration, opens=open_output)
     with progress("sharing the weights"):
@@ -175,6 +181,7 @@ def show(name: str, home: Home = DEFAULT_HOME) -> None:
         ("input, output", f"{_shape(model.input_shape)} to {_shape(model.output_shape)}, {purpose}"),
         *(("operating point", _point(point)) for point in model.points),
         *(("attempts", _attempts(one, party.attempts_seconds)) for one in party.attempts if one.model == name),
+        ("chip", model.chip or "any, brought to the model's size"),
         ("field", f"2^{model.field_bits} - 1"),
         ("program", model.program_digest.hex()),
         ("secret weights", f"{cost.weights:,}"),
@@ -233,6 +240,7 @@ def withdraw(name: str, home: Home = DEFAULT_HOME) -> None:
 def run(
     model: Annotated[str, typer.Argument(help="A model that was published with --open-output.")],
     images: Annotated[list[Path], typer.Argument(help="Brought to the model's size; two for one that judges pairs.")],
+    largest: Largest = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="FILE.png for a picture, FILE.npy for the numbers.")
     ] = None,
@@ -246,7 +254,7 @@ def run(
 
     async def work(client: visard.Client) -> Output:
         _check_output(tuple((await client.models.info()).output_shape), output)  # before the run
-        return await client.run(*images)
+        return await client.run(*images, largest=largest)
 
     with progress(f"running {model}"):
         answer = with_client(home, work, model=model, deadline=deadline)

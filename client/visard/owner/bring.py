@@ -19,11 +19,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from visard.capture import SUFFIXES, is_picture, load_photo
-from visard.errors import InvalidRequest
-from visard.owner.networks import face_resnet
-from visard.owner.networks.calibration import patterns
+from visard.capture import SUFFIXES, Picture, capture, check_chip, chip_pixels, is_picture, load_photo
+from visard.errors import CaptureError, InvalidRequest
+from visard.owner.networks.calibration import pictures
 from visard.owner.networks.dlib_format import WeightFileError
+from visard.owner.networks.faces import face_network
+from visard.owner.networks.names import FACE, FACE_NAMES
 from visard.owner.publish import PATTERN_MARGIN, PHOTO_MARGIN, Compiled, compiler
 from visard.owner.training import weights as trained
 from visard.points import Points, changed, parse_points, read_points, stated
@@ -56,6 +57,8 @@ class Network:
     """A module, and what its source states: the input shape, and thresholds.
 
     ``judges``: it takes the two pictures of a pair, one behind the other, and its output, a score or a decision, is opened.
+    ``chip``: how faces are cut for it, "" for any. ``mean``: integers, 2^14 long, of the direction to which no photo may have a
+    cosine above ``mean_limit``; () is none.
     """
 
     module: nn.Module
@@ -63,28 +66,38 @@ class Network:
     points: Mapping[str, float] = field(default_factory=dict)
     judges: bool = False
     rates: Mapping[str, float] = field(default_factory=dict)  # false match rates of the points, where they are known
+    chip: str = ""
+    mean: tuple[int, ...] = ()
+    mean_limit: float = 0.0
+
+
+def source_of(name: str, source: str) -> str:
+    """The source of a model that is published under a name: what was said, else the face network of that name, if any."""
+    return source or (name if name in FACE_NAMES else FACE)
 
 
 def load(source: str, weights: Path | None = None, *, decide: bool = True) -> Network:
-    """The network of a source: a function's, one that visard train wrote, or dlib's face network if it is empty.
+    """The network of a source: a function's, one that visard train wrote, or a face network by its name, SFace if it is empty.
 
     A trained network that judges pairs gives its decision, or its score without ``decide``. Raises InvalidRequest.
     """
-    if source and not source.endswith(_TRAINED):
+    named = source or FACE
+    if named not in FACE_NAMES and not named.endswith(_TRAINED):
         return _made(source, weights)
     if weights is not None:
         raise InvalidRequest(f"{source or 'the face network'} has its own weights, and takes no others (weights=None)")
-    if not source:
-        return _face_network()
+    if named in FACE_NAMES:
+        return _face_network(named)
     found = trained.load(Path(source))
     points = {"default": found.threshold}
     return Network(found.module(decide=decide), found.input_shape, points, judges=found.head is not None)
 
 
-def _face_network() -> Network:
+def _face_network(name: str) -> Network:
+    face = face_network(name)
     try:
-        points, rates = face_resnet.OPERATING_POINTS, face_resnet.FALSE_MATCH_RATES
-        return Network(face_resnet.load(), face_resnet.INPUT_SHAPE, points, rates=rates)
+        mean, limit = face.mean, face.mean_limit
+        return Network(face.load(), face.input_shape, face.points, False, face.rates, face.chip, mean, limit)
     except (OSError, WeightFileError) as error:
         raise InvalidRequest(str(error)) from error
 
@@ -104,7 +117,17 @@ def _made(source: str, weights: Path | None) -> Network:
         _fill(module, weights)
     stated = getattr(module, "input_shape", None)
     stated = getattr(home, "INPUT_SHAPE", None) if stated is None else stated
-    return Network(_still(module, source), checked(stated) if stated is not None else None)
+    return Network(_still(module, source), checked(stated) if stated is not None else None, chip=_chip(module, home))
+
+
+def _chip(module: nn.Module, home: ModuleType) -> str:
+    """What the module states as ``chip``, or its home as CHIP; raises InvalidRequest."""
+    stated = getattr(module, "chip", None)
+    stated = getattr(home, "CHIP", "") if stated is None else stated
+    if not isinstance(stated, str):
+        raise InvalidRequest(f"chip: the name of one is needed, not {stated!r:.80}")
+    check_chip(stated)
+    return stated
 
 
 def _still(module: nn.Module, source: str) -> nn.Module:
@@ -196,6 +219,9 @@ def compile_network(
         points=points,
         opens=opens,
         rates={} if opens else network.rates,
+        chip=network.chip,
+        mean=() if opens else network.mean,
+        mean_limit=0.0 if opens else network.mean_limit,
     )
 
 
@@ -208,6 +234,9 @@ def compile_own(
     points: Mapping[str, float] | None = None,
     opens: bool = False,
     rates: Mapping[str, float] | None = None,
+    chip: str = "",
+    mean: Sequence[int] = (),
+    mean_limit: float = 0.0,
 ) -> Compiled:
     """The module as a program, its ranges checked; raises InvalidRequest naming the layer that cannot be done."""
     if opens and points:
@@ -219,7 +248,8 @@ def compile_own(
             "a model that matches needs its threshold (points={'default': DISTANCE}), and one that does not opens its "
             "output (opens=True)"
         )
-    images = patterns(shape) if calibration is None else _pictures(calibration, shape)
+    check_chip(chip)
+    images = pictures(shape, chip) if calibration is None else _pictures(calibration, shape, chip)
     try:
         made = compiler()(
             module,
@@ -230,19 +260,31 @@ def compile_own(
             margin=PATTERN_MARGIN if calibration is None else PHOTO_MARGIN,
             purpose=OPEN if opens else MATCH,
             false_match_rates=dict(rates or {}),
+            chip=chip,
+            mean=mean,
+            mean_limit=mean_limit,
         )
     except ValueError as error:
         raise InvalidRequest(str(error)) from error
     return cast(Compiled, made)
 
 
-def _pictures(directory: Path, shape: Shape) -> npt.NDArray[np.uint8]:
-    """Images of a directory and those below it, brought to the model's size; raises InvalidRequest."""
+def _pictures(directory: Path, shape: Shape, chip: str = "") -> npt.NDArray[np.uint8]:
+    """Images of a directory and those below it, the faces where the model wants a chip, at its size; raises InvalidRequest."""
     paths = sorted(path for path in directory.rglob("*") if is_picture(path))
     if not paths:
         raise InvalidRequest(f"{directory}: no images ({', '.join(SUFFIXES)})")
     chosen = [paths[k * len(paths) // MAX_CALIBRATION] for k in range(MAX_CALIBRATION)]
     chosen = paths if len(paths) <= MAX_CALIBRATION else chosen
     count = pictures_in(shape[0])
-    single = np.stack([as_planes(load_photo(path), (shape[0] // count, *shape[1:])) for path in chosen])
+    single = np.stack([as_planes(_picture(path, chip), (shape[0] // count, *shape[1:])) for path in chosen])
     return np.concatenate([np.roll(single, -k, axis=0) for k in range(count)], axis=1)  # each with the next ones
+
+
+def _picture(path: Path, chip: str) -> Picture:
+    if not chip:
+        return load_photo(path)
+    try:
+        return chip_pixels(capture(path, largest=True), chip)
+    except CaptureError as error:
+        raise InvalidRequest(str(error)) from error

@@ -12,10 +12,11 @@ import cv2
 import numpy as np
 
 from visard import owner
-from visard.capture import Chip, Picture, capture
+from visard.capture import Chip, Picture, capture, chip_pixels
 from visard.client import DEFAULT_MODEL, Client, Connection
 from visard.cluster import Cluster
 from visard.errors import InvalidRequest
+from visard.owner.networks.names import FACE, FACE_CHIP, FACE_SMALL
 from visard.results import Report
 from visard.sharing import share
 
@@ -95,6 +96,7 @@ async def _play(home: Path, chips: list[Chip], progress: Progress) -> tuple[Demo
         for subject in (SUBJECT, *OTHERS):  # leftovers of a demonstration that was interrupted
             if subject in {found.subject for found in await client.subjects()}:
                 await client.delete(subject)
+        chip = (await client.models.info()).chip
         with progress("enrolling, verifying, identifying"):
             enrolled = await client.enrol(SUBJECT, [first])
             await client.enrol(OTHERS[0], [stranger])
@@ -111,7 +113,7 @@ async def _play(home: Path, chips: list[Chip], progress: Progress) -> tuple[Demo
         match=same.match,
         stranger_match=other.match,
         identified=identified.subject,
-        decisions_equal_float=decisions == owner.plain.decisions(chips),
+        decisions_equal_float=decisions == owner.plain.decisions(chips, _network(chip)),
         verify_seconds=round(seconds, 3),
         sent_mb_per_party=round(again.report.sent_mb_per_party, 3),
         kit_mb=round(again.report.kit_mb, 3),
@@ -134,13 +136,20 @@ async def _publish(home: Path, progress: Progress) -> None:
                 await owner.publish.publish(client, DEFAULT_MODEL, compiled)
 
 
+def _network(chip: str) -> str:
+    """Which of the face networks is published, by what chip it wants."""
+    return FACE if chip == FACE_CHIP else FACE_SMALL
+
+
 def draw(chip: Chip) -> bytes:
-    """A PNG: the photo, the chip, and the three shares of the chip, which are noise."""
+    """A PNG: the photo, the face as it is cut for SFace, and the three shares of that, which are noise."""
     height, width = chip.photo.shape[:2]
     size = (_TILE * width // height, _TILE)
     photo = np.asarray(cv2.resize(chip.photo, size, interpolation=cv2.INTER_AREA), np.uint8)
-    shares = share(chip.pixels.astype(np.int64), 31)
-    tiles: list[Picture] = [photo, chip.pixels, *((part >> 23).astype(np.uint8) for part in shares)]
+    pixels = chip_pixels(chip, FACE_CHIP)
+    squares = [pixels, *((part >> 23).astype(np.uint8) for part in share(pixels.astype(np.int64), 31))]
+    enlarged = [cv2.resize(square, (_TILE, _TILE), interpolation=cv2.INTER_NEAREST) for square in squares]
+    tiles: list[Picture] = [photo, *(np.asarray(square, np.uint8) for square in enlarged)]
     gap = np.full((_TILE, 8, 3), 255, np.uint8)
     row = np.concatenate([part for tile in tiles for part in (tile, gap)][:-1], axis=1)
     done, png = cv2.imencode(".png", cv2.cvtColor(row, cv2.COLOR_RGB2BGR))

@@ -8,6 +8,7 @@ import hashlib
 import inspect
 import json
 from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
 
 import torch
@@ -20,9 +21,9 @@ _FILE = "published.json"
 
 
 def of(network: Network, *, q: int, opens: bool) -> str:
-    """A hash, in hex, of all that a compiler would be given: the module, its weights, its shape, the field, the purpose."""
-    module = network.module
-    parts = [repr((network.shape, network.judges, q, opens)), repr(module)]
+    """A hash, in hex, of all that a compiler would be given but points: module, weights, shape, chip, mean, field, purpose."""
+    module, others = network.module, {one.name for one in fields(network)} - {"module", "points", "rates"}
+    parts = [repr((q, opens, [(name, getattr(network, name)) for name in sorted(others)])), repr(module)]
     parts += sorted({_source(type(part)) for part in module.modules()})
     tensors = [part for name, tensor in sorted(module.state_dict().items()) for part in _tensor(name, tensor)]
     return of_parts(b"visard origin v1", [*(part.encode() for part in parts), *tensors]).hex()

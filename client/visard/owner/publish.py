@@ -11,11 +11,13 @@ from typing import Any, Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
-from visard.capture import capture
+from visard.capture import capture, chip_pixels
 from visard.client import Client, Photo
 from visard.errors import InvalidRequest
-from visard.owner.networks import calibration, face_resnet
+from visard.owner.networks import calibration
 from visard.owner.networks.dlib_format import WeightFileError
+from visard.owner.networks.faces import face_network
+from visard.owner.networks.names import FACE
 from visard.points import LOOSEST, Points, check
 from visard.sharing import DEFAULT_FIELD_BITS
 
@@ -68,31 +70,36 @@ def compiler(name: str = "torch") -> Any:
 def compile_face_model(
     photos: Sequence[Photo] = (),
     *,
+    network: str = FACE,
     q: int = DEFAULT_FIELD_BITS,
     points: Mapping[str, float] | None = None,
     rates: Mapping[str, float] | None = None,
 ) -> Compiled:
-    """dlib's face network over F_p, p = 2^q - 1, its ranges checked on photos, or on patterns.
+    """A face network over F_p, p = 2^q - 1, its ranges checked on photos, or on patterns.
 
-    Without ``points`` it has its own, and their false match rates.
+    ``network``: "face", SFace, or "face-small", dlib's. Without ``points`` it has its own, and their false match rates.
     Raises InvalidRequest where photos leave the ranges, or the weights are not there.
     """
-    compile_module = compiler()
+    compile_module, face = compiler(), face_network(network)
     if photos:
-        images = np.stack([capture(photo, largest=True).pixels.transpose(2, 0, 1) for photo in photos])
+        chips = [chip_pixels(capture(photo, largest=True), face.chip) for photo in photos]
+        images = np.stack([chip.transpose(2, 0, 1) for chip in chips])
     else:
-        images = calibration.patterns(face_resnet.INPUT_SHAPE)
+        images = calibration.pictures(face.input_shape, face.chip)
     try:
         made = compile_module(
-            face_resnet.load(),
-            face_resnet.INPUT_SHAPE,
+            face.load(),
+            face.input_shape,
             q=q,
             calibration=images,
-            operating_points=dict(points or face_resnet.OPERATING_POINTS),
+            operating_points=dict(points or face.points),
             margin=PHOTO_MARGIN if photos else PATTERN_MARGIN,
-            false_match_rates=dict(rates or {}) if points else face_resnet.FALSE_MATCH_RATES,
+            false_match_rates=dict(rates or {}) if points else face.rates,
+            mean=face.mean,
+            mean_limit=face.mean_limit,
+            chip=face.chip,
         )
-    except (ValueError, WeightFileError) as error:
+    except (OSError, ValueError, WeightFileError) as error:
         raise InvalidRequest(str(error)) from error
     return cast(Compiled, made)
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from visard_engine.bits import words_for
-from visard_engine.describe import describe_plan
+from visard_engine.describe import describe_plan, descriptor_sections, verified_sections
 from visard_engine.field import field_of
 from visard_engine.nn.operations.base import Operation, Shape
 from visard_engine.nn.program import OPEN, Program
-from visard_engine.protocols import comparison, maximum
+from visard_engine.protocols import comparison, maximum, norm
 from visard_engine.protocols.disjunction import PARITIES
 from visard_engine.protocols.opening import AGREED
 from visard_engine.protocols.verification import COIN, REPETITIONS
@@ -75,18 +75,18 @@ def cost(program: Program) -> Cost:
     plan = describe_plan(program)
     before = _part(program.q, "degree test", program.input_shape, plan.sections[:1])
     layers = tuple(_layer(program, k) for k in range(len(program.operations)))
-    after = tuple(_after(program, plan.sections))
+    after = tuple(_after(program))
     seconds = sum(_seconds(op, layer, program.q) for op, layer in zip(program.operations, layers, strict=True))
     seconds += sum(part.rounds for part in (before, *after)) * SECONDS_PER_ROUND
     return Cost((before, *layers, *after), plan.correction_bytes, seconds)
 
 
-def _after(program: Program, sections: Sequence[Section]) -> Iterator[LayerCost]:
-    """What comes after the network: what the norm test compares, the verification, its alarms, the parties' agreement."""
+def _after(program: Program) -> Iterator[LayerCost]:
+    """What comes after the network: the norm test and normalisation, the verification, alarms, the parties' agreement."""
     q, shape = program.q, program.output.shape
-    if program.purpose != OPEN:
-        yield _part(q, "norm test", shape, [section for section in sections if section.kind == "compare"])
-    yield _part(q, "verification", shape, [section for section in sections if section.kind in _CHECKS])
+    for name, section in zip(("norm test", "normalise"), descriptor_sections(program), strict=False):
+        yield _part(q, name, shape, [section])
+    yield _part(q, "verification", shape, verified_sections(program))
     if program.purpose != OPEN:
         yield LayerCost("alarms", shape, 0, 0, 1, _WORD_BYTES * words_for(PARITIES) + VIEW_BYTES)
     yield LayerCost("agreement", shape, 0, 0, 2, VIEW_BYTES + 2 * len(AGREED))
@@ -110,8 +110,15 @@ def _part(
     beside = (
         sum(s.n * s.extent for s in sections if s.kind == "squares") * field_of(q).itemsize
     )  # with the masked pairs
-    nonlinear = sum(section.n for section in sections if section.kind not in ("degree", *_CHECKS))
+    nonlinear = sum(_compared_or_truncated(section) for section in sections)
     return LayerCost(kind, shape, multiply_adds, nonlinear, len(sent), sum(sent) + beside + VIEW_BYTES * len(sent))
+
+
+def _compared_or_truncated(section: Section) -> int:
+    """Elements of a section that are."""
+    if section.kind in ("degree", *_CHECKS):
+        return 0
+    return section.n * norm.comparisons(section.extent) if section.kind == "norm" else section.n
 
 
 def _openings(section: Section, q: int, *, wide: bool) -> Iterator[int]:
@@ -126,6 +133,8 @@ def _openings(section: Section, q: int, *, wide: bool) -> Iterator[int]:
             yield _WORD_BYTES * words_for(n)
         case "compare":
             yield from _compared(n, q, comparison.exact(q), wide=wide)
+        case "norm":
+            yield from _compared(_compared_or_truncated(section), q, comparison.exact(q), wide=wide)
         case "truncate" | "degree":
             yield (2 if wide else 1) * n * size
         case "coin":

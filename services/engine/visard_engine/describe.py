@@ -1,9 +1,9 @@
 """From the shares of images that a client made to what the services work with: tested, run through the network, tested.
 
 Nobody has seen the images, so a client may have shared anything. A run begins with the degree test of the shares. A
-descriptor that is to be compared must be within the norm bound: without it a client could share pixels far outside 0 to
-255, whose descriptor lies so far off that distances to it wrap round and look small half of the time: it would match
-everybody. Only that an input is refused becomes public.
+descriptor that is to be compared must be within the norm bound, and is brought to length one: without the bound a client could
+share pixels far outside 0 to 255, whose descriptor is so long that its length wraps round and looks small: brought to length
+one it would match everybody. Only that an input is refused becomes public.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from visard_engine.field import Elements, field_of
 from visard_engine.kits import Kit, KitPlan
 from visard_engine.nn.execute import Model, embed, embed_plan
 from visard_engine.nn.program import OPEN, Program
-from visard_engine.protocols import degree, norm
+from visard_engine.protocols import degree, norm, normalise
 from visard_engine.protocols.opening import agree, fresh_share
 from visard_engine.protocols.verification import verify
 from visard_engine.sections import Section
@@ -29,7 +29,10 @@ LARGEST_OPENING = 48 << 20  # bytes of shares that a message between parties car
 
 def largest_opening(program: Program) -> int:
     """Bytes that a party sends to another in the largest opening of one image."""
-    return max(section.n for section in describe_plan(program).sections) * field_of(program.q).itemsize
+    elements = max(section.n for section in describe_plan(program).sections)
+    if program.purpose != OPEN:
+        elements = max(elements, norm.comparisons(program.output.size))
+    return elements * field_of(program.q).itemsize
 
 
 def at_once(program: Program) -> int:
@@ -40,22 +43,30 @@ def at_once(program: Program) -> int:
 def describe_plan(program: Program) -> KitPlan:
     """What one image consumes."""
     network = embed_plan(program, 1).sections
-    bounds, squares = _norm_sections(program)
-    verified = (Section("coin", 1), Section("inner", program.pairs))
-    return KitPlan(program.q, (Section("degree", 1), *network, *bounds, *verified, *squares))
+    return KitPlan(
+        program.q, (Section("degree", 1), *network, *descriptor_sections(program), *verified_sections(program))
+    )
 
 
-def _norm_sections(program: Program) -> tuple[tuple[Section, ...], tuple[Section, ...]]:
-    """What the norm test takes to compare, and to have its squares verified."""
+def descriptor_sections(program: Program) -> tuple[Section, ...]:
+    """The norm test and the normalisation of a descriptor; nothing for an output that is opened."""
     if program.purpose == OPEN:
-        return (), ()
+        return ()
     size = program.output.size
-    return (Section("compare", norm.comparisons(size)),), (Section("squares", norm.rows(size), norm.FAN_IN),)
+    return Section("norm", 1, size), Section("truncate", size, normalise.drop(program.q))
 
 
-def described_size(program: Program) -> int:
-    """Elements of what an image comes to: the output's, and one more for the squared norm of a descriptor."""
-    return program.output.size + (program.purpose != OPEN)
+def verified_sections(program: Program) -> tuple[Section, ...]:
+    """What the verification takes: a pair more, and the norm test's squares, for a descriptor."""
+    inner = Section("coin", 1), Section("inner", _pairs(program))
+    if program.purpose == OPEN:
+        return inner
+    return *inner, Section("squares", norm.rows(program.output.size), norm.FAN_IN)
+
+
+def _pairs(program: Program) -> int:
+    """Pairs of shared numbers that are verified of an image: the network's, and one of its descriptor."""
+    return program.pairs + (program.purpose != OPEN)
 
 
 def weights_plan(q: int) -> KitPlan:
@@ -72,7 +83,7 @@ async def check_line(s: Session, weights: Elements) -> None:
 
 
 async def describe(run: Run, kits: Sequence[Kit], model: Model, images: Elements) -> list[Elements]:
-    """Each image's output, degree-1 shares, a descriptor with its squared norm behind it; from one kit an image.
+    """Each image's output, degree-1 shares, a descriptor at length one (normalise.py); from one kit an image.
 
     Raises InputRefused if one image is refused.
     """
@@ -119,12 +130,12 @@ async def _describe(s: Session, model: Model, images: Elements) -> list[Elements
     outputs = await embed(s, model, images)
     bounded = np.ones(len(images), np.bool_)
     if model.program.purpose == OPEN:
-        await verify(s, model.program.pairs)
+        await verify(s, _pairs(model.program))
     else:
-        negative, norms = await norm.out_of_bounds(s, outputs)
-        outputs = np.concatenate([outputs, norms[:, None]], axis=1)
-        await verify(s, model.program.pairs)
-        bounded = await norm.is_bounded(s, negative, outputs.shape[1] - 1, len(outputs))
+        negative, squares = await norm.out_of_bounds(s, outputs)
+        outputs = await normalise.normalise(s, outputs, squares)
+        await verify(s, _pairs(model.program))
+        bounded = await norm.is_bounded(s, negative, outputs.shape[1], len(outputs))
     return [
         (output if within else _out_of_range()) if line else _off_the_line()
         for output, line, within in zip(outputs, on_a_line, bounded, strict=True)

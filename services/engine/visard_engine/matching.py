@@ -1,34 +1,47 @@
 """Verification and identification on shared descriptors: which protocols, in which order, from which kit.
 
-A vector (D + 1,) is a descriptor of ``size`` D followed by its squared norm, as visard_engine.describe gives them.
-What comes out is verified: the parties have seen the same, and every product is what was opened of it.
+A vector (D,) is a descriptor of ``size`` D and of length one, as visard_engine.describe gives them; a ``limit`` is half a squared
+distance (Program.threshold). A model with a mean says of each photo that is compared whether it is too much like it: then
+nothing matches, and who asks is not told why. What comes out is verified: the parties have seen the same, and every product is
+what was opened of it.
 """
 
 import numpy as np
 
-from visard_engine.bits import ReplicatedBits, pack
+from visard_engine.bits import ReplicatedBits, pack, unpack
 from visard_engine.correlated import KitReader
 from visard_engine.field import Bools, Elements, Words
 from visard_engine.kits import KitPlan
-from visard_engine.protocols import choice, conjunction, minimum, threshold
+from visard_engine.protocols import choice, comparison, conjunction, minimum, threshold
+from visard_engine.protocols.mean import Mean, margins
 from visard_engine.protocols.opening import agree, open_bits
 from visard_engine.protocols.verification import verify as verify_claims
 from visard_engine.sections import Section
 from visard_engine.session import Run, Session
 
 
-def verify_plan(q: int, references: int, size: int) -> KitPlan:
-    """What ``verify`` consumes for this many references of ``size`` numbers."""
-    gates = (Section("and", n) for n in conjunction.levels(references))
-    return KitPlan(q, (Section("compare", references), *gates, *checks(size)))
+def verify_plan(q: int, references: int, size: int, tested: int = 0) -> KitPlan:
+    """What ``verify`` consumes for this many references of ``size`` numbers, and photos that are compared with a mean."""
+    return KitPlan(q, (*_decision(references, tested), *checks(size)))
 
 
-def identify_plan(q: int, rows: int, size: int) -> KitPlan:
-    """What ``identify`` consumes for a gallery of this many rows of ``size`` numbers."""
+def identify_plan(q: int, rows: int, size: int, tested: int = 0) -> KitPlan:
+    """What ``identify`` consumes for a gallery of this many rows of ``size`` numbers, with or without a mean."""
     levels = minimum.levels(rows)
     tournament = (Section("min", pairs, level) for level, pairs in enumerate(levels))
     row = (Section("choose", 1, len(levels)),) if levels else ()
-    return KitPlan(q, (*tournament, Section("compare", 1), *row, *checks(size)))
+    return KitPlan(q, (*tournament, *_decision(1, tested), *row, *checks(size)))
+
+
+def mean_plan(q: int, photos: int) -> KitPlan:
+    """What ``resembles_mean`` consumes for this many photos."""
+    return KitPlan(q, (Section("compare", photos),))
+
+
+def _decision(distances: int, tested: int) -> tuple[Section, ...]:
+    """What ``threshold.any_within`` consumes."""
+    gates = [*conjunction.levels(distances), *(conjunction.levels(1 + tested) if tested else ())]
+    return Section("compare", distances + tested), *(Section("and", n) for n in gates)
 
 
 def checks(size: int) -> tuple[Section, ...]:
@@ -36,38 +49,64 @@ def checks(size: int) -> tuple[Section, ...]:
     return (Section("coin", 1), Section("inner", size))
 
 
-async def verify(run: Run, kit: KitReader, probe: Elements, references: Elements, limit: int) -> ReplicatedBits:
-    """One bit: whether any reference (N, D + 1) lies within squared distance ``limit`` of the probe (D + 1,)."""
+async def verify(
+    run: Run, kit: KitReader, probe: Elements, references: Elements, limit: int, mean: Mean | None = None
+) -> ReplicatedBits:
+    """One bit: whether any reference (N, D) lies within ``limit`` of the probe (D,), which is not too much like the mean."""
     s = Session(run, kit)
-    found = await _any_within(s, probe, references, limit)
+    found = await _any_within(s, probe, references, limit, margins(s.field, probe[None], mean))
+    await agree(s)
+    return ReplicatedBits(found, 1)
+
+
+async def compare(run: Run, kit: KitReader, photos: Elements, limit: int, mean: Mean | None = None) -> ReplicatedBits:
+    """One bit: whether two photos (2, D) lie within ``limit`` of each other, and neither is too much like the mean."""
+    s = Session(run, kit)
+    found = await _any_within(s, photos[0], photos[1:], limit, margins(s.field, photos, mean))
     await agree(s)
     return ReplicatedBits(found, 1)
 
 
 async def is_known(run: Run, kit: KitReader, probe: Elements, references: Elements, limit: int) -> bool:
-    """The bit of ``verify``, open to the parties."""
+    """The bit of ``verify``, open to the parties; no mean is asked about: an enrolment has said before (``resembles_mean``)."""
     s = Session(run, kit)
-    found = await _any_within(s, probe, references, limit)
+    found = await _any_within(s, probe, references, limit, margins(s.field, probe[None], None))
     word = await open_bits(s, found, "answer")
     await agree(s)
     return bool(word[0] & np.uint64(1))
 
 
-async def _any_within(s: Session, probe: Elements, references: Elements, limit: int) -> Words:
+async def resembles_mean(run: Run, kit: KitReader, photos: Elements, mean: Mean) -> Bools:
+    """Which of the photos (T, D) are too much like the mean, (T,), open to the parties: those that are to be stored.
+
+    Nothing is left to be verified: no product is made, and what is opened are lines and bits.
+    """
+    s = Session(run, kit)
+    mask = await s.compute(len(photos), comparison.read, s.kit, len(photos), comparison.exact(s.field.q))
+    _, negative = await comparison.is_negative(s, mean.margins(s.field, photos), mask, None)
+    found = await open_bits(s, negative, "mean")
+    await agree(s)
+    return unpack(found, len(photos))
+
+
+async def _any_within(s: Session, probe: Elements, references: Elements, limit: int, margin: Elements) -> Words:
     distances = await threshold.distances(s, probe, references)
-    found = await threshold.any_within(s, distances, limit)
-    await verify_claims(s, probe.size - 1)
+    found = await threshold.any_within(s, distances, limit, margin)
+    await verify_claims(s, probe.size)
     return found
 
 
-async def identify(run: Run, kit: KitReader, probe: Elements, references: Elements, limit: int) -> ReplicatedBits:
-    """Bit 0: whether the nearest row of (N, D + 1) lies within ``limit``; then its number's bits, or zeros if it does not."""
+async def identify(
+    run: Run, kit: KitReader, probe: Elements, references: Elements, limit: int, mean: Mean | None = None
+) -> ReplicatedBits:
+    """Bit 0: whether the nearest row of (N, D) lies within ``limit``, and the probe is not too much like the mean; then the
+    row's number in bits, or zeros if not."""
     s = Session(run, kit)
     distances = await threshold.distances(s, probe, references)
     least, row = await minimum.minimum(s, distances)
-    match = await threshold.any_within(s, least, limit)
+    match = await threshold.any_within(s, least, limit, margins(s.field, probe[None], mean))
     found = await _reveal_row(s, match, row)
-    await verify_claims(s, probe.size - 1)
+    await verify_claims(s, probe.size)
     await agree(s)
     return ReplicatedBits(found, 1 + row.shape[1])
 

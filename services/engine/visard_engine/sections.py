@@ -13,6 +13,7 @@ from visard_engine.protocols import (
     degree,
     maximum,
     minimum,
+    norm,
     relu,
     truncation,
     verification,
@@ -22,6 +23,7 @@ from visard_engine.protocols.sizes import Arrays
 MAX_ELEMENTS = 1 << 24
 MAX_POSITION_BITS = 24  # of a row among 2^24
 MAX_ROW = 1 << 16
+MAX_VECTOR = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ KINDS = {
     "max": Kind(maximum.deal, maximum.arrays, lambda q: range(q - 3), "0 to q - 4 spare bits"),
     "min": Kind(minimum.deal, minimum.arrays, lambda q: range(MAX_POSITION_BITS), "bits of the positions so far"),
     "compare": Kind(comparison.deal_exact, comparison.exact_arrays),
+    "norm": Kind(norm.deal, norm.arrays, lambda q: range(1, MAX_VECTOR + 1), "a vector's length"),
     "and": Kind(conjunction.deal, conjunction.arrays),
     "choose": Kind(choice.deal, choice.arrays, lambda q: range(1, MAX_POSITION_BITS + 1), "bits of the position"),
     "degree": Kind(degree.deal, degree.arrays),

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import numpy as np
 
 from visard_engine import matching
-from visard_engine.describe import describe, describe_plan, described_size
+from visard_engine.describe import describe, describe_plan
 from visard_engine.in_process import LocalChannel, local_channels
 from visard_engine.kernels import arithmetic
 from visard_engine.kits import Kit, KitPlan, deal_kit, dealt_part
@@ -56,7 +56,7 @@ async def warm(q: int) -> None:
     model = Model(small, np.zeros(small.weight_count, np.uint32 if q == 31 else np.uint64))
     image = np.zeros((1, *small.input_shape), model.field.dtype)
     arithmetic.multiply(image, model.field.scale(image, 3))  # what renewals use, and the dealer
-    probe = np.zeros(described_size(small), model.field.dtype)
+    probe = np.zeros(small.output.size, model.field.dtype)
     references = np.zeros((_REFERENCES, probe.size), model.field.dtype)
     images = np.repeat(image, 3, axis=0)
     await _together(describe_plan(small), lambda c, kits: describe(Run(c), kits, model, images), kits=3)

@@ -60,6 +60,7 @@ class Published:
             output_shape=program.output.shape,
             cost=self._cost,
             published_unix_ms=self.created_unix_ms,
+            chip=program.chip,
         )
 
     def _points(self) -> list[common_pb2.OperatingPoint]:

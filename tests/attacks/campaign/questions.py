@@ -54,7 +54,7 @@ class Desk:
     kits: list[Kit]
     model: Model
     images: Elements = field(repr=False)  # (B, C, H, W)
-    references: Elements = field(repr=False)  # (N, D + 1)
+    references: Elements = field(repr=False)  # (N, D)
     limit: int
     done: Any  # is told when a session is over here
 

@@ -5,22 +5,22 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 import numpy as np
-from visard_engine.describe import described_size
 from visard_engine.field import Bools, Elements, Field, Integers, field_of
 from visard_engine.kits import KitPlan
 from visard_engine.nn.operations.activations import Clip, Relu, Truncate
-from visard_engine.nn.operations.arithmetic import Flatten
+from visard_engine.nn.operations.arithmetic import Align, Flatten
 from visard_engine.nn.operations.base import Operation
 from visard_engine.nn.operations.pooling import MaxPool
 from visard_engine.nn.operations.weighted import Conv, Linear
 from visard_engine.nn.program import MATCH, OPEN, Program
-from visard_engine.nn.twin import Rounding, dealt_rounding, floor_rounding, run_twin
+from visard_engine.nn.twin import Rounding, dealt_rounding, floor_rounding, normalised, run_twin
+from visard_engine.protocols.normalise import unit_bits
 
 MASTER = bytes(range(32))
 SHAPE = (1, 6, 6)
 BITS = 6  # of weights, and of what is dropped again
 SIZE = 4  # of a descriptor
-# a descriptor's squared length is far below the bound of either field, and far above it for a picture so many times as bright
+# a descriptor's squared length is below the bound of either field, and far above it for a picture so many times as bright
 GLARING = 400
 
 
@@ -37,11 +37,9 @@ class Network:
         return field_of(self.program.q)
 
     def describe(self, images: Integers, rounding: Rounding = floor_rounding) -> Integers:
-        """Outputs (B, ...) of images, and behind a descriptor its squared norm."""
+        """Outputs (B, ...) of images, descriptors as they are compared."""
         found = run_twin(self.program, self.weights, images, rounding)
-        if self.program.purpose == OPEN:
-            return found
-        return np.concatenate([found, (found**2).sum(axis=1, keepdims=True)], axis=1)
+        return found if self.program.purpose == OPEN else normalised(self.program.q, found, rounding)
 
 
 @cache
@@ -53,7 +51,8 @@ def network(q: int, purpose: str = MATCH) -> Network:
         MaxPool(1, (2, 2), (2, 2), spare),
         Relu(2, BITS),
     )
-    matching = (Flatten(3), Linear(4, SIZE, BITS, bias=True), Truncate(5, BITS))
+    last_bits = (Truncate(5, 3),) if q == 31 else (Align(5, 12), Truncate(6, 2))
+    matching = (Flatten(3), Linear(4, SIZE, BITS, bias=True), *last_bits)
     points = {"default": 1.0} if purpose == MATCH else {}
     last = matching if purpose == MATCH else (Clip(3, 100),)
     program = Program(q, SHAPE, 0, (*entry, *last), points, purpose)
@@ -75,23 +74,27 @@ class World:
 
     @cached_property
     def references(self) -> Integers:
-        """(N, D + 1)."""
+        """(N, D)."""
         return self.network.describe(self.enrolled)
 
     @cached_property
     def limit(self) -> int:
-        """A squared distance far above that of one person's pictures, and far below that of two persons'."""
+        """Half a squared distance, far above that of one person's pictures, and far below that of two persons'."""
         distances = self.distances(self.network.describe(self.probe[None])[0])
         others = [d for k, d in enumerate(distances) if k != self.nearest]
-        own = 0 if self.nearest is None else int(distances[self.nearest])
-        most = int(min(others, default=4 * own + 4000))
-        assert own + 400 < most // 2, "nobody looks like anybody else here"
+        own, apart = 0 if self.nearest is None else int(distances[self.nearest]), self.one >> 7
+        most = int(min(others, default=4 * (own + apart)))
+        assert own + apart < most // 2, "nobody looks like anybody else here"
         return (own + most) // 2
 
+    @property
+    def one(self) -> int:
+        """The square of length one."""
+        return 1 << 2 * unit_bits(self.network.program.q)
+
     def distances(self, descriptor: Integers) -> Integers:
-        """Squared, to each reference; of a descriptor with its norm behind it."""
-        found: Integers = ((self.references[:, :-1] - descriptor[:-1]) ** 2).sum(axis=1)
-        return found
+        """Half the squared ones to each reference."""
+        return self.one - self.references @ descriptor
 
 
 def world(rng: np.random.Generator, q: int, purpose: str, people: int) -> World:
@@ -137,4 +140,4 @@ def rounding_of(plan: KitPlan, kits: Sequence[int]) -> Rounding:
     return rounding
 
 
-__all__ = ["GLARING", "MASTER", "MATCH", "OPEN", "Network", "World", "described_size", "network", "shared", "world"]
+__all__ = ["GLARING", "MASTER", "MATCH", "OPEN", "Network", "World", "network", "shared", "world"]

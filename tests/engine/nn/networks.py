@@ -11,7 +11,7 @@ from visard_engine.field import Bools, Integers, field_of
 from visard_engine.kits import Kit, KitPlan
 from visard_engine.nn.compile import Compiled
 from visard_engine.nn.execute import Model, embed, embed_plan
-from visard_engine.nn.program import MATCH, Program
+from visard_engine.nn.program import Program
 from visard_engine.nn.twin import Rounding, dealt_rounding
 from visard_engine.protocols.verification import verify
 from visard_engine.sections import Section
@@ -66,7 +66,10 @@ def images(n: int, shape: tuple[int, ...] = SHAPE, seed: int = 1) -> np.ndarray:
 
 
 async def describe_on_shares(compiled: Compiled, batch: np.ndarray, spoilt: Any = None) -> tuple[Integers, list[Any]]:
-    """Outputs (B, ...) as the services get them, one kit an image, and the channels; ``spoilt`` takes the three shares."""
+    """Outputs (B, ...) as the services get them, descriptors at length one, one kit an image, and the channels.
+
+    ``spoilt`` takes the three shares.
+    """
     program, field = compiled.program, field_of(compiled.program.q)
     weights, images = (share(field, field.encode(x)) for x in (compiled.weights, batch))
     spoil: Any = spoilt or tuple
@@ -78,9 +81,6 @@ async def describe_on_shares(compiled: Compiled, batch: np.ndarray, spoilt: Any 
 
     outcome = await play(describe_plan(program), part, kits=len(batch))
     found = field.decode(reconstruct(field, outcome.results))
-    if program.purpose == MATCH:  # a descriptor comes with its squared norm
-        norms, found = found[:, -1], found[:, :-1]
-        assert norms.tolist() == (found.astype(object) ** 2).sum(axis=1).tolist()
     return found, outcome.channels
 
 

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 from visard_engine.nn.compile import compile_module
 from visard_engine.nn.errors import ProgramError
@@ -11,6 +12,7 @@ from visard_engine.nn.operations.arithmetic import Add, Align, Flatten, Pad
 from visard_engine.nn.operations.pooling import MaxPool
 from visard_engine.nn.operations.weighted import Conv, Linear
 from visard_engine.nn.program import MATCH, OPEN, Program
+from visard_engine.protocols.mean import Mean
 
 from tests.engine.nn.networks import SHAPE, images, residual
 
@@ -36,8 +38,24 @@ def values__should_carry_shape_scale_and_width() -> None:
         ((5,), 12, False),
     ]
     assert good.weight_count == 4 * 3 * 9 + 4 + 5 * 144
-    assert good.threshold("strict") == 0.25**2 * 4**12
-    assert good.threshold("") == 0.5**2 * 4**12
+    assert good.threshold("strict") == 0.25**2 / 2 * 4**12
+    assert good.threshold("") == 0.5**2 / 2 * 4**12
+    assert program(CONV, *TAIL, q=61).threshold("") == 0.5**2 / 2 * 4**24
+
+
+def mean__should_be_a_vector_of_length_one_with_its_limit() -> None:
+    vector = tuple(np.rint(np.full(5, 0.2**0.5) * 2**14).astype(int).tolist())
+    good = program(CONV, *TAIL, mean=vector, mean_limit=0.474)
+    assert Program.from_json(good.to_json()) == good
+    assert program(CONV, *TAIL).mean_test is None
+    assert b"mean" not in program(CONV, *TAIL).to_json()
+    assert good.mean_test == Mean(vector, int(0.474 * 2**26))
+    wrong: list[dict[str, Any]] = [{"mean": vector}, {"mean_limit": 0.4}, {"mean": vector[:4], "mean_limit": 0.4}]
+    wrong += [{"mean": vector, "mean_limit": limit} for limit in (1.0, -0.1, float("nan"))]
+    wrong += [{"mean": tuple(2 * n for n in vector), "mean_limit": 0.4}]
+    for changes in wrong:
+        with pytest.raises(ProgramError, match="mean"):
+            program(CONV, *TAIL, **changes)
 
 
 def json__should_be_canonical_and_checked() -> None:
@@ -79,7 +97,8 @@ def impossible_program__should_be_refused(operations: tuple[Any, ...], text: str
         ({"input_shape": (3, 0, 6)}, "input"),
         ({"input_scale": 99}, "input"),
         ({"operating_points": {"strict": 0.1}}, "default"),
-        ({"operating_points": {"default": -1.0}}, "between 0 and 1000"),
+        ({"operating_points": {"default": 2.0}}, "between 0 and 2"),
+        ({"operating_points": {"default": -1.0}}, "between 0 and 2"),
     ],
 )
 def impossible_header__should_be_refused(changes: dict[str, Any], text: str) -> None:

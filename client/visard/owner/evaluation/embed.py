@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from visard.capture import Face, Picture, capture, choose, cut, detect, load_photo
+from visard.capture import Face, Picture, capture, chip_pixels, choose, cut, detect, load_photo
 from visard.errors import CaptureError, InvalidRequest
 from visard.owner.bring import Shape
 from visard.owner.evaluation.metrics import Floats
@@ -43,15 +43,15 @@ class Captured:
         return sorted(self.pictures)
 
 
-def capture_all(images: Sequence[Path], shape: Shape, which: Which, advance: Advance) -> Captured:
-    """A face of each image, or all of it; failures are kept, because in a system they are refusals.
+def capture_all(images: Sequence[Path], shape: Shape, which: Which, advance: Advance, chip: str = "") -> Captured:
+    """A face of each image, cut as ``chip`` says, or all of it; failures are kept, because in a system they are refusals.
 
     Raises InvalidRequest when nothing is left.
     """
     pictures, failures = {}, {}
     for row, path in enumerate(images):
         try:
-            pictures[row] = as_planes(_taken(load_photo(path), which), shape)
+            pictures[row] = as_planes(_taken(load_photo(path), which, chip), shape)
         except CaptureError as error:
             failures[row] = str(error)
         advance()
@@ -60,10 +60,10 @@ def capture_all(images: Sequence[Path], shape: Shape, which: Which, advance: Adv
     return Captured(pictures, failures)
 
 
-def _taken(photo: Picture, which: Which) -> Picture:
+def _taken(photo: Picture, which: Which, chip: str) -> Picture:
     if which == "whole":
         return photo
-    return capture(photo, largest=True).pixels if which == "largest" else cut(photo, _central(photo)).pixels
+    return chip_pixels(capture(photo, largest=True) if which == "largest" else cut(photo, _central(photo)), chip)
 
 
 def _central(photo: Picture) -> Face:

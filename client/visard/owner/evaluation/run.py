@@ -39,7 +39,7 @@ class Evaluation:
         self.at_once = network.judges
         shape: Shape = (channels // pictures_in(channels), height, width)
         with bar("capturing", len(pairs.images)) as advance:
-            self.captured = embed.capture_all(pairs.images, shape, which, advance)
+            self.captured = embed.capture_all(pairs.images, shape, which, advance, network.chip)
         self._vectors: dict[int, Floats] = {}  # of the float network
         self.float_scores = self._judge("float", embed.by_float(network.module))
         self.twin_scores = self._judge("fixed-point twin", embed.by_twin(compiled))

@@ -13,7 +13,7 @@ MAX_ELEMENTS = 1 << 26
 
 
 class WeightFileError(Exception):
-    """The file is no dlib network of the kind expected; the text says where it stopped making sense."""
+    """A file of weights is not of the kind expected; the text says where it stopped making sense."""
 
 
 class Reader:

@@ -1,5 +1,7 @@
 """Training one of the thesis' networks: batches of people, augmentation, contrastive loss or cross entropy.
 
+Descriptors that match by distance are brought to length one before their distance is taken, as they are on shares.
+
 The same seed on the same machine gives the same weights: one thread, one generator, no clock.
 """
 
@@ -80,7 +82,7 @@ class Trainer:
         """One batch; its loss."""
         rows = torch.from_numpy(next(self.batches))
         self.branch.train()
-        descriptors = self.branch(augment(self.pixels[rows]))
+        descriptors = self._compared(self.branch(augment(self.pixels[rows])))
         same = self.people[rows][:, None] == self.people[rows][None]
         loss = entropy(self.head, descriptors, same) if self.head else contrastive(descriptors, same)
         self.optimiser.zero_grad()
@@ -94,27 +96,31 @@ class Trainer:
         with torch.no_grad():
             return torch.cat([self.branch(part) for part in torch.split(self.pixels, 64)])
 
+    def _compared(self, descriptors: Tensor) -> Tensor:
+        """As they are compared: at length one, but for a head, which takes them as they are."""
+        return descriptors if self.head else functional.normalize(descriptors)
+
     def _validate(self) -> float:
-        scores = score(self._embed(), self.validation, self.head)
+        scores = score(self._compared(self._embed()), self.validation, self.head)
         return accuracy(scores, self.validation, self._threshold(scores))
 
     def _threshold(self, scores: npt.NDArray[np.float64]) -> float:
         return 0.0 if self.head else best_threshold(scores, self.validation.same)
 
     def _finish(self, curve: list[Point]) -> Trained:
-        """Fold, centre and scale, so that descriptors of training images have a norm of one at most."""
+        """Fold and scale, so that descriptors of training images have a norm of one at most."""
         descriptors = self._embed()
-        mean = descriptors[self.parts.train].mean(dim=0)
-        size = float((descriptors[self.parts.train] - mean).norm(dim=1).max())
-        validation, test = (score(descriptors, pairs, self.head) for pairs in (self.validation, self.test))
+        size = float(descriptors[self.parts.train].norm(dim=1).max())
+        compared = self._compared(descriptors)
+        validation, test = (score(compared, pairs, self.head) for pairs in (self.validation, self.test))
         threshold = self._threshold(validation)
         branch = fold(self.branch, self.network.branch(False))
         if self.head is None:
-            _centre(branch, mean, size)
+            _shorten(branch, size)
         return Trained(
             branch,
             self.head.eval().requires_grad_(False) if self.head else None,
-            threshold / size if self.head is None else threshold,
+            threshold,
             curve,
             accuracy(validation, self.validation, threshold),
             accuracy(test, self.test, threshold),
@@ -184,10 +190,10 @@ def _batches(
         yield np.concatenate([rng.permutation(of[k])[:IMAGES_A_PERSON] for k in chosen])
 
 
-def _centre(branch: nn.Sequential, mean: Tensor, size: float) -> None:
-    """Move and scale descriptors through the last matrix; distances change by the scale alone."""
+def _shorten(branch: nn.Sequential, size: float) -> None:
+    """Divide descriptors through the last matrix; what they are at length one stays."""
     last = branch[-1]
     assert isinstance(last, nn.Linear)
     with torch.no_grad():
-        last.bias.sub_(mean).div_(size)
+        last.bias.div_(size)
         last.weight.div_(size)

@@ -30,6 +30,10 @@ __all__ = ["PROFILES", "Compiled", "LayerReport", "Profile", "compile_module"]
 
 _PASSES = 16  # in which layers give bits away
 _LEAST_OUTPUT_BITS = 4
+_LONG = (
+    -6
+)  # the largest squared norm is between 2^-8 and 2^-6 of 2^q where descriptors are given bits: 4 below the norm bound
+_LONGER_BY = 24  # bits at most
 
 
 @dataclass(frozen=True)
@@ -75,17 +79,22 @@ def compile_module(
     profile: Profile | None = None,
     purpose: str = MATCH,
     false_match_rates: Mapping[str, float] | None = None,
+    mean: Sequence[int] = (),
+    mean_limit: float = 0.0,
+    chip: str = "",
 ) -> Compiled:
     """Compile a module that maps raw pixels (B, C, H, W), 0 to 255, to descriptors (B, D), or to what is to be opened.
 
     ``calibration`` are images (N, C, H, W); no value may come closer than ``margin`` times to the field's bound on them.
-    ``false_match_rates`` are those of the operating points that were measured. The module is left as it is. Raises
+    ``false_match_rates`` are those of the operating points that were measured; ``mean``, ``mean_limit`` and ``chip`` are as in a
+    Program. Descriptors need not be normalised: they are when they are compared. The module is left as it is. Raises
     UnsupportedLayer, ProgramError, RangeExceeded, and Differs where the program computes something else than the module, each
     naming the layer.
     """
     ready, rates = prepared(module), dict(false_match_rates or {})
     graph, chosen = traced(ready), profile or PROFILES[q]
-    attempt = _Attempt(ready, graph, input_shape, q, calibration, operating_points, margin, chosen, purpose, rates)
+    stated = operating_points, purpose, rates, tuple(mean), mean_limit, chip
+    attempt = _Attempt(ready, graph, input_shape, q, calibration, margin, chosen, stated)
     result, builder = attempt.finest()
     fidelity.check(module, builder, result.program, result.weights, calibration)
     return result
@@ -100,11 +109,11 @@ class _Attempt:
     input_shape: tuple[int, int, int]
     q: int
     calibration: npt.NDArray[np.uint8]
-    operating_points: dict[str, float]
     margin: float
     profile: Profile
-    purpose: str
-    false_match_rates: dict[str, float]
+    stated: tuple[
+        dict[str, float], str, dict[str, float], tuple[int, ...], float, str
+    ]  # a program's last fields, in order
 
     def finest(self) -> tuple[Compiled, Builder]:
         """A program, with more bits where activations are small if that works, and what has emitted it."""
@@ -132,17 +141,19 @@ class _Attempt:
                 finer,
             )
             builder.build()
-            points = self.operating_points, self.purpose, self.false_match_rates
-            program = Program(self.q, self.input_shape, 0, with_spare(builder.operations), *points)
+            program = Program(self.q, self.input_shape, 0, with_spare(builder.operations), *self.stated)
             weights = np.concatenate([np.zeros(0, np.int64), *(w.reshape(-1) for w in builder.weights)])
             measured = _Measured.of(program, weights, self.calibration)
             excesses = measured.excesses(builder, self.margin)
+            if not excesses and OUTPUT not in fewer and (more := measured.longer()):
+                fewer[OUTPUT] = -more
+                continue
             if not excesses:
                 reports = measured.reports(builder)
                 return Compiled(program, weights, reports), builder, measured.finer(builder)
             for excess in excesses:
                 _relieve(builder, excess, fewer)
-        raise RangeExceeded(excesses[0].text)
+        raise RangeExceeded(excesses[0].text if excesses else "descriptor: its length has no fixed point")
 
 
 def with_spare(operations: Sequence[Operation]) -> tuple[Operation, ...]:
@@ -194,13 +205,19 @@ class _Measured:
             for k, e in enumerate(builder.emitted)
         ]
         if self.program.purpose == MATCH:
-            # a squared distance is at most 4 times the largest squared norm, and it is compared with the threshold
+            # the norm test lets pass twice the largest squared norm, whatever the margin
             checks.append((None, "descriptor", 4 * self.norm, 2.0 ** (self.program.q - 3)))
         return [
             _Excess(k, ceil(log2(largest / bound) + 1e-9) or 1, _too_large(name, largest, bound, margin))
             for k, name, largest, bound in checks
             if largest >= bound
         ]
+
+    def longer(self) -> int:
+        """Bits that descriptors can have more, so that what the normalisation looks up of their length is accurate."""
+        if self.program.purpose != MATCH or not self.norm:
+            return 0
+        return max(0, min(_LONGER_BY, int(self.program.q + _LONG - log2(self.norm)) // 2))
 
     def finer(self, builder: Builder) -> dict[str, int]:
         """For each node whose activations are small how many more fractional bits they can have."""

@@ -9,6 +9,7 @@ kernel, then the bias).
 
 import hashlib
 import json
+import re
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from functools import cached_property
 from math import isfinite, prod
@@ -19,6 +20,8 @@ from visard_engine.nn.errors import ProgramError
 from visard_engine.nn.operations import OPERATIONS
 from visard_engine.nn.operations.base import Operation, Pair, Shape, Value, require
 from visard_engine.nn.tape import pairs
+from visard_engine.protocols.mean import VECTOR_BITS, Mean
+from visard_engine.protocols.normalise import unit_bits
 
 __all__ = ["MATCH", "OPEN", "Operation", "Pair", "Program", "Shape", "Value"]
 
@@ -26,7 +29,10 @@ MAX_OPERATIONS = 1024
 MAX_ELEMENTS = 1 << 24
 MAX_WEIGHTS = 1 << 26
 MAX_INTEGER = 1 << 26
+_MEAN_TOLERANCE = 0.01  # of the length of a mean whose numbers are rounded
 MAX_OPEN_ELEMENTS = 1 << 20  # of an output that is sent to the caller
+
+_CHIP = "[a-z0-9-]{0,64}"
 
 # what a program is for: its descriptors are compared and never opened, or its output is opened to whoever ran it
 MATCH, OPEN = "match", "open"
@@ -36,9 +42,12 @@ MATCH, OPEN = "match", "open"
 class Program:
     """A network over F_p, p = 2^q - 1, from images (C, H, W) of integers at ``input_scale`` to a descriptor (D,).
 
-    ``operating_points`` names Euclidean distances between descriptors, as real numbers; ``false_match_rates`` says, of those
-    points whose rate was measured, how many strangers in one lie within. With the ``purpose`` "open" the output, of any
-    shape, goes to whoever ran the program, and nothing is ever compared with it.
+    ``operating_points`` names Euclidean distances between descriptors brought to length one, 0 to 2: d^2 / 2 = 1 - cosine;
+    ``false_match_rates`` says, of those points whose rate was measured, how many strangers in one lie within. A photo whose
+    descriptor has a cosine above ``mean_limit`` to the public vector ``mean`` (D numbers, of length 2^14) matches nobody and is
+    not enrolled; () is no such test. With the ``purpose`` "open" the output, of any shape, goes to whoever ran the program, and
+    nothing is ever compared with it. ``chip`` names how the faces are cut that the network was made for, for clients to know; ""
+    is any.
     """
 
     q: int
@@ -48,6 +57,9 @@ class Program:
     operating_points: dict[str, float]
     purpose: str = MATCH
     false_match_rates: dict[str, float] = field(default_factory=dict)
+    mean: tuple[int, ...] = ()
+    mean_limit: float = 0.0
+    chip: str = ""
 
     def __post_init__(self) -> None:
         if self.q not in (31, 61):
@@ -58,6 +70,8 @@ class Program:
             raise ProgramError(f"operations: 1 to {MAX_OPERATIONS}")
         if self.purpose not in (MATCH, OPEN):
             raise ProgramError(f"purpose: {MATCH} or {OPEN}")
+        if not re.fullmatch(_CHIP, self.chip):
+            raise ProgramError("chip: a name of at most 64 small letters, digits and hyphens, or none")
         self._check_output()
 
     def _check_output(self) -> None:
@@ -67,11 +81,23 @@ class Program:
                 raise ProgramError("operating points: none, for an output that is opened is compared with nothing")
             if self.output.size > MAX_OPEN_ELEMENTS:
                 raise ProgramError(f"an output that is opened has at most {MAX_OPEN_ELEMENTS} elements")
-        elif "default" not in points or not all(0 < t < 1e3 for t in points.values()):
-            raise ProgramError("operating points: distances between 0 and 1000, one of them named default")
+        elif "default" not in points or not all(0 < d < 2 for d in points.values()):
+            raise ProgramError(
+                "operating points: distances on the unit sphere, between 0 and 2, one of them named default"
+            )
         if self.output.wide or (self.purpose == MATCH and len(self.output.shape) != 1):
             raise ProgramError("the output must be narrow and flat")
         self._check_rates()
+        self._check_mean()
+
+    def _check_mean(self) -> None:
+        length = sum(number**2 for number in self.mean) ** 0.5 / (1 << VECTOR_BITS)
+        if self.mean:
+            fits = self.purpose == MATCH and len(self.mean) == self.output.size and abs(length - 1) < _MEAN_TOLERANCE
+            if not (fits and 0 < self.mean_limit < 1):
+                raise ProgramError("mean: a vector like the descriptors, of length 2^14, with a limit between 0 and 1")
+        elif self.mean_limit:
+            raise ProgramError("mean limit: 0 without a mean")
 
     def _check_rates(self) -> None:
         rates, points = self.false_match_rates, self.operating_points
@@ -121,9 +147,14 @@ class Program:
         return max(1, pairs(self.operations, self.values, field_of(self.q)))
 
     def threshold(self, operating_point: str) -> int:
-        """A named distance as the square of integers at the output's scale; raises KeyError."""
+        """Half the square of a named distance, in the units of normalised descriptors' products; raises KeyError."""
         distance = self.operating_points[operating_point or "default"]
-        return int(distance**2 * 4**self.output.scale)
+        return int(distance**2 / 2 * 4 ** unit_bits(self.q))
+
+    @cached_property
+    def mean_test(self) -> Mean | None:
+        """What a photo must not be too much like, if anything."""
+        return Mean(self.mean, int(self.mean_limit * (1 << unit_bits(self.q) + VECTOR_BITS))) if self.mean else None
 
     def false_match_rate(self, operating_point: str) -> float | None:
         """How many strangers in one lie within a named distance ("": the default), or None if that was not measured."""
@@ -150,7 +181,9 @@ class Program:
             header = _integer(raw.pop("q")), shape, _integer(raw.pop("input_scale"))
             purpose = str(raw.pop("purpose", MATCH))
             rates = {str(name): float(rate) for name, rate in raw.pop("false_match_rates", {}).items()}
-            program = cls(*header, operations, points, purpose, rates)
+            mean = tuple(_integer(number) for number in raw.pop("mean", ()))
+            limit, chip = float(raw.pop("mean_limit", 0.0)), str(raw.pop("chip", ""))
+            program = cls(*header, operations, points, purpose, rates, mean, limit, chip)
         except ProgramError:
             raise
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:

@@ -24,6 +24,7 @@ from visard_engine.nn.operations.norm import Affine, Sum
 from visard_engine.nn.operations.pooling import AveragePool, MaxPool, SumPool
 from visard_engine.nn.operations.weighted import Conv, Filter, Linear
 from visard_engine.nn.program import Program
+from visard_engine.protocols import lookup, norm, normalise
 from visard_engine.protocols.comparison import above
 from visard_engine.protocols.verification import REPETITIONS
 
@@ -58,6 +59,8 @@ def dealt_rounding(plan: KitPlan, master: bytes, kit_id: int) -> Rounding:
     It must be asked in the order of the plan's sections, but for maxima that are exact.
     """
     drawn: list[Elements] = []
+    # a maximum that is exact is not rounded; of a norm test the length is, which is looked up
+    rounded: dict[str, Callable[[Elements], Elements]] = {"relu": _all, "truncate": _all, "max": _all, "norm": _last}
 
     class Recording(Dealing):
         """Keeps the r of every section."""
@@ -68,10 +71,11 @@ def dealt_rounding(plan: KitPlan, master: bytes, kit_id: int) -> Rounding:
 
     deal_kit(plan, master, kit_id, Recording)
     first = np.cumsum([0, *(_DRAWS.get(section.kind, 1) for section in plan.sections)])
-    asked = (
-        section.kind in ("relu", "truncate") or (section.kind == "max" and section.extent) for section in plan.sections
+    masks = iter(
+        rounded[section.kind](drawn[k])
+        for k, section in zip(first, plan.sections, strict=False)
+        if section.kind in rounded and (section.kind != "max" or section.extent)
     )
-    masks = iter([drawn[k] for k, needed in zip(first, asked, strict=False) if needed])
     p, q = plan.field.p, plan.q
 
     def rounding(z: Integers, drop: int, below: int) -> tuple[Integers, Bools]:
@@ -87,6 +91,14 @@ def dealt_rounding(plan: KitPlan, master: bytes, kit_id: int) -> Rounding:
     return rounding
 
 
+def _all(r: Elements) -> Elements:
+    return r
+
+
+def _last(r: Elements) -> Elements:
+    return r[-1:]
+
+
 def floor_rounding(z: Integers, drop: int, below: int) -> tuple[Integers, Bools]:
     """Integers (n,) without their lowest bits: always down; and their signs."""
     return z >> drop, z < 0
@@ -99,7 +111,8 @@ def run_twin(
     rounding: Rounding = floor_rounding,
     observe: Observer | None = None,
 ) -> Integers:
-    """Descriptors (B, D) at the output's scale, of images (B, C, H, W) at the input's; weights as in the program.
+    """Outputs (B, ...) at their scale, of images (B, C, H, W) at the input's; weights as in the program. Descriptors are not yet
+    ``normalised``.
 
     ``observe(k, values)`` sees every operation's result. Raises RangeExceeded where float64 would not be exact.
     """
@@ -109,6 +122,17 @@ def run_twin(
         if observe is not None:
             observe(k, values[-1])
     return values[-1]
+
+
+def normalised(q: int, descriptors: Integers, rounding: Rounding = floor_rounding) -> Integers:
+    """Descriptors (B, D) as they are compared, of length 2^``normalise.unit_bits(q)``; zeros if one is too short or too long."""
+    bound = norm.bound(q)
+    fits = (descriptors.astype(np.float64) ** 2).sum(axis=1) <= bound
+    inside = np.where(fits[:, None], descriptors, 0)
+    step, _ = rounding(bound - (inside**2).sum(axis=1), lookup.drop(q), 0)
+    factor = normalise.factors(q)[step % (1 << lookup.BITS)]
+    found, _ = rounding((factor[:, None] * inside).reshape(-1), normalise.drop(q), 0)
+    return found.reshape(descriptors.shape)
 
 
 def weights_of(program: Program, weights: Integers) -> list[list[Integers]]:

@@ -54,7 +54,7 @@ class Sums:
 
 @dataclass(frozen=True)
 class Difference(Source):
-    """``offset`` (n,), plus some of the session's rows, minus others."""
+    """``offset`` (n,), plus some of the session's rows, minus others; what has no rows is its offset alone."""
 
     offset: Elements
     minus: Positions
@@ -67,8 +67,8 @@ class Difference(Source):
     def fold(self, opened: Elements, stream: Stream, into: Folded) -> None:
         field, g = stream.field, stream.elements(opened.size)
         if self.plus is not None:
-            into.weights[self.plus] = field.add(into.weights[self.plus], g)
-        into.weights[self.minus] = field.subtract(into.weights[self.minus], g)
+            into.weights[self.plus] = field.add(into.weights[self.plus], g[: self.plus.size])
+        into.weights[self.minus] = field.subtract(into.weights[self.minus], g[: self.minus.size])
         known = field.subtract(self.offset, opened)
         into.rest = field.add(into.rest, arithmetic.products(known[None], g))
 

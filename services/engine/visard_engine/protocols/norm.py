@@ -1,13 +1,14 @@
 """Norm bound: is a shared vector short enough for what follows?
 
-Functionality: [e] (B, D), anything in F_p -> for each row, publicly, whether |e|^2 <= 2^(q-4) as integers; and [|e|^2] of
-degree 1, which comes with the comparisons: the root of the tree is what was opened of it.
+Functionality: [e] (B, D), anything in F_p -> for each row, publicly, whether |e|^2 <= 2^(q-4) as integers; and a lookup of
+functions of |e|^2, which comes with the comparisons: what was opened of the tree's root, and the upper bits of its mask.
 Cost: that of ``comparisons(D)`` exact comparisons a row (D = 128, q = 31: 279), and of a disjunction.
-Dealt: as so many comparisons, and as ``rows(D)`` rows of squares to verify them.
+Dealt: as so many comparisons, with one value to look up a row; and as ``rows(D)`` rows of squares to verify them.
 Security: as comparison.py and disjunction.py: of a row within the bound only that it is one becomes public.
 How: |e_k| <= sqrt(2^(q-4)) for every element; then no square, and no sum of seven numbers up to 2^(q-4), wraps round, so
 that a tree of such sums of squares, each compared with the bound, ends with the norm itself. Squares and sums are local.
-Why: two vectors within the bound are at a squared distance of at most 2^(q-2): it cannot wrap round and look small.
+Why: what brings a vector to one length (normalise.py) must not be fed a length that has wrapped round, or the vector would be
+longer than it seems and like everybody.
 """
 
 from math import isqrt
@@ -16,11 +17,12 @@ import numpy as np
 from typing_extensions import override
 
 from visard_engine.claims import Folded, Source, Squares, Stream
+from visard_engine.correlated import Dealing
 from visard_engine.field import Bools, Elements, Field, Integers, Words
 from visard_engine.kernels import arithmetic
-from visard_engine.kernels.opening import unmask
-from visard_engine.protocols import comparison
+from visard_engine.protocols import comparison, lookup, sizes
 from visard_engine.protocols.disjunction import any_set
+from visard_engine.protocols.lookup import Lookup
 from visard_engine.session import Session
 
 FAN_IN = 7  # 7 * 2^(q-4) < 2^(q-1)
@@ -49,6 +51,17 @@ def _widths(size: int) -> list[int]:
     return found
 
 
+def arrays(field: Field, n: int, size: int) -> sizes.Arrays:
+    """What ``deal`` corrects."""
+    return [*comparison.arrays(field, n * comparisons(size), comparison.exact(field.q)), *lookup.arrays(field, n)]
+
+
+def deal(d: Dealing, n: int, size: int) -> None:
+    """Deal the tests of n vectors of ``size`` elements, with what looks functions of their lengths up."""
+    r = comparison.deal(d, n * comparisons(size), comparison.exact(d.field.q))
+    lookup.deal(d, r.reshape(n, -1)[:, -1])
+
+
 class _Bounds(Source):
     """What must not be negative of each vector: ``known`` (B, comparisons) of degree 1, minus sums of rows of squares."""
 
@@ -74,9 +87,9 @@ class _Bounds(Source):
         into.rest = field.add(into.rest, arithmetic.products(known[None], g))
 
 
-async def out_of_bounds(s: Session, e: Elements) -> tuple[Words, Elements]:
-    """For each row of (B, D), of degree 1, bits of which one is set if it is out of the bound, (2, words) in row order; and
-    shares (B,) of its squared norm, if it is not.
+async def out_of_bounds(s: Session, e: Elements) -> tuple[Words, Lookup]:
+    """For each row of (B, D), of degree 1, bits of which one is set if it is out of the bound, (2, words) in row order; and,
+    if it is not, what looks up functions of how far its squared norm is below the bound.
 
     The bits are to be opened (``is_bounded``) once the session's claims are verified: they depend on what was opened.
     """
@@ -84,11 +97,10 @@ async def out_of_bounds(s: Session, e: Elements) -> tuple[Words, Elements]:
     differences, known = await s.compute(e.size, _differences, s.field, e)
     s.claims.rows = Squares(np.pad(e, ((0, 0), (0, -size % FAN_IN))).reshape(-1, FAN_IN))
     mask = await s.compute(differences.size, comparison.read, s.kit, differences.size, comparison.exact(s.field.q))
+    ones = await s.compute(len(e) << lookup.BITS, lookup.read, s.kit, len(e))
     c, negative = await comparison.is_negative(s, differences.reshape(-1), mask, _Bounds(known, size))
-    roots = slice(differences.shape[1] - 1, None, differences.shape[1])
-    r = mask.r[roots]
-    below = unmask(c[roots], r.own, r.previous, s.kit.factors)
-    return negative, s.field.subtract(np.full_like(below, bound(s.field.q)), below)
+    roots = c.reshape(len(e), -1)[:, -1]
+    return negative, Lookup(s.field, roots, ones)
 
 
 async def is_bounded(s: Session, negative: Words, size: int, vectors: int) -> Bools:

@@ -1,18 +1,18 @@
 """Distance and decision: is any reference within a threshold of the probe?
 
-Functionality: [a] (D,), [b_j] (N, D), the squared norms of all of them, public t -> <1 iff |a - b_j|^2 <= t for some j>; and
-<t - |a - b_j|^2 < 0> each.
-Cost: that of an exact comparison and of a conjunction; distances are local.
+Functionality: [a] (D,), [b_j] (N, D), all of length 2^u (normalise.py), public t -> <1 iff h_j <= t for some j>, and
+<t - h_j < 0> each, for half the squared distances h_j = 2^2u - <a, b_j>: 2^2u times 1 - the cosine. Where vectors have margins
+(mean.py), the bit is 1 only if none of these is negative.
+Cost: that of an exact comparison of N values and the margins, and of a conjunction, with margins of one more; h is local.
 Security: as comparison.py and gates.py. The result stays shared: its pieces go to the caller alone.
-How: |a - b|^2 = |a|^2 + |b|^2 - 2 <a, b>, where the norms are known with degree 1 (norm.py): so all distances to a gallery
-are verified by one inner product of length D, of a with a random combination of the rows.
-Range: |t - distance| < 2^(q-1): signs are exact in the whole field.
+How: all inner products with a gallery are verified by one of length D, of a with a random combination of the rows.
+Range: |t - h| < 2^(q-1): signs are exact in the whole field. A vector of no length is at h = 2^2u from all: of cosine 0.
 """
 
 import numpy as np
 from typing_extensions import override
 
-from visard_engine.bits import invert
+from visard_engine.bits import invert, pack, unpack
 from visard_engine.claims import Folded, Rows
 from visard_engine.field import Elements, Field, Words
 from visard_engine.kernels import arithmetic
@@ -20,12 +20,12 @@ from visard_engine.kernels.channels import fold_rows, summed
 from visard_engine.protocols import comparison
 from visard_engine.protocols.conjunction import conjunction_of_all
 from visard_engine.protocols.minimum import Difference, Sums
+from visard_engine.protocols.normalise import unit_bits
 from visard_engine.session import Session
 
 
 class Distances(Rows):
-    """Squared distances of a probe (D + 1,) to the rows (N, D + 1) of a gallery: each vector's last element is its squared
-    norm."""
+    """Half the squared distances of a probe (D,) to the rows (N, D) of a gallery, all of one length."""
 
     def __init__(self, field: Field, probe: Elements, gallery: Elements) -> None:
         self._field, self._probe, self._gallery = field, probe, gallery
@@ -40,39 +40,47 @@ class Distances(Rows):
 
     def share(self) -> Elements:
         """Shares (N,) of degree 2 of the distances."""
-        field, norms = self._field, self._gallery[:, -1]
-        products = arithmetic.products(self._gallery[:, :-1], self._probe[:-1])
-        known = field.add(np.ascontiguousarray(norms), np.repeat(self._probe[-1:], len(norms)))
-        return field.subtract(known, field.add(products, products))
+        products = arithmetic.products(self._gallery, self._probe)
+        return self._field.subtract(np.full_like(products, _square(self._field)), products)
 
     @override
     def fold(self, weights: Elements, into: Folded) -> None:
         field = self._field
-        rows = fold_rows(weights, self._gallery, 1)  # the last element is the sum of the norms
-        into.left.append(self._probe[:-1])
-        into.right.append(field.scale(rows[:-1], -2))
-        probes = field.multiply(summed(weights), self._probe[-1:])
-        into.rest = field.add(into.rest, field.add(rows[-1:], probes))
+        into.left.append(self._probe)
+        into.right.append(field.scale(fold_rows(weights, self._gallery, 1), -1))
+        into.rest = field.add(into.rest, field.scale(summed(weights), _square(field)))
+
+
+def _square(field: Field) -> int:
+    """Of the vectors' length."""
+    return 1 << 2 * unit_bits(field.q)
 
 
 async def distances(s: Session, probe: Elements, gallery: Elements) -> Sums:
-    """The squared Euclidean distances (N,) of (D + 1,) to each of (N, D + 1), vectors with their squared norms: local."""
+    """Half the squared distances (N,) of (D,) to each of (N, D), vectors of one length: local."""
     rows = Distances(s.field, probe, gallery)
     share = await s.compute(gallery.size, rows.share)
     s.claims.rows = rows
     return Sums(share, np.arange(len(share)), np.zeros_like(share))
 
 
-async def exceeds(s: Session, distance: Sums, threshold: int) -> Words:
-    """<distance > threshold>, packed (2, words), for n distances."""
-    count = distance.share.size
+async def exceeds(s: Session, distance: Sums, threshold: int, margins: Elements) -> Words:
+    """<distance > threshold> for n distances, and behind them <margin < 0> for margins (m,) of degree 1; (2, words)."""
+    count = distance.share.size + margins.size
     mask = await s.compute(count, comparison.read, s.kit, count, comparison.exact(s.field.q))
-    limit = np.full(count, s.field.element(threshold))
-    source = Difference(s.field.subtract(limit, distance.offset), distance.rows)
-    _, negative = await comparison.is_negative(s, s.field.subtract(limit, distance.share), mask, source)
+    limit = np.full(distance.share.size, s.field.element(threshold))
+    source = Difference(np.concatenate([s.field.subtract(limit, distance.offset), margins]), distance.rows)
+    below = np.concatenate([s.field.subtract(limit, distance.share), margins])
+    _, negative = await comparison.is_negative(s, below, mask, source)
     return negative
 
 
-async def any_within(s: Session, distance: Sums, threshold: int) -> Words:
-    """<some distance <= threshold>, one bit, (2, 1)."""
-    return invert(s.party, await conjunction_of_all(s, await exceeds(s, distance, threshold), distance.share.size))
+async def any_within(s: Session, distance: Sums, threshold: int, margins: Elements) -> Words:
+    """<some distance <= threshold, and no margin of (m,) is negative>, one bit, (2, 1)."""
+    n, m = distance.share.size, margins.size
+    negative = await exceeds(s, distance, threshold, margins)
+    within = invert(s.party, await conjunction_of_all(s, negative, n))
+    if not m:
+        return within
+    kept = unpack(invert(s.party, negative), n + m)[:, n:]
+    return await conjunction_of_all(s, pack(np.concatenate([unpack(within, 1), kept], axis=1)), 1 + m)

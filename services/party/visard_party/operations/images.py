@@ -1,7 +1,6 @@
 """The images of a request, and what they are compared with, as this party's shares of them."""
 
 from visard_common.errors import FailedPrecondition, InvalidArgument
-from visard_engine.describe import described_size
 from visard_engine.field import Elements
 from visard_engine.nn.program import MATCH
 
@@ -35,7 +34,7 @@ def shared_images(asked: Asked, model: Published) -> Elements:
 
 def rows_to_match(rows: Rows, model: Published) -> Rows:
     """Rows as they are, of vectors such as the model's images come to; raises FailedPrecondition for others."""
-    if rows and rows.shares.shape[1] != described_size(model.program):
+    if rows and rows.shares.shape[1] != model.program.output.size:
         raise FailedPrecondition(
             f"model {model.name!r} has references that another version of visard made: enrol them again"
         )

@@ -1,5 +1,6 @@
 """Verify, compare, identify: a network evaluated once a photo, one comparison, one sealed answer."""
 
+import numpy as np
 from typing_extensions import override
 from visard_common.errors import FailedPrecondition, NotFound
 from visard_engine import matching
@@ -10,6 +11,7 @@ from visard_wire.v1 import common_pb2
 
 from visard_party.gallery import Rows
 from visard_party.intake.asked import Asked
+from visard_party.models import Published
 from visard_party.operations import points
 from visard_party.operations.base import Reading
 from visard_party.operations.images import images_to_match, rows_to_match
@@ -32,7 +34,7 @@ class Verify(Reading):
             raise NotFound(f"subject {request.subject!r} is not enrolled")
         plans = (
             describe_plan(model.program),
-            matching.verify_plan(model.program.q, len(rows), model.program.output.size),
+            matching.verify_plan(model.program.q, len(rows), model.program.output.size, tested(model)),
         )
         return Prepared(asked, plans, (), rows, model, images)
 
@@ -42,7 +44,8 @@ class Verify(Reading):
     ) -> Outcome:
         (probe,) = await resources.describe(prepared, channel, kits[:-1])
         run = channel.begin_run(prepared.terms)
-        bits = await matching.verify(run, kits[-1], probe, prepared.rows.shares, prepared.limit)
+        limits = prepared.limit, prepared.network.program.mean_test
+        bits = await matching.verify(run, kits[-1], probe, prepared.rows.shares, *limits)
         return Outcome(_bits_outcome(prepared, bits))
 
 
@@ -55,7 +58,7 @@ class Compare(Reading):
         model = await resources.models.get(request.model)
         images = images_to_match(asked, model)
         plans = (describe_plan(model.program),) * 2 + (
-            matching.verify_plan(model.program.q, 1, model.program.output.size),
+            matching.verify_plan(model.program.q, 1, model.program.output.size, 2 * tested(model)),
         )
         return Prepared(asked, plans, model=model, images=images)
 
@@ -63,10 +66,10 @@ class Compare(Reading):
     async def perform(
         self, resources: Resources, prepared: Prepared, channel: SessionChannel, kits: list[Kit]
     ) -> Outcome:
-        probe, reference = await resources.describe(prepared, channel, kits[:-1])
+        photos = np.stack(await resources.describe(prepared, channel, kits[:-1]))
         run = channel.begin_run(prepared.terms)
-        bits = await matching.verify(run, kits[-1], probe, reference[None], prepared.limit)
-        return Outcome(_bits_outcome(prepared, bits))
+        limits = prepared.limit, prepared.network.program.mean_test
+        return Outcome(_bits_outcome(prepared, await matching.compare(run, kits[-1], photos, *limits)))
 
 
 class Identify(Reading):
@@ -83,7 +86,7 @@ class Identify(Reading):
             raise FailedPrecondition("nobody is enrolled")
         plans = (
             describe_plan(model.program),
-            matching.identify_plan(model.program.q, len(rows), model.program.output.size),
+            matching.identify_plan(model.program.q, len(rows), model.program.output.size, tested(model)),
         )
         point = points.of_search(request, model.program, len(rows))
         return Prepared(asked, plans, (), rows, model, images, point=point)
@@ -94,13 +97,19 @@ class Identify(Reading):
     ) -> Outcome:
         (probe,) = await resources.describe(prepared, channel, kits[:-1])
         run = channel.begin_run(prepared.terms)
-        bits = await matching.identify(run, kits[-1], probe, prepared.rows.shares, prepared.limit)
+        limits = prepared.limit, prepared.network.program.mean_test
+        bits = await matching.identify(run, kits[-1], probe, prepared.rows.shares, *limits)
         outcome = _bits_outcome(prepared, bits)
         subjects = prepared.rows.subjects
         outcome.row_digest = prepared.rows.table_digest
         if resources.party == 0:  # once is enough: the two others vouch for it
             outcome.row_subjects.extend(subjects)
         return Outcome(outcome)
+
+
+def tested(model: Published) -> int:
+    """Photos of a comparison that are compared with the model's mean as well: the one that is asked about, or none."""
+    return int(model.program.mean_test is not None)
 
 
 def _bits_outcome(prepared: Prepared, bits: ReplicatedBits) -> common_pb2.Outcome:

@@ -86,7 +86,7 @@ class Prepared:
 
     @property
     def limit(self) -> int:
-        """The squared threshold of the operating point that decides."""
+        """The threshold of the operating point that decides, as matching takes it."""
         return self.network.program.threshold(self.operating_point)
 
 

@@ -4,7 +4,6 @@ import hashlib
 
 from google.protobuf.message import DecodeError
 from visard_common.errors import FailedPrecondition
-from visard_engine.describe import described_size
 from visard_engine.errors import ProtocolError
 from visard_engine.field import field_of
 from visard_engine.nn.program import Program
@@ -64,7 +63,7 @@ async def _shares(
     if program is None or (page.models and page.references):
         raise ProtocolError("a peer tells of references before their model")
     field = field_of(program.q)
-    total = program.weight_count if page.models else count * described_size(program)
+    total = program.weight_count if page.models else count * program.output.size
     whole = bytearray()
     for start in range(0, total, resharing.CHUNK):
         size = min(resharing.CHUNK, total - start)

@@ -6,6 +6,7 @@ from visard_common.errors import AlreadyExists
 from visard_engine import matching
 from visard_engine.field import Elements
 from visard_engine.kits import Kit, KitPlan
+from visard_engine.session import Run
 
 from visard_party.gallery import Rows
 from visard_party.intake.asked import Asked
@@ -13,7 +14,6 @@ from visard_party.models import Published
 from visard_party.operations.images import rows_to_match
 from visard_party.operations.prepared import Prepared
 from visard_party.operations.resources import Resources
-from visard_party.peers.channel import SessionChannel
 
 
 async def others(resources: Resources, asked: Asked, model: Published) -> Rows:
@@ -33,12 +33,10 @@ def plans(asked: Asked, model: Published, rows: Rows) -> tuple[KitPlan, ...]:
     return (matching.verify_plan(program.q, len(rows), program.output.size),) * asked.request.images
 
 
-async def check(channel: SessionChannel, kits: Sequence[Kit], found: Sequence[Elements], prepared: Prepared) -> None:
+async def check(run: Run, kits: Sequence[Kit], found: Sequence[Elements], prepared: Prepared) -> None:
     """Raise AlreadyExists if a descriptor is that of anybody else; there are no kits where there is nobody else."""
-    if not kits:
-        return
-    run, limit = channel.begin_run(prepared.terms), prepared.network.program.threshold("")
-    for kit, descriptor in zip(kits, found, strict=True):
+    limit = prepared.network.program.threshold("")
+    for kit, descriptor in zip(kits, found if kits else (), strict=True):
         # within the default distance of any row? the parties learn this bit and no other
         if await matching.is_known(run, kit, descriptor, prepared.rows.shares, limit):
             raise AlreadyExists("a photo shows somebody who is enrolled under another name")

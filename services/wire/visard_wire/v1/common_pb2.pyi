@@ -625,6 +625,7 @@ class ModelInfo(_message.Message):
     OUTPUT_SHAPE_FIELD_NUMBER: _builtins.int
     COST_FIELD_NUMBER: _builtins.int
     POINTS_FIELD_NUMBER: _builtins.int
+    CHIP_FIELD_NUMBER: _builtins.int
     PUBLISHED_UNIX_MS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     program_digest: _builtins.bytes
@@ -633,6 +634,8 @@ class ModelInfo(_message.Message):
     descriptor_size: _builtins.int
     opens_output: _builtins.bool
     """Whether whoever has the model evaluated sees its output. If not, its descriptors are compared on shares and never opened."""
+    chip: _builtins.str
+    """How a face must be cut for it, by the name of a chip that clients know; empty: any chip, brought to the input's size."""
     published_unix_ms: _builtins.int
     """When its owner published it; the same after its points were replaced."""
     @_builtins.property
@@ -662,11 +665,12 @@ class ModelInfo(_message.Message):
         output_shape: _abc.Iterable[_builtins.int] | None = ...,
         cost: Global___ModelCost | None = ...,
         points: _abc.Iterable[Global___OperatingPoint] | None = ...,
+        chip: _builtins.str = ...,
         published_unix_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "descriptor_size", b"descriptor_size", "field_bits", b"field_bits", "input_shape", b"input_shape", "name", b"name", "opens_output", b"opens_output", "operating_points", b"operating_points", "output_shape", b"output_shape", "points", b"points", "program_digest", b"program_digest", "published_unix_ms", b"published_unix_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chip", b"chip", "cost", b"cost", "descriptor_size", b"descriptor_size", "field_bits", b"field_bits", "input_shape", b"input_shape", "name", b"name", "opens_output", b"opens_output", "operating_points", b"operating_points", "output_shape", b"output_shape", "points", b"points", "program_digest", b"program_digest", "published_unix_ms", b"published_unix_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,70 @@
+"""SFace through the services: who is enrolled is found, and who is not is not, as the network in floating point says."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+from visard.capture import Chip, capture, chip_pixels
+from visard.client import Client, Connection
+from visard.cluster import Cluster
+from visard.owner.networks import sface
+
+from tests.e2e.test_cli import visard
+
+MODEL = "sface"
+PEOPLE, STRANGERS = 8, 5
+
+
+@pytest.fixture(scope="module")
+def published(cluster: Cluster) -> Iterator[Cluster]:
+    """SFace, as its owner publishes it; withdrawn afterwards."""
+    done = visard(cluster, "model", "publish", MODEL)
+    assert done.returncode == 0, done.stderr
+    yield cluster
+    assert visard(cluster, "model", "delete", MODEL).returncode == 0
+
+
+@pytest.fixture(scope="module")
+def faces(shared: Path) -> list[tuple[str, Chip]]:
+    """Two photos of each of the people, then one of each stranger: 21 faces of LFW, with their names."""
+    home = shared / "data" / "lfw-dev"
+    folders = sorted(path for path in home.iterdir() if path.is_dir())
+    several = [path for path in folders if len(list(path.glob("*.jpg"))) > 1][:PEOPLE]
+    alone = [path for path in folders if len(list(path.glob("*.jpg"))) == 1][:STRANGERS]
+    files = [file for path in several for file in sorted(path.glob("*.jpg"))[:2]]
+    files += [next(path.glob("*.jpg")) for path in alone]
+    return [(file.parent.name, capture(file, largest=True)) for file in files]
+
+
+def cosines(faces: list[tuple[str, Chip]]) -> tuple[np.ndarray, np.ndarray]:
+    """Between all faces, and of each to the mean, in floating point."""
+    chips = np.stack([chip_pixels(chip, sface.CHIP).transpose(2, 0, 1) for _, chip in faces])
+    found = functional.normalize(sface.load()(torch.from_numpy(chips).float())).numpy()
+    return found @ found.T, found @ np.array(sface.MEAN, np.float32)
+
+
+@pytest.mark.timeout(1800)  # 21 photos and a compilation, which wait for others on a busy machine
+async def twenty_one_faces__should_be_decided_as_in_float(published: Cluster, faces: list[tuple[str, Chip]]) -> None:
+    """One search compares a photo with everybody: 13 of them, 104 comparisons, of which the nearest must be the right one."""
+    between, to_mean = cosines(faces)
+    assert len(faces) == 21
+    assert (to_mean < sface.MEAN_LIMIT).all()
+    enrolled, probes = range(0, 2 * PEOPLE, 2), [*range(1, 2 * PEOPLE, 2), *range(2 * PEOPLE, len(faces))]
+    limit = 1 - sface.OPERATING_POINTS["default"] ** 2 / 2
+    answers, expected = [], []
+    async with Client(Connection.from_home(published.home), model=MODEL, deadline=300) as client:
+        for k in enrolled:
+            await client.enrol(faces[k][0], [faces[k][1]])
+        try:
+            for k in probes:
+                nearest = max(enrolled, key=lambda other: between[k, other])
+                expected.append(faces[nearest][0] if between[k, nearest] >= limit else None)
+                answers.append((await client.identify(faces[k][1], operating_point="default")).subject)
+        finally:
+            for k in enrolled:
+                await client.delete(faces[k][0])
+    assert answers == expected
+    assert sum(answer is not None for answer in answers) >= PEOPLE - 1
