@@ -8,6 +8,7 @@ import hashlib
 import inspect
 import json
 from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
 
 import torch
@@ -20,10 +21,10 @@ _FILE = "published.json"
 
 
 def of(network: Network, *, q: int, opens: bool, linearise: float | None = None) -> str:
-    """A hash, in hex, of all that a compiler would be given: the module, its weights, its shape, the field, the purpose, and what
-    share of its activations it would make linear."""
-    module = network.module
-    parts = [repr((network.shape, network.judges, q, opens, linearise)), repr(module)]
+    """A hash, in hex, of all that a compiler would be given but points: module, weights, shape, chip, mean, field, purpose, and
+    what share of its activations it would make linear."""
+    module, others = network.module, {one.name for one in fields(network)} - {"module", "points", "rates"}
+    parts = [repr((q, opens, linearise, [(name, getattr(network, name)) for name in sorted(others)])), repr(module)]
     parts += sorted({_source(type(part)) for part in module.modules()})
     tensors = [part for name, tensor in sorted(module.state_dict().items()) for part in _tensor(name, tensor)]
     return of_parts(b"visard origin v1", [*(part.encode() for part in parts), *tensors]).hex()
