@@ -71,10 +71,10 @@ async def _alternate(home: Path, turns: int) -> dict[str, float]:
     enrol, identify = list[float](), list[float]()
     async with Client(Connection.from_home(home), deadline=_DEADLINE) as client:
         await client.enrol("first", [chip(0)])
-        first = await _seconds(client.identify(chip(0)))
+        first = await _seconds(client.identify(chip(0), operating_point="default"))
         for k in range(1, turns + 1):
             enrol.append(await _seconds(client.enrol(f"new-{os.urandom(4).hex()}", [chip(k)])))
-            identify.append(await _seconds(client.identify(chip(0))))
+            identify.append(await _seconds(client.identify(chip(0), operating_point="default")))
     return {
         "first_identification_s": round(first, 2),
         "enrolment_s": round(statistics.median(enrol), 2),

@@ -24,6 +24,7 @@ from visard.errors import CaptureError
 from visard.owner import bring
 from visard.owner.evaluation import inversion
 from visard.owner.evaluation.inversion import Inverse
+from visard.owner.networks.names import FACE_SMALL
 from visard.uploads import as_planes
 
 from bench import leak_chart
@@ -124,7 +125,7 @@ def main() -> None:
     parser.add_argument("--output", "-o", type=Path, default=Path("bench/out/leak"), help="OUTPUT.json and OUTPUT.png")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    network, taps = bring.load(options.network), CLASSIC_TAPS if options.network else FACE_TAPS
+    network, taps = bring.load(options.network or FACE_SMALL), CLASSIC_TAPS if options.network else FACE_TAPS
     assert network.shape is not None
     people = read(options.directory, network.shape, whole=options.whole, most=options.most)
     console.print(f"{len(people.own)} pictures of the attacker, {len(people.victims)} of victims")

@@ -289,6 +289,7 @@ _KINDS = {
     FieldDescriptor.TYPE_BYTES: "bytes",
     FieldDescriptor.TYPE_UINT32: "a whole number from 0 to 4294967295",
     FieldDescriptor.TYPE_BOOL: "True or False",
+    FieldDescriptor.TYPE_DOUBLE: "a number",
 }
 
 
@@ -297,7 +298,9 @@ def filled(message: M, **fields: Any) -> M:
     for name, value in fields.items():
         field = message.DESCRIPTOR.fields_by_name[name]
         try:
-            if field.is_repeated:
+            if field.is_repeated and field.message_type is not None:
+                getattr(message, name).extend(value)
+            elif field.is_repeated:
                 getattr(message, name)[:] = list(value)
             else:
                 setattr(message, name, value)

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
@@ -11,10 +12,10 @@ from google.protobuf import json_format
 from visard_wire import tracing
 from visard_wire.v1 import common_pb2, gateway_pb2
 
-from visard import opening, received
+from visard import gating, opening, received
 from visard.admin import Admin
 from visard.calls import DEFAULT_DEADLINE, DEFAULT_MODEL, Caller, filled, within
-from visard.capture import ENROLMENT, Chip, Gate, Source, as_pictures, capture_all, check_all, probe_gate
+from visard.capture import Chip, Source, as_pictures, capture_all
 from visard.connection import Connection
 from visard.envelopes import SealedRequest
 from visard.errors import InvalidRequest
@@ -51,22 +52,6 @@ def some(photos: Sequence[Photo]) -> Sequence[Photo]:
     return photos
 
 
-def _gate(operation: int, operating_point: str, info: ModelInfo) -> Gate | None:
-    """What is asked of photos, by what they are for: a probe's gate by how often its operating point lets strangers in."""
-    if operation == Operation.OPERATION_ENROL:
-        return ENROLMENT
-    if operation not in (Operation.OPERATION_VERIFY, Operation.OPERATION_IDENTIFY):
-        return None
-    named = operating_point or "default"
-    return probe_gate(next((point.false_match_rate for point in info.points if point.name == named), None))
-
-
-def _check(photos: Sequence[Photo], chips: Sequence[Chip], gate: Gate | None) -> None:
-    """Raises QualityError; chips that were brought ready, without a photo's face, are not judged."""
-    if gate is not None:
-        check_all(photos, chips, gate)
-
-
 class Client:
     """An asynchronous client; use it as ``async with``. Errors are those of visard.errors.
 
@@ -74,6 +59,7 @@ class Client:
 
     ``deadline`` bounds every call in seconds; while the services are exhausted or away a call is made again until then, unless
     ``retry`` is False. Calls may run at the same time: those for which the gateway has no place wait here, oldest first.
+    ``operating_point`` is that of every call that compares and names none itself.
     """
 
     models: Models
@@ -86,7 +72,9 @@ class Client:
         model: str = DEFAULT_MODEL,
         deadline: float = DEFAULT_DEADLINE,
         retry: bool = True,
+        operating_point: str = "",
     ) -> None:
+        self.operating_point = operating_point
         self._caller = Caller(connection, model, deadline, retry=retry)
         self.models = Models(self._caller)
         self.admin = Admin(self._caller)
@@ -118,6 +106,20 @@ class Client:
     def deadline(self, seconds: float) -> None:
         self._caller.deadline = seconds
 
+    @property
+    def operating_point(self) -> str:
+        """The name of the threshold at which calls compare that name none, empty for what each has of its own.
+
+        It may be set between calls.
+        """
+        return self._operating_point
+
+    @operating_point.setter
+    def operating_point(self, name: str) -> None:
+        if not isinstance(name, str):
+            raise InvalidRequest("operating_point: the name of one, or empty")
+        self._operating_point = name
+
     async def enrol(
         self,
         subject: str,
@@ -147,6 +149,7 @@ class Client:
             largest=largest,
             force=force,
             options=options,
+            writes=True,
         )
         return Enrolment(subject, opening.reference_ids(outcomes), report)
 
@@ -155,35 +158,47 @@ class Client:
     ) -> Verification:
         """Whether a photo shows an enrolled subject; raises NotFound for one who is not enrolled.
 
-        ``operating_point`` names a threshold of the model, empty for its default. With ``largest`` the largest of several
-        faces is taken; without it they are an error (SeveralFaces). A photo of too poor quality is refused (QualityError;
-        stricter points ask for more), unless ``force`` is set.
+        ``operating_point`` names a threshold of the model, empty for the client's, or else the model's default. With ``largest``
+        the largest of several faces is taken; without it they are an error (SeveralFaces). A photo of too poor quality is
+        refused (QualityError; stricter points ask for more), unless ``force`` is set.
         """
         outcomes, report = await self._ask(
             self._caller.matching.Verify,
             Operation.OPERATION_VERIFY,
             [photo],
             subject,
-            operating_point,
+            self._at(operating_point),
             largest=largest,
             force=force,
         )
-        return Verification(opening.match_bit(outcomes), report)
+        return Verification(opening.match_bit(outcomes), report, opening.operating_point(outcomes))
 
     async def identify(
-        self, photo: Photo, *, operating_point: str = "", largest: bool = False, force: bool = False
+        self,
+        photo: Photo,
+        *,
+        operating_point: str = "",
+        largest: bool = False,
+        allow_large_gallery: bool = False,
+        force: bool = False,
     ) -> Identification:
-        """Which enrolled subject a photo shows, if any; ``operating_point``, ``largest`` and ``force`` as for ``verify``."""
+        """Which enrolled subject a photo shows, if any; ``largest`` and ``force`` as for ``verify``.
+
+        Where neither the call nor the client names an ``operating_point`` the parties take the loosest one whose false match rate
+        times the references that they search is at most 1 %: its name is in the answer. Where no point carries the gallery they
+        refuse (FailedPrecondition), but with ``allow_large_gallery`` search at the strictest one.
+        """
         outcomes, report = await self._ask(
             self._caller.matching.Identify,
             Operation.OPERATION_IDENTIFY,
             [photo],
             "",
-            operating_point,
+            self._at(operating_point),
             largest=largest,
             force=force,
+            options={"allow_large_gallery": allow_large_gallery},
         )
-        return Identification(opening.matched_subject(outcomes), report)
+        return Identification(opening.matched_subject(outcomes), report, opening.operating_point(outcomes))
 
     async def compare(
         self, photo: Photo, other: Photo, *, operating_point: str = "", largest: bool = False
@@ -197,10 +212,10 @@ class Client:
             Operation.OPERATION_COMPARE,
             [photo, other],
             "",
-            operating_point,
+            self._at(operating_point),
             largest=largest,
         )
-        return Verification(opening.match_bit(outcomes), report)
+        return Verification(opening.match_bit(outcomes), report, opening.operating_point(outcomes))
 
     async def run(self, image: Source, *more: Source, largest: bool = False) -> Output:
         """What the model makes of an image, or of a pair for one that judges pairs; nobody else sees either.
@@ -262,14 +277,19 @@ class Client:
         if not isinstance(operation, str) or operation not in UPLOADED:
             raise InvalidRequest(f"operation: one of {', '.join(UPLOADED)}")
         info = await self.models.info()
-        asked = Operation.Value(f"OPERATION_{operation.upper()}")
+        kind = Operation.Value(f"OPERATION_{operation.upper()}")
+        point = self.operating_point if operation != "enrol" else ""
         chips = await asyncio.to_thread(capture_all, some(photos), largest=largest)
         if not force:
-            _check(photos, chips, _gate(asked, "", info))
+            gating.check(kind, point, info, photos, chips)
         images = [pixels(chip, info) for chip in chips]
-        request = self._caller.request(asked, subject, images=len(images))
+        request = self._caller.request(kind, subject, point, len(images))
         sealed = await self._caller.sealed(request, shared(images, info.field_bits))
         return (json_format.MessageToJson(message, indent=None) async for message in sealed.upload())
+
+    def _at(self, named: str) -> str:
+        """The point that a call names, or else the client's."""
+        return self.operating_point if isinstance(named, str) and not named else named
 
     async def _ask(
         self,
@@ -281,26 +301,33 @@ class Client:
         *,
         largest: bool,
         force: bool = False,
-        options: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] = MappingProxyType({}),
+        writes: bool = False,
     ) -> tuple[list[common_pb2.Outcome], Report]:
-        """Capture, share, seal, send, open. With ``options`` it is a write, which keeps its id when it is sent again."""
+        """Capture, share, seal, send, open; a write keeps its id when it is sent again. ``options``: further fields."""
         chips = await asyncio.to_thread(capture_all, some(photos), largest=largest)
 
         def images(info: ModelInfo) -> list[npt.NDArray[np.int64]]:
             if not force:
-                _check(photos, chips, _gate(operation, operating_point, info))
+                gating.check(operation, operating_point, info, photos, chips)
             return [pixels(chip, info) for chip in chips]
 
-        return await self._timed(method, (operation, subject, operating_point), images, options)
+        return await self._timed(method, (operation, subject, operating_point), images, options, writes=writes)
 
     async def _timed(
-        self, method: Method, asked: tuple[int, str, str], images: Images, options: Mapping[str, Any] | None = None
+        self,
+        method: Method,
+        asked: tuple[int, str, str],
+        images: Images,
+        options: Mapping[str, Any] = MappingProxyType({}),
+        *,
+        writes: bool = False,
     ) -> tuple[list[common_pb2.Outcome], Report]:
         started = time.monotonic()
         name = Operation.Name(asked[0]).removeprefix("OPERATION_").lower()  # type: ignore[arg-type]
         async with within(self.deadline):  # models and keys are fetched first: they share the deadline
             with tracing.span(f"visard {name}"):
-                outcomes, result = await self._exchange(method, asked, images, options)
+                outcomes, result = await self._exchange(method, asked, images, options, writes=writes)
         return outcomes, received.report(time.monotonic() - started, result)
 
     async def _exchange(
@@ -308,7 +335,9 @@ class Client:
         method: Method,
         asked: tuple[int, str, str],
         prepare: Images,
-        options: Mapping[str, Any] | None,
+        options: Mapping[str, Any],
+        *,
+        writes: bool,
     ) -> tuple[list[common_pb2.Outcome], gateway_pb2.Result]:
         info = await self.models.info()
         images = await asyncio.to_thread(prepare, info)
@@ -319,8 +348,11 @@ class Client:
         def send(sealed: SealedRequest, left: float) -> Awaitable[gateway_pb2.Result]:
             return method(sealed.upload(), timeout=left)
 
-        if options is None:
-            result, sent = await self._caller.read(lambda: self._caller.request(*asked, len(images)), shares, send)
+        def request() -> Request:
+            return self._caller.request(*asked, len(images), **options)
+
+        if writes:
+            result, sent = await self._caller.write(request(), shares, send)
         else:
-            result, sent = await self._caller.write(self._caller.request(*asked, len(images), **options), shares, send)
+            result, sent = await self._caller.read(request, shares, send)
         return opening.open_all(result.results, sent.context, sent.reply_keys), result

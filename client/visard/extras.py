@@ -3,6 +3,7 @@
 _EXTRAS = {
     "face_recognition_models": "owner",
     "matplotlib": "owner",
+    "onnx": "owner",
     "pillow_heif": "heic",
     "rich": "cli",
     "safetensors": "owner",

@@ -54,6 +54,13 @@ def reference_ids(outcomes: Sequence[common_pb2.Outcome]) -> tuple[str, ...]:
     return _agreed([tuple(outcome.reference_ids) for outcome in outcomes], "the parties stored different references")
 
 
+def operating_point(outcomes: Sequence[common_pb2.Outcome]) -> str:
+    """The point that decided, as all three parties say; raises InconsistentAnswer."""
+    return _agreed(
+        [outcome.operating_point for outcome in outcomes], "the parties decided at different operating points"
+    )
+
+
 def match_bit(outcomes: Sequence[common_pb2.Outcome]) -> bool:
     """The one bit of a verification; raises InconsistentAnswer."""
     bits = combine_bits(outcomes)

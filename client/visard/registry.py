@@ -1,15 +1,17 @@
 """What owners of networks ask, and what everybody may know of them. ``models`` of a client."""
 
 import asyncio
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 from visard_wire.v1 import common_pb2, gateway_pb2
 
 from visard import opening, received
-from visard.calls import Caller
+from visard.calls import Caller, filled
 from visard.errors import InvalidRequest, NotFound
-from visard.results import ModelInfo
+from visard.points import Points, check
+from visard.results import DEFAULT_POINT, ModelInfo
 from visard.sharing import FIELDS
 from visard.uploads import shared
 
@@ -18,7 +20,7 @@ Infos = list[ModelInfo]
 
 
 class Models:
-    """The service ModelRegistry. To publish and to withdraw the client's certificate must be an owner's."""
+    """The service ModelRegistry. To publish, to change and to withdraw the client's certificate must be an owner's."""
 
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
@@ -59,6 +61,44 @@ class Models:
             lambda sealed, left: self._caller.registry.Publish(sealed.upload(program), timeout=left),
         )
         opening.check_published(opening.open_all(response.results, sent.context, sent.reply_keys), digest)
+
+    async def set_points(
+        self,
+        name: str,
+        points: Mapping[str, float],
+        rates: Mapping[str, float] | None = None,
+        *,
+        allow_loose: bool = False,
+    ) -> None:
+        """Replace all operating points of a published model, at all three parties or at none; one is named default.
+
+        ``points`` are distances by name, ``rates`` the false match rates of those that were measured. What is enrolled stays; a
+        request decides at the old points or at the new ones. Points that are looser than 0.1 %, or not measured, need
+        ``allow_loose``. Raises InvalidRequest, NotFound, and FailedPrecondition where somebody else has changed them meanwhile.
+        """
+        if not isinstance(points, Mapping):
+            raise InvalidRequest("points: distances by name")
+        if not isinstance(rates, Mapping | None) or not set(rates or ()) <= set(points):
+            raise InvalidRequest("rates: false match rates by name, each of one of the points")
+        if DEFAULT_POINT not in points:
+            raise InvalidRequest(f"points: one of them named {DEFAULT_POINT} (points={{'default': DISTANCE}})")
+        rates = rates or {}
+        told = [
+            filled(common_pb2.OperatingPoint(), name=point, distance=distance, false_match_rate=rates.get(point, 0.0))
+            for point, distance in points.items()
+        ]
+        if not isinstance(allow_loose, bool):
+            raise InvalidRequest("allow_loose: True or False")
+        if not allow_loose:
+            check(Points(points, rates))
+        info = next((info for info in await self.list() if info.name == name), None)
+        if info is None:
+            raise NotFound(f"model {name!r} is not published: see visard model publish")
+        request = self._caller.request(
+            Operation.OPERATION_CALIBRATE, model=name, program_digest=info.program_digest, points=told
+        )
+        await self._caller.change(self._caller.registry.Calibrate, gateway_pb2.CalibrateRequest, request)
+        self._infos.pop(name, None)
 
     async def withdraw(self, name: str) -> None:
         """Remove a model that nobody is enrolled with; raises NotFound, and FailedPrecondition where somebody is."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+DEFAULT_POINT = "default"  # the operating point that every model has which matches
+
 
 @dataclass(frozen=True)
 class PartyCost:
@@ -58,18 +60,23 @@ class Enrolment:
 
 @dataclass(frozen=True)
 class Verification:
-    """Whether the photo shows the subject (verify), or the same person as the other photo (compare)."""
+    """Whether the photo shows the subject (verify), or the same person as the other photo (compare).
+
+    ``operating_point`` names the one that decided.
+    """
 
     match: bool
     report: Report
+    operating_point: str = ""
 
 
 @dataclass(frozen=True)
 class Identification:
-    """Who the photo shows, or None."""
+    """Who the photo shows, or None; ``operating_point`` names the one that decided."""
 
     subject: str | None
     report: Report
+    operating_point: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,7 +114,7 @@ class StoredReference:
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """A named threshold of a model: the Euclidean distance between descriptors up to which two photos match.
+    """A named threshold of a model: the Euclidean distance between descriptors on the unit sphere up to which two photos match.
 
     ``false_match_rate`` is how many strangers in one lie within, as the model's owner has measured it; None where nobody has.
     """
@@ -115,6 +122,11 @@ class OperatingPoint:
     name: str
     distance: float
     false_match_rate: float | None
+
+    @property
+    def cosine(self) -> float:
+        """The same as a cosine, from which on two photos match."""
+        return 1 - self.distance**2 / 2
 
 
 @dataclass(frozen=True)
@@ -153,7 +165,8 @@ class ModelInfo:
 
     ``input_shape`` is that of one input (channels, height, width), ``field_bits`` the Mersenne exponent of its field, 31 or 61.
     With ``opens_output`` whoever runs it sees its output; without, its descriptors are compared on shares and never opened, at
-    its ``points``, in order of name. ``chip`` says how a face is cut for it: a name of visard.capture.CHIPS, or "" for any.
+    its ``points``, in order of name. These may be replaced later: ``program_digest`` changes with them, ``published_unix_ms``
+    stays. ``chip`` says how a face is cut for it: a name of visard.capture.CHIPS, or "" for any.
     """
 
     name: str
@@ -166,6 +179,7 @@ class ModelInfo:
     cost: ModelCost
     points: tuple[OperatingPoint, ...]
     chip: str
+    published_unix_ms: int
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
@@ -58,6 +58,17 @@ class SyncModels:
     def publish(self, name: str, program: bytes, digest: bytes, weights: npt.NDArray[np.int64], q: int) -> None:
         """See Models.publish."""
         self._run(self._models.publish(name, program, digest, weights, q))
+
+    def set_points(
+        self,
+        name: str,
+        points: Mapping[str, float],
+        rates: Mapping[str, float] | None = None,
+        *,
+        allow_loose: bool = False,
+    ) -> None:
+        """See Models.set_points."""
+        self._run(self._models.set_points(name, points, rates, allow_loose=allow_loose))
 
     def withdraw(self, name: str) -> None:
         """See Models.withdraw."""
@@ -117,8 +128,9 @@ class SyncClient:
         model: str = DEFAULT_MODEL,
         deadline: float = DEFAULT_DEADLINE,
         retry: bool = True,
+        operating_point: str = "",
     ) -> None:
-        self._client = Client(connection, model=model, deadline=deadline, retry=retry)
+        self._client = Client(connection, model=model, deadline=deadline, retry=retry, operating_point=operating_point)
         self.models = SyncModels(self._client.models, self._run)
         self.admin = SyncAdmin(self._client.admin, self._run)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -141,6 +153,15 @@ class SyncClient:
     @deadline.setter
     def deadline(self, seconds: float) -> None:
         self._client.deadline = seconds
+
+    @property
+    def operating_point(self) -> str:
+        """See Client.operating_point."""
+        return self._client.operating_point
+
+    @operating_point.setter
+    def operating_point(self, name: str) -> None:
+        self._client.operating_point = name
 
     def __enter__(self) -> Self:
         """Start a thread with a loop, and open the channel; raises NotOpen where it is open already."""
@@ -197,10 +218,23 @@ class SyncClient:
         return self._run(work)
 
     def identify(
-        self, photo: Photo, *, operating_point: str = "", largest: bool = False, force: bool = False
+        self,
+        photo: Photo,
+        *,
+        operating_point: str = "",
+        largest: bool = False,
+        allow_large_gallery: bool = False,
+        force: bool = False,
     ) -> Identification:
         """See Client.identify."""
-        return self._run(self._client.identify(photo, operating_point=operating_point, largest=largest, force=force))
+        work = self._client.identify(
+            photo,
+            operating_point=operating_point,
+            largest=largest,
+            allow_large_gallery=allow_large_gallery,
+            force=force,
+        )
+        return self._run(work)
 
     def compare(self, photo: Photo, other: Photo, *, operating_point: str = "", largest: bool = False) -> Verification:
         """See Client.compare."""

@@ -40,7 +40,7 @@ def picture_itself__should_be_reconstructed_from_itself() -> None:
 
 def opened_layers__should_show_faces_of_people_never_seen(people: tuple[np.ndarray, np.ndarray]) -> None:
     own, victims = people
-    network = bring.load("").module
+    network = bring.load("face-small").module
     inverses = inversion.fit(network, [LAYER_3, LAYER_17], own)
     found: dict[str, list[float]] = {LAYER_3: [], LAYER_17: []}
     for picture in victims:

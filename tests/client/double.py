@@ -75,6 +75,7 @@ class Double(gateway_pb2_grpc.FaceMatchingServicer, gateway_pb2_grpc.ModelRegist
         self.pause = 0.0  # before each answer and each fault
         self.bits = [True]
         self.table: list[str] = []
+        self.point = "FMR_1E4"
         self.spoil: Callable[[Outcomes], object] = lambda outcomes: None
         self.tamper: Callable[[Any], object] = lambda result: None
 
@@ -132,6 +133,7 @@ class Double(gateway_pb2_grpc.FaceMatchingServicer, gateway_pb2_grpc.ModelRegist
                 piece_previous=pieces[i - 1],
                 row_subjects=self.table if i == 0 else [],
                 row_digest=of_row_table(self.table),
+                operating_point=self.point,
             )
             for i in range(3)
         ]
@@ -165,6 +167,18 @@ class Double(gateway_pb2_grpc.FaceMatchingServicer, gateway_pb2_grpc.ModelRegist
         keys = [Secret(key) for key in received.reply_keys]
         outcomes = [common_pb2.Outcome(program_digest=received.request.program_digest) for _ in range(3)]
         return gateway_pb2.PublishResponse(model=self.info, results=self._sealed(received.request, keys, outcomes))
+
+    async def Calibrate(self, request: gateway_pb2.CalibrateRequest, context: Any) -> gateway_pb2.CalibrateResponse:
+        self.attempts["Calibrate"].append(request.request)
+        await self._begin("Calibrate", context)
+        named, sealed = zip(*((one.key_id, one.ciphertext) for one in request.envelopes), strict=True)
+        opened = self._opened(request.request, list(named), list(sealed))
+        results = self._sealed(
+            request.request, [reply for reply, _ in opened], [common_pb2.Outcome() for _ in range(3)]
+        )
+        response = gateway_pb2.CalibrateResponse(results=results)
+        self.tamper(response)
+        return response
 
     async def Delete(self, request: gateway_pb2.DeleteRequest, context: Any) -> gateway_pb2.DeleteResponse:
         self.attempts["Delete"].append(request.request)

@@ -173,6 +173,7 @@ def odd_factory__should_end_the_command_in_one_line(
 ) -> None:
     (tmp_path / "odd.py").write_text(ODD)
     monkeypatch.setattr("sys.argv", ["visard", "model", "publish", "odd", f"{tmp_path}/odd.py:{name}", "--open-output"])
+    monkeypatch.setattr("visard.cli.models.with_client", lambda *_, **__: None)  # nothing of this name is published
     with pytest.raises(SystemExit) as ended:
         main()
     said = capsys.readouterr()
@@ -279,7 +280,8 @@ def owner__should_have_the_last_word_on_shape_and_points(home: Path) -> None:
     report.write_text(json.dumps({"calibration": {"thresholds": {"FMR_1E2": 0.5, "FMR_1E3": 0.4}}}))
     found = bring.completed(bring.load("face-small"), "3x160x160", ["FMR_1E3=0.3"], report)
     assert found.shape == (3, 160, 160)
-    assert found.points == {**face_resnet.OPERATING_POINTS, "FMR_1E2": 0.5, "FMR_1E3": 0.3}
+    assert found.points == {**face_resnet.OPERATING_POINTS, "default": 0.3, "FMR_1E2": 0.5, "FMR_1E3": 0.3}
+    assert found.rates == {"FMR_1E2": 1e-2, "FMR_1E4": 1e-4}, "nobody has measured what the owner has named"
     with pytest.raises(InvalidRequest, match="height and width are needed"):
         bring.completed(bring.Network(nn.Flatten(), None), "", [], None)
 

@@ -43,6 +43,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "run": [ODD, ODD],
     "model publish": [ODD, ODD],
     "model list": [],
+    "model points": [ODD],
     "model show": [ODD],
     "model delete": [ODD],
     "certs init": ["ca.pem/" + ODD],

@@ -36,6 +36,7 @@ GOOD: dict[str, Any] = {
     "prefixes": [""],
     "party": 1,
     "grantee": "enroller/kiosk-7",
+    "points": {"default": 0.5},
 }
 ODD: dict[str, Any] = {
     "none": None,

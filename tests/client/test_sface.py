@@ -9,7 +9,8 @@ import onnx
 import pytest
 import torch
 from torch import nn
-from visard.owner.networks import calibration, sface
+from visard.capture import capture, chip_pixels
+from visard.owner.networks import calibration, face_resnet, sface
 from visard.owner.networks.dlib_format import WeightFileError
 
 AGREEMENT = 1e-5  # of descriptors whose length is about 5
@@ -106,3 +107,15 @@ def damaged_file__should_be_refused_with_what_is_wrong(
     (tmp_path / "other.onnx").write_bytes(changed.SerializeToString())
     with pytest.raises(WeightFileError, match=said):
         sface.load(tmp_path / "other.onnx")
+
+
+def drawn_faces__should_stretch_the_network_as_photos_do(photos: dict[str, Path]) -> None:
+    """It is calibrated on them: descriptors of patterns are a third as long, and a photo's would not fit."""
+    network = sface.load()
+    pictures = calibration.pictures(sface.INPUT_SHAPE, sface.CHIP)
+    assert (calibration.patterns(face_resnet.INPUT_SHAPE) == calibration.pictures((3, 150, 150), "dlib-150")).all()
+    chips = [chip_pixels(capture(photo), sface.CHIP).transpose(2, 0, 1) for photo in photos.values()]
+    drawn, found = (network(torch.from_numpy(np.stack(some)).float()).norm(dim=1) for some in (pictures[:4], chips))
+    assert len(pictures) == 11
+    assert found.max() < 1.3 * drawn.max()
+    assert drawn.min() > 10

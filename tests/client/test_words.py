@@ -147,8 +147,11 @@ def point_of_a_model__should_be_shown_in_percent() -> None:
     from visard.cli.models import _point
     from visard.results import OperatingPoint
 
-    assert _point(OperatingPoint("default", 0.544, 1e-3)) == "default: distance 0.544, 0.1 % of strangers match"
-    assert _point(OperatingPoint("default", 0.544, None)) == "default: distance 0.544, never calibrated"
+    assert (
+        _point(OperatingPoint("default", 0.544, 1e-3))
+        == "default: distance 0.544 (cosine 0.852), 0.1 % of strangers match"
+    )
+    assert _point(OperatingPoint("default", 0.544, None)) == "default: distance 0.544 (cosine 0.852), never calibrated"
 
 
 def piped(program: str) -> "subprocess.CompletedProcess[str]":

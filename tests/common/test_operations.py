@@ -33,6 +33,7 @@ def declaration__should_make_sense(declared: Declared) -> None:
 
 
 def fields__should_be_named_with_the_operations_that_have_them() -> None:
+    assert setting("points") == "for calibrate only"
     assert setting("replace") == "for enrol only"
     assert setting("grantee") == "for grant and revoke only"
     assert setting("instead_of") == "for writes only"

@@ -72,7 +72,7 @@ def health__should_need_a_home_alone(cluster: Cluster) -> None:
 
 def models__should_be_listed_and_published_once(cluster: Cluster) -> None:
     assert visard(cluster, "model", "list").stdout == "face\t3x150x150 to 128\tq = 31\n"
-    again = visard(cluster, "model", "publish", "face")
+    again = visard(cluster, "model", "publish", "face", "face-small")
     assert again.returncode == 2
     assert "published already" in again.stderr
 

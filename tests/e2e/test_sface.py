@@ -46,6 +46,7 @@ def cosines(faces: list[tuple[str, Chip]]) -> tuple[np.ndarray, np.ndarray]:
     return found @ found.T, found @ np.array(sface.MEAN, np.float32)
 
 
+@pytest.mark.timeout(1800)  # 21 photos and a compilation, which wait for others on a busy machine
 async def twenty_one_faces__should_be_decided_as_in_float(published: Cluster, faces: list[tuple[str, Chip]]) -> None:
     """One search compares a photo with everybody: 13 of them, 104 comparisons, of which the nearest must be the right one."""
     between, to_mean = cosines(faces)

@@ -15,6 +15,7 @@ from visard.cluster import free_port_base
 
 VISARD = Path(sys.executable).parent / "visard"
 SECONDS = 120
+SMALL = "face-small"  # SFace takes as long again to be compiled, and longer to be run
 
 
 class Up:
@@ -59,7 +60,7 @@ class Up:
 
 
 def command(home: Path, port: int) -> list[str]:
-    return [str(VISARD), "up", "--home", str(home), "--port", str(port)]
+    return [str(VISARD), "up", "--home", str(home), "--port", str(port), "--network", SMALL]
 
 
 @pytest.fixture
@@ -99,12 +100,12 @@ def services__should_end_with_the_command(
 
 
 def service_that_is_killed__should_be_started_again_and_said_so(running: Up, photos: dict[str, Path]) -> None:
-    assert running.visard("enrol", "ada", photos["obama"]).returncode == 0
+    assert running.visard("enrol", "ada", photos["obama"], "--model", SMALL).returncode == 0
     (party,) = [c for c in children(running.process) if any("party1.toml" in word for word in c.cmdline())]
     party.kill()
     running.says("party1 has ended (killed by SIGKILL)")
     running.says("party1 is started again")
-    assert running.visard("verify", "ada", photos["obama2"]).returncode == 0
+    assert running.visard("verify", "ada", photos["obama2"], "--model", SMALL).returncode == 0
     children(running.process)
 
 
@@ -140,7 +141,7 @@ def what_an_operator_has_edited__should_stay(running: Up, tmp_path: Path) -> Non
 
 def party_that_has_lost_its_store__should_not_end_the_others(running: Up, photos: dict[str, Path]) -> None:
     """So that what the documentation says can be done: visard admin recover."""
-    assert running.visard("enrol", "ada", photos["obama"]).returncode == 0
+    assert running.visard("enrol", "ada", photos["obama"], "--model", SMALL).returncode == 0
     running.process.send_signal(signal.SIGINT)
     assert running.process.wait(SECONDS) == 0
     for file in (running.home / "party1").glob("visard.sqlite*"):
@@ -151,4 +152,4 @@ def party_that_has_lost_its_store__should_not_end_the_others(running: Up, photos
     recovered = running.visard("admin", "recover", 1, "--yes", "--json")
     assert recovered.returncode == 0, recovered.stderr
     assert json.loads(recovered.stdout)["references"] == 1
-    assert running.visard("verify", "ada", photos["obama2"]).returncode == 0
+    assert running.visard("verify", "ada", photos["obama2"], "--model", SMALL).returncode == 0

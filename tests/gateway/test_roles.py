@@ -44,7 +44,7 @@ def may(kind: str) -> set[str]:
 def roles__should_grow_by_what_they_add() -> None:
     assert may("verifier") < may("enroller") < may("owner")
     assert may("enroller") - may("verifier") == {"Enrol", "Delete", "Rename", "ListSubjects", "ListReferences"}
-    assert may("owner") - may("enroller") == {"Publish", "Withdraw"}
+    assert may("owner") - may("enroller") == {"Publish", "Calibrate", "Withdraw"}
     assert not may("admin") & {"Enrol", "Verify", "Identify", "Compare", "Run", "Delete", "Rename", "Publish"}
 
 

@@ -1,5 +1,6 @@
 """Hashes over parts have the bytes that they always had: stores, logs and signatures of before are worth what they were."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -47,6 +48,7 @@ def request__should_have_the_digests_it_always_had() -> None:
 def entry_of_the_log__should_have_the_hash_it_always_had() -> None:
     words = ("enroller/kiosk-7", "enrol", "face", "adá", "", "")
     one = Entry(7, 1_790_000_000_000, *words, b"0123456789abcdef", "OK")
+    assert one.link(GENESIS) != replace(one, detail="program").link(GENESIS)
     assert one.link(GENESIS).hex() == "c12448d9dc6d795f1d4a12d52a52297a6457f3b3302534a46dbb0ddd8be6cacc"
 
 

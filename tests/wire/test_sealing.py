@@ -46,6 +46,7 @@ OTHERS: dict[str, object] = {
     "party": 2,
     "sent_unix_ms": 1_790_000_000_000,
     "grantee": "enroller/kiosk-7",
+    "allow_large_gallery": True,
 }
 CONTEXT = Context.from_request(REQUEST)
 KEY = X25519PrivateKey.generate()
@@ -71,6 +72,7 @@ def every_field__should_be_bound() -> None:
         *OTHERS,
         "reference_ids",
         "instead_of",
+        "points",
         "share_digests",
         "caller",
     }
@@ -91,6 +93,22 @@ def reference_ids__should_be_bound_one_by_one() -> None:
 
 def earlier_requests__should_be_bound_one_by_one() -> None:
     requests = [common_pb2.Request(instead_of=ids) for ids in ([], [b"ab"], [b"a", b"b"], [b"b", b"a"], [b"ab", b""])]
+    assert len({Context.from_request(request).digest for request in requests}) == len(requests)
+
+
+def operating_points__should_be_bound_one_by_one_with_all_that_they_say() -> None:
+    point = common_pb2.OperatingPoint
+    lists = [
+        [],
+        [point(name="ab", distance=1, false_match_rate=0.5)],
+        [point(name="ab", distance=1)],
+        [point(name="ab", distance=1.0000000000000002)],
+        [point(name="ba", distance=1)],
+        [point(name="ab", distance=1), point(name="ab", distance=1)],
+        [point(name="ab"), point(name="b", distance=1)],
+        [point(name="b", distance=1), point(name="ab")],
+    ]
+    requests = [common_pb2.Request(points=points) for points in lists]
     assert len({Context.from_request(request).digest for request in requests}) == len(requests)
 
 

@@ -4,6 +4,7 @@ from visard.errors import VisardError
 
 # what stands in the SDK's texts, in parentheses, and what a person types
 OPTIONS = {
+    "allow_large_gallery=True": "--allow-large-gallery",
     "allow_loose=True": "--allow-loose",
     "base_port": "--port",
     "home": "--home",

@@ -16,6 +16,7 @@ from visard.cli.output import complain, err, progress
 from visard.cli.session import DEFAULT_HOME, Home, with_client
 from visard.cluster import BASE_PORT, Cluster
 from visard.errors import VisardError
+from visard.sharing import DEFAULT_FIELD_BITS
 from visard.supervision import Supervisor
 
 app = typer.Typer()
@@ -75,6 +76,9 @@ def publish_default(home: Path, network: str = DEFAULT_MODEL) -> bool:
         if not await client.models.list():
             compiled = await asyncio.to_thread(publishing.compile_face_model, network=network)
             await publishing.publish(client, network, compiled)
+            origin = owner.origins.of(owner.bring.load(network), q=DEFAULT_FIELD_BITS, opens=False)
+            published = {model.name: model for model in await client.models.list()}
+            owner.origins.remember(home, published.get(network), origin)
         return []
 
     try:

@@ -1,5 +1,6 @@
 """``visard model`` and ``visard run``: publish networks, look at them, run them."""
 
+from dataclasses import asdict
 from math import prod
 from pathlib import Path
 from typing import Annotated
@@ -13,10 +14,11 @@ from rich.table import Table
 import visard
 from visard import owner
 from visard.calls import DEFAULT_DEADLINE, DEFAULT_MODEL
-from visard.cli.output import costs, emit, out, progress
+from visard.cli.output import costs, emit, err, out, progress
 from visard.cli.session import DEFAULT_HOME, Deadline, Home, Json, Largest, with_client
-from visard.errors import InvalidRequest
+from visard.errors import AlreadyExists, InvalidRequest, NotFound
 from visard.owner.networks.names import FACE_NAMES
+from visard.points import Points, changed, stated
 from visard.rates import percent
 from visard.results import Attempts, ModelInfo, OperatingPoint, Output, PartyStatus
 from visard.sharing import DEFAULT_FIELD_BITS
@@ -55,15 +57,28 @@ def publish(
     home: Home = DEFAULT_HOME,
     deadline: Deadline = PUBLISH_SECONDS,
 ) -> None:
-    """Compile a network, share its weights and publish it."""
+    """Compile a network, share its weights and publish it; or change its points, where it is published from the same source."""
     if q not in (31, 61):
         raise typer.BadParameter("31 or 61", param_hint="--field")
     if calibrate and source not in ("", *FACE_NAMES):
         raise typer.BadParameter("for face networks; others take --calibration DIR", param_hint="--calibrate")
     bring, publishing = owner.bring, owner.publish
-    with progress("compiling"):
+    with progress("loading"):
         source = bring.source_of(name, source)
         network = bring.completed(bring.load(source, weights), shape, point or [], points)
+        origin = owner.origins.of(network, q=q, opens=open_output)
+    existing = with_client(home, lambda c: _published(c, name), role="owner")
+    if existing is not None:
+        fresh = stated(points, point or [])
+        if fresh.distances:
+            _same(home, existing, origin)
+            err.print(
+                f"{name} is published already, from this source: its operating points are changed, and nothing else"
+            )
+            _change(home, existing, changed(Points.of(existing.points), fresh), allow_loose=allow_loose)
+            return
+        raise AlreadyExists(f"model {name} is published already: {_instead(name)}")
+    with progress("compiling"):
         if calibrate:
             compiled = publishing.compile_face_model(
                 calibrate, network=source, q=q, points=network.points, rates=network.rates
@@ -71,14 +86,77 @@ def publish(
         else:
             compiled = bring.compile_network(network, q=q, calibration=calibration, opens=open_output)
     with progress("sharing the weights"):
-        with_client(
-            home,
-            lambda c: publishing.publish(c, name, compiled, allow_loose=allow_loose),
-            deadline=deadline,
-            role="owner",
-        )
+
+        async def work(client: visard.Client) -> None:
+            await publishing.publish(client, name, compiled, allow_loose=allow_loose)
+            owner.origins.remember(home, await _published(client, name), origin)
+
+        with_client(home, work, deadline=deadline, role="owner")
     size = f"{compiled.multiply_adds / 1e6:.0f} M multiply-adds, {len(compiled.weights)} weights"
     out.print(f"published {name}: {size}; {compiled.tightest}")
+
+
+async def _published(client: "visard.Client", name: str) -> ModelInfo | None:
+    """What the services know of a model, if there is one of this name."""
+    return next((info for info in await client.models.list() if info.name == name), None)
+
+
+def _instead(name: str) -> str:
+    return f"visard model points {name} changes its operating points, visard model delete {name} makes room for another"
+
+
+def _same(home: Path, model: ModelInfo, origin: str) -> None:
+    """Raise AlreadyExists unless a model was published from here, and from this source."""
+    if owner.origins.remembered(home, model) != origin:
+        here = f"and not from this source, as far as {home} knows"
+        raise AlreadyExists(f"model {model.name} is published already, {here}: {_instead(model.name)}")
+
+
+@app.command("points")
+def change_points(
+    name: str,
+    points: Annotated[Path | None, typer.Option(help="Report of visard evaluate, for its calibrated points.")] = None,
+    point: Annotated[list[str] | None, typer.Option(help="NAME=DISTANCE; it has no known rate.")] = None,
+    only: Annotated[bool, typer.Option("--only", help="Drop the points that are not named.")] = False,
+    allow_loose: Annotated[
+        bool,
+        typer.Option("--allow-loose", help="Also points with more than 0.1 % false matches, or unmeasured ones."),
+    ] = False,
+    home: Home = DEFAULT_HOME,
+    as_json: Json = False,
+) -> None:
+    """Change a published model's operating points, at all three parties or at none; without options only list them.
+
+    The network and whoever is enrolled stay. Points that are not named stay as they are; the default goes with the point that it
+    is another name of.
+    """
+    fresh = stated(points, point or [])
+    if only and not fresh.distances:
+        raise typer.BadParameter("with --points or --point", param_hint="--only")
+    model = with_client(home, lambda c: _published(c, name), role="owner" if fresh.distances else "client")
+    if model is None:
+        raise NotFound(f"model {name!r} is not published: see visard model list")
+    if fresh.distances:
+        replaced = changed(Points.of(model.points), fresh, only=only)
+        _change(home, model, replaced, allow_loose=allow_loose, as_json=as_json)
+        return
+    _show_points(model, as_json=as_json)
+
+
+def _change(home: Path, model: ModelInfo, points: Points, *, allow_loose: bool, as_json: bool = False) -> None:
+    """Replace a model's points, and show those that it has then."""
+
+    async def work(client: visard.Client) -> ModelInfo | None:
+        await client.models.set_points(model.name, points.distances, points.rates, allow_loose=allow_loose)
+        return await _published(client, model.name)
+
+    _show_points(with_client(home, work, role="owner") or model, as_json=as_json)
+
+
+def _show_points(model: ModelInfo, *, as_json: bool) -> None:
+    points = [asdict(point) | {"cosine": point.cosine} for point in model.points]
+    text = "\n".join([*map(_point, model.points), f"program {model.program_digest.hex()}"])
+    emit(as_json, text, model=model.name, program=model.program_digest.hex(), points=points)
 
 
 @app.command("list")
@@ -123,7 +201,7 @@ def show(name: str, home: Home = DEFAULT_HOME) -> None:
 def _point(point: OperatingPoint) -> str:
     rate = point.false_match_rate
     known = f"{percent(rate)} of strangers match" if rate else "never calibrated"
-    return f"{point.name}: distance {point.distance:g}, {known}"
+    return f"{point.name}: distance {point.distance:g} (cosine {point.cosine:.3f}), {known}"
 
 
 def _attempts(allowed: Attempts, seconds: float) -> str:

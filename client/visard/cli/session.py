@@ -20,7 +20,14 @@ Json = Annotated[bool, typer.Option("--json", help="Answer with one JSON object.
 Largest = Annotated[bool, typer.Option("--largest", help="Of several faces take the largest.")]
 Force = Annotated[bool, typer.Option("--force", help="Take photos although their quality is poor.")]
 Deadline = Annotated[float, typer.Option(min=0.001, max=600, help="Seconds to wait for an answer.")]
-Point = Annotated[str, typer.Option("--operating-point", help="Named threshold; empty for the model's default.")]
+Point = Annotated[
+    str,
+    typer.Option(
+        "--operating-point",
+        envvar="VISARD_OPERATING_POINT",
+        help="Named threshold; empty for the model's default, or what a search's gallery asks for.",
+    ),
+]
 
 DEFAULT_HOME = Path(".visard")
 

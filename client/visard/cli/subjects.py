@@ -11,7 +11,7 @@ import visard
 from visard.calls import DEFAULT_DEADLINE, DEFAULT_MODEL
 from visard.cli.output import MATCH, NO_MATCH, costs, emit, progress
 from visard.cli.session import DEFAULT_HOME, Deadline, Force, Home, Json, Largest, Model, Point, with_client
-from visard.results import Enrolment, Verification
+from visard.results import Enrolment, Identification, Verification
 
 app = typer.Typer()
 
@@ -104,18 +104,28 @@ def identify(
     operating_point: Point = "",
     largest: Largest = False,
     force: Force = False,
+    allow_large_gallery: Annotated[
+        bool,
+        typer.Option("--allow-large-gallery", help="Search also where more are enrolled than any point carries."),
+    ] = False,
     deadline: Deadline = DEFAULT_DEADLINE,
     as_json: Json = False,
 ) -> None:
-    """Who is it? Exit status 1 when it is nobody enrolled."""
-    with progress("identifying"):
-        answer = with_client(
-            home,
-            lambda c: c.identify(photo, operating_point=operating_point, largest=largest, force=force),
-            model=model,
-            deadline=deadline,
+    """Who is it? The threshold follows from how many are enrolled. Exit status 1 when it is nobody enrolled."""
+
+    async def work(c: visard.Client) -> Identification:
+        return await c.identify(
+            photo,
+            operating_point=operating_point,
+            largest=largest,
+            force=force,
+            allow_large_gallery=allow_large_gallery,
         )
-    emit(as_json, answer.subject or "nobody enrolled", subject=answer.subject, **costs(answer.report))
+
+    with progress("identifying"):
+        answer = with_client(home, work, model=model, deadline=deadline)
+    point, text = answer.operating_point, f"{answer.subject or 'nobody enrolled'} ({answer.operating_point})"
+    emit(as_json, text, subject=answer.subject, operating_point=point, **costs(answer.report))
     raise typer.Exit(MATCH if answer.subject else NO_MATCH)
 
 
@@ -171,5 +181,5 @@ def list_subjects(home: Home = DEFAULT_HOME, model: Model = DEFAULT_MODEL, as_js
 
 def _show(answer: Verification, as_json: bool) -> None:
     text = f"{'match' if answer.match else 'no match'} ({answer.report.seconds:.2f} s)"
-    emit(as_json, text, match=answer.match, **costs(answer.report))
+    emit(as_json, text, match=answer.match, operating_point=answer.operating_point, **costs(answer.report))
     raise typer.Exit(MATCH if answer.match else NO_MATCH)

@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from visard.owner import bring as bring
     from visard.owner import demo as demo
     from visard.owner import evaluation as evaluation
+    from visard.owner import origins as origins
     from visard.owner import plain as plain
     from visard.owner import publish as publish
     from visard.owner import threads as threads
     from visard.owner import training as training
 else:
-    __getattr__ = modules(__name__, "bring", "demo", "evaluation", "plain", "publish", "threads", "training")
+    __getattr__ = modules(__name__, "bring", "demo", "evaluation", "origins", "plain", "publish", "threads", "training")

@@ -6,7 +6,6 @@ pickle runs what its author wants. A FILE.safetensors that ``visard train`` has 
 
 import importlib
 import importlib.util
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,21 +21,33 @@ from torch import nn
 
 from visard.capture import SUFFIXES, Picture, capture, check_chip, chip_pixels, is_picture, load_photo
 from visard.errors import CaptureError, InvalidRequest
-from visard.owner.networks.calibration import patterns
+from visard.owner.networks.calibration import pictures
 from visard.owner.networks.dlib_format import WeightFileError
 from visard.owner.networks.faces import face_network
 from visard.owner.networks.names import FACE, FACE_NAMES
 from visard.owner.publish import PATTERN_MARGIN, PHOTO_MARGIN, Compiled, compiler
 from visard.owner.training import weights as trained
+from visard.points import Points, changed, parse_points, read_points, stated
 from visard.sharing import DEFAULT_FIELD_BITS
 from visard.uploads import as_planes, pictures_in
+
+__all__ = [
+    "Network",
+    "checked",
+    "compile_network",
+    "compile_own",
+    "completed",
+    "load",
+    "parse_points",
+    "parse_shape",
+    "read_points",
+]
 
 Shape = tuple[int, int, int]
 
 MAX_CALIBRATION = 64  # images, evenly from a directory
 MAX_SIDE = 4096
 OPEN, MATCH = "open", "match"
-_CALIBRATED = "FMR_1E"  # how visard evaluate names a threshold, before the rate's exponent
 _TRAINED = ".safetensors"
 _LONGEST = 200  # characters of somebody else's error
 
@@ -183,40 +194,13 @@ def checked(shape: object) -> Shape:
     return channels, height, width
 
 
-def parse_points(pairs: Sequence[str]) -> dict[str, float]:
-    """NAME=DISTANCE, each; raises InvalidRequest."""
-    found: dict[str, float] = {}
-    for pair in pairs:
-        name, _, value = pair.partition("=")
-        try:
-            found[name] = float(value)
-        except ValueError:
-            found[name] = -1.0
-        if not re.fullmatch(r"[A-Za-z0-9_]{1,64}", name) or not 0 < found[name] < 1000:
-            raise InvalidRequest(f"point {pair!r}: NAME=DISTANCE is needed, such as default=1.1")
-    return found
-
-
-def read_points(file: Path) -> dict[str, float]:
-    """The thresholds that ``visard evaluate`` has calibrated, from its JSON file; raises InvalidRequest."""
-    try:
-        found = json.loads(file.read_text())["calibration"]["thresholds"]
-        return parse_points([f"{name}={float(limit)!r}" for name, limit in found.items()])
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InvalidRequest(f"{file}: not a report of visard evaluate with calibrated thresholds") from error
-
-
 def completed(network: Network, shape: str, points: Sequence[str], calibrated: Path | None) -> Network:
     """The network with the shape and the thresholds that its owner names, which count more; raises InvalidRequest."""
     size = parse_shape(shape) if shape else network.shape
     if size is None:
         raise InvalidRequest("the module states no input_shape: channels, height and width are needed (shape)")
-    found = read_points(calibrated) if calibrated is not None else {}
-    own = parse_points(points)
-    known = {name: rate for name, rate in network.rates.items() if name not in found}
-    measured = {name: 10.0 ** -int(name.removeprefix(_CALIBRATED)) for name in found if name.startswith(_CALIBRATED)}
-    rates = {name: rate for name, rate in (known | measured).items() if name not in own}  # nobody has measured these
-    return replace(network, shape=size, points={**network.points, **found, **own}, rates=rates)
+    found = changed(Points(network.points, network.rates), stated(calibrated, points))
+    return replace(network, shape=size, points=found.distances, rates=found.rates)
 
 
 def compile_network(
@@ -265,7 +249,7 @@ def compile_own(
             "output (opens=True)"
         )
     check_chip(chip)
-    images = patterns(shape) if calibration is None else _pictures(calibration, shape, chip)
+    images = pictures(shape, chip) if calibration is None else _pictures(calibration, shape, chip)
     try:
         made = compiler()(
             module,

@@ -18,16 +18,14 @@ from visard.owner.networks import calibration
 from visard.owner.networks.dlib_format import WeightFileError
 from visard.owner.networks.faces import face_network
 from visard.owner.networks.names import FACE
-from visard.rates import percent
+from visard.points import LOOSEST, Points, check
 from visard.sharing import DEFAULT_FIELD_BITS
+
+__all__ = ["LOOSEST", "Compiled", "Program", "check_points", "compile_face_model", "compiler", "publish"]
 
 # The patterns of networks.calibration stretch the first layers beyond any face, so they need less margin than photos.
 PATTERN_MARGIN = 3.0
 PHOTO_MARGIN = 4.0
-
-# A match with one stranger in a thousand is as loose as a model may be unless its owner says so: one image can be made that
-# passes as most people at a looser point (docs/models/face.md), and budgets follow from the rate.
-LOOSEST = 1e-3
 
 
 class Program(Protocol):
@@ -87,7 +85,7 @@ def compile_face_model(
         chips = [chip_pixels(capture(photo, largest=True), face.chip) for photo in photos]
         images = np.stack([chip.transpose(2, 0, 1) for chip in chips])
     else:
-        images = calibration.patterns(face.input_shape)
+        images = calibration.pictures(face.input_shape, face.chip)
     try:
         made = compile_module(
             face.load(),
@@ -108,15 +106,7 @@ def compile_face_model(
 
 def check_points(program: Program) -> None:
     """Raise InvalidRequest for an operating point that is looser than LOOSEST, or of which nobody knows how loose it is."""
-    for point in sorted(program.operating_points):
-        rate = program.false_match_rates.get(point)
-        if rate is None or rate > LOOSEST:
-            known = f"its false match rate is {percent(rate)}" if rate is not None else ""
-            loose = known or "nobody has measured its false match rate"
-            raise InvalidRequest(
-                f"operating point {point}: {loose}, and {percent(LOOSEST)} is allowed: calibrate it (visard "
-                "evaluate), or allow loose points explicitly (allow_loose=True)"
-            )
+    check(Points(program.operating_points, program.false_match_rates))
 
 
 async def publish(client: Client, name: str, compiled: Compiled, *, allow_loose: bool = False) -> None:

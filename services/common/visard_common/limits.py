@@ -23,6 +23,7 @@ MAX_IMAGES = 16
 MAX_REFERENCES = 64  # a subject and model
 MAX_METADATA_BYTES = 4096
 MAX_TTL_SECONDS = 10 * 366 * 24 * 3600
+MAX_POINTS = 32  # operating points that a model is given in the place of its own
 MAX_EXPIRY_MS = 10 * 60 * 1000  # how far ahead a request may expire, and how old it may be
 MAX_AHEAD_MS = 60 * 1000  # how far ahead of ours the caller's clock may be
 MAX_PAGE = 10_000  # subjects

@@ -65,7 +65,7 @@ class Declared:
     @property
     def has_program(self) -> bool:
         """Whether a program comes with its share, which is one of the program's weights; else it is one of images."""
-        return "program_digest" in self.fields
+        return self.has_share and "program_digest" in self.fields
 
     @property
     def long(self) -> bool:
@@ -87,7 +87,13 @@ DECLARED: Mapping[int, Declared] = {
     common_pb2.OPERATION_VERIFY: Declared(
         VERIFIERS, images=range(1, 2), has_share=True, subject=Subject.NEEDED, charged=Charged.SUBJECT
     ),
-    common_pb2.OPERATION_IDENTIFY: Declared(VERIFIERS, images=range(1, 2), has_share=True, charged=Charged.SEARCH),
+    common_pb2.OPERATION_IDENTIFY: Declared(
+        VERIFIERS,
+        images=range(1, 2),
+        has_share=True,
+        fields=frozenset({"allow_large_gallery"}),
+        charged=Charged.SEARCH,
+    ),
     common_pb2.OPERATION_COMPARE: Declared(VERIFIERS, images=range(2, 3), has_share=True, charged=Charged.CALLER),
     common_pb2.OPERATION_RUN: Declared(
         VERIFIERS, images=range(1, 2), has_share=True, decides=False, charged=Charged.CALLER
@@ -104,6 +110,9 @@ DECLARED: Mapping[int, Declared] = {
     ),
     common_pb2.OPERATION_PUBLISH: Declared(
         OWNERS, writes=True, has_share=True, fields=frozenset({"program_digest", "instead_of"})
+    ),
+    common_pb2.OPERATION_CALIBRATE: Declared(
+        OWNERS, writes=True, decides=False, fields=frozenset({"program_digest", "points", "instead_of"})
     ),
     common_pb2.OPERATION_WITHDRAW: Declared(OWNERS, writes=True, fields=frozenset({"instead_of"})),
     common_pb2.OPERATION_EXPIRE: Declared((), writes=True),

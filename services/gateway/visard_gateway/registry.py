@@ -16,7 +16,7 @@ Uploads = AsyncIterator[common_pb2.Upload]
 
 
 class ModelRegistryServicer(gateway_pb2_grpc.ModelRegistryServicer):
-    """Publishing and withdrawing, and the list of what is published."""
+    """Publishing, calibrating and withdrawing, and the list of what is published."""
 
     def __init__(self, config: GatewayConfig, parties: Parties, relay: Relay) -> None:
         self._config = config
@@ -41,6 +41,15 @@ class ModelRegistryServicer(gateway_pb2_grpc.ModelRegistryServicer):
         found = await self._parties.ask_all(lambda stub, _: stub.GetStatus(ask, timeout=seconds))
         models = agreeing([sorted(status.models, key=lambda m: m.name) for status in found], "the models")
         return gateway_pb2.ListModelsResponse(models=models)
+
+    async def Calibrate(  # noqa: N802
+        self, request: gateway_pb2.CalibrateRequest, context: Context
+    ) -> gateway_pb2.CalibrateResponse:
+        """Replace a model's operating points."""
+        caller, seconds = caller_of(context, "Calibrate"), remaining(context, CALL_SECONDS)
+        kind = common_pb2.OPERATION_CALIBRATE
+        done = await self._relay.change(request.request, kind, seconds, caller, request.envelopes)
+        return gateway_pb2.CalibrateResponse(results=done.results)
 
     async def Withdraw(  # noqa: N802
         self, request: gateway_pb2.WithdrawRequest, context: Context

@@ -2,9 +2,9 @@
 
 import asyncio
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -40,7 +40,7 @@ class Published:
 
     @cached_property
     def publication(self) -> bytes:
-        """SHA-256 over name, program and time: of two publications under one name each has another."""
+        """SHA-256 over name, program and time: another for each publication under a name, and after its points have changed."""
         time = self.created_unix_ms.to_bytes(8, "big")
         said = b"visard publication v1" + sized(self.name.encode()) + self.program.digest + time
         return hashlib.sha256(said).digest()
@@ -59,6 +59,7 @@ class Published:
             opens_output=program.purpose == OPEN,
             output_shape=program.output.shape,
             cost=self._cost,
+            published_unix_ms=self.created_unix_ms,
             chip=program.chip,
         )
 
@@ -167,6 +168,20 @@ def parse_program(header: common_pb2.UploadHeader) -> Program:
     if largest_opening(program) > LARGEST_OPENING:
         raise InvalidArgument.of("header.program", f"layers of at most {LARGEST_OPENING} bytes to open at a time")
     return program
+
+
+def calibrated(program: Program, points: Iterable[common_pb2.OperatingPoint]) -> Program:
+    """The program with these operating points in the place of its own; raises InvalidArgument where they do not fit together."""
+    told = list(points)
+    distances = {point.name: point.distance for point in told}
+    rates = {point.name: point.false_match_rate for point in told if point.false_match_rate}
+    try:
+        changed = replace(program, operating_points=distances, false_match_rates=rates)
+    except ProgramError as error:
+        raise InvalidArgument.of("request.points", str(error)) from error
+    if len(changed.to_json()) > MAX_PROGRAM_BYTES:
+        raise InvalidArgument.of("request.points", f"fewer: a program has at most {MAX_PROGRAM_BYTES} bytes")
+    return changed
 
 
 def _prepare(record: ModelRecord) -> Published:

@@ -27,7 +27,10 @@ _REFUSED = frozenset(
 
 @dataclass(frozen=True)
 class Entry:
-    """One request that a caller signed, and the name of the gRPC status it was answered with; never the answer."""
+    """One request that a caller signed, and the name of the gRPC status it was answered with; never the answer.
+
+    ``detail`` says which program a request publishes, or changes, and the operating points that it gives it.
+    """
 
     sequence: int
     time_unix_ms: int
@@ -39,6 +42,7 @@ class Entry:
     grantee: str
     request_id: bytes
     code: str
+    detail: str = ""
 
     @property
     def outcome(self) -> str:
@@ -50,6 +54,8 @@ class Entry:
         numbers = b"".join(number.to_bytes(8, "big") for number in (self.sequence, self.time_unix_ms))
         texts = (self.caller, self.operation, self.model, self.subject, self.new_subject, self.grantee, self.code)
         fields = (*(text.encode() for text in texts), self.request_id)
+        if self.detail:  # which came later: an entry without it has the hash that it always had
+            fields = (*fields, self.detail.encode())
         return digests.of_parts(b"visard/v1/audit" + previous + numbers, fields)
 
 
@@ -72,6 +78,7 @@ def message(entry: Entry, link: bytes) -> gateway_pb2.AuditEntry:
         request_id=entry.request_id,
         code=entry.code,
         hash=link,
+        detail=entry.detail,
     )
 
 
@@ -88,4 +95,5 @@ def entry(told: gateway_pb2.AuditEntry) -> Entry:
         told.grantee,
         told.request_id,
         told.code,
+        told.detail,
     )

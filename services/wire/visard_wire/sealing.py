@@ -9,6 +9,7 @@ ChaCha20-Poly1305 (RFC 8439) under it, so that it is secret and can come from th
 
 import hashlib
 import os
+import struct
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
@@ -62,6 +63,7 @@ class Context:
             request.sent_unix_ms.to_bytes(8, "big"),
             request.grantee.encode(),
             b"".join(map(digests.sized, request.instead_of)),
+            *_later(request),
         )
         bound = digests.of_parts(b"visard/v1/request", fields)
         return cls(bound, digests.of_parts(b"visard/v1/handed in" + bound, request.share_digests))
@@ -73,6 +75,18 @@ class Context:
     def answer(self, party: int) -> bytes:
         """What a party's answer is bound to (associated data): the request with all that was handed in, and the party."""
         return b"visard/v1/answer" + bytes([party]) + self.digest
+
+
+def _later(request: common_pb2.Request) -> tuple[bytes, ...]:
+    """Fields that came later: where none is set a request has the digest that it always had."""
+    if not request.points and not request.allow_large_gallery:
+        return ()
+    return b"".join(map(_point, request.points)), bytes([request.allow_large_gallery])
+
+
+def _point(point: common_pb2.OperatingPoint) -> bytes:
+    """An operating point as it is hashed: its name behind its length, and two IEEE doubles, big-endian."""
+    return digests.sized(point.name.encode()) + struct.pack(">dd", point.distance, point.false_match_rate)
 
 
 def key_id(public_key: bytes) -> bytes:

@@ -136,7 +136,9 @@ class Services:
             case "verify":
                 return (await self.client.verify("subject-1", asked)).match is known
             case "identify":
-                return (await self.client.identify(asked)).subject == ("subject-1" if known else None)
+                return (await self.client.identify(asked, operating_point="default")).subject == (
+                    "subject-1" if known else None
+                )
             case "enrol":
                 return len((await self.client.enrol(FRESH, [chip(4)])).references) == 1
         values = (await self.client.run(asked.pixels)).values

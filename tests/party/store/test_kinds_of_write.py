@@ -1,8 +1,10 @@
 """Each kind of write does in every store what visard_party.store.base says of it, and says what it changed. See conftest.py."""
 
 import os
+from dataclasses import replace
 
 from visard_party.store.base import (
+    Calibrate,
     Change,
     Committed,
     Publish,
@@ -93,6 +95,31 @@ async def dropped_renewal__should_leave_the_old_shares(store: Store) -> None:
     assert await store.model("face") == model()
 
 
+async def calibration__should_give_a_model_another_program_and_nothing_else(store: Store) -> None:
+    await store.stage(ONE, Publish(model()), b"1")
+    await store.commit(ONE)
+    await store.stage(TWO, Calibrate("face", b'{"q":61}'), b"2")
+    assert await store.model("face") == model(), "staged is not made"
+    for _ in range(2):
+        await store.commit(TWO)
+    assert await store.model("face") == replace(model(), program=b'{"q":61}', version=2)
+    assert await store.models() == ["face"]
+    await store.stage(THREE, Renew((), (("face", Secret(b"new")),), 9), b"3")
+    await store.commit(THREE)
+    renewed = await store.model("face")
+    assert renewed == replace(model(weights=b"new"), program=b'{"q":61}', version=3)
+
+
+async def dropped_calibration__should_leave_the_program(store: Store) -> None:
+    await store.stage(ONE, Publish(model()), b"1")
+    await store.commit(ONE)
+    await store.stage(TWO, Calibrate("face", b'{"q":61}'), b"2")
+    await store.drop(TWO)
+    await store.stage(THREE, Calibrate("other", b"{}"), b"3")
+    await store.commit(THREE)
+    assert await store.model("face") == model()
+
+
 async def withdrawn_model__should_be_gone(store: Store) -> None:
     await store.stage(ONE, Publish(model()), b"1")
     await store.commit(ONE)
@@ -118,5 +145,6 @@ async def commit__should_say_what_it_changed(store: Store) -> None:
     assert await committed(b"4" * 16, Publish(model())) == Committed(0, models=frozenset({"face"}))
     renewal = Renew((("b", Secret(b"new")),), (("face", Secret(b"new")),), 9)
     assert await committed(b"5" * 16, renewal) == Committed(1, None, frozenset({"face"}))
+    assert await committed(b"7" * 16, Calibrate("face", b"{}")) == Committed(0, models=frozenset({"face"}))
     assert await committed(b"6" * 16, Withdraw("face")) == Committed(0, models=frozenset({"face"}))
     assert await store.commit(b"1" * 16) == Committed(2), "the second time it changes nothing"

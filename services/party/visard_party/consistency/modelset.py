@@ -94,10 +94,9 @@ class ModelSets:
             log.error("a peer has published other models", peer=peer)
 
     async def _load_recovered(self) -> None:
-        """A publication that recovery has finished is in the store and not yet in memory."""
-        loaded = {model.name for model in self._models.listed()}
+        """A publication, or a change of one, that recovery has finished is in the store and not yet in memory."""
         for name in await self._store.models():
-            if name not in loaded:
+            if self._models.known(name) is None:
                 await self._models.get(name)
 
     def _report(self) -> None:

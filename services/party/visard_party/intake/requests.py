@@ -1,6 +1,8 @@
 """What a request may look like: every field checked before anything is kept. Pure."""
 
+import math
 import re
+from collections.abc import Sequence
 
 from visard_common.errors import InvalidArgument
 from visard_common.limits import (
@@ -8,6 +10,7 @@ from visard_common.limits import (
     MAX_AHEAD_MS,
     MAX_EXPIRY_MS,
     MAX_METADATA_BYTES,
+    MAX_POINTS,
     MAX_REFERENCES,
     MAX_TTL_SECONDS,
 )
@@ -18,6 +21,8 @@ from visard_wire.v1 import common_pb2
 _SUBJECT = re.compile(r"[A-Za-z0-9._@-]{1,128}")
 _MODEL = re.compile(r"[a-z0-9._-]{1,64}")
 _POINT = re.compile(r"[A-Za-z0-9_]{0,64}")
+DEFAULT_POINT = "default"  # what every model that matches has
+_LARGEST_DISTANCE = 2.0  # on the unit sphere
 _REFERENCE = re.compile(r"[0-9a-f]{32}")
 # those who may enrol: visard_common.roles
 _GRANTEE = re.compile(r"(enroller|owner)/[A-Za-z0-9._-]{1,64}")
@@ -82,7 +87,7 @@ def _check_names(request: common_pb2.Request, declared: Declared) -> None:
         raise InvalidArgument.of("request.model", "empty for this operation")
     _match(_POINT, "request.operating_point", request.operating_point, "at most 64 of A-Z a-z 0-9 _")
     if request.operating_point and not declared.decides:
-        raise InvalidArgument.of("request.operating_point", "empty for run: nothing is compared")
+        raise InvalidArgument.of("request.operating_point", f"empty for {word(request.operation)}: nothing is compared")
 
 
 def _check_fields(request: common_pb2.Request, declared: Declared) -> None:
@@ -102,7 +107,24 @@ def _check_fields(request: common_pb2.Request, declared: Declared) -> None:
         _match(_REFERENCE, "request.reference_ids", reference_id, "32 hex digits each")
     if request.party >= PARTIES:
         raise InvalidArgument.of("request.party", "0, 1 or 2")
+    if "points" in declared.fields:
+        check_points(request.points)
     _check_instead(request)
+
+
+def check_points(points: Sequence[common_pb2.OperatingPoint]) -> None:
+    """Raise InvalidArgument unless these may be a model's operating points; whether rates and distances fit, its program says."""
+    if not 1 <= len(points) <= MAX_POINTS:
+        raise InvalidArgument.of("request.points", f"1 to {MAX_POINTS}")
+    names = {point.name for point in points}
+    if "" in names or len(names) < len(points) or DEFAULT_POINT not in names:
+        raise InvalidArgument.of("request.points.name", f"each once, and one of them {DEFAULT_POINT}")
+    for point in points:
+        _match(_POINT, "request.points.name", point.name, "1 to 64 of A-Z a-z 0-9 _")
+        if not 0 < point.distance < _LARGEST_DISTANCE:  # nor what is no number
+            raise InvalidArgument.of("request.points.distance", f"more than 0, less than {_LARGEST_DISTANCE:g}")
+        if not 0 <= point.false_match_rate < 1 or math.isnan(point.false_match_rate):
+            raise InvalidArgument.of("request.points.false_match_rate", "from 0, for unknown, to less than 1")
 
 
 def _check_instead(request: common_pb2.Request) -> None:

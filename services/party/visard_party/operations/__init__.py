@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from visard_wire.v1 import common_pb2
 
 from visard_party.operations import (
+    calibration,
     changes,
     enrolment,
     evaluation,
@@ -30,6 +31,7 @@ OPERATIONS: Mapping[int, Operation] = {
     common_pb2.OPERATION_COMPARE: matching.Compare(),
     common_pb2.OPERATION_IDENTIFY: matching.Identify(),
     common_pb2.OPERATION_PUBLISH: publication.PublishModel(),
+    common_pb2.OPERATION_CALIBRATE: calibration.CalibrateModel(),
     common_pb2.OPERATION_WITHDRAW: withdrawal.WithdrawModel(),
     common_pb2.OPERATION_REFRESH: renewal.Refresh(),
     common_pb2.OPERATION_RECOVER: restoration.Recover(),

@@ -12,6 +12,7 @@ from visard_wire.v1 import common_pb2
 from visard_party.gallery import Rows
 from visard_party.intake.asked import Asked
 from visard_party.models import Published
+from visard_party.operations import points
 from visard_party.operations.base import Reading
 from visard_party.operations.images import images_to_match, rows_to_match
 from visard_party.operations.prepared import Outcome, Prepared
@@ -45,7 +46,7 @@ class Verify(Reading):
         run = channel.begin_run(prepared.terms)
         limits = prepared.limit, prepared.network.program.mean_test
         bits = await matching.verify(run, kits[-1], probe, prepared.rows.shares, *limits)
-        return Outcome(_bits_outcome(bits))
+        return Outcome(_bits_outcome(prepared, bits))
 
 
 class Compare(Reading):
@@ -68,7 +69,7 @@ class Compare(Reading):
         photos = np.stack(await resources.describe(prepared, channel, kits[:-1]))
         run = channel.begin_run(prepared.terms)
         limits = prepared.limit, prepared.network.program.mean_test
-        return Outcome(_bits_outcome(await matching.compare(run, kits[-1], photos, *limits)))
+        return Outcome(_bits_outcome(prepared, await matching.compare(run, kits[-1], photos, *limits)))
 
 
 class Identify(Reading):
@@ -87,7 +88,8 @@ class Identify(Reading):
             describe_plan(model.program),
             matching.identify_plan(model.program.q, len(rows), model.program.output.size, tested(model)),
         )
-        return Prepared(asked, plans, (), rows, model, images)
+        point = points.of_search(request, model.program, len(rows))
+        return Prepared(asked, plans, (), rows, model, images, point=point)
 
     @override
     async def perform(
@@ -97,7 +99,7 @@ class Identify(Reading):
         run = channel.begin_run(prepared.terms)
         limits = prepared.limit, prepared.network.program.mean_test
         bits = await matching.identify(run, kits[-1], probe, prepared.rows.shares, *limits)
-        outcome = _bits_outcome(bits)
+        outcome = _bits_outcome(prepared, bits)
         subjects = prepared.rows.subjects
         outcome.row_digest = prepared.rows.table_digest
         if resources.party == 0:  # once is enough: the two others vouch for it
@@ -110,6 +112,7 @@ def tested(model: Published) -> int:
     return int(model.program.mean_test is not None)
 
 
-def _bits_outcome(bits: ReplicatedBits) -> common_pb2.Outcome:
+def _bits_outcome(prepared: Prepared, bits: ReplicatedBits) -> common_pb2.Outcome:
     own, previous = bits.pieces()
-    return common_pb2.Outcome(bits=bits.count, piece_own=own, piece_previous=previous)
+    point = prepared.operating_point
+    return common_pb2.Outcome(bits=bits.count, piece_own=own, piece_previous=previous, operating_point=point)

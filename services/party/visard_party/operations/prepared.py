@@ -15,6 +15,7 @@ from visard_wire.v1 import common_pb2
 
 from visard_party.gallery import Rows
 from visard_party.intake.asked import Asked
+from visard_party.intake.requests import DEFAULT_POINT
 from visard_party.models import Published
 from visard_party.store.base import Name, Reference, Write, rows_digest
 
@@ -23,7 +24,8 @@ from visard_party.store.base import Name, Reference, Write, rows_digest
 class Prepared:
     """A request as this party is about to run it: fixed before the parties agree to start.
 
-    ``plans`` are those of the kits that its run takes, in order; ``names`` and ``rows`` the references that it reads.
+    ``plans`` are those of the kits that its run takes, in order; ``names`` and ``rows`` the references that it reads; ``point``
+    the operating point of a search, which follows from its gallery.
     """
 
     asked: Asked
@@ -33,6 +35,7 @@ class Prepared:
     model: Published | None = None
     images: Elements | None = None
     write: Write | None = None
+    point: str = ""
     stored: Sequence[Reference] = ()
 
     @property
@@ -68,17 +71,23 @@ class Prepared:
         return self.model.model
 
     @property
+    def operating_point(self) -> str:
+        """The name of the one that decides; an enrolment compares at the default one."""
+        if self.request.operation == common_pb2.OPERATION_ENROL:
+            return DEFAULT_POINT
+        return self.point or self.request.operating_point or DEFAULT_POINT
+
+    @property
     def false_match_rate(self) -> float | None:
-        """Of the operating point that decides, if it is known; an enrolment compares at the default one."""
+        """Of the operating point that decides, if it is known."""
         if self.model is None:
             return None
-        enrols = self.request.operation == common_pb2.OPERATION_ENROL
-        return self.model.program.false_match_rate("" if enrols else self.request.operating_point)
+        return self.model.program.false_match_rate(self.operating_point)
 
     @property
     def limit(self) -> int:
-        """The threshold of the request's operating point, as matching takes it."""
-        return self.network.program.threshold(self.request.operating_point)
+        """The threshold of the operating point that decides, as matching takes it."""
+        return self.network.program.threshold(self.operating_point)
 
 
 @dataclass

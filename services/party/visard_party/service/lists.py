@@ -1,15 +1,18 @@
 """What a party tells of what it keeps, a page at a time: subjects, references, rights, and its log of who asked for what."""
 
 import time
+from itertools import accumulate
 
 from visard_common.errors import InvalidArgument, NotFound
-from visard_common.limits import MAX_AHEAD_MS, MAX_EXPIRY_MS, MAX_PAGE, MAX_ROWS
+from visard_common.limits import MAX_AHEAD_MS, MAX_EXPIRY_MS, MAX_PAGE, MAX_REQUEST, MAX_ROWS
 from visard_wire.chain import message
 from visard_wire.v1 import gateway_pb2
 
 from visard_party.intake import requests
 from visard_party.models import ModelShelf
 from visard_party.store.base import Reference, Store
+
+_PAGE_BYTES = MAX_REQUEST // 2  # of entries of the log; the largest one has some kilobytes
 
 
 async def subjects(
@@ -62,12 +65,18 @@ async def audit_log(store: Store, request: gateway_pb2.AuditLogRequest) -> gatew
         after = await store.audit_since(request.since_unix_ms)
     previous, found = await store.audit_page(after, limit)
     return gateway_pb2.AuditLogResponse(
-        entries=[message(entry, link) for entry, link in found],
+        entries=_fitting([message(entry, link) for entry, link in found]),
         previous_sequence=previous.sequence,
         previous_hash=previous.hash,
         previous_unix_ms=previous.time_unix_ms,
         now_unix_ms=int(time.time() * 1000),
     )
+
+
+def _fitting(entries: list[gateway_pb2.AuditEntry]) -> list[gateway_pb2.AuditEntry]:
+    """The first of them, as many as fit into a message, whatever callers have written; the next page goes on there."""
+    ends = accumulate(entry.ByteSize() for entry in entries)
+    return [entry for entry, end in zip(entries, ends, strict=True) if end <= _PAGE_BYTES]
 
 
 def _page(size: int) -> int:

@@ -135,6 +135,14 @@ class Publish:
 
 
 @dataclass(frozen=True)
+class Calibrate:
+    """Give a model, by its name, another program (canonical JSON) for the same weights: other operating points."""
+
+    name: str
+    program: bytes
+
+
+@dataclass(frozen=True)
 class Withdraw:
     """Remove a model by its name; its references are gone before."""
 
@@ -164,7 +172,7 @@ class Revoke:
     right: Right
 
 
-Write = Change | Rename | Publish | Withdraw | Renew | Grant | Revoke
+Write = Change | Rename | Publish | Calibrate | Withdraw | Renew | Grant | Revoke
 
 
 @dataclass(frozen=True)

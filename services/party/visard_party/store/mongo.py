@@ -38,7 +38,7 @@ from visard_party.store.mongo_records import MongoRecords
 from visard_party.store.mongo_restoration import MongoRestoration
 from visard_party.store.mongo_writes import MongoWrites
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 RESTORATION_SECONDS = 600.0  # to put a million references in place
 SELECTION_SECONDS = 3.0
 _DEFAULT_DATABASE = "visard"

@@ -99,6 +99,7 @@ def audited(entry: Entry, link: bytes) -> Document:
         "grantee": entry.grantee,
         "request": Binary(entry.request_id),
         "code": entry.code,
+        "detail": entry.detail,
         "hash": Binary(link),
     }
 
@@ -106,7 +107,8 @@ def audited(entry: Entry, link: bytes) -> Document:
 def audited_of(row: Document) -> tuple[Entry, bytes]:
     """The entry in a document, and its hash."""
     names = (row["caller"], row["operation"], row["model"], row["subject"], row["new_subject"], row["grantee"])
-    return Entry(row["_id"], row["time"], *names, bytes(row["request"]), row["code"]), bytes(row["hash"])
+    entry = Entry(row["_id"], row["time"], *names, bytes(row["request"]), row["code"], row["detail"])
+    return entry, bytes(row["hash"])
 
 
 def log(entry: LogEntry) -> Document:

@@ -13,6 +13,7 @@ from visard_wire.secret import Secret
 from visard_party.errors import RequestConflict
 from visard_party.store import mongo_documents as documents
 from visard_party.store.base import (
+    Calibrate,
     Change,
     Committed,
     Grant,
@@ -112,7 +113,7 @@ class MongoWrites:
         request_id = entry["_id"]
         own = [row["_id"] async for row in self._db.refs.find({"request_id": request_id}, {"_id": 1})]
         models = [row["name"] async for row in self._db.models.find({"_id": request_id}, {"name": 1})]
-        models += [*entry.get("models", ()), *filter(None, [entry.get("withdraw")])]
+        models += [*entry.get("models", ()), *filter(None, [entry.get("calibrate"), entry.get("withdraw")])]
         rights = [*filter(None, [entry.get("grant", {}).get("_id"), entry.get("revoke")])]
         references = frozenset((*own, *entry.get("erase", ()), *entry.get("rename", ()), *rights))
         touched = None if entry["kind"] == "renew" else references
@@ -122,6 +123,11 @@ class MongoWrites:
         """A committed write's effects, in an order in which each may be repeated."""
         request_id = entry["_id"]
         await self._db.models.update_one({"_id": request_id}, {"$set": {"visible": True}})
+        if entry.get("calibrate"):
+            await self._db.models.update_many(
+                {"name": entry["calibrate"], "visible": True, "touched_by": {"$ne": request_id}},
+                {"$set": {"program": entry["program"], "touched_by": request_id}, "$inc": {"version": 1}},
+            )
         if entry.get("withdraw"):
             await self._withdraw(entry["withdraw"])
         if entry.get("erase"):
@@ -187,6 +193,8 @@ def _intent(write: Write) -> Document:
             return {"erase": list(erase)}
         case Rename(ids, subject, updated):
             return {"rename": list(ids), "subject": subject, "updated": updated}
+        case Calibrate(name, program):
+            return {"calibrate": name, "program": Binary(program)}
         case Withdraw(name):
             return {"withdraw": name}
         case Grant(right):

@@ -29,7 +29,7 @@ from visard_party.store.base import (
 )
 from visard_party.store.sqlite_records import SqliteRecords
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 APPLICATION_ID = 0x76697300  # "vis" in the file's header, and in its last byte the party's number and one
 TIMEOUT_SECONDS = 30.0
 _BUSY_MS, _READER_MS = 5000, 1000  # to wait for other programs that write, and that read

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 _RIGHT = "model, subject, grantee"
 _LINK = "sequence, time, hash"
-_ENTRY = "sequence, time, caller, operation, model, subject, new_subject, grantee, request_id, code, hash"
+_ENTRY = "sequence, time, caller, operation, model, subject, new_subject, grantee, request_id, code, detail, hash"
 
 
 class SqliteRecords(Store):
@@ -47,7 +47,7 @@ class SqliteRecords(Store):
     @override
     async def audit_append(self, entries: Sequence[tuple[Entry, bytes]]) -> None:
         rows = [_row(entry, link) for entry, link in entries]
-        insert = "INSERT OR IGNORE INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        insert = "INSERT OR IGNORE INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
         def work(db: sqlite3.Connection) -> None:
             db.executemany(insert, rows)
@@ -89,7 +89,7 @@ class SqliteRecords(Store):
 
 def _row(entry: Entry, link: bytes) -> tuple[object, ...]:
     names = (entry.caller, entry.operation, entry.model, entry.subject, entry.new_subject, entry.grantee)
-    return (entry.sequence, entry.time_unix_ms, *names, entry.request_id, entry.code, link)
+    return (entry.sequence, entry.time_unix_ms, *names, entry.request_id, entry.code, entry.detail, link)
 
 
 def _before(db: sqlite3.Connection, sequence: int | None) -> Link:

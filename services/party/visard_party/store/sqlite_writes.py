@@ -5,6 +5,7 @@ import sqlite3
 from visard_party.errors import RequestConflict
 from visard_party.store.base import (
     NEVER,
+    Calibrate,
     Change,
     Committed,
     Grant,
@@ -40,7 +41,7 @@ CREATE TABLE models (
     request_id BLOB PRIMARY KEY, name TEXT NOT NULL, program BLOB NOT NULL, version INTEGER NOT NULL,
     created INTEGER NOT NULL, weights BLOB NOT NULL, visible INTEGER NOT NULL
 );
--- what a staged write will do: ids to erase or rename, new shares
+-- what a staged write will do: ids to erase or rename, new shares, new programs
 CREATE TABLE deletions (request_id BLOB NOT NULL, reference_id TEXT NOT NULL, PRIMARY KEY (request_id, reference_id));
 CREATE TABLE renames (
     request_id BLOB NOT NULL, reference_id TEXT NOT NULL, subject TEXT NOT NULL, updated INTEGER NOT NULL,
@@ -50,6 +51,7 @@ CREATE TABLE renewals (
     request_id BLOB NOT NULL, target TEXT NOT NULL, name TEXT NOT NULL, share BLOB NOT NULL, updated INTEGER NOT NULL,
     PRIMARY KEY (request_id, target, name)
 );
+CREATE TABLE calibrations (request_id BLOB PRIMARY KEY, name TEXT NOT NULL, program BLOB NOT NULL);
 CREATE TABLE withdrawals (request_id BLOB PRIMARY KEY, name TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE grants (
     request_id BLOB PRIMARY KEY, right_id TEXT NOT NULL, model TEXT NOT NULL, subject TEXT NOT NULL, grantee TEXT NOT NULL
@@ -65,7 +67,7 @@ CREATE TABLE attempts (key BLOB PRIMARY KEY, full_at INTEGER NOT NULL) WITHOUT R
 CREATE TABLE audit (
     sequence INTEGER PRIMARY KEY, time INTEGER NOT NULL, caller TEXT NOT NULL, operation TEXT NOT NULL, model TEXT NOT NULL,
     subject TEXT NOT NULL, new_subject TEXT NOT NULL, grantee TEXT NOT NULL, request_id BLOB NOT NULL, code TEXT NOT NULL,
-    hash BLOB NOT NULL
+    detail TEXT NOT NULL, hash BLOB NOT NULL
 );
 CREATE INDEX audit_by_time ON audit (time);
 CREATE TABLE audit_anchor (sequence INTEGER NOT NULL, time INTEGER NOT NULL, hash BLOB NOT NULL);
@@ -76,6 +78,7 @@ _STAGED = (
     "deletions",
     "renames",
     "renewals",
+    "calibrations",
     "withdrawals",
     "grants",
     "revocations",
@@ -113,6 +116,8 @@ def stage(db: sqlite3.Connection, request_id: bytes, write: Write, digest: bytes
                 db.executemany("INSERT INTO renewals VALUES (?, ?, ?, ?, ?)", rows)
         case Publish(model):
             db.execute(_INSERT_MODEL, _model_row(model, request_id, visible=False))
+        case Calibrate(name, program):
+            db.execute("INSERT INTO calibrations VALUES (?, ?, ?)", (request_id, name, program))
         case Withdraw(name):
             db.execute("INSERT INTO withdrawals VALUES (?, ?)", (request_id, name))
         case Grant(right):
@@ -157,10 +162,10 @@ def commit(db: sqlite3.Connection, request_id: bytes) -> Committed:
 
 
 def erases(db: sqlite3.Connection, request_id: bytes) -> bool:
-    """Whether a share goes with this commit: only an enrolment that replaces nothing, a publication and rights keep all."""
+    """Whether a share goes with this commit: only an enrolment that replaces nothing, models and rights keep all."""
     row = db.execute("SELECT kind FROM writes WHERE request_id = ?", (request_id,)).fetchone()
     deletes = "SELECT 1 FROM deletions WHERE request_id = ? LIMIT 1"
-    kept = row is not None and row[0] in ("publish", "grant", "revoke", "rename")
+    kept = row is not None and row[0] in ("publish", "calibrate", "grant", "revoke", "rename")
     return not kept and (row is None or row[0] != "change" or db.execute(deletes, (request_id,)).fetchone() is not None)
 
 
@@ -174,6 +179,7 @@ _REFERENCES = """SELECT reference_id FROM refs WHERE request_id = :id
                  UNION SELECT right_id FROM grants WHERE request_id = :id
                  UNION SELECT right_id FROM revocations WHERE request_id = :id"""
 _MODELS = """SELECT name FROM models WHERE request_id = :id
+             UNION SELECT name FROM calibrations WHERE request_id = :id
              UNION SELECT name FROM withdrawals WHERE request_id = :id
              UNION SELECT name FROM renewals WHERE request_id = :id AND target = 'models'"""
 # what a commit does, whatever the kind of write: the tables that it did not fill are empty
@@ -192,10 +198,13 @@ _EFFECTS = (
        FROM renewals n WHERE n.request_id = :id AND n.target = 'refs' AND n.name = refs.reference_id""",
     """UPDATE models SET weights = n.share, version = version + 1
        FROM renewals n WHERE n.request_id = :id AND n.target = 'models' AND n.name = models.name""",
+    """UPDATE models SET program = c.program, version = version + 1
+       FROM calibrations c WHERE c.request_id = :id AND c.name = models.name AND models.visible""",
     "INSERT OR IGNORE INTO rights SELECT right_id, model, subject, grantee FROM grants WHERE request_id = :id",
     "DELETE FROM rights WHERE right_id IN (SELECT right_id FROM revocations WHERE request_id = :id)",
     "DELETE FROM grants WHERE request_id = :id",
     "DELETE FROM revocations WHERE request_id = :id",
+    "DELETE FROM calibrations WHERE request_id = :id",
     "DELETE FROM renewals WHERE request_id = :id",
     "DELETE FROM deletions WHERE request_id = :id",
     "DELETE FROM renames WHERE request_id = :id",

@@ -45,6 +45,8 @@ class _OperationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operation.V
     """Let a caller change a subject's references as if it had enrolled them (admin)."""
     OPERATION_REVOKE: _Operation.ValueType  # 14
     """Take such a right back (admin)."""
+    OPERATION_CALIBRATE: _Operation.ValueType  # 15
+    """Replace a published model's operating points; its network, and what is enrolled with it, stay."""
     OPERATION_RUN: _Operation.ValueType  # 20
     """Evaluate a model whose owner lets callers see its output; the output goes to the caller alone."""
 
@@ -70,6 +72,8 @@ OPERATION_GRANT: Operation.ValueType  # 13
 """Let a caller change a subject's references as if it had enrolled them (admin)."""
 OPERATION_REVOKE: Operation.ValueType  # 14
 """Take such a right back (admin)."""
+OPERATION_CALIBRATE: Operation.ValueType  # 15
+"""Replace a published model's operating points; its network, and what is enrolled with it, stay."""
 OPERATION_RUN: Operation.ValueType  # 20
 """Evaluate a model whose owner lets callers see its output; the output goes to the caller alone."""
 Global___Operation: _TypeAlias = Operation  # noqa: Y015
@@ -103,6 +107,8 @@ class Request(_message.Message):
     SHARE_DIGESTS_FIELD_NUMBER: _builtins.int
     GRANTEE_FIELD_NUMBER: _builtins.int
     INSTEAD_OF_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
+    ALLOW_LARGE_GALLERY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.bytes
     """16 random bytes, chosen by the caller. A write with an id that was seen before is answered again, if all fields of
     the request are the same, and refused otherwise; any other operation is refused.
@@ -117,11 +123,13 @@ class Request(_message.Message):
     images: _builtins.int
     """Images in each share: 1 to 16 for Enrol, 1 for Verify, Identify and Run, 2 for Compare, 0 otherwise."""
     operating_point: _builtins.str
-    """Name of the operating point that decides the threshold; empty takes the model's default."""
+    """Name of the operating point that decides the threshold. Empty takes the model's default; for Identify, the loosest point whose
+    false match rate times the references that are searched is at most 1 %.
+    """
     expires_unix_ms: _builtins.int
     """After this time (milliseconds since the Unix epoch) no party starts the request."""
     program_digest: _builtins.bytes
-    """Publish only: SHA-256 of the canonical JSON of the program."""
+    """Publish: SHA-256 of the canonical JSON of the program. Calibrate: of the program as it is, before its points are replaced."""
     new_subject: _builtins.str
     """Rename only: the subject's new name."""
     replace: _builtins.bool
@@ -142,6 +150,8 @@ class Request(_message.Message):
     """Grant and Revoke: the caller whose right it is, as in "enroller/kiosk-7". The right is to the subject, or to every
     subject of the model where the subject is empty.
     """
+    allow_large_gallery: _builtins.bool
+    """Identify: search also where the gallery is too large for every operating point of the model; at the strictest one."""
     @_builtins.property
     def reference_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Delete: only these references of the subject; all of them when there are none. At most 64 ids of 32 hex digits."""
@@ -160,6 +170,12 @@ class Request(_message.Message):
     def instead_of(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """A signed write only: ids of earlier requests for the same whose outcome the caller does not know, or which were undone. If
         one of them was made this one is refused (ALREADY_EXISTS), and from here on none of them can be made. At most 8, of 16 bytes.
+        """
+
+    @_builtins.property
+    def points(self) -> _containers.RepeatedCompositeFieldContainer[Global___OperatingPoint]:
+        """Calibrate only: all operating points that the model has from then on, in the place of those that it had; one is named
+        default. 1 to 32.
         """
 
     def __init__(
@@ -185,10 +201,12 @@ class Request(_message.Message):
         share_digests: _abc.Iterable[_builtins.bytes] | None = ...,
         grantee: _builtins.str = ...,
         instead_of: _abc.Iterable[_builtins.bytes] | None = ...,
+        points: _abc.Iterable[Global___OperatingPoint] | None = ...,
+        allow_large_gallery: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "expires_unix_ms", b"expires_unix_ms", "grantee", b"grantee", "images", b"images", "instead_of", b"instead_of", "metadata", b"metadata", "model", b"model", "new_subject", b"new_subject", "operating_point", b"operating_point", "operation", b"operation", "party", b"party", "program_digest", b"program_digest", "reference_ids", b"reference_ids", "replace", b"replace", "request_id", b"request_id", "sent_unix_ms", b"sent_unix_ms", "share_digests", b"share_digests", "subject", b"subject", "ttl_seconds", b"ttl_seconds", "unique", b"unique"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_large_gallery", b"allow_large_gallery", "caller", b"caller", "expires_unix_ms", b"expires_unix_ms", "grantee", b"grantee", "images", b"images", "instead_of", b"instead_of", "metadata", b"metadata", "model", b"model", "new_subject", b"new_subject", "operating_point", b"operating_point", "operation", b"operation", "party", b"party", "points", b"points", "program_digest", b"program_digest", "reference_ids", b"reference_ids", "replace", b"replace", "request_id", b"request_id", "sent_unix_ms", b"sent_unix_ms", "share_digests", b"share_digests", "subject", b"subject", "ttl_seconds", b"ttl_seconds", "unique", b"unique"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -443,6 +461,7 @@ class Outcome(_message.Message):
     ROW_DIGEST_FIELD_NUMBER: _builtins.int
     REFERENCES_CHANGED_FIELD_NUMBER: _builtins.int
     PROGRAM_DIGEST_FIELD_NUMBER: _builtins.int
+    OPERATING_POINT_FIELD_NUMBER: _builtins.int
     OUTPUT_SHARE_FIELD_NUMBER: _builtins.int
     OUTPUT_SHAPE_FIELD_NUMBER: _builtins.int
     OUTPUT_SCALE_FIELD_NUMBER: _builtins.int
@@ -457,6 +476,8 @@ class Outcome(_message.Message):
     """Every write: how many references it names."""
     program_digest: _builtins.bytes
     """Publish: SHA-256 of the program that was stored with the weights."""
+    operating_point: _builtins.str
+    """Verify, Compare, Identify: name of the operating point that decided."""
     output_share: _builtins.bytes
     """Run: this party's share of a fresh random degree-2 sharing of the output, little-endian field elements; the output is
     3 F(1) - 3 F(2) + F(3). Its shape, and its fractional bits.
@@ -483,13 +504,14 @@ class Outcome(_message.Message):
         row_digest: _builtins.bytes = ...,
         references_changed: _builtins.int = ...,
         program_digest: _builtins.bytes = ...,
+        operating_point: _builtins.str = ...,
         output_share: _builtins.bytes = ...,
         output_shape: _abc.Iterable[_builtins.int] | None = ...,
         output_scale: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits", b"bits", "output_scale", b"output_scale", "output_shape", b"output_shape", "output_share", b"output_share", "piece_own", b"piece_own", "piece_previous", b"piece_previous", "program_digest", b"program_digest", "reference_ids", b"reference_ids", "references_changed", b"references_changed", "row_digest", b"row_digest", "row_subjects", b"row_subjects"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits", b"bits", "operating_point", b"operating_point", "output_scale", b"output_scale", "output_shape", b"output_shape", "output_share", b"output_share", "piece_own", b"piece_own", "piece_previous", b"piece_previous", "program_digest", b"program_digest", "reference_ids", b"reference_ids", "references_changed", b"references_changed", "row_digest", b"row_digest", "row_subjects", b"row_subjects"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -604,6 +626,7 @@ class ModelInfo(_message.Message):
     COST_FIELD_NUMBER: _builtins.int
     POINTS_FIELD_NUMBER: _builtins.int
     CHIP_FIELD_NUMBER: _builtins.int
+    PUBLISHED_UNIX_MS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     program_digest: _builtins.bytes
     field_bits: _builtins.int
@@ -613,6 +636,8 @@ class ModelInfo(_message.Message):
     """Whether whoever has the model evaluated sees its output. If not, its descriptors are compared on shares and never opened."""
     chip: _builtins.str
     """How a face must be cut for it, by the name of a chip that clients know; empty: any chip, brought to the input's size."""
+    published_unix_ms: _builtins.int
+    """When its owner published it; the same after its points were replaced."""
     @_builtins.property
     def input_shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Shape of one image as the network wants it: channels, height, width."""
@@ -641,10 +666,11 @@ class ModelInfo(_message.Message):
         cost: Global___ModelCost | None = ...,
         points: _abc.Iterable[Global___OperatingPoint] | None = ...,
         chip: _builtins.str = ...,
+        published_unix_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chip", b"chip", "cost", b"cost", "descriptor_size", b"descriptor_size", "field_bits", b"field_bits", "input_shape", b"input_shape", "name", b"name", "opens_output", b"opens_output", "operating_points", b"operating_points", "output_shape", b"output_shape", "points", b"points", "program_digest", b"program_digest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chip", b"chip", "cost", b"cost", "descriptor_size", b"descriptor_size", "field_bits", b"field_bits", "input_shape", b"input_shape", "name", b"name", "opens_output", b"opens_output", "operating_points", b"operating_points", "output_shape", b"output_shape", "points", b"points", "program_digest", b"program_digest", "published_unix_ms", b"published_unix_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -661,7 +687,7 @@ class OperatingPoint(_message.Message):
     FALSE_MATCH_RATE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     distance: _builtins.float
-    """Euclidean, between descriptors."""
+    """Euclidean, between descriptors on the unit sphere: more than 0, less than 2. A cosine c is the distance sqrt(2 - 2 c)."""
     false_match_rate: _builtins.float
     """How many strangers in one lie within, as its owner has calibrated it; 0 where nobody has."""
     def __init__(

@@ -789,6 +789,7 @@ class AuditEntry(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     CODE_FIELD_NUMBER: _builtins.int
     HASH_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """From 1, without a gap."""
     time_unix_ms: _builtins.int
@@ -804,7 +805,9 @@ class AuditEntry(_message.Message):
     code: _builtins.str
     """Name of the gRPC status of the answer."""
     hash: _builtins.bytes
-    """SHA-256 over the previous entry's hash and all fields above (visard_wire.chain)."""
+    """SHA-256 over the previous entry's hash and all fields but this one (visard_wire.chain)."""
+    detail: _builtins.str
+    """Publish and Calibrate: the program that the request names, by its digest, and the points that take the place of its own."""
     def __init__(
         self,
         *,
@@ -819,10 +822,11 @@ class AuditEntry(_message.Message):
         request_id: _builtins.bytes = ...,
         code: _builtins.str = ...,
         hash: _builtins.bytes = ...,
+        detail: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "code", b"code", "grantee", b"grantee", "hash", b"hash", "model", b"model", "new_subject", b"new_subject", "operation", b"operation", "request_id", b"request_id", "sequence", b"sequence", "subject", b"subject", "time_unix_ms", b"time_unix_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "code", b"code", "detail", b"detail", "grantee", b"grantee", "hash", b"hash", "model", b"model", "new_subject", b"new_subject", "operation", b"operation", "request_id", b"request_id", "sequence", b"sequence", "subject", b"subject", "time_unix_ms", b"time_unix_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1015,6 +1019,54 @@ class PublishResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PublishResponse: _TypeAlias = PublishResponse  # noqa: Y015
+
+@_typing.final
+class CalibrateRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    ENVELOPES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def request(self) -> _common_pb2.Request: ...
+    @_builtins.property
+    def envelopes(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.SealedEnvelope]:
+        """Three sealed envelopes without a share, in order of party: see Request.share_digests."""
+
+    def __init__(
+        self,
+        *,
+        request: _common_pb2.Request | None = ...,
+        envelopes: _abc.Iterable[_common_pb2.SealedEnvelope] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelopes", b"envelopes", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CalibrateRequest: _TypeAlias = CalibrateRequest  # noqa: Y015
+
+@_typing.final
+class CalibrateResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.SealedResult]:
+        """That it is done, for the caller alone, from each party."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[_common_pb2.SealedResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CalibrateResponse: _TypeAlias = CalibrateResponse  # noqa: Y015
 
 @_typing.final
 class ListModelsRequest(_message.Message):

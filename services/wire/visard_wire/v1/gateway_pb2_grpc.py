@@ -580,6 +580,11 @@ class ModelRegistryStub:
                 request_serializer=visard_dot_v1_dot_common__pb2.Upload.SerializeToString,
                 response_deserializer=visard_dot_v1_dot_gateway__pb2.PublishResponse.FromString,
                 _registered_method=True)
+        self.Calibrate = channel.unary_unary(
+                '/visard.v1.ModelRegistry/Calibrate',
+                request_serializer=visard_dot_v1_dot_gateway__pb2.CalibrateRequest.SerializeToString,
+                response_deserializer=visard_dot_v1_dot_gateway__pb2.CalibrateResponse.FromString,
+                _registered_method=True)
         self.ListModels = channel.unary_unary(
                 '/visard.v1.ModelRegistry/ListModels',
                 request_serializer=visard_dot_v1_dot_gateway__pb2.ListModelsRequest.SerializeToString,
@@ -598,6 +603,13 @@ class ModelRegistryServicer:
 
     def Publish(self, request_iterator, context):
         """Publish a network: its program is public, its weights are uploaded as three sealed shares.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Calibrate(self, request, context):
+        """Replace the operating points of a published model, at all three parties or at none. Its weights and references stay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -626,6 +638,11 @@ def add_ModelRegistryServicer_to_server(servicer, server):
                     servicer.Publish,
                     request_deserializer=visard_dot_v1_dot_common__pb2.Upload.FromString,
                     response_serializer=visard_dot_v1_dot_gateway__pb2.PublishResponse.SerializeToString,
+            ),
+            'Calibrate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Calibrate,
+                    request_deserializer=visard_dot_v1_dot_gateway__pb2.CalibrateRequest.FromString,
+                    response_serializer=visard_dot_v1_dot_gateway__pb2.CalibrateResponse.SerializeToString,
             ),
             'ListModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModels,
@@ -666,6 +683,33 @@ class ModelRegistry:
             '/visard.v1.ModelRegistry/Publish',
             visard_dot_v1_dot_common__pb2.Upload.SerializeToString,
             visard_dot_v1_dot_gateway__pb2.PublishResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Calibrate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visard.v1.ModelRegistry/Calibrate',
+            visard_dot_v1_dot_gateway__pb2.CalibrateRequest.SerializeToString,
+            visard_dot_v1_dot_gateway__pb2.CalibrateResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -220,6 +220,8 @@ class ModelRegistryStub:
     def __new__(cls, channel: _aio.Channel) -> ModelRegistryAsyncStub: ...
     Publish: _grpc.StreamUnaryMultiCallable[_common_pb2.Upload, _gateway_pb2.PublishResponse]
     """Publish a network: its program is public, its weights are uploaded as three sealed shares."""
+    Calibrate: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.CalibrateRequest, _gateway_pb2.CalibrateResponse]
+    """Replace the operating points of a published model, at all three parties or at none. Its weights and references stay."""
     ListModels: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListModelsRequest, _gateway_pb2.ListModelsResponse]
     """The models that all three parties have, and what an evaluation of each costs.
 
@@ -235,6 +237,8 @@ class ModelRegistryAsyncStub(ModelRegistryStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Publish: _aio.StreamUnaryMultiCallable[_common_pb2.Upload, _gateway_pb2.PublishResponse]  # type: ignore[assignment]
     """Publish a network: its program is public, its weights are uploaded as three sealed shares."""
+    Calibrate: _aio.UnaryUnaryMultiCallable[_gateway_pb2.CalibrateRequest, _gateway_pb2.CalibrateResponse]  # type: ignore[assignment]
+    """Replace the operating points of a published model, at all three parties or at none. Its weights and references stay."""
     ListModels: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListModelsRequest, _gateway_pb2.ListModelsResponse]  # type: ignore[assignment]
     """The models that all three parties have, and what an evaluation of each costs.
 
@@ -253,6 +257,14 @@ class ModelRegistryServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.PublishResponse, _abc.Awaitable[_gateway_pb2.PublishResponse]]:
         """Publish a network: its program is public, its weights are uploaded as three sealed shares."""
+
+    @_abc_1.abstractmethod
+    def Calibrate(
+        self,
+        request: _gateway_pb2.CalibrateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.CalibrateResponse, _abc.Awaitable[_gateway_pb2.CalibrateResponse]]:
+        """Replace the operating points of a published model, at all three parties or at none. Its weights and references stay."""
 
     @_abc_1.abstractmethod
     def ListModels(
