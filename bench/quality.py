@@ -11,6 +11,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ Rows = npt.NDArray[np.bool_]
 RATE = 1e-4
 _JUDGE = "sface"  # of photos made worse
 GATES = {**{f"probe, {rate:.0e}": gate for rate, gate in PROBE.items()}, "enrolment": ENROLMENT}
+_WHICH = ("all", "both pass", "one is refused", "strangers let in, of 10,000, likewise")
+_BINS = {"yaw": (0, 30, 35, 90), "pitch": (0, 4, 7, 90), "score": (0, 0.89, 0.91, 0.92, 0.93, 1)}
 _PARTS = (0, 0.001, 0.01, 0.05, 0.5, 0.95, 0.99, 0.999, 1)
 
 console = Console(highlight=False, width=160)
@@ -55,7 +58,7 @@ def main() -> None:
         console.print(np.round(shape(sets["LFW"].landmarks), 3))
         return
     points = {name: limit(*_strangers(sets["LFW"], name)) for name in NETWORKS}
-    console.print(spread(sets), refusals(sets), pairs(sets, points))
+    console.print(spread(sets), refusals(sets), pairs(sets, points), by_measure(sets["LFW"], points))
     console.print(changed(records(options.lfw, options.people, kept("changed.json")), points[_JUDGE]))
 
 
@@ -103,9 +106,7 @@ def _reason(text: str) -> str:
 
 def pairs(sets: dict[str, Faces], points: dict[str, float]) -> Table:
     """False non-match rates of genuine pairs, by whether both photos pass."""
-    table = Table(
-        "gate", "photos", *(f"{net}: {which}" for net in NETWORKS for which in ("all", "both pass", "one is refused"))
-    )
+    table = Table("gate", "photos", *(f"{net}: {which}" for net in NETWORKS for which in _WHICH))
     for gate_name, gate in GATES.items():
         for name, faces in sets.items():
             passes = np.array([not wrong(faces.quality(row), gate) for row in range(len(faces.people))])
@@ -114,8 +115,26 @@ def pairs(sets: dict[str, Faces], points: dict[str, float]) -> Table:
                 cosines, same, rows = comparisons(faces, network)
                 both = passes[rows[same]].all(axis=1)
                 missed = cosines[same] <= points[network]
-                cells += [_part(missed), _part(missed[both]), _part(missed[~both])]
+                strangers, kept = cosines[~same] > points[network], passes[rows[~same]].all(axis=1)
+                let_in = f"{1e4 * strangers[kept].mean():.1f}, {1e4 * strangers[~kept].mean():.1f}"
+                cells += [_part(missed), _part(missed[both]), _part(missed[~both]), let_in]
             table.add_row(gate_name, name, *cells)
+    return table
+
+
+def by_measure(faces: Faces, points: dict[str, float]) -> Table:
+    """False non-match rates of genuine pairs by the worse photo's pose and score."""
+    table = Table("measure", "from", "to", *NETWORKS)
+    for measure, edges in _BINS.items():
+        values = np.abs(faces.measures[:, MEASURES.index(measure)])
+        for low, high in pairwise(edges):
+            cells = []
+            for network in NETWORKS:
+                cosines, same, rows = comparisons(faces, network)
+                worse = np.min if measure == "score" else np.max
+                worst = worse(values[rows[same]], axis=1)
+                cells.append(_part(cosines[same][(worst >= low) & (worst < high)] <= points[network]))
+            table.add_row(measure, str(low), str(high), *cells)
     return table
 
 
