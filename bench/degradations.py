@@ -84,7 +84,7 @@ def side_lit(part: float) -> Change:
         columns, rows = np.meshgrid(np.arange(photo.shape[1]), np.arange(photo.shape[0]))
         place = (columns - marks[2, 0]) * across[0] + (rows - marks[2, 1]) * across[1]
         light = part + (1 - part) / (1 + np.exp(-place / 0.1))
-        return np.rint(photo * light[:, :, None]).astype(np.uint8)
+        return np.asarray(np.rint(photo * light[:, :, None]), np.uint8)
 
     return change
 

@@ -9,8 +9,9 @@ again in seconds. ``--shape`` prints the landmarks' places in space.
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,22 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
-from visard.capture import ENROLMENT, PROBE, Chip, Gate, Picture, Quality, capture, load_photo, quality, wrong
+from visard.capture import ENROLMENT, PROBE, Chip, Gate, Quality, capture, load_photo, quality, wrong
 from visard.capture.faces import TEMPLATE, moved, similarity
 from visard.capture.quality import pose
 from visard.errors import CaptureError
 
-from bench.degradations import degradations
+from bench.degradations import Change, degradations
 from bench.faces import MEASURES, NETWORKS, Describer, Faces, Floats, comparisons, limit, one_thread, read
 
 Record = dict[str, Any]
 Rows = npt.NDArray[np.bool_]
 
 RATE = 1e-4
+_JUDGE = "sface"  # of photos made worse
 GATES = {**{f"probe, {rate:.0e}": gate for rate, gate in PROBE.items()}, "enrolment": ENROLMENT}
+_WHICH = ("all", "both pass", "one is refused", "strangers let in, of 10,000, likewise")
+_BINS = {"yaw": (0, 30, 35, 90), "pitch": (0, 4, 7, 90), "score": (0, 0.89, 0.91, 0.92, 0.93, 1)}
 _PARTS = (0, 0.001, 0.01, 0.05, 0.5, 0.95, 0.99, 0.999, 1)
 
 console = Console(highlight=False, width=160)
@@ -41,7 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("lfw", type=Path)
     parser.add_argument("--orl", type=Path)
-    parser.add_argument("--people", type=int, default=150)
+    parser.add_argument("--people", type=int, default=50)
     parser.add_argument("--kept", type=Path)
     parser.add_argument("--shape", action="store_true")
     options = parser.parse_args()
@@ -54,8 +58,8 @@ def main() -> None:
         console.print(np.round(shape(sets["LFW"].landmarks), 3))
         return
     points = {name: limit(*_strangers(sets["LFW"], name)) for name in NETWORKS}
-    console.print(spread(sets), refusals(sets), pairs(sets, points))
-    console.print(changed(records(options.lfw, options.people, kept("changed.json")), points))
+    console.print(spread(sets), refusals(sets), pairs(sets, points), by_measure(sets["LFW"], points))
+    console.print(changed(records(options.lfw, options.people, kept("changed.json")), points[_JUDGE]))
 
 
 def _strangers(faces: Faces, network: str) -> tuple[Floats, float]:
@@ -102,9 +106,7 @@ def _reason(text: str) -> str:
 
 def pairs(sets: dict[str, Faces], points: dict[str, float]) -> Table:
     """False non-match rates of genuine pairs, by whether both photos pass."""
-    table = Table(
-        "gate", "photos", *(f"{net}: {which}" for net in NETWORKS for which in ("all", "both pass", "one is refused"))
-    )
+    table = Table("gate", "photos", *(f"{net}: {which}" for net in NETWORKS for which in _WHICH))
     for gate_name, gate in GATES.items():
         for name, faces in sets.items():
             passes = np.array([not wrong(faces.quality(row), gate) for row in range(len(faces.people))])
@@ -113,8 +115,26 @@ def pairs(sets: dict[str, Faces], points: dict[str, float]) -> Table:
                 cosines, same, rows = comparisons(faces, network)
                 both = passes[rows[same]].all(axis=1)
                 missed = cosines[same] <= points[network]
-                cells += [_part(missed), _part(missed[both]), _part(missed[~both])]
+                strangers, kept = cosines[~same] > points[network], passes[rows[~same]].all(axis=1)
+                let_in = f"{1e4 * strangers[kept].mean():.1f}, {1e4 * strangers[~kept].mean():.1f}"
+                cells += [_part(missed), _part(missed[both]), _part(missed[~both]), let_in]
             table.add_row(gate_name, name, *cells)
+    return table
+
+
+def by_measure(faces: Faces, points: dict[str, float]) -> Table:
+    """False non-match rates of genuine pairs by the worse photo's pose and score."""
+    table = Table("measure", "from", "to", *NETWORKS)
+    for measure, edges in _BINS.items():
+        values = np.abs(faces.measures[:, MEASURES.index(measure)])
+        for low, high in pairwise(edges):
+            cells = []
+            for network in NETWORKS:
+                cosines, same, rows = comparisons(faces, network)
+                worse = np.min if measure == "score" else np.max
+                worst = worse(values[rows[same]], axis=1)
+                cells.append(_part(cosines[same][(worst >= low) & (worst < high)] <= points[network]))
+            table.add_row(measure, str(low), str(high), *cells)
     return table
 
 
@@ -129,25 +149,19 @@ def records(lfw: Path, count: int, kept: Path | None) -> list[Record]:
     folders = [folder for folder in sorted(lfw.iterdir()) if folder.is_dir() and len(list(folder.glob("*.jpg"))) > 1]
     chosen = [sorted(folders[k * len(folders) // count].glob("*.jpg"))[:2] for k in range(count)]
     chips = [[capture(load_photo(file), largest=True) for file in files] for files in chosen]
-    networks = {name: Describer(name) for name in NETWORKS}
-    others = {name: describe([pair[1] for pair in chips]) for name, describe in networks.items()}
+    describe = Describer(_JUDGE)
+    others = describe([pair[1] for pair in chips])
     found = [
         record
         for name, change in degradations()
-        for record in _changed(name, change, [pair[0] for pair in chips], networks, others)
+        for record in _changed(name, change, [pair[0] for pair in chips], describe, others)
     ]
     if kept is not None:
         kept.write_text(json.dumps(found))
     return found
 
 
-def _changed(
-    name: str,
-    change: Callable[[Picture, Chip], Picture],
-    chips: Sequence[Chip],
-    networks: dict[str, Describer],
-    others: dict[str, Floats],
-) -> list[Record]:
+def _changed(name: str, change: Change, chips: Sequence[Chip], describe: Describer, others: Floats) -> list[Record]:
     found: list[Record] = []
     for row, chip in enumerate(chips):
         try:
@@ -155,27 +169,25 @@ def _changed(
         except CaptureError as error:
             found.append({"change": name, "row": row, "error": type(error).__name__})
             continue
-        cosines = {f"cos_{net}": float(describe([worse])[0] @ others[net][row]) for net, describe in networks.items()}
-        found.append({"change": name, "row": row, **asdict(quality(worse)), **cosines})
+        cosine = float(describe([worse])[0] @ others[row])
+        found.append({"change": name, "row": row, **asdict(quality(worse)), "cosine": cosine})
     return found
 
 
-def changed(found: list[Record], points: dict[str, float]) -> Table:
-    """By change: errors as before, what two gates refuse of the rest, and how many of each the networks miss."""
-    point, strict = PROBE[RATE], ENROLMENT
-    headings = ("found", "probe refused", "enrolment refused")
-    told = [f"{net}: {which}" for net in NETWORKS for which in ("found", "passes as probe", "refused")]
-    table = Table("change", *headings, *(f"missed, {text}" for text in told))
+def changed(found: list[Record], point: float) -> Table:
+    """By change: errors as before, what two gates refuse of the rest, and how many are missed at a point, a cosine."""
+    headings = ("found", "probe refused", "enrolment refused", "median cosine")
+    table = Table("change", *headings, *(f"missed of {which}" for which in ("found", "probes that pass", "refused")))
     for name in dict.fromkeys(record["change"] for record in found):
         rows = [record for record in found if record["change"] == name]
         usable = [record for record in rows if "error" not in record]
-        passes = np.array([_passes(record, point) for record in usable], bool)
-        enrols = np.array([_passes(record, strict) for record in usable], bool)
-        cells = [f"{len(usable)} of {len(rows)}", str(int((~passes).sum())), str(int((~enrols).sum()))]
-        for network in NETWORKS:
-            missed = np.array([record[f"cos_{network}"] <= points[network] for record in usable], bool)
-            cells += [_part(missed), _part(missed[passes]), _part(missed[~passes])]
-        table.add_row(name, *cells)
+        passes = np.array([_passes(record, PROBE[RATE]) for record in usable], bool)
+        enrols = np.array([_passes(record, ENROLMENT) for record in usable], bool)
+        cosines = np.array([record["cosine"] for record in usable])
+        cells = [f"{len(usable)} of {len(rows)}", str((~passes).sum()), str((~enrols).sum())]
+        middle = f"{np.median(cosines):.2f}" if usable else ""
+        missed = cosines <= point
+        table.add_row(name, *cells, middle, _part(missed), _part(missed[passes]), _part(missed[~passes]))
     return table
 
 

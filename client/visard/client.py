@@ -12,10 +12,10 @@ from google.protobuf import json_format
 from visard_wire import tracing
 from visard_wire.v1 import common_pb2, gateway_pb2
 
-from visard import opening, received
+from visard import gating, opening, received
 from visard.admin import Admin
 from visard.calls import DEFAULT_DEADLINE, DEFAULT_MODEL, Caller, filled, within
-from visard.capture import ENROLMENT, Chip, Gate, Source, as_pictures, capture_all, check_all, probe_gate
+from visard.capture import Chip, Source, as_pictures, capture_all
 from visard.connection import Connection
 from visard.envelopes import SealedRequest
 from visard.errors import InvalidRequest
@@ -50,22 +50,6 @@ def some(photos: Sequence[Photo]) -> Sequence[Photo]:
     if not isinstance(photos, Sequence) or isinstance(photos, str | bytes) or not photos:
         raise InvalidRequest("photos: a list of at least one")
     return photos
-
-
-def _gate(operation: int, operating_point: str, info: ModelInfo) -> Gate | None:
-    """What is asked of photos, by what they are for: a probe's gate by how often its operating point lets strangers in."""
-    if operation == Operation.OPERATION_ENROL:
-        return ENROLMENT
-    if operation not in (Operation.OPERATION_VERIFY, Operation.OPERATION_IDENTIFY):
-        return None
-    named = operating_point or "default"
-    return probe_gate(next((point.false_match_rate for point in info.points if point.name == named), None))
-
-
-def _check(photos: Sequence[Photo], chips: Sequence[Chip], gate: Gate | None) -> None:
-    """Raises QualityError; chips that were brought ready, without a photo's face, are not judged."""
-    if gate is not None:
-        check_all(photos, chips, gate)
 
 
 class Client:
@@ -195,8 +179,8 @@ class Client:
         *,
         operating_point: str = "",
         largest: bool = False,
-        force: bool = False,
         allow_large_gallery: bool = False,
+        force: bool = False,
     ) -> Identification:
         """Which enrolled subject a photo shows, if any; ``largest`` and ``force`` as for ``verify``.
 
@@ -293,13 +277,13 @@ class Client:
         if not isinstance(operation, str) or operation not in UPLOADED:
             raise InvalidRequest(f"operation: one of {', '.join(UPLOADED)}")
         info = await self.models.info()
-        asked = Operation.Value(f"OPERATION_{operation.upper()}")
+        kind = Operation.Value(f"OPERATION_{operation.upper()}")
         point = self.operating_point if operation != "enrol" else ""
         chips = await asyncio.to_thread(capture_all, some(photos), largest=largest)
         if not force:
-            _check(photos, chips, _gate(asked, point, info))
+            gating.check(kind, point, info, photos, chips)
         images = [pixels(chip, info) for chip in chips]
-        request = self._caller.request(asked, subject, point, len(images))
+        request = self._caller.request(kind, subject, point, len(images))
         sealed = await self._caller.sealed(request, shared(images, info.field_bits))
         return (json_format.MessageToJson(message, indent=None) async for message in sealed.upload())
 
@@ -322,14 +306,13 @@ class Client:
     ) -> tuple[list[common_pb2.Outcome], Report]:
         """Capture, share, seal, send, open; a write keeps its id when it is sent again. ``options``: further fields."""
         chips = await asyncio.to_thread(capture_all, some(photos), largest=largest)
-        asked = (operation, subject, operating_point)
 
         def images(info: ModelInfo) -> list[npt.NDArray[np.int64]]:
             if not force:
-                _check(photos, chips, _gate(operation, operating_point, info))
+                gating.check(operation, operating_point, info, photos, chips)
             return [pixels(chip, info) for chip in chips]
 
-        return await self._timed(method, asked, images, options, writes=writes)
+        return await self._timed(method, (operation, subject, operating_point), images, options, writes=writes)
 
     async def _timed(
         self,

@@ -223,16 +223,16 @@ class SyncClient:
         *,
         operating_point: str = "",
         largest: bool = False,
-        force: bool = False,
         allow_large_gallery: bool = False,
+        force: bool = False,
     ) -> Identification:
         """See Client.identify."""
         work = self._client.identify(
             photo,
             operating_point=operating_point,
             largest=largest,
-            force=force,
             allow_large_gallery=allow_large_gallery,
+            force=force,
         )
         return self._run(work)
 

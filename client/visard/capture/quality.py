@@ -21,7 +21,7 @@ Grey = npt.NDArray[np.float32]  # (100, 100), the square's levels, 0 to 255
 # rank 3 that explains those of LFW best (C. Tomasi, T. Kanade, "Shape and motion from image streams", 1992);
 # ``python -m bench.quality --shape``
 SHAPE: Points = np.array(
-    [[-0.5, -0.509, 0.04], [0.5, -0.509, 0.04], [0, 0.047, -0.402], [-0.429, 0.485, 0.161], [0.429, 0.485, 0.161]]
+    [[-0.5, -0.509, 0.044], [0.5, -0.509, 0.044], [0, 0.045, -0.402], [-0.429, 0.486, 0.157], [0.429, 0.486, 0.157]]
 )
 _INNER = slice(25, 125)
 _WHITE = 250  # a level at which a camera has no more to tell
