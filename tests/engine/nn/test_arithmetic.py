@@ -59,8 +59,14 @@ async def arithmetic__should_compute_its_function_on_shares(name: str, q: int) -
     [
         (lambda: Entry(Function(lambda x: 1 / x)), "division by anything but a number|truediv"),
         (lambda: Entry(Function(lambda x: torch.cat([x, x], 2))), "cat along anything but channels"),
-        (lambda: Entry(Function(lambda x: functional.pad(x, (1, 1), value=1.0))), "padding with 1.0, only channels"),
-        (lambda: Entry(Function(lambda x: functional.pad(x, (0, 0, 0, 0, 0, 1), value=1 / 3))), "of at most 8 bits"),
+        (
+            lambda: Entry(Function(lambda x: functional.pad(x, (1, 1), value=1.0))),
+            "padding other than zeros around rows and columns",
+        ),
+        (
+            lambda: Entry(Function(lambda x: functional.pad(x, (0, 0, 0, 0, 0, 1), value=1 / 3))),
+            "of at most 8 fractional bits",
+        ),
     ],
 )
 def other_arithmetic__should_be_named_with_its_place(make: Callable[[], nn.Module], named: str) -> None:

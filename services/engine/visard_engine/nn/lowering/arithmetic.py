@@ -142,13 +142,16 @@ def pad(b: Builder, node: fx.Node) -> int:
     """functional.pad: zeros around rows and columns and after the last channel, or there alone another public number."""
     padding = tuple(cast(tuple[int, ...], argument(node, 1, "pad")))
     constant, number = argument(node, 2, "mode", "constant") == "constant", argument(node, 3, "value") or 0
-    if not constant or len(padding) > 6 or min(padding) < 0 or (len(padding) > 4 and padding[4]):
-        raise b.refuse(node, "padding other than zeros around rows and columns and after the last channel")
+    before = len(padding) > 4 and padding[4]
+    if not constant or len(padding) > 6 or min(padding) < 0 or before or (number and any(padding[:4])):
+        raise b.refuse(
+            node, "padding other than zeros around rows and columns, and after the last channel zeros or another number"
+        )
     left, columns, top, rows, _, channels = (*padding, *(0 for _ in range(6 - len(padding))))
     x = b.factor(node, b.operand(node, 0)) if number else b.operand(node, 0)
     fill = number * 2.0 ** b.at(x).scale
-    if number and (any(padding[:4]) or not fill.is_integer()):
-        raise b.refuse(node, f"padding with {number}, only channels, with a number of at most {b.at(x).scale} bits")
+    if not fill.is_integer():
+        raise b.refuse(node, f"padding with {number:.9g}, only with numbers of at most {b.at(x).scale} fractional bits")
     if x not in b.slopes:
         return b.emit(Pad(x, channels, rows, columns, top, left, int(fill)), node)
     padded = b.emit(Pad(x, 2 * channels, rows, columns, top, left, int(fill)), node)
