@@ -6,10 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from torch import nn
 from visard.capture import align, detect, refine
 from visard.errors import InvalidRequest
-from visard.owner.evaluation import embed, groups, metrics, report
+from visard.owner import bring
+from visard.owner.evaluation import calibration, comparisons, embed, groups, intervals, metrics, report
 from visard.owner.evaluation.pairs import read_pairs
+from visard.owner.evaluation.sphere import unit
 
 SHAPE = (3, 150, 150)
 
@@ -96,3 +99,19 @@ def rate__should_stand_beside_its_interval_in_json() -> None:
     )
     assert "figures" not in line
     assert json.loads(json.dumps(report.as_json(made)))["failures"] == {"a.jpg": "no face found"}
+
+
+def points_of_a_report__should_be_published(tmp_path: Path) -> None:
+    """The names, and so the rates, are those of the calibration; what stands for the default is the owner's matter."""
+    rng = np.random.default_rng(0)
+    person = np.repeat(np.arange(150), 2)
+    vectors = unit(rng.normal(size=(150, 8))[person] + 0.4 * rng.normal(size=(300, 8)))
+    every = np.ones(300, np.bool_)
+    found = comparisons.compare(vectors, person, every, every)
+    made = report.Report("net", 4, 4, 8, 2, {})
+    made.calibration = calibration.calibrate(found, intervals.draws(150, resamples=20))
+    (tmp_path / "own.json").write_text(json.dumps(report.as_json(made)))
+    assert bring.read_points(tmp_path / "own.json") == made.calibration.thresholds
+    assert "FMR_1E3" in made.calibration.thresholds
+    network = bring.completed(bring.Network(nn.Identity(), (3, 4, 4), {"default": 1.0}), "", [], tmp_path / "own.json")
+    assert network.rates["FMR_1E3"] == 1e-3
