@@ -79,7 +79,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 async def default_budgets__should_follow_from_the_rate_and_count_searches_at_everybody(
     fresh: Cluster, photos: dict[str, Path]
 ) -> None:
-    """Ten verifications an hour at 1 in 1,000, a hundred at the default; a search has asked about everybody, and cannot be used to ask more."""
+    """Ten verifications an hour at 1 in 1,000; a search has asked about everybody, and cannot be used to ask more."""
     async with Client(Connection.from_home(fresh.home), retry=False) as client:
         shown = {one.operating_point: one for one in (await client.status()).parties[0].attempts}
         assert [(one.subject, one.search, one.gallery) for one in (shown["default"], shown["FMR_1E3"])] == [
