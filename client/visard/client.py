@@ -12,7 +12,7 @@ from google.protobuf import json_format
 from visard_wire import tracing
 from visard_wire.v1 import common_pb2, gateway_pb2
 
-from visard import gating, opening, received
+from visard import opening, received
 from visard.admin import Admin
 from visard.calls import DEFAULT_DEADLINE, DEFAULT_MODEL, Caller, filled, within
 from visard.capture import Chip, Source, as_pictures, capture_all
@@ -31,7 +31,7 @@ from visard.results import (
     SubjectCount,
     Verification,
 )
-from visard.uploads import pixels, shared, whole
+from visard.uploads import forced, gate_for, good_enough, pixels, shared, whole
 
 __all__ = ["DEFAULT_DEADLINE", "DEFAULT_MODEL", "Client", "Connection", "Photo"]
 
@@ -280,8 +280,8 @@ class Client:
         kind = Operation.Value(f"OPERATION_{operation.upper()}")
         point = self.operating_point if operation != "enrol" else ""
         chips = await asyncio.to_thread(capture_all, some(photos), largest=largest)
-        if not force:
-            gating.check(kind, point, info, photos, chips)
+        if not forced(force):
+            good_enough(photos, chips, gate_for(kind, point, info))
         images = [pixels(chip, info) for chip in chips]
         request = self._caller.request(kind, subject, point, len(images))
         sealed = await self._caller.sealed(request, shared(images, info.field_bits))
@@ -308,8 +308,8 @@ class Client:
         chips = await asyncio.to_thread(capture_all, some(photos), largest=largest)
 
         def images(info: ModelInfo) -> list[npt.NDArray[np.int64]]:
-            if not force:
-                gating.check(operation, operating_point, info, photos, chips)
+            if not forced(force):
+                good_enough(photos, chips, gate_for(operation, operating_point, info))
             return [pixels(chip, info) for chip in chips]
 
         return await self._timed(method, (operation, subject, operating_point), images, options, writes=writes)

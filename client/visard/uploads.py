@@ -1,22 +1,65 @@
-"""From pictures to what is shared: the model's input as integers, and its shares."""
+"""From pictures to what is shared: whether they are good enough, the model's input as integers, and its shares."""
 
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from visard_wire.v1 import common_pb2
 
-from visard.capture import Chip, Picture, as_picture, capture_all, check_chip, chip_pixels
+from visard.capture import (
+    ENROLMENT,
+    Chip,
+    Gate,
+    Picture,
+    Source,
+    as_picture,
+    capture_all,
+    check_all,
+    check_chip,
+    chip_pixels,
+    probe_gate,
+)  # fmt: skip
 from visard.errors import InvalidRequest
 from visard.results import ModelInfo
 from visard.sharing import share
 
 PICTURE_CHANNELS = (1, 3)
+Operation = common_pb2.Operation
 
 
 def shared(values: Sequence[npt.NDArray[np.int64]], q: int) -> list[bytes]:
     """Fresh shares of the values, one a party, as they lie on the wire."""
     return [part.tobytes() for part in share(np.concatenate([v.reshape(-1) for v in values]), q)]
+
+
+def gate_for(operation: int, operating_point: str, info: ModelInfo) -> Gate | None:
+    """What photos have to pass (visard.capture.gates): None for a comparison, which takes them as they are.
+
+    A probe's gate goes by how often its point lets strangers in; a search that names none is judged as at the default.
+    Raises InvalidRequest.
+    """
+    if not isinstance(operating_point, str):
+        raise InvalidRequest("operating_point: the name of one")
+    if operation == Operation.OPERATION_ENROL:
+        return ENROLMENT
+    if operation not in (Operation.OPERATION_VERIFY, Operation.OPERATION_IDENTIFY):
+        return None
+    named = operating_point or "default"
+    return probe_gate(next((point.false_match_rate for point in info.points if point.name == named), None))
+
+
+def good_enough(photos: Sequence[Source | Chip], chips: Sequence[Chip], gate: Gate | None) -> None:
+    """Raises QualityError, which names the photo; chips that were brought ready are not judged."""
+    if gate is not None:
+        check_all(photos, chips, gate)
+
+
+def forced(force: object) -> bool:
+    """Whether photos of poor quality are taken; raises InvalidRequest for what only looks like an answer."""
+    if not isinstance(force, bool):
+        raise InvalidRequest("force: True or False")
+    return force
 
 
 def pixels(chip: Chip, info: ModelInfo) -> npt.NDArray[np.int64]:
