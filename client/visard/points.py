@@ -68,9 +68,15 @@ def parse_points(pairs: Sequence[str]) -> dict[str, float]:
 
 def read_points(file: Path) -> dict[str, float]:
     """The thresholds that ``visard evaluate`` has calibrated, from its JSON file; raises InvalidRequest."""
+    return _report(file)[0]
+
+
+def _report(file: Path) -> tuple[dict[str, float], str]:
+    """The thresholds, and the name of that which is to be the default, if the report names one."""
     try:
-        found = json.loads(file.read_text())["calibration"]["thresholds"]
-        return parse_points([f"{name}={float(limit)!r}" for name, limit in found.items()])
+        told = json.loads(file.read_text())["calibration"]
+        found = parse_points([f"{name}={float(limit)!r}" for name, limit in told["thresholds"].items()])
+        return found, str(told.get("default") or "")
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InvalidRequest(f"{file}: not a report of visard evaluate with calibrated thresholds") from error
 
@@ -80,9 +86,12 @@ def stated(calibrated: Path | None, pairs: Sequence[str]) -> Points:
 
     Raises InvalidRequest.
     """
-    measured = read_points(calibrated) if calibrated is not None else {}
+    measured, default = _report(calibrated) if calibrated is not None else ({}, "")
     rates = {name: 10.0 ** -int(name.removeprefix(_CALIBRATED)) for name in measured if name.startswith(_CALIBRATED)}
-    return Points(measured, rates).joined(Points(parse_points(pairs)))  # of the latter nobody has measured a rate
+    found = Points(measured, rates)
+    if default in measured:
+        found = found.named(default, DEFAULT_POINT)
+    return found.joined(Points(parse_points(pairs)))  # of the latter nobody has measured a rate
 
 
 def changed(before: Points, fresh: Points, *, only: bool = False) -> Points:

@@ -280,8 +280,11 @@ def owner__should_have_the_last_word_on_shape_and_points(home: Path) -> None:
     report.write_text(json.dumps({"calibration": {"thresholds": {"FMR_1E2": 0.5, "FMR_1E3": 0.4}}}))
     found = bring.completed(bring.load("face-small"), "3x160x160", ["FMR_1E3=0.3"], report)
     assert found.shape == (3, 160, 160)
-    assert found.points == {**face_resnet.OPERATING_POINTS, "default": 0.3, "FMR_1E2": 0.5, "FMR_1E3": 0.3}
-    assert found.rates == {"FMR_1E2": 1e-2, "FMR_1E4": 1e-4}, "nobody has measured what the owner has named"
+    assert found.points == {**face_resnet.OPERATING_POINTS, "FMR_1E2": 0.5, "FMR_1E3": 0.3}
+    measured = {"default": 1e-4, "FMR_1E2": 1e-2, "FMR_1E4": 1e-4}
+    assert found.rates == measured, "nobody has measured what the owner has named"
+    fresh = bring.completed(bring.load("face-small"), "", ["FMR_1E4=0.2"], None)
+    assert fresh.points["default"] == 0.2, "it is another name of that point"
     with pytest.raises(InvalidRequest, match="height and width are needed"):
         bring.completed(bring.Network(nn.Flatten(), None), "", [], None)
 

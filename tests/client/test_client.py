@@ -96,6 +96,17 @@ async def chip__should_be_sent_in_the_models_size(folder: Path) -> None:
     assert [share.size for share in received.shares] == [112 * 92] * 3
 
 
+async def chip_that_is_not_known__should_be_named_and_nothing_sent(folder: Path) -> None:
+    async with connected(folder) as (double, client):
+        double.info.chip = "hologram"
+        for ask in (client.enrol("ann", [chip(1)]), client.verify("ann", chip(1)), client.compare(chip(1), chip(2))):
+            with pytest.raises(InvalidRequest, match="chip 'hologram' is not known to this client, which cuts arcface"):
+                await ask
+        with pytest.raises(InvalidRequest, match="'hologram'"):
+            await client.run(chip(1).pixels)
+    assert not double.received
+
+
 async def chip__should_not_be_sent_when_the_model_takes_no_picture_of_its_kind(folder: Path) -> None:
     async with connected(folder) as (double, client):
         double.info.input_shape[:] = [4, 150, 150]

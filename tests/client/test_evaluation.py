@@ -1,14 +1,18 @@
 """The evaluation takes the face that is meant, the pairs that are listed, and calibrates on what the list compares."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from torch import nn
 from visard.capture import align, detect, refine
 from visard.errors import InvalidRequest
-from visard.owner.evaluation import embed, report
+from visard.owner import bring
+from visard.owner.evaluation import calibration, comparisons, embed, groups, intervals, metrics, report
 from visard.owner.evaluation.pairs import read_pairs
+from visard.owner.evaluation.sphere import unit
 
 SHAPE = (3, 150, 150)
 
@@ -60,15 +64,54 @@ def image__should_be_found_by_name_or_else_by_its_place(images: Path, shared: Pa
         read_pairs(tmp_path / "list", images)
 
 
-def calibration__should_leave_as_many_impostors_as_its_name_says() -> None:
-    impostors = np.random.default_rng(0).uniform(0, 2, 20_000)
-    found = report.calibrate(impostors, 50, {"default": 1.0})
-    assert list(found.thresholds) == ["FMR_1E2"]  # of 20 matches a threshold would say little
-    assert (impostors <= found.thresholds["FMR_1E2"]).mean() == 0.01
-    assert found.rates["default"] == pytest.approx(0.5, abs=0.02)
+def name__should_be_able_to_say_a_group(tmp_path: Path) -> None:
+    for group, name in (("old", "ann"), ("young", "bob")):
+        (tmp_path / group / name).mkdir(parents=True)
+        for k in (1, 2):
+            Image.new("RGB", (4, 4)).save(tmp_path / group / name / f"{name}_000{k}.jpg")
+    (tmp_path / "list").write_text("old/ann 1 2\nyoung/bob 1 2\nold/ann 1 young/bob 1\nold/ann 2 young/bob 2\n")
+    found = read_pairs(tmp_path / "list", tmp_path)
+    assert groups.of_names(found.people) == ["old", "old", "young", "young"]
+    (tmp_path / "groups.csv").write_text("person,group\nold/ann,north\nbob_0001.jpg,south\n")
+    named = groups.read_groups(tmp_path / "groups.csv", found.images, found.people, tmp_path)
+    assert named == ["north", "north", "south", ""]
+    assert groups.of_people(named, np.array([0, 0, 1, 1])) == ["north", "south"]
+    (tmp_path / "groups.csv").write_text("ann\n")
+    with pytest.raises(InvalidRequest, match="row 1: image or person, group"):
+        groups.read_groups(tmp_path / "groups.csv", found.images, found.people, tmp_path)
+    (tmp_path / "groups.csv").write_text("somebody,else\n")
+    with pytest.raises(InvalidRequest, match="names none of the images"):
+        groups.read_groups(tmp_path / "groups.csv", found.images, found.people, tmp_path)
 
 
-def rates__should_count_each_kind_of_error() -> None:
-    same = np.array([True] * 4 + [False] * 6)
-    found = report.rates(np.array([True, True, True, False, True, True, False, False, False, False]), same)
-    assert (found.accuracy.value, found.false_match_rate.value, found.false_non_match_rate.value) == (0.7, 2 / 6, 0.25)
+def rate__should_stand_beside_its_interval_in_json() -> None:
+    made = report.Report("net", 4, 4, 8, 2, {"a.jpg": "no face found"})
+    rate = metrics.Estimate(0.1, 0.0, 0.3)
+    made.points = {"FMR_1E4": report.Point(1.1, 0.395, rate, rate, 1, 10, 2, 20, 0.2, 0.05)}
+    line = json.loads(json.dumps(report.as_line(made)))
+    assert (line["model"], line["failures_to_capture"]) == ("net", 1)
+    point = line["points"]["FMR_1E4"]
+    assert (point["fmr"], point["fmr_interval"], point["fnmr"], point["fnmr_interval"]) == (
+        0.1,
+        [0, 0.3],
+        0.1,
+        [0, 0.3],
+    )
+    assert "figures" not in line
+    assert json.loads(json.dumps(report.as_json(made)))["failures"] == {"a.jpg": "no face found"}
+
+
+def points_of_a_report__should_be_published(tmp_path: Path) -> None:
+    """The names, and so the rates, are those of the calibration; what stands for the default is the owner's matter."""
+    rng = np.random.default_rng(0)
+    person = np.repeat(np.arange(150), 2)
+    vectors = unit(rng.normal(size=(150, 8))[person] + 0.4 * rng.normal(size=(300, 8)))
+    every = np.ones(300, np.bool_)
+    found = comparisons.compare(vectors, person, every, every)
+    made = report.Report("net", 4, 4, 8, 2, {})
+    made.calibration = calibration.calibrate(found, intervals.draws(150, resamples=20))
+    (tmp_path / "own.json").write_text(json.dumps(report.as_json(made)))
+    assert bring.read_points(tmp_path / "own.json") == made.calibration.thresholds
+    assert "FMR_1E3" in made.calibration.thresholds
+    network = bring.completed(bring.Network(nn.Identity(), (3, 4, 4), {"default": 1.0}), "", [], tmp_path / "own.json")
+    assert network.rates["FMR_1E3"] == 1e-3

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from visard.owner.evaluation import metrics
+from visard.owner.evaluation.intervals import Listed, draws
 
 HAND = np.array([0.1, 0.2, 0.3, 0.6, 0.4, 0.5, 0.7, 0.8])
 KIND = np.array([True, True, True, True, False, False, False, False])
@@ -91,21 +92,25 @@ def equal_error_rate__should_lie_between_the_rates_around_it(case: tuple[np.ndar
     assert max(min(far, frr) for far, frr in pairs) - 1e-9 <= found <= min(max(far, frr) for far, frr in pairs) + 1e-9
 
 
-def bootstrap__should_cover_the_truth_as_often_as_it_says() -> None:
-    # genuine N(0, 1), impostors N(2, 1): at threshold 1 the accuracy is Phi(1) = 0.8413
+def figure__should_be_drawn_by_person() -> None:
+    """Genuine N(0, 1), impostors N(2, 1), nobody in two pairs: at threshold 1 the accuracy is Phi(1) = 0.8413."""
     rng = np.random.default_rng(3)
-    same = np.repeat([True, False], 100)
-    covered = 0
-    for k in range(100):
-        distances = rng.normal(np.where(same, 0, 2), 1)
-        found = metrics.bootstrap(lambda d, s: metrics.accuracy(d, s, 1.0), distances, same, seed=k, resamples=200)
-        covered += found.low <= 0.8413 <= found.high
-    assert 85 <= covered <= 100
+    same, people = np.repeat([True, False], 100), np.arange(300)
+    first = np.concatenate([people[:100], people[100:200]])
+    second = np.concatenate([people[:100], people[200:]])
+    covered = [0, 0]
+    for k in range(60):
+        listed = Listed(first, second, draws(300, seed=k, resamples=100))
+        scores = rng.normal(np.where(same, 0, 2), 1)
+        found = listed.figure(lambda s, kind: metrics.accuracy(s, kind, 1.0), scores, same)
+        share = listed.share((scores <= 1) == same)
+        assert found.value == share.value == ((scores <= 1) == same).mean()
+        covered[0] += found.low <= 0.8413 <= found.high
+        covered[1] += share.low <= 0.8413 <= share.high
+    assert min(covered) >= 50
 
 
-def proportion__should_agree_with_the_bootstrap() -> None:
-    right = np.arange(400) < 360
-    found = metrics.proportion(right)
-    assert found.value == 0.9
-    assert found.low == pytest.approx(0.9 - 1.96 * 0.015, abs=0.004)
-    assert found.high == pytest.approx(0.9 + 1.96 * 0.015, abs=0.004)
+def pairs__should_be_drawn_with_their_people() -> None:
+    listed = Listed(np.array([0, 0, 1]), np.array([0, 1, 2]), np.array([[2, 3, 0]]))
+    assert listed.weights(0).tolist() == [2, 6, 0]
+    assert listed.of(np.array([True, False, True])).weights(0).tolist() == [2, 0]

@@ -48,6 +48,16 @@ def points_of_a_report__should_have_the_rates_that_they_are_called_after(tmp_pat
     assert found.rates == {"FMR_1E3": 1e-3}, "what somebody has named is not measured"
 
 
+def default_of_a_report__should_be_another_name_of_its_point(tmp_path: Path) -> None:
+    file, thresholds = tmp_path / "report.json", {"FMR_1E3": 0.9, "FMR_1E4": 0.8}
+    file.write_text(json.dumps({"calibration": {"thresholds": thresholds, "default": "FMR_1E4"}}))
+    found = stated(file, [])
+    assert (found.distances, found.rates["default"]) == (thresholds | {"default": 0.8}, 1e-4)
+    assert stated(file, ["default=0.5"]).distances["default"] == 0.5
+    file.write_text(json.dumps({"calibration": {"thresholds": thresholds, "default": None}}))
+    assert "default" not in stated(file, []).distances
+
+
 def points_that_are_not_named__should_stay_and_the_default_go_with_its_point() -> None:
     after = changed(BEFORE, FRESH)
     assert after.distances == {"default": 0.9, "FMR_1E3": 1.0, "FMR_1E4": 0.9, "FMR_1E5": 0.7}

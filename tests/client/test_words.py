@@ -118,29 +118,40 @@ def rate__should_be_percent_without_an_exponent(rate: float, text: str) -> None:
 
 
 def every_rate_of_an_evaluation__should_be_percent(capsys: pytest.CaptureFixture[str]) -> None:
-    from visard.cli.evaluate import _show, _show_attack
+    from visard.cli.evaluation import show
+    from visard.owner.evaluation import calibration, comparisons, groups, identification, intervals
     from visard.owner.evaluation import report as reports
-    from visard.owner.evaluation.attack import Attack, Coverage
-    from visard.owner.evaluation.metrics import proportion
+    from visard.owner.evaluation.attack import Attack, Coverage, Covered
+    from visard.owner.evaluation.sphere import unit
 
     rng = np.random.default_rng(1)
-    same = np.arange(200) < 100
-    distances = np.where(same, 0.4, 0.8) + rng.normal(0, 0.1, 200)
-    report = reports.Report(100, 100, 400, 20, {})
-    report.figures = {"float": reports.figures(distances, same)}
-    report.points = {"default": {"float": reports.rates(distances < 0.6, same)}}
-    report.decisions_differ = {"default": 0}
-    report.calibration = reports.Calibration(1000, 20, {"FMR_1E2": 0.5}, {"default": 0.00094})
-    report.secure = reports.Secure(4, "default", proportion(same[98:102]), 0, 0, 0.5)
-    _show(report)
-    _show_attack(Attack(10, 10, 5, 4, {"default": Coverage(0.6, 0.5, 0.307)}))
-    shown = capsys.readouterr().out
-    assert "TAR at FAR 1 %" in shown
-    assert "TAR at FAR 0.1 %" in shown
-    assert "false matches at default: 0.094 %" in shown
-    assert "30.7 %" in shown
-    assert all(line.count("%") == line.count("[") for line in shown.splitlines() if "[" in line)
-    assert not re.search(r"\d[eE]-\d", shown.replace("FMR_1E2", ""))
+    person = np.repeat(np.arange(60), 5)
+    vectors, every = unit(rng.normal(size=(60, 8))[person] + 0.5 * rng.normal(size=(300, 8))), np.ones(300, np.bool_)
+    found, drawn = comparisons.compare(vectors, person, every, every, farthest=0.8), intervals.draws(60, resamples=50)
+    same, people = np.arange(100) < 50, np.arange(100) % 60
+    distances = np.where(same, 0.4, 0.8) + rng.normal(0, 0.1, 100)
+    report = reports.Report("face", 50, 50, 300, 60, {})
+    listed = intervals.Listed(people, np.where(same, people, (people + 1) % 60), drawn)
+    report.figures = {"float": reports.figures(distances, same, listed)}
+    points = {"default": 0.8}
+    report.points = report.second = {"default": reports.point(found, 0.8, drawn)}
+    report.twin = reports.Twin(4, {"default": 0}, 0.001)
+    report.calibration = calibration.calibrate(found, drawn, found)
+    report.identification = identification.identify(vectors, person, points, {"default": 0.00094}, galleries=2)
+    report.groups = groups.differentials(found, ["a", "b"] * 30, points, drawn)
+    report.refused_by_mean = report.points["default"].fnmr
+    report.secure = reports.Secure(4, "default", report.points["default"].fnmr, 0, 0, 0.5)
+    covered = Coverage(0.6, {1: Covered(0.5, 0.307), 5: Covered(0.6, 0.4)}, Covered(0.7, 0.412), 307.0)
+    report.attack = Attack(10, 10, 5, 4, 3, False, {"default": covered})
+    show(report)
+    shown = capsys.readouterr()
+    assert "TAR at FAR 1 %" in shown.out
+    assert "TAR at FAR 0.1 %" in shown.out
+    assert "0.8 (cosine 0.680)" in shown.out
+    assert "30.7 %" in shown.out
+    assert "at default one image passes as 307 times as many people" in shown.err
+    assert all(line.count("%") >= line.count("[") for line in shown.out.splitlines() if "[" in line)
+    assert not re.search(r"\d[eE]-\d", shown.out.replace("FMR_1E2", ""))
 
 
 def point_of_a_model__should_be_shown_in_percent() -> None:

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 from visard_common.errors import NotFound
+from visard_common.limits import MAX_REQUEST
 from visard_party.auditlog import DAY_MS, AuditLog
 from visard_party.errors import StoreError
+from visard_party.service import lists
 from visard_party.store import open_store
 from visard_party.store.base import Link, Store
 from visard_party.store.sqlite import SqliteStore
 from visard_wire.chain import Entry
-from visard_wire.v1 import common_pb2
+from visard_wire.v1 import common_pb2, gateway_pb2
 
 KIOSK = "enroller/kiosk-7"
 
@@ -151,3 +153,13 @@ async def old_entries__should_be_pruned_and_leave_their_hash(store: Store) -> No
     previous, _ = await store.audit_page(0, 1)
     assert (previous.sequence, previous.time_unix_ms) == (2, 2 * DAY_MS)
     assert previous.hash != Link().hash
+
+
+def page__should_fit_into_a_message_whatever_callers_have_written() -> None:
+    """Thirty-two points with long names are some kilobytes, a thousand times."""
+    told = [gateway_pb2.AuditEntry(sequence=k + 1, detail="p" * 3500) for k in range(1000)]
+    page = lists._fitting(told)
+    assert 0 < len(page) < 1000
+    assert page == told[: len(page)], "the next one goes on there"
+    assert gateway_pb2.AuditLogResponse(entries=page).ByteSize() < MAX_REQUEST
+    assert lists._fitting(told[:9]) == told[:9]

@@ -9,15 +9,14 @@ from typing import Annotated, Literal
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 import visard
 from visard import owner
 from visard.calls import DEFAULT_DEADLINE, DEFAULT_MODEL
-from visard.cli.output import err, out
-from visard.cli.session import DEFAULT_HOME, Home
+from visard.cli import evaluation as shown
+from visard.cli.output import err
+from visard.cli.session import DEFAULT_HOME, Home, Json
 from visard.connection import Connection
-from visard.rates import percent
 
 app = typer.Typer()
 
@@ -51,51 +50,83 @@ def evaluate(
         Literal["largest", "central", "whole"],
         typer.Option(help="Of each image; whole: as it is. LFW's images are named after the central one."),
     ] = "largest",
-    secure: Annotated[int, typer.Option(min=0, help="Ask running services about so many pairs.")] = 0,
-    model: Annotated[str, typer.Option(help="Name the network is published under, for --secure.")] = DEFAULT_MODEL,
+    gallery: Annotated[int, typer.Option(min=0, help="People in a gallery that is searched; 0: half of them.")] = 0,
+    group: Annotated[Path | None, typer.Option("--groups", help="CSV: person or image, group.")] = None,
+    second: Annotated[Path | None, typer.Option(help="DIR/name/*: photos of another place, for a margin.")] = None,
+    second_pairs: Annotated[Path | None, typer.Option(help="List of pairs: only its photos of --second.")] = None,
+    twin: Annotated[int, typer.Option(min=0, help="Pairs that the fixed-point twin judges too.")] = 200,
+    secure: Annotated[int, typer.Option(min=0, help="Ask running services about so many of these.")] = 0,
+    model: Annotated[str, typer.Option(help="Name the network is published under.")] = DEFAULT_MODEL,
     operating_point: Annotated[str, typer.Option(help="Named threshold for --secure.")] = "default",
     q: Annotated[int, typer.Option(help="Field of the twin, 2^q - 1: 31 or 61.")] = 31,
     attack: Annotated[
-        bool, typer.Option("--attack", help="Make an image that matches as many people as possible; minutes.")
+        bool, typer.Option("--attack", help="Make images that match as many people as possible; minutes.")
     ] = False,
+    attack_steps: Annotated[int, typer.Option(min=1, help="Of each descent.")] = 200,
+    attack_rounds: Annotated[int, typer.Option(min=1, help="Descents a point, four images each.")] = 3,
+    attack_people: Annotated[int, typer.Option(min=0, help="People the attacker has photos of; 0: half.")] = 0,
+    as_json: Json = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Measure how well a network tells people apart: in float, in fixed point, and secure on a sample."""
     if q not in (31, 61):
         raise typer.BadParameter("31 or 61", param_hint="--q")
-    bring, evaluating = owner.bring, owner.evaluation
-    found = bring.completed(bring.load(network, weights, decide=False), shape, point or [], points)
+    bring, evaluating, further = owner.bring, owner.evaluation, owner.evaluation.further
+    found = bring.completed(
+        bring.load(bring.source_of(model, network), weights, decide=False), shape, point or [], points
+    )
     if operating_point not in found.points:
         raise typer.BadParameter(" or ".join(found.points) or "--point default=", param_hint="--operating-point")
-    connection = Connection.from_home(home) if secure else None  # before the long work
+    listed = evaluating.pairs.read_pairs(pairs, directory)  # all that may be refused, before the long work
+    named = evaluating.groups.of_names(listed.people)
+    if group is not None:
+        named = evaluating.groups.read_groups(group, listed.images, listed.people, directory)
+    other = _second(second, second_pairs)
+    connection = Connection.from_home(home) if secure else None
     owner.threads.single()
     compiled = bring.compile_network(found, q=q, calibration=calibration, opens=found.judges)
-    evaluation = evaluating.run.Evaluation(evaluating.pairs.read_pairs(pairs, directory), found, compiled, bar, face)
-    answer = evaluation.report()
-    if attack:
-        answer.attack = evaluation.attack(found.module)
+    evaluation = evaluating.run.Evaluation(listed, found, compiled, bar, face, twin=max(twin, secure))
+    answer = evaluation.report(network or model)
+    if not found.judges:
+        further.calibrate(evaluation, answer, other)
+        if gallery or further.searchable(evaluation):
+            further.identify(evaluation, answer, gallery)
+    if any(named):
+        further.differentials(evaluation, answer, named)
     file = output.with_suffix(".json")
-    file.write_text(json.dumps(evaluating.report.as_json(answer), indent=1) + "\n")  # kept, whatever the services say
+    _write(answer, file)  # kept, whatever comes
     curves = {name: figures.curve for name, figures in answer.figures.items()}
-    evaluating.plots.draw(curves, answer.impostors, dict(found.points), output.with_suffix(".png"))
+    evaluating.plots.draw(curves, answer.impostors, dict(found.points), evaluation.found, output.with_suffix(".png"))
+    if attack:
+        budget = evaluating.attack.Budget(attack_steps, attack_rounds, attack_people)
+        answer.attack = further.attacked(evaluation, answer, budget)
+        _write(answer, file)
     if connection is not None:
         answer.secure = _ask(evaluation, connection, model, secure, operating_point)
-        file.write_text(json.dumps(evaluating.report.as_json(answer), indent=1) + "\n")
-    _show(answer)
-    if answer.attack is not None:
-        _show_attack(answer.attack)
+        _write(answer, file)
     err.print(f"wrote {file} and {output.with_suffix('.png')}")
+    if not as_json:
+        shown.show(answer)
+        return
+    if answer.attack is not None:
+        shown.warn(answer.attack)
+    typer.echo(json.dumps(evaluating.report.as_line(answer)))
 
 
-def _show_attack(attack: "owner.evaluation.attack.Attack") -> None:
-    table = Table(
-        title=f"one image against {attack.test_people} people it was not made for ({attack.train_people} it was)"
-    )
-    for heading in ("operating point", "distance", "matches of others", "of its own"):
-        table.add_column(heading)
-    for name, found in attack.covered.items():
-        table.add_row(name, f"{found.distance:g}", percent(found.test), percent(found.train))
-    out.print(table)
+def _second(directory: Path | None, pairs: Path | None) -> "tuple[list[Path], list[str]] | None":
+    """Images and people of the second set."""
+    if directory is None:
+        if pairs is not None:
+            raise typer.BadParameter("--second DIR is needed as well", param_hint="--second-pairs")
+        return None
+    if pairs is None:
+        return owner.evaluation.pairs.read_folders(directory)
+    found = owner.evaluation.pairs.read_pairs(pairs, directory)
+    return found.images, found.people
+
+
+def _write(report: "owner.evaluation.report.Report", file: Path) -> None:
+    file.write_text(json.dumps(owner.evaluation.report.as_json(report), indent=1) + "\n")
 
 
 def _ask(
@@ -106,40 +137,3 @@ def _ask(
             return await evaluation.secure(client, count, point)
 
     return asyncio.run(work())
-
-
-def _show(report: "owner.evaluation.report.Report") -> None:
-    table = Table(title=f"{report.genuine} genuine and {report.impostors} impostor pairs, {report.images} images")
-    rates = next(iter(report.figures.values())).tar_at_far
-    for heading in ("", "accuracy, 10 folds", "EER", *(f"TAR at FAR {percent(float(rate))}" for rate in rates)):
-        table.add_column(heading)
-    for name, figures in report.figures.items():
-        table.add_row(name, *map(str, (figures.accuracy, figures.equal_error_rate, *figures.tar_at_far.values())))
-    out.print(table)
-    out.print(f"in brackets 95 % intervals; images without a usable face: {len(report.failures)}")
-    out.print(_rates(report))
-    if report.calibration is not None:
-        found = report.calibration
-        out.print(f"over {found.comparisons} comparisons of {found.people} people:")
-        for name, limit in found.thresholds.items():
-            out.print(f"  {name}: {limit:.4f}")
-        for name, rate in found.rates.items():
-            out.print(f"  false matches at {name}: {percent(rate)}")
-    if report.secure is not None:
-        s = report.secure
-        out.print(
-            f"secure, {s.pairs} pairs at {s.operating_point}: accuracy {s.accuracy}; {s.differ_from_float} decisions differ "
-            f"from float, {s.differ_from_twin} from the twin; {s.seconds:.2f} s a pair"
-        )
-
-
-def _rates(report: "owner.evaluation.report.Report") -> Table:
-    total = report.genuine + report.impostors
-    table = Table(title="at each operating point")
-    for heading in ("", "", "accuracy", "false matches", "false non-matches", "float and twin differ"):
-        table.add_column(heading)
-    for point, found in report.points.items():
-        for name, rates in found.items():
-            figures = map(str, (rates.accuracy, rates.false_match_rate, rates.false_non_match_rate))
-            table.add_row(point, name, *figures, f"{report.decisions_differ[point]} of {total}")
-    return table

@@ -1,6 +1,7 @@
 """From image files to scores: each image is captured once, then judged by the float network and by the fixed-point twin.
 
-A network either embeds pictures, and the score of a pair is the distance of its descriptors, or judges both pictures at once.
+A network either embeds pictures, and the score of a pair is the distance of its descriptors on the unit sphere, or judges both
+pictures at once.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,9 +16,11 @@ from torch import nn
 
 from visard.capture import Face, Picture, capture, chip_pixels, choose, cut, detect, load_photo
 from visard.errors import CaptureError, InvalidRequest
-from visard.owner.bring import Shape
+from visard.owner.bring import OPEN, Shape
 from visard.owner.evaluation.metrics import Floats
 from visard.owner.evaluation.pairs import PairList
+from visard.owner.evaluation.sphere import distances as on_sphere
+from visard.owner.evaluation.sphere import unit
 from visard.owner.publish import Compiled, compiler
 from visard.uploads import as_planes
 
@@ -84,26 +87,51 @@ def by_float(module: nn.Module) -> Judge:
 
 
 def by_twin(compiled: Compiled) -> Judge:
-    """The fixed-point twin, whose integers are those on shares but for the rounding's dice, as numbers."""
+    """The fixed-point twin, whose integers are those on shares but for the rounding's dice, as numbers.
+
+    Descriptors are as they are compared: times 2^unit_bits of length one, and zeros where the test against a mean refuses them.
+    """
     twin: Any = compiler("twin")
     program: Any = compiled.program
     rounding = twin.random_rounding(_ROUNDING_SEED)
 
     def judge(pixels: Pixels) -> Floats:
         found = twin.run_twin(program, compiled.weights, pixels.astype(np.int64), rounding)
-        return np.asarray(found / 2.0**program.output.scale, np.float64)
+        if program.purpose == OPEN:
+            return np.asarray(found / 2.0**program.output.scale, np.float64)
+        units = np.asarray(twin.normalised(program.q, found, rounding), np.float64)
+        if program.mean_test is not None:
+            units[units @ np.array(program.mean_test.vector) > program.mean_test.limit] = 0
+        return units
 
     return judge
 
 
+def half_squares(units: Mapping[int, Floats], pairs: PairList, program: Any) -> Floats:
+    """What the parties compare of each pair of the twin's descriptors, with the integers of ``program.threshold``."""
+    one = 4.0 ** compiler("twin").normalise.unit_bits(program.q)
+    sides = zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)
+    return np.array([one - float(units[a] @ units[b]) for a, b in sides], np.float64)
+
+
+def half_distances(halves: Floats, program: Any) -> Floats:
+    """Distances on the sphere of these."""
+    return on_sphere(1 - halves / 4.0 ** compiler("twin").normalise.unit_bits(program.q))
+
+
 def descriptors(captured: Captured, judge: Judge, advance: Advance) -> dict[int, Floats]:
-    """A vector (D,) an image."""
-    rows = captured.rows
+    """A unit vector (D,) an image."""
+    found = described(captured, captured.rows, judge, advance)
+    return {row: unit(vector) for row, vector in found.items()}
+
+
+def described(captured: Captured, rows: Sequence[int], judge: Judge, advance: Advance) -> dict[int, Floats]:
+    """What the judge says of some images, as it says it."""
     return dict(zip(rows, _batched([captured.pictures[row] for row in rows], judge, advance), strict=True))
 
 
 def distances(vectors: Mapping[int, Floats], pairs: PairList) -> Floats:
-    """Between the images of every pair; infinite where one has no picture: a refusal is no match."""
+    """Between the images of every pair; infinite where one has no picture: there is nothing to compare."""
     sides = zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)
     found = [np.linalg.norm(vectors[a] - vectors[b]) if a in vectors and b in vectors else np.inf for a, b in sides]
     return np.array(found, np.float64)

@@ -1,12 +1,10 @@
-"""Error rates of distances between pairs of faces, and how sure they are. Pure: arrays in, numbers out.
+"""Error rates of distances between pairs of faces. Pure: arrays in, numbers out.
 
 A pair matches where its distance is at most the threshold. FAR (or FMR) is the part of the impostor pairs that match, TAR
-the part of the genuine ones, FRR = 1 - TAR. Terms: ISO/IEC 19795-1. Intervals are percentile bootstraps (B. Efron, R.
-Tibshirani, "An introduction to the bootstrap", 1993, chapter 13) over pairs; people who stand in several pairs make the
-true ones somewhat wider.
+the part of the genuine ones, FRR = 1 - TAR. Terms: ISO/IEC 19795-1. How sure they are: visard.owner.evaluation.intervals.
 """
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +27,8 @@ class Estimate:
     high: float
 
     def __str__(self) -> str:
-        return f"{100 * self.value:.2f} [{100 * self.low:.2f}, {100 * self.high:.2f}] %"
+        digits = max(2, 1 - math.floor(math.log10(100 * self.high))) if self.high > 0 else 2  # two that say something
+        return "{:.{d}f} [{:.{d}f}, {:.{d}f}] %".format(*(100 * x for x in (self.value, self.low, self.high)), d=digits)
 
 
 @dataclass(frozen=True)
@@ -106,30 +105,3 @@ def threshold_at_far(impostors: Floats, rate: float) -> float:
 def tar_at_far(distances: Floats, same: Bools, rate: float) -> float:
     """The part of the genuine pairs that match where at most ``rate`` of the impostor pairs do."""
     return float((distances[same] <= threshold_at_far(distances[~same], rate)).mean())
-
-
-def bootstrap(
-    figure: Callable[[Floats, Bools], float],
-    distances: Floats,
-    same: Bools,
-    *,
-    seed: int = 0,
-    resamples: int = RESAMPLES,
-) -> Estimate:
-    """A figure with its interval; genuine and impostor pairs are drawn anew, each kind for itself."""
-    rng = np.random.default_rng(seed)
-    kinds = [np.flatnonzero(same), np.flatnonzero(~same)]
-    found = np.empty(resamples)
-    for k in range(resamples):
-        rows = np.concatenate([rng.choice(kind, len(kind)) for kind in kinds])
-        found[k] = figure(distances[rows], same[rows])
-    low, high = np.quantile(found, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Estimate(figure(distances, same), float(low), float(high))
-
-
-def proportion(right: Bools, *, seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
-    """The part that is true, with its interval."""
-    rng = np.random.default_rng(seed)
-    found = rng.binomial(len(right), right.mean(), resamples) / len(right)  # drawing pairs anew, summed
-    low, high = np.quantile(found, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Estimate(float(right.mean()), float(low), float(high))

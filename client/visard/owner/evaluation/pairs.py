@@ -2,11 +2,12 @@
 
 A first line of one number (pairs of each kind) or two (folds, pairs of each kind in a fold); then "name i j" for two images
 of one person or "name i other j" for two people. Image i of a name is DIR/name/name_000i.jpg (or .png, .webp: see
-visard.capture.SUFFIXES); where no file is named so, the i-th picture of DIR/name in the order of names. Source: http://vis-www.cs.umass.edu/lfw/README.txt.
+visard.capture.SUFFIXES); where no file is named so, the i-th picture of DIR/name in the order of names. Source:
+http://vis-www.cs.umass.edu/lfw/README.txt. A name may be GROUP/NAME: image i is then DIR/GROUP/NAME/NAME_000i.jpg.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,10 @@ class PairList:
     first: npt.NDArray[np.int64]
     second: npt.NDArray[np.int64]
     same: npt.NDArray[np.bool_]
+
+    def of(self, rows: npt.NDArray[np.int64]) -> "PairList":
+        """Some of the pairs; the images stay all."""
+        return replace(self, first=self.first[rows], second=self.second[rows], same=self.same[rows])
 
 
 def read_pairs(file: Path, directory: Path) -> PairList:
@@ -54,6 +59,15 @@ def read_pairs(file: Path, directory: Path) -> PairList:
     return PairList(images, [name for name, _ in numbers], columns[0], columns[1], same)
 
 
+def read_folders(directory: Path) -> tuple[list[Path], list[str]]:
+    """Every picture below DIR/name, however deep, and the names; raises InvalidRequest."""
+    folders = sorted(path for path in directory.iterdir() if path.is_dir()) if directory.is_dir() else []
+    found = [(path, folder.name) for folder in folders for path in sorted(folder.rglob("*")) if is_picture(path)]
+    if len({name for _, name in found}) < 2:
+        raise InvalidRequest(f"{directory}: a folder of pictures for each of two people or more is needed")
+    return [path for path, _ in found], [name for _, name in found]
+
+
 def _lines(file: Path) -> list[str]:
     try:
         return file.read_text().splitlines()
@@ -69,12 +83,13 @@ def _named(number: Callable[[str, str], int], image: tuple[str, str], file: Path
 
 
 def _image(directory: Path, name: str, index: str) -> Path:
-    stem = directory / name / f"{name}_{int(index):04d}"
+    person = Path(name).name
+    stem = directory / name / f"{person}_{int(index):04d}"
     for suffix in (*SUFFIXES, *map(str.upper, SUFFIXES)):
         if (path := stem.with_suffix(suffix)).exists():
             return path
     folder = directory / name
     found = sorted(p for p in folder.iterdir() if is_picture(p)) if folder.is_dir() else []
-    if not any(path.stem.startswith(f"{name}_") for path in found) and 1 <= int(index) <= len(found):
+    if not any(path.stem.startswith(f"{person}_") for path in found) and 1 <= int(index) <= len(found):
         return found[int(index) - 1]
     raise FileNotFoundError(f"{stem}{SUFFIXES[0]}")

@@ -83,4 +83,4 @@ def _drawn(skin: Colour, hair: Colour, background: Colour, light: float, seed: i
     shade = 1 + light * (columns - 56) / _SIDE - 0.15 * ((columns - 56) ** 2 + (rows - 62) ** 2) / 56**2
     small = np.asarray(cv2.resize(canvas, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)) * shade[:, :, None]
     noisy = small + np.random.default_rng(seed).normal(0, 4, small.shape)
-    return np.clip(cv2.GaussianBlur(noisy, (0, 0), 0.8), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(cv2.GaussianBlur(noisy, (0, 0), 0.8), 0, 255), np.uint8)
