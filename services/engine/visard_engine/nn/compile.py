@@ -7,10 +7,12 @@ bits of its weights, as long as enough remain. What comes out is compared with t
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import ceil, log2
+from functools import cached_property
+from math import ceil, floor, log2
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import fx, nn
 
 from visard_engine.field import Integers
@@ -21,7 +23,7 @@ from visard_engine.nn.lowering.emitters import EMITTERS
 from visard_engine.nn.operations.activations import Dropping
 from visard_engine.nn.operations.base import Operation
 from visard_engine.nn.operations.pooling import MaxPool
-from visard_engine.nn.prepare import prepared
+from visard_engine.nn.prepare import copied, dtype_of, prepared
 from visard_engine.nn.program import MATCH, Program
 from visard_engine.nn.tracing import traced
 from visard_engine.nn.twin import random_rounding, run_twin
@@ -33,7 +35,7 @@ _LEAST_OUTPUT_BITS = 4
 _LONG = (
     -6
 )  # the largest squared norm is between 2^-8 and 2^-6 of 2^q where descriptors are given bits: 4 below the norm bound
-_LONGER_BY = 24  # bits, or a few more, at most
+_LONGER_BY = 24  # bits at most
 
 
 @dataclass(frozen=True)
@@ -121,16 +123,31 @@ class _Attempt:
         if not finer:
             return coarse, builder
         try:
-            return self.compiled(finer, max(0, -builder.fewer.get(OUTPUT, 0)))[:2]
+            return self.compiled(finer)[:2]
         except ModelError:  # of a range, or of a public number that these bits make too long
             return coarse, builder
 
-    def compiled(self, finer: Mapping[str, int], longer: int = 0) -> tuple[Compiled, Builder, dict[str, int]]:
-        """A program whose values stay in range, and the bits that more activations could have; raises RangeExceeded.
+    @cached_property
+    def longer(self) -> int:
+        """Bits that descriptors have beyond the profile's, so that what is looked up of their length is accurate."""
+        norm = self._largest_norm() if self.stated[1] == MATCH else 0.0
+        if not 0 < norm < np.inf:
+            return 0
+        return min(_LONGER_BY, max(0, floor((self.q + _LONG - log2(norm)) / 2) - self.profile.output))
 
-        ``longer``: bits that descriptors are known to have more.
-        """
-        fewer = {OUTPUT: -longer} if longer else {}
+    def _largest_norm(self) -> float:
+        """The largest squared norm of what the module makes of calibration images; 0 where it fails, which others find out."""
+        module = copied(self.module)
+        try:
+            with torch.no_grad():
+                images = (torch.from_numpy(image[None]).to(dtype_of(module)) for image in self.calibration)
+                return max(float(module(image).double().square().sum()) for image in images)
+        except Exception:  # the forward is the owner's code
+            return 0.0
+
+    def compiled(self, finer: Mapping[str, int]) -> tuple[Compiled, Builder, dict[str, int]]:
+        """A program whose values stay in range, and the bits that more activations could have; raises RangeExceeded."""
+        fewer = {OUTPUT: -self.longer}
         for _ in range(_PASSES):
             builder = Builder(
                 self.module,
@@ -148,15 +165,12 @@ class _Attempt:
             weights = np.concatenate([np.zeros(0, np.int64), *(w.reshape(-1) for w in builder.weights)])
             measured = _Measured.of(program, weights, self.calibration)
             excesses = measured.excesses(builder, self.margin)
-            if not excesses and (more := measured.longer()) and fewer.get(OUTPUT, 0) > -_LONGER_BY:
-                fewer[OUTPUT] = fewer.get(OUTPUT, 0) - more
-                continue
             if not excesses:
                 reports = measured.reports(builder)
                 return Compiled(program, weights, reports), builder, measured.finer(builder)
             for excess in excesses:
                 _relieve(builder, excess, fewer)
-        raise RangeExceeded(excesses[0].text if excesses else "descriptor: its length has no fixed point")
+        raise RangeExceeded(excesses[0].text)
 
 
 def with_spare(operations: Sequence[Operation]) -> tuple[Operation, ...]:
@@ -215,12 +229,6 @@ class _Measured:
             for k, name, largest, bound in checks
             if largest >= bound
         ]
-
-    def longer(self) -> int:
-        """Bits that descriptors can have more, so that what the normalisation looks up of their length is accurate."""
-        if self.program.purpose != MATCH or not self.norm:
-            return 0
-        return max(0, int(self.program.q + _LONG - log2(self.norm)) // 2)
 
     def finer(self, builder: Builder) -> dict[str, int]:
         """For each node whose activations are small how many more fractional bits they can have."""

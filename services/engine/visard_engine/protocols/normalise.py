@@ -7,9 +7,10 @@ Cost: one round; an element sends 2 words. Dealt: as a truncation of D elements 
 Security: as lookup.py and truncation.py: what is opened is uniform, and what it is used as is claimed: one pair a vector, of its
 factor with a random combination of its elements.
 How: the lookup gives f = 2^(q-4) / |e|, to the accuracy of the upper bits of |e|^2; f e < 2^(q-3) is truncated by q - 4 - u bits.
-Error: all of y is longer or shorter by at most one part in 2 |e|^2 / 2^(q-17), and by 0.4 of that in the root mean square: for |e|^2 =
-2^24, q = 31, by 0.05 % at most, and 0.02 %. An element is rounded up or down besides (0.4 units likewise). Both
-err without bias, and each moves an inner product of two vectors by about 2^-12 of 2^2u.
+Error: all of y is longer or shorter by at most one part in 2 |e|^2 / 2^(q-17), and by 0.4 of that in the root mean square: for
+|e|^2 = 2^24, q = 31, by 0.05 % at most, and 0.02 %. An element is rounded up or down besides (0.4 units likewise). Both err
+without bias, and each moves an inner product of two vectors by about 2^-12 of 2^2u. (dlib's descriptors of 1,548 LFW images: of
+lengths 0.014 %, at most 0.05 %; of cosines 0.0002, at most 0.0008; of 1.2 million decisions at 1e-3 26 are others than in float.)
 """
 
 from functools import cache
