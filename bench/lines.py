@@ -17,7 +17,7 @@ from visard.owner.networks import sface
 
 PEOPLE = 0.3  # of them are for fitting
 PHOTOS = 64
-SHARE = 0.3
+SHARE = 0.2
 _SEED = 1
 
 console = Console(highlight=False, width=140)
