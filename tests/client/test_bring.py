@@ -206,7 +206,7 @@ def bad_shape__should_be_refused(text: str) -> None:
         bring.parse_shape(text)
 
 
-@pytest.mark.parametrize("pair", ["default", "default=", "=1", "a b=1", "default=-1", "default=nan", "default=1e9"])
+@pytest.mark.parametrize("pair", ["default", "default=", "=1", "a b=1", "default=-1", "default=nan", "default=2"])
 def bad_point__should_be_refused(pair: str) -> None:
     with pytest.raises(InvalidRequest, match="NAME=DISTANCE"):
         bring.parse_points([pair])

@@ -24,7 +24,7 @@ def commands__should_enrol_verify_identify_list_and_delete(cluster: Cluster, pho
     verified = visard(cluster, "verify", "cli-person", photos["obama2"], "--json")
     assert verified.returncode == 0
     assert json.loads(verified.stdout)["match"] is True
-    assert json.loads(verified.stdout)["rounds"] == 118
+    assert json.loads(verified.stdout)["rounds"] == 119
     assert visard(cluster, "verify", "cli-person", photos["biden"]).returncode == 1
     assert visard(cluster, "identify", photos["obama2"]).stdout.startswith("cli-person")
     assert visard(cluster, "identify", photos["biden"]).returncode == 1
@@ -61,7 +61,7 @@ def status__should_show_three_ready_parties(cluster: Cluster) -> None:
     answer = visard(cluster, "status", "--json")
     assert answer.returncode == 0
     assert [party["ready"] for party in json.loads(answer.stdout)["parties"]] == [True, True, True]
-    assert "12.5 MB" in visard(cluster, "status").stdout.replace("\n", " ")
+    assert "12.7 MB" in visard(cluster, "status").stdout.replace("\n", " ")
 
 
 def health__should_need_a_home_alone(cluster: Cluster) -> None:

@@ -68,7 +68,7 @@ def together(pieces: Mapping[int, Elements], count: int) -> list[bool]:
 def on_sphere(q: int, vectors: Any) -> Integers:
     """Descriptors (..., D) of these directions, as they are compared; of no direction zeros."""
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.rint(vectors / np.maximum(length, 1e-9) * 2.0 ** unit_bits(q)).astype(np.int64)
+    return np.asarray(np.rint(vectors / np.maximum(length, 1e-9) * 2.0 ** unit_bits(q)), np.int64)
 
 
 def halves(q: int, probe: Any, gallery: Any) -> Integers:

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from visard import certs
 from visard_common.limits import MAX_METADATA_BYTES, MAX_PROGRAM_BYTES, MAX_REQUEST
-from visard_engine.describe import described_size
 from visard_engine.field import M31, Elements
 from visard_engine.nn.program import Program
 from visard_party.consistency.writes import Writes
@@ -47,7 +46,7 @@ def shared(size: int) -> list[Elements]:
 
 def held() -> list[Page]:
     """What each of three parties holds; names, notes and numbers are as large as callers can make them."""
-    weights, size = shared(PROGRAM.weight_count), described_size(PROGRAM)
+    weights, size = shared(PROGRAM.weight_count), PROGRAM.output.size
     descriptors = shared(ROWS * size)
     note, times = b"\xff" * MAX_METADATA_BYTES, (2**52, 2**52, 2**52)
     writes = [LogEntry(os.urandom(16), "change", os.urandom(32), State.COMMITTED, 2**31, 2**52) for _ in range(LOGGED)]

@@ -78,6 +78,8 @@ def evaluate(
     if operating_point not in found.points:
         raise typer.BadParameter(" or ".join(found.points) or "--point default=", param_hint="--operating-point")
     listed = evaluating.pairs.read_pairs(pairs, directory)  # all that may be refused, before the long work
+    if gallery:
+        evaluating.identification.size_of(gallery, len(set(listed.people)))
     named = evaluating.groups.of_names(listed.people)
     if group is not None:
         named = evaluating.groups.read_groups(group, listed.images, listed.people, directory)

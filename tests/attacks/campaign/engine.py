@@ -177,7 +177,7 @@ def judged(case: Case, deviation: Deviation, outcome: Outcome) -> tuple[str, str
 def _answer(case: Case, deviation: Deviation, answers: list[Any], honest: list[int]) -> Any:
     """What honest parties agree on, or would store; or what the client takes, of theirs and the best that a liar could say."""
     if case.question in (ENROL, UNIQUE):
-        if any(isinstance(one, bool) for one in answers):
+        if any(isinstance(one, str) for one in answers):
             return answers[0] if answers[0] is answers[1] else answers
         return case.field.decode(_on_line(case.field, answers, honest, -1))
     outcomes: list[Any] = [None] * 3

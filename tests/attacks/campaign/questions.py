@@ -20,6 +20,7 @@ from tests.attacks.campaign.world import MATCH, OPEN, Network, World, rounding_o
 
 VERIFY, IDENTIFY, ENROL, UNIQUE, RUN = "verify", "identify", "enrol", "enrol unique", "run"
 QUESTIONS = (VERIFY, IDENTIFY, ENROL, UNIQUE, RUN)
+KNOWN, LIKE_THE_MEAN = "known", "like the mean"  # why a photo is not stored
 BATCH, SESSION = "batch", "session"  # the sessions of a request: its images are described in a batch's
 
 
@@ -30,7 +31,7 @@ def purpose_of(question: str) -> str:
 
 def sessions_of(question: str) -> tuple[str, ...]:
     """Those in which the engine runs, in order."""
-    return {RUN: (SESSION,), ENROL: (BATCH,)}.get(question, (BATCH, SESSION))
+    return (SESSION,) if question == RUN else (BATCH, SESSION)
 
 
 def plans_of(question: str, network: Network, images: int, references: int) -> tuple[KitPlan, ...]:
@@ -38,11 +39,14 @@ def plans_of(question: str, network: Network, images: int, references: int) -> t
     q, size, each = network.program.q, network.program.output.size, (describe_plan(network.program),) * images
     match question:
         case "verify":
-            return (*each, matching.verify_plan(q, references, size))
+            return (*each, matching.verify_plan(q, references, size, 1))
         case "identify":
-            return (*each, matching.identify_plan(q, references, size))
+            return (*each, matching.identify_plan(q, references, size, 1))
+        case "enrol":
+            return (*each, matching.mean_plan(q, images))
         case "enrol unique":
-            return (*each, *(matching.verify_plan(q, references, size),) * images)
+            known = (matching.verify_plan(q, references, size),) * images
+            return (*each, matching.mean_plan(q, images), *known)
     return each
 
 
@@ -59,21 +63,25 @@ class Desk:
     done: Any  # is told when a session is over here
 
     async def answer(self, question: str) -> Any:
-        """This party's part; raises EngineError. Bits, an output's share, whether somebody is known, or what it would store."""
+        """This party's part; raises EngineError. Bits, an output's share, why a photo is not stored, or what it would store."""
         if question == RUN:
             return await evaluate(self.runs[SESSION], self.kits[0], self.model, self.images)
         count = len(self.images)
         found = await describe(self.runs[BATCH], self.kits[:count], self.model, self.images)
         self.done(BATCH)
-        rest, args = self.kits[count:], (self.references, self.limit)
+        first, *rest = self.kits[count:]
+        run, args, mean = self.runs[SESSION], (self.references, self.limit), self.model.program.mean_test
+        assert mean is not None
         match question:
             case "verify":
-                return await matching.verify(self.runs[SESSION], rest[0], found[0], *args)
+                return await matching.verify(run, first, found[0], *args, mean)
             case "identify":
-                return await matching.identify(self.runs[SESSION], rest[0], found[0], *args)
+                return await matching.identify(run, first, found[0], *args, mean)
+        if (await matching.resembles_mean(run, first, np.stack(found), mean)).any():
+            return LIKE_THE_MEAN
         for kit, descriptor in zip(rest, found, strict=False):
-            if await matching.is_known(self.runs[SESSION], kit, descriptor, *args):
-                return True
+            if await matching.is_known(run, kit, descriptor, *args):
+                return KNOWN
         return np.stack(found)
 
 
@@ -83,14 +91,16 @@ def right_answer(question: str, world: World, images: Integers, plan: KitPlan, k
     if question == RUN:
         return found[0] / 2.0**world.network.program.output.scale
     within = [world.distances(one) <= world.limit for one in found]
+    alike = [world.network.resembles_mean(one) for one in found]
     match question:
         case "verify":
-            return bool(within[0].any())
+            return bool(within[0].any()) and not alike[0]
         case "identify":
-            return names(world)[int(world.distances(found[0]).argmin())] if within[0].any() else None
-        case "enrol unique" if any(one.any() for one in within):
-            return True
-    return found
+            matches = within[0].any() and not alike[0]
+            return names(world)[int(world.distances(found[0]).argmin())] if matches else None
+    if any(alike):
+        return LIKE_THE_MEAN
+    return KNOWN if question == UNIQUE and any(one.any() for one in within) else found
 
 
 def names(world: World) -> list[str]:

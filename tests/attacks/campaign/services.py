@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 from visard.capture import Chip
 from visard.client import Client, Connection
 from visard.cluster import free_port_base
@@ -119,7 +120,7 @@ class Services:
     def _distance(self) -> float:
         """Half of that between the nearest two of those whom we ask about."""
         inputs = [torch.from_numpy(_small(seed)).float()[None] for seed in (1, 2, 3, 4)]
-        found = torch.cat([module(opens=False)(one) for one in inputs])
+        found = functional.normalize(torch.cat([module(opens=False)(one) for one in inputs]))
         apart = torch.cdist(found, found)
         return float(apart[apart > 0].min()) / 2
 

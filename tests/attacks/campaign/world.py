@@ -1,7 +1,7 @@
 """Small networks, who is enrolled with them, and what plain integers say to every question."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 import numpy as np
@@ -14,6 +14,7 @@ from visard_engine.nn.operations.pooling import MaxPool
 from visard_engine.nn.operations.weighted import Conv, Linear
 from visard_engine.nn.program import MATCH, OPEN, Program
 from visard_engine.nn.twin import Rounding, dealt_rounding, floor_rounding, normalised, run_twin
+from visard_engine.protocols.mean import VECTOR_BITS, Mean
 from visard_engine.protocols.normalise import unit_bits
 
 MASTER = bytes(range(32))
@@ -36,6 +37,16 @@ class Network:
         """That of its program."""
         return field_of(self.program.q)
 
+    @property
+    def mean(self) -> Mean:
+        """What a photo must not be too much like."""
+        assert self.program.mean_test is not None
+        return self.program.mean_test
+
+    def resembles_mean(self, descriptor: Integers) -> bool:
+        """Whether one that is compared is too much like the mean."""
+        return int(descriptor @ np.array(self.mean.vector)) > self.mean.limit
+
     def describe(self, images: Integers, rounding: Rounding = floor_rounding) -> Integers:
         """Outputs (B, ...) of images, descriptors as they are compared."""
         found = run_twin(self.program, self.weights, images, rounding)
@@ -44,7 +55,10 @@ class Network:
 
 @cache
 def network(q: int, purpose: str = MATCH) -> Network:
-    """A convolution, a max-pool, a ReLU, a linear layer and a truncation; or what ends in a picture that is opened."""
+    """A convolution, a max-pool, a ReLU, a linear layer and a truncation; or what ends in a picture that is opened.
+
+    What matches has a mean that one picture in ten of noise is too much like.
+    """
     spare = BITS if q == 31 else 0  # either maximum
     entry: tuple[Operation, ...] = (
         Conv(0, 2, (3, 3), (1, 1), (0, 0), BITS, bias=True),
@@ -57,7 +71,15 @@ def network(q: int, purpose: str = MATCH) -> Network:
     last = matching if purpose == MATCH else (Clip(3, 100),)
     program = Program(q, SHAPE, 0, (*entry, *last), points, purpose)
     weights = np.random.default_rng(q).integers(-1 << BITS, (1 << BITS) + 1, program.weight_count)
-    return Network(program, weights)
+    return Network(program, weights) if purpose == OPEN else _with_mean(Network(program, weights))
+
+
+def _with_mean(made: Network) -> Network:
+    found = made.describe(np.random.default_rng(0).integers(0, 256, (200, *SHAPE))).astype(np.float64)
+    found /= np.linalg.norm(found, axis=1, keepdims=True)
+    mean = found.mean(axis=0) / np.linalg.norm(found.mean(axis=0))
+    vector = tuple(np.rint(mean * 2.0**VECTOR_BITS).astype(np.int64).tolist())
+    return replace(made, program=replace(made.program, mean=vector, mean_limit=float(np.quantile(found @ mean, 0.9))))
 
 
 @dataclass(frozen=True)

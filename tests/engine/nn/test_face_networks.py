@@ -14,7 +14,7 @@ POINTS = {"default": 1.0}
 SMALL = (3, 64, 64)
 
 # what a service does before and after a network and its verification
-OUTSIDE = ("degree test", "norm test", "alarms", "agreement")
+OUTSIDE = ("degree test", "norm test", "normalise", "alarms", "agreement")
 
 
 def compiled(module: torch.nn.Module, shape: tuple[int, int, int], q: int) -> Compiled:

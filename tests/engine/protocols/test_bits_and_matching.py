@@ -121,7 +121,7 @@ async def questions__should_be_answered_right_up_to_the_limit(field: Field, rows
     probe = references[rng.integers(rows)] + rng.normal(size=8) / 50
     distances = halves(field.q, probe, references)
     limit = int(distances.min()) + slack
-    shares = tuple(shares_of(field, on_sphere(field.q, x)) for x in (probe, references))
+    shares = shares_of(field, on_sphere(field.q, probe)), shares_of(field, on_sphere(field.q, references))
     verified = await ask(matching.verify, matching.verify_plan(field.q, rows, 8), *shares, limit)
     match = slack == 0
     assert open_bits([r.shared for r in verified.results], 1).tolist() == [match]

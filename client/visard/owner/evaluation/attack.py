@@ -29,8 +29,10 @@ ROUNDS = 3  # of descents at one point, each for whom the images so far leave ou
 SETS = (1, 5, 10)
 WARN = 10.0  # times the false match rate that one image may cover
 _RATE = 4.0  # grey levels a step, at first
-_TURN = 0.02  # of a unit vector, likewise
-_SOFT, _SHARP = 0.2, 0.03  # how gradual the count is, at first and in the end, of 1 - cos at the point
+_TURN = 0.004  # of a unit vector, likewise
+# how gradual the count is, of 1 - cos at the point: at first, by turns (the one pulls towards all, the other keeps to those
+# who are near), and in the end
+_SOFT, _SHARP = (0.2, 0.06), 0.03
 _MARGIN, _WEIGHT = 0.004, 50.0  # below the mean test's limit, while descending, and what it weighs to be above
 _SEED = 20261126
 
@@ -156,9 +158,9 @@ class _Goal:
             found = found & (units @ self.mean <= self.limit)[:, None]
         return np.asarray(found.numpy())
 
-    def loss(self, units: Tensor, wanted: Tensor, done: float) -> Tensor:
-        """Small where many of ``wanted`` are matched; ``done`` of 0 to 1 says how sharply that is counted."""
-        softness = _SOFT * (_SHARP / _SOFT) ** done * (1 - self.least)
+    def loss(self, units: Tensor, wanted: Tensor, done: float, soft: float) -> Tensor:
+        """Small where many of ``wanted`` are matched, counted from ``soft`` on ever more sharply as ``done`` goes from 0 to 1."""
+        softness = soft * (_SHARP / soft) ** done * (1 - self.least)
         missed = torch.sigmoid((self.least - units @ wanted.T) / softness).mean(dim=1)
         if self.mean is not None:
             missed = missed + _WEIGHT * functional.relu(units @ self.mean - (self.limit - _MARGIN))
@@ -173,9 +175,9 @@ def _images(module: nn.Module, pictures: Pixels, goal: _Goal, budget: Budget, ad
         wanted = goal.known[torch.from_numpy(left)] if left.any() else goal.known
         begun = _first_images(pictures, goal.known, wanted, turn)
 
-        def step(images: Tensor, done: float, wanted: Tensor = wanted) -> Tensor:
+        def step(images: Tensor, done: float, wanted: Tensor = wanted, soft: float = _SOFT[turn % 2]) -> Tensor:
             advance()
-            return goal.loss(_units(module, images), wanted, done)
+            return goal.loss(_units(module, images), wanted, done, soft)
 
         images = _descend(begun, step, budget.steps, _RATE).clamp(0, 255).round()
         with torch.no_grad():
@@ -241,9 +243,13 @@ def _vector(goal: _Goal, unknown: Tensor, images: Tensor) -> Covered:
     middle = functional.normalize(goal.known.mean(dim=0, keepdim=True), dim=1)
     begun = torch.cat([images, middle, goal.known])
 
-    def loss(rows: Tensor, done: float) -> Tensor:
-        return goal.loss(functional.normalize(rows, dim=1), goal.known, done)
+    found = [images]
+    for soft in _SOFT:
 
-    units = torch.cat([images, functional.normalize(_descend(begun, loss, STEPS, _TURN), dim=1)])
+        def loss(rows: Tensor, done: float, soft: float = soft) -> Tensor:
+            return goal.loss(functional.normalize(rows, dim=1), goal.known, done, soft)
+
+        found.append(functional.normalize(_descend(begun, loss, STEPS, _TURN), dim=1))
+    units = torch.cat(found)
     best = _greedy(goal.matches(units, goal.known), 1)
     return _covered(goal, units[best], unknown)

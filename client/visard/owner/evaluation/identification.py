@@ -42,9 +42,17 @@ class Identification:
     points: dict[str, Found]
 
 
-def largest(people: int) -> int:
-    """The gallery that is searched where nobody says: half of the people, so that the other half are strangers."""
-    return people // 2
+def size_of(gallery: int, people: int) -> int:
+    """How many of so many people are in a gallery: those asked for, or half at 0, so that the others are strangers.
+
+    Raises InvalidRequest where too few are left out.
+    """
+    size = gallery or people // 2
+    if not 1 <= size <= people - LEAST_LEFT:
+        raise InvalidRequest(
+            f"a gallery of {size} of {people} people: 1 to {people - LEAST_LEFT}, so that {LEAST_LEFT} are left as strangers"
+        )
+    return size
 
 
 def identify(
@@ -66,12 +74,7 @@ def identify(
     may = np.ones(len(person), np.bool_)
     references, probes = (may if given is None else given for given in (references, probes))
     enrollable = np.unique(person[references])
-    size = gallery or largest(len(enrollable))
-    if not 1 <= size <= len(enrollable) - LEAST_LEFT:
-        raise InvalidRequest(
-            f"a gallery of {size} of {len(enrollable)} people: 1 to {len(enrollable) - LEAST_LEFT}, so that "
-            f"{LEAST_LEFT} are left as strangers"
-        )
+    size = size_of(gallery, len(enrollable))
     rng = np.random.default_rng(_SEED)
     asked = {kind: np.zeros(people, np.int64) for kind in ("strangers", "mates")}
     wrong = {(name, kind): np.zeros(people, np.int64) for name in points for kind in asked}

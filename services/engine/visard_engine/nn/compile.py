@@ -33,7 +33,7 @@ _LEAST_OUTPUT_BITS = 4
 _LONG = (
     -6
 )  # the largest squared norm is between 2^-8 and 2^-6 of 2^q where descriptors are given bits: 4 below the norm bound
-_LONGER_BY = 24  # bits at most
+_LONGER_BY = 24  # bits, or a few more, at most
 
 
 @dataclass(frozen=True)
@@ -121,13 +121,16 @@ class _Attempt:
         if not finer:
             return coarse, builder
         try:
-            return self.compiled(finer)[:2]
+            return self.compiled(finer, max(0, -builder.fewer.get(OUTPUT, 0)))[:2]
         except ModelError:  # of a range, or of a public number that these bits make too long
             return coarse, builder
 
-    def compiled(self, finer: Mapping[str, int]) -> tuple[Compiled, Builder, dict[str, int]]:
-        """A program whose values stay in range, and the bits that more activations could have; raises RangeExceeded."""
-        fewer: dict[str, int] = {}
+    def compiled(self, finer: Mapping[str, int], longer: int = 0) -> tuple[Compiled, Builder, dict[str, int]]:
+        """A program whose values stay in range, and the bits that more activations could have; raises RangeExceeded.
+
+        ``longer``: bits that descriptors are known to have more.
+        """
+        fewer = {OUTPUT: -longer} if longer else {}
         for _ in range(_PASSES):
             builder = Builder(
                 self.module,
@@ -145,8 +148,8 @@ class _Attempt:
             weights = np.concatenate([np.zeros(0, np.int64), *(w.reshape(-1) for w in builder.weights)])
             measured = _Measured.of(program, weights, self.calibration)
             excesses = measured.excesses(builder, self.margin)
-            if not excesses and OUTPUT not in fewer and (more := measured.longer()):
-                fewer[OUTPUT] = -more
+            if not excesses and (more := measured.longer()) and fewer.get(OUTPUT, 0) > -_LONGER_BY:
+                fewer[OUTPUT] = fewer.get(OUTPUT, 0) - more
                 continue
             if not excesses:
                 reports = measured.reports(builder)
@@ -217,7 +220,7 @@ class _Measured:
         """Bits that descriptors can have more, so that what the normalisation looks up of their length is accurate."""
         if self.program.purpose != MATCH or not self.norm:
             return 0
-        return max(0, min(_LONGER_BY, int(self.program.q + _LONG - log2(self.norm)) // 2))
+        return max(0, int(self.program.q + _LONG - log2(self.norm)) // 2)
 
     def finer(self, builder: Builder) -> dict[str, int]:
         """For each node whose activations are small how many more fractional bits they can have."""

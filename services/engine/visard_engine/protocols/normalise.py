@@ -7,8 +7,8 @@ Cost: one round; an element sends 2 words. Dealt: as a truncation of D elements 
 Security: as lookup.py and truncation.py: what is opened is uniform, and what it is used as is claimed: one pair a vector, of its
 factor with a random combination of its elements.
 How: the lookup gives f = 2^(q-4) / |e|, to the accuracy of the upper bits of |e|^2; f e < 2^(q-3) is truncated by q - 4 - u bits.
-Error: all of y is longer or shorter by at most one part in 2 |e|^2 / 2^(q-17), and by 0.2 of that in the mean square: for |e|^2 =
-2^24, q = 31, by 0.05 % at most, and 0.02 %. An element is rounded up or down besides (0.4 units in the mean square). Both
+Error: all of y is longer or shorter by at most one part in 2 |e|^2 / 2^(q-17), and by 0.4 of that in the root mean square: for |e|^2 =
+2^24, q = 31, by 0.05 % at most, and 0.02 %. An element is rounded up or down besides (0.4 units likewise). Both
 err without bias, and each moves an inner product of two vectors by about 2^-12 of 2^2u.
 """
 
@@ -26,8 +26,9 @@ from visard_engine.protocols.truncation import truncate
 from visard_engine.session import Session
 
 _UNIT_BITS = {31: 12, 61: 24}
-# of the lookup's steps that a squared length must have: of less the factor would be off by more than 1.6 percent
-_LEAST = 32
+# of the lookup's steps that a squared length must have: of less a factor would be off by more than 0.8 percent, and whoever makes
+# an image for it would be that much nearer to everybody
+_LEAST = 64
 
 
 def unit_bits(q: int) -> int:

@@ -81,7 +81,5 @@ async def _check(run: Run, kits: Sequence[Kit], found: Sequence[Elements], prepa
     if mean is not None:
         own, *kits = kits
         if (await matching.resembles_mean(run, own, np.stack(found), mean)).any():
-            raise InputRefused(
-                "share", "photos that are less like an average face: this one would pass for many people"
-            )
+            raise InputRefused("share", "another photo, for this one is too much like an average face")
     await uniqueness.check(run, kits, found, prepared)
