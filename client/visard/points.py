@@ -61,7 +61,7 @@ def parse_points(pairs: Sequence[str]) -> dict[str, float]:
             found[name] = -1.0
         if not re.fullmatch(r"[A-Za-z0-9_]{1,64}", name) or not 0 < found[name] < 2:
             raise InvalidRequest(
-                f"point {pair!r}: NAME=DISTANCE is needed, more than 0, less than 2, such as default=1.1"
+                f"point {pair!r}: NAME=DISTANCE is needed, on the unit sphere (0 to 2), such as default=1.1"
             )
     return found
 

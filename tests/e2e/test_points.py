@@ -17,7 +17,7 @@ from tests.conftest import UNLIMITED
 from tests.recovery.crash_table import SHAPE, chip, small_network
 from tests.waiting import PATIENCE, at_rest, until
 
-LOOSE, TIGHT = 1.9, 0.01  # whoever is compared is within the one, and no other photo within the other
+LOOSE, TIGHT = 1.9, 0.2  # whoever is compared is within the one, and no other photo within the other
 RATES = {"default": 1e-4, "FMR_1E3": 1e-3, "FMR_1E4": 1e-4}
 POINTS = {"default": LOOSE, "FMR_1E3": LOOSE + 0.05, "FMR_1E4": LOOSE}
 SEARCHES = {name: number for name, number in UNLIMITED.items() if name != "attempts_search"}
