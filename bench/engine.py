@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from visard import certs
 from visard_engine.field import field_of
-from visard_engine.nn.twin import dealt_rounding, run_twin
+from visard_engine.nn.dealt import dealt_rounding
+from visard_engine.nn.twin import run_twin
 from visard_engine.protocols.normalise import unit_bits
 from visard_engine.shamir import reconstruct
 

@@ -38,6 +38,11 @@ class Published:
         """The program, which is public."""
         return self.model.program
 
+    @property
+    def tested(self) -> int:
+        """Photos of a comparison that are compared with the model's mean as well: the one that is asked about, or none."""
+        return int(self.program.mean_test is not None)
+
     @cached_property
     def publication(self) -> bytes:
         """SHA-256 over name, program and time: another for each publication under a name, and after its points have changed."""

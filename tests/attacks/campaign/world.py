@@ -7,13 +7,14 @@ from functools import cache, cached_property
 import numpy as np
 from visard_engine.field import Bools, Elements, Field, Integers, field_of
 from visard_engine.kits import KitPlan
+from visard_engine.nn.dealt import dealt_rounding
 from visard_engine.nn.operations.activations import Clip, Relu, Truncate
 from visard_engine.nn.operations.arithmetic import Align, Flatten
 from visard_engine.nn.operations.base import Operation
 from visard_engine.nn.operations.pooling import MaxPool
 from visard_engine.nn.operations.weighted import Conv, Linear
 from visard_engine.nn.program import MATCH, OPEN, Program
-from visard_engine.nn.twin import Rounding, dealt_rounding, floor_rounding, normalised, run_twin
+from visard_engine.nn.twin import Rounding, floor_rounding, normalised, run_twin
 from visard_engine.protocols.mean import VECTOR_BITS, Mean
 from visard_engine.protocols.normalise import unit_bits
 

@@ -10,9 +10,10 @@ from visard_engine.describe import describe, describe_plan
 from visard_engine.field import Bools, Integers, field_of
 from visard_engine.kits import Kit, KitPlan
 from visard_engine.nn.compile import Compiled
+from visard_engine.nn.dealt import dealt_rounding
 from visard_engine.nn.execute import Model, embed, embed_plan
 from visard_engine.nn.program import Program
-from visard_engine.nn.twin import Rounding, dealt_rounding
+from visard_engine.nn.twin import Rounding
 from visard_engine.protocols.verification import verify
 from visard_engine.sections import Section
 from visard_engine.session import Run, Session

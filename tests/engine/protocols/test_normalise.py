@@ -7,7 +7,8 @@ import pytest
 from visard_engine.correlated import pair_bytes
 from visard_engine.field import M31, M61, Field
 from visard_engine.kits import KitPlan, deal_kit
-from visard_engine.nn.twin import dealt_rounding, floor_rounding, normalised, random_rounding
+from visard_engine.nn.dealt import dealt_rounding
+from visard_engine.nn.twin import floor_rounding, normalised, random_rounding
 from visard_engine.protocols import lookup, norm, normalise
 from visard_engine.protocols.verification import verify
 from visard_engine.sections import Section

@@ -1,22 +1,14 @@
 """Enrol: photos become references."""
 
-from collections.abc import Sequence
-
-import numpy as np
 from typing_extensions import override
 from visard_common.errors import InvalidArgument, ResourceExhausted
 from visard_common.limits import MAX_REFERENCES
-from visard_engine import matching
 from visard_engine.describe import describe_plan
-from visard_engine.errors import InputRefused
-from visard_engine.field import Elements
-from visard_engine.kits import Kit, KitPlan
-from visard_engine.session import Run
+from visard_engine.kits import Kit
 from visard_wire.v1 import common_pb2
 
 from visard_party.intake.asked import Asked
-from visard_party.models import Published
-from visard_party.operations import uniqueness
+from visard_party.operations import admission
 from visard_party.operations.base import Operation
 from visard_party.operations.images import images_to_match
 from visard_party.operations.prepared import Outcome, Prepared, names_of
@@ -46,9 +38,9 @@ class Enrol(Operation):
             raise ResourceExhausted(
                 f"model {request.model!r} has {resources.max_references} references, as many as are allowed"
             )
-        rows = await uniqueness.others(resources, asked, model)
+        rows = await admission.others(resources, asked, model)
         plans = (describe_plan(model.program),) * request.images
-        plans += _mean_plans(asked, model) + uniqueness.plans(asked, model, rows)
+        plans += admission.plans(asked, model, rows)
         erase = Change(erase=tuple(row.reference_id for row in own) if request.replace else ())
         return Prepared(asked, plans, names_of(own), rows, model, images, erase)
 
@@ -60,26 +52,10 @@ class Enrol(Operation):
         count = prepared.request.images
         found = await resources.describe(prepared, channel, kits[:count])
         if more := kits[count:]:
-            await _check(channel.begin_run(prepared.terms), more, found, prepared)
+            await admission.check(channel.begin_run(prepared.terms), more, found, prepared)
         changed = await resources.write(prepared, channel, Change(references(prepared, found), prepared.write.erase))
         return Outcome(ids_outcome(prepared.asked), changed)
 
     @override
     def repeated(self, resources: Resources, asked: Asked) -> Outcome:
         return Outcome(ids_outcome(asked))
-
-
-def _mean_plans(asked: Asked, model: Published) -> tuple[KitPlan, ...]:
-    """Of the kit that the test against the model's mean takes, if it has one."""
-    program = model.program
-    return (matching.mean_plan(program.q, asked.request.images),) if program.mean_test is not None else ()
-
-
-async def _check(run: Run, kits: Sequence[Kit], found: Sequence[Elements], prepared: Prepared) -> None:
-    """What is to hold of descriptors before they are stored; raises InputRefused and AlreadyExists."""
-    mean = prepared.network.program.mean_test
-    if mean is not None:
-        own, *kits = kits
-        if (await matching.resembles_mean(run, own, np.stack(found), mean)).any():
-            raise InputRefused("share", "another photo, for this one is too much like an average face")
-    await uniqueness.check(run, kits, found, prepared)

@@ -11,7 +11,6 @@ from visard_wire.v1 import common_pb2
 
 from visard_party.gallery import Rows
 from visard_party.intake.asked import Asked
-from visard_party.models import Published
 from visard_party.operations import points
 from visard_party.operations.base import Reading
 from visard_party.operations.images import images_to_match, rows_to_match
@@ -34,7 +33,7 @@ class Verify(Reading):
             raise NotFound(f"subject {request.subject!r} is not enrolled")
         plans = (
             describe_plan(model.program),
-            matching.verify_plan(model.program.q, len(rows), model.program.output.size, tested(model)),
+            matching.verify_plan(model.program.q, len(rows), model.program.output.size, model.tested),
         )
         return Prepared(asked, plans, (), rows, model, images)
 
@@ -58,7 +57,7 @@ class Compare(Reading):
         model = await resources.models.get(request.model)
         images = images_to_match(asked, model)
         plans = (describe_plan(model.program),) * 2 + (
-            matching.verify_plan(model.program.q, 1, model.program.output.size, 2 * tested(model)),
+            matching.verify_plan(model.program.q, 1, model.program.output.size, 2 * model.tested),
         )
         return Prepared(asked, plans, model=model, images=images)
 
@@ -86,7 +85,7 @@ class Identify(Reading):
             raise FailedPrecondition("nobody is enrolled")
         plans = (
             describe_plan(model.program),
-            matching.identify_plan(model.program.q, len(rows), model.program.output.size, tested(model)),
+            matching.identify_plan(model.program.q, len(rows), model.program.output.size, model.tested),
         )
         point = points.of_search(request, model.program, len(rows))
         return Prepared(asked, plans, (), rows, model, images, point=point)
@@ -105,11 +104,6 @@ class Identify(Reading):
         if resources.party == 0:  # once is enough: the two others vouch for it
             outcome.row_subjects.extend(subjects)
         return Outcome(outcome)
-
-
-def tested(model: Published) -> int:
-    """Photos of a comparison that are compared with the model's mean as well: the one that is asked about, or none."""
-    return int(model.program.mean_test is not None)
 
 
 def _bits_outcome(prepared: Prepared, bits: ReplicatedBits) -> common_pb2.Outcome:
