@@ -29,15 +29,16 @@ class SealedRequest:
 
     async def upload(self, program: bytes = b"") -> Uploads:
         """As an upload: the header, then the shares' chunks in turn, so that all parties receive at the same time."""
+        sealed = [envelope.ciphertext for envelope in self.envelopes]  # once: a message copies its bytes each time
         infos = [
-            common_pb2.SealedShareInfo(party=party, key_id=envelope.key_id, size=len(envelope.ciphertext))
-            for party, envelope in enumerate(self.envelopes)
+            common_pb2.SealedShareInfo(party=party, key_id=envelope.key_id, size=len(share))
+            for party, (envelope, share) in enumerate(zip(self.envelopes, sealed, strict=True))
         ]
         yield common_pb2.Upload(header=common_pb2.UploadHeader(request=self.request, shares=infos, program=program))
         for index in range(-(-max(info.size for info in infos) // CHUNK_BYTES)):
-            for party, envelope in enumerate(self.envelopes):
-                piece = envelope.ciphertext[index * CHUNK_BYTES : (index + 1) * CHUNK_BYTES]
-                last = (index + 1) * CHUNK_BYTES >= len(envelope.ciphertext)
+            for party, share in enumerate(sealed):
+                piece = share[index * CHUNK_BYTES : (index + 1) * CHUNK_BYTES]
+                last = (index + 1) * CHUNK_BYTES >= len(share)
                 yield common_pb2.Upload(chunk=common_pb2.Chunk(party=party, index=index, data=piece, last=last))
 
 
