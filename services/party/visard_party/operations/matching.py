@@ -11,10 +11,9 @@ from visard_wire.v1 import common_pb2
 
 from visard_party.gallery import Rows
 from visard_party.intake.asked import Asked
-from visard_party.models import Published
 from visard_party.operations import points
 from visard_party.operations.base import Reading
-from visard_party.operations.images import images_to_match, rows_to_match
+from visard_party.operations.images import images_to_match, rows_to_match, tested
 from visard_party.operations.prepared import Outcome, Prepared
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
@@ -105,11 +104,6 @@ class Identify(Reading):
         if resources.party == 0:  # once is enough: the two others vouch for it
             outcome.row_subjects.extend(subjects)
         return Outcome(outcome)
-
-
-def tested(model: Published) -> int:
-    """Photos of a comparison that are compared with the model's mean as well: the one that is asked about, or none."""
-    return int(model.program.mean_test is not None)
 
 
 def _bits_outcome(prepared: Prepared, bits: ReplicatedBits) -> common_pb2.Outcome:
