@@ -39,3 +39,8 @@ def rows_to_match(rows: Rows, model: Published) -> Rows:
             f"model {model.name!r} has references that another version of visard made: enrol them again"
         )
     return rows
+
+
+def tested(model: Published) -> int:
+    """Photos of a comparison that are compared with the model's mean as well: the one that is asked about, or none."""
+    return int(model.program.mean_test is not None)
