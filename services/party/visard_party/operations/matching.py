@@ -13,7 +13,7 @@ from visard_party.gallery import Rows
 from visard_party.intake.asked import Asked
 from visard_party.operations import points
 from visard_party.operations.base import Reading
-from visard_party.operations.images import images_to_match, rows_to_match, tested
+from visard_party.operations.images import images_to_match, rows_to_match
 from visard_party.operations.prepared import Outcome, Prepared
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
