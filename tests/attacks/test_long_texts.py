@@ -77,7 +77,8 @@ def asked(operation: str) -> common_pb2.Request:
         new_subject="eve" if operation == "RENAME" else "",
         model="" if operation in ("REFRESH", "RECOVER") else "face",
         images={"ENROL": 1, "VERIFY": 1, "IDENTIFY": 1, "COMPARE": 2, "RUN": 1}.get(operation, 0),
-        program_digest=bytes(32) if operation == "PUBLISH" else b"",
+        program_digest=bytes(32) if operation in ("PUBLISH", "CALIBRATE") else b"",
+        points=[common_pb2.OperatingPoint(name="default", distance=1.0)] if operation == "CALIBRATE" else [],
         grantee="enroller/kiosk-7" if operation in ("GRANT", "REVOKE") else "",
         sent_unix_ms=now,
         expires_unix_ms=now + 60_000,
@@ -122,7 +123,10 @@ def spoil(message: Any, path: tuple[str, ...]) -> None:
     *above, last = path
     for name in above:
         value = getattr(message, name)
-        message = value[0] if hasattr(value, "add") else value
+        if hasattr(value, "add"):
+            message = value[0] if len(value) else value.add()
+        else:
+            message = value
     field = message.DESCRIPTOR.fields_by_name[last]
     long: Any = "x" * LONG if field.type == FieldDescriptor.TYPE_STRING else b"x" * LONG
     if field.is_repeated:
