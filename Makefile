@@ -10,7 +10,7 @@ PACKAGES := client services/wire services/engine services/common services/party 
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: all demo test attacks check docs lock sbom lint-manifests proto bench bench-peers bench-thesis clean
+.PHONY: all demo test test-inside test-outside attacks check docs lock sbom lint-manifests proto bench bench-peers bench-thesis clean
 all: $(STAMP)
 
 # torch has a step of its own, without a hash: one version has several builds (for the processor alone, for each CUDA) with a
@@ -66,8 +66,17 @@ PHOTOS := .photos/obama.jpg .photos/obama2.jpg .photos/biden.jpg
 demo: $(STAMP) .photos/obama.jpg
 	$(BIN)/visard demo $(PHOTOS)
 
+# two halves at a time, because tests with services wait more than they compute; one that fails does not stop the other
+OUTSIDE := $(addprefix tests/,client deploy docs e2e)
+INSIDE := $(filter-out $(OUTSIDE) tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
 test: $(STAMP) .photos/obama.jpg
-	$(BIN)/python -m pytest
+	$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=line test-inside test-outside
+
+test-inside: $(STAMP) .photos/obama.jpg
+	$(BIN)/python -m pytest --durations=10 $(INSIDE)
+
+test-outside: $(STAMP) .photos/obama.jpg
+	$(BIN)/python -m pytest --durations=10 $(OUTSIDE)
 
 # the whole campaign of one lying party; the last line counts what became of its runs. make attacks SEED=2 takes others
 SEED ?= 1

@@ -123,10 +123,7 @@ def spoil(message: Any, path: tuple[str, ...]) -> None:
     *above, last = path
     for name in above:
         value = getattr(message, name)
-        if hasattr(value, "add"):
-            message = value[0] if len(value) else value.add()
-        else:
-            message = value
+        message = (value[0] if len(value) else value.add()) if hasattr(value, "add") else value
     field = message.DESCRIPTOR.fields_by_name[last]
     long: Any = "x" * LONG if field.type == FieldDescriptor.TYPE_STRING else b"x" * LONG
     if field.is_repeated:

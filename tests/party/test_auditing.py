@@ -69,7 +69,7 @@ async def spoilt_kit__should_stop_those_who_find_it_and_so_every_run(tmp_path: P
         with pytest.raises((FailedPrecondition, Refused), match="the dealer failed the audit of kit"):
             for _ in range(1000):
                 await run(parties)
-        await until(lambda: all(party.auditor.counts.failed for party in finders))
+        await until(lambda: all(party.auditor.counts.failed and party.stock.trust.problem for party in finders))
         assert parties[0].auditor.counts.failed == 0
         for party in finders:
             assert "corrections" in party.stock.trust.problem

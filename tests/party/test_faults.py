@@ -38,6 +38,7 @@ STATUSES = {
         "Stopped": (DEFECT, "UNAVAILABLE"),
     },
     "visard_engine": {
+        "_Reached": (DEFECT, "UNAVAILABLE"),
         "EngineError": (DEFECT, "UNAVAILABLE"),
         "ProtocolError": ("ABORTED", "ABORTED"),
         "PartyDeviates": ("ABORTED", "ABORTED"),

@@ -12,6 +12,7 @@ import pytest
 from visard_party.errors import SchemaMismatch, StoreError, StoreFull
 from visard_party.store import open_store
 from visard_party.store.base import (
+    Calibrate,
     Change,
     Grant,
     Page,
@@ -114,7 +115,7 @@ async def write_that_the_system_cuts_off__should_leave_whole_writes(tmp_path: Pa
 
 
 OLD, NEW = b"old share " * 40, b"new share " * 40
-STAY = frozenset({Rename, Publish, Grant, Revoke})  # kinds of writes with which no share goes
+STAY = frozenset({Rename, Publish, Calibrate, Grant, Revoke})  # kinds of writes with which no share goes
 ERASING: dict[str, Write] = {
     "delete": Change(erase=("a",)),
     "replace": Change((reference("b"),), ("a",)),
