@@ -70,7 +70,7 @@ demo: $(STAMP) .photos/obama.jpg
 OUTSIDE := $(addprefix tests/,client deploy docs e2e)
 INSIDE := $(filter-out $(OUTSIDE) tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
 test: $(STAMP) .photos/obama.jpg
-	$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=line test-inside test-outside
+	$(MAKE) --no-print-directory --keep-going --jobs=2 test-inside test-outside
 
 test-inside: $(STAMP) .photos/obama.jpg
 	$(BIN)/python -m pytest --durations=10 $(INSIDE)

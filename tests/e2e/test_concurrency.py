@@ -14,7 +14,7 @@ VERIFICATIONS = 20
 
 
 async def concurrent_verifications__should_not_mix_their_answers(cluster: Cluster, shared: Path) -> None:
-    people = [pair for pair in pairs(shared, same=PEOPLE + 3, different=0, skip=20) if pair.float_match][:PEOPLE]
+    people = [pair for pair in pairs(shared, same=3 * PEOPLE, different=0, skip=20) if pair.float_match][:PEOPLE]
     async with Client(Connection.from_home(cluster.home), deadline=300) as client:
         for k, person in enumerate(people):
             await client.enrol(f"person-{k}", [person.first])

@@ -46,10 +46,10 @@ async def cost__should_be_what_the_design_says(cluster: Cluster, photos: dict[st
     async with Client(Connection.from_home(cluster.home)) as client:
         report = (await client.compare(photos["obama"], photos["obama2"])).report
     # 29 ReLUs and 4 pooling stages of 3 rounds and one truncation (100), for both photos together; the tests of what was
-    # shared (1) and of what came out (4), and one comparison (3); twice a verification (3) and an agreement (2)
-    assert report.rounds == 100 + 5 + 3 + 2 * 5
+    # shared (1) and of what came out (4), its length (1), and one comparison (3); twice a verification (3) and an agreement (2)
+    assert report.rounds == 100 + 6 + 3 + 2 * 5
     assert report.sent_mb_per_party == pytest.approx(2 * 6.54 + 0.49, rel=0.01)  # one verification for both photos
-    assert report.kit_mb == pytest.approx(2 * 12.55, rel=0.01)
+    assert report.kit_mb == pytest.approx(2 * 12.73, rel=0.01)
 
 
 async def operating_point__should_be_one_of_the_model(cluster: Cluster, photos: dict[str, Path]) -> None:

@@ -165,7 +165,7 @@ def own_model__should_match_with_its_weights(cluster: Cluster, photos: dict[str,
     save_file({"3.weight": weights, "3.bias": torch.zeros(4)}, tmp_path / "net.safetensors")
     source, file = f"{tmp_path}/net.py:make", ("--weights", tmp_path / "net.safetensors")
     calibration = ("--calibration", photos["obama"].parent)
-    point = ("--point", "default=0.01", "--point", "lenient=5")
+    point = ("--point", "default=0.01", "--point", "lenient=1.9")
     done = visard(
         cluster, "model", "publish", "own", source, *file, *point, *calibration, "--field", "61", "--allow-loose"
     )

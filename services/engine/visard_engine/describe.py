@@ -65,8 +65,9 @@ def verified_sections(program: Program) -> tuple[Section, ...]:
 
 
 def _pairs(program: Program) -> int:
-    """Pairs of shared numbers that are verified of an image: the network's, and one of its descriptor."""
-    return program.pairs + (program.purpose != OPEN)
+    """Pairs of shared numbers that are verified of an image: the network's, and one a descriptor of a whole batch's, for one kit's
+    triples verify what a batch claims."""
+    return program.pairs + (AT_ONCE if program.purpose != OPEN else 0)
 
 
 def weights_plan(q: int) -> KitPlan:
