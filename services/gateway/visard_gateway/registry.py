@@ -39,8 +39,9 @@ class ModelRegistryServicer(gateway_pb2_grpc.ModelRegistryServicer):
         seconds = remaining(context, self._config.run_timeout)
         ask = gateway_pb2.GetStatusRequest()
         found = await self._parties.ask_all(lambda stub, _: stub.GetStatus(ask, timeout=seconds))
-        models = agreeing([sorted(status.models, key=lambda m: m.name) for status in found], "the models")
-        return gateway_pb2.ListModelsResponse(models=models)
+        models = [sorted(status.models, key=lambda m: m.name) for status in found]
+        agreeing([[_undated(model) for model in some] for some in models], "the models")
+        return gateway_pb2.ListModelsResponse(models=models[0])
 
     async def Calibrate(  # noqa: N802
         self, request: gateway_pb2.CalibrateRequest, context: Context
@@ -59,3 +60,11 @@ class ModelRegistryServicer(gateway_pb2_grpc.ModelRegistryServicer):
         kind = common_pb2.OPERATION_WITHDRAW
         done = await self._relay.change(request.request, kind, seconds, caller, request.envelopes)
         return gateway_pb2.WithdrawResponse(results=done.results)
+
+
+def _undated(model: common_pb2.ModelInfo) -> common_pb2.ModelInfo:
+    """What is compared of a model here. Where it was published at several times the parties refuse to run it, and say why."""
+    found = common_pb2.ModelInfo()
+    found.CopyFrom(model)
+    found.ClearField("published_unix_ms")
+    return found
