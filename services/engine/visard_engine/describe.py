@@ -65,7 +65,7 @@ def verified_sections(program: Program) -> tuple[Section, ...]:
 
 
 def _pairs(program: Program) -> int:
-    """Pairs that are verified of an image: the network's, and as many as a batch has descriptors, for one kit serves all of it."""
+    """Pairs that are verified of an image: the network's, and as many as a batch has descriptors: one kit serves all of it."""
     return program.pairs + (AT_ONCE if program.purpose != OPEN else 0)
 
 
