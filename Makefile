@@ -66,10 +66,12 @@ PHOTOS := .photos/obama.jpg .photos/obama2.jpg .photos/biden.jpg
 demo: $(STAMP) .photos/obama.jpg
 	$(BIN)/visard demo $(PHOTOS)
 
-# two halves at a time, because tests with services wait more than they compute; one that fails does not stop the other
+# two halves at a time, because tests with services wait more than they compute; one that fails does not stop the other. Those
+# of recovery kill services and wait for them: alone, and first
 OUTSIDE := $(addprefix tests/,client deploy docs e2e)
-INSIDE := $(filter-out $(OUTSIDE) tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
+INSIDE := $(filter-out $(OUTSIDE) tests/recovery tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
 test: $(STAMP) .photos/obama.jpg
+	$(BIN)/python -m pytest tests/recovery
 	$(MAKE) --no-print-directory --keep-going --jobs=2 test-inside test-outside
 
 test-inside: $(STAMP) .photos/obama.jpg

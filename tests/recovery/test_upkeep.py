@@ -29,7 +29,7 @@ def mongo_cluster(replica_set: Mongod, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture
 async def client(mongo_cluster: Cluster, photos: dict[str, Path]) -> AsyncIterator[Client]:
-    async with Client(Connection.from_home(mongo_cluster.home)) as connected:
+    async with Client(Connection.from_home(mongo_cluster.home), deadline=180) as connected:
         await connected.enrol("anchor", [photos["obama"]], metadata=b"note")
         yield connected
         for subject in await connected.subjects():
