@@ -37,12 +37,15 @@ class Dealer:
     def __init__(self, party: int = 0) -> None:
         self.party = party
         self.away = False
+        self.shown: set[int] = set()
         self.fetched: list[int] = []
 
     async def fetch(self, plan: KitPlan, number: int) -> Fetched:
         await asyncio.sleep(0)
         if self.away:
             raise Unavailable("the dealer is unavailable")
+        if number in self.shown:
+            raise FailedPrecondition(f"kit {number} was shown to all parties")
         self.fetched.append(number)
         return part(deal_kit(plan, MASTER, number), self.party)
 
@@ -233,3 +236,14 @@ def ledger__should_never_use_a_number_twice(steps: list[tuple[str, int]]) -> Non
         assert ledger.floor > max(used, default=0)
     assert len(used) == len(set(used))
     assert all(a <= b for a, b in itertools.pairwise(floors))
+
+
+async def kit_that_was_shown__should_be_left_out(tmp_path: Path) -> None:
+    """It was audited by all three, and this party was killed before it had written down that it was done with it."""
+    dealer = Dealer()
+    dealer.shown = {1, 3}
+    stocked = Stocked(tmp_path, dealer)
+    stocked.stock.want(PLAN, 3)
+    await stocked.full(PLAN, 3)
+    assert dealer.fetched == [2, 4, 5]
+    await stocked.end()

@@ -62,6 +62,12 @@ class Ledger:
         """The lowest number from which on no run was told any: what is below may be in use."""
         return max([self.floor, *(n + 1 for n in self.reserved | self.demanded)])
 
+    def withheld(self, number: int) -> None:
+        """The dealer will never deliver a number: it has shown it to all. It is as if it were set aside here."""
+        for numbers in (self.owed, self.demanded):
+            numbers.discard(number)
+        self.aside.add(number)
+
     def arrived(self, number: int) -> bool:
         """Take a fetched kit into stock; False when it came too late to be used."""
         self.fetching = None

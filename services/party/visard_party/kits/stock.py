@@ -259,6 +259,14 @@ class KitStock:
             with stage("kit"):
                 part = await self._source.fetch(shelf.plan, number)
                 await asyncio.to_thread(shelf.files.store, number, part)
+        except (
+            FailedPrecondition
+        ) as error:  # all three have asked for its seeds, we before we were killed: nobody uses it
+            log.warning("a kit is not to be had any more", kit=number, reason=str(error))
+            async with shelf.changed:
+                shelf.ledger.withheld(number)
+                shelf.changed.notify_all()
+            return True
         finally:
             shelf.ledger.fetching = None
         async with shelf.changed:
