@@ -54,6 +54,7 @@ def of_party(party: int) -> dict[str, dict[str, bytes]]:
         f"party-mongodb-tls-{party}": store,
         f"party-mongodb-{party}": {"username": b"party", "password": password.encode(), "uri": uri.encode()},
         f"party-mongodb-root-{party}": {"username": b"root", "password": secrets.token_urlsafe(24).encode()},
+        f"party-mongodb-rotation-{party}": {"username": b"rotation", "password": secrets.token_urlsafe(24).encode()},
     }
 
 
