@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 from visard_wire.limits import MAX_MESSAGE
-from visard_wire.vouching import Trust, read_roots
+from visard_wire.vouching import Trust, check_patterns, read_roots
 
 from visard_common.limits import CONNECTION_CALLS, HANDSHAKE_SECONDS, MAX_REQUEST, UNREAD_BYTES
 from visard_common.tracing import client_interceptors
@@ -86,12 +86,9 @@ class Tls(BaseModel):
 
     @field_validator("roots")
     @classmethod
-    def _roots_are_there(cls, roots: dict[str, Path] | None) -> dict[str, Path] | None:
+    def _roles_are_known(cls, roots: dict[str, Path] | None) -> dict[str, Path] | None:
         if roots is not None:
-            try:
-                read_roots(roots)
-            except OSError as error:
-                raise ValueError(f"{error.filename}: {error.strerror}") from error
+            check_patterns(roots)
         return roots
 
     @model_validator(mode="after")
