@@ -108,20 +108,6 @@ def database__should_make_the_partys_user_when_it_is_empty(overlay: str) -> None
         assert "/root-password" in mounts
 
 
-def operators_certificates__should_name_role_and_addresses() -> None:
-    manifests = rendered("operator")
-    certificates = {c["spec"]["secretName"]: c["spec"] for c in of_kind(manifests, "Certificate")}
-    wanted = {s for m in of_kind(manifests, "StatefulSet") for s in secrets_of(m) if "-tls-" in s}
-    assert certificates.keys() == wanted
-    (party,) = services("operator")
-    config = config_of(party, "operator")
-    host = config["peers"][config["index"]].rpartition(":")[0]
-    assert certificates["party-tls-0"]["uris"] == [f"visard://party/{config['index']}"]
-    assert certificates["party-tls-0"]["dnsNames"] == [host]
-    assert certificates["party-mongodb-tls-0"]["dnsNames"] == ["party-mongodb-0"]
-    assert all(c["privateKey"]["algorithm"] == "ECDSA" for c in certificates.values())
-
-
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def pods__should_pass_restricted_pod_security(overlay: str) -> None:
     for manifest in workloads(overlay):

@@ -34,7 +34,8 @@ class Authority:
     def issue(self, *uris: str) -> bytes:
         """A certificate in DER."""
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "holder")])
-        builder = _begun(name, self.name, ec.generate_private_key(ec.SECP256R1()).public_key())
+        self.last_key = ec.generate_private_key(ec.SECP256R1())
+        builder = _begun(name, self.name, self.last_key.public_key())
         names = [x509.DNSName("localhost"), *map(x509.UniformResourceIdentifier, uris)]
         return builder.add_extension(x509.SubjectAlternativeName(names), critical=False).sign(
             self.key, hashes.SHA256()
