@@ -34,6 +34,7 @@ ROLES = {
 }
 ISSUED = ("verifier", "enroller", "owner", "admin", "store")  # kinds of which there may be many
 _VALID_DAYS = 825
+_AUTHORITY_DAYS = 3650  # it outlives what it signs, so that a renewal renews
 
 
 class CertificatesExist(VisardError):
@@ -106,7 +107,7 @@ def _authority(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
     common = f"visard root {os.urandom(4).hex()}"
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
     usage = x509.KeyUsage(True, False, False, False, False, True, True, False, False)
-    builder = _builder(name, name, key.public_key())
+    builder = _builder(name, name, key.public_key(), _AUTHORITY_DAYS)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     return builder.add_extension(usage, critical=True).sign(key, hashes.SHA256())
 
@@ -128,11 +129,13 @@ def _certificate(
     return builder.sign(ca_key, hashes.SHA256())
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int = _VALID_DAYS
+) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC)
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key)
     builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(minutes=5))
-    return builder.not_valid_after(now + datetime.timedelta(days=_VALID_DAYS))
+    return builder.not_valid_after(now + datetime.timedelta(days=days))
 
 
 def _host_name(host: str) -> x509.GeneralName:
