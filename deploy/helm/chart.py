@@ -67,8 +67,7 @@ The image {{ $name }} has no digest yet: set images.{{ $name }}.
 
 def files() -> dict[Path, str]:
     """All that is written."""
-    pieces = {"default-deny": piece("default-deny"), "gateway": piece("gateway"), "dealer": piece("dealer")}
-    pieces["party"] = party()
+    pieces = {name: piece(name) for name in ("default-deny", "disruption", "gateway", "dealer")} | {"party": party()}
     everything = [manifest for manifests in pieces.values() for manifest in manifests]
     found = {
         "Chart.yaml": _CHART.format(version=_version()),
@@ -94,7 +93,8 @@ def _begin(name: str) -> str:
         return "{{- if .Values.defaultDeny }}\n"
     if name == "party":
         return '{{- range $n := include "visard.parties" . | fromJsonArray }}\n{{- $n = int $n }}\n'
-    return f'{{{{- $n := 0 }}}}\n{{{{- if has .Values.deploy (list "cell" "{name}") }}}}\n'
+    role = "party" if name == "disruption" else name
+    return f'{{{{- $n := 0 }}}}\n{{{{- if has .Values.deploy (list "cell" "{role}") }}}}\n'
 
 
 def rule() -> str:

@@ -96,12 +96,10 @@ def _service(manifest: Manifest) -> Node:
     inside, outside = f'eq {part}.type "ClusterIP"', f'ne {part}.type "ClusterIP"'
     manifest["metadata"]["annotations"] = If(f"{part}.annotations", Filled(f"toYaml {part}.annotations"))
     spec = manifest["spec"]
-    # who comes from outside is known by its address, and nobody there reads metrics
-    spec["ports"] = [If(inside, port) if port["name"] == "metrics" else port for port in spec["ports"]]
     if "clusterIP" in spec:
         spec["clusterIP"] = If(inside, spec["clusterIP"])
     spec["type"] = If(outside, place(f"{part}.type"))
-    spec["externalTrafficPolicy"] = If(outside, "Local")
+    spec["externalTrafficPolicy"] = If(outside, "Local")  # policies name who comes by address
     return manifest
 
 

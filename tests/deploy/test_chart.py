@@ -21,7 +21,7 @@ from deploy.helm.chart import CHART, files
 from deploy.helm.emit import If, place, text_of
 from deploy.helm.sources import K8S, images
 from tests.deploy.manifests import WORKLOADS, Manifest, arrows, beyond, name_of, of_kind, secrets_of
-from tests.deploy.test_manifests import CELL, OUTSIDE
+from tests.deploy.test_policies import CELL, OUTSIDE
 
 HELM = Path(sys.executable).with_name("helm")
 NETWORKS = {"gateway": ["192.0.2.0/28"], "parties": ["198.51.100.0/28", "203.0.113.0/28"], "dealer": ["192.0.2.16/28"]}
@@ -94,7 +94,9 @@ def whole_cell__should_be_the_base(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", range(3))
 def one_party__should_be_that_of_the_base(tmp_path: Path, number: int) -> None:
     made = templated({"deploy": "party", "party": {"number": number}})
-    assert comparable(made) == comparable(kustomized(tmp_path, "base/default-deny", f"base/party-{number}"))
+    assert comparable(made) == comparable(
+        kustomized(tmp_path, "base/default-deny", "base/disruption", f"base/party-{number}")
+    )
 
 
 @pytest.mark.parametrize("role", ["gateway", "dealer"])
