@@ -93,16 +93,30 @@ def root_of_a_database__should_be_known_to_its_pod_alone(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def database__should_make_the_partys_user_when_it_is_empty(overlay: str) -> None:
+def container_that_rotates__should_know_no_other_password(overlay: str) -> None:
     for manifest in (m for m in workloads(overlay) if "mongodb" in name_of(m)):
-        (container,) = pod_of(manifest)["containers"]
+        (container,) = (c for c in pod_of(manifest)["containers"] if c["name"] == "certificate")
+        mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+        assert mounts.keys() == {"/pki", "/rotation-password", "/rotation", "/tmp"}
+        (script,) = (v["configMap"]["name"] for v in pod_of(manifest)["volumes"] if v["name"] == mounts["/rotation"])
+        given = [m["data"] for m in of_kind(rendered(overlay), "ConfigMap") if m["metadata"]["name"] == script]
+        assert {frozenset(data) for data in given} == {frozenset({"rotate.sh", "rotate.js"})}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def database__should_make_its_users_when_it_is_empty(overlay: str) -> None:
+    for manifest in (m for m in workloads(overlay) if "mongodb" in name_of(m)):
+        (container,) = (c for c in pod_of(manifest)["containers"] if c["name"] == "mongodb")
         mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
         volumes = {volume["name"]: volume for volume in pod_of(manifest)["volumes"]}
         keys = {item["key"] for item in volumes[mounts["/password"]]["secret"]["items"]}
         assert keys == {"username", "password"}
         name = volumes[mounts["/docker-entrypoint-initdb.d"]]["configMap"]["name"]
         given = [m["data"] for m in of_kind(rendered(overlay), "ConfigMap") if m["metadata"]["name"] == name]
-        assert {frozenset(data) for data in given} == {frozenset({"user.js", "user.json"})}
+        assert {frozenset(data) for data in given} == {frozenset({"user.js", "user.json", "rotation.js"})}
+        number = labels_of(manifest)["visard.dev/party"]
+        rotation = volumes[mounts["/rotation-password"]]["secret"]["secretName"]
+        assert rotation == f"party-mongodb-rotation-{number}"
         roots = {v["value"] for v in container["env"]}
         assert roots == {"/root-password/username", "/root-password/password"}
         assert "/root-password" in mounts

@@ -165,7 +165,11 @@ def passwords() -> dict[str, Data]:
         password = secrets.token_urlsafe(24)
         uri = URI.format(password=password, host=f"party-mongodb-{i}")
         found[f"party-mongodb-{i}"] = {"username": b"party", "password": password.encode(), "uri": uri.encode()}
-        found[f"party-mongodb-root-{i}"] = {"username": b"root", "password": secrets.token_urlsafe(24).encode()}
+        for user in ("root", "rotation"):
+            found[f"party-mongodb-{user}-{i}"] = {
+                "username": user.encode(),
+                "password": secrets.token_urlsafe(24).encode(),
+            }
     return found
 
 
