@@ -49,9 +49,13 @@ lock: .tools/installed
 	.tools/bin/$(HASHED) -r locks/tools.txt
 	touch $@
 
-# what each image holds, in CycloneDX: build/sbom/visard-*.cdx.json
+# what each image holds, in CycloneDX: build/sbom/visard-*.cdx.json. make sbom DPKG=status lists the base image's packages as well
 sbom: $(STAMP)
-	$(BIN)/python deploy/sbom.py build/sbom $(IMAGES)
+	$(BIN)/python deploy/sbom.py $(DPKG:%=--dpkg %) build/sbom $(IMAGES)
+
+# images and bills signed, verified and refused, in a registry here: cosign, skopeo and docker-registry are needed (docs/releases.md)
+signing-test: $(STAMP)
+	$(BIN)/python -m pytest tests/deploy/signing.py
 
 # the Helm chart, from the kustomize base: deploy/k8s/chart. kubectl is needed
 chart: $(STAMP)
