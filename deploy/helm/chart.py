@@ -32,12 +32,40 @@ _HELPERS = """\
 {{- end }}
 {{- end }}
 
+{{- define "visard.root" -}}
+{{- printf "%s-root.pem" (. | replace "/*" "" | replace "/" "") }}
+{{- end }}
+
+{{- define "visard.roots" -}}
+{{- $listed := list }}
+{{- range $who, $root := .Values.roots }}
+{{- $listed = append $listed (printf `%q = "/trust/%s"` $who (include "visard.root" $who)) }}
+{{- end }}
+{{- join ", " $listed }}
+{{- end }}
+
 {{- define "visard.pullSecrets" -}}
 {{- range . }}
 - name: {{ . | quote }}
 {{- end }}
 {{- end }}
 
+"""
+_TRUST = """\
+{{- if $root.Values.roots }}
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  # under one name, so that pods see new roots without a restart
+  name: trust
+  labels:
+    app.kubernetes.io/name: {{ eq $root.Values.deploy "cell" | ternary "visard" $root.Values.deploy }}
+    app.kubernetes.io/part-of: visard
+data:
+  {{- range $who, $root := $root.Values.roots }}
+  {{ include "visard.root" $who }}: {{ $root | toJson }}
+  {{- end }}
+{{- end }}
 """
 _CHART = """\
 # Written by `make chart`.
@@ -77,6 +105,7 @@ def files() -> dict[Path, str]:
         "files/visard.json": DASHBOARD.read_text(),
         "templates/NOTES.txt": _NOTES + _secrets(pieces) + _UNSET,
         "templates/monitoring.yaml": monitoring(),
+        "templates/trust.yaml": _ROOT + _TRUST,
     }
     helpers = _HELPERS
     for name, manifests in pieces.items():

@@ -63,8 +63,18 @@ def _toml(text: str, service: str) -> str:
     """A service's configuration: addresses from the values, and what the operator adds, before any table."""
     for key, value in _ADDRESSES.items():
         text = re.sub(rf"^{key} = .*$", f"{key} = {value}", text, flags=re.MULTILINE)
+    text = re.sub("^tls = .*$", lambda found: _tls(found[0]), text, flags=re.MULTILINE)
     loop = action(f"range $key, $value := $root.Values.{service}.config")
     return f"{loop}\n{place('$key')} = {place('$value | toJson')}\n{action('end')}\n{text}"
+
+
+def _tls(line: str) -> str:
+    """One authority for all, as in the base; or, where the values have roots, each for whom it vouches."""
+    roots = place('include "visard.roots" $root')
+    pinned = re.sub(r'ca = "[^"]*", (.*) }$', lambda found: f"{found[1]}, roots = {{ {roots} }} }}", line)
+    if pinned == line:
+        raise ValueError(f"no authority in {line}")
+    return f"{action('if $root.Values.roots')}\n{pinned}\n{action('else')}\n{line}\n{action('end')}"
 
 
 def toml(text: str) -> dict[str, Any]:
@@ -83,6 +93,10 @@ def _workload(manifest: Manifest) -> Node:
     for container in pod["containers"]:
         if container["name"] == part.rpartition(".")[2]:
             container["resources"] = Filled(f"toYaml {part}.resources")
+            if container["name"] != "mongodb":
+                mount = {"mountPath": "/trust", "name": "trust", "readOnly": True}
+                container["volumeMounts"].append(If("$root.Values.roots", mount))
+                pod["volumes"].append(If("$root.Values.roots", {"configMap": {"name": "trust"}, "name": "trust"}))
     for claim in manifest["spec"].get("volumeClaimTemplates", ()):
         claim["spec"]["resources"]["requests"]["storage"] = place(f"{part}.storage.size")
         claim["spec"]["storageClassName"] = If(f"{part}.storage.class", place(f"{part}.storage.class"))
@@ -99,7 +113,8 @@ def _service(manifest: Manifest) -> Node:
     if "clusterIP" in spec:
         spec["clusterIP"] = If(inside, spec["clusterIP"])
     spec["type"] = If(outside, place(f"{part}.type"))
-    spec["externalTrafficPolicy"] = If(outside, "Local")  # policies name who comes by address
+    if role_of(manifest) != "gateway":  # whose callers no policy looks at: the others name who comes by address
+        spec["externalTrafficPolicy"] = If(outside, "Local")
     return manifest
 
 

