@@ -28,6 +28,7 @@ from visard_common.vouching import (
     VouchingInterceptor,
     check_peer,
 )
+from visard_wire.vouching import Trust
 
 from tests.wire.test_vouching import Authority
 
@@ -62,8 +63,13 @@ def refused(watched: Vouching, role: str, chain: bytes) -> bool:
 def certificate__should_be_looked_at_once_and_its_refusal_counted_once(
     pki: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now, looked = [0.0], []
-    monkeypatch.setattr(vouching, "_vouched", lambda *what, real=vouching._vouched: looked.append(what) or real(*what))
+    now, looked, real = [0.0], [], vouching._vouched
+
+    def look(trust: Trust, role: str, pem: bytes) -> bool:
+        looked.append(role)
+        return real(trust, role, pem)
+
+    monkeypatch.setattr(vouching, "_vouched", look)
     watched, before = Vouching(tls(pki), lambda: now[0]), REFUSED._value.get()
     for _ in range(5):
         assert not refused(watched, "party/1", pem(pki, "party1"))

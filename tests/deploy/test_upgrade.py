@@ -21,7 +21,7 @@ def upgrade(tmp_path: Path) -> Upgrade:
     def run(sets: Sets, *options: str, wait: int = 60) -> tuple[int, str]:
         variables = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "WAIT": str(wait), "PAUSE": "0"}
         with served(sets) as address:
-            command = [K8S / "upgrade.sh", *options, "visard-test", f"--server={address}"]
+            command = [str(K8S / "upgrade.sh"), *options, "visard-test", f"--server={address}"]
             done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=300, check=False)
         return done.returncode, done.stdout + done.stderr
 

@@ -62,6 +62,7 @@ STATUSES = {
         "StoreFull": ("UNAVAILABLE", "UNAVAILABLE"),
         "StoreBusy": ("UNAVAILABLE", "UNAVAILABLE"),
         "StoreAway": ("UNAVAILABLE", "UNAVAILABLE"),
+        "StoreRefused": ("UNAVAILABLE", "UNAVAILABLE"),
         "RequestConflict": ("ALREADY_EXISTS", "ALREADY_EXISTS"),
         "Divergence": ("FAILED_PRECONDITION", "FAILED_PRECONDITION"),
         "Refused": ("NOT_FOUND", "NOT_FOUND"),

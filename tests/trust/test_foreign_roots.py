@@ -242,6 +242,7 @@ async def operators_root__should_be_changed_while_all_run(separate: Cluster, pho
             assert (await client.compare(photos["obama"], photos["obama2"])).match
             certs.trust(folder, {"party/1": following / "ca.pem"})
             assert (await client.compare(photos["obama"], photos["obama2"])).match
+        await asyncio.to_thread(separate.restart, "party1")  # whose links to the two others are made anew
         async with Client(Connection.from_home(separate.home)) as newcomer:
             assert (await newcomer.compare(photos["obama"], photos["obama2"])).match
             assert (await newcomer.status()).ready

@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from prometheus_client import Counter
 from visard_wire.errors import UntrustedKey
-from visard_wire.vouching import SCHEME, Trust
+from visard_wire.vouching import SCHEME, SERVICE_ROLES, Trust
 
 from visard_common.errors import PermissionDenied
 from visard_common.metrics import REGISTRY
@@ -79,7 +79,8 @@ def _vouched(trust: Trust, role: str, pem: bytes) -> bool:
         vouched = False
     if not vouched:
         REFUSED.inc()
-        log.warning("a certificate's root is not pinned for its role", role=role)
+        shown = role if role in SERVICE_ROLES else role.partition("/")[0]  # no log names a caller
+        log.warning("a certificate's root is not pinned for its role", role=shown)
     return vouched
 
 
