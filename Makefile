@@ -1,5 +1,5 @@
-# make demo | test | attacks | check | docs | lock | sbom | lint-manifests | proto | bench | bench-peers | bench-thesis -- every
-# target installs what it needs first: exactly what locks/ says, each file with the hash that it must have.
+# make demo | test | attacks | check | docs | lock | chart | sbom | signing-test | lint-manifests | proto | bench | bench-peers |
+# bench-thesis -- every target installs what it needs first: exactly what locks/ says, each file with the hash that it must have.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
@@ -10,7 +10,7 @@ PACKAGES := client services/wire services/engine services/common services/party 
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: all demo test test-inside test-outside attacks check docs lock sbom lint-manifests proto bench bench-peers bench-thesis clean
+.PHONY: all demo test test-inside test-outside attacks check docs lock chart sbom signing-test lint-manifests proto bench bench-peers bench-thesis clean
 all: $(STAMP)
 
 # torch has a step of its own, without a hash: one version has several builds (for the processor alone, for each CUDA) with a
@@ -49,9 +49,17 @@ lock: .tools/installed
 	.tools/bin/$(HASHED) -r locks/tools.txt
 	touch $@
 
-# what each image holds, in CycloneDX: build/sbom/visard-*.cdx.json
+# what each image holds, in CycloneDX: build/sbom/visard-*.cdx.json. make sbom DPKG=status lists the base image's packages as well
 sbom: $(STAMP)
-	$(BIN)/python deploy/sbom.py build/sbom $(IMAGES)
+	$(BIN)/python deploy/sbom.py $(DPKG:%=--dpkg %) build/sbom $(IMAGES)
+
+# images and bills signed, verified and refused, in a registry here: cosign, skopeo and docker-registry are needed (docs/releases.md)
+signing-test: $(STAMP)
+	$(BIN)/python -m pytest tests/deploy/signing.py
+
+# the Helm chart, from the kustomize base: deploy/k8s/chart. kubectl is needed
+chart: $(STAMP)
+	$(BIN)/python -m deploy.helm
 
 # photos for the demonstration: the test images in the source package of face_recognition
 PHOTOS := .photos/obama.jpg .photos/obama2.jpg .photos/biden.jpg

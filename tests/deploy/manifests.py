@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 K8S = Path(__file__).parents[2] / "deploy" / "k8s"
-OVERLAYS = ("try", "operator")
+OVERLAYS = ("try", "operator", "gateway", "dealer")
 Manifest = dict[str, Any]
 WORKLOADS = ("Deployment", "StatefulSet")
 
