@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.cluster import begin, change
+from tests.cluster import begin, change, operators, upkeep
 from tests.cluster.bringing import brought_up
 from tests.cluster.failing import Failed
 from tests.cluster.images import ROOT
@@ -19,12 +19,19 @@ STEPS: dict[str, tuple[str, Callable[[World, Step], None]]] = {
     "node": ("a node of two CPUs", begin.node),
     "apply": ("the overlay `try`, applied and applied again", begin.apply),
     "verify": ("somebody is enrolled and verified", begin.first_answer),
-    "kill": ("a party is killed", change.killed),
-    "upgrade": ("an upgrade while verifications run", change.upgraded),
+    "kill": ("parties are killed", change.killed),
+    "upgrade": ("an upgrade while verifications run", upkeep.upgraded),
+    "prune": ("what is no more is removed", upkeep.pruned),
     "renew": ("all certificates are renewed while verifications run", change.renewed),
-    "drain": ("the node is drained", change.drained),
+    "drain": ("the node is drained", upkeep.drained),
     "revert": ("a bad version is taken back", change.reverted),
+    "grow": ("volumes", upkeep.grown),
+    "password": ("a database's password is changed", upkeep.password),
+    "lost": ("a database is lost, and a party's volume", upkeep.lost),
     "delete": ("the trial is deleted", change.gone),
+    "operators": ("three operators, a gateway and a dealer, each by itself", operators.installed),
+    "stolen": ("the gateway's authority vouches for a caller", operators.stolen),
+    "end": ("all is deleted", operators.gone),
 }
 
 

@@ -4,7 +4,6 @@ import base64
 import subprocess
 from dataclasses import dataclass
 
-from tests.cluster.bringing import nodes
 from tests.cluster.callers import Callers, Load, certificate_shown, forwarded
 from tests.cluster.failing import Failed, check, until
 from tests.cluster.images import Pinned
@@ -42,23 +41,6 @@ def one_killed(world: World, party: int) -> None:
         return restarts(found, "party") > before and is_ready(found)
 
     until(f"{pod} has begun again", again, 300)
-
-
-def upgraded(world: World, step: Step) -> None:
-    """One version on, one party after the other, while verifications run."""
-    with world.callers() as callers:
-        callers.ready()
-        load = Load(callers)
-        with load.running():
-            version_applied(world, world.images.second)
-            script = upgrade(world)
-            world.kubectl.wait_ready(TRY)
-        step.saw("applied the second version of all images, and ran `deploy/k8s/upgrade.sh visard-try`:")
-        step.saw("; ".join(f"`{line.partition(' ')[2]}`" for line in script.splitlines()))
-        check_version(world, world.images.second)
-        step.saw("every pod is of the second version")
-        step.saw(load.told())
-        step.saw(callers.verified())
 
 
 def version_applied(world: World, pinned: Pinned) -> None:
@@ -157,26 +139,6 @@ def shown(world: World, server: Server) -> None:
     wanted = in_secret(world, server.secret)
     with forwarded(world.kubectl, TRY, server.target, server.port) as port:
         until(f"{server.target} shows its new certificate", lambda: certificate_shown(port) == wanted, _MOUNT_SECONDS)
-
-
-def drained(world: World, step: Step) -> None:
-    """A drain ends; after it the pods come back, with what they had."""
-    (node,) = nodes(world.kubectl)
-    with world.callers() as callers:
-        before = callers.held()
-    options = ("--ignore-daemonsets", "--delete-emptydir-data", "--timeout=600s")
-    said = world.kubectl("drain", node, *options, seconds=660)
-    check("drained" in said, f"drain: {said[-500:]}")
-    step.saw(f"`kubectl drain {' '.join(options[:2])}` ended; no pod of ours was left on the node")
-    left = [p["metadata"]["name"] for p in world.kubectl.items("pods", "-n", TRY) if p["spec"].get("nodeName") == node]
-    check(not left, f"left on the node: {left}")
-    world.kubectl("uncordon", node)
-    world.kubectl.wait_ready(TRY)
-    with world.callers() as callers:
-        callers.ready()
-        check(callers.held() == before, f"before {before}, after {callers.held()}")
-        step.saw(f"after `kubectl uncordon` all were ready again; references and rights as before: {before[0]}")
-        step.saw(callers.verified())
 
 
 def reverted(world: World, step: Step) -> None:
