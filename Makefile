@@ -1,5 +1,5 @@
-# make demo | test | attacks | check | docs | lock | sbom | lint-manifests | proto | bench | bench-peers | bench-thesis -- every
-# target installs what it needs first: exactly what locks/ says, each file with the hash that it must have.
+# make demo | test | cluster-test | attacks | check | docs | lock | chart | sbom | signing-test | lint-manifests | proto | bench | bench-peers |
+# bench-thesis -- every target installs what it needs first: exactly what locks/ says, each file with the hash that it must have.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
@@ -10,7 +10,7 @@ PACKAGES := client services/wire services/engine services/common services/party 
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: all demo test test-inside test-outside attacks check docs lock sbom lint-manifests proto bench bench-peers bench-thesis clean
+.PHONY: all demo test cluster-test test-inside test-outside attacks check docs lock chart sbom signing-test lint-manifests proto bench bench-peers bench-thesis clean
 all: $(STAMP)
 
 # torch has a step of its own, without a hash: one version has several builds (for the processor alone, for each CUDA) with a
@@ -49,9 +49,17 @@ lock: .tools/installed
 	.tools/bin/$(HASHED) -r locks/tools.txt
 	touch $@
 
-# what each image holds, in CycloneDX: build/sbom/visard-*.cdx.json
+# what each image holds, in CycloneDX: build/sbom/visard-*.cdx.json. make sbom DPKG=status lists the base image's packages as well
 sbom: $(STAMP)
-	$(BIN)/python deploy/sbom.py build/sbom $(IMAGES)
+	$(BIN)/python deploy/sbom.py $(DPKG:%=--dpkg %) build/sbom $(IMAGES)
+
+# images and bills signed, verified and refused, in a registry here: cosign, skopeo and docker-registry are needed (docs/releases.md)
+signing-test: $(STAMP)
+	$(BIN)/python -m pytest tests/deploy/signing.py
+
+# the Helm chart, from the kustomize base: deploy/k8s/chart. kubectl is needed
+chart: $(STAMP)
+	$(BIN)/python -m deploy.helm
 
 # photos for the demonstration: the test images in the source package of face_recognition
 PHOTOS := .photos/obama.jpg .photos/obama2.jpg .photos/biden.jpg
@@ -80,6 +88,10 @@ test-inside: $(STAMP) .photos/obama.jpg
 test-outside: $(STAMP) .photos/obama.jpg
 	$(BIN)/python -m pytest --durations=10 $(OUTSIDE)
 
+# the manifests on a real Kubernetes, by docs/operations.md; without arguments it says what it needs. Not part of make test
+cluster-test: $(STAMP) .photos/obama.jpg
+	$(BIN)/python -m tests.cluster
+
 # the whole campaign of one lying party; the last line counts what became of its runs. make attacks SEED=2 takes others
 SEED ?= 1
 attacks: $(STAMP)
@@ -104,7 +116,7 @@ docs: .docs/installed
 # a linter with opinions; those that we do not share are in deploy/checkov.yaml, with the reason
 lint-manifests: .lint/installed
 	mkdir -p .lint/rendered
-	for overlay in try operator scale; do \
+	for overlay in try operator; do \
 	  kubectl kustomize deploy/k8s/overlays/$$overlay > .lint/rendered/$$overlay.yaml || exit 1; done
 	.lint/bin/checkov --config-file deploy/checkov.yaml -d .lint/rendered
 	.lint/bin/checkov --config-file deploy/checkov.yaml -f deploy/Dockerfile

@@ -14,6 +14,7 @@ import numpy as np
 import uvloop
 from visard_common.rpc import FaultInterceptor
 from visard_common.tls import SERVER_OPTIONS, Tls
+from visard_common.vouching import VouchingInterceptor
 from visard_engine import matching
 from visard_engine.bits import ReplicatedBits
 from visard_engine.correlated import KitReader, joined
@@ -75,7 +76,9 @@ class Worker:
         """Connect, run, report."""
         import grpc  # noqa: PLC0415 -- after the arguments are known to be right
 
-        server = grpc.aio.server(interceptors=[FaultInterceptor()], options=SERVER_OPTIONS)
+        server = grpc.aio.server(
+            interceptors=[FaultInterceptor(), VouchingInterceptor(self.tls)], options=SERVER_OPTIONS
+        )
         add_exchange(PeerServicer(self.links).Exchange, server)
         server.add_secure_port(self.address, self.tls.server_credentials())
         await server.start()

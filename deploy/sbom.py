@@ -1,15 +1,18 @@
-"""``python deploy/sbom.py FOLDER IMAGE ...``: a bill of materials for each image, in CycloneDX, from the lock it is built of.
+"""``python deploy/sbom.py [--dpkg STATUS] FOLDER IMAGE ...``: a bill of materials for each image, in CycloneDX, from its lock.
 
 The packages and their hashes are read by cyclonedx-py. Added here: which image it is, our own packages in it, and the image
-that all are built upon, by its digest. The same sources give the same bytes: there is no time and no serial number in it.
+that all are built upon, by its digest; and with --dpkg Debian's packages in that one, from its /var/lib/dpkg/status. The same
+sources give the same bytes: there is no time and no serial number in it.
 """
 
+import argparse
 import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
@@ -27,17 +30,22 @@ OURS = {
 
 def main() -> None:
     """Write the files."""
-    folder, *images = sys.argv[1:]
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    for image in images:
-        path = Path(folder) / f"visard-{image}.cdx.json"
-        path.write_text(text_of(image))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--dpkg", type=Path, help="the base image's /var/lib/dpkg/status")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("images", nargs="+", choices=OURS, metavar="IMAGE")
+    given = parser.parse_args()
+    packages = debian(given.dpkg.read_text()) if given.dpkg else []
+    given.folder.mkdir(parents=True, exist_ok=True)
+    for image in given.images:
+        path = given.folder / f"visard-{image}.cdx.json"
+        path.write_text(text_of(image, packages))
         print(path)
 
 
-def text_of(image: str) -> str:
-    """The file for one image; raises ValueError where it would not fit CycloneDX' schema."""
-    text = json.dumps(completed(packages(image), image), indent=2, sort_keys=True) + "\n"
+def text_of(image: str, installed: list[Bom] | None = None) -> str:
+    """The file for one image, with what else is installed in it; raises ValueError where it would not fit CycloneDX' schema."""
+    text = json.dumps(completed(packages(image), image, installed or []), indent=2, sort_keys=True) + "\n"
     wrong = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
     if wrong:
         raise ValueError(f"{image}: {wrong}")
@@ -55,8 +63,20 @@ def packages(image: str) -> Bom:
     return json.loads(done.stdout)  # type: ignore[no-any-return]
 
 
-def completed(bom: Bom, image: str) -> Bom:
-    """The same with the image, our packages, the base image, and who contains whom."""
+def debian(status: str) -> list[Bom]:
+    """The packages that a dpkg status file says are installed."""
+    found = []
+    for paragraph in status.split("\n\n"):
+        fields = dict(re.findall(r"^([A-Za-z-]+): (.*)$", paragraph, re.MULTILINE))
+        if fields.get("Status") == "install ok installed":
+            name, version = fields["Package"], fields["Version"]
+            purl = f"pkg:deb/debian/{quote(name)}@{quote(version, safe='')}?arch={fields['Architecture']}"
+            found.append({"type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl})
+    return sorted(found, key=lambda component: component["bom-ref"])
+
+
+def completed(bom: Bom, image: str, installed: list[Bom]) -> Bom:
+    """The same with the image, our packages, the base image and what is installed there, and who contains whom."""
     for component in bom["components"]:
         del component["description"]  # the line of the lock, with all its hashes, which are listed below it
         component["bom-ref"] = component["purl"]
@@ -66,6 +86,7 @@ def completed(bom: Bom, image: str) -> Bom:
     bom["components"] += [
         *({"type": "application", "bom-ref": f"package:{own}", "name": own, "version": version} for own in OURS[image]),
         {"type": "container", "bom-ref": oci, "name": name, "version": f"sha256:{digest}", "purl": oci},
+        *installed,
     ]
     root = {"type": "container", "bom-ref": f"visard-{image}", "name": f"visard-{image}", "version": version}
     bom["metadata"]["component"] = root

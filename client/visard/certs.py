@@ -1,4 +1,4 @@
-"""Certificates for a deployment: one authority, one certificate a role.
+"""Certificates for a deployment: one authority, one certificate a role; or an authority of each operator's own.
 
 All TLS keys are ECDSA P-256 (what every TLS stack takes). A certificate's role is a URI in its subject alternative names:
 ``visard://gateway``, ``visard://dealer``, ``visard://party/0``, ``visard://store/N`` for a party's database (which may call
@@ -11,13 +11,14 @@ import datetime
 import ipaddress
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from visard_wire.vouching import Trust, read_table
 
 from visard.errors import InvalidRequest, VisardError
 
@@ -34,21 +35,29 @@ ROLES = {
 }
 ISSUED = ("verifier", "enroller", "owner", "admin", "store")  # kinds of which there may be many
 _VALID_DAYS = 825
+_AUTHORITY_DAYS = 3650  # it outlives what it signs, so that a renewal renews
 
 
 class CertificatesExist(VisardError):
     """The directory has certificates already; nothing was changed."""
 
 
-def init(directory: Path, hosts: Iterable[str] = ("localhost", "127.0.0.1")) -> None:
-    """Make ca.pem, ca.key, a certificate and key for each role. Overwrites nothing."""
+def init(
+    directory: Path, hosts: Iterable[str] = ("localhost", "127.0.0.1"), only: Collection[str] = tuple(ROLES)
+) -> None:
+    """Make ca.pem, ca.key, a certificate and key for each role, or for some of them. Overwrites nothing.
+
+    Raises InvalidRequest for a name that is not in ROLES.
+    """
+    if unknown := sorted(set(only) - set(ROLES)):
+        raise InvalidRequest(f"{unknown[0]}: not one of {', '.join(ROLES)}")
     directory.mkdir(parents=True, exist_ok=True)
     if (directory / "ca.pem").exists():
         raise CertificatesExist(f"{directory}: there are certificates here already; remove them to make new ones")
     ca_key = ec.generate_private_key(ec.SECP256R1())
     ca = _authority(ca_key)
     _write_key(directory / "ca.key", ca_key)
-    for name, role in ROLES.items():
+    for name, role in ((name, ROLES[name]) for name in ROLES if name in only):
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _certificate(ca, ca_key, key.public_key(), role, list(hosts))
         _write_key(directory / f"{name}.key", key)
@@ -81,6 +90,38 @@ def renew(directory: Path, name: str) -> None:
     _issue(directory, name, role, hosts)
 
 
+def trust(directory: Path, files: Mapping[str, Path]) -> Mapping[str, Sequence[x509.Certificate]]:
+    """Say who vouches for whom, in roots.toml with a PEM file for each role beside it; the roots, by role.
+
+    What is there already stays, where ``files`` name no other; visard_wire.vouching says how roles are named. Raises
+    InvalidRequest for what does not fit together, and writes nothing then.
+    """
+    path = directory / "roots.toml"
+    try:
+        before = read_table(path) if path.exists() else {}
+        pem = {role: file.read_bytes() for role, file in {**before, **files}.items()}
+        trusted = Trust.each(pem)
+    except OSError as error:
+        raise InvalidRequest(f"{error.filename}: {error.strerror}") from error
+    except ValueError as error:
+        raise InvalidRequest(str(error)) from error
+    directory.mkdir(parents=True, exist_ok=True)
+    names = {
+        role: _file_of(role) if role in files else os.path.relpath(before[role], directory) for role in sorted(pem)
+    }
+    for role in files:
+        _write(directory / names[role], pem[role])
+    _write(path, "".join(f'"{role}" = "{name}"\n' for role, name in names.items()).encode())
+    return {role: trusted.pinned[role] for role in names}
+
+
+def _file_of(role: str) -> str:
+    """party/0 in party0-root.pem, verifier/* in verifier-root.pem, verifier/door-3 in verifier-door-3-root.pem."""
+    kind, _, name = role.partition("/")
+    joint = "" if kind == "party" or name in ("", "*") else "-"
+    return f"{kind}{joint}{name.removeprefix('*')}-root.pem"
+
+
 def _issue(directory: Path, name: str, role: str, hosts: list[str]) -> None:
     ca = x509.load_pem_x509_certificate(_existing(directory / "ca.pem").read_bytes())
     key = ec.generate_private_key(ec.SECP256R1())
@@ -106,7 +147,7 @@ def _authority(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
     common = f"visard root {os.urandom(4).hex()}"
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
     usage = x509.KeyUsage(True, False, False, False, False, True, True, False, False)
-    builder = _builder(name, name, key.public_key())
+    builder = _builder(name, name, key.public_key(), _AUTHORITY_DAYS)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     return builder.add_extension(usage, critical=True).sign(key, hashes.SHA256())
 
@@ -128,11 +169,13 @@ def _certificate(
     return builder.sign(ca_key, hashes.SHA256())
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int = _VALID_DAYS
+) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC)
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key)
     builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(minutes=5))
-    return builder.not_valid_after(now + datetime.timedelta(days=_VALID_DAYS))
+    return builder.not_valid_after(now + datetime.timedelta(days=days))
 
 
 def _host_name(host: str) -> x509.GeneralName:

@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -15,7 +16,10 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
+from visard_wire.vouching import read_table
+
 from visard import certs, health
+from visard.connection import authority
 from visard.errors import InvalidRequest, Unavailable
 from visard.extras import advice
 
@@ -60,6 +64,7 @@ class Cluster:
     store: str = "sqlite"  # of each party; {party} stands for its number
     expiry_interval: float = 60.0
     traces: str = ""
+    separate: bool = False  # an authority for each service and one for callers, as where each operator has its own
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
     _logged: dict[str, int] = field(default_factory=dict)  # bytes of each log before the service was started
 
@@ -100,11 +105,31 @@ class Cluster:
         self.home.mkdir(parents=True, exist_ok=True)
         self._check_settings()
         (self.home / "logs").mkdir(exist_ok=True)
-        if not (self.home / "certs" / "ca.pem").exists():
-            certs.init(self.home / "certs")
+        if not authority(self.home / "certs").exists():
+            self._certify()
         for name in SERVICES:
             _write_once(self.home / f"{name}.toml", self._config(name))
         _write_once(self.home / "client.toml", f'gateway = "{self.address("gateway")}"\ncerts = "certs"\n')
+
+    def _certify(self) -> None:
+        """One authority's certificates; or each operator's, in authorities/, and in certs/ what all of them would have."""
+        folder = self.home / "certs"
+        if not self.separate:
+            certs.init(folder)
+            return
+        callers = [name for name in certs.ROLES if name not in SERVICES]
+        operators = {**{name: [name] for name in SERVICES}, "callers": callers}
+        roots = {}
+        folder.mkdir(exist_ok=True)
+        for operator, names in operators.items():
+            own = self.home / "authorities" / operator
+            certs.init(own, only=names)
+            for name in names:
+                for file in (own / f"{name}.pem", own / f"{name}.key"):
+                    shutil.copy2(file, folder / file.name)
+                role = certs.ROLES[name].removeprefix("visard://")
+                roots[role if name in SERVICES else f"{role.partition('/')[0]}/*"] = own / "ca.pem"
+        certs.trust(folder, roots)
 
     def _check_settings(self) -> None:
         for name, key, wanted in (
@@ -189,9 +214,8 @@ class Cluster:
         """Whether a service says that it serves; False where it does not answer within a second."""
         folder = self.home / "certs"
         try:
-            return health.serving(
-                self.address(name), (folder / "ca.pem", folder / "client.pem", folder / "client.key"), 1
-            )
+            pem = (authority(folder), folder / "client.pem", folder / "client.key")
+            return health.serving(self.address(name), pem, 1, certs.ROLES[name].removeprefix("visard://"))
         except Unavailable:
             return False
 
@@ -224,6 +248,13 @@ class Cluster:
                 start_new_session=True,  # Ctrl-C reaches us alone; we stop them in order
             )
 
+    def _authorities(self, folder: Path) -> str:
+        """The setting that says who vouches for whom."""
+        path = authority(folder)
+        if path.suffix != ".toml":
+            return f'ca = "{path}"'
+        return "roots = { " + ", ".join(f'"{role}" = "{file}"' for role, file in read_table(path).items()) + " }"
+
     def _store(self, party: int) -> str:
         return self.store.replace("{party}", str(party))
 
@@ -234,7 +265,7 @@ class Cluster:
             f'metrics_listen = "{self.metrics_address(name)}"',
             f'health_listen = "{self.health_address(name)}"',
             "reflection = true",
-            f'tls = {{ ca = "{folder}/ca.pem", cert = "{folder}/{name}.pem", key = "{folder}/{name}.key" }}',
+            f'tls = {{ {self._authorities(folder)}, cert = "{folder}/{name}.pem", key = "{folder}/{name}.key" }}',
         ]
         parties = ", ".join(f'"{self.address(f"party{i}")}"' for i in range(3))
         if name == "gateway":

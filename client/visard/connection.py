@@ -7,6 +7,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from visard_wire.limits import MAX_MESSAGE
+from visard_wire.vouching import Trust, check_named, read_roots, read_table
 
 from visard.errors import InvalidRequest
 
@@ -23,6 +24,8 @@ OPTIONS = [
 class Connection:
     """Where the gateway is and who we are: an address, and paths of PEM files.
 
+    ``ca`` is the authority's certificate; or, where each operator has an authority of its own, a TOML file that says who
+    vouches for whom, as ``visard certs trust`` writes it (roots.toml).
     ``seen`` is a file that remembers the serials of the parties' sealing keys from one program to the next.
     ``proxy``: go through the proxy that http_proxy names in the environment; by default it is not asked.
     """
@@ -39,7 +42,7 @@ class Connection:
         """The connection that ``visard up`` has left in a directory; ``role`` names a certificate there:
         "verifier", "client" (an enroller), "owner", "admin", or one that was issued.
 
-        Raises InvalidRequest for a directory that has none, or one that cannot be read.
+        Raises InvalidRequest for a directory that has none, one that cannot be read, or one with two kinds of authorities.
         """
         path = home / "client.toml"
         if not path.exists():
@@ -52,23 +55,53 @@ class Connection:
         except (OSError, ValueError, KeyError) as error:
             raise InvalidRequest(f"{path}: TOML with gateway and certs: visard up writes it anew") from error
         proxy = bool(settings.get("proxy", False))
-        pem = certs / "ca.pem", certs / f"{role}.pem", certs / f"{role}.key"
+        pem = authority(certs), certs / f"{role}.pem", certs / f"{role}.key"
         return cls(gateway, *pem, seen=home / "sealing-serials.json", proxy=proxy)
 
     def read(self) -> tuple[bytes, tuple[bytes, bytes]]:
-        """The authority's certificate, and our key and certificate, all PEM; raises InvalidRequest that names the file."""
-        for path, what in ((self.ca, "certificate"), (self.cert, "certificate"), (self.key, "private key")):
-            try:
-                _parse(path, what)
-            except FileNotFoundError as error:
-                raise InvalidRequest(f"{path} does not exist: a {what} is needed there") from error
-            except (OSError, ValueError, TypeError) as error:
-                raise InvalidRequest(f"{path}: not a {what} in PEM") from error
-        return self.ca.read_bytes(), (self.key.read_bytes(), self.cert.read_bytes())
+        """The gateway's roots, and our key and certificate, all PEM; raises InvalidRequest that names the file."""
+        trust = read_trust(self.ca)
+        for path, what in ((self.cert, "certificate"), (self.key, "private key")):
+            _check(path, what)
+        return trust.pem("gateway"), (self.key.read_bytes(), self.cert.read_bytes())
 
     def options(self) -> list[tuple[str, int]]:
         """What every channel to the gateway is opened with: gRPC's names and values."""
         return [*OPTIONS, ("grpc.enable_http_proxy", int(self.proxy))]
+
+
+def authority(certs: Path) -> Path:
+    """Where a directory says who vouches for whom: roots.toml, or else ca.pem. Raises InvalidRequest where it has both."""
+    shared, separate = certs / "ca.pem", certs / "roots.toml"
+    if separate.exists() and shared.exists():
+        raise InvalidRequest(f"{certs}: has both ca.pem and roots.toml: keep the one that is meant")
+    return separate if separate.exists() else shared
+
+
+def read_trust(path: Path) -> Trust:
+    """Whom to believe, from a PEM file of one authority or a TOML file of each role's; raises InvalidRequest."""
+    if path.suffix != ".toml":
+        _check(path, "certificate")
+        return Trust.one(path.read_bytes())
+    try:
+        table = read_table(path)
+        check_named(table, ["gateway"])
+        return read_roots(table)
+    except FileNotFoundError as error:
+        raise InvalidRequest(f"{path}: {error.filename} does not exist") from error
+    except OSError as error:
+        raise InvalidRequest(f"{path}: {error.filename} cannot be read") from error
+    except ValueError as error:
+        raise InvalidRequest(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from error
+
+
+def _check(path: Path, what: str) -> None:
+    try:
+        _parse(path, what)
+    except FileNotFoundError as error:
+        raise InvalidRequest(f"{path} does not exist: a {what} is needed there") from error
+    except (OSError, ValueError, TypeError) as error:
+        raise InvalidRequest(f"{path}: not a {what} in PEM") from error
 
 
 def _parse(path: Path, what: str) -> None:

@@ -14,12 +14,15 @@ from visard.errors import Unavailable
 SECONDS = 2.0
 
 
-def serving(address: str, pem: tuple[Path, Path, Path] | None = None, seconds: float = SECONDS) -> bool:
-    """Whether a service says that it serves; raises Unavailable when it does not answer.
+def serving(
+    address: str, pem: tuple[Path, Path, Path] | None = None, seconds: float = SECONDS, of: str = "gateway"
+) -> bool:
+    """Whether a service says that it serves; raises Unavailable when it does not answer, InvalidRequest for odd files.
 
-    ``pem`` are paths of the authority's certificate, our certificate and our key; None is for a port without TLS.
+    ``pem`` are paths of the authority's certificate (or of roots.toml, of which ``of`` names the service that is asked, as in
+    "party/0"), our certificate and our key; None is for a port without TLS.
     """
-    with _channel(address, pem) as channel:
+    with _channel(address, pem, of) as channel:
         try:
             answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=seconds)
         except grpc.RpcError as error:
@@ -28,11 +31,14 @@ def serving(address: str, pem: tuple[Path, Path, Path] | None = None, seconds: f
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
-def _channel(address: str, pem: tuple[Path, Path, Path] | None) -> grpc.Channel:
+def _channel(address: str, pem: tuple[Path, Path, Path] | None, of: str) -> grpc.Channel:
     if pem is None:
         return grpc.insecure_channel(address)
-    ca, cert, key = (path.read_bytes() for path in pem)
-    return grpc.secure_channel(address, grpc.ssl_channel_credentials(ca, key, cert))
+    from visard.connection import read_trust  # noqa: PLC0415 -- a probe every second needs none of it
+
+    authority, cert, key = pem
+    credentials = grpc.ssl_channel_credentials(read_trust(authority).pem(of), key.read_bytes(), cert.read_bytes())
+    return grpc.secure_channel(address, credentials)
 
 
 def main() -> None:

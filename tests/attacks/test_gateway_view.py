@@ -20,6 +20,7 @@ from visard.owner import bring, publish
 from visard_common.identity import Role
 from visard_common.rpc import FaultInterceptor
 from visard_common.tls import SERVER_OPTIONS, Tls
+from visard_common.vouching import VouchingInterceptor
 from visard_gateway.config import GatewayConfig
 from visard_gateway.parties import Parties
 from visard_gateway.registry import ModelRegistryServicer
@@ -80,7 +81,7 @@ async def spied(cluster: Cluster) -> AsyncIterator[Spied]:
     parties = Parties(addresses, tls)
     relay = RecordingRelay(config, parties)
     relay.recorder = Recorder()
-    server = grpc.aio.server(interceptors=[FaultInterceptor()], options=SERVER_OPTIONS)
+    server = grpc.aio.server(interceptors=[FaultInterceptor(), VouchingInterceptor(tls)], options=SERVER_OPTIONS)
     gateway_pb2_grpc.add_FaceMatchingServicer_to_server(FaceMatchingServicer(config, parties, relay), server)
     gateway_pb2_grpc.add_ModelRegistryServicer_to_server(ModelRegistryServicer(config, parties, relay), server)
     server.add_secure_port(address, tls.server_credentials())

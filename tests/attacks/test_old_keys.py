@@ -19,6 +19,7 @@ from visard.cluster import Cluster, free_port_base
 from visard.errors import SealError, UntrustedKey
 from visard_common.rpc import FaultInterceptor
 from visard_common.tls import SERVER_OPTIONS, Tls
+from visard_common.vouching import VouchingInterceptor
 from visard_gateway.config import GatewayConfig
 from visard_gateway.parties import Parties
 from visard_gateway.registry import ModelRegistryServicer
@@ -75,7 +76,7 @@ async def thief(cluster: Cluster) -> AsyncIterator[tuple[Thief, Connection]]:
     parties = Parties(addresses, tls)
     servicer = Thief(config, parties, Relay(config, parties))
     registry = ModelRegistryServicer(config, parties, Relay(config, parties))
-    server = grpc.aio.server(interceptors=[FaultInterceptor()], options=SERVER_OPTIONS)
+    server = grpc.aio.server(interceptors=[FaultInterceptor(), VouchingInterceptor(tls)], options=SERVER_OPTIONS)
     gateway_pb2_grpc.add_FaceMatchingServicer_to_server(servicer, server)
     gateway_pb2_grpc.add_ModelRegistryServicer_to_server(registry, server)
     server.add_secure_port(address, tls.server_credentials())

@@ -49,6 +49,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "certs init": ["ca.pem/" + ODD],
     "certs issue": [ODD, ODD, "--role", ODD],
     "certs renew": [ODD, ODD],
+    "certs trust": [ODD, f"party/0={ODD}"],
     "admin audit": [],
     "admin audit-log": [],
     "admin grant": [ODD],

@@ -12,8 +12,8 @@ from visard.errors import InvalidRequest, Unavailable, UntrustedKey
 from visard.seen import SeenSerials
 from visard.trust import TrustedKeys, trusted
 from visard_wire.partykeys import CLOCK_SKEW_MS, statement, verify_party_key
-from visard_wire.statements import MAX_CHAIN
 from visard_wire.v1 import common_pb2
+from visard_wire.vouching import MAX_CHAIN, Trust
 
 from tests import sealed
 
@@ -31,7 +31,7 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def verify(pki: Path, party: int, key: PartyKey, now: int = NOW) -> None:
-    verify_party_key((pki / "ours" / "ca.pem").read_bytes(), party, key, now)
+    verify_party_key(Trust.one((pki / "ours" / "ca.pem").read_bytes()), party, key, now)
 
 
 def signed(pki: Path, party: int = 1, deployment: str = "ours", **fields: object) -> PartyKey:
@@ -132,11 +132,11 @@ def statement_under_another_authority__should_be_refused_unless_it_is_in_the_bun
         verify(pki, 1, key)
     bundle = b"".join((pki / name / "ca.pem").read_bytes() for name in ("ours", "theirs"))
     for name in ("ours", "theirs"):
-        verify_party_key(bundle, 1, signed(pki, deployment=name), NOW)
+        verify_party_key(Trust.one(bundle), 1, signed(pki, deployment=name), NOW)
 
 
 def three_keys__should_be_trusted_until_the_first_is_over(pki: Path) -> None:
-    ca = (pki / "ours" / "ca.pem").read_bytes()
+    ca = Trust.one((pki / "ours" / "ca.pem").read_bytes())
     ends = [NOW + 3000, NOW + 2000, NOW + 9000]
     keys = [signed(pki, i, not_after_unix_ms=end) for i, end in enumerate(ends)]
     assert trusted(ca, keys, SeenSerials(), NOW) == TrustedKeys([PUBLIC] * 3, NOW + 2000)
@@ -146,7 +146,7 @@ def three_keys__should_be_trusted_until_the_first_is_over(pki: Path) -> None:
 
 
 def older_serial__should_be_refused_and_nothing_remembered_of_its_company(pki: Path) -> None:
-    ca, held = (pki / "ours" / "ca.pem").read_bytes(), SeenSerials()
+    ca, held = Trust.one((pki / "ours" / "ca.pem").read_bytes()), SeenSerials()
 
     def offer(*serials: int) -> TrustedKeys:
         return trusted(ca, [signed(pki, i, serial=s) for i, s in enumerate(serials)], held, NOW)
@@ -159,7 +159,7 @@ def older_serial__should_be_refused_and_nothing_remembered_of_its_company(pki: P
 
 
 def untrusted_statement__should_raise_no_serial(pki: Path) -> None:
-    ca, held = (pki / "ours" / "ca.pem").read_bytes(), SeenSerials()
+    ca, held = Trust.one((pki / "ours" / "ca.pem").read_bytes()), SeenSerials()
     keys = [signed(pki, i, serial=7) for i in range(3)]
     lies = [signed(pki, i, serial=1 << 60, signer="gateway") for i in range(3)]
     for wrong in ([lies[0], *keys[1:]], [*keys[:2], lies[2]]):

@@ -22,6 +22,7 @@ from visard_common.errors import DeadlineExceeded, PermissionDenied, ResourceExh
 from visard_common.identity import KINDS, Role
 from visard_common.limits import LOOKS_EACH
 from visard_common.tls import Tls
+from visard_common.vouching import HERE, Vouching
 from visard_dealer.__main__ import ACCESS as DEALER
 from visard_dealer.servicer import DealerServicer
 from visard_gateway.admin import AdminServicer
@@ -112,7 +113,7 @@ async def echoed(channel: grpc.aio.Channel, text: bytes) -> Any:
 @pytest.mark.parametrize("kind", KINDS_OF_CALLS)
 @pytest.mark.usefixtures("impatient")
 async def silent_call__should_end_in_time(pki: Path, kind: str) -> None:
-    async with served(pki) as address, tls(pki, "client").channel(address) as channel:
+    async with served(pki) as address, tls(pki, "client").channel(address, "gateway") as channel:
         silent = begun(channel, f"{SERVICE}/{kind}")
         await asyncio.wait_for(silent.wait_for_connection(), PATIENCE)
         assert await asyncio.wait_for(silent.code(), PATIENCE) is StatusCode.DEADLINE_EXCEEDED
@@ -126,7 +127,7 @@ async def silent_call__should_end_in_time(pki: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS_OF_CALLS)
 @pytest.mark.usefixtures("patient")
 async def call_without_a_message__should_end_at_once(pki: Path, kind: str) -> None:
-    async with served(pki) as address, tls(pki, "client").channel(address) as channel:
+    async with served(pki) as address, tls(pki, "client").channel(address, "gateway") as channel:
         none = begun(channel, f"{SERVICE}/{kind}")
         await none.done_writing()
         expected = StatusCode.INVALID_ARGUMENT
@@ -140,27 +141,27 @@ async def call_without_a_message__should_end_at_once(pki: Path, kind: str) -> No
 @pytest.mark.usefixtures("patient")
 async def foreign_role__should_be_turned_away_before_it_says_anything(pki: Path, kind: str) -> None:
     """Uploads are read on for a second, so that an honest caller sees why."""
-    async with served(pki) as address, tls(pki, "party0").channel(address) as channel:
+    async with served(pki) as address, tls(pki, "party0").channel(address, "gateway") as channel:
         call = begun(channel, f"{SERVICE}/{kind}")
         assert await asyncio.wait_for(call.code(), PATIENCE) is StatusCode.PERMISSION_DENIED
 
 
 async def method_without_roles__should_be_for_nobody(pki: Path) -> None:
-    async with served(pki, {}) as address, tls(pki, "client").channel(address) as channel:
+    async with served(pki, {}) as address, tls(pki, "client").channel(address, "gateway") as channel:
         assert await begun(channel, f"{SERVICE}/unary_unary").code() is StatusCode.PERMISSION_DENIED
 
 
 @pytest.mark.usefixtures("patient")
 async def caller__should_not_take_the_places_of_others(pki: Path) -> None:
     async with served(pki) as address, AsyncExitStack() as stack:
-        channels = [await stack.enter_async_context(tls(pki, "client").channel(address)) for _ in range(3)]
+        channels = [await stack.enter_async_context(tls(pki, "client").channel(address, "gateway")) for _ in range(3)]
         held = [begun(channels[k % 3], f"{SERVICE}/unary_unary") for k in range(4 * EACH)]
         ends = [asyncio.ensure_future(call.code()) for call in held]
         await until(lambda: sum(end.done() for end in ends) >= 3 * EACH)
         done, waiting = [end for end in ends if end.done()], [end for end in ends if not end.done()]
         assert [task.result() for task in done] == [StatusCode.RESOURCE_EXHAUSTED] * (3 * EACH)
         assert len(waiting) == EACH
-        other = await stack.enter_async_context(tls(pki, "owner").channel(address))
+        other = await stack.enter_async_context(tls(pki, "owner").channel(address, "gateway"))
         assert await echoed(other, b"hello") == b"hello"
         for call in held:
             call.cancel()
@@ -175,7 +176,7 @@ async def caller__should_not_take_the_places_of_others(pki: Path) -> None:
 
 
 async def watches__should_have_few_places_and_leave_check_its_own(pki: Path) -> None:
-    async with served(pki) as address, tls(pki, "client").channel(address) as channel:
+    async with served(pki) as address, tls(pki, "client").channel(address, "gateway") as channel:
         stub, ask = health_pb2_grpc.HealthStub(channel), health_pb2.HealthCheckRequest()
         watches = [stub.Watch(ask, timeout=60) for _ in range(LOOKS_EACH)]
         for watch in watches:
@@ -277,8 +278,9 @@ async def refused_by_handler(service: str, method: MethodDescriptor, kind: str) 
 
 
 @pytest.mark.parametrize(("service", "method"), METHODS, ids=lambda value: getattr(value, "name", value))
-async def arrival__should_let_in_whom_the_handler_lets_in(service: str, method: MethodDescriptor) -> None:
+async def arrival__should_let_in_whom_the_handler_lets_in(pki: Path, service: str, method: MethodDescriptor) -> None:
     """What is said twice is said alike."""
+    HERE.set(Vouching(tls(pki, "gateway")))
     access, name = SERVED[service][2], f"visard.v1.{service}"
     kinds = access.get(f"{name}/{method.name}", access.get(name, ()))
     refused = {kind for kind in KINDS if await refused_by_handler(service, method, kind)}

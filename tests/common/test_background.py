@@ -115,7 +115,7 @@ async def served(name: str, pki: Path, tmp_path: Path, monkeypatch: pytest.Monke
 
 async def until(address: str, pki: Path, expected: Any) -> None:
     """Wait until health says so."""
-    async with asyncio.timeout(PATIENCE), tls(pki, "client").channel(address) as channel:
+    async with asyncio.timeout(PATIENCE), tls(pki, "client").channel(address, "gateway") as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         while True:
             with contextlib.suppress(grpc.aio.AioRpcError):

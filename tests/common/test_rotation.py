@@ -76,14 +76,14 @@ def stored(pki: Path, name: str) -> bytes:
 
 
 async def asked(address: str, tls_: Tls) -> bool:
-    async with tls_.channel(address) as channel:
+    async with tls_.channel(address, "gateway") as channel:
         return bool((await gateway_pb2_grpc.FaceMatchingStub(channel).GetStatus(ASK, timeout=60)).ready)
 
 
 async def server__should_show_a_renewed_certificate(served: tuple[Ready, str], pki: Path) -> None:
     _, address = served
     first = stored(pki, "gateway")
-    async with tls(pki, "client").channel(address) as early:
+    async with tls(pki, "client").channel(address, "gateway") as early:
         stub = gateway_pb2_grpc.FaceMatchingStub(early)
         assert (await stub.GetStatus(ASK, timeout=60)).ready
         assert shown(address, pki) == first
@@ -126,7 +126,7 @@ async def new_authority__should_be_trusted_beside_the_old_one(
 
 async def long_lived_channel__should_be_built_again_with_new_files(served: tuple[Ready, str], pki: Path) -> None:
     ready, address = served
-    renewed = Renewed(tls(pki, "client"), address, gateway_pb2_grpc.FaceMatchingStub)
+    renewed = Renewed(tls(pki, "client"), "gateway", address, gateway_pb2_grpc.FaceMatchingStub)
     callers = []
     for spoil in (None, "renew", "spoil", "renew"):
         before = renewed.current()

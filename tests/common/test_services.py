@@ -74,7 +74,7 @@ async def served(pki: Path) -> AsyncIterator[tuple[Behaviour, str]]:
 
 
 async def status_of(address: str, tls_: Tls) -> grpc.aio.AioRpcError | None:
-    async with tls_.channel(address) as channel:
+    async with tls_.channel(address, "gateway") as channel:
         try:
             await gateway_pb2_grpc.FaceMatchingStub(channel).GetStatus(ASK, timeout=60)
         except grpc.aio.AioRpcError as error:
@@ -108,7 +108,7 @@ async def stranger__should_not_get_through_tls(served: tuple[Behaviour, str], pk
     _, address = served
     certs.init(tmp_path / "other")
     mixed = Tls(ca=pki / "ca.pem", cert=tmp_path / "other" / "client.pem", key=tmp_path / "other" / "client.key")
-    for credentials in (mixed.channel(address), grpc.aio.insecure_channel(address)):
+    for credentials in (mixed.channel(address, "gateway"), grpc.aio.insecure_channel(address)):
         async with credentials as channel:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await gateway_pb2_grpc.FaceMatchingStub(channel).GetStatus(ASK, timeout=3)
@@ -162,7 +162,7 @@ async def absent_service__should_be_unavailable_by_name(pki: Path) -> None:
 
 async def health_and_reflection__should_answer(served: tuple[Behaviour, str], pki: Path) -> None:
     _, address = served
-    async with tls(pki, "client").channel(address) as channel:
+    async with tls(pki, "client").channel(address, "gateway") as channel:
         health = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=60)
         assert health.status == health_pb2.HealthCheckResponse.SERVING
         asked = reflection_pb2.ServerReflectionRequest(list_services="")
@@ -214,7 +214,7 @@ async def callers__should_connect_anew_without_losing_a_call(pki: Path) -> None:
     add = partial(gateway_pb2_grpc.add_FaceMatchingServicer_to_server, behaviour)
     async with (
         lifecycle.running(config, {"visard.v1.FaceMatching": KINDS}, add, config.connection_options),
-        tls(pki, "client").channel(address) as c,
+        tls(pki, "client").channel(address, "gateway") as c,
     ):
         stub, end = gateway_pb2_grpc.FaceMatchingStub(c), time.monotonic() + PATIENCE
         while len(peers) < 3:

@@ -82,7 +82,7 @@ async def served(pki: Path) -> AsyncIterator[tuple[grpc.aio.Channel, lifecycle.H
 
     async with (
         lifecycle.running(config, {SERVICE: ("enroller",)}, add) as health,
-        tls(pki, "client").channel(address) as channel,
+        tls(pki, "client").channel(address, "gateway") as channel,
     ):
         yield channel, health
 

@@ -55,7 +55,7 @@ async def three_parties__should_get_their_parts_of_one_kit(dealer: tuple[KitFact
     factory, address = dealer
     parts = []
     for party in range(3):
-        async with tls(pki, f"party{party}").channel(address) as channel:
+        async with tls(pki, f"party{party}").channel(address, "dealer") as channel:
             parts.append(await DealerSource(channel).fetch(PLAN, 7))
     expected = deal_kit(PLAN, MASTER, 7)
     for party, part in enumerate(parts):
@@ -68,7 +68,7 @@ async def three_parties__should_get_their_parts_of_one_kit(dealer: tuple[KitFact
 
 async def simultaneous_requests__should_cost_one_dealing(dealer: tuple[KitFactory, str], pki: Path) -> None:
     factory, address = dealer
-    async with tls(pki, "party0").channel(address) as channel:
+    async with tls(pki, "party0").channel(address, "dealer") as channel:
         source = DealerSource(channel)
         results = await asyncio.gather(*(source.fetch(PLAN, 3) for _ in range(4)))
     assert all(result == results[0] for result in results)
@@ -90,7 +90,7 @@ async def cache__should_stay_within_its_bytes() -> None:
 
 @pytest.mark.parametrize("name", ["client", "owner", "gateway", "dealer"])
 async def other_roles__should_be_denied(dealer: tuple[KitFactory, str], pki: Path, name: str) -> None:
-    async with tls(pki, name).channel(dealer[1]) as channel:
+    async with tls(pki, name).channel(dealer[1], "dealer") as channel:
         call = dealer_pb2_grpc.DealerStub(channel).Fetch(dealer_pb2.FetchRequest(plan=PLAN.json(), first=1, count=1))
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call.read()
@@ -113,7 +113,7 @@ async def bad_request__should_be_named(
     dealer: tuple[KitFactory, str], pki: Path, change: dict[str, object], field: str
 ) -> None:
     request = dealer_pb2.FetchRequest(**({"plan": PLAN.json(), "first": 1, "count": 1} | change))  # type: ignore[arg-type]
-    async with tls(pki, "party1").channel(dealer[1]) as channel:
+    async with tls(pki, "party1").channel(dealer[1], "dealer") as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await dealer_pb2_grpc.DealerStub(channel).Fetch(request, timeout=60).read()
     assert caught.value.code() is StatusCode.INVALID_ARGUMENT
@@ -123,7 +123,7 @@ async def bad_request__should_be_named(
 
 
 async def absent_dealer__should_be_unavailable(pki: Path) -> None:
-    async with tls(pki, "party0").channel(f"localhost:{free_port_base()}") as channel:
+    async with tls(pki, "party0").channel(f"localhost:{free_port_base()}", "dealer") as channel:
         with pytest.raises(Unavailable, match="the dealer"):
             await DealerSource(channel).fetch(PLAN, 1)
 

@@ -46,7 +46,7 @@ async def served(servicer: dealer_pb2_grpc.DealerServicer, pki: Path) -> AsyncIt
     config = DealerConfig(listen=address, tls=tls(pki, "dealer"), master_key=pki / "unused", drain_seconds=1)
     async with (
         lifecycle.running(config, ACCESS, lambda s: dealer_pb2_grpc.add_DealerServicer_to_server(servicer, s)),
-        tls(pki, "party1").channel(address) as channel,
+        tls(pki, "party1").channel(address, "dealer") as channel,
     ):
         yield channel
 
@@ -248,6 +248,6 @@ TLS_FILES = {"ca": "ca.pem", "cert": "dealer.pem", "key": "dealer.key"}
 
 
 async def fetch_when_up(pki: Path, address: str) -> Fetched:
-    async with asyncio.timeout(PATIENCE), tls(pki, "party2").channel(address) as channel:
+    async with asyncio.timeout(PATIENCE), tls(pki, "party2").channel(address, "dealer") as channel:
         await channel.channel_ready()
         return await DealerSource(channel).fetch(SMALL, 1)

@@ -45,12 +45,12 @@ async def address(pki: Path) -> AsyncIterator[str]:
 
 
 async def ask(pki: Path, address: str, party: int, number: int) -> tuple[bytes, bytes, bytes] | None:
-    async with tls(pki, f"party{party}").channel(address) as channel:
+    async with tls(pki, f"party{party}").channel(address, "dealer") as channel:
         return await DealerSource(channel).reveal(SMALL, number)
 
 
 async def fetched(pki: Path, address: str, party: int, number: int) -> bytes:
-    async with tls(pki, f"party{party}").channel(address) as channel:
+    async with tls(pki, f"party{party}").channel(address, "dealer") as channel:
         return (await DealerSource(channel).fetch(SMALL, number)).tag
 
 
@@ -83,7 +83,7 @@ async def other_roles__should_be_shown_nothing(pki: Path, address: str, name: st
     for party in range(3):
         await ask(pki, address, party, 7)
     request = dealer_pb2.RevealRequest(plan=SMALL.json(), id=7)
-    async with tls(pki, name).channel(address) as channel:
+    async with tls(pki, name).channel(address, "dealer") as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await dealer_pb2_grpc.DealerStub(channel).Reveal(request)
     assert caught.value.code() is StatusCode.PERMISSION_DENIED
@@ -93,7 +93,7 @@ async def other_roles__should_be_shown_nothing(pki: Path, address: str, name: st
     ("plan", "number", "field"), [(b"x", 1, "plan"), (SMALL.json(), 0, "id"), (SMALL.json(), 1 << 63, "id")]
 )
 async def bad_request__should_be_named(pki: Path, address: str, plan: bytes, number: int, field: str) -> None:
-    async with tls(pki, "party1").channel(address) as channel:
+    async with tls(pki, "party1").channel(address, "dealer") as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await dealer_pb2_grpc.DealerStub(channel).Reveal(dealer_pb2.RevealRequest(plan=plan, id=number))
     assert caught.value.code() is StatusCode.INVALID_ARGUMENT

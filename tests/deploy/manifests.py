@@ -10,9 +10,9 @@ from typing import Any
 import yaml
 
 K8S = Path(__file__).parents[2] / "deploy" / "k8s"
-OVERLAYS = ("try", "operator", "scale")
+OVERLAYS = ("try", "operator", "gateway", "dealer")
 Manifest = dict[str, Any]
-WORKLOADS = ("Deployment", "StatefulSet", "Job")
+WORKLOADS = ("Deployment", "StatefulSet")
 
 
 @cache

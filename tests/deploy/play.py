@@ -3,12 +3,11 @@
 As root, with podman, and the images visard-gateway, -dealer, -party and -client built (deploy/Dockerfile). What kubectl would
 apply is rendered, and turned into what ``podman kube play`` understands: it knows no StatefulSets, Services, probes and
 policies, so workloads become pods, Services become the pods' names on a network, claims become empty directories, and
-Secrets directories with the contents that the overlay's Job would give them. Users, read-only file systems, dropped
+Secrets directories with the contents that the overlay's program would give them. Users, read-only file systems, dropped
 capabilities, init containers, configuration and mounts stay as they are rendered.
 """
 
 import asyncio
-import importlib.util
 import shutil
 import subprocess
 import sys
@@ -17,7 +16,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 
 import yaml
 from visard.client import DEFAULT_MODEL, Client, Connection
@@ -27,7 +25,8 @@ from visard.owner.networks.names import FACE_SMALL
 
 from bench.mongod import program as mongod
 from tests.conftest import PHOTOS
-from tests.deploy.manifests import K8S, Manifest, containers_of, labels_of, of_kind, pod_of, rendered
+from tests.deploy.certificates import Shelf, program
+from tests.deploy.manifests import Manifest, containers_of, labels_of, of_kind, pod_of, rendered
 
 NETWORK = "visard-try"
 PORT = 17930
@@ -39,7 +38,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         build_mongodb(home)
-        secrets = secrets_of_the_job(home)
+        secrets = secrets_of_the_overlay(home)
         caller_files(home, secrets)
         secret_files(home / "secrets", secrets)
         manifests = [*of_kind(rendered("try"), "ConfigMap"), *pods(home / "secrets")]
@@ -65,23 +64,11 @@ def build_mongodb(folder: Path) -> None:
     podman("build", "--pull=never", "-q", "-t", "mongodb", context)
 
 
-def job() -> ModuleType:
-    """The program of the overlay's Job."""
-    spec = importlib.util.spec_from_file_location("certificates", K8S / "overlays" / "try" / "certificates.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def secrets_of_the_job(folder: Path) -> dict[str, dict[str, bytes]]:
-    """What it would create in a cluster."""
-    made: dict[str, dict[str, bytes]] = {}
-    program = job()
-    vars(program).update(WORK=folder / "pki", create=lambda name, data: made.update({name: data}))
-    program.main()
-    return made
+def secrets_of_the_overlay(folder: Path) -> dict[str, dict[str, bytes]]:
+    """What its program would create in a cluster."""
+    kept = Shelf()
+    program(folder).look(kept)
+    return kept.data
 
 
 def secret_files(folder: Path, secrets: dict[str, dict[str, bytes]]) -> None:
@@ -105,9 +92,13 @@ def caller_files(home: Path, secrets: dict[str, dict[str, bytes]]) -> None:
 def pods(folder: Path) -> Iterator[Manifest]:
     """Each workload as a pod that has its name, databases and dealer first."""
     order = {"mongodb": 0, "dealer": 1, "party": 2, "gateway": 3}
-    workloads = of_kind(rendered("try"), "StatefulSet", "Deployment")
+    workloads = [
+        m for m in of_kind(rendered("try"), "StatefulSet", "Deployment") if m["metadata"]["name"] != "certificates"
+    ]
     for manifest in sorted(workloads, key=lambda m: order[labels_of(m)["app.kubernetes.io/name"].split("-")[-1]]):
         spec = pod_of(manifest)
+        # the image of the tests has no mongosh
+        spec["containers"] = [container for container in spec["containers"] if container["name"] != "certificate"]
         for container in containers_of(manifest):
             for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
                 container.pop(probe, None)

@@ -90,6 +90,41 @@ def bill_that_does_not_fit_the_schema__should_not_be_written(
         program.text_of("gateway")
 
 
+STATUS = """\
+Package: libc6
+Status: install ok installed
+Architecture: amd64
+Version: 2.36-9+deb12u10
+Description: library
+ of C
+
+Package: gone
+Status: deinstall ok config-files
+Architecture: amd64
+Version: 1
+
+Package: login
+Status: install ok installed
+Architecture: amd64
+Version: 1:4.13+dfsg1-1
+"""
+
+
+def packages_of_debian__should_be_listed_where_their_state_is_given(
+    program: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "status").write_text(STATUS)
+    monkeypatch.setattr("sys.argv", ["sbom.py", "--dpkg", str(tmp_path / "status"), str(tmp_path), "gateway"])
+    program.main()
+    bom = json.loads((tmp_path / "visard-gateway.cdx.json").read_text())
+    purls = [c["purl"] for c in bom["components"] if c.get("purl", "").startswith("pkg:deb/")]
+    assert purls == [
+        "pkg:deb/debian/libc6@2.36-9%2Bdeb12u10?arch=amd64",
+        "pkg:deb/debian/login@1%3A4.13%2Bdfsg1-1?arch=amd64",
+    ]
+    assert set(purls) <= set(bom["dependencies"][0]["dependsOn"])
+
+
 def make__should_know_every_image() -> None:
     (made,) = re.findall(r"^IMAGES := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     dockerfile = (ROOT / "deploy" / "Dockerfile").read_text()

@@ -16,6 +16,7 @@ from visard_common.errors import ServiceFault
 from visard_common.rpc import FaultInterceptor, fault_of
 from visard_common.tls import SERVER_OPTIONS, Tls
 from visard_common.uploads import refusing_politely
+from visard_common.vouching import VouchingInterceptor
 from visard_gateway.admin import AdminServicer
 from visard_gateway.config import GatewayConfig
 from visard_gateway.parties import Parties
@@ -135,7 +136,7 @@ class House:
         return gateway_pb2_grpc.AdminStub(self._channel(role))
 
     def _channel(self, role: str) -> grpc.aio.Channel:
-        self.channels.append(self.tls(role).channel(self.address))
+        self.channels.append(self.tls(role).channel(self.address, "gateway"))
         return self.channels[-1]
 
     async def kill(self, party: int) -> None:
@@ -170,7 +171,9 @@ async def running(folder: Path, **settings: Any) -> AsyncIterator[House]:
     config = GatewayConfig(listen="127.0.0.1:0", tls=house.tls("gateway"), parties=(one, two, three), **settings)
     parties = Parties(config.parties, config.tls)
     relay = Relay(config, parties)
-    gateway = grpc.aio.server(interceptors=[FaultInterceptor()], options=SERVER_OPTIONS)
+    gateway = grpc.aio.server(
+        interceptors=[FaultInterceptor(), VouchingInterceptor(config.tls)], options=SERVER_OPTIONS
+    )
     gateway_pb2_grpc.add_FaceMatchingServicer_to_server(FaceMatchingServicer(config, parties, relay), gateway)
     gateway_pb2_grpc.add_ModelRegistryServicer_to_server(ModelRegistryServicer(config, parties, relay), gateway)
     gateway_pb2_grpc.add_AdminServicer_to_server(AdminServicer(config, parties, relay), gateway)

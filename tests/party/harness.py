@@ -9,6 +9,7 @@ import grpc
 from visard.cluster import free_port_base
 from visard_common.rpc import FaultInterceptor
 from visard_common.tls import SERVER_OPTIONS, Tls
+from visard_common.vouching import VouchingInterceptor
 from visard_party.peers.framing import add_exchange
 from visard_party.peers.links import PeerLinks
 from visard_party.peers.servicer import PeerServicer
@@ -32,7 +33,9 @@ class LinkedParty:
 
     async def start(self) -> None:
         """Listen and call."""
-        self._server = grpc.aio.server(interceptors=[FaultInterceptor()], options=SERVER_OPTIONS)
+        self._server = grpc.aio.server(
+            interceptors=[FaultInterceptor(), VouchingInterceptor(self._tls)], options=SERVER_OPTIONS
+        )
         add_exchange(PeerServicer(self.links).Exchange, self._server)
         self._server.add_secure_port(self._address, self._tls.server_credentials())
         await self._server.start()

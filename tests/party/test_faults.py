@@ -62,6 +62,7 @@ STATUSES = {
         "StoreFull": ("UNAVAILABLE", "UNAVAILABLE"),
         "StoreBusy": ("UNAVAILABLE", "UNAVAILABLE"),
         "StoreAway": ("UNAVAILABLE", "UNAVAILABLE"),
+        "StoreRefused": ("UNAVAILABLE", "UNAVAILABLE"),
         "RequestConflict": ("ALREADY_EXISTS", "ALREADY_EXISTS"),
         "Divergence": ("FAILED_PRECONDITION", "FAILED_PRECONDITION"),
         "Refused": ("NOT_FOUND", "NOT_FOUND"),
@@ -175,7 +176,7 @@ def every_class__should_have_a_status_that_was_decided() -> None:
 
 async def every_class__should_have_its_status_at_every_method(edge: Edge) -> None:
     for role, service in (("gateway", "visard.v1.Party"), ("party2", "visard.v1.Peer")):
-        async with tls(edge.pki, role).channel(edge.address) as channel:
+        async with tls(edge.pki, role).channel(edge.address, "party/0") as channel:
             for name, method in METHODS:
                 if name != service:
                     continue
@@ -195,7 +196,7 @@ def every_class__should_have_its_status_at_the_end_of_a_run(error: type[Exceptio
 
 
 async def store_that_fails__should_be_named_by_its_party_and_tell_nothing_else(edge: Edge) -> None:
-    async with tls(edge.pki, "gateway").channel(edge.address) as channel:
+    async with tls(edge.pki, "gateway").channel(edge.address, "party/0") as channel:
         for one in OURS:
             if issubclass(one, visard_party.errors.StoreError):
                 edge.error = one("mongodb://party:secret@db.example")

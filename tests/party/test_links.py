@@ -152,7 +152,7 @@ async def abort__should_say_when_to_come_back(pki: Path) -> None:
 )
 async def second_or_false_peer__should_be_refused(pki: Path, name: str, claims: int, code: StatusCode) -> None:
     async with linked(pki) as parties:
-        async with tls(pki, name).channel(parties[0]._address) as channel:
+        async with tls(pki, name).channel(parties[0]._address, "party/0") as channel:
             hello = peer_pb2.Frame(hello=peer_pb2.Hello(party=claims))
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await peer_pb2_grpc.PeerStub(channel).Exchange(iter([hello]), timeout=SECONDS).read()
@@ -164,7 +164,7 @@ async def number_that_differs_from_the_certificate__should_be_refused(pki: Path)
     async with linked(pki) as parties:
         await parties[2].stop()
         await until(lambda: not parties[0].links.connected(2))
-        async with tls(pki, "party2").channel(parties[0]._address) as channel:
+        async with tls(pki, "party2").channel(parties[0]._address, "party/0") as channel:
             hello = peer_pb2.Frame(hello=peer_pb2.Hello(party=1))
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await peer_pb2_grpc.PeerStub(channel).Exchange(iter([hello]), timeout=SECONDS).read()

@@ -19,6 +19,7 @@ from visard_party.intake.sealingkeys import FAULTS, SealingKeys
 from visard_wire.partykeys import verify_party_key
 from visard_wire.sealing import key_id
 from visard_wire.v1 import common_pb2
+from visard_wire.vouching import Trust
 
 from tests.sealed import now_ms
 
@@ -48,7 +49,7 @@ class Bench:
         return [key.private.private_bytes_raw() for key in KeyFiles(self.directory).read()]
 
     def check(self, offered: common_pb2.PartyKey) -> None:
-        verify_party_key((self.pki / "ca.pem").read_bytes(), 1, offered, self.now)
+        verify_party_key(Trust.one((self.pki / "ca.pem").read_bytes()), 1, offered, self.now)
 
 
 @pytest.fixture

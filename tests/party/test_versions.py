@@ -43,7 +43,7 @@ async def caller_of_another_protocol__should_be_refused_with_the_reason(pki: Pat
     async with linked(pki) as parties:
         await parties[2].stop()
         await until(lambda: not parties[0].links.connected(2))
-        async with tls(pki, "party2").channel(parties[0]._address) as channel:
+        async with tls(pki, "party2").channel(parties[0]._address, "party/0") as channel:
             hello = peer_pb2.Frame(hello=peer_pb2.Hello(party=2, version="9.9", protocol=protocol))
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await peer_pb2_grpc.PeerStub(channel).Exchange(iter([hello]), timeout=60).read()

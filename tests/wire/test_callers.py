@@ -12,8 +12,8 @@ from cryptography.x509.oid import NameOID
 from visard import certs
 from visard.errors import InvalidRequest, UntrustedKey
 from visard_wire.callers import Signer, signed_by
-from visard_wire.statements import MAX_CHAIN
 from visard_wire.v1 import common_pb2
+from visard_wire.vouching import MAX_CHAIN, Trust
 
 Days = datetime.timedelta
 
@@ -26,8 +26,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def authorities(folder: Path) -> list[x509.Certificate]:
-    return x509.load_pem_x509_certificates((folder / "ours" / "ca.pem").read_bytes())
+def authorities(folder: Path) -> Trust:
+    return Trust.one((folder / "ours" / "ca.pem").read_bytes())
 
 
 def signer(folder: Path, deployment: str = "ours", role: str = "client") -> Signer:
@@ -111,7 +111,7 @@ def stolen_certificate__should_be_of_no_use_without_its_key(folder: Path) -> Non
 
 def issued(folder: Path, key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, ends: Days) -> Signer:
     """Somebody with a certificate of ours made by hand."""
-    ca = authorities(folder)[0]
+    (ca,) = x509.load_pem_x509_certificates((folder / "ours" / "ca.pem").read_bytes())
     ca_key = serialization.load_pem_private_key((folder / "ours" / "ca.key").read_bytes(), None)
     now = datetime.datetime.now(datetime.UTC)
     builder = x509.CertificateBuilder().issuer_name(ca.subject).serial_number(7).public_key(key.public_key())

@@ -17,7 +17,7 @@ import visard
 from visard import health as probe
 from visard.cli.output import out, status_table
 from visard.cli.session import DEFAULT_HOME, Force, Home, Json, Largest
-from visard.connection import Connection
+from visard.connection import Connection, authority
 from visard.errors import VisardError
 from visard.results import Status
 
@@ -55,11 +55,17 @@ def health(
     address: Annotated[
         str, typer.Argument(help="host:port; without --certs or --home a port without TLS (health_listen).")
     ] = "",
-    certs: Annotated[Path | None, typer.Option(help="Directory with ca.pem and the certificate of --role.")] = None,
+    certs: Annotated[
+        Path | None, typer.Option(help="Directory with ca.pem or roots.toml, and the certificate of --role.")
+    ] = None,
     home: Annotated[
         Path | None, typer.Option(help="Directory of visard up, for its certificates; and its gateway if no address.")
     ] = None,
     role: Annotated[str, typer.Option(help="Whose certificate to show.")] = "client",
+    of: Annotated[
+        Literal["gateway", "dealer", "party/0", "party/1", "party/2"],
+        typer.Option(help="Who is asked; it matters where each operator has an authority of its own."),
+    ] = "gateway",
     seconds: Annotated[float, typer.Option(min=0.01, max=60, help="How long to wait for an answer.")] = probe.SECONDS,
 ) -> None:
     """Does a service serve, the gateway or one that is named? Exit status 0 for yes, 1 for no, 2 for no answer."""
@@ -67,12 +73,12 @@ def health(
         raise typer.BadParameter("not with --home", param_hint="--certs")
     if not address and certs is not None:
         raise typer.BadParameter("host:port is needed with --certs", param_hint="ADDRESS")
-    pem = (certs / "ca.pem", certs / f"{role}.pem", certs / f"{role}.key") if certs else None
+    pem = (authority(certs), certs / f"{role}.pem", certs / f"{role}.key") if certs else None
     if home is not None or not address:
         found = Connection.from_home(home or Path(os.environ.get("VISARD_HOME", DEFAULT_HOME)), role)
         found.read()  # names the file that is missing
         address, pem = address or found.gateway, (found.ca, found.cert, found.key)
-    answer = probe.serving(address, pem, seconds)
+    answer = probe.serving(address, pem, seconds, of)
     typer.echo("serving" if answer else "not serving")
     raise typer.Exit(0 if answer else 1)
 

@@ -18,10 +18,11 @@ log = structlog.get_logger()
 
 
 class Renewed(Generic[T]):
-    """What ``make`` makes of a channel to an address: of a new channel after each change of the certificates."""
+    """What ``make`` makes of a channel to who bears a role, at an address: of a new one after each change of the certificates."""
 
-    def __init__(self, tls: Tls, address: str, make: Callable[[grpc.aio.Channel], T]) -> None:
+    def __init__(self, tls: Tls, role: str, address: str, make: Callable[[grpc.aio.Channel], T]) -> None:
         self._tls = tls
+        self._role = role
         self._address = address
         self._make = make
         self._retired: set[asyncio.Task[None]] = set()
@@ -56,7 +57,7 @@ class Renewed(Generic[T]):
 
     def _open(self, stamp: Stamp) -> None:
         self._tls.check()
-        self._channel = self._tls.channel(self._address)
+        self._channel = self._tls.channel(self._address, self._role)
         self._made = self._make(self._channel)
         self._stamp = stamp
 

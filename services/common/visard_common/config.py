@@ -75,10 +75,22 @@ def load(cls: type[Config], argv: list[str]) -> Config:
         if options.print_config:
             print(shown(config))
             sys.exit()
+        _check_roots(config.tls)
         return config
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         sys.exit(f"configuration: {problems}")
+
+
+def _check_roots(tls: Tls) -> None:
+    """Here, and not with the fields: what is configured can be looked at where the files are not."""
+    if tls.roots is not None:
+        try:
+            tls.trust()
+        except OSError as error:
+            sys.exit(f"configuration: tls.roots: {error.filename}: {error.strerror}")
+        except ValueError as error:
+            sys.exit(f"configuration: tls.roots: {error}")
 
 
 def shown(config: ServiceConfig) -> str:

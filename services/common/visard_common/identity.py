@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 
 from visard_common.errors import PermissionDenied
+from visard_common.vouching import check_peer
 
 _SCHEME = "visard://"
 # a store is a party's database, which may call nobody
@@ -33,12 +34,14 @@ class Role:
 
 
 def peer_role(context: "grpc.aio.ServicerContext[Any, Any]") -> Role:
-    """The caller's role; raises PermissionDenied when its certificate has none, or several."""
+    """The caller's role; raises PermissionDenied when its certificate has none, or several, or nobody vouches for it."""
     names = context.auth_context().get("x509_subject_alternative_name", ())
     roles = {role for name in names if (role := Role.parse(name.decode("latin-1")))}
     if len(roles) != 1:
         raise PermissionDenied("the certificate names no role, or several")
-    return roles.pop()
+    role = roles.pop()
+    check_peer(context, str(role))
+    return role
 
 
 def require(context: "grpc.aio.ServicerContext[Any, Any]", *kinds: str) -> Role:

@@ -26,6 +26,7 @@ from visard_common.rpc import FaultInterceptor, Known, nothing_known
 from visard_common.secrecy import keep_memory_private
 from visard_common.tls import SERVER_OPTIONS
 from visard_common.tracing import server_interceptors
+from visard_common.vouching import VouchingInterceptor
 
 log = structlog.get_logger()
 Options = Sequence[tuple[str, int]]
@@ -96,8 +97,9 @@ async def running(
             yield health
         return
     arrival = ArrivalInterceptor(access, config.max_calls, config.max_calls_per_caller)
+    vouching = VouchingInterceptor(config.tls)
     server = grpc.aio.server(
-        interceptors=[*server_interceptors(), CountInterceptor(), FaultInterceptor(known), arrival],
+        interceptors=[*server_interceptors(), CountInterceptor(), FaultInterceptor(known), vouching, arrival],
         options=[*SERVER_OPTIONS, *options],
         maximum_concurrent_rpcs=config.max_calls,
     )

@@ -5,14 +5,15 @@ Certificate files may be replaced at any time: a server looks at them at each ha
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import grpc
 import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 from visard_wire.limits import MAX_MESSAGE
+from visard_wire.vouching import Trust, check_patterns, read_roots
 
 from visard_common.limits import CONNECTION_CALLS, HANDSHAKE_SECONDS, MAX_REQUEST, UNREAD_BYTES
 from visard_common.tracing import client_interceptors
@@ -70,21 +71,48 @@ def stamp(*paths: Path) -> Stamp:
 
 
 class Tls(BaseModel):
-    """Paths of PEM files: the authority's certificate, and this service's own certificate and key."""
+    """Paths of PEM files: this service's own certificate and key, and who vouches for the others.
+
+    That is either ``ca``, one authority for everybody, or ``roots``: each role's own (visard_wire.vouching says how roles are
+    named). A file may hold several certificates, while one takes over from another.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    ca: Path
+    ca: Path | None = None
+    roots: dict[str, Path] | None = None
     cert: Path
     key: Path
 
+    @field_validator("roots")
+    @classmethod
+    def _roles_are_known(cls, roots: dict[str, Path] | None) -> dict[str, Path] | None:
+        if roots is not None:
+            check_patterns(roots)
+        return roots
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.ca is None) == (self.roots is None):
+            raise ValueError("either ca, one authority for everybody, or roots, each role's own")
+        return self
+
+    @property
+    def authorities(self) -> tuple[Path, ...]:
+        """The files that say who vouches for whom."""
+        return (*(self.roots or {}).values(),) if self.ca is None else (self.ca,)
+
+    def trust(self) -> Trust:
+        """What these files hold now; raises OSError and ValueError."""
+        return read_roots(self.roots or {}) if self.ca is None else Trust.one(self.ca.read_bytes())
+
     def stamp(self) -> Stamp:
         """Differs when a file has changed."""
-        return stamp(self.ca, self.cert, self.key)
+        return stamp(*self.authorities, self.cert, self.key)
 
     def check(self) -> None:
         """Raises OSError for a missing file, ValueError for one that is none, or a key of another certificate."""
-        x509.load_pem_x509_certificates(self.ca.read_bytes())
+        self.trust()
         certificate = x509.load_pem_x509_certificate(self.cert.read_bytes()).public_key()
         key = load_pem_private_key(self.key.read_bytes(), None).public_key()
         form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -97,9 +125,14 @@ class Tls(BaseModel):
         fetch: Any = source.fetch  # the stubs do not know that None means no change
         return grpc.dynamic_ssl_server_credentials(source.read(), fetch, require_client_authentication=True)
 
-    def channel(self, address: str) -> grpc.aio.Channel:
-        """A channel to a service, whose certificate must name the host of the address."""
-        credentials = grpc.ssl_channel_credentials(self.ca.read_bytes(), self.key.read_bytes(), self.cert.read_bytes())
+    def channel(self, address: str, role: str) -> grpc.aio.Channel:
+        """A channel to a service, whose certificate must name the host of the address; raises OSError and ValueError.
+
+        ``role``, as in "party/0", says whose roots may have issued it. gRPC looks at no URI: another certificate of that
+        operator will do, if it names this host.
+        """
+        roots = self.trust().pem(role)
+        credentials = grpc.ssl_channel_credentials(roots, self.key.read_bytes(), self.cert.read_bytes())
         return grpc.aio.secure_channel(
             address, credentials, options=CHANNEL_OPTIONS, interceptors=client_interceptors()
         )
@@ -117,7 +150,7 @@ class _Certificates:
         now = self._tls.stamp()
         self._tls.check()
         pair = (self._tls.key.read_bytes(), self._tls.cert.read_bytes())
-        configuration = grpc.ssl_server_certificate_configuration([pair], self._tls.ca.read_bytes())
+        configuration = grpc.ssl_server_certificate_configuration([pair], self._tls.trust().pem())
         self._stamp = now
         return configuration
 

@@ -28,7 +28,7 @@ class Parties:
     """Channels to the three parties."""
 
     def __init__(self, addresses: tuple[str, str, str], tls: Tls) -> None:
-        self._links = [Renewed(tls, address, _stub) for address in addresses]
+        self._links = [Renewed(tls, f"party/{i}", address, _stub) for i, address in enumerate(addresses)]
 
     async def close(self) -> None:
         """Close the channels; calls in flight end with them."""

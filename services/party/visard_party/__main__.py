@@ -1,6 +1,7 @@
 """``python -m visard_party --config FILE``: serve as a party."""
 
 import sys
+from collections.abc import Callable
 from functools import partial
 
 import grpc
@@ -26,14 +27,17 @@ async def _show_health(health: Health, party: Party) -> None:
     await health.set(party.ready)
 
 
-async def serve(config: PartyConfig) -> None:
-    """Serve until told to stop, then end the runs in progress; raises HopelessError where another party works in data_dir."""
+async def serve(config: PartyConfig, uri: Callable[[], str] | None = None) -> None:
+    """Serve until told to stop, then end the runs in progress; raises HopelessError where another party works in data_dir.
+
+    ``uri`` names the store as it is configured when it is asked; without it the store stays that of ``config``.
+    """
     with alone_in(config.data_dir):
-        await _serve(config)
+        await _serve(config, uri or (lambda: config.store))
 
 
-async def _serve(config: PartyConfig) -> None:
-    async with background() as work, assembled(config, work) as party:
+async def _serve(config: PartyConfig, uri: Callable[[], str]) -> None:
+    async with background() as work, assembled(config, uri, work) as party:
 
         def add(server: grpc.aio.Server) -> None:
             add_party(party, server)
@@ -55,7 +59,7 @@ def main() -> None:
     config = load(PartyConfig, sys.argv[1:])
     logs.configure(f"party{config.index}", config.log_level)
     tracing.configure(f"party{config.index}", config.traces)
-    lifecycle.run(lambda: serve(config))
+    lifecycle.run(lambda: serve(config, lambda: load(PartyConfig, sys.argv[1:]).store))
 
 
 if __name__ == "__main__":

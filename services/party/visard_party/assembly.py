@@ -1,6 +1,6 @@
 """A party put together from its wings, each of which knows how to put together itself."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -24,12 +24,12 @@ log = structlog.get_logger()
 
 
 @asynccontextmanager
-async def assembled(config: PartyConfig, work: Background) -> AsyncIterator[Party]:
-    """A party with its background work begun; waits for its store.
+async def assembled(config: PartyConfig, uri: Callable[[], str], work: Background) -> AsyncIterator[Party]:
+    """A party with its background work begun; waits for its store, which ``uri`` names.
 
     Raises Stopped, and HopelessError where waiting does not help.
     """
-    store = await opened(config)
+    store = await opened(config, uri)
     log.info("store opened", store=store.description)
     try:
         links = PeerLinks(config.index, config.peers, config.tls, first_kit(config))

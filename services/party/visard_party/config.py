@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, field_validator
 from visard_common.address import Address
 from visard_common.config import ServiceConfig
+from visard_common.tls import Tls
+from visard_wire.vouching import SERVICE_ROLES, check_named
 
 
 def _not_all(one_in: int) -> int:
@@ -84,3 +86,10 @@ class PartyConfig(ServiceConfig):
         default=400, ge=1, le=10_000, description="days for which the log of who asked for what is kept"
     )
     admin_timeout: float = Field(default=600.0, gt=0, le=86400, description="longest refresh or recovery in seconds")
+
+    @field_validator("tls")
+    @classmethod
+    def _all_services_are_vouched_for(cls, tls: Tls) -> Tls:
+        if tls.roots is not None:
+            check_named(tls.roots, SERVICE_ROLES)
+        return tls

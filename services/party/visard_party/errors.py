@@ -1,7 +1,7 @@
 """What can go wrong inside a party.
 
 StoreError                operator: the store is not usable
-    SchemaMismatch, ForeignStore, StoreFull, StoreBusy, StoreAway
+    SchemaMismatch, ForeignStore, StoreFull, StoreBusy, StoreAway, StoreRefused
 RequestConflict           caller: the request id was used for something else, or was dropped
 Divergence                operator: this party's log contradicts another's
 """
@@ -29,6 +29,10 @@ class StoreBusy(StoreError):
 
 class StoreAway(StoreError):
     """The database cannot be reached."""
+
+
+class StoreRefused(StoreError):
+    """The database does not take user and password, or does not let this user do what a party must."""
 
 
 class RequestConflict(Exception):

@@ -16,14 +16,15 @@ from visard_common.errors import Unavailable
 from visard_common.uploads import refusing_politely
 
 from visard_party.config import PartyConfig
-from visard_party.errors import StoreAway, StoreBusy, StoreError
+from visard_party.errors import StoreAway, StoreBusy, StoreError, StoreRefused
 from visard_party.metrics import timed
 from visard_party.store import open_store
 from visard_party.store.base import Store
 
 ACCESS = {"visard.v1.Party": ("gateway",), "visard.v1.Peer": ("party",)}  # who may call what
 WAIT_SECONDS = 2.0  # before a store that is not there is tried again
-_NOT_YET = (StoreAway, StoreBusy)
+# its operator may give it the right user, password and certificate while we wait
+_NOT_YET = (StoreAway, StoreBusy, StoreRefused)
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -48,12 +49,13 @@ def alone_in(directory: Path) -> Iterator[None]:
         yield
 
 
-async def opened(config: PartyConfig) -> Store:
+async def opened(config: PartyConfig, uri: Callable[[], str]) -> Store:
     """The party's store, its latency shown; raises HopelessError where waiting does not help, Stopped.
 
-    Until it is there health says NOT_SERVING, and every call is answered UNAVAILABLE.
+    Until it is there health says NOT_SERVING, and every call is answered UNAVAILABLE. ``uri`` is asked for each attempt: a
+    password may be corrected meanwhile.
     """
-    attempt = partial(_timed, config)
+    attempt = partial(_timed, config, uri)
     try:
         return await _once(attempt)
     except _NOT_YET as error:
@@ -64,8 +66,8 @@ async def opened(config: PartyConfig) -> Store:
         return await patiently(attempt)
 
 
-async def _timed(config: PartyConfig) -> Store:
-    return timed(await open_store(config.store, config.data_dir, config.index))
+async def _timed(config: PartyConfig, uri: Callable[[], str]) -> Store:
+    return timed(await open_store(uri(), config.data_dir, config.index))
 
 
 async def patiently(work: Callable[[], Awaitable[T]]) -> T:

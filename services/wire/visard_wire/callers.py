@@ -5,13 +5,10 @@ or delete in anybody's name. The signature covers all fields of the request and 
 one request with these shares and these keys for the answers.
 """
 
-from collections.abc import Sequence
-
-from cryptography import x509
-
 from visard_wire.sealing import Context
 from visard_wire.statements import Holder, signers
 from visard_wire.v1 import common_pb2
+from visard_wire.vouching import Trust
 
 _SIGNED = b"visard/v1/caller"
 
@@ -25,7 +22,7 @@ class Signer(Holder):
         request.caller.CopyFrom(common_pb2.Caller(chain=self.chain, signature=signature))
 
 
-def signed_by(authorities: Sequence[x509.Certificate], request: common_pb2.Request) -> list[str]:
+def signed_by(trust: Trust, request: common_pb2.Request) -> list[str]:
     """The URIs in the certificate of who signed a request; raises UntrustedKey, which says what is wrong with it."""
     caller, statement = request.caller, _SIGNED + Context.from_request(request).digest
-    return signers(authorities, caller.chain, statement, caller.signature, "request")
+    return signers(trust, caller.chain, statement, caller.signature, "request")

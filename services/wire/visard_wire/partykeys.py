@@ -1,15 +1,14 @@
 """A party's sealing key and the party's statement about it: whose it is, its serial, and from when until when it is used.
 
-The party signs with the key of its certificate, so a client which has ca.pem needs to trust nobody else. A statement has an
+The party signs with the key of its certificate, so a client which trusts that needs to trust nobody else. A statement has an
 end, and serials only grow: a key that was rotated out, and stolen, is of use to a gateway for hours and not for ever, and at
 a client that has seen a newer one not at all. Parties are given by number, times are milliseconds since 1970.
 """
 
-from cryptography import x509
-
 from visard_wire.errors import UntrustedKey
 from visard_wire.statements import Holder, signers
 from visard_wire.v1 import common_pb2
+from visard_wire.vouching import Trust
 
 KEY_BYTES = 32
 CLOCK_SKEW_MS = 60_000  # how far a party's clock may be ahead of a client's
@@ -27,10 +26,10 @@ def sign(holder: Holder, key: common_pb2.PartyKey) -> None:
     key.chain[:] = holder.chain
 
 
-def verify_party_key(ca_pem: bytes, party: int, key: common_pb2.PartyKey, now_unix_ms: int) -> None:
+def verify_party_key(trust: Trust, party: int, key: common_pb2.PartyKey, now_unix_ms: int) -> None:
     """Check what is offered as a party's key; raises UntrustedKey saying what is wrong.
 
-    ``ca_pem`` may hold several authorities, while one takes over from another: any of them will do.
+    Where each operator has an authority of its own, that of this party alone vouches for it.
     """
     offered = f"the sealing key offered for party {party}"
     if key.party != party:
@@ -41,9 +40,8 @@ def verify_party_key(ca_pem: bytes, party: int, key: common_pb2.PartyKey, now_un
         raise UntrustedKey(f"{offered} has expired: its statement is an old one, or a clock is wrong")
     if key.not_before_unix_ms > now_unix_ms + CLOCK_SKEW_MS:
         raise UntrustedKey(f"{offered} is not valid yet: check the clocks")
-    authorities = x509.load_pem_x509_certificates(ca_pem)
     try:
-        names = signers(authorities, key.chain, statement(key), key.signature, "statement")
+        names = signers(trust, key.chain, statement(key), key.signature, "statement")
     except UntrustedKey as error:
         raise UntrustedKey(f"{offered} is not signed as it must be: wanted is {error}") from error
     if names != [f"visard://party/{party}"]:

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import pytest
 from motor.motor_asyncio import AsyncIOMotorCollection, AsyncIOMotorGridFSBucket
 from pymongo.errors import DuplicateKeyError
-from visard_party.errors import SchemaMismatch, StoreAway, StoreError
+from visard import certs
+from visard_party.errors import SchemaMismatch, StoreAway, StoreError, StoreRefused
 from visard_party.store import open_store
 from visard_party.store.base import (
     Change,
@@ -74,9 +75,17 @@ async def kind_of_server__should_be_told(replica_set: Mongod, standalone: Mongod
 
 
 async def wrong_password__should_be_said_without_the_password(replica_set: Mongod) -> None:
-    with pytest.raises(StoreError, match="user or password") as caught:
+    with pytest.raises(StoreRefused, match="user or password") as caught:
         await open_store(replica_set.uri("x", password="battery-staple"), Path(), 0)
     assert "staple" not in str(caught.value)
+
+
+async def certificate_of_another_authority__should_be_named(replica_set: Mongod, tmp_path: Path) -> None:
+    certs.init(tmp_path / "other")
+    uri = replica_set.uri("x").replace(f"{replica_set.directory / 'certs'}/ca.pem", str(tmp_path / "other" / "ca.pem"))
+    with pytest.raises(StoreAway, match="certificate is not accepted: ") as caught:
+        await open_store(uri, Path(), 0)
+    assert "horse" not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["mongodb://", "mongodb://host:0/x"])

@@ -1,6 +1,7 @@
 """What comes in: what a request may look like, who signs it, the shares that are handed in, the keys they are sealed to."""
 
 from visard_common.background import Background
+from visard_common.vouching import Vouching
 
 from visard_party.config import PartyConfig
 from visard_party.intake.callers import Callers
@@ -13,7 +14,7 @@ class Intake:
 
     def __init__(self, config: PartyConfig) -> None:
         self.keys = SealingKeys(config.index, config.tls, config.data_dir / "sealing", config.sealing_key_hours)
-        self.callers = Callers(config.tls.ca, config.refused_callers)
+        self.callers = Callers(Vouching(config.tls), config.refused_callers)
         self.deposits = DepositBox(config.max_deposit_mb << 20)
 
     def keep(self, work: Background) -> None:

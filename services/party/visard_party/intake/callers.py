@@ -1,29 +1,23 @@
 """Whether whoever signed a request may ask for it. The gateway's word is not taken for that."""
 
 from collections.abc import Collection
-from pathlib import Path
 
-import structlog
-from cryptography import x509
 from visard_common.errors import PermissionDenied
 from visard_common.identity import Role
 from visard_common.operations import DECLARED
 from visard_common.roles import kinds_for, method_of
-from visard_common.tls import stamp
+from visard_common.vouching import Vouching
 from visard_wire.callers import signed_by
 from visard_wire.errors import UntrustedKey
 from visard_wire.v1 import common_pb2
 
-log = structlog.get_logger()
-
 
 class Callers:
-    """Knows the authority, whose file may change at any time. Raises OSError and ValueError when it is made."""
+    """Knows who vouches for whom, which may change at any time."""
 
-    def __init__(self, ca: Path, refused: Collection[str] = ()) -> None:
-        self._ca = ca
+    def __init__(self, vouching: Vouching, refused: Collection[str] = ()) -> None:
+        self._vouching = vouching
         self._refused = refused
-        self._read()
 
     def of(self, request: common_pb2.Request) -> str:
         """Who asks, as in "enroller/kiosk-7", and may; empty where nobody needs to. Raises PermissionDenied."""
@@ -38,9 +32,8 @@ class Callers:
         """
         if not _signed(request.operation):
             return ""
-        self._refresh()
         try:
-            roles = [role for uri in signed_by(self._authorities, request) if (role := Role.parse(uri))]
+            roles = [role for uri in signed_by(self._vouching.trust, request) if (role := Role.parse(uri))]
         except UntrustedKey as error:
             allowed = str(error)
             raise PermissionDenied(f"request.caller: {allowed}", field="request.caller", allowed=allowed) from error
@@ -57,18 +50,6 @@ class Callers:
             raise PermissionDenied(f"request.caller: only {', '.join(allowed)} may ask for this")
         if caller in self._refused:
             raise PermissionDenied(f"request.caller: {caller} is refused by a party's operator")
-
-    def _refresh(self) -> None:
-        if stamp(self._ca) != self._stamp:
-            try:
-                self._read()
-            except (OSError, ValueError) as error:
-                log.warning("the new authority is not taken", reason=str(error))
-
-    def _read(self) -> None:
-        now = stamp(self._ca)
-        self._authorities = x509.load_pem_x509_certificates(self._ca.read_bytes())
-        self._stamp = now
 
 
 def _signed(operation: int) -> bool:

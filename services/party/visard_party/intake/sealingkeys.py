@@ -138,7 +138,7 @@ class SealingKeys:
         """Sign with the certificate that the files hold now; raises OSError, ValueError and VisardError."""
         holder = Holder.read(self._tls.cert, self._tls.key)
         signed = self._signed(holder, key)
-        verify_party_key(self._tls.ca.read_bytes(), self._party, signed, self._clock())
+        verify_party_key(self._tls.trust(), self._party, signed, self._clock())
         return holder, signed, stamp
 
     def _signed(self, holder: Holder, key: SealingKey) -> common_pb2.PartyKey:

@@ -94,7 +94,7 @@ class RenewedDealer(KitSource):
     """The dealer at an address, whatever becomes of our certificates."""
 
     def __init__(self, tls: Tls, address: str) -> None:
-        self._source = Renewed(tls, address, DealerSource)
+        self._source = Renewed(tls, "dealer", address, DealerSource)
 
     @override
     async def fetch(self, plan: KitPlan, number: int) -> Fetched:

@@ -145,7 +145,7 @@ class PeerLinks:
         """Keep up the link to one of them, for ever."""
         pause = _BACKOFF[0]
         while True:
-            channel = self._tls.channel(self._addresses[peer])
+            channel = self._tls.channel(self._addresses[peer], f"party/{peer}")
             try:
                 await self._call(peer, exchange(channel)())  # type: ignore[call-arg]  # write() serves as well as an iterator
                 pause = _BACKOFF[0]

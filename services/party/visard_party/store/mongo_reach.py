@@ -5,18 +5,19 @@ comes meanwhile hears at once that the store is away: it may hold a lock, behind
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from pymongo.errors import AutoReconnect, ConnectionFailure, OperationFailure, PyMongoError
 
-from visard_party.errors import StoreAway, StoreBusy, StoreError
+from visard_party.errors import StoreAway, StoreBusy, StoreError, StoreRefused
 
 TIMEOUT_SECONDS = 30.0
 _PAUSE = 0.2  # seconds before an operation is tried again while a primary is elected
 _LOOK = 0.2  # seconds that an operation waits for a server that was away
-_AUTHENTICATION_FAILED = 18
+_DENIED = (13, 18)  # what the user may not do, and who it is
 _REFUSED = "store: the server refuses user or password"
 _AWAY = "store: the server cannot be reached"
 
@@ -39,13 +40,14 @@ class Reach:
         except TimeoutError as error:
             raise StoreBusy(f"store: no answer within {seconds:.0f} s") from error
         except OperationFailure as error:
-            wrong = error.code == _AUTHENTICATION_FAILED
-            raise StoreError(_REFUSED if wrong else f"store: {error.code}") from error
+            if error.code in _DENIED:
+                raise StoreRefused(_REFUSED) from error
+            raise StoreError(f"store: {error.code}") from error
         except ConnectionFailure as error:
             if _denied(error):
-                raise StoreError(_REFUSED) from error
+                raise StoreRefused(_REFUSED) from error
             self._begin_to_look()
-            raise StoreAway(_AWAY) from error
+            raise StoreAway(_why(error)) from error
         except PyMongoError as error:
             raise StoreError(f"store: {type(error).__name__}") from error
 
@@ -88,6 +90,12 @@ class Reach:
         except PyMongoError:  # it answers; the operation itself will hear what it does not like
             return True
         return True
+
+
+def _why(error: ConnectionFailure) -> str:
+    """What an operator wants to know; of a certificate what is wrong with it, and never the URI."""
+    wrong = re.search(r"certificate verify failed: ([^(,]+)", str(error))
+    return f"store: the server's certificate is not accepted: {wrong[1].strip()}" if wrong else _AWAY
 
 
 def _denied(error: ConnectionFailure) -> bool:
