@@ -1,4 +1,4 @@
-# make demo | test | attacks | check | docs | lock | chart | sbom | signing-test | lint-manifests | proto | bench | bench-peers |
+# make demo | test | cluster-test | attacks | check | docs | lock | chart | sbom | signing-test | lint-manifests | proto | bench | bench-peers |
 # bench-thesis -- every target installs what it needs first: exactly what locks/ says, each file with the hash that it must have.
 PYTHON ?= python3
 BIN := .venv/bin
@@ -10,7 +10,7 @@ PACKAGES := client services/wire services/engine services/common services/party 
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: all demo test test-inside test-outside attacks check docs lock chart sbom signing-test lint-manifests proto bench bench-peers bench-thesis clean
+.PHONY: all demo test cluster-test test-inside test-outside attacks check docs lock chart sbom signing-test lint-manifests proto bench bench-peers bench-thesis clean
 all: $(STAMP)
 
 # torch has a step of its own, without a hash: one version has several builds (for the processor alone, for each CUDA) with a
@@ -87,6 +87,10 @@ test-inside: $(STAMP) .photos/obama.jpg
 
 test-outside: $(STAMP) .photos/obama.jpg
 	$(BIN)/python -m pytest --durations=10 $(OUTSIDE)
+
+# the manifests on a real Kubernetes, by docs/operations.md; without arguments it says what it needs. Not part of make test
+cluster-test: $(STAMP) .photos/obama.jpg
+	$(BIN)/python -m tests.cluster
 
 # the whole campaign of one lying party; the last line counts what became of its runs. make attacks SEED=2 takes others
 SEED ?= 1
