@@ -113,7 +113,7 @@ def own(name: str, owners: list[str], text: str) -> str:
     if name in owners:
         return text
     if name in ("party1", "party2") and owners == ["party0"] and "cp -r" not in text:
-        return re.sub(r"(party|party-|mongodb-|store/|tls-|root-)0", rf"\g<1>{name[-1]}", text)
+        return re.sub(r"(party|[a-z]-|store/)0", rf"\g<1>{name[-1]}", text)
     if name in ("dealer", "gateway") and owners == ["party0"] and text.startswith("cp trust/"):
         return text.replace("party-0", name)
     return ""
