@@ -14,7 +14,7 @@ import yaml
 
 from tests.cluster import __main__ as program
 from tests.cluster import images, operators, upkeep
-from tests.cluster.begin import running
+from tests.cluster.begin import changed, running
 from tests.cluster.callers import Callers, Load, home
 from tests.cluster.failing import Failed, until
 from tests.cluster.images import Images, overlay
@@ -195,3 +195,9 @@ def shell__should_say_what_has_failed(tmp_path: Path) -> None:
 def steps__should_be_told_in_what_is_needed() -> None:
     assert all(re.fullmatch(r"[a-z]+", name) for name in program.STEPS)
     assert "tests/cluster/__main__.py" in NEEDS
+
+
+def apply_that_changes_something__should_be_noticed() -> None:
+    budget = "poddisruptionbudget.policy/party configured"
+    assert changed(["deployment.apps/dealer unchanged", budget]) == []
+    assert changed(["deployment.apps/dealer configured", budget]) == ["deployment.apps/dealer configured"]

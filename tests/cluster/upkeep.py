@@ -2,7 +2,7 @@
 
 import json
 
-from tests.cluster.begin import running
+from tests.cluster.begin import changed, running
 from tests.cluster.bringing import nodes
 from tests.cluster.callers import Callers, Load
 from tests.cluster.change import check_version
@@ -55,8 +55,7 @@ def pruned(world: World, step: Step) -> None:
     said = told(world, "prune")
     check(not world.kubectl.exists("configmap", OLD, "-n", TRY), f"{OLD} is still there")
     again = world.kubectl("apply", "-k", folder).splitlines()
-    changed = [line for line in again if not line.endswith(" unchanged")]
-    check(not changed, f"after prune an apply changes {changed}")
+    check(not changed(again), f"after prune an apply changes {changed(again)}")
     gone = [line for line in said.splitlines() if line.endswith(" pruned")]
     step.saw(f"the block `prune` took away {len(gone)} objects; an apply after it says of all others: unchanged")
 

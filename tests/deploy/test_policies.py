@@ -19,7 +19,7 @@ def operators_party__should_reach_its_database_and_networks_by_address_only() ->
     assert arrows(manifests) == {("party-0", "party-mongodb-0", 27017)}
     (party,) = [m for m in of_kind(manifests, "NetworkPolicy") if m["metadata"]["name"] == "party-0"]
     sources = [peer for rule in party["spec"]["ingress"] for peer in rule["from"]]
-    assert sum("ipBlock" in peer for peer in sources) == 3
+    assert sum("ipBlock" in peer for peer in sources) == 4
     assert not any(peer.get("ipBlock", {}).get("cidr") == "0.0.0.0/0" for peer in sources)
 
 
@@ -40,7 +40,7 @@ def policies__should_open_a_cell_to_callers_prometheus_and_names_only() -> None:
 
 
 def operators_party__should_be_open_to_these_networks_only() -> None:
-    peers = ("198.51.100.0/28", "203.0.113.0/28")
+    peers = ("198.51.100.0/28", "198.51.100.16/28", "203.0.113.0/28")
     assert beyond(rendered("operator")) == {
         *(("party-0", direction, peer, 7310) for direction in ("ingress", "egress") for peer in peers),
         ("party-0", "ingress", "192.0.2.0/28", 7310),
