@@ -75,7 +75,7 @@ def run(world: World, report: Report) -> None:
             with report.step(name, title) as step:
                 function(world, step)
     if not world.setting.steps:
-        world.kubectl.delete_namespace(TOOLS)
+        world.kubectl.delete_namespaces(TOOLS)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ from pathlib import Path
 
 HEAD = """# On a real Kubernetes
 
-What `make cluster-test` did and saw, written by it. It runs on a disposable cluster (`tests/cluster/setting.py` says what it needs),
-with the images of this source, real photos, and `kubectl` as an operator has it; blocks are those of
+What `make cluster-test` did and saw, written by it. It runs on a disposable cluster (`tests/cluster/setting.py` says what it
+needs), with the images of this source, real photos, and `kubectl` as an operator has it; blocks are those of
 [Operations](../operations.md). Seconds are of a machine that was busy with other work as well: they say what takes long, and are
 no promise.
 
