@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from tests.cluster import begin, change, operators, upkeep
 from tests.cluster.bringing import brought_up
@@ -54,14 +53,19 @@ def main() -> None:
     except Failed as failed:
         sys.exit(f"cluster-test failed: {failed}")
     finally:
-        if report.steps:
-            report.write(whole(world) if setting.steps else ROOT / "docs" / "reports" / "cluster.md")
+        keep(report, world)
     print("cluster-test: all steps passed")
 
 
-def whole(world: World) -> Path:
-    """Where the report of some steps goes: the one that is committed is of all."""
-    return world.work / "report.md"
+def keep(report: Report, world: World) -> None:
+    """Write the report: of all steps that were run one by one, or of one run of all."""
+    kept = world.work / "report.json"
+    if not world.setting.steps:
+        kept.unlink(missing_ok=True)
+    if report.steps:
+        report = report.with_earlier(kept, list(STEPS))
+        report.save(kept)
+        report.write(ROOT / "docs" / "reports" / "cluster.md")
 
 
 def run(world: World, report: Report) -> None:
@@ -71,7 +75,7 @@ def run(world: World, report: Report) -> None:
             with report.step(name, title) as step:
                 function(world, step)
     if not world.setting.steps:
-        world.kubectl.delete_namespace(TOOLS)
+        world.kubectl.delete_namespaces(TOOLS)
 
 
 if __name__ == "__main__":

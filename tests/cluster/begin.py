@@ -28,8 +28,7 @@ def node(world: World, step: Step) -> None:
     names = nodes(world.kubectl)
     check(len(names) == 1, f"one node that takes pods is wanted, there are {len(names)}")
     version = _version(world.kubectl)
-    for namespace in (TRY, TOOLS):
-        world.kubectl.delete_namespace(namespace)
+    world.kubectl.delete_namespaces(TRY, TOOLS)
     free = free_cpu(world.kubectl, names[0])
     check(free >= CPU - OTHERS, f"{free}m of CPU are free, {CPU - OTHERS}m are needed")
     taken = free - (CPU - OTHERS)

@@ -170,7 +170,7 @@ def reverted(world: World, step: Step) -> None:
 
 def gone(world: World, step: Step) -> None:
     """Delete the trial."""
-    world.kubectl.delete_namespace(TRY)
+    world.kubectl.delete_namespaces(TRY)
     if world.kubectl.exists("namespace", TRY):
         raise Failed(f"{TRY} is still there")
     step.saw("deleted the namespace")

@@ -46,10 +46,11 @@ class Kubectl:
         """Whether there is such an object."""
         return not self.tried("get", *words).returncode
 
-    def delete_namespace(self, name: str) -> None:
-        """With all that is in it; waits until it is gone."""
-        self("delete", "namespace", name, "--ignore-not-found", "--wait=false")
-        until(f"namespace {name} is gone", lambda: not self.exists("namespace", name), 300)
+    def delete_namespaces(self, *names: str) -> None:
+        """With all that is in them; waits until they are gone."""
+        self("delete", "namespace", *names, "--ignore-not-found", "--wait=false")
+        for name in names:
+            until(f"namespace {name} is gone", lambda name=name: not self.exists("namespace", name), 600)  # type: ignore[misc]
 
     def wait_ready(self, namespace: str, seconds: float = READY_SECONDS) -> None:
         """Wait until all workloads of a namespace are ready, as they were applied."""

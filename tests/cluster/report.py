@@ -1,5 +1,6 @@
 """The report: a step, what was done and seen, and how long it took."""
 
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -9,9 +10,10 @@ from pathlib import Path
 
 HEAD = """# On a real Kubernetes
 
-What `make cluster-test` did and saw, written by it. It runs on a disposable cluster
-([what it needs](../../tests/cluster/setting.py)), with the images of this source, real photos, and `kubectl` as an operator has
-it. Seconds are of a machine that was busy with other work as well: they say what takes long, and are no promise.
+What `make cluster-test` did and saw, written by it. It runs on a disposable cluster (`tests/cluster/setting.py` says what it
+needs), with the images of this source, real photos, and `kubectl` as an operator has it; blocks are those of
+[Operations](../operations.md). Seconds are of a machine that was busy with other work as well: they say what takes long, and are
+no promise.
 
 """
 
@@ -77,3 +79,13 @@ class Report:
     def write(self, path: Path) -> None:
         """Put it where it belongs."""
         path.write_text(self.text())
+
+    def save(self, path: Path) -> None:
+        """Keep the steps for runs of others."""
+        path.write_text(self.clean(json.dumps([vars(step) for step in self.steps], indent=1)))
+
+    def with_earlier(self, path: Path, order: list[str]) -> "Report":
+        """These steps and those kept of earlier runs, the newest of each name, in this order."""
+        kept = [Step(**step) for step in json.loads(path.read_text())] if path.exists() else []
+        newest = {step.name: step for step in (*kept, *self.steps)}
+        return Report(self.secrets, [newest[name] for name in order if name in newest])

@@ -201,3 +201,15 @@ def apply_that_changes_something__should_be_noticed() -> None:
     budget = "poddisruptionbudget.policy/party configured"
     assert changed(["deployment.apps/dealer unchanged", budget]) == []
     assert changed(["deployment.apps/dealer configured", budget]) == ["deployment.apps/dealer configured"]
+
+
+def steps_run_one_by_one__should_come_into_one_report(tmp_path: Path) -> None:
+    first, second = Report(), Report()
+    for report, names in ((first, ("two", "three")), (second, ("one", "two"))):
+        for name in names:
+            with report.step(name, f"step {name}") as step:
+                step.saw(f"{name} of {len(report.steps)}")
+    first.save(tmp_path / "report.json")
+    whole = second.with_earlier(tmp_path / "report.json", ["one", "two", "three"])
+    assert [step.seen for step in whole.steps] == [["one of 1"], ["two of 2"], ["three of 2"]]
+    assert second.with_earlier(tmp_path / "nothing", ["one"]).steps == second.steps[:1]
