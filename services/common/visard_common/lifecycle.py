@@ -20,6 +20,7 @@ from grpc_reflection.v1alpha import reflection
 from visard_common.arrival import Access, ArrivalInterceptor
 from visard_common.background import Background, HopelessError, background
 from visard_common.config import ServiceConfig
+from visard_common.memory import give_back_large_arrays
 from visard_common.metrics import CountInterceptor, exposed
 from visard_common.probes import probed
 from visard_common.rpc import FaultInterceptor, Known, nothing_known
@@ -164,6 +165,7 @@ def _ended(stop: _Stop) -> None:
 def run(main: Callable[[], Awaitable[None]]) -> None:
     """Run a service to its end on uvloop, its memory kept private."""
     keep_memory_private()
+    give_back_large_arrays()
 
     async def body() -> None:
         _watch_for_the_end()

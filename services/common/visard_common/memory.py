@@ -1,0 +1,17 @@
+"""How the allocator of the C library treats large arrays."""
+
+import ctypes
+
+_M_MMAP_THRESHOLD = -3  # malloc.h of glibc
+OWN_PAGES_BYTES = 4 << 20  # from here on NumPy asks for huge pages, so that fresh ones cost little
+
+
+def give_back_large_arrays() -> None:
+    """From here on an array of OWN_PAGES_BYTES or more leaves the process when it is freed.
+
+    glibc would keep ever larger ones, up to 32 MiB each, for those that come: a run's memory never went back to the system, and
+    lay in pieces. Other libraries stay as they are.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, OWN_PAGES_BYTES)
