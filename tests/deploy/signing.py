@@ -33,7 +33,7 @@ _LAYER = "application/vnd.oci.image.layer.v1.tar"
 
 def commands(kind: str) -> list[str]:
     """The commands of the page's blocks of one kind, one a line."""
-    blocks = re.findall(rf"^```sh {kind}\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    blocks = re.findall(rf"^```sh-{kind}\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     found = [line for block in blocks for line in block.splitlines()]
     assert found
     return found
