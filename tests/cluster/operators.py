@@ -129,6 +129,9 @@ def stolen(world: World, step: Step) -> None:
             step.saw(f"a caller whom the gateway's own authority vouches for is refused ({str(refused)[:120]})")
         else:
             check(False, f"a caller of the gateway's authority was answered: {found}")
+        honest = Callers(callers)
+        (callers / "client.toml").write_text(f'gateway = "localhost:{port}"\ncerts = "certs"\n')
+        step.saw(f"one of the callers' authority is answered on the same way: {honest.verified()}")
 
 
 def gone(world: World, step: Step) -> None:
