@@ -17,7 +17,7 @@ from visard_wire.limits import MAX_INSTEAD, REQUEST_ID_BYTES
 from visard_wire.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc
 
 from visard import opening
-from visard.connection import Connection
+from visard.connection import Connection, read_trust
 from visard.envelopes import NO_SHARES, SealedRequest, seal
 from visard.errors import (
     DeadlineExceeded,
@@ -75,7 +75,8 @@ class Caller:
         self.deadline = deadline
         self._connection = connection
         self._retry = retry
-        self._trust, self._pem = connection.read()
+        self._roots, self._pem = connection.read()
+        self._trust = read_trust(connection.ca)
         self._signer = Signer.read(connection.cert, connection.key)
         self._keys: TrustedKeys | None = None
         self._seen = SeenSerials(connection.seen)
@@ -86,7 +87,7 @@ class Caller:
 
     async def open(self) -> None:
         """Open the channel; nobody is called yet."""
-        credentials = grpc.ssl_channel_credentials(self._trust.pem("gateway"), *self._pem)
+        credentials = grpc.ssl_channel_credentials(self._roots, *self._pem)
         connection = self._connection
         self._channel = grpc.aio.secure_channel(
             connection.gateway, credentials, options=connection.options(), interceptors=tracing.interceptors()

@@ -58,12 +58,12 @@ class Connection:
         pem = authority(certs), certs / f"{role}.pem", certs / f"{role}.key"
         return cls(gateway, *pem, seen=home / "sealing-serials.json", proxy=proxy)
 
-    def read(self) -> tuple[Trust, tuple[bytes, bytes]]:
-        """Whom we believe, and our key and certificate in PEM; raises InvalidRequest that names the file."""
+    def read(self) -> tuple[bytes, tuple[bytes, bytes]]:
+        """The gateway's roots, and our key and certificate, all PEM; raises InvalidRequest that names the file."""
         trust = read_trust(self.ca)
         for path, what in ((self.cert, "certificate"), (self.key, "private key")):
             _check(path, what)
-        return trust, (self.key.read_bytes(), self.cert.read_bytes())
+        return trust.pem("gateway"), (self.key.read_bytes(), self.cert.read_bytes())
 
     def options(self) -> list[tuple[str, int]]:
         """What every channel to the gateway is opened with: gRPC's names and values."""

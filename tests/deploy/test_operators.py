@@ -234,8 +234,8 @@ def der(path: Path) -> list[bytes]:
 def callers_home__should_be_usable(operators: dict[str, Operator]) -> None:
     home = operators["callers"].folder / "home"
     for role in ("client", "owner"):
-        trust, _ = Connection.from_home(home, role).read()
-        assert trust.pem("gateway") == (operators["gateway"].folder / "pki" / "ca.pem").read_bytes()
+        roots, _ = Connection.from_home(home, role).read()
+        assert roots == (operators["gateway"].folder / "pki" / "ca.pem").read_bytes()
     assert {path.stat().st_mode & 0o077 for path in (home / "certs").glob("*.key")} == {0}
 
 
