@@ -117,7 +117,7 @@ def stolen(world: World, step: Step) -> None:
     """The gateway's authority makes itself a caller, and is refused by the parties' roots."""
     gateway = Shell(world.work / "operators" / "gateway", world.setting.kubeconfig)
     callers = world.work / "operators" / "callers" / "home"
-    gateway.run("visard certs issue pki forged --role visard://owner/default")
+    gateway.run("rm -f pki/forged.*; visard certs issue pki forged --role visard://owner/default")
     with forwarded(world.kubectl, NAMESPACES["gateway"], "service/gateway", GATEWAY_PORT) as port:
         forged = gateway.folder / "home"
         gateway.run(f"rm -rf home && cp -r {callers} home")
