@@ -22,7 +22,7 @@ from visard_engine.errors import KitError
 from visard_engine.field import Elements, Field, Words
 from visard_engine.kernels import arithmetic, bitslice
 from visard_engine.kernels import correlated as kernels
-from visard_engine.prf import KEY_BYTES, Prf
+from visard_engine.prf import KEY_BYTES, ROOM_BYTES, Prf
 from visard_engine.prss import PairKeys, share_factors
 
 _ALIGNED = 8  # bytes to which the part of a pair is rounded up: words can be read where they lie
@@ -228,7 +228,10 @@ class SeededReader(KitReader):
 
     def _words(self, count: int) -> Words:
         label = self._next_label()
-        return np.stack([self._own.words(label, count), self._previous.words(label, count)])
+        out = np.empty(2 * count + ROOM_BYTES // 8, np.uint64)
+        for pair, prf in enumerate((self._own, self._previous)):
+            prf.fill(label, out[pair * count :], 8 * count)
+        return out[: 2 * count].reshape(2, count)
 
     @override
     def bits(self, rows: int, n: int) -> Words:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from visard_engine.field import Elements, Field
-from visard_engine.kernels import arithmetic, limbs
+from visard_engine.kernels import arithmetic, channels, limbs, windows
 
 Floats = npt.NDArray[np.float64]
 Pair = tuple[int, int]
@@ -100,11 +100,11 @@ def convolve(
 ) -> Elements:
     """Cross-correlation as in torch: x (B, C, H, W), weights (O, C kh kw), bias (O,) or None, to (B, O, H', W')."""
     batch = x.shape[0]
-    height = limbs.output_size(x.shape[2], kernel[0], stride[0], padding[0], dilation[0])
+    height = windows.output_size(x.shape[2], kernel[0], stride[0], padding[0], dilation[0])
     if kernel == stride == (1, 1) and padding == (0, 0):
         columns = np.ascontiguousarray(x.swapaxes(0, 1)).reshape(x.shape[1], -1)
     else:
-        columns = limbs.columns(x, kernel, stride, padding, dilation)
+        columns = windows.columns(x, kernel, stride, padding, dilation)
     out = weights.times(columns, _start(weights.rows, columns.shape[1], bias, x.dtype))
     by_channel = out.reshape(weights.rows, batch, height, -1)
     return np.ascontiguousarray(by_channel.transpose(1, 0, 2, 3))
@@ -118,19 +118,21 @@ def affine(field: Field, weights: Elements, bias: Elements | None, x: Elements) 
 
 def correlate(x: Elements, places: Elements, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Elements:
     """Windows of x (B, C, H, W), each times its factor of ``places`` (B, H', W'), added up: (C kh kw,)."""
-    return limbs.correlate(x, places, kernel, stride, padding, dilation)
+    if kernel == stride == (1, 1) and padding == (0, 0):
+        return channels.contract(x, places, over_images=True).reshape(-1)
+    return windows.correlate(x, places, kernel, stride, padding, dilation)
 
 
 def correlate_dense(
     field: Field, x: Elements, factors: Elements, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Elements:
     """For each filter and weight of it, windows of x (B, C, H, W) times factors (B, O, H', W') added up: (O C/groups kh kw,)."""
-    columns = limbs.columns(x, kernel, stride, padding, dilation)
+    columns = windows.columns(x, kernel, stride, padding, dilation)
     each = np.ascontiguousarray(factors.swapaxes(0, 1)).reshape(groups, factors.shape[1] // groups, -1)
-    windows = columns.reshape(groups, -1, columns.shape[1]).swapaxes(1, 2)
+    right = columns.reshape(groups, -1, columns.shape[1]).swapaxes(1, 2)
     parts = [
-        Matrix(field, left).times(np.ascontiguousarray(right), np.zeros((len(left), right.shape[1]), x.dtype))
-        for left, right in zip(each, windows, strict=True)
+        Matrix(field, left).times(np.ascontiguousarray(part), np.zeros((len(left), part.shape[1]), x.dtype))
+        for left, part in zip(each, right, strict=True)
     ]
     return np.concatenate(parts).reshape(-1)
 
@@ -142,7 +144,7 @@ def transposed(
     right = np.ascontiguousarray(factors.swapaxes(0, 1)).reshape(len(taps), -1)
     left = Matrix(field, np.ascontiguousarray(taps.T))
     columns = left.times(right, np.zeros((left.rows, right.shape[1]), taps.dtype))
-    return limbs.scatter(columns, (len(factors), *shape), kernel, stride, padding)
+    return windows.scatter(columns, (len(factors), *shape), kernel, stride, padding)
 
 
 def _start(rows: int, cols: int, bias: Elements | None, dtype: np.dtype[Any]) -> Elements:

@@ -4,6 +4,8 @@ The label is the upper half of the counter block, so that streams under one key 
 2^64 blocks. About 8 GB/s a core where the processor has AES instructions.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -13,6 +15,7 @@ from visard_engine.kernels import arithmetic
 
 KEY_BYTES = 16
 _BLOCK = 16
+ROOM_BYTES = _BLOCK  # behind what is filled
 _ZEROS = bytes(1 << 20)
 _REDRAW = 1 << 63  # labels of second draws have the top bit set; callers use the others
 
@@ -27,14 +30,17 @@ class Prf:
 
     def stream(self, label: int, size: int) -> npt.NDArray[np.uint8]:
         """The first ``size`` pseudorandom bytes under a label below 2^64."""
-        encryptor = self._encryptor
+        out = np.empty(size + ROOM_BYTES, np.uint8)
+        self.fill(label, out, size)
+        return out[:size]
+
+    def fill(self, label: int, out: npt.NDArray[Any], size: int) -> None:
+        """Write them to the beginning of ``out``, which must be ROOM_BYTES longer: the library wants room for a block."""
+        encryptor, view = self._encryptor, out.data.cast("B")
         encryptor.reset_nonce(label.to_bytes(8, "big") + bytes(8))
-        out = np.empty(size + _BLOCK, np.uint8)  # the library wants room for one more block
-        view = out.data.cast("B")
         for start in range(0, size, len(_ZEROS)):
             n = min(len(_ZEROS), size - start)
             encryptor.update_into(memoryview(_ZEROS)[:n], view[start:])
-        return out[:size]
 
     def words(self, label: int, n: int) -> Words:
         """n uniform 64-bit words."""

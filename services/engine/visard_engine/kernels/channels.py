@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from visard_engine.kernels.arithmetic import add_mod, add_product, mul_mod, reduced, sub_mod
-from visard_engine.kernels.limbs import output_size
+from visard_engine.kernels.arithmetic import add_four, add_inner, add_mod, add_product, mul_mod, reduced, sub_mod
+from visard_engine.kernels.windows import output_size, phases, taps
 
 Array = npt.NDArray[Any]
 Pair = tuple[int, int]
@@ -19,59 +19,56 @@ _BLOCK = 2048  # windows whose sums stay in the first cache while all weights pa
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _phases(x: Array, sh: int, sw: int, ph: int, pw: int, pitch: int, out: Array) -> None:
-    """A padded plane, taken apart by the strides' remainders: out (sh sw, size), in each one rows of ``pitch`` elements."""
-    height, width = x.shape
-    for a in range(sh):
-        for y in range((a - ph) % sh, height, sh):
-            row = (y + ph) // sh * pitch
-            for b in range(sw):
-                first = (b - pw) % sw
-                start = row + (first + pw) // sw
-                for j in range((width - first + sw - 1) // sw):
-                    out[a * sw + b, start + j] = x[y, first + j * sw]
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _add_products(total: Array, x: Array, w: Any) -> None:
-    for i in range(total.size):
-        total[i] = add_mod(total[i], mul_mod(w, x[i]))
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _taps(planes: Array, w: Array, sh: int, sw: int, dh: int, dw: int, pitch: int, first: int, total: Array) -> None:
-    """Add up what every weight of a filter (C, kh, kw) takes from its plane, for the windows ``first`` and on."""
-    size = total.size
-    for c in range(w.shape[0]):
-        for u in range(w.shape[1]):
-            for v in range(w.shape[2]):
-                y, z = u * dh, v * dw
-                start = y // sh * pitch + z // sw + first
-                _add_products(total, planes[c, y % sh * sw + z % sw, start : start + size], w[c, u, v])
+def _taps(planes: Array, plane: Array, start: Array, w: Array, first: int, total: Array) -> None:
+    """Add up what every weight of a filter takes for the windows ``first`` and on: weight t from plane[t] at start[t]."""
+    size, taps = total.size, w.size
+    whole = taps // 4 * 4
+    for t in range(0, whole, 4):
+        x0 = planes[plane[t], start[t] + first : start[t] + first + size]
+        x1 = planes[plane[t + 1], start[t + 1] + first : start[t + 1] + first + size]
+        x2 = planes[plane[t + 2], start[t + 2] + first : start[t + 2] + first + size]
+        x3 = planes[plane[t + 3], start[t + 3] + first : start[t + 3] + first + size]
+        w0, w1, w2, w3 = w[t], w[t + 1], w[t + 2], w[t + 3]
+        for i in range(size):
+            total[i] = add_four(total[i], w0, x0[i], w1, x1[i], w2, x2[i], w3, x3[i])
+    for t in range(whole, taps):
+        x = planes[plane[t], start[t] + first : start[t] + first + size]
+        for i in range(size):
+            total[i] = add_product(total[i], w[t], x[i])
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _grouped(
-    x: Array, w: Array, sh: int, sw: int, ph: int, pw: int, dh: int, dw: int, groups: int, pitch: int, out: Array
+    x: Array,
+    w: Array,
+    sh: int,
+    sw: int,
+    ph: int,
+    pw: int,
+    groups: int,
+    pitch: int,
+    plane: Array,
+    start: Array,
+    out: Array,
 ) -> None:
     """Windows are numbered row by row with ``pitch`` of them in a row, of which the last ones are none: all loops are long."""
     filters, inputs, (rows, cols) = out.shape[1] // groups, w.shape[1], out.shape[2:]
-    windows = rows * pitch
-    reach = (w.shape[2] - 1) * dh // sh * pitch + (w.shape[3] - 1) * dw // sw
-    planes = np.zeros((inputs, sh * sw, windows + reach + pitch), x.dtype)
-    total = np.empty(windows, x.dtype)
+    windows, split = rows * pitch, sh * sw
+    planes = np.zeros((inputs * split, windows + start.max() + pitch), x.dtype)
+    total = np.empty(windows, np.uint64)
     for b in range(x.shape[0]):
         for g in range(groups):
             for c in range(inputs):
-                _phases(x[b, g * inputs + c], sh, sw, ph, pw, pitch, planes[c])
+                phases(x[b, g * inputs + c], sh, sw, ph, pw, pitch, planes[c * split : (c + 1) * split])
             for o in range(g * filters, (g + 1) * filters):
                 total[:] = 0
                 for first in range(0, windows, _BLOCK):
                     part = total[first : min(first + _BLOCK, windows)]
-                    _taps(planes, w[o], sh, sw, dh, dw, pitch, first, part)
+                    _taps(planes, plane, start, w[o].reshape(-1), first, part)
                 for i in range(rows):
                     for j in range(cols):
-                        out[b, o, i, j] = add_mod(out[b, o, i, j], total[i * pitch + j])
+                        sum_ = reduced(total[i * pitch + j], out[b, o, i, j])
+                        out[b, o, i, j] = add_mod(out[b, o, i, j], sum_)
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -94,12 +91,21 @@ def _lean(x: Array, positive: Array, slope: Array, unit: Any, out: Array) -> Non
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _fold_rows(factors: Array, rows: Array, groups: int, out: Array) -> None:
     each, width = rows.shape[0] // groups, rows.shape[1]
+    whole = each // 4 * 4
+    total = np.empty(width, np.uint64)
     for g in range(groups):
-        for o in range(each):
-            factor = factors[g * each + o]
+        total[:] = 0
+        f, r = factors[g * each : (g + 1) * each], rows[g * each : (g + 1) * each]
+        for o in range(0, whole, 4):
+            f0, f1, f2, f3 = f[o], f[o + 1], f[o + 2], f[o + 3]
+            r0, r1, r2, r3 = r[o], r[o + 1], r[o + 2], r[o + 3]
             for k in range(width):
-                term = mul_mod(factor, rows[g * each + o, k])
-                out[g * width + k] = add_mod(out[g * width + k], term)
+                total[k] = add_four(total[k], f0, r0[k], f1, r1[k], f2, r2[k], f3, r3[k])
+        for o in range(whole, each):
+            for k in range(width):
+                total[k] = add_product(total[k], f[o], r[o, k])
+        for k in range(width):
+            out[g * width + k] = reduced(total[k], f[0])
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -107,9 +113,7 @@ def _contract(x: Array, places: Array, over_images: bool, out: Array) -> None:
     for b in range(x.shape[0]):
         row = 0 if over_images else b
         for c in range(x.shape[1]):
-            total = np.uint64(0)
-            for i in range(x.shape[2]):
-                total = add_product(total, x[b, c, i], places[b, i])
+            total = add_inner(np.uint64(0), x[b, c], places[b])
             out[row, c] = add_mod(out[row, c], reduced(total, out[row, c]))
 
 
@@ -118,9 +122,7 @@ def _contract_dense(x: Array, factors: Array, over_images: bool, out: Array) -> 
     for b in range(x.shape[0]):
         row = 0 if over_images else b
         for c in range(x.shape[1]):
-            total = np.uint64(0)
-            for i in range(x.shape[2]):
-                total = add_product(total, x[b, c, i], factors[b, c, i])
+            total = add_inner(np.uint64(0), x[b, c], factors[b, c])
             out[row, c] = add_mod(out[row, c], reduced(total, out[row, c]))
 
 
@@ -139,7 +141,8 @@ def convolve_groups(
     if bias is not None:
         out += bias[:, None, None]
     pitch = -(-(x.shape[3] + 2 * padding[1]) // stride[1])
-    _grouped(np.ascontiguousarray(x), weights, *stride, *padding, *dilation, groups, pitch, out)
+    plane, start = taps(weights.shape[1:], stride, dilation, pitch)
+    _grouped(np.ascontiguousarray(x), weights, *stride, *padding, groups, pitch, plane, start, out)
     return out
 
 
@@ -165,7 +168,7 @@ def _planes(x: Array) -> Array:
 
 def fold_rows(factors: Array, rows: Array, groups: int) -> Array:
     """Factors (O,) times rows (O, K), added up over each of the groups: (groups K,)."""
-    out = np.zeros(groups * rows.shape[1], rows.dtype)
+    out = np.empty(groups * rows.shape[1], rows.dtype)
     _fold_rows(factors, np.ascontiguousarray(rows), groups, out)
     return out
 

@@ -55,30 +55,17 @@ def _read(kit: KitReader, n: int, drop: int) -> _Dealt:
 
 async def relu(s: Session, z: Elements, drop: int, source: Source | None) -> Elements:
     """Degree-1 shares of max(0, z / 2^drop) from shares of z, shape (n,), as ``comparison.is_negative`` takes them."""
-    return await s.compute(z.size, _finish, s.kit, *await _open(s, z, drop, source), drop)
+    return (await relu_and_truncated(s, z, drop, source))[0]
 
 
 async def relu_and_truncated(s: Session, z: Elements, drop: int, source: Source | None) -> tuple[Elements, Elements]:
     """``relu``, and shares of the same z / 2^drop, rounded the same way: no further message, no further dealt value."""
-    return await s.compute(z.size, _finish_both, s.kit, *await _open(s, z, drop, source), drop)
-
-
-async def _open(s: Session, z: Elements, drop: int, source: Source | None) -> tuple[Elements, Words, DealtValue]:
-    """The opened c = 2z + r and v = [z >= 0] ^ beta, and what is dealt to finish with."""
     dealt = await s.compute(z.size, _read, s.kit, z.size, drop)
     c, negative = await comparison.is_negative(s, z, dealt.mask, source)
     v = await open_bits(s, invert(s.party, negative ^ dealt.beta), "sign")
-    return c, v, dealt.values
+    return await s.compute(z.size, _finish, s.kit, c, v, dealt.values, drop)
 
 
-def _finish(kit: KitReader, c: Elements, v: Words, values: DealtValue, drop: int) -> Elements:
-    k, wrap = kernels.public_part(c, drop + 1)
-    shifted, msb, beta, beta_shifted, beta_msb = kit.share(values)
-    return kernels.relu(v, k, wrap, (shifted, msb, beta, beta_shifted, beta_msb))
-
-
-def _finish_both(kit: KitReader, c: Elements, v: Words, values: DealtValue, drop: int) -> tuple[Elements, Elements]:
-    k, wrap = kernels.public_part(c, drop + 1)
-    shifted, msb, beta, beta_shifted, beta_msb = kit.share(values)
-    positive = kernels.relu(v, k, wrap, (shifted, msb, beta, beta_shifted, beta_msb))
-    return positive, kernels.shift(k, wrap, shifted, msb)
+def _finish(kit: KitReader, c: Elements, v: Words, values: DealtValue, drop: int) -> tuple[Elements, Elements]:
+    positive, truncated = kernels.relu(v, c, drop + 1, values.own, values.previous, kit.factors)
+    return positive, truncated
