@@ -117,7 +117,7 @@ def stolen(world: World, step: Step) -> None:
     """The gateway's authority makes itself a caller, and is refused by the parties' roots."""
     gateway = Shell(world.work / "operators" / "gateway", world.setting.kubeconfig)
     callers = world.work / "operators" / "callers" / "home"
-    gateway.run("visard certs issue pki forged --role visard://owner/default")
+    gateway.run("rm -f pki/forged.*; visard certs issue pki forged --role visard://owner/default")
     with forwarded(world.kubectl, NAMESPACES["gateway"], "service/gateway", GATEWAY_PORT) as port:
         forged = gateway.folder / "home"
         gateway.run(f"rm -rf home && cp -r {callers} home")
@@ -129,6 +129,9 @@ def stolen(world: World, step: Step) -> None:
             step.saw(f"a caller whom the gateway's own authority vouches for is refused ({str(refused)[:120]})")
         else:
             check(False, f"a caller of the gateway's authority was answered: {found}")
+        honest = Callers(callers)
+        (callers / "client.toml").write_text(f'gateway = "localhost:{port}"\ncerts = "certs"\n')
+        step.saw(f"one of the callers' authority is answered on the same way: {honest.verified()}")
 
 
 def gone(world: World, step: Step) -> None:

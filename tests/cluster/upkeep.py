@@ -123,11 +123,12 @@ def password(world: World, step: Step) -> None:
 def lost(world: World, step: Step) -> None:
     """A database is lost, and written anew from the two others; then a party's own volume."""
     before = held(world)
-    claim = world.kubectl.get("pvc", "data-party-mongodb-0", "-n", TRY)["metadata"]["uid"]
+    claim = world.kubectl.get("pvc", "data-party-mongodb-0-0", "-n", TRY)["metadata"]["uid"]
     told(world, "lost")
     world.kubectl("-n", TRY, "wait", "--for=condition=Ready", "pod/party-mongodb-0-0", "--timeout=600s", seconds=660)
     check(
-        world.kubectl.get("pvc", "data-party-mongodb-0", "-n", TRY)["metadata"]["uid"] != claim, "it is the old volume"
+        world.kubectl.get("pvc", "data-party-mongodb-0-0", "-n", TRY)["metadata"]["uid"] != claim,
+        "it is the old volume",
     )
     with world.callers() as callers:
         recovered(world, callers)

@@ -26,7 +26,9 @@ def step__should_be_taken_by_a_shell(name: str, text: str, tmp_path: Path) -> No
 
 def steps__should_name_objects_that_there_are() -> None:
     sets = {m["metadata"]["name"]: m for m in of_kind(rendered("try"), "StatefulSet")}
-    claims = {f"{c['metadata']['name']}-{name}" for name, m in sets.items() for c in m["spec"]["volumeClaimTemplates"]}
+    claims = {
+        f"{c['metadata']['name']}-{name}-0" for name, m in sets.items() for c in m["spec"]["volumeClaimTemplates"]
+    }
     assert set(re.findall(r"pvc[ /]([\w-]+)", TEXT)) <= claims
     pods = set(re.findall(r"(?:pod|exec) ((?:party[\w-]+ ?)+)", TEXT))
     assert {pod for found in pods for pod in found.split()} <= {f"{name}-0" for name in sets}
