@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from visard.results import (
         Attempts,
         Audit,
+        Candidate,
         Difference,
         Enrolment,
         Held,
@@ -92,6 +93,7 @@ _HOMES = {
     "ArrayLike": "capture.photos",
     "Attempts": "results",
     "Audit": "results",
+    "Candidate": "results",
     "CaptureError": "errors",
     "CertificatesExist": "certs",
     "Chip": "capture",
@@ -167,6 +169,7 @@ __all__ = [
     "ArrayLike",
     "Attempts",
     "Audit",
+    "Candidate",
     "CaptureError",
     "CertificatesExist",
     "Chip",

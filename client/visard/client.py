@@ -180,9 +180,13 @@ class Client:
         operating_point: str = "",
         largest: bool = False,
         allow_large_gallery: bool = False,
+        nearest: bool = False,
         force: bool = False,
     ) -> Identification:
         """Which enrolled subject a photo shows, if any; ``largest`` and ``force`` as for ``verify``.
+
+        All references that are near enough are candidates, each at the strictest of up to three points; with ``nearest`` the one
+        that is nearest alone, by a tournament, which takes many more rounds, and the names of all who are enrolled.
 
         Where neither the call nor the client names an ``operating_point`` the parties take the loosest one whose false match rate
         times the references that they search is at most 1 %: its name is in the answer. Where no point carries the gallery they
@@ -196,9 +200,13 @@ class Client:
             self._at(operating_point),
             largest=largest,
             force=force,
-            options={"allow_large_gallery": allow_large_gallery},
+            options={"allow_large_gallery": allow_large_gallery, "nearest": nearest},
         )
-        return Identification(opening.matched_subject(outcomes), report, opening.operating_point(outcomes))
+        point = opening.operating_point(outcomes)
+        if nearest:
+            return Identification(opening.matched_subject(outcomes), report, point)
+        found, more = opening.candidates(outcomes)
+        return Identification(opening.only_subject(found), report, point, found, more)
 
     async def compare(
         self, photo: Photo, other: Photo, *, operating_point: str = "", largest: bool = False

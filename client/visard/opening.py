@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from visard_wire import cells
 from visard_wire.digests import of_row_table
 from visard_wire.limits import PARTIES
 from visard_wire.sealing import Context, open_result
@@ -13,6 +14,7 @@ from visard_wire.secret import Secret
 from visard_wire.v1 import common_pb2
 
 from visard.errors import InconsistentAnswer
+from visard.results import Candidate
 from visard.sharing import combine, combine_bits, word_type
 
 MAX_SCALE = 60  # fractional bits of an output
@@ -69,8 +71,38 @@ def match_bit(outcomes: Sequence[common_pb2.Outcome]) -> bool:
     return bool(bits[0])
 
 
+def candidates(outcomes: Sequence[common_pb2.Outcome]) -> tuple[tuple[Candidate, ...], bool]:
+    """The references that a search has found, those of the strictest points first, and whether there are more.
+
+    Raises InconsistentAnswer.
+    """
+    points = _agreed([tuple(outcome.points) for outcome in outcomes], "the parties searched at different points")
+    seed, room = _agreed([(o.cell_seed, o.room) for o in outcomes], "the parties' tables are different ones")
+    bits = combine_bits(outcomes)
+    if room not in cells.ROOMS or not points or len(bits) != len(points) * cells.table_bytes(room) * 8:
+        raise InconsistentAnswer("the answer is no table of candidates")
+    tables = np.packbits(bits, bitorder="little").reshape(len(points), cells.CELLS, -1)
+    keys = cells.hash_keys(seed, room)
+    try:
+        found = [cells.peeled([cell.tobytes() for cell in table], keys) for table in tables]
+    except ValueError as error:
+        raise InconsistentAnswer("the answer names no reference") from error
+    told = [k for k, labels in enumerate(found) if labels is not None and len(labels) <= cells.MOST]
+    strictest = {label: name for name, labels in zip(points, found, strict=True) for label in labels or ()}
+    named = (
+        sorted(found[told[0]] or (), key=lambda label: (-points.index(strictest[label]), label.subject)) if told else ()
+    )
+    return tuple(Candidate(label.subject, label.reference_id, strictest[label]) for label in named), told[:1] != [0]
+
+
+def only_subject(found: Sequence[Candidate]) -> str | None:
+    """Whom the candidates of the strictest point show, if that is one person."""
+    people = {one.subject for one in found if one.operating_point == found[0].operating_point}
+    return people.pop() if len(people) == 1 else None
+
+
 def matched_subject(outcomes: Sequence[common_pb2.Outcome]) -> str | None:
-    """The subject of an identification; raises InconsistentAnswer."""
+    """Whom the nearest reference shows, if it is near enough; raises InconsistentAnswer."""
     bits = combine_bits(outcomes)
     table = list(outcomes[0].row_subjects)
     if any(outcome.row_digest != of_row_table(table) for outcome in outcomes):

@@ -71,12 +71,28 @@ class Verification:
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """An enrolled reference that a photo is near enough to, and the strictest operating point at which it is."""
+
+    subject: str
+    reference_id: str
+    operating_point: str
+
+
+@dataclass(frozen=True)
 class Identification:
-    """Who the photo shows, or None; ``operating_point`` names the one that decided."""
+    """Who the photo may show; ``operating_point`` names the one that decided.
+
+    ``candidates`` are the references within that point, those of stricter points first. Where there are more than eight (or, for
+    one answer in some ten thousand, fewer) ``more`` is set, and they are those of the loosest point that names all of its own,
+    if any does. ``subject`` is the one person whom the strictest candidates show; None of nobody or of several.
+    """
 
     subject: str | None
     report: Report
     operating_point: str = ""
+    candidates: tuple[Candidate, ...] = ()
+    more: bool = False
 
 
 @dataclass(frozen=True)

@@ -224,6 +224,7 @@ class SyncClient:
         operating_point: str = "",
         largest: bool = False,
         allow_large_gallery: bool = False,
+        nearest: bool = False,
         force: bool = False,
     ) -> Identification:
         """See Client.identify."""
@@ -232,6 +233,7 @@ class SyncClient:
             operating_point=operating_point,
             largest=largest,
             allow_large_gallery=allow_large_gallery,
+            nearest=nearest,
             force=force,
         )
         return self._run(work)

@@ -19,16 +19,19 @@ from visard.client import Client, Connection
 from visard_common.errors import ServiceFault
 from visard_common.rpc import FaultInterceptor
 from visard_common.tls import SERVER_OPTIONS, Tls
+from visard_wire.cells import ROOMS, Label
 from visard_wire.digests import of_row_table
 from visard_wire.sealing import Context, commitment, key_id, open_share, seal_result
 from visard_wire.secret import Secret
 from visard_wire.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc
 
+from tests import cells
 from tests.sealed import statement
 
 LONG = 3600.0
 Q = 31
 P = (1 << Q) - 1
+SEED, ROOM = bytes(range(16)), ROOMS[0]
 Outcomes = list[common_pb2.Outcome]
 
 
@@ -76,6 +79,8 @@ class Double(gateway_pb2_grpc.FaceMatchingServicer, gateway_pb2_grpc.ModelRegist
         self.bits = [True]
         self.table: list[str] = []
         self.point = "FMR_1E4"
+        self.points = ["FMR_1E4", "FMR_1E5"]
+        self.found: list[list[Label]] = [[], []]  # by each of the points
         self.spoil: Callable[[Outcomes], object] = lambda outcomes: None
         self.tamper: Callable[[Any], object] = lambda result: None
 
@@ -122,18 +127,25 @@ class Double(gateway_pb2_grpc.FaceMatchingServicer, gateway_pb2_grpc.ModelRegist
 
     def outcomes(self, request: common_pb2.Request) -> Outcomes:
         """What three honest parties would answer."""
-        packed = np.packbits(np.array(self.bits, bool), bitorder="little").tobytes()
+        tables = request.operation == common_pb2.OPERATION_IDENTIFY and not request.nearest
+        if tables:
+            packed = cells.tables(self.found, SEED, ROOM)
+        else:
+            packed = np.packbits(np.array(self.bits, bool), bitorder="little").tobytes()
         pieces = [os.urandom(len(packed)), os.urandom(len(packed))]
         pieces.append(bytes(a ^ b ^ c for a, b, c in zip(packed, *pieces, strict=True)))
         return [
             common_pb2.Outcome(
                 reference_ids=[f"ref{k}" for k in range(request.images)],
-                bits=len(self.bits),
+                bits=8 * len(packed) if tables else len(self.bits),
                 piece_own=pieces[i],
                 piece_previous=pieces[i - 1],
                 row_subjects=self.table if i == 0 else [],
                 row_digest=of_row_table(self.table),
                 operating_point=self.point,
+                points=self.points if tables else [],
+                cell_seed=SEED if tables else b"",
+                room=ROOM if tables else 0,
             )
             for i in range(3)
         ]

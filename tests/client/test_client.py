@@ -26,6 +26,7 @@ from visard.results import SubjectCount
 from visard_common import errors as faults
 from visard_wire.v1 import common_pb2, gateway_pb2
 
+from tests.cells import label
 from tests.client.double import Double, chip, connected, serving
 
 Operation = common_pb2.Operation
@@ -62,12 +63,67 @@ async def decision__should_be_the_parties_bit(folder: Path, match: bool) -> None
     assert np.array_equal(compared.secret, flat(chip(1), chip(2)))
 
 
-async def identification__should_name_the_row(folder: Path) -> None:
+async def nearest__should_name_the_row(folder: Path) -> None:
     async with connected(folder) as (double, client):
         double.table, double.bits = ["ann", "bob", "cid"], [True, False, True]
-        assert (await client.identify(chip(1))).subject == "cid"
+        assert (await client.identify(chip(1), nearest=True)).subject == "cid"
         double.bits = [False, False, False]
-        assert (await client.identify(chip(1))).subject is None
+        assert (await client.identify(chip(1), nearest=True)).subject is None
+    assert [received.request.nearest for received in double.received] == [True, True]
+
+
+async def identification__should_name_all_that_are_near_enough(folder: Path) -> None:
+    ann, ben, other = label(1, "ann"), label(2, "ben"), label(3, "ann")
+    async with connected(folder) as (double, client):
+        nobody = await client.identify(chip(1))
+        assert (nobody.subject, nobody.candidates, nobody.more) == (None, (), False)
+        double.found = [[ann, ben, other], [ann]]
+        found = await client.identify(chip(1))
+        assert (found.subject, found.more) == ("ann", False)
+        assert [(one.subject, one.operating_point) for one in found.candidates] == [
+            *(("ann", "FMR_1E5"), ("ann", "FMR_1E4"), ("ben", "FMR_1E4")),
+        ]
+        assert found.candidates[0].reference_id == ann.reference_id
+        double.found = [[ann, ben], []]
+        assert (await client.identify(chip(1))).subject is None, "two people, and neither is nearer than the other"
+        double.found = [[ann, other], []]
+        assert (await client.identify(chip(1))).subject == "ann"
+
+
+@pytest.mark.parametrize("count", [9, 40, 500])
+async def more_than_eight__should_be_told_and_the_stricter_ones_named(folder: Path, count: int) -> None:
+    many = [label(k) for k in range(count)]
+    async with connected(folder) as (double, client):
+        double.found = [many, many[:2]]
+        found = await client.identify(chip(1))
+        assert found.more
+        assert {one.subject for one in found.candidates} == {one.subject for one in many[:2]}
+        assert {one.operating_point for one in found.candidates} == {"FMR_1E5"}
+        double.found = [many, many]
+        found = await client.identify(chip(1))
+        assert (found.subject, found.candidates, found.more) == (None, (), True)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("cell_seed", bytes(16), "different"),
+        ("room", 56, "different"),
+        ("points", ["FMR_1E4"], "different points"),
+        ("points", [], "different points"),
+    ],
+)
+async def parties_that_disagree_about_the_tables__should_be_no_answer(
+    folder: Path, field: str, value: Any, reason: str
+) -> None:
+    def spoil(outcomes: list[common_pb2.Outcome]) -> None:
+        outcomes[1].ClearField(field)  # type: ignore[arg-type]
+        outcomes[1].MergeFrom(common_pb2.Outcome(**{field: value}))
+
+    async with connected(folder) as (double, client):
+        double.spoil = spoil
+        with pytest.raises(InconsistentAnswer, match=reason):
+            await client.identify(chip(1))
 
 
 async def share__should_never_be_sent_twice(folder: Path) -> None:

@@ -21,6 +21,7 @@ from visard.sync import SyncClient
 from visard_common import errors as faults
 from visard_wire.v1 import common_pb2, gateway_pb2
 
+from tests.cells import label
 from tests.client.double import Double, chip, connected, serving
 
 BEFORE = Points(
@@ -282,7 +283,7 @@ async def identified__should_be_told_with_the_point_that_decided(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder, double = home
-    double.table, double.bits = ["ann"], [True]
+    double.found = [[label(1, "ann")], []]
     asked = ("identify", photos["obama"])
     assert await ran(monkeypatch, folder, *asked) == 0
     assert capsys.readouterr().out == "ann (FMR_1E4)\n"

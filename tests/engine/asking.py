@@ -1,6 +1,6 @@
 """The questions that the services ask of the engine, small, as parts that a liar can be set among."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +9,9 @@ from visard_engine import matching
 from visard_engine.bits import unpack
 from visard_engine.describe import describe, describe_plan, evaluate
 from visard_engine.errors import EngineError
-from visard_engine.field import Elements, Field, Integers, field_of
+from visard_engine.field import Elements, Field, Integers, Words, field_of
 from visard_engine.kits import Kit, KitPlan
+from visard_engine.matching import Tables
 from visard_engine.nn.execute import Model
 from visard_engine.nn.operations.activations import Relu, Truncate
 from visard_engine.nn.operations.arithmetic import Align, Flatten
@@ -20,8 +21,10 @@ from visard_engine.nn.operations.weighted import Conv, Linear
 from visard_engine.nn.program import MATCH, OPEN, Program
 from visard_engine.protocols.mean import VECTOR_BITS, Mean
 from visard_engine.protocols.normalise import unit_bits
+from visard_engine.protocols.search import Labels
 from visard_engine.session import Run
 from visard_engine.shamir import share
+from visard_wire.cells import CELLS, HASHES, Label, hash_keys, peeled
 
 from tests.engine.harness import Outcome, Part
 
@@ -39,9 +42,9 @@ PROBE = GALLERY[3] + [0.01, -0.01, 0, 0.02]
 
 @dataclass(frozen=True)
 class Question:
-    """A plan, each party's part, and what the parties' results amount to for whoever asked."""
+    """A plan or one a kit, each party's part, and what the parties' results amount to for whoever asked."""
 
-    plan: KitPlan
+    plan: KitPlan | Sequence[KitPlan]
     part: Part
     answer: Callable[[Mapping[int, Any]], Any]  # from what two parties or three have, by party
 
@@ -132,6 +135,41 @@ def matched(
     return Question(plan, part, answer)
 
 
+FAR = (1 << 23, 1 << 22)  # limits of a search, with a cosine of 0.5 and of 0.75
+ROOM = 24  # bytes for a name
+LABEL_KEYS = hash_keys(b"a request", ROOM)
+
+
+def labels_of(count: int) -> tuple[Words, tuple[tuple[int, ...], ...]]:
+    """Labels (N, W) of subjects named by their number, and the keys that place them."""
+    packed = [Label(f"{7 * k:032x}", str(k)).packed(ROOM) for k in range(count)]
+    return np.frombuffer(b"".join(packed), np.uint64).reshape(count, -1), LABEL_KEYS
+
+
+def searched(
+    q: int, limits: Sequence[int], probe: Any = PROBE, gallery: Any = GALLERY, mean: Mean | None = None
+) -> Question:
+    """``search``: the rows in the table of each limit, in order, as the caller finds them; None where they are too many."""
+    field, (count, size) = field_of(q), gallery.shape
+    own, references = (share(field, field.encode(on_sphere(q, x))) for x in (probe, gallery))
+    words, keys = labels_of(count)
+    labels = Labels(words, np.array(keys, np.uint64), HASHES)
+
+    async def part(run: Run, kits: list[Kit]) -> Any:
+        i = run.channel.party
+        return await matching.search(run, kits, own[i], references[i], limits, labels, mean)
+
+    def answer(results: Mapping[int, Any]) -> Any:
+        (bits,) = {result.count for result in results.values()}
+        pieces = {i: result.shared for i, result in results.items()}
+        table = np.packbits(together(pieces, bits), bitorder="little").reshape(len(limits), CELLS, -1)
+        found = [peeled([cell.tobytes() for cell in one], keys) for one in table]
+        return [None if one is None else sorted(int(label.subject) for label in one) for one in found]
+
+    shape = Tables(len(limits), words.shape[1], HASHES)
+    return Question(matching.search_plans(q, count, size, shape, int(mean is not None)), part, answer)
+
+
 def like_the_mean(q: int, photos: Any, mean: Mean) -> Question:
     """Which photos (T, D) resemble the mean, as the parties know."""
     field = field_of(q)
@@ -161,6 +199,9 @@ QUESTIONS: dict[str, Callable[[], Question]] = {
     "identify in 61 bits": lambda: matched(61, "identify"),
     "verify with a mean": lambda: matched(31, "verify", mean=mean_of(31, GALLERY[0], 0.9)),
     "identify with a mean": lambda: matched(31, "identify", mean=mean_of(31, GALLERY[0], 0.9)),
+    "search": lambda: searched(31, FAR),
+    "search in 61 bits": lambda: searched(61, [limit << 24 for limit in FAR]),
+    "search with a mean": lambda: searched(31, FAR, mean=mean_of(31, GALLERY[0], 0.9)),
     "like the mean": lambda: like_the_mean(31, GALLERY, mean_of(31, GALLERY[0], 0.9)),
 }
 

@@ -100,11 +100,20 @@ Part = Callable[[Run, list[Kit]], Awaitable[Any]]  # one party's, from its run a
 
 
 async def play(
-    plan: KitPlan, part: Part, *, kits: int = 1, kit_id: int | None = None, liar: Liar | None = None
+    plan: KitPlan | Sequence[KitPlan],
+    part: Part,
+    *,
+    kits: int = 1,
+    kit_id: int | None = None,
+    liar: Liar | None = None,
 ) -> Outcome:
-    """Run one coroutine as three parties on fresh kits; honest parties use them up. With a liar errors are results."""
+    """Run one coroutine as three parties on fresh kits; honest parties use them up. With a liar errors are results.
+
+    There are so many kits of one plan, or one of each of several.
+    """
     first = kit_id or secrets.randbelow(1 << 40) + 1
-    dealt = [deal_kit(plan, MASTER, first + k) for k in range(kits)]
+    plans = [plan] * kits if isinstance(plan, KitPlan) else list(plan)
+    dealt = [deal_kit(one, MASTER, first + k) for k, one in enumerate(plans)]
     channels, wires = wired_channels()
     runs, coin = list[Run](), secrets.token_bytes(32)
     if liar is not None:
@@ -114,10 +123,10 @@ async def play(
         runs[-1].views = CredulousViews(channel) if liar and liar.party == channel.party else RecordedViews(channel)
 
     async def party(i: int) -> Any:
-        own = [dealt_part(plan, first + k, one, i, coin) for k, one in enumerate(dealt)]
+        own = [dealt_part(plans[k], first + k, one, i, coin) for k, one in enumerate(dealt)]
         try:
             result = await part(runs[i], own)
-            assert liar is not None or [kit.left for kit in own] == [0] * kits
+            assert liar is not None or not any(kit.left for kit in own)
             return result
         finally:
             wires.ended(i)

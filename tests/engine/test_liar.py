@@ -14,6 +14,7 @@ from tests.engine.liar import AGREEMENT, LAST_VIEWS, Liar, Message, Told
 
 KINDS = {
     *("degree", "masked product", "masked line", "digits, level 1", "digits, level 2", "sign", "sign and positions"),
+    *("digits and coin", "tables and triples"),
     *("conjunction", "choice", "coin", "triples", "differences", "alarms", "answer", "mean"),
     *("last views", "agreement"),
 }
@@ -60,7 +61,7 @@ LIES: dict[str, lies.Lie] = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-@pytest.mark.parametrize("question", ["describe", "identify"])
+@pytest.mark.parametrize("question", ["describe", "identify", "search"])
 async def lie__should_stop_both_or_change_nothing(question: str, lie: str) -> None:
     asked = QUESTIONS[question]()
     honest = await play(asked.plan, asked.part, kit_id=1)

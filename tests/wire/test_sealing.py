@@ -47,6 +47,7 @@ OTHERS: dict[str, object] = {
     "sent_unix_ms": 1_790_000_000_000,
     "grantee": "enroller/kiosk-7",
     "allow_large_gallery": True,
+    "nearest": True,
 }
 CONTEXT = Context.from_request(REQUEST)
 KEY = X25519PrivateKey.generate()

@@ -91,7 +91,7 @@ DECLARED: Mapping[int, Declared] = {
         VERIFIERS,
         images=range(1, 2),
         has_share=True,
-        fields=frozenset({"allow_large_gallery"}),
+        fields=frozenset({"allow_large_gallery", "nearest"}),
         charged=Charged.SEARCH,
     ),
     common_pb2.OPERATION_COMPARE: Declared(VERIFIERS, images=range(2, 3), has_share=True, charged=Charged.CALLER),

@@ -15,6 +15,7 @@ from visard_engine.protocols import (
     minimum,
     norm,
     relu,
+    search,
     truncation,
     verification,
 )
@@ -51,6 +52,8 @@ KINDS = {
     "and": Kind(conjunction.deal, conjunction.arrays),
     "choose": Kind(choice.deal, choice.arrays, lambda q: range(1, MAX_POSITION_BITS + 1), "bits of the position"),
     "degree": Kind(degree.deal, degree.arrays),
+    "search": Kind(search.deal, search.arrays, lambda q: range(1, search.MOST_LIMITS + 1), "limits"),
+    "shown": Kind(search.deal_shown, search.shown_arrays),
     "coin": Kind(verification.deal_coin, verification.coin_arrays),
     "inner": Kind(verification.deal_inner, verification.inner_arrays),
     "squares": Kind(

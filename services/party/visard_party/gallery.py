@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 from visard_common.background import Background
-from visard_engine.field import Elements, Field
+from visard_engine.field import Elements, Field, Words
+from visard_wire import cells
 from visard_wire.digests import of_row_table
 
 from visard_party.consistency.changes import Changes
@@ -28,13 +29,15 @@ log = structlog.get_logger()
 class Rows:
     """N references of one model, by id: public names, times of expiry (N,), this party's descriptor shares (N, D).
 
-    ``total`` is the sum of the names' hashes.
+    ``labels`` (N, W) are the names as words, with room for the longest (visard_wire.cells). ``total`` is the sum of the names'
+    hashes.
     """
 
     names: tuple[Name, ...] = ()
     expires: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     shares: Elements = field(default_factory=lambda: np.zeros((0, 0), np.uint32), repr=False)
     total: int = 0
+    labels: Words = field(default_factory=lambda: np.zeros((0, cells.words_of(cells.ROOMS[0])), np.uint64))
 
     @classmethod
     def of(cls, references: Sequence[Reference], field_: Field) -> "Rows":
@@ -43,7 +46,7 @@ class Rows:
         shares = np.frombuffer(raw, field_.dtype).reshape(len(references), -1 if references else 0)
         expires = np.array([row.expires_unix_ms for row in references], np.int64)
         names = tuple(row.name for row in references)
-        return cls(names, expires, shares, sum(map(name_hash, names)))
+        return cls(names, expires, shares, sum(map(name_hash, names)), _labels(names))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -61,7 +64,7 @@ class Rows:
             return self
         names = tuple(self.names[k] for k in np.flatnonzero(chosen))
         others = sum(name_hash(self.names[k]) for k in np.flatnonzero(~chosen))
-        return Rows(names, self.expires[chosen], self.shares[chosen], self.total - others)
+        return Rows(names, self.expires[chosen], self.shares[chosen], self.total - others, self.labels[chosen])
 
     def updated(self, touched: Collection[str], present: "Rows") -> "Rows":
         """These rows after a change: of the touched references only those that are present are left, as they are there.
@@ -77,6 +80,7 @@ class Rows:
             np.concatenate([piece.expires for piece in pieces]),
             np.concatenate([piece.shares for piece in pieces]),
             self.total - gone + present.total,
+            _joined([piece.labels for piece in pieces]),
         )
 
     def _pieces(self, touched: Collection[str], present: "Rows") -> Iterator["Rows"]:
@@ -93,11 +97,17 @@ class Rows:
 
     def _cut(self, start: int, stop: int) -> "Rows":
         """A piece; its total is not known."""
-        return Rows(self.names[start:stop], self.expires[start:stop], self.shares[start:stop])
+        part = slice(start, stop)
+        return Rows(self.names[part], self.expires[part], self.shares[part], labels=self.labels[part])
 
     def _find(self, reference_id: str) -> int | None:
         at = bisect_left(self.names, reference_id, key=reference_id_of)
         return at if at < len(self) and self.names[at].reference_id == reference_id else None
+
+    @property
+    def room(self) -> int:
+        """Bytes for a subject in a label."""
+        return 8 * int(self.labels.shape[1]) - cells.ID_BYTES
 
     @property
     def subjects(self) -> list[str]:
@@ -113,6 +123,18 @@ class Rows:
     def digest(self) -> bytes:
         """Of the public names, whose order follows from themselves."""
         return set_hash([self.total])
+
+
+def _labels(names: Sequence[Name]) -> Words:
+    room = cells.room_for(max((len(name.subject.encode()) for name in names), default=0))
+    packed = b"".join(cells.Label(name.reference_id, name.subject).packed(room) for name in names)
+    return np.frombuffer(packed, np.uint64).reshape(len(names), cells.words_of(room))
+
+
+def _joined(labels: Sequence[Words]) -> Words:
+    """One after the other, each with room for the longest of all: a name is filled up with zeros."""
+    width = max(part.shape[1] for part in labels)
+    return np.concatenate([np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in labels])
 
 
 @dataclass

@@ -79,9 +79,10 @@ class Context:
 
 def _later(request: common_pb2.Request) -> tuple[bytes, ...]:
     """Fields that came later: where none is set a request has the digest that it always had."""
-    if not request.points and not request.allow_large_gallery:
+    if not request.points and not request.allow_large_gallery and not request.nearest:
         return ()
-    return b"".join(map(_point, request.points)), bytes([request.allow_large_gallery])
+    later = b"".join(map(_point, request.points)), bytes([request.allow_large_gallery])
+    return (*later, b"nearest") if request.nearest else later
 
 
 def _point(point: common_pb2.OperatingPoint) -> bytes:

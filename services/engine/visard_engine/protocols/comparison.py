@@ -204,14 +204,14 @@ async def _less_than(s: Session, lt: Words, eq: Words, mask: Mask) -> Words:
         for gate in level:
             size = 1 if gate is None else gate.inputs // 2 + 1
             if gate is not None:
-                asked.append((gate, _inputs(lt[:, at : at + size], eq[:, at : at + size], gate), next(dealt)))
+                asked.append((gate, inputs_of(lt[:, at : at + size], eq[:, at : at + size], gate), next(dealt)))
             at += size
         found = iter(await gates.evaluate(s, asked, f"digits, level {number + 1}"))
         lt, eq = _next_level(level, lt, eq, found)
     return lt[:, 0]
 
 
-def _inputs(lt: Words, eq: Words, gate: Gate) -> Words:
+def inputs_of(lt: Words, eq: Words, gate: Gate) -> Words:
     """A gate's inputs from its digits, highest first: eq, lt, eq, lt, ... without the highest lt, and maybe the lowest eq."""
     digits = np.stack([lt, eq], axis=2).reshape(2, -1, lt.shape[2])
     return digits[:, 1 : gate.inputs + 1]

@@ -59,6 +59,18 @@ async def open_bits(s: Session, shared: Words, kind: str) -> Words:
     return value
 
 
+async def open_lines_and_bits(s: Session, share: Elements, shared: Words, kind: str) -> tuple[Elements, Words]:
+    """The values (n,) of a sharing of degree 1 and the packed bits of a replicated one (2, words), in one round."""
+    message = b"".join((payload(share), payload(shared[0])))
+    theirs = (await _exchange(s, {s.previous: message}, kind))[s.next]
+    lines, bits = theirs[: share.nbytes], theirs[share.nbytes :]
+    value = kernels.line(share, _elements(s.field, lines, share.size), *line_factors(s.field, s.party))
+    planes: Words = shared[0] ^ shared[1] ^ _words(bits, shared[0].size)
+    s.run.views.saw(value)
+    s.run.views.saw(planes)
+    return value, planes
+
+
 async def agree(s: Session) -> None:
     """The end of a run: all three have seen the same to the last, and have said so; two rounds. Raises ViewsDiffer.
 
@@ -67,6 +79,15 @@ async def agree(s: Session) -> None:
     """
     if (await _exchange(s, {s.previous: b""}, "last views"))[s.next]:
         raise ProtocolError("a peer said more than what it has seen")
+    await confirm(s)
+
+
+async def confirm(s: Session) -> None:
+    """All three have said that they go on; one round.
+
+    It is the whole end where what was opened last is known beforehand, and who sees something else stops: then everybody who
+    gets here has seen the same in that round, and views of all rounds before went with its messages.
+    """
     others = (s.next, s.previous)
     messages = await s.channel.exchange(dict.fromkeys(others, AGREED), others)
     s.run.views.round("agreement", dict.fromkeys(others, AGREED), messages)

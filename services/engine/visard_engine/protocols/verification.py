@@ -67,30 +67,65 @@ def deal_squares(d: Dealing, rows: int, length: int) -> None:
 
 async def verify(s: Session, pairs: int) -> None:
     """Verify the session's claims with triples for ``pairs`` pairs a kit; raises CheckFailed."""
-    stream = Stream(s.field, await _coin(s))
-    folded = [await s.compute(1 << 20, s.claims.fold, s.field, stream) for _ in range(REPETITIONS)]
-    sides = [_sides(s, one, pairs) for one in folded]
-    triples = [_triple(s, pairs, left.size) for left, _ in sides]
-    masked = [
-        s.field.subtract(x, s.kit.share(m))
-        for side, triple in zip(sides, triples, strict=True)
-        for x, m in zip(side, triple[:2], strict=True)
-    ]
-    squares = _Squares(s)
-    opened = await open_lines(s, np.concatenate([*masked, squares.masked]), "triples")
-    parts = np.split(opened, np.cumsum([x.size for x in masked]))
-    zeros = [
-        _difference(s, one, parts[2 * k], parts[2 * k + 1], triples[k], squares.sums(parts[-1]))
-        for k, one in enumerate(folded)
-    ]
-    if (await open_lines(s, np.concatenate(zeros), "differences")).any():
-        raise CheckFailed("a product is not what was opened of it")
+    check = Check(s, pairs)
+    coin = await open_lines(s, check.coin(), "coin")
+    opened = await open_lines(s, await check.masked(coin), "triples")
+    check.require(await open_lines(s, check.differences(opened), "differences"))
 
 
-async def _coin(s: Session) -> bytes:
-    dealt = s.kit.random(COIN * s.kit.count)
-    opened = await open_lines(s, s.kit.share(dealt[:COIN]), "coin")
-    return hashlib.blake2b(opened.tobytes(), digest_size=KEY_BYTES, person=b"visard coin").digest()
+class Check:
+    """What is opened in each of the three rounds, for a protocol that has more to open in them.
+
+    Nothing that is claimed may be opened from the first round on: its coin must be unknown until then.
+    """
+
+    def __init__(self, s: Session, pairs: int) -> None:
+        self._s, self._pairs = s, pairs
+
+    def __repr__(self) -> str:
+        return f"<Check of {self._s.claims}>"
+
+    def coin(self) -> Elements:
+        """What is opened first, (COIN,)."""
+        dealt = self._s.kit.random(COIN * self._s.kit.count)
+        return self._s.kit.share(dealt[:COIN])
+
+    async def masked(self, coin: Elements) -> Elements:
+        """What is opened second, (n,), from what was opened first."""
+        s = self._s
+        stream = Stream(s.field, _key(coin))
+        self._folded = [await s.compute(1 << 20, s.claims.fold, s.field, stream) for _ in range(REPETITIONS)]
+        sides = [_sides(s, one, self._pairs) for one in self._folded]
+        self._triples = [_triple(s, self._pairs, left.size) for left, _ in sides]
+        parts = [
+            s.field.subtract(x, s.kit.share(m))
+            for side, triple in zip(sides, self._triples, strict=True)
+            for x, m in zip(side, triple[:2], strict=True)
+        ]
+        self._squares = _Squares(s)
+        self._ends = np.cumsum([x.size for x in parts])
+        return np.concatenate([*parts, self._squares.masked])
+
+    def differences(self, opened: Elements) -> Elements:
+        """What is opened third, (REPETITIONS,), from what was opened second: zeros where all claims hold."""
+        parts = np.split(opened, self._ends)
+        return np.concatenate(
+            [
+                _difference(
+                    self._s, one, parts[2 * k], parts[2 * k + 1], self._triples[k], self._squares.sums(parts[-1])
+                )
+                for k, one in enumerate(self._folded)
+            ]
+        )
+
+    def require(self, opened: Elements) -> None:
+        """Raise CheckFailed unless what was opened third are zeros."""
+        if opened.any():
+            raise CheckFailed("a product is not what was opened of it")
+
+
+def _key(coin: Elements) -> bytes:
+    return hashlib.blake2b(coin.tobytes(), digest_size=KEY_BYTES, person=b"visard coin").digest()
 
 
 def _sides(s: Session, folded: Folded, pairs: int) -> tuple[Elements, Elements]:

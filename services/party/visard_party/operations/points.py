@@ -35,6 +35,18 @@ def _looseness(program: Program, name: str) -> tuple[float, bool, str]:
     return program.operating_points[name], name != DEFAULT_POINT, name
 
 
+def stricter(program: Program, name: str, most: int) -> list[str]:
+    """The points at which a search among several decides: this one, then at most so many that are stricter, loosest first.
+
+    Of points of one distance one is enough.
+    """
+    found = [name]
+    for other in sorted(program.operating_points, key=lambda one: _looseness(program, one), reverse=True):
+        if len(found) <= most and program.operating_points[other] < program.operating_points[found[-1]]:
+            found.append(other)
+    return found
+
+
 def of_search(request: common_pb2.Request, program: Program, rows: int) -> str:
     """The name of the point at which this search among so many references decides.
 

@@ -109,6 +109,7 @@ class Request(_message.Message):
     INSTEAD_OF_FIELD_NUMBER: _builtins.int
     POINTS_FIELD_NUMBER: _builtins.int
     ALLOW_LARGE_GALLERY_FIELD_NUMBER: _builtins.int
+    NEAREST_FIELD_NUMBER: _builtins.int
     request_id: _builtins.bytes
     """16 random bytes, chosen by the caller. A write with an id that was seen before is answered again, if all fields of
     the request are the same, and refused otherwise; any other operation is refused.
@@ -152,6 +153,8 @@ class Request(_message.Message):
     """
     allow_large_gallery: _builtins.bool
     """Identify: search also where the gallery is too large for every operating point of the model; at the strictest one."""
+    nearest: _builtins.bool
+    """Identify: not who is near enough, but the nearest reference, if it is: a tournament, for small galleries."""
     @_builtins.property
     def reference_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Delete: only these references of the subject; all of them when there are none. At most 64 ids of 32 hex digits."""
@@ -203,10 +206,11 @@ class Request(_message.Message):
         instead_of: _abc.Iterable[_builtins.bytes] | None = ...,
         points: _abc.Iterable[Global___OperatingPoint] | None = ...,
         allow_large_gallery: _builtins.bool = ...,
+        nearest: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_large_gallery", b"allow_large_gallery", "caller", b"caller", "expires_unix_ms", b"expires_unix_ms", "grantee", b"grantee", "images", b"images", "instead_of", b"instead_of", "metadata", b"metadata", "model", b"model", "new_subject", b"new_subject", "operating_point", b"operating_point", "operation", b"operation", "party", b"party", "points", b"points", "program_digest", b"program_digest", "reference_ids", b"reference_ids", "replace", b"replace", "request_id", b"request_id", "sent_unix_ms", b"sent_unix_ms", "share_digests", b"share_digests", "subject", b"subject", "ttl_seconds", b"ttl_seconds", "unique", b"unique"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_large_gallery", b"allow_large_gallery", "caller", b"caller", "expires_unix_ms", b"expires_unix_ms", "grantee", b"grantee", "images", b"images", "instead_of", b"instead_of", "metadata", b"metadata", "model", b"model", "nearest", b"nearest", "new_subject", b"new_subject", "operating_point", b"operating_point", "operation", b"operation", "party", b"party", "points", b"points", "program_digest", b"program_digest", "reference_ids", b"reference_ids", "replace", b"replace", "request_id", b"request_id", "sent_unix_ms", b"sent_unix_ms", "share_digests", b"share_digests", "subject", b"subject", "ttl_seconds", b"ttl_seconds", "unique", b"unique"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -462,12 +466,16 @@ class Outcome(_message.Message):
     REFERENCES_CHANGED_FIELD_NUMBER: _builtins.int
     PROGRAM_DIGEST_FIELD_NUMBER: _builtins.int
     OPERATING_POINT_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
+    CELL_SEED_FIELD_NUMBER: _builtins.int
+    ROOM_FIELD_NUMBER: _builtins.int
     OUTPUT_SHARE_FIELD_NUMBER: _builtins.int
     OUTPUT_SHAPE_FIELD_NUMBER: _builtins.int
     OUTPUT_SCALE_FIELD_NUMBER: _builtins.int
     bits: _builtins.int
     """Verify, Compare, Identify: the answer's bits as two pieces of a replicated XOR sharing, packed, lowest bit first.
-    Party i holds pieces i and i-1 (mod 3).
+    Party i holds pieces i and i-1 (mod 3). Of Identify they are a table for each point (visard_wire.cells) of the references
+    that are near enough, or with `nearest` a bit and then the number of a row.
     """
     piece_own: _builtins.bytes
     piece_previous: _builtins.bytes
@@ -478,6 +486,8 @@ class Outcome(_message.Message):
     """Publish: SHA-256 of the program that was stored with the weights."""
     operating_point: _builtins.str
     """Verify, Compare, Identify: name of the operating point that decided."""
+    cell_seed: _builtins.bytes
+    room: _builtins.int
     output_share: _builtins.bytes
     """Run: this party's share of a fresh random degree-2 sharing of the output, little-endian field elements; the output is
     3 F(1) - 3 F(2) + F(3). Its shape, and its fractional bits.
@@ -489,7 +499,13 @@ class Outcome(_message.Message):
 
     @_builtins.property
     def row_subjects(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Identify: subject of each row; party 0 sends the table and every party its SHA-256."""
+        """Identify with `nearest`: subject of each row; party 0 sends the table and every party its SHA-256."""
+
+    @_builtins.property
+    def points(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Identify: the points of its tables, that which decided first, then stricter ones; what hashes into cells; and how many bytes
+        of a cell are a subject's name.
+        """
 
     @_builtins.property
     def output_shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
@@ -505,13 +521,16 @@ class Outcome(_message.Message):
         references_changed: _builtins.int = ...,
         program_digest: _builtins.bytes = ...,
         operating_point: _builtins.str = ...,
+        points: _abc.Iterable[_builtins.str] | None = ...,
+        cell_seed: _builtins.bytes = ...,
+        room: _builtins.int = ...,
         output_share: _builtins.bytes = ...,
         output_shape: _abc.Iterable[_builtins.int] | None = ...,
         output_scale: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits", b"bits", "operating_point", b"operating_point", "output_scale", b"output_scale", "output_shape", b"output_shape", "output_share", b"output_share", "piece_own", b"piece_own", "piece_previous", b"piece_previous", "program_digest", b"program_digest", "reference_ids", b"reference_ids", "references_changed", b"references_changed", "row_digest", b"row_digest", "row_subjects", b"row_subjects"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits", b"bits", "cell_seed", b"cell_seed", "operating_point", b"operating_point", "output_scale", b"output_scale", "output_shape", b"output_shape", "output_share", b"output_share", "piece_own", b"piece_own", "piece_previous", b"piece_previous", "points", b"points", "program_digest", b"program_digest", "reference_ids", b"reference_ids", "references_changed", b"references_changed", "room", b"room", "row_digest", b"row_digest", "row_subjects", b"row_subjects"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
