@@ -147,9 +147,17 @@ def labels_of(count: int) -> tuple[Words, tuple[tuple[int, ...], ...]]:
 
 
 def searched(
-    q: int, limits: Sequence[int], probe: Any = PROBE, gallery: Any = GALLERY, mean: Mean | None = None
+    q: int,
+    limits: Sequence[int],
+    probe: Any = PROBE,
+    gallery: Any = GALLERY,
+    mean: Mean | None = None,
+    spoil: Callable[[int, Elements], Elements] = lambda party, shares: shares,
 ) -> Question:
-    """``search``: the rows in the table of each limit, in order, as the caller finds them; None where they are too many."""
+    """``search``: the rows in the table of each limit, in order, as the caller finds them; None where they are too many.
+
+    ``spoil`` is given each party's shares of the probe, and of the gallery.
+    """
     field, (count, size) = field_of(q), gallery.shape
     own, references = (share(field, field.encode(on_sphere(q, x))) for x in (probe, gallery))
     words, keys = labels_of(count)
@@ -157,7 +165,7 @@ def searched(
 
     async def part(run: Run, kits: list[Kit]) -> Any:
         i = run.channel.party
-        return await matching.search(run, kits, own[i], references[i], limits, labels, mean)
+        return await matching.search(run, kits, spoil(i, own[i]), spoil(i, references[i]), limits, labels, mean)
 
     def answer(results: Mapping[int, Any]) -> Any:
         (bits,) = {result.count for result in results.values()}

@@ -24,7 +24,7 @@ from typing_extensions import override
 from visard_engine.channel import Channel, Payload
 from visard_engine.field import Elements, Words
 from visard_engine.in_process import LocalChannel
-from visard_engine.protocols import comparison
+from visard_engine.protocols import comparison, search
 from visard_engine.protocols import opening as openings
 from visard_engine.session import Run, Session
 from visard_engine.views import VIEW_BYTES, Views
@@ -287,7 +287,7 @@ def other_shares(party: int, errors: Mapping[int, int], nth: int = 0, openings_:
             count += 1
         return await openings.open_parabolas(s, share, kind)
 
-    with instead(comparison, "open_parabolas", lambda _: lying):
+    with instead(comparison, "open_parabolas", lambda _: lying), instead(search, "open_parabolas", lambda _: lying):
         yield spoilt
 
 

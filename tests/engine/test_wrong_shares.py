@@ -15,10 +15,24 @@ from visard_engine.protocols import comparison, degree, norm, threshold
 from visard_engine.protocols import normalise as normalising
 from visard_engine.protocols import verification as verifying
 from visard_engine.protocols.lookup import Lookup
+from visard_engine.protocols.normalise import unit_bits
 from visard_engine.session import Run, Session
 from visard_engine.shamir import share
 
-from tests.engine.asking import GALLERY, PIXELS, PROBE, SHAPE, Question, described, halves, matched, on_sphere, stopped
+from tests.engine.asking import (
+    GALLERY,
+    PIXELS,
+    PROBE,
+    SHAPE,
+    Question,
+    described,
+    halves,
+    matched,
+    mean_of,
+    on_sphere,
+    searched,
+    stopped,
+)
 from tests.engine.harness import Outcome, play
 from tests.engine.liar import Liar, Message, Told, flipped, instead, other_shares, plus
 
@@ -123,6 +137,40 @@ async def changed_reference__should_be_found(q: int, question: str, flatters: bo
         assert stopped(outcome)
         assert any(isinstance(result, PartyDeviates) for result in outcome.honest)
         assert found_by_both(outcome) or flatters
+
+
+@QS
+@FLATTERS
+async def changed_reference__should_be_found_by_a_search(q: int, flatters: bool) -> None:
+    """Likewise where all that are near enough are wanted."""
+    honest = searched(q, [1 << 2 * unit_bits(q) - 2])
+    kinds = await kinds_if(flatters, honest)
+    for place in range(PROBE.size + GALLERY.size):
+        liar = place % 3
+
+        def spoil(party: int, x: Elements, place: int = place, liar: int = liar) -> Elements:
+            at = place if x.ndim == 1 else place - PROBE.size
+            if party != liar or not 0 <= at < x.size:
+                return x
+            changed = x.copy()
+            changed.reshape(-1)[at] = (int(changed.reshape(-1)[at]) + 1) % field_of(q).p
+            return changed
+
+        outcome = await with_liar(searched(q, [1 << 2 * unit_bits(q) - 2], spoil=spoil), liar, kinds)
+        assert stopped(outcome)
+        assert any(isinstance(result, PartyDeviates) for result in outcome.honest)
+        assert found_by_both(outcome) or flatters
+
+
+@QS
+async def wrong_product_of_a_search__should_be_found(q: int) -> None:
+    """In what is opened of each row, and of the margin behind them."""
+    asked = searched(q, [1 << 2 * unit_bits(q) - 2], mean=mean_of(q, GALLERY[0], 0.9))
+    for place in range(len(GALLERY) + 1):
+        with other_shares(place % 3, {place: [1, 7, -1][place % 3]}) as spoilt:
+            outcome = await with_liar(asked, place % 3)
+        assert spoilt == [("masked product", len(GALLERY) + 1)]
+        assert [type(result) for result in outcome.honest] == [CheckFailed] * 2
 
 
 @QS

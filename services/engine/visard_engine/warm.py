@@ -1,7 +1,7 @@
 """``python -m visard_engine.warm``: run every protocol once on small numbers, so that Numba's cache holds all kernels."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from visard_engine.nn.operations.norm import Affine
 from visard_engine.nn.operations.pooling import AveragePool, MaxPool
 from visard_engine.nn.operations.weighted import Conv, Filter, Linear
 from visard_engine.nn.program import Program
+from visard_engine.protocols.search import Labels
 from visard_engine.session import Run
 
 _REFERENCES = 70  # more than a word of bits
@@ -44,14 +45,14 @@ def program(q: int) -> Program:
     return Program(q, (1, 16, 16), 0, layers, {"default": 1.0})
 
 
-async def _together(plan: KitPlan, body: Callable[[LocalChannel, list[Kit]], Awaitable[object]], kits: int = 1) -> None:
-    dealt = [deal_kit(plan, bytes(32), 1 + k) for k in range(kits)]
-    parts = [[dealt_part(plan, 1 + k, d, i, bytes(32)) for k, d in enumerate(dealt)] for i in range(3)]
+async def _together(plans: Sequence[KitPlan], body: Callable[[LocalChannel, list[Kit]], Awaitable[object]]) -> None:
+    dealt = [deal_kit(plan, bytes(32), 1 + k) for k, plan in enumerate(plans)]
+    parts = [[dealt_part(plans[k], 1 + k, d, i, bytes(32)) for k, d in enumerate(dealt)] for i in range(3)]
     await asyncio.gather(*(body(channel, part) for channel, part in zip(local_channels(), parts, strict=True)))
 
 
 async def warm(q: int) -> None:
-    """Run the network, a verification and an identification. The shares are all zero: a sharing like any other."""
+    """Run the network, a verification, a search and a tournament. The shares are all zero: a sharing like any other."""
     small = program(q)
     model = Model(small, np.zeros(small.weight_count, np.uint32 if q == 31 else np.uint64))
     image = np.zeros((1, *small.input_shape), model.field.dtype)
@@ -59,10 +60,13 @@ async def warm(q: int) -> None:
     probe = np.zeros(small.output.size, model.field.dtype)
     references = np.zeros((_REFERENCES, probe.size), model.field.dtype)
     images = np.repeat(image, 3, axis=0)
-    await _together(describe_plan(small), lambda c, kits: describe(Run(c), kits, model, images), kits=3)
+    await _together([describe_plan(small)] * 3, lambda c, kits: describe(Run(c), kits, model, images))
     verify, identify = (of(q, _REFERENCES, small.output.size) for of in (matching.verify_plan, matching.identify_plan))
-    await _together(verify, lambda c, kits: matching.verify(Run(c), kits[0], probe, references, 1))
-    await _together(identify, lambda c, kits: matching.identify(Run(c), kits[0], probe, references, 1))
+    await _together([verify], lambda c, kits: matching.verify(Run(c), kits[0], probe, references, 1))
+    await _together([identify], lambda c, kits: matching.identify(Run(c), kits[0], probe, references, 1))
+    labels = Labels(np.zeros((_REFERENCES, 5), np.uint64), np.zeros((2, 10), np.uint64), 4)
+    search = matching.search_plans(q, _REFERENCES, probe.size, matching.Tables(1, 5, labels.parts))
+    await _together(search, lambda c, kits: matching.search(Run(c), kits, probe, references, [1], labels))
 
 
 async def _both() -> None:

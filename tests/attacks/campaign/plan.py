@@ -11,7 +11,17 @@ import numpy as np
 from tests.attacks.campaign import deviations, questions
 from tests.attacks.campaign.deviations import ALL_LIES, Place
 from tests.attacks.campaign.engine import HUNG, WRONG, Case, Deviation, judged, play
-from tests.attacks.campaign.questions import BATCH, ENROL, IDENTIFY, QUESTIONS, RUN, SESSION, UNIQUE, VERIFY
+from tests.attacks.campaign.questions import (
+    BATCH,
+    ENROL,
+    IDENTIFY,
+    QUESTIONS,
+    RUN,
+    SEARCH,
+    SESSION,
+    UNIQUE,
+    VERIFY,
+)
 from tests.attacks.campaign.world import GLARING, world
 from tests.engine.harness import raise_first
 from tests.engine.liar import AGREEMENT, Lie
@@ -149,7 +159,11 @@ def _told(seed: int, case: Case, deviation: Deviation, kind: str = "") -> Report
 # -- besides lies about one message ------------------------------------------------------------------------------------
 def _beside(seed: int, sort: str, nth: int, rng: Rng) -> Report:
     q, party = FIELDS[nth % 2], int(rng.integers(3))
-    askable = {REFERENCE: (VERIFY, IDENTIFY, UNIQUE), PIECES: (VERIFY, IDENTIFY, RUN), ACCOMPLICE: QUESTIONS[:4]}
+    askable = {
+        REFERENCE: (VERIFY, IDENTIFY, UNIQUE, SEARCH),
+        PIECES: (VERIFY, IDENTIFY, RUN, SEARCH),
+        ACCOMPLICE: (VERIFY, IDENTIFY, ENROL, UNIQUE, SEARCH),
+    }
     some: Sequence[str] = askable.get(sort, QUESTIONS)
     case = case_of(some[nth // 2 % len(some)], q, rng)
     deviation = Deviation(party, sort, flatters=bool(rng.integers(2)))

@@ -11,15 +11,20 @@ from visard_engine.bits import ReplicatedBits
 from visard_engine.describe import describe, describe_plan, evaluate
 from visard_engine.field import Elements, Integers
 from visard_engine.kits import Kit, KitPlan
+from visard_engine.matching import Tables
 from visard_engine.nn.execute import Model
+from visard_engine.protocols.search import Labels
 from visard_engine.session import Run
+from visard_wire import cells
 from visard_wire.digests import of_row_table
 from visard_wire.v1 import common_pb2
 
 from tests.attacks.campaign.world import MATCH, OPEN, Network, World, rounding_of
 
-VERIFY, IDENTIFY, ENROL, UNIQUE, RUN = "verify", "identify", "enrol", "enrol unique", "run"
-QUESTIONS = (VERIFY, IDENTIFY, ENROL, UNIQUE, RUN)
+VERIFY, IDENTIFY, ENROL, UNIQUE, RUN, SEARCH = "verify", "identify", "enrol", "enrol unique", "run", "search"
+QUESTIONS = (VERIFY, IDENTIFY, ENROL, UNIQUE, RUN, SEARCH)
+SEED, ROOM = bytes(range(16)), cells.ROOMS[0]
+POINTS = ("default", "strict")  # of a search: the limit, and half of it
 KNOWN, LIKE_THE_MEAN = "known", "like the mean"  # why a photo is not stored
 BATCH, SESSION = "batch", "session"  # the sessions of a request: its images are described in a batch's
 
@@ -42,6 +47,9 @@ def plans_of(question: str, network: Network, images: int, references: int) -> t
             return (*each, matching.verify_plan(q, references, size, 1))
         case "identify":
             return (*each, matching.identify_plan(q, references, size, 1))
+        case "search":
+            shape = Tables(len(POINTS), cells.words_of(ROOM), cells.HASHES)
+            return (*each, *matching.search_plans(q, references, size, shape, 1))
         case "enrol":
             return (*each, matching.mean_plan(q, images))
         case "enrol unique":
@@ -77,6 +85,10 @@ class Desk:
                 return await matching.verify(run, first, found[0], *args, mean)
             case "identify":
                 return await matching.identify(run, first, found[0], *args, mean)
+            case "search":
+                limits = [self.limit, self.limit // 2]
+                labels = labels_of(len(self.references))
+                return await matching.search(run, self.kits[count:], found[0], self.references, limits, labels, mean)
         if (await matching.resembles_mean(run, first, np.stack(found), mean)).any():
             return LIKE_THE_MEAN
         for kit, descriptor in zip(rest, found, strict=False):
@@ -98,6 +110,12 @@ def right_answer(question: str, world: World, images: Integers, plan: KitPlan, k
         case "identify":
             matches = within[0].any() and not alike[0]
             return names(world)[int(world.distances(found[0]).argmin())] if matches else None
+        case "search":
+            distances = world.distances(found[0])
+            return {
+                (names(world)[k], POINTS[int(distances[k] <= world.limit // 2)])
+                for k in np.flatnonzero(within[0] & (not alike[0]))
+            }
     if any(alike):
         return LIKE_THE_MEAN
     return KNOWN if question == UNIQUE and any(one.any() for one in within) else found
@@ -105,7 +123,14 @@ def right_answer(question: str, world: World, images: Integers, plan: KitPlan, k
 
 def names(world: World) -> list[str]:
     """Of the gallery's rows."""
-    return [f"subject {k}" for k in range(len(world.enrolled))]
+    return [f"subject-{k}" for k in range(len(world.enrolled))]
+
+
+def labels_of(count: int) -> Labels:
+    """Of so many rows."""
+    packed = b"".join(cells.Label(f"{k:032x}", f"subject-{k}").packed(ROOM) for k in range(count))
+    keys = np.array(cells.hash_keys(SEED, ROOM), np.uint64)
+    return Labels(np.frombuffer(packed, np.uint64).reshape(count, -1), keys, cells.HASHES)
 
 
 def outcome(question: str, world: World, answer: Any, party: int) -> common_pb2.Outcome:
@@ -119,6 +144,9 @@ def outcome(question: str, world: World, answer: Any, party: int) -> common_pb2.
     if question == IDENTIFY:
         found.row_digest = of_row_table(names(world))
         found.row_subjects.extend(names(world) if party == 0 else ())
+    if question == SEARCH:
+        found.points.extend(POINTS)
+        found.cell_seed, found.room = SEED, ROOM
     return found
 
 
@@ -129,4 +157,7 @@ def taken(question: str, world: World, outcomes: Sequence[common_pb2.Outcome]) -
             return opening.match_bit(outcomes)
         case "identify":
             return opening.matched_subject(outcomes)
+        case "search":
+            candidates, more = opening.candidates(outcomes)
+            return "more" if more else {(one.subject, one.operating_point) for one in candidates}
     return opening.output(outcomes, world.network.program.q)[0]

@@ -108,7 +108,13 @@ class World:
         own, apart = 0 if self.nearest is None else int(distances[self.nearest]), self.one >> 7
         most = int(min(others, default=4 * (own + apart)))
         assert own + apart < most // 2, "nobody looks like anybody else here"
+        assert self._clear(), "nothing is too near the mean's limit to say what a search makes of it"
         return (own + most) // 2
+
+    def _clear(self) -> bool:
+        mean = self.network.mean
+        likeness = int(self.network.describe(self.probe[None])[0] @ np.array(mean.vector))
+        return abs(likeness - mean.limit) > 1 << unit_bits(self.network.program.q) + VECTOR_BITS - 9
 
     @property
     def one(self) -> int:
