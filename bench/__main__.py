@@ -79,9 +79,9 @@ def _quantity(text: str, units: dict[str, float]) -> float:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=rows.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", default="W1,W5,W2,W3,W3T,W4", help="comma-separated")
+    parser.add_argument("--rows", default="W1,W5,W2,W3,W3T,W3M,W4", help="comma-separated")
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 4, 8], help="images at a time in W1")
-    parser.add_argument("--n", type=int, nargs="+", default=[10_000, 100_000], help="references in W3")
+    parser.add_argument("--n", type=int, nargs="+", default=[], help="references in W3, W3T, W3M")
     parser.add_argument("--q", type=int, choices=(31, 61), default=31, help="field 2^q - 1")
     parser.add_argument("--repeat", type=int, default=5, help="counted runs; medians are shown")
     parser.add_argument("--pairs", type=int, default=100, help="LFW pairs to decide through the whole service")

@@ -19,6 +19,7 @@ from visard_engine.nn.dealt import dealt_rounding
 from visard_engine.nn.twin import run_twin
 from visard_engine.protocols.normalise import unit_bits
 from visard_engine.shamir import reconstruct
+from visard_wire import cells
 
 from bench import rows
 from bench.delay import Link
@@ -53,8 +54,8 @@ def measure(row: Row, repeat: int, *, profile: bool = False, link: Link | None =
         "cpu_s_dealer": round(median("cpu_dealer", max), 4),
         "rounds": int(median("rounds", max)),
         "sent_mb_party": round(median("sent", max) / 1e6, 4),
-        "dealt_mb": round(row.kits * 3 * rows.plan(row).pair_bytes / 1e6, 4),
-        "kit_mb": round(row.kits * rows.plan(row).correction_bytes / 1e6, 4),
+        "dealt_mb": round(sum(3 * plan.pair_bytes for plan in rows.plans(row)) / 1e6, 4),
+        "kit_mb": round(sum(plan.correction_bytes for plan in rows.plans(row)) / 1e6, 4),
         "rss_mb_party": round(median("rss", max) / 1e6, 1),
         "ratio_torch": round(engine / plaintext_seconds(row, repeat), 1),
         "exact": exact,
@@ -110,6 +111,11 @@ def _exact(row: Row, number: int, folder: Path) -> bool:
             for rounding in [dealt_rounding(rows.plan(row), MASTER, kit_number(row, number, k))]
         )
     size = parts[0].size // 2
+    if row.name == "W3M":
+        table = (parts[0][:size] ^ parts[1][:size] ^ parts[2][:size]).reshape(cells.CELLS, -1)
+        found = cells.peeled([cell.tobytes() for cell in table], cells.hash_keys(bytes(cells.SEED_BYTES), rows.ROOM))
+        numbers = [int.from_bytes(bytes.fromhex(one.reference_id)[:8], "little") for one in found or ()]
+        return sorted(numbers) == list(rows.NEAR)
     count = row.n if row.name == "W3" else 1 + (row.n - 1).bit_length()
     bits = np.unpackbits(parts[0][:size] ^ parts[1][:size] ^ parts[2][:size], count=count, bitorder="little")
     probe, references = rows.gallery(row)
@@ -124,7 +130,12 @@ def _plaintext(row: Row) -> Callable[[], object]:
     if row.is_network:
         module, inputs = rows.network(row.name, row.q, row.n).module, torch.from_numpy(rows.images(row)).float()
         return lambda: module(inputs)
-    probe, references = (torch.from_numpy(x / 2.0 ** unit_bits(row.q)).float() for x in rows.gallery(row))
+    if row.name == "W3M":
+        one, parts = rows.large_gallery(row)
+        both: tuple[Any, Any] = one, torch.cat([torch.from_numpy(part).float() for part in parts])
+    else:
+        both = rows.gallery(row)
+    probe, references = (torch.as_tensor(x).float() / 2.0 ** unit_bits(row.q) for x in both)
     return lambda: references @ probe < 1 - rows.DISTANCE**2 / 2
 
 

@@ -3,11 +3,13 @@
 W1  dlib's face network (``face-small``), one or more images; W5 SFace (``face``), as it is published
 W2  the thesis' network: 1x100x100; convolutions 4@7, 8@5, 16@3, 32@3 with 2x2 max-pool and ReLU; 512-256-64
 W3  distances on the sphere of one probe to N references of 128 numbers, and the comparison of each with a threshold;
-    W3T the tournament for the nearest instead
+    W3T the tournament for the nearest instead; W3M the search for all that are near enough, of a million references: synthetic
+    directions, of which three are near the probe's
 W4  ReLU (W4R) and 2x2 max-pool (W4P) on 250x250, one secret 3x3 convolution (W4C) on 100x100; of a row with n they are on
     n x n (bench.sizes)
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
@@ -19,7 +21,7 @@ from visard.owner.networks import calibration
 from visard.owner.networks.faces import face_network
 from visard.owner.networks.names import FACE, FACE_SMALL
 from visard.owner.publish import PATTERN_MARGIN, compile_face_model
-from visard_engine import matching
+from visard_engine import matching, searching
 from visard_engine.field import Integers
 from visard_engine.kits import KitPlan
 from visard_engine.nn.compile import Compiled, compile_module
@@ -30,7 +32,10 @@ from visard_engine.nn.operations.pooling import MaxPool
 from visard_engine.nn.operations.weighted import Conv
 from visard_engine.nn.program import Program
 from visard_engine.protocols.normalise import unit_bits
+from visard_engine.protocols.search import Labels
+from visard_engine.searching import Tables
 from visard_engine.sections import Section
+from visard_wire import cells
 
 from bench.thesis import SHAPE as THESIS_SHAPE
 from bench.thesis import thesis_network
@@ -40,6 +45,11 @@ DESCRIPTOR = 128
 DISTANCE = 0.5  # between the random descriptors of W3, which are at about 1.4 from each other
 _SEED = 7
 _FACES = {"W1": FACE_SMALL, "W5": FACE}
+ROOM = cells.ROOMS[0]  # bytes for a name in W3M
+TABLES = Tables(1, cells.words_of(ROOM), cells.HASHES)  # at one threshold
+NEAR = (1, 2, 3)  # references that W3M finds
+THOUSANDS, MILLION = (10_000, 100_000), (1_000_000,)
+_PART = 1 << 16
 _SIDES = {"W4R": 250, "W4P": 250, "W4C": 100}
 
 
@@ -54,8 +64,8 @@ class Row:
 
     @property
     def kits(self) -> int:
-        """Kits of a run: one an image, as in the services."""
-        return self.batch
+        """Kits of a run: one an image, as in the services; of a search one for each block of references, and one more."""
+        return len(plans(self))
 
     @property
     def is_network(self) -> bool:
@@ -102,8 +112,15 @@ def _compiled(module: nn.Module, shape: tuple[int, int, int], q: int, margin: fl
     return Network(compiled.program, compiled.weights, module)
 
 
-def plan(row: Row) -> KitPlan:
+def plans(row: Row) -> list[KitPlan]:
     """What each of a run's kits holds."""
+    if row.name == "W3M":
+        return list(searching.search_plans(row.q, row.n, DESCRIPTOR, TABLES))
+    return [plan(row)] * row.batch
+
+
+def plan(row: Row) -> KitPlan:
+    """What each kit holds of a run whose kits are all alike."""
     if row.is_network:
         program = network(row.name, row.q, row.n).program
         verified = Section("coin", 1), Section("inner", program.pairs)
@@ -130,6 +147,28 @@ def gallery(row: Row) -> tuple[Integers, Integers]:
     return _on_sphere(row.q, probe), _on_sphere(row.q, references)
 
 
+def large_gallery(row: Row) -> tuple[Integers, Iterator[Integers]]:
+    """Probe (D,) and references of W3M, some at a time: nobody needs all of them as integers."""
+    probe = np.random.default_rng(_SEED).normal(size=DESCRIPTOR)
+
+    def part(start: int) -> Integers:
+        rng = np.random.default_rng([_SEED + 3, start])
+        found = rng.normal(size=(min(_PART, row.n - start), DESCRIPTOR))
+        if not start:
+            found[list(NEAR)] = probe + found[list(NEAR)] / 20
+        return _on_sphere(row.q, found)
+
+    return _on_sphere(row.q, probe), (part(start) for start in range(0, row.n, _PART))
+
+
+def labels(row: Row) -> Labels:
+    """Of references named by their number, as a party has them in memory."""
+    words = np.zeros((row.n, cells.words_of(ROOM)), np.uint64)
+    words[:, 0] = np.arange(row.n)
+    words[:, 2] = int.from_bytes(b"somebody", "little")
+    return Labels(words, np.array(cells.hash_keys(bytes(cells.SEED_BYTES), ROOM), np.uint64), cells.HASHES)
+
+
 def _on_sphere(q: int, vectors: npt.NDArray[np.float64]) -> Integers:
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(np.rint(vectors / length * 2.0 ** unit_bits(q)), np.int64)
@@ -151,14 +190,14 @@ def parse(names: str, batches: list[int], sizes: list[int], q: int) -> list[Row]
     for name in names.split(","):
         if name == "W1":
             rows += [Row(name, batch, q=q) for batch in batches]
-        elif name in ("W3", "W3T"):
-            rows += [Row(name, n=n, q=q) for n in sizes]
+        elif name in ("W3", "W3T", "W3M"):
+            rows += [Row(name, n=n, q=q) for n in sizes or (MILLION if name == "W3M" else THOUSANDS)]
         elif name == "W4":
             rows += [Row(part, q=q) for part in ("W4R", "W4P", "W4C")]
         elif name in ("W2", "W5", "W4R", "W4P", "W4C"):
             rows.append(Row(name, q=q))
         else:
-            raise SystemExit(f"bench: no row {name}; there are W1, W2, W3, W3T, W4, W4R, W4P, W4C, W5")
+            raise SystemExit(f"bench: no row {name}; there are W1, W2, W3, W3T, W3M, W4, W4R, W4P, W4C, W5")
     return rows
 
 

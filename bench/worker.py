@@ -15,11 +15,11 @@ import uvloop
 from visard_common.rpc import FaultInterceptor
 from visard_common.tls import SERVER_OPTIONS, Tls
 from visard_common.vouching import VouchingInterceptor
-from visard_engine import matching
+from visard_engine import matching, searching
 from visard_engine.bits import ReplicatedBits
-from visard_engine.correlated import KitReader, joined
+from visard_engine.correlated import joined
 from visard_engine.field import Elements, field_of
-from visard_engine.kits import deal_kit, dealt_part
+from visard_engine.kits import Kit, deal_kit, dealt_part
 from visard_engine.nn.execute import Model, embed
 from visard_engine.prf import Prf
 from visard_engine.protocols import threshold
@@ -67,7 +67,7 @@ class Worker:
         self.tls = Tls(ca=certs / "ca.pem", cert=certs / f"{name}.pem", key=certs / f"{name}.key")
         self.address: str = settings["addresses"][self.party]
         self.links = PeerLinks(self.party, tuple(settings["addresses"]), self.tls)
-        self.plan = rows.plan(self.row)
+        self.plans = rows.plans(self.row)
         self.profile = Profile() if settings["profile"] else None
         if self.profile is not None:
             self.profile.install()
@@ -97,10 +97,10 @@ class Worker:
 
     async def _measure(self, number: int, work: Any) -> dict[str, Any]:
         started = time.process_time()
-        numbers = [kit_number(self.row, number, k) for k in range(self.row.kits)]
-        dealt = [deal_kit(self.plan, MASTER, n) for n in numbers]
+        numbered = [(plan, kit_number(self.row, number, k)) for k, plan in enumerate(self.plans)]
+        dealt = [deal_kit(plan, MASTER, n) for plan, n in numbered]
         dealer = time.process_time() - started
-        kits = [dealt_part(self.plan, n, d, self.party, COIN) for n, d in zip(numbers, dealt, strict=True)]
+        kits = [dealt_part(plan, n, d, self.party, COIN) for (plan, n), d in zip(numbered, dealt, strict=True)]
         del dealt
         channel = SessionChannel(self.links, number.to_bytes(16, "big"), ROUND_SECONDS)
         peers = [peer for peer in range(3) if peer != self.party]
@@ -110,7 +110,7 @@ class Worker:
             self.profile.seconds.clear()
         _forget_peak()
         wall, cpu = time.perf_counter(), time.process_time()
-        result = await work(Run(channel), joined(kits))
+        result = await work(Run(channel), kits)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         stages = dict(self.profile.seconds) if self.profile is not None else {}
         np.save(self.out / f"party{self.party}-{number}.npy", result)
@@ -133,17 +133,20 @@ class Worker:
             model = Model(network.program, shares(row.q, network.weights, party, 1))
             images = shares(row.q, rows.images(row), party, 2)
 
-            async def work(run: Run, kit: KitReader) -> Elements:
-                s = Session(run, kit)
+            async def work(run: Run, kits: list[Kit]) -> Elements:
+                s = Session(run, joined(kits))
                 output = await embed(s, model, images)
                 await verify(s, network.program.pairs)
                 await agree(s)
                 return output
 
             return work
+        if row.name == "W3M":
+            return self._search()
         probe, references = (shares(row.q, x, party, k + 3) for k, x in enumerate(rows.gallery(row)))
 
-        async def match(run: Run, kit: KitReader) -> Elements:
+        async def match(run: Run, kits: list[Kit]) -> Elements:
+            (kit,) = kits
             if row.name == "W3T":
                 return _pieces(await matching.identify(run, kit, probe, references, rows.limit(row.q)))
             s = Session(run, kit)
@@ -154,6 +157,22 @@ class Worker:
             return _pieces(ReplicatedBits(found, row.n))
 
         return match
+
+    def _search(self) -> Any:
+        row = self.row
+        probe, parts = rows.large_gallery(row)
+        own = shares(row.q, probe, self.party, 3)
+        references = np.empty((row.n, rows.DESCRIPTOR), field_of(row.q).dtype)
+        at = 0
+        for k, part in enumerate(parts):
+            references[at : at + len(part)] = shares(row.q, part, self.party, 4 + k)
+            at += len(part)
+        labels = rows.labels(row)
+
+        async def search(run: Run, kits: list[Kit]) -> Elements:
+            return _pieces(await searching.search(run, kits, own, references, [rows.limit(row.q)], labels))
+
+        return search
 
 
 def _forget_peak() -> None:

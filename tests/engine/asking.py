@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from visard_engine import matching
+from visard_engine import matching, searching
 from visard_engine.bits import unpack
 from visard_engine.describe import describe, describe_plan, evaluate
 from visard_engine.errors import EngineError
 from visard_engine.field import Elements, Field, Integers, Words, field_of
 from visard_engine.kits import Kit, KitPlan
-from visard_engine.matching import Tables
 from visard_engine.nn.execute import Model
 from visard_engine.nn.operations.activations import Relu, Truncate
 from visard_engine.nn.operations.arithmetic import Align, Flatten
@@ -22,6 +21,7 @@ from visard_engine.nn.program import MATCH, OPEN, Program
 from visard_engine.protocols.mean import VECTOR_BITS, Mean
 from visard_engine.protocols.normalise import unit_bits
 from visard_engine.protocols.search import Labels
+from visard_engine.searching import Tables
 from visard_engine.session import Run
 from visard_engine.shamir import share
 from visard_wire.cells import CELLS, HASHES, Label, hash_keys, peeled
@@ -165,7 +165,7 @@ def searched(
 
     async def part(run: Run, kits: list[Kit]) -> Any:
         i = run.channel.party
-        return await matching.search(run, kits, spoil(i, own[i]), spoil(i, references[i]), limits, labels, mean)
+        return await searching.search(run, kits, spoil(i, own[i]), spoil(i, references[i]), limits, labels, mean)
 
     def answer(results: Mapping[int, Any]) -> Any:
         (bits,) = {result.count for result in results.values()}
@@ -175,7 +175,7 @@ def searched(
         return [None if one is None else sorted(int(label.subject) for label in one) for one in found]
 
     shape = Tables(len(limits), words.shape[1], HASHES)
-    return Question(matching.search_plans(q, count, size, shape, int(mean is not None)), part, answer)
+    return Question(searching.search_plans(q, count, size, shape, int(mean is not None)), part, answer)
 
 
 def like_the_mean(q: int, photos: Any, mean: Mean) -> Question:

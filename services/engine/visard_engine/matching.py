@@ -6,9 +6,6 @@ nothing matches, and who asks is not told why. What comes out is verified: the p
 what was opened of it.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import numpy as np
 
 from visard_engine.bits import ReplicatedBits, pack, unpack
@@ -16,10 +13,8 @@ from visard_engine.correlated import KitReader
 from visard_engine.field import Bools, Elements, Words
 from visard_engine.kits import KitPlan
 from visard_engine.protocols import choice, comparison, conjunction, minimum, threshold
-from visard_engine.protocols import search as searching
 from visard_engine.protocols.mean import Mean, margins
 from visard_engine.protocols.opening import agree, open_bits
-from visard_engine.protocols.search import Labels
 from visard_engine.protocols.verification import verify as verify_claims
 from visard_engine.sections import Section
 from visard_engine.session import Run, Session
@@ -36,31 +31,6 @@ def identify_plan(q: int, rows: int, size: int, tested: int = 0) -> KitPlan:
     tournament = (Section("min", pairs, level) for level, pairs in enumerate(levels))
     row = (Section("choose", 1, len(levels)),) if levels else ()
     return KitPlan(q, (*tournament, *_decision(1, tested), *row, *checks(size)))
-
-
-def search_plans(q: int, rows: int, size: int, shape: "Tables", tested: int = 0) -> tuple[KitPlan, ...]:
-    """What ``search`` consumes: kits for blocks of rows, the same for every gallery, then one more.
-
-    ``shape`` is that of its answer; ``tested`` is 1 where the probe is compared with a mean, else 0.
-    """
-    blocks = (KitPlan(q, (Section("search", n, shape.limits),)) for n in searching.blocks_of(rows))
-    mean = (Section("search", tested, 1),) if tested else ()
-    last = KitPlan(q, (*mean, *checks(size), Section("shown", shape.bits)))
-    return *blocks, last
-
-
-@dataclass(frozen=True)
-class Tables:
-    """The answer of a search: for each of so many limits a table in so many parts, of labels of so many words."""
-
-    limits: int
-    words: int
-    parts: int
-
-    @property
-    def bits(self) -> int:
-        """Bits of all tables."""
-        return self.limits * searching.table_bits(self.words, self.parts)
 
 
 def mean_plan(q: int, photos: int) -> KitPlan:
@@ -139,25 +109,6 @@ async def identify(
     await verify_claims(s, probe.size)
     await agree(s)
     return ReplicatedBits(found, 1 + row.shape[1])
-
-
-async def search(
-    run: Run,
-    kits: Sequence[KitReader],
-    probe: Elements,
-    references: Elements,
-    limits: Sequence[int],
-    labels: Labels,
-    mean: Mean | None = None,
-) -> ReplicatedBits:
-    """The tables of the rows of (N, D) within each of the limits, loosest first; of zeros if the probe is too much like the mean.
-
-    From kits of ``search_plans``, in their order.
-    """
-    sessions = [Session(run, kit) for kit in kits]
-    margin = margins(sessions[-1].field, probe[None], mean)
-    found = await searching.search(sessions[-1], sessions[:-1], probe, references, limits, margin, labels)
-    return ReplicatedBits(found, 64 * found.shape[1])
 
 
 async def _reveal_row(s: Session, match: Words, row: Bools) -> Words:

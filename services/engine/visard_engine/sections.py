@@ -1,12 +1,13 @@
 """What a kit is made of: each section holds what so many uses of one protocol consume."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from visard_engine.correlated import Dealing
 from visard_engine.errors import PlanError
 from visard_engine.field import Field
 from visard_engine.protocols import (
+    blocks,
     choice,
     comparison,
     conjunction,
@@ -15,12 +16,11 @@ from visard_engine.protocols import (
     minimum,
     norm,
     relu,
-    search,
     truncation,
     verification,
 )
-from visard_engine.protocols.sizes import Arrays
 
+Arrays = Sequence[tuple[int, int]]  # of so many items of so many bytes each
 MAX_ELEMENTS = 1 << 24
 MAX_POSITION_BITS = 24  # of a row among 2^24
 MAX_ROW = 1 << 16
@@ -52,8 +52,8 @@ KINDS = {
     "and": Kind(conjunction.deal, conjunction.arrays),
     "choose": Kind(choice.deal, choice.arrays, lambda q: range(1, MAX_POSITION_BITS + 1), "bits of the position"),
     "degree": Kind(degree.deal, degree.arrays),
-    "search": Kind(search.deal, search.arrays, lambda q: range(1, search.MOST_LIMITS + 1), "limits"),
-    "shown": Kind(search.deal_shown, search.shown_arrays),
+    "search": Kind(blocks.deal, blocks.arrays, lambda q: range(1, blocks.MOST_LIMITS + 1), "limits"),
+    "shown": Kind(blocks.deal_shown, blocks.shown_arrays),
     "coin": Kind(verification.deal_coin, verification.coin_arrays),
     "inner": Kind(verification.deal_inner, verification.inner_arrays),
     "squares": Kind(

@@ -5,10 +5,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import numpy as np
 
-from visard_engine import matching
+from visard_engine import matching, searching
 from visard_engine.describe import describe, describe_plan
 from visard_engine.in_process import LocalChannel, local_channels
-from visard_engine.kernels import arithmetic
 from visard_engine.kits import Kit, KitPlan, deal_kit, dealt_part
 from visard_engine.nn.execute import Model
 from visard_engine.nn.operations.activations import Prelu, Relu, Truncate
@@ -56,7 +55,7 @@ async def warm(q: int) -> None:
     small = program(q)
     model = Model(small, np.zeros(small.weight_count, np.uint32 if q == 31 else np.uint64))
     image = np.zeros((1, *small.input_shape), model.field.dtype)
-    arithmetic.multiply(image, model.field.scale(image, 3))  # what renewals use, and the dealer
+    model.field.multiply(image, model.field.scale(image, 3))  # what renewals use, and the dealer
     probe = np.zeros(small.output.size, model.field.dtype)
     references = np.zeros((_REFERENCES, probe.size), model.field.dtype)
     images = np.repeat(image, 3, axis=0)
@@ -65,8 +64,8 @@ async def warm(q: int) -> None:
     await _together([verify], lambda c, kits: matching.verify(Run(c), kits[0], probe, references, 1))
     await _together([identify], lambda c, kits: matching.identify(Run(c), kits[0], probe, references, 1))
     labels = Labels(np.zeros((_REFERENCES, 5), np.uint64), np.zeros((2, 10), np.uint64), 4)
-    search = matching.search_plans(q, _REFERENCES, probe.size, matching.Tables(1, 5, labels.parts))
-    await _together(search, lambda c, kits: matching.search(Run(c), kits, probe, references, [1], labels))
+    search = searching.search_plans(q, _REFERENCES, probe.size, searching.Tables(1, 5, labels.parts))
+    await _together(search, lambda c, kits: searching.search(Run(c), kits, probe, references, [1], labels))
 
 
 async def _both() -> None:

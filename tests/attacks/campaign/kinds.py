@@ -10,7 +10,7 @@ import visard_party
 
 SOURCES = Path(visard_engine.__file__).parent
 # networks, kits and kernels send nothing but through these
-PLACES = ("protocols/*.py", "views.py", "matching.py", "describe.py")
+PLACES = ("protocols/*.py", "views.py", "matching.py", "searching.py", "describe.py")
 # what refreshes and restores shares, and what a comparison of theirs goes through: no request of this campaign
 OF_OTHER_OPERATIONS = {"helping", "receiving", "renewal", "channel"}
 

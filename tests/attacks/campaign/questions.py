@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 from visard import opening
-from visard_engine import matching
+from visard_engine import matching, searching
 from visard_engine.bits import ReplicatedBits
 from visard_engine.describe import describe, describe_plan, evaluate
 from visard_engine.field import Elements, Integers
 from visard_engine.kits import Kit, KitPlan
-from visard_engine.matching import Tables
 from visard_engine.nn.execute import Model
 from visard_engine.protocols.search import Labels
+from visard_engine.searching import Tables
 from visard_engine.session import Run
 from visard_wire import cells
 from visard_wire.digests import of_row_table
@@ -49,7 +49,7 @@ def plans_of(question: str, network: Network, images: int, references: int) -> t
             return (*each, matching.identify_plan(q, references, size, 1))
         case "search":
             shape = Tables(len(POINTS), cells.words_of(ROOM), cells.HASHES)
-            return (*each, *matching.search_plans(q, references, size, shape, 1))
+            return (*each, *searching.search_plans(q, references, size, shape, 1))
         case "enrol":
             return (*each, matching.mean_plan(q, images))
         case "enrol unique":
@@ -88,7 +88,7 @@ class Desk:
             case "search":
                 limits = [self.limit, self.limit // 2]
                 labels = labels_of(len(self.references))
-                return await matching.search(run, self.kits[count:], found[0], self.references, limits, labels, mean)
+                return await searching.search(run, self.kits[count:], found[0], self.references, limits, labels, mean)
         if (await matching.resembles_mean(run, first, np.stack(found), mean)).any():
             return LIKE_THE_MEAN
         for kit, descriptor in zip(rest, found, strict=False):

@@ -5,18 +5,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from visard_engine import matching
+from visard_engine import searching
 from visard_engine.bits import words_for
 from visard_engine.errors import PlanError
 from visard_engine.field import M31, M61, Field
 from visard_engine.kernels.fold import fold
 from visard_engine.kits import KitPlan
-from visard_engine.matching import Tables
-from visard_engine.protocols import search
+from visard_engine.protocols.blocks import BLOCKS, MOST_LIMITS, blocks_of, fuzz
 from visard_engine.protocols.normalise import unit_bits
 from visard_engine.protocols.opening import AGREED
-from visard_engine.protocols.search import BLOCKS, blocks_of, fuzz
 from visard_engine.protocols.verification import COIN
+from visard_engine.searching import Tables
 from visard_engine.sections import Section
 from visard_engine.views import VIEW_BYTES
 from visard_wire import cells
@@ -125,7 +124,7 @@ def kits__should_be_the_same_for_every_gallery() -> None:
     assert blocks_of(1) == [small]
     assert blocks_of(large + small + 1) == [large, small, small]
     shape = Tables(3, words_of(24), HASHES)
-    one, other = (set(matching.search_plans(31, rows, 128, shape, 1)) for rows in (100_000, 1_000_000))
+    one, other = (set(searching.search_plans(31, rows, 128, shape, 1)) for rows in (100_000, 1_000_000))
     assert one == other
     assert {plan.sections[0].n for plan in one} == {large, small, 1}
     block = next(plan for plan in one if plan.sections[0].n == large)
@@ -158,7 +157,7 @@ def planes__should_be_folded_apart() -> None:
         assert (alone == table).all()
 
 
-@pytest.mark.parametrize("limit", [0, search.MOST_LIMITS + 1])
+@pytest.mark.parametrize("limit", [0, MOST_LIMITS + 1])
 def plan__should_know_its_limits(limit: int) -> None:
     with pytest.raises(PlanError, match="section extent: of search, limits"):
         KitPlan(31, (Section("search", 64, limit),))

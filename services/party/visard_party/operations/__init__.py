@@ -18,6 +18,7 @@ from visard_party.operations import (
     publication,
     renewal,
     restoration,
+    searching,
     withdrawal,
 )
 from visard_party.operations.base import Operation
@@ -29,7 +30,7 @@ OPERATIONS: Mapping[int, Operation] = {
     common_pb2.OPERATION_EXPIRE: changes.Expire(),
     common_pb2.OPERATION_VERIFY: matching.Verify(),
     common_pb2.OPERATION_COMPARE: matching.Compare(),
-    common_pb2.OPERATION_IDENTIFY: matching.Identify(),
+    common_pb2.OPERATION_IDENTIFY: searching.Identify(),
     common_pb2.OPERATION_PUBLISH: publication.PublishModel(),
     common_pb2.OPERATION_CALIBRATE: calibration.CalibrateModel(),
     common_pb2.OPERATION_WITHDRAW: withdrawal.WithdrawModel(),

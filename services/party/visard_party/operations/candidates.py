@@ -1,0 +1,40 @@
+"""The answer of a search: the references that are near enough, in tables whose cells follow from the request."""
+
+import numpy as np
+from visard_engine import searching
+from visard_engine.field import Elements
+from visard_engine.kits import Kit, KitPlan
+from visard_engine.nn.program import Program
+from visard_engine.protocols.blocks import MOST_LIMITS
+from visard_engine.protocols.search import Labels
+from visard_engine.session import Run
+from visard_wire import cells
+from visard_wire.v1 import common_pb2
+
+from visard_party.gallery import Rows
+from visard_party.operations import points
+from visard_party.operations.matching import bits_outcome
+from visard_party.operations.prepared import Prepared
+
+
+def plans(program: Program, rows: Rows, point: str, tested: int) -> tuple[KitPlan, ...]:
+    """Of the kits that a search at this point takes: blocks, which all galleries share, and one more."""
+    shape = searching.Tables(len(_points(program, point)), rows.labels.shape[1], cells.HASHES)
+    return searching.search_plans(program.q, len(rows), program.output.size, shape, tested)
+
+
+def _points(program: Program, point: str) -> list[str]:
+    return points.stricter(program, point, MOST_LIMITS - 1)
+
+
+async def outcome(prepared: Prepared, run: Run, kits: list[Kit], probe: Elements) -> common_pb2.Outcome:
+    """What is sealed for the caller of one probe (D,); raises EngineError."""
+    program, rows = prepared.network.program, prepared.rows
+    names, seed = _points(program, prepared.operating_point), cells.seed_of(prepared.asked.digest)
+    labels = Labels(rows.labels, np.array(cells.hash_keys(seed, rows.room), np.uint64), cells.HASHES)
+    limits = [program.threshold(name) for name in names]
+    bits = await searching.search(run, kits, probe, rows.shares, limits, labels, program.mean_test)
+    found = bits_outcome(prepared, bits)
+    found.points.extend(names)
+    found.cell_seed, found.room = seed, rows.room
+    return found
