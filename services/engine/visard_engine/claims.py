@@ -6,6 +6,7 @@ holds z is a claim. All claims of a session are verified at its end, at once (vi
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -52,6 +53,11 @@ class Source(ABC):
     @abstractmethod
     def fold(self, opened: Elements, stream: Stream, into: Folded) -> None:
         """Add a random combination of "the source's values minus ``opened`` (n,) are zero"."""
+
+    def fold_each(self, opened: Elements, stream: Stream, into: Sequence[Folded]) -> None:
+        """``fold`` into each of several, with random numbers of their own."""
+        for one in into:
+            self.fold(opened, stream, one)
 
 
 class Rows(ABC):
@@ -100,12 +106,13 @@ class Claims:
         """``opened``, degree-1 shares (n,), was used as the source's values."""
         self._claims.append((source, opened))
 
-    def fold(self, field: Field, stream: Stream) -> Folded:
-        """All claims in one random combination."""
-        into = Folded(field.encode([0]), np.zeros(0 if self.rows is None else self.rows.count, field.dtype))
+    def fold(self, field: Field, stream: Stream, times: int) -> list[Folded]:
+        """All claims in so many random combinations."""
+        rows = 0 if self.rows is None else self.rows.count
+        found = [Folded(field.encode([0]), np.zeros(rows, field.dtype)) for _ in range(times)]
         for source, opened in self._claims:
-            source.fold(opened, stream, into)
-        if self.rows is not None:
+            source.fold_each(opened, stream, found)
+        for into in found if self.rows is not None else ():
             weights, into.weights = into.weights, np.zeros(0, field.dtype)
             self.rows.fold(weights, into)
-        return into
+        return found

@@ -92,7 +92,7 @@ async def pairs__should_be_what_claims_come_to(name: str) -> None:
 
         async def body(s: Session, i: int, case: Case = case) -> tuple[int, int]:
             await embed(s, Model(case.program, case.weights[i]), case.images[i])
-            folded = s.claims.fold(s.field, Stream(s.field, bytes(16)))
+            (folded,) = s.claims.fold(s.field, Stream(s.field, bytes(16)), 1)
             assert [x.size for x in folded.left] == [x.size for x in folded.right]
             await verify(s, case.pairs)
             return sum(x.size for x in folded.left), len(s.claims._claims)
@@ -145,7 +145,7 @@ async def every_element__should_count_in_its_claim(name: str) -> None:
 
                 def rest(value: Elements, claims: Any = claims, source: Any = source) -> int:
                     claims._claims[:] = [(source, value)]
-                    return int(claims.fold(s.field, Stream(s.field, bytes([k + 1] * 16))).rest[0])  # noqa: B023
+                    return int(claims.fold(s.field, Stream(s.field, bytes([k + 1] * 16)), 1)[0].rest[0])  # noqa: B023
 
                 right = rest(opened)
                 wrong = [rest(plus(s, opened, {place: 1})) for place in range(opened.size)]

@@ -109,6 +109,26 @@ def _fold_rows(factors: Array, rows: Array, groups: int, out: Array) -> None:
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _fold_all_rows(factors: Array, rows: Array, out: Array) -> None:
+    width, whole = rows.shape[1], rows.shape[0] // 4 * 4
+    total = np.zeros((factors.shape[0], width), np.uint64)
+    for o in range(0, whole, 4):
+        r0, r1, r2, r3 = rows[o], rows[o + 1], rows[o + 2], rows[o + 3]
+        for f in range(factors.shape[0]):
+            f0, f1, f2, f3 = factors[f, o], factors[f, o + 1], factors[f, o + 2], factors[f, o + 3]
+            sums = total[f]
+            for k in range(width):
+                sums[k] = add_four(sums[k], f0, r0[k], f1, r1[k], f2, r2[k], f3, r3[k])
+    for o in range(whole, rows.shape[0]):
+        for f in range(factors.shape[0]):
+            for k in range(width):
+                total[f, k] = add_product(total[f, k], factors[f, o], rows[o, k])
+    for f in range(factors.shape[0]):
+        for k in range(width):
+            out[f, k] = reduced(total[f, k], factors[0, 0])
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _contract(x: Array, places: Array, over_images: bool, out: Array) -> None:
     for b in range(x.shape[0]):
         row = 0 if over_images else b
@@ -170,6 +190,13 @@ def fold_rows(factors: Array, rows: Array, groups: int) -> Array:
     """Factors (O,) times rows (O, K), added up over each of the groups: (groups K,)."""
     out = np.empty(groups * rows.shape[1], rows.dtype)
     _fold_rows(factors, np.ascontiguousarray(rows), groups, out)
+    return out
+
+
+def fold_all_rows(factors: Array, rows: Array) -> Array:
+    """Several rows of factors (F, O) times rows (O, K): (F, K), in one pass over the rows."""
+    out = np.empty((len(factors), rows.shape[1]), rows.dtype)
+    _fold_all_rows(factors, np.ascontiguousarray(rows), out)
     return out
 
 

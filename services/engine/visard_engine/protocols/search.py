@@ -26,7 +26,7 @@ from visard_engine.claims import Folded, Source, Stream
 from visard_engine.errors import KitError
 from visard_engine.field import Elements, Words
 from visard_engine.kernels import arithmetic
-from visard_engine.kernels.channels import fold_rows, summed
+from visard_engine.kernels.channels import fold_all_rows, summed
 from visard_engine.kernels.fold import CHECK_WORDS, PART_BITS, fold
 from visard_engine.protocols import blocks as dealt_blocks
 from visard_engine.protocols import gates
@@ -78,10 +78,21 @@ class _Within(Source):
 
     @override
     def fold(self, opened: Elements, stream: Stream, into: Folded) -> None:
-        field, g = self._field, stream.elements(opened.size)
-        ours, others = g[: len(self._rows)], g[len(self._rows) :]
-        into.left.append(self._probe)
-        into.right.append(field.scale(fold_rows(ours, self._rows, 1), self._factor))
+        self.fold_each(opened, stream, [into])
+
+    @override
+    def fold_each(self, opened: Elements, stream: Stream, into: Sequence[Folded]) -> None:
+        factors = np.stack([stream.elements(opened.size) for _ in into])
+        ours = np.ascontiguousarray(factors[:, : len(self._rows)])
+        sums = fold_all_rows(ours, self._rows)  # of a large gallery reading them is what takes time
+        for one, g, folded in zip(into, factors, sums, strict=True):
+            one.left.append(self._probe)
+            one.right.append(self._field.scale(folded, self._factor))
+            self._know(opened, g, one)
+
+    def _know(self, opened: Elements, g: Elements, into: Folded) -> None:
+        """Of the combination with factors ``g`` what is of degree 1."""
+        field, ours, others = self._field, g[: len(self._rows)], g[len(self._rows) :]
         known = field.scale(summed(ours), self._factor * self._offset)
         if others.size:
             known = field.add(known, arithmetic.products(self._margins[None], others))

@@ -94,7 +94,7 @@ class Check:
         """What is opened second, (n,), from what was opened first."""
         s = self._s
         stream = Stream(s.field, _key(coin))
-        self._folded = [await s.compute(1 << 20, s.claims.fold, s.field, stream) for _ in range(REPETITIONS)]
+        self._folded = await s.compute(1 << 20, s.claims.fold, s.field, stream, REPETITIONS)
         sides = [_sides(s, one, self._pairs) for one in self._folded]
         self._triples = [_triple(s, self._pairs, left.size) for left, _ in sides]
         parts = [
