@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from visard.admin import Admin
     from visard.auditlog import Account, Comparison, LogDifference, PartyLog, Verified
-    from visard.capture import Chip, Face, capture
-    from visard.capture.photos import ArrayLike
+    from visard.bulk import Bulk, BulkEnrolment, BulkItem, BulkProgress, Refusal, SearchedFace, SearchedPhoto
+    from visard.capture import ArrayLike, Chip, Face, capture
     from visard.certs import CertificatesExist
     from visard.client import Client
     from visard.cluster import OtherSettings
@@ -82,7 +82,7 @@ if TYPE_CHECKING:
         SubjectCount,
         Verification,
     )
-    from visard.sync import SyncAdmin, SyncClient, SyncModels
+    from visard.sync import SyncAdmin, SyncBulk, SyncClient, SyncModels
 
 # the module that each name lives in
 _HOMES = {
@@ -92,6 +92,10 @@ _HOMES = {
     "ArrayLike": "capture.photos",
     "Attempts": "results",
     "Audit": "results",
+    "Bulk": "bulk",
+    "BulkEnrolment": "bulk",
+    "BulkItem": "bulk",
+    "BulkProgress": "bulk",
     "CaptureError": "errors",
     "CertificatesExist": "certs",
     "Chip": "capture",
@@ -135,10 +139,13 @@ _HOMES = {
     "PeerState": "results",
     "PermissionDenied": "errors",
     "QualityError": "errors",
+    "Refusal": "bulk",
     "Report": "results",
     "RequestError": "errors",
     "Right": "results",
     "SealError": "errors",
+    "SearchedFace": "bulk",
+    "SearchedPhoto": "bulk",
     "ServiceError": "errors",
     "SeveralFaces": "errors",
     "StaleKey": "errors",
@@ -146,6 +153,7 @@ _HOMES = {
     "StoredReference": "results",
     "SubjectCount": "results",
     "SyncAdmin": "sync",
+    "SyncBulk": "sync",
     "SyncClient": "sync",
     "SyncModels": "sync",
     "TooDark": "errors",
@@ -167,6 +175,10 @@ __all__ = [
     "ArrayLike",
     "Attempts",
     "Audit",
+    "Bulk",
+    "BulkEnrolment",
+    "BulkItem",
+    "BulkProgress",
     "CaptureError",
     "CertificatesExist",
     "Chip",
@@ -210,10 +222,13 @@ __all__ = [
     "PeerState",
     "PermissionDenied",
     "QualityError",
+    "Refusal",
     "Report",
     "RequestError",
     "Right",
     "SealError",
+    "SearchedFace",
+    "SearchedPhoto",
     "ServiceError",
     "SeveralFaces",
     "StaleKey",
@@ -221,6 +236,7 @@ __all__ = [
     "StoredReference",
     "SubjectCount",
     "SyncAdmin",
+    "SyncBulk",
     "SyncClient",
     "SyncModels",
     "TooDark",
