@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from visard import certs
 from visard.bulk import BulkEnrolment, BulkItem, BulkProgress, judge, read_source
 from visard.bulk.journal import Journal
@@ -14,8 +15,8 @@ from visard.errors import InvalidRequest, NoFace, NotAnImage, Unreachable
 from visard_common import errors as faults
 
 from tests.client.keeping import Keeping, keeping
+from tests.photos import PEOPLE
 
-PEOPLE = {"Bono": 2, "Tara_Reid": 1, "Ben_Affleck": 3}
 ALL = sum(PEOPLE.values())
 
 
@@ -24,22 +25,6 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("bulk") / "certs"
     certs.init(path)
     return path
-
-
-def some(shared: Path, subject: str) -> list[Path]:
-    """The first photos of somebody."""
-    return sorted((shared / "data" / "lfw-dev" / subject).glob("*.jpg"))[: PEOPLE[subject]]
-
-
-@pytest.fixture
-def people(tmp_path: Path, shared: Path) -> Path:
-    """A folder with a folder a subject."""
-    folder = tmp_path / "people"
-    for subject in PEOPLE:
-        (folder / subject).mkdir(parents=True)
-        for file in some(shared, subject):
-            shutil.copy(file, folder / subject)
-    return folder
 
 
 @pytest.fixture
@@ -346,21 +331,6 @@ async def faces_of_a_group__should_be_answered_from_left_to_right(
             await client.bulk.faces(bytes(blank(group)))
 
 
-@pytest.fixture
-def group(people: Path) -> Path:
-    """Three people beside each other."""
-    from PIL import Image
-
-    picture = Image.new("RGB", (750, 250))
-    for place, name in enumerate(("Bono/Bono_0001", "Tara_Reid/Tara_Reid_0001", "Ben_Affleck/Ben_Affleck_0001")):
-        with Image.open(people / f"{name}.jpg") as photo:
-            picture.paste(photo, (250 * place, 0))
-    picture.save(people.parent / "group.png")
-    return people.parent / "group.png"
-
-
 def blank(beside: Path) -> bytes:
-    from PIL import Image
-
     Image.new("RGB", (300, 300)).save(beside.with_name("blank.png"))
     return beside.with_name("blank.png").read_bytes()
