@@ -4,6 +4,7 @@
 when a program is killed), searching.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,24 +58,25 @@ class Bulk:
         enrolled again. One program at a time works by a journal, and a journal belongs to one model of one deployment;
         InvalidRequest otherwise.
 
-        Photos of a subject go in requests of up to ``batch`` (1 to 16), ``at_once`` requests at a time (0 chooses). A photo
-        that is refused, here or by the services, holds up no other. ``replace`` erases what a subject had before the first of
-        its photos that this journal tells of; other options are those of Client.enrol. ``told`` is called after each outcome.
+        Photos of a subject go in requests of up to ``batch`` (1 to 16), ``at_once`` requests at a time (0 chooses), each within
+        the client's deadline, at most 240 s: 16 photos take a while. A photo that is refused, here or by the
+        services, holds up no other. ``replace`` erases what a subject had before the first of its photos that this journal
+        tells of; other options are those of Client.enrol. ``told`` is called after each outcome.
 
         Raises InvalidRequest for the source, NotFound for the model, TrustError, and ServiceError where nobody can be asked.
         """
-        items = read_source(source) if isinstance(source, Path | str) else list(source)
         if isinstance(source, Path | str):
             journal = journal or beside(Path(source))
+            source = await asyncio.to_thread(read_source, source)
         if journal is None:
             raise InvalidRequest("journal: a file, for photos that no folder or list names")
         if not isinstance(batch, int) or not 1 <= batch <= MAX_BATCH:
             raise InvalidRequest(f"batch: 1 to {MAX_BATCH}")
         info = await self._client.models.info()
         wishes = Wishes(largest, force, replace, unique, batch, await self._places(at_once))
-        tally = Tally(len(items), told)
+        tally = Tally(len(source), told)
         with Journal(journal, info.name, info.published_unix_ms) as opened:
-            await Enrolling(self._client, self._caller, info, opened, tally, wishes).all(items)
+            await Enrolling(self._client, self._caller, info, opened, tally, wishes).all(source)
         return tally.result()
 
     async def identify(

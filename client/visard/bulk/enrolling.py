@@ -221,6 +221,7 @@ class Enrolling:
             common_pb2.OPERATION_ENROL,
             subject,
             images=len(batch),
+            model=self._info.name,
             replace=self._wishes.replace and not self._journal.has_made(subject),
             unique=self._wishes.unique,
             ttl_seconds=batch[0].item.ttl_seconds,

@@ -175,7 +175,7 @@ class Journal:
                 elif read != head:
                     raise InvalidRequest(
                         f"{self.path}: what it tells of was enrolled with another model, or in another deployment: "
-                        "name another file, or remove it (journal)"
+                        "name another file (journal), or remove it"
                     )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InvalidRequest(f"{self.path}, line {number}: no journal of visard, or a damaged one") from error

@@ -39,7 +39,7 @@ def read_source(source: Path | str) -> list[BulkItem]:
 
 def _of_folder(source: Path) -> Iterator[BulkItem]:
     """Every subject's photos, in order of name; a photo that lies in no subject's directory has an empty subject."""
-    for entry in sorted(source.iterdir()):
+    for entry in sorted(listed(source)):
         if entry.name.startswith("."):
             continue
         if entry.is_dir():
@@ -49,14 +49,26 @@ def _of_folder(source: Path) -> Iterator[BulkItem]:
 
 
 def _photos(folder: Path) -> Iterator[Path]:
-    for place, folders, files in os.walk(folder):
+    for place, folders, files in os.walk(folder, onerror=_unreadable):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(place, name) for name in sorted(files) if not name.startswith(".") and is_picture(Path(name)))
 
 
+def _unreadable(error: OSError) -> None:
+    raise InvalidRequest(f"{error.filename}: cannot be read: {error.strerror}") from error
+
+
+def listed(folder: Path) -> list[Path]:
+    """What lies in a directory; raises InvalidRequest."""
+    try:
+        return list(folder.iterdir())
+    except OSError as error:
+        raise InvalidRequest(f"{folder}: cannot be read: {error.strerror}") from error
+
+
 def photos_of(folder: Path) -> list[Path]:
     """The photos that lie in a directory itself, in order of name; raises InvalidRequest where there is none."""
-    found = [path for path in sorted(folder.iterdir()) if is_picture(path) and not path.name.startswith(".")]
+    found = [path for path in sorted(listed(folder)) if is_picture(path) and not path.name.startswith(".")]
     if not found:
         raise InvalidRequest(f"{folder}: no photos lie there")
     return found
@@ -98,9 +110,14 @@ def _check_columns(source: Path, line: int, names: Any) -> None:
 
 def _item(source: Path, line: int, row: dict[str, Any]) -> BulkItem:
     subject, file, note = row["subject"], row["file"], row.get("note") or ""
-    if not all(isinstance(text, str) for text in (subject, file, note)) or not file:
+    if not all(isinstance(text, str) and _whole(text) for text in (subject, file, note)) or not file:
         raise InvalidRequest(f"{source}, line {line}: subject, file and note are texts, and file is not empty")
     return BulkItem(subject, source.parent / file, note, _seconds(source, line, row.get("ttl")))
+
+
+def _whole(text: str) -> bool:
+    """Whether UTF-8 can write it: JSON can hold halves of characters."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _seconds(source: Path, line: int, ttl: object) -> int:

@@ -70,7 +70,7 @@ def enrol(
 
 
 def _write(report: Path, done: BulkEnrolment) -> None:
-    with report.open("w", newline="", encoding="utf-8") as file:
+    with report.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         rows = csv.writer(file)
         rows.writerow(_REPORT)
         for outcome, found in (("refused", done.refused), ("left", done.left)):
@@ -79,7 +79,7 @@ def _write(report: Path, done: BulkEnrolment) -> None:
 
 def _show(found: list[Refusal]) -> None:
     for one in found[:_SHOWN]:
-        complain(f"{one.file}: {one.why}")
+        complain(f"{_name(one.file)}: {one.why}")
     if len(found) > _SHOWN:
         complain(f"and {len(found) - _SHOWN} more: --report FILE names all")
 
@@ -98,9 +98,9 @@ def identify_folder(
             elif found.answer.subject is None:
                 status = max(status, NO_MATCH)
             if as_json:
-                typer.echo(json.dumps({"file": str(found.file), **_fields(found.answer, found.error)}))
+                typer.echo(json.dumps({"file": _name(found.file), **_fields(found.answer, found.error)}))
             else:
-                typer.echo(f"{found.file}\t{_words(found.answer, found.error)}")
+                typer.echo(f"{_name(found.file)}\t{_words(found.answer, found.error)}")
         return status
 
     return with_client(home, work, model=model, deadline=deadline)
@@ -125,13 +125,18 @@ def identify_faces(
         draw(photo, found, output)
     if as_json:
         faces = [{"box": list(_box(one)), **_fields(one.answer, one.error)} for one in found]
-        typer.echo(json.dumps({"file": str(photo), "faces": faces, "output": str(output) if output else None}))
+        typer.echo(json.dumps({"file": _name(photo), "faces": faces, "output": str(output) if output else None}))
     for one in () if as_json else found:
         x, y, width, height = _box(one)
         typer.echo(f"{width}x{height}+{x}+{y}\t{_words(one.answer, one.error)}")
     if all(one.answer is None for one in found):
         return ERROR
     return MATCH if any(one.answer is not None and one.answer.subject for one in found) else NO_MATCH
+
+
+def _name(file: Path) -> str:
+    """A file's name as it can be shown, whatever bytes it is made of."""
+    return str(file).encode(errors="backslashreplace").decode()
 
 
 def _box(face: SearchedFace) -> tuple[int, int, int, int]:
