@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from visard.admin import Admin
     from visard.auditlog import Account, Comparison, LogDifference, PartyLog, Verified
-    from visard.capture import Chip, Face, capture
-    from visard.capture.photos import ArrayLike
+    from visard.bulk import Bulk, BulkEnrolment, BulkItem, BulkProgress, Refusal, SearchedFace, SearchedPhoto
+    from visard.capture import ArrayLike, Chip, Face, capture
     from visard.certs import CertificatesExist
     from visard.client import Client
     from visard.cluster import OtherSettings
@@ -83,7 +83,7 @@ if TYPE_CHECKING:
         SubjectCount,
         Verification,
     )
-    from visard.sync import SyncAdmin, SyncClient, SyncModels
+    from visard.sync import SyncAdmin, SyncBulk, SyncClient, SyncModels
 
 # the module that each name lives in
 _HOMES = {
@@ -93,6 +93,10 @@ _HOMES = {
     "ArrayLike": "capture.photos",
     "Attempts": "results",
     "Audit": "results",
+    "Bulk": "bulk",
+    "BulkEnrolment": "bulk",
+    "BulkItem": "bulk",
+    "BulkProgress": "bulk",
     "Candidate": "results",
     "CaptureError": "errors",
     "CertificatesExist": "certs",
@@ -137,10 +141,13 @@ _HOMES = {
     "PeerState": "results",
     "PermissionDenied": "errors",
     "QualityError": "errors",
+    "Refusal": "bulk",
     "Report": "results",
     "RequestError": "errors",
     "Right": "results",
     "SealError": "errors",
+    "SearchedFace": "bulk",
+    "SearchedPhoto": "bulk",
     "ServiceError": "errors",
     "SeveralFaces": "errors",
     "StaleKey": "errors",
@@ -148,6 +155,7 @@ _HOMES = {
     "StoredReference": "results",
     "SubjectCount": "results",
     "SyncAdmin": "sync",
+    "SyncBulk": "sync",
     "SyncClient": "sync",
     "SyncModels": "sync",
     "TooDark": "errors",
@@ -169,6 +177,10 @@ __all__ = [
     "ArrayLike",
     "Attempts",
     "Audit",
+    "Bulk",
+    "BulkEnrolment",
+    "BulkItem",
+    "BulkProgress",
     "Candidate",
     "CaptureError",
     "CertificatesExist",
@@ -213,10 +225,13 @@ __all__ = [
     "PeerState",
     "PermissionDenied",
     "QualityError",
+    "Refusal",
     "Report",
     "RequestError",
     "Right",
     "SealError",
+    "SearchedFace",
+    "SearchedPhoto",
     "ServiceError",
     "SeveralFaces",
     "StaleKey",
@@ -224,6 +239,7 @@ __all__ = [
     "StoredReference",
     "SubjectCount",
     "SyncAdmin",
+    "SyncBulk",
     "SyncClient",
     "SyncModels",
     "TooDark",

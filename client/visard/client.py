@@ -14,10 +14,10 @@ from visard_wire.v1 import common_pb2, gateway_pb2
 
 from visard import opening, received
 from visard.admin import Admin
+from visard.bulk import Bulk
 from visard.calls import DEFAULT_DEADLINE, DEFAULT_MODEL, Caller, filled, within
 from visard.capture import Chip, Source, as_pictures, capture_all
 from visard.connection import Connection
-from visard.envelopes import SealedRequest
 from visard.errors import InvalidRequest
 from visard.registry import Models
 from visard.results import (
@@ -55,7 +55,7 @@ def some(photos: Sequence[Photo]) -> Sequence[Photo]:
 class Client:
     """An asynchronous client; use it as ``async with``. Errors are those of visard.errors.
 
-    What owners of networks ask is in ``models``, what administrators ask in ``admin``.
+    What owners of networks ask is in ``models``, what administrators ask in ``admin``, work on many photos in ``bulk``.
 
     ``deadline`` bounds every call in seconds; while the services are exhausted or away a call is made again until then, unless
     ``retry`` is False. Calls may run at the same time: those for which the gateway has no place wait here, oldest first.
@@ -64,6 +64,7 @@ class Client:
 
     models: Models
     admin: Admin
+    bulk: Bulk
 
     def __init__(
         self,
@@ -78,6 +79,7 @@ class Client:
         self._caller = Caller(connection, model, deadline, retry=retry)
         self.models = Models(self._caller)
         self.admin = Admin(self._caller)
+        self.bulk = Bulk(self, self._caller)
 
     async def __aenter__(self) -> Self:
         """Open the channel; nobody is called yet."""
@@ -353,14 +355,15 @@ class Client:
         def shares() -> list[bytes]:
             return shared(images, info.field_bits)
 
-        def send(sealed: SealedRequest, left: float) -> Awaitable[gateway_pb2.Result]:
-            return method(sealed.upload(), timeout=left)
-
         def request() -> Request:
             return self._caller.request(*asked, len(images), **options)
 
         if writes:
-            result, sent = await self._caller.write(request(), shares, send)
+            result, sent = await self._caller.write(
+                request(), shares, lambda sealed, left: method(sealed.upload(), timeout=left)
+            )
         else:
-            result, sent = await self._caller.read(request, shares, send)
+            result, sent = await self._caller.read(
+                request, shares, lambda sealed, left: method(sealed.upload(), timeout=left)
+            )
         return opening.open_all(result.results, sent.context, sent.reply_keys), result

@@ -94,6 +94,11 @@ class Identification:
     candidates: tuple[Candidate, ...] = ()
     more: bool = False
 
+    @property
+    def known(self) -> bool:
+        """Whether the photo shows anybody who is enrolled, be it one or several."""
+        return bool(self.subject is not None or self.candidates or self.more)
+
 
 @dataclass(frozen=True)
 class Output:

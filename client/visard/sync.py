@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from visard.admin import Admin
 from visard.auditlog import PartyLog
+from visard.bulk import MAX_BATCH, Bulk, BulkEnrolment, BulkItem, SearchedFace, SearchedPhoto, Told
 from visard.capture import Source
 from visard.client import DEFAULT_DEADLINE, DEFAULT_MODEL, Client, Connection, Photo
 from visard.errors import NotOpen
@@ -115,11 +117,99 @@ class SyncAdmin:
         return self._run(self._admin.audit_log(since_unix_ms))
 
 
+class SyncBulk:
+    """See visard.bulk.Bulk."""
+
+    def __init__(self, bulk: Bulk, run: Run) -> None:
+        self._bulk = bulk
+        self._run = run
+
+    def enrol(
+        self,
+        source: Path | str | Sequence[BulkItem],
+        *,
+        journal: Path | None = None,
+        largest: bool = False,
+        force: bool = False,
+        replace: bool = False,
+        unique: bool = False,
+        batch: int = MAX_BATCH,
+        at_once: int = 0,
+        told: Told | None = None,
+    ) -> BulkEnrolment:
+        """See Bulk.enrol; ``told`` is called in the client's thread."""
+        work = self._bulk.enrol(
+            source,
+            journal=journal,
+            largest=largest,
+            force=force,
+            replace=replace,
+            unique=unique,
+            batch=batch,
+            at_once=at_once,
+            told=told,
+        )
+        return self._run(work)
+
+    def identify(
+        self,
+        files: Sequence[Path],
+        *,
+        operating_point: str = "",
+        largest: bool = False,
+        allow_large_gallery: bool = False,
+        nearest: bool = False,
+        force: bool = False,
+        at_once: int = 0,
+    ) -> Iterator[SearchedPhoto]:
+        """See Bulk.identify."""
+        answers = self._bulk.identify(
+            files,
+            operating_point=operating_point,
+            largest=largest,
+            allow_large_gallery=allow_large_gallery,
+            nearest=nearest,
+            force=force,
+            at_once=at_once,
+        )
+
+        async def following() -> SearchedPhoto | None:
+            return await anext(answers, None)
+
+        try:
+            while (answer := self._run(following())) is not None:
+                yield answer
+        finally:
+            self._run(answers.aclose())
+
+    def faces(
+        self,
+        photo: Photo,
+        *,
+        operating_point: str = "",
+        allow_large_gallery: bool = False,
+        nearest: bool = False,
+        force: bool = False,
+        at_once: int = 0,
+    ) -> list[SearchedFace]:
+        """See Bulk.faces."""
+        work = self._bulk.faces(
+            photo,
+            operating_point=operating_point,
+            allow_large_gallery=allow_large_gallery,
+            nearest=nearest,
+            force=force,
+            at_once=at_once,
+        )
+        return self._run(work)
+
+
 class SyncClient:
     """See visard.Client; use it as ``with``, as often as you like. Safe to share between threads, not between processes."""
 
     models: SyncModels
     admin: SyncAdmin
+    bulk: SyncBulk
 
     def __init__(
         self,
@@ -133,6 +223,7 @@ class SyncClient:
         self._client = Client(connection, model=model, deadline=deadline, retry=retry, operating_point=operating_point)
         self.models = SyncModels(self._client.models, self._run)
         self.admin = SyncAdmin(self._client.admin, self._run)
+        self.bulk = SyncBulk(self._client.bulk, self._run)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 import numpy as np
@@ -227,12 +227,15 @@ class Double(gateway_pb2_grpc.FaceMatchingServicer, gateway_pb2_grpc.ModelRegist
         return gateway_pb2.ListModelsResponse(models=[self.info])
 
 
+D = TypeVar("D", bound=Double)
+
+
 @asynccontextmanager
-async def serving(folder: Path) -> AsyncIterator[tuple[Double, Connection]]:
-    """A running double with an authority of its own, and the connection of a client to it."""
+async def running(folder: Path, make: Callable[[Path], D]) -> AsyncIterator[tuple[D, Connection]]:
+    """A double of some kind with an authority of its own, and the connection of a client to it."""
     if not (folder / "ca.pem").exists():
         certs.init(folder)
-    double = Double(folder)  # type: ignore[abstract]  # what it has not is answered with UNIMPLEMENTED
+    double = make(folder)
     tls = Tls(ca=folder / "ca.pem", cert=folder / "gateway.pem", key=folder / "gateway.key")
     server = grpc.aio.server(interceptors=[FaultInterceptor()], options=SERVER_OPTIONS)
     gateway_pb2_grpc.add_FaceMatchingServicer_to_server(double, server)
@@ -243,6 +246,17 @@ async def serving(folder: Path) -> AsyncIterator[tuple[Double, Connection]]:
         yield double, Connection(f"127.0.0.1:{port}", folder / "ca.pem", folder / "client.pem", folder / "client.key")
     finally:
         await server.stop(None)
+
+
+def _double(folder: Path) -> Double:
+    return Double(folder)  # type: ignore[abstract]  # what it has not is answered with UNIMPLEMENTED
+
+
+@asynccontextmanager
+async def serving(folder: Path) -> AsyncIterator[tuple[Double, Connection]]:
+    """A running double, and the connection of a client to it."""
+    async with running(folder, _double) as pair:
+        yield pair
 
 
 @asynccontextmanager

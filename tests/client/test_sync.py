@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 from visard import certs
 from visard.admin import Admin
+from visard.bulk import Bulk
 from visard.capture import Chip
 from visard.client import Client, Connection
 from visard.errors import InternalError, NotOpen
 from visard.registry import Models
-from visard.sync import SyncAdmin, SyncClient, SyncModels
+from visard.sync import SyncAdmin, SyncBulk, SyncClient, SyncModels
 
 from tests.client.double import LONG, Double, serving
 from tests.waiting import becomes
@@ -66,7 +67,9 @@ def readable(kind: type) -> set[str]:
     return {f"{name}{'=' if member.fset else ''}" for name, member in found if not name.startswith("_")}
 
 
-@pytest.mark.parametrize(("blocking", "other"), [(SyncClient, Client), (SyncModels, Models), (SyncAdmin, Admin)])
+@pytest.mark.parametrize(
+    ("blocking", "other"), [(SyncClient, Client), (SyncModels, Models), (SyncAdmin, Admin), (SyncBulk, Bulk)]
+)
 def both_clients__should_have_the_same_methods(blocking: type, other: type) -> None:
     assert public(blocking) == public(other) != {}
     assert readable(blocking) == readable(other)
@@ -77,7 +80,7 @@ def both_clients__should_be_made_alike_and_have_the_same_parts(tmp_path: Path) -
     certs.init(tmp_path)
     connection = Connection("localhost:1", tmp_path / "ca.pem", tmp_path / "client.pem", tmp_path / "client.key")
     names = [{name for name in vars(made(connection)) if not name.startswith("_")} for made in (Client, SyncClient)]
-    assert names == [{"admin", "models"}] * 2
+    assert names == [{"admin", "bulk", "models"}] * 2
 
 
 def parts_of_the_blocking_client__should_answer(served: tuple[Double, Connection]) -> None:

@@ -16,14 +16,14 @@ from visard.capture.chips import CHIPS, Cut, check_chip, chip_pixels
 from visard.capture.detector import detect, searches
 from visard.capture.faces import CHIP_SIZE, TEMPLATE, Chip, Face, Picture, align
 from visard.capture.gates import ENROLMENT, PROBE, Gate, check, probe_gate, wrong
-from visard.capture.photos import MAX_PIXELS, SUFFIXES, Source, as_picture, is_picture, load_photo
+from visard.capture.photos import MAX_PIXELS, SUFFIXES, ArrayLike, Source, as_picture, is_picture, load_photo
 from visard.capture.quality import Quality, quality
 from visard.capture.refine import refine
 from visard.errors import CaptureError, DoubtfulFace, InvalidRequest, NoFace, SeveralFaces
 
 __all__ = [
     "CHIPS", "CHIP_SIZE", "ENROLMENT", "MAX_PIXELS", "MIN_BRIGHTNESS", "MIN_EYE_DISTANCE", "PROBE", "SUFFIXES", "TEMPLATE",
-    "Chip", "Cut", "Face", "Gate", "Picture", "Quality", "Source", "align", "as_picture", "as_pictures", "capture",
+    "ArrayLike", "Chip", "Cut", "Face", "Gate", "Picture", "Quality", "Source", "align", "as_picture", "as_pictures", "capture",
     "capture_all", "check", "check_all", "check_chip", "chip_pixels", "choose", "cut", "detect", "is_picture", "load_photo",
     "probe_gate", "quality", "refine", "wrong",
 ]  # fmt: skip

@@ -8,6 +8,7 @@ OPTIONS = {
     "allow_loose=True": "--allow-loose",
     "base_port": "--port",
     "home": "--home",
+    "journal": "--journal",
     "largest=True": "--largest",
     "opens=True": "--open-output",
     "points={'default': DISTANCE}": "--point default=DISTANCE",

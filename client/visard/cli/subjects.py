@@ -3,12 +3,13 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 import visard
 from visard.calls import DEFAULT_DEADLINE, DEFAULT_MODEL
+from visard.cli import naming
 from visard.cli.output import MATCH, NO_MATCH, costs, emit, progress
 from visard.cli.session import DEFAULT_HOME, Deadline, Force, Home, Json, Largest, Model, Point, with_client
 from visard.results import Enrolment, Identification, Verification
@@ -18,8 +19,12 @@ app = typer.Typer()
 
 @app.command()
 def enrol(
-    name: str,
-    photos: Annotated[list[Path], typer.Argument(help="One reference is stored for each.")],
+    name: Annotated[str | None, typer.Argument(help="Whose photos; none with --from.")] = None,
+    photos: Annotated[list[Path] | None, typer.Argument(help="One reference is stored for each.")] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", help="A folder with a folder a subject, or a .csv or .jsonl: subject, file, note, ttl."),
+    ] = None,
     home: Home = DEFAULT_HOME,
     model: Model = DEFAULT_MODEL,
     largest: Largest = False,
@@ -28,15 +33,52 @@ def enrol(
     unique: Annotated[bool, typer.Option(help="Refuse somebody who is enrolled under another name.")] = False,
     ttl: Annotated[int, typer.Option(min=0, help="Seconds until the references are erased; 0 for never.")] = 0,
     note: Annotated[str, typer.Option(help="Kept with the references, not secret.")] = "",
+    journal: Annotated[
+        Path | None, typer.Option(help="With --from: what was sent, to go on from; by default beside the source.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="With --from: a CSV file of what was refused, and why.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --from: judge the photos, and send nothing.")
+    ] = False,
+    at_once: Annotated[int, typer.Option(min=0, help="With --from: requests at a time; 0 chooses.")] = 0,
     deadline: Deadline = DEFAULT_DEADLINE,
     as_json: Json = False,
 ) -> None:
-    """Store a face under a name, as shares at three parties."""
+    """Store a face under a name, as shares at three parties; with --from all that a folder or a list names.
+
+    With --from the same command again goes on where it stopped, also after it was killed, and enrols nothing twice. Exit status 1
+    when a photo was refused, 2 when some are left.
+    """
+    if source is not None:
+        if name is not None:
+            raise typer.BadParameter("either --from, or a name and photos", param_hint="--from")
+        from visard.cli import many  # noqa: PLC0415 -- it loads libraries for pictures
+
+        status = many.enrol(
+            source,
+            home=home,
+            model=model,
+            deadline=many.DEADLINE if deadline == DEFAULT_DEADLINE else deadline,
+            journal=journal,
+            report=report,
+            dry_run=dry_run,
+            at_once=at_once,
+            note=note,
+            ttl=ttl,
+            wishes={"largest": largest, "force": force, "replace": replace, "unique": unique},
+            as_json=as_json,
+        )
+        raise typer.Exit(status)
+    if name is None or not photos:
+        raise typer.BadParameter("a name and at least one photo, or --from", param_hint="NAME PHOTOS...")
+    if journal is not None or report is not None or dry_run or at_once:
+        raise typer.BadParameter("--journal, --report, --dry-run and --at-once go with it", param_hint="--from")
+    subject, files = name, photos
 
     async def work(c: visard.Client) -> Enrolment:
         return await c.enrol(
-            name,
-            photos,
+            subject,
+            files,
             largest=largest,
             replace=replace,
             unique=unique,
@@ -98,7 +140,7 @@ def compare(
 
 @app.command()
 def identify(
-    photo: Path,
+    photo: Annotated[Path, typer.Argument(help="A photo; or a folder, for a line for each photo in it.")],
     home: Home = DEFAULT_HOME,
     model: Model = DEFAULT_MODEL,
     operating_point: Point = "",
@@ -108,25 +150,40 @@ def identify(
         bool,
         typer.Option("--allow-large-gallery", help="Search also where more are enrolled than any point carries."),
     ] = False,
+    nearest: Annotated[
+        bool, typer.Option("--nearest", help="The nearest reference alone: a tournament, for small galleries.")
+    ] = False,
+    all_faces: Annotated[bool, typer.Option("--all-faces", help="Search for each face of the photo.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="With --all-faces: the photo with its faces framed and named.")
+    ] = None,
     deadline: Deadline = DEFAULT_DEADLINE,
     as_json: Json = False,
 ) -> None:
-    """Who is it? The threshold follows from how many are enrolled. Exit status 1 when it is nobody enrolled."""
+    """Who is it? The threshold follows from how many are enrolled. Exit status 1 when it is nobody enrolled.
+
+    Of a folder: 0 when every photo shows somebody enrolled, 2 when one could not be asked about. With --all-faces: 0 when one
+    face is somebody enrolled. With --json a folder gets one object a line.
+    """
+    if (all_faces and (largest or photo.is_dir())) or (output is not None and not all_faces):
+        raise typer.BadParameter("of one photo, without --largest; -o goes with it", param_hint="--all-faces")
+    wishes: dict[str, Any] = {"operating_point": operating_point, "force": force, "nearest": nearest}
+    wishes["allow_large_gallery"] = allow_large_gallery
+    asked: dict[str, Any] = {"home": home, "model": model, "deadline": deadline, "as_json": as_json}
+    if all_faces or photo.is_dir():
+        from visard.cli import many  # noqa: PLC0415 -- it loads libraries for pictures
+
+        if all_faces:
+            raise typer.Exit(many.identify_faces(photo, output, wishes=wishes, **asked))
+        raise typer.Exit(many.identify_folder(photo, wishes={**wishes, "largest": largest}, **asked))
 
     async def work(c: visard.Client) -> Identification:
-        return await c.identify(
-            photo,
-            operating_point=operating_point,
-            largest=largest,
-            force=force,
-            allow_large_gallery=allow_large_gallery,
-        )
+        return await c.identify(photo, largest=largest, **wishes)
 
     with progress("identifying"):
         answer = with_client(home, work, model=model, deadline=deadline)
-    point, text = answer.operating_point, f"{answer.subject or 'nobody enrolled'} ({answer.operating_point})"
-    emit(as_json, text, subject=answer.subject, operating_point=point, **costs(answer.report))
-    raise typer.Exit(MATCH if answer.subject else NO_MATCH)
+    emit(as_json, naming.words(answer), **naming.fields(answer), **costs(answer.report))
+    raise typer.Exit(MATCH if answer.known else NO_MATCH)
 
 
 @app.command()

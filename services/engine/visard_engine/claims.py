@@ -108,11 +108,14 @@ class Claims:
 
     def fold(self, field: Field, stream: Stream, times: int) -> list[Folded]:
         """All claims in so many random combinations."""
-        rows = 0 if self.rows is None else self.rows.count
-        found = [Folded(field.encode([0]), np.zeros(rows, field.dtype)) for _ in range(times)]
+        rows = self.rows
+        found = [
+            Folded(field.encode([0]), np.zeros(0 if rows is None else rows.count, field.dtype)) for _ in range(times)
+        ]
         for source, opened in self._claims:
             source.fold_each(opened, stream, found)
-        for into in found if self.rows is not None else ():
-            weights, into.weights = into.weights, np.zeros(0, field.dtype)
-            self.rows.fold(weights, into)
+        if rows is not None:
+            for into in found:
+                weights, into.weights = into.weights, np.zeros(0, field.dtype)
+                rows.fold(weights, into)
         return found

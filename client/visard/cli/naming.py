@@ -1,0 +1,29 @@
+"""Who an answer names, in words and as fields of JSON: of a photo, a folder's, a face's."""
+
+from typing import Any
+
+from visard.results import Identification
+
+
+def named(answer: Identification) -> str:
+    """Who it is in a word or two: one person, several, or nobody."""
+    if answer.subject is not None:
+        return answer.subject
+    people = list(dict.fromkeys(one.subject for one in answer.candidates))
+    text = f"several people: {', '.join(people)}" if people else "several people" if answer.more else "nobody enrolled"
+    return f"{text}, and more than can be told" if answer.more else text
+
+
+def words(answer: Identification) -> str:
+    """The same, and the point that decided."""
+    return f"{named(answer)} ({answer.operating_point})"
+
+
+def fields(answer: Identification) -> dict[str, Any]:
+    """For JSON."""
+    candidates = [
+        {"subject": one.subject, "reference_id": one.reference_id, "operating_point": one.operating_point}
+        for one in answer.candidates
+    ]
+    point = {"subject": answer.subject, "operating_point": answer.operating_point}
+    return {**point, "candidates": candidates, "more": answer.more}
