@@ -1,4 +1,4 @@
-"""Faces of a folder as both face networks see them: quality and descriptors on the unit sphere, kept in a file once measured."""
+"""Faces of a folder as both published networks see them: quality and descriptors of length one, kept in a file once measured."""
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
@@ -10,7 +10,10 @@ import numpy.typing as npt
 import torch
 from visard.capture import Chip, Picture, Quality, capture, chip_pixels, is_picture, load_photo, quality
 from visard.errors import CaptureError
-from visard.owner.networks import face_resnet, sface
+from visard.owner import linear
+from visard.owner.networks import sface
+from visard.owner.networks.faces import face_network
+from visard.owner.networks.names import FACE, FACE_SMALL
 
 Floats = npt.NDArray[np.float64]
 
@@ -87,7 +90,8 @@ class Describer:
 
     def __init__(self, network: str) -> None:
         self._sface = network == "sface"
-        self._module = sface.load() if self._sface else face_resnet.load()
+        face = face_network(FACE if self._sface else FACE_SMALL)
+        self._module = linear.published(face.load(), face)
 
     def __call__(self, chips: Sequence[Chip]) -> Floats:
         """In batches."""

@@ -12,15 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
-from torch import nn
-from visard.owner.networks import face_resnet
 
 from bench import engine
+from bench.peers.export import export
 from bench.rows import Row
-from bench.thesis import thesis_network
 
 HOME = Path(".peers")
 OUT = Path("bench/out/peers.json")
@@ -32,6 +29,7 @@ ROWS = {
     "W4R": Row("W4R"),
     "W4P": Row("W4P"),
     "W4C": Row("W4C"),
+    "W5": Row("W5"),
 }
 Figures = dict[str, dict[str, Any]]
 
@@ -56,13 +54,13 @@ PEERS = (
     Peer(
         "CrypTen",
         "crypten_peer",
-        ("W1", "W2", "W3", "W4R"),
+        ("W1", "W2", "W3", "W4R", "W5"),
         (
             (*HASHED, "locks/crypten.txt"),
             ("torch==2.13.0",),
         ),
     ),
-    Peer("SPU, ABY3", "spu_peer", ("W1", "W2", "W3", "W4R"), ((*HASHED, "locks/spu.txt"),)),
+    Peer("SPU, ABY3", "spu_peer", ("W1", "W2", "W3", "W4R", "W5"), ((*HASHED, "locks/spu.txt"),)),
 )
 
 
@@ -93,7 +91,7 @@ def main() -> None:
 
 def _ours(row: Row, repeat: int) -> dict[str, Any]:
     result = engine.measure(row, repeat)
-    return {"seconds": result["engine_s"], "sent_mb": result["sent_mb_party"]}
+    return {"seconds": result["engine_s"], "cpu_s": result["cpu_s_parties"], "sent_mb": result["sent_mb_party"]}
 
 
 def measure(peer: Peer, rows: list[str]) -> Figures:
@@ -101,12 +99,11 @@ def measure(peer: Peer, rows: list[str]) -> Figures:
     if not rows:
         return {}
     python = _environment(peer)
-    weights = _export_weights()
-    paths = os.pathsep.join(("." if peer.installs else "", "client" if peer.name == "CrypTen" else "")).strip(
-        os.pathsep
-    )
+    export(HOME)
+    # CrypTen makes W1 itself, of our owner's packages, which are not installed there
+    paths = os.pathsep.join((".", "client", "services/wire") if peer.name == "CrypTen" else (".",))
     environment = os.environ | {"OMP_NUM_THREADS": "1"} | ({"PYTHONPATH": paths} if peer.installs else {})
-    command = [str(python), "-m", f"bench.peers.{peer.module}", ",".join(rows), str(weights)]
+    command = [str(python), "-m", f"bench.peers.{peer.module}", ",".join(rows), str(HOME)]
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     except subprocess.TimeoutExpired as error:
@@ -133,26 +130,15 @@ def _environment(peer: Peer) -> Path:
     return folder / "bin/python"
 
 
-def _export_weights() -> Path:
-    """Weights of W1 and W2 as arrays, for a peer without torch: kernel and bias of each layer in order."""
-    face = face_resnet.load()
-    # pixels are 0 to 1 there: products of 255 and weights of 1/256 lose bits
-    face.entry.weight.mul_(256)
-    for name, network in (("W1", face), ("W2", thesis_network())):
-        layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
-        arrays = [w.detach().numpy() for layer in layers for w in (layer.weight, layer.bias) if w is not None]
-        HOME.mkdir(exist_ok=True)
-        np.savez(HOME / f"{name}.npz", *arrays)
-    return HOME
-
-
 def _last_line(text: str) -> str:
     return next((line for line in reversed(text.splitlines()) if line.strip()), "it printed nothing")
 
 
 def _print(ours: Figures, theirs: dict[str, Figures], absent: dict[str, str]) -> None:
     out = Console(width=150, highlight=False)
-    table = Table(title="seconds and MB sent a party, online; in brackets how many times ours")
+    table = Table(
+        title="seconds, those of all parties' processors, and MB sent a party, online; in brackets how many times ours"
+    )
     for heading in ("row", "visard", *theirs):
         table.add_column(heading, justify="right")
     for row, own in ours.items():
@@ -166,8 +152,15 @@ def _cell(figures: dict[str, Any] | None, own: dict[str, Any] | None = None) -> 
     if figures is None:
         return ""
     sent = f"{figures['sent_mb']:.3g} MB" if figures["sent_mb"] is not None else "in one process"
-    ratio = f" ({figures['seconds'] / own['seconds']:.0f}x)" if own is not None else ""
-    return f"{figures['seconds']:.3g} s{ratio}, {sent}"
+    parts = [
+        _part(name, unit, figures, own) for name, unit in (("seconds", "s"), ("cpu_s", "s CPU")) if name in figures
+    ]
+    return ", ".join([*parts, sent])
+
+
+def _part(name: str, unit: str, figures: dict[str, Any], own: dict[str, Any] | None) -> str:
+    ratio = f" ({figures[name] / own[name]:.0f}x)" if own is not None else ""
+    return f"{figures[name]:.3g} {unit}{ratio}"
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import sys
 import time
 import types
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -23,10 +24,11 @@ import crypten.communicator as comm  # noqa: E402
 from crypten import mpc  # noqa: E402
 from visard.owner.networks import face_resnet  # noqa: E402
 
+from bench.peers.steps import Step, Steps, follow  # noqa: E402
 from bench.thesis import thesis_network  # noqa: E402
 
 Secret = Any
-REPEAT = 3
+REPEAT, REPEAT_STEPS = 3, 1  # W5 takes half a minute of processor
 
 
 def secret(x: torch.Tensor) -> Secret:
@@ -124,33 +126,72 @@ def relu() -> tuple[Callable[[Secret], Secret], torch.Tensor]:
     return lambda x: x.relu(), torch.randn(1, 1, 250, 250)
 
 
+def prelu(step: Step, x: Secret, slopes: Secret) -> Secret:
+    """relu(x) - a relu(-x), with one comparison: relu(-x) is relu(x) - x."""
+    positive = x.relu()
+    return positive - slopes * (positive - x)
+
+
+DOES: dict[str, Callable[..., Secret]] = {
+    "subtract": lambda step, x: x - step.number,
+    "convolve": lambda step, x, kernel, bias: (
+        x.conv2d(kernel, stride=step.stride, padding=step.padding, groups=step.groups) + bias.reshape(1, -1, 1, 1)
+    ),
+    "prelu": prelu,
+    "ones": lambda step, x: crypten.cat([x, secret(torch.ones(1, 1, *x.shape[2:]))], dim=1),
+    "cat": lambda step, *parts: crypten.cat(list(parts), dim=1),
+    "flatten": lambda step, x: x.flatten(start_dim=1),
+    "multiply": lambda step, x, matrix, bias: x.matmul(matrix) + bias,
+}
+
+
+def exported(network: Steps) -> tuple[Callable[[Secret], Secret], torch.Tensor]:
+    """W5, as it was written down."""
+    arrays = [secret(torch.from_numpy(array)) for array in network.arrays]
+    return lambda x: follow(network.steps, DOES, x, arrays), torch.from_numpy(network.image)
+
+
 ROWS = {"W1": face, "W2": thesis, "W3": matching, "W4R": relu}
+STEPS = ("W5",)
 
 
 @mpc.run_multiprocess(world_size=2)  # type: ignore[untyped-decorator]
-def measure(name: str) -> tuple[float, float]:
-    """Median seconds of the online part, and megabytes this party sent."""
+def measure(name: str, folder: str) -> dict[str, float]:
+    """Median seconds of the online part, of the clock and of this party's processor, and megabytes that it sent."""
     crypten.cfg.mpc.provider = "TFP"
     crypten.cfg.communicator.verbose = True  # count bytes
     torch.set_num_threads(1)
-    run, x = ROWS[name]()
+    network = Steps.read(Path(folder), name) if name in STEPS else None
+    run, x = exported(network) if network is not None else ROWS[name]()
     shared = secret(x)
-    times, sent = [], 0.0
-    for _ in range(REPEAT + 1):
+    times, sent, result = [], 0.0, None
+    repeat = REPEAT if network is None else REPEAT_STEPS
+    for _ in range(repeat + 1):
         comm.get().reset_communication_stats()
-        started = time.perf_counter()
-        run(shared)
-        times.append(time.perf_counter() - started)
+        started = time.perf_counter(), time.process_time()
+        result = run(shared)
+        times.append((time.perf_counter() - started[0], time.process_time() - started[1]))
         sent = comm.get().get_communication_stats()["bytes"] / 1e6
-    return sorted(times[1:])[REPEAT // 2], sent
+    seconds, cpu = sorted(times[1:])[repeat // 2]
+    found = {"seconds": seconds, "cpu_s": cpu, "sent_mb": sent}
+    return found | (
+        {"cosine": network.cosine(result.get_plain_text())} if network is not None and result is not None else {}
+    )
+
+
+def joined(parties: list[dict[str, float]]) -> dict[str, float]:
+    """Of all parties: the slowest, the processor of all, the largest."""
+    cpu = sum(party["cpu_s"] for party in parties)
+    return (
+        parties[0] | {name: max(party[name] for party in parties) for name in ("seconds", "sent_mb")} | {"cpu_s": cpu}
+    )
 
 
 if __name__ == "__main__":
     crypten.init()
     for row in sys.argv[1].split(","):
-        if row in ROWS:
-            results = measure(row)
+        if row in ROWS or row in STEPS:
+            results = measure(row, sys.argv[2])
             if results is None:
                 sys.exit(f"crypten failed at {row}")
-            result = {"row": row, "seconds": max(r[0] for r in results), "sent_mb": max(r[1] for r in results)}
-            print(json.dumps(result), flush=True)
+            print(json.dumps({"row": row} | joined(results)), flush=True)

@@ -79,6 +79,8 @@ class Evaluation:
     def _twin(self, judge: Judge) -> Floats:
         """Of the pairs sampled."""
         part = self.pairs.of(self.sampled)
+        if not len(part.same):
+            return np.zeros(0)
         rows = np.unique(np.concatenate([part.first, part.second])).tolist()
         with self.bar("fixed-point twin", len(part.same) if self.at_once else len(rows)) as advance:
             if self.at_once:
