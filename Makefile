@@ -141,7 +141,7 @@ bench-peers: $(STAMP)
 bench-thesis: $(STAMP)
 	$(BIN)/python -m bench.sizes --mpyc
 
-# a day of 50,000 writes at three stores, which must not grow; some minutes
+# a day of 50,000 writes at three stores, which must not grow; 40 minutes on a busy machine
 bench-churn: $(STAMP)
 	$(BIN)/python -m bench.churn
 
