@@ -271,9 +271,9 @@ class Client:
         ask = filled(gateway_pb2.ListSubjectsRequest(), model=self.model, page_token=token)
         return await self._caller.again(lambda left: self._caller.matching.ListSubjects(ask, timeout=left))
 
-    async def status(self) -> Status:
-        """How the services are, as the gateway and the three parties tell it."""
-        ask = gateway_pb2.GetStatusRequest()
+    async def status(self, *, layers: bool = False) -> Status:
+        """How the services are, as the gateway and the three parties tell it; with ``layers`` the costs of models by layer."""
+        ask = gateway_pb2.GetStatusRequest(layers=layers)
         response = await self._caller.again(lambda left: self._caller.matching.GetStatus(ask, timeout=left))
         return received.status(response)
 

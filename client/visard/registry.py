@@ -27,14 +27,14 @@ class Models:
         self._infos: dict[str, ModelInfo] = {}
         self._fetching = asyncio.Lock()  # calls that begin together ask once
 
-    async def list(self) -> Infos:
-        """The models that all three parties have, and what a run of each costs."""
-        ask = gateway_pb2.ListModelsRequest()
+    async def list(self, *, layers: bool = False) -> Infos:
+        """The models that all three parties have, and what a run of each costs; with ``layers`` also what each layer does."""
+        ask = gateway_pb2.ListModelsRequest(layers=layers)
         response = await self._caller.again(lambda left: self._caller.registry.ListModels(ask, timeout=left))
         return [received.model_info(info) for info in response.models]
 
     async def info(self) -> ModelInfo:
-        """What is known about the client's model, asked for once; raises NotFound."""
+        """What is known about the client's model but for the costs of its layers, asked for once; raises NotFound."""
         name = self._caller.model
         async with self._fetching:
             if name not in self._infos:

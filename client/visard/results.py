@@ -167,7 +167,8 @@ class ModelCost:
     """What a run on one image costs a party: exact but for the seconds, which are an estimate.
 
     ``nonlinear`` counts elements compared or truncated, ``sent_bytes`` goes to the two other parties. ``expected_seconds``
-    comes from rates measured once, on one core a party and without delay between the parties.
+    comes from rates measured once, on one core a party and without delay between the parties. ``layers`` is empty where
+    nobody has asked for it.
     """
 
     multiply_adds: int

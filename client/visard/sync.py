@@ -49,9 +49,9 @@ class SyncModels:
         self._models = models
         self._run = run
 
-    def list(self) -> Infos:
+    def list(self, *, layers: bool = False) -> Infos:
         """See Models.list."""
-        return self._run(self._models.list())
+        return self._run(self._models.list(layers=layers))
 
     def info(self) -> ModelInfo:
         """See Models.info."""
@@ -353,9 +353,9 @@ class SyncClient:
         """See Client.subjects."""
         return self._run(self._client.subjects())
 
-    def status(self) -> Status:
+    def status(self, *, layers: bool = False) -> Status:
         """See Client.status."""
-        return self._run(self._client.status())
+        return self._run(self._client.status(layers=layers))
 
     def upload(
         self, operation: str, photos: Sequence[Photo], *, subject: str = "", largest: bool = False, force: bool = False

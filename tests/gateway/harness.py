@@ -97,7 +97,11 @@ class FakeParty(party_pb2_grpc.PartyServicer):
 
     async def GetStatus(self, request: Any, context: Any) -> common_pb2.PartyStatus:
         await self._maybe_hang("GetStatus")
-        return common_pb2.PartyStatus(party=self.number, ready=True, models=self.models)
+        models = [common_pb2.ModelInfo.FromString(model.SerializeToString()) for model in self.models]
+        for model in models:
+            if request.layers:
+                model.cost.layers.add(kind="conv")
+        return common_pb2.PartyStatus(party=self.number, ready=True, models=models)
 
     async def GetKey(self, request: Any, context: Any) -> common_pb2.PartyKey:
         return common_pb2.PartyKey(party=self.number, public_key=bytes([self.number]) * 32)

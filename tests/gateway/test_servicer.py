@@ -80,6 +80,9 @@ async def method__should_take_its_own_operation_and_no_other(house: House, metho
 async def status__should_say_who_does_not_answer(house: House) -> None:
     status = await house.matching().GetStatus(asked("GetStatus"), timeout=SECONDS)
     assert status.ready
+    assert not status.parties[0].models[0].cost.layers
+    layered = await house.matching().GetStatus(gateway_pb2.GetStatusRequest(layers=True), timeout=SECONDS)
+    assert layered.parties[0].models[0].cost.layers
     house.parties[0].hang_in = "GetStatus"
     await house.kill(2)
     status = await house.matching().GetStatus(asked("GetStatus"), timeout=SECONDS)
@@ -112,6 +115,9 @@ async def subjects__should_be_listed_only_when_all_parties_agree(house: House) -
 async def models__should_be_listed_only_when_all_parties_agree(house: House) -> None:
     ask = gateway_pb2.ListModelsRequest()
     assert [m.name for m in (await house.registry("client").ListModels(ask, timeout=SECONDS)).models] == ["face"]
+    assert not (await house.registry("client").ListModels(ask, timeout=SECONDS)).models[0].cost.layers
+    ask.layers = True
+    assert (await house.registry("client").ListModels(ask, timeout=SECONDS)).models[0].cost.layers
     house.parties[2].models = []
     assert (await refusal(house.registry("client").ListModels(ask, timeout=SECONDS))).code == "UNAVAILABLE"
 

@@ -88,7 +88,8 @@ class Party:
 
     def __init__(self, home: Path, index: int, source: Source, one_in: int) -> None:
         self.index = index
-        self.stock = KitStock(home / str(index), index, source, audit_one_in=one_in)
+        memory = (0, 2 * TINY.correction_bytes, 1 << 20)[index]  # one keeps kits on disk, one in memory, one in both
+        self.stock = KitStock(home / str(index), index, source, audit_one_in=one_in, memory_bytes=memory)
         self.auditor = Auditor(self.stock, source, index)
         config = SimpleNamespace(index=index, peer_timeout=60.0, kit_wait=60.0)
         self.agreeing = Agreeing(cast(Any, config), self.stock)

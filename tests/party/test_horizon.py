@@ -39,8 +39,29 @@ def horizon__should_move_at_party_0_when_all_three_have_finished() -> None:
     assert not zero.move(VIEW, START), "until the next step"
 
 
-def horizon__should_stay_while_somebody_has_something_pending_or_is_away() -> None:
-    for spoilt in (View(b"references", b"writes", 1), View(b"others", b"writes", 0), None):
+def horizon__should_move_while_new_writes_are_under_way() -> None:
+    """Under a steady load hashes differ at every moment, and something is always pending."""
+    zero = horizons()[0]
+    for peer in (1, 2):
+        zero.hear(peer, View(b"references", b"other writes", 3, pending_expires=START - 1), START)
+    assert zero.move(View(b"references", b"writes", 1, pending_expires=START), START)
+    assert zero.due(VIEW, START) == zero.at
+
+
+def peer_that_was_heard_long_ago__should_be_no_evidence() -> None:
+    zero = horizons()[0]
+    agreeing(zero)
+    assert not zero.move(VIEW, START + MAX_EXPIRY_MS + 1)
+
+
+def horizon__should_stay_while_somebody_has_something_old_pending_or_is_away() -> None:
+    old = START - 2 * MAX_EXPIRY_MS - LONGEST
+    for spoilt in (
+        View(b"references", b"writes", 1),  # as a party says that does not tell how old
+        View(b"references", b"writes", 1, pending_expires=old),
+        View(b"references", b"writes", 1, pending_expires=old + MAX_EXPIRY_MS),  # its deletion may be older
+        None,
+    ):
         zero = horizons()[0]
         agreeing(zero)
         if spoilt is None:
@@ -48,7 +69,8 @@ def horizon__should_stay_while_somebody_has_something_pending_or_is_away() -> No
         else:
             zero.hear(2, spoilt, START)
         assert not zero.move(VIEW, START)
-        assert zero.due(VIEW) is None
+        zero.at = zero.latest(START)
+        assert zero.due(VIEW, START) is None
 
 
 def party_that_has_lost_its_horizon__should_take_the_others() -> None:
@@ -92,8 +114,8 @@ class Party:
 
     def view(self) -> View:
         counted = sorted(w for w, (expires, done) in self.log.items() if done and expires >= self.horizon.at)
-        pending = sum(not done for _, done in self.log.values())
-        return View(b"", repr(counted).encode(), pending, self.horizon.at)
+        pending = [expires for expires, done in self.log.values() if not done]
+        return View(b"", repr(counted).encode(), len(pending), self.horizon.at, min(pending, default=0))
 
 
 @settings(max_examples=300, deadline=None)
@@ -112,7 +134,7 @@ def any_history__should_prune_nothing_that_is_missing_somewhere(steps: list[tupl
             case "write":
                 staged += 1
                 for one in parties:
-                    one.log[staged] = (now + MAX_EXPIRY_MS, False)
+                    one.log[staged] = (now + number * MAX_EXPIRY_MS // (1 << 16), False)
             case "commit":
                 for write, (expires, done) in sorted(party.log.items()):
                     if not done and write % 5 != number % 5:
@@ -122,7 +144,7 @@ def any_history__should_prune_nothing_that_is_missing_somewhere(steps: list[tupl
                 parties[number // 3 % 3].horizon.hear(party.horizon.party, party.view(), now)
             case "look":
                 party.horizon.move(party.view(), now)
-                if (before := party.horizon.due(party.view())) is not None:
+                if (before := party.horizon.due(party.view(), now)) is not None:
                     for write in [w for w, (expires, done) in party.log.items() if done and expires < before]:
                         assert all(write in one.committed for one in parties)
                         del party.log[write]

@@ -107,6 +107,12 @@ class Disk(RuleBasedStateMachine):
         self.since = self.floor
         self.put_aside()
 
+    @rule(lost=st.sets(st.integers(0, 3)))
+    def crash_that_takes_memory(self, lost: set[int]) -> None:
+        self.kits -= {n for n in self.kits if n % 4 in lost}
+        self.crash()
+        self.ledger.restarted()
+
     @invariant()
     def numbers_are_used_once(self) -> None:
         assert len(self.used) == len(set(self.used))
@@ -224,3 +230,15 @@ def follower__should_fetch_ahead_where_the_leader_begins_and_take_whatever_it_pi
     ledger.arrived(1000)
     assert ledger.demand(5)
     assert ledger.floor == 1
+
+
+def numbers_lost_with_the_memory__should_be_fetched_before_new_ones() -> None:
+    ledger = Ledger(floor=3, in_stock={5}, aside={7})
+    ledger.restarted()
+    fetched = []
+    while (number := ledger.next_to_fetch(6)) is not None:
+        fetched.append(number)
+        ledger.arrived(number)
+    assert fetched == [3, 4, 6, 8, 9]
+    ledger.raise_floor(5)
+    assert ledger.next_to_fetch(6) == 10, "what is below the floor is not looked for"

@@ -31,8 +31,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def leader(directory: Path) -> KitStock:
-    return KitStock(directory, 0, Dealer(0), partial(first_number_in, directory))
+def leader(directory: Path, memory: int = 0) -> KitStock:
+    return KitStock(directory, 0, Dealer(0), partial(first_number_in, directory), memory_bytes=memory)
 
 
 async def used(stock: KitStock) -> int:
@@ -82,3 +82,24 @@ async def discarding__should_reach_plans_that_nobody_has_asked_for(tmp_path: Pat
     after = KitStock(tmp_path, 1, Dealer(1))
     after.discard()
     assert not list(tmp_path.rglob("*.kit"))
+
+
+@pytest.mark.parametrize("memory", [2 * PLAN.correction_bytes, 1 << 30])
+async def leader_that_was_killed__should_fetch_anew_what_was_in_memory_and_use_no_number_twice(
+    tmp_path: Path, memory: int
+) -> None:
+    """A stock that nobody ends is one that was killed: what it has in memory is in no other."""
+    numbers: list[int] = []
+    for _ in range(4):
+        stock = leader(tmp_path / "kits", memory)
+        stock.want(PLAN, 4)
+        numbers += [await used(stock) for _ in range(3)]
+    assert numbers == sorted(set(numbers))
+    assert numbers[-1] - numbers[0] < 4 * (3 + 4), "at most the stock is left out at a crash"
+
+
+async def discarding__should_reach_what_is_in_memory_of_other_plans(tmp_path: Path) -> None:
+    stock = KitStock(tmp_path, 1, Dealer(1), memory_bytes=1 << 30)
+    stock.memory.put(OTHER.digest, 5, await Dealer(1).fetch(OTHER, 5))
+    stock.discard()
+    assert stock.memory.used_bytes == 0

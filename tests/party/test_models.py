@@ -61,6 +61,16 @@ async def model_that_changes_while_it_is_loaded__should_be_loaded_again(monkeypa
     assert loads == 2
 
 
+async def costs_of_layers__should_be_told_on_request_only() -> None:
+    published = await ModelShelf(OneModel(), NoStock(), 1).get("net")  # type: ignore[arg-type]
+    short, whole = published.info(), published.info(layers=True)
+    assert not short.cost.layers
+    assert len(whole.cost.layers) >= len(SMALL.operations)
+    assert not published.info().cost.layers, "asked after the other"
+    del whole.cost.layers[:]
+    assert short == whole
+
+
 def header(program: Program) -> common_pb2.UploadHeader:
     data = program.to_json()
     request = common_pb2.Request(program_digest=hashlib.sha256(data).digest())

@@ -14,7 +14,7 @@ from visard_party.kits.ledger import WINDOW
 from visard_party.kits.source import Fetched
 from visard_party.kits.stock import KitBurnt
 
-from tests.party.test_stock import OTHER, PLAN, Dealer, Stocked
+from tests.party.test_stock import MEMORIES, OTHER, PLAN, Dealer, Stocked
 from tests.waiting import PATIENCE, until
 
 
@@ -36,10 +36,10 @@ class Moody(Dealer):
         return await super().fetch(plan, number)
 
 
-@pytest.fixture
-async def moody(tmp_path: Path) -> AsyncIterator[tuple[Stocked, Moody]]:
+@pytest.fixture(params=list(MEMORIES.values()), ids=list(MEMORIES))
+async def moody(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[tuple[Stocked, Moody]]:
     dealer = Moody()
-    stocked = Stocked(tmp_path, dealer)
+    stocked = Stocked(tmp_path, dealer, request.param)
     yield stocked, dealer
     await stocked.end()
 

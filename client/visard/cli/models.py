@@ -179,7 +179,9 @@ def show(name: str, home: Home = DEFAULT_HOME) -> None:
     """Show what a model is and what a run of it costs."""
 
     async def work(client: visard.Client) -> tuple[ModelInfo, PartyStatus]:
-        return await client.models.info(), (await client.status()).parties[0]
+        info = await client.models.info()  # raises where there is none
+        layered = {one.name: one for one in await client.models.list(layers=True)}
+        return layered.get(name, info), (await client.status()).parties[0]
 
     model, party = with_client(home, work, model=name)
     cost, points = model.cost, ", ".join(point.name for point in model.points)

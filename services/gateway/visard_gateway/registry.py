@@ -37,7 +37,7 @@ class ModelRegistryServicer(gateway_pb2_grpc.ModelRegistryServicer):
         """The models that all three parties have."""
         caller_of(context, "ListModels")
         seconds = remaining(context, self._config.run_timeout)
-        ask = gateway_pb2.GetStatusRequest()
+        ask = gateway_pb2.GetStatusRequest(layers=request.layers)
         found = await self._parties.ask_all(lambda stub, _: stub.GetStatus(ask, timeout=seconds))
         models = [sorted(status.models, key=lambda m: m.name) for status in found]
         agreeing([[_undated(model) for model in some] for some in models], "the models")

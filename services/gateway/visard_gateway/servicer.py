@@ -118,7 +118,7 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
     ) -> gateway_pb2.GetStatusResponse:
         """How the parties are; one that does not answer is not ready."""
         caller_of(context, "GetStatus")
-        return await status(self._config, self._parties)
+        return await status(self._config, self._parties, request)
 
     async def GetParties(  # noqa: N802
         self, request: gateway_pb2.GetPartiesRequest, context: Context

@@ -10,9 +10,11 @@ from visard_gateway.config import GatewayConfig
 from visard_gateway.parties import Parties
 
 
-async def status(config: GatewayConfig, parties: Parties) -> gateway_pb2.GetStatusResponse:
+async def status(
+    config: GatewayConfig, parties: Parties, ask: gateway_pb2.GetStatusRequest
+) -> gateway_pb2.GetStatusResponse:
     """Ready when all parties are; one that does not answer in time is not."""
-    found = await _statuses(parties, config.status_timeout)
+    found = await _statuses(parties, config.status_timeout, ask)
     return gateway_pb2.GetStatusResponse(
         ready=all(one.ready for one in found),
         version=__version__,
@@ -21,11 +23,12 @@ async def status(config: GatewayConfig, parties: Parties) -> gateway_pb2.GetStat
     )
 
 
-async def _statuses(parties: Parties, seconds: float) -> list[common_pb2.PartyStatus]:
+async def _statuses(
+    parties: Parties, seconds: float, ask: gateway_pb2.GetStatusRequest
+) -> list[common_pb2.PartyStatus]:
     """Every party's status; for one that does not answer, why not."""
 
     async def one(party: int) -> common_pb2.PartyStatus:
-        ask = gateway_pb2.GetStatusRequest()
         try:
             return await parties.ask(lambda stub, _: stub.GetStatus(ask, timeout=seconds), party)
         except DeadlineExceeded:

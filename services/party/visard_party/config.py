@@ -41,6 +41,12 @@ class PartyConfig(ServiceConfig):
         description="one kit in so many is set aside to audit the dealer; the strictest of the three parties decides; 0: none",
     )
     stock_target: int = Field(default=4, ge=1, le=256, description="kits kept ready for each network")
+    kit_memory_mb: int = Field(
+        default=256,
+        ge=0,
+        le=65536,
+        description="memory for kits that wait for their run; what is beyond it waits on disk",
+    )
     max_runs: int = Field(default=8, ge=1, le=64, description="runs at a time (party 0 decides)")
     max_batches: int = Field(default=2, ge=1, le=64, description="of those, at a time in a network (party 0 decides)")
     max_queue: int = Field(default=64, ge=0, le=4096, description="runs waiting (party 0 decides)")

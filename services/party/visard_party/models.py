@@ -50,8 +50,8 @@ class Published:
         said = b"visard publication v1" + sized(self.name.encode()) + self.program.digest + time
         return hashlib.sha256(said).digest()
 
-    def info(self) -> common_pb2.ModelInfo:
-        """What callers are told about it: shapes, operating points and what an evaluation costs; no weight."""
+    def info(self, *, layers: bool = False) -> common_pb2.ModelInfo:
+        """What callers are told about it: shapes, operating points and what an evaluation costs (and each layer); no weight."""
         program = self.program
         return common_pb2.ModelInfo(
             name=self.name,
@@ -63,7 +63,7 @@ class Published:
             points=self._points(),
             opens_output=program.purpose == OPEN,
             output_shape=program.output.shape,
-            cost=self._cost,
+            cost=self._layered_cost if layers else self._cost,
             chip=program.chip,
             published_unix_ms=self.created_unix_ms,
         )
@@ -80,17 +80,6 @@ class Published:
     @cached_property
     def _cost(self) -> common_pb2.ModelCost:
         found = cost(self.program)
-        layers = [
-            common_pb2.LayerCost(
-                kind=layer.kind,
-                shape=layer.shape,
-                multiply_adds=layer.multiply_adds,
-                nonlinear=layer.nonlinear,
-                rounds=layer.rounds,
-                sent_bytes=layer.sent_bytes,
-            )
-            for layer in found.layers
-        ]
         return common_pb2.ModelCost(
             multiply_adds=found.multiply_adds,
             nonlinear=found.nonlinear,
@@ -99,8 +88,24 @@ class Published:
             kit_bytes=found.kit_bytes,
             expected_seconds=found.seconds,
             weights=self.program.weight_count,
-            layers=layers,
         )
+
+    @cached_property
+    def _layered_cost(self) -> common_pb2.ModelCost:
+        layered = common_pb2.ModelCost()
+        layered.CopyFrom(self._cost)
+        layered.layers.extend(
+            common_pb2.LayerCost(
+                kind=layer.kind,
+                shape=layer.shape,
+                multiply_adds=layer.multiply_adds,
+                nonlinear=layer.nonlinear,
+                rounds=layer.rounds,
+                sent_bytes=layer.sent_bytes,
+            )
+            for layer in cost(self.program).layers
+        )
+        return layered
 
 
 class ModelShelf:

@@ -54,7 +54,7 @@ class Holdings:
         self._subjects = Counter(name.subject for name in self._names if not name.is_right)
         self._written = {e.request_id: e.expires_unix_ms for e in log if e.state is State.COMMITTED}
         self._log_total = sum(map(_write_hash, self._written))
-        self.pending = sum(entry.state is State.PENDING for entry in log)
+        self.note_pending(log)
 
     @property
     def references(self) -> bytes:
@@ -70,6 +70,11 @@ class Holdings:
     def writes(self) -> bytes:
         """The hash of all committed writes."""
         return set_hash([self._log_total])
+
+    def note_pending(self, entries: Iterable[LogEntry]) -> None:
+        """What is neither committed nor dropped now: how many of these, and when the first of their requests expires."""
+        expires = [entry.expires_unix_ms for entry in entries if entry.state is State.PENDING]
+        self.pending, self.pending_expires = len(expires), min(expires, default=0)
 
     def forget_writes(self, before_unix_ms: int) -> None:
         """Count no more the writes whose request expired before this time."""
@@ -141,6 +146,7 @@ class View:
     writes: bytes
     pending: int
     horizon: int = 0
+    pending_expires: int = 0  # the first of them
 
     def holds_as(self, other: "View") -> bool:
         """Whether both hold the same; what is pending at either may still come to either."""

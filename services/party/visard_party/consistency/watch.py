@@ -29,6 +29,10 @@ def _nobody() -> None:
     """There is nobody else to tell."""
 
 
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 class Watch:
     """This party's holdings, compared with its peers' again and again.
 
@@ -36,7 +40,13 @@ class Watch:
     """
 
     def __init__(
-        self, store: Store, links: PeerLinks, writes: Writes, longest_seconds: float = 0.0, mended: Mended = _nobody
+        self,
+        store: Store,
+        links: PeerLinks,
+        writes: Writes,
+        longest_seconds: float = 0.0,
+        mended: Mended = _nobody,
+        now_ms: Callable[[], int] = _now_ms,
     ) -> None:
         self._store = store
         self._links = links
@@ -50,6 +60,7 @@ class Watch:
         self._read_at = time.monotonic()
         self._horizon = Horizon(links.party, int(1000 * longest_seconds))
         self._mended = mended
+        self._now_ms = now_ms
         links.on("set", self.hear)
         links.on("up", self._tell)
 
@@ -101,7 +112,8 @@ class Watch:
             taken = self._changes.take()  # before reading: what is written meanwhile is for the next call
             try:
                 await self._bring_up_to_date(taken)
-                self._holdings.pending = len(await self._store.pending())
+                found = [await self._store.entry(request_id) for request_id in await self._store.pending()]
+                self._holdings.note_pending(entry for entry in found if entry is not None)
             except BaseException:
                 self._changes.give_back(taken)
                 raise
@@ -148,7 +160,11 @@ class Watch:
         """Say what is held here: every now and then, and as soon as a peer is connected."""
         own = await self._view()
         report = peer_pb2.SetReport(
-            references=own.references, writes=own.writes, pending=own.pending, horizon=own.horizon
+            references=own.references,
+            writes=own.writes,
+            pending=own.pending,
+            horizon=own.horizon,
+            pending_expires=own.pending_expires,
         )
         if self._links.connected(peer):
             self._links.link(peer).send(peer_pb2.Frame(set=report))
@@ -156,21 +172,22 @@ class Watch:
     async def _view(self) -> View:
         holdings, horizon = await self.holdings(), self._horizon.at
         holdings.forget_writes(horizon)
-        return View(holdings.references, holdings.writes, holdings.pending, horizon)
+        return View(holdings.references, holdings.writes, holdings.pending, horizon, holdings.pending_expires)
 
     async def _forget(self) -> None:
-        """Of writes and tombstones whatever no party needs any more."""
-        own = await self._view()
-        if self._horizon.move(own, _now_ms()):
-            own = await self._view()
-        if (before := self._horizon.due(own)) is not None:
+        """Of writes and tombstones whatever no party needs any more; nothing while the stores may differ."""
+        if self.problem:
+            return
+        own, now = await self._view(), self._now_ms()
+        self._horizon.move(own, now)
+        if (before := self._horizon.due(own, now)) is not None:
             await self._store.prune(before)
             self._horizon.forgotten = before
 
     async def hear(self, peer: int, report: peer_pb2.SetReport) -> None:
         """Compare a peer's hashes with ours: it differs for certain when several reports in a row do. Raises StoreError."""
-        other = View(report.references, report.writes, report.pending, report.horizon)
-        self._horizon.hear(peer, other, _now_ms())
+        other = View(report.references, report.writes, report.pending, report.horizon, report.pending_expires)
+        self._horizon.hear(peer, other, self._now_ms())
         own = await self._view()
         if self._sets.compare(peer, own, other):
             if peer not in self._diverged:
@@ -191,10 +208,6 @@ class Watch:
             await self._read_anew()
         holdings = await self.holdings()
         return gateway_pb2.PartyAudit(nodes=[node_message(holdings.node(prefix)) for prefix in request.prefixes])
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def node_message(node: Node) -> gateway_pb2.AuditNode:

@@ -50,7 +50,7 @@ async def stocked(config: PartyConfig, heard: Callable[[], int]) -> AsyncIterato
     folder = config.data_dir / _FOLDER
     dealer = RenewedDealer(config.tls, config.dealer)
     first = partial(first_number_in, folder) if config.index == LEADER else heard
-    stock = KitStock(folder, config.index, dealer, first, config.audit_one_in)
+    stock = KitStock(folder, config.index, dealer, first, config.audit_one_in, config.kit_memory_mb << 20)
     auditor = Auditor(stock, dealer, config.index)
     try:
         yield Kits(stock, auditor)

@@ -1,7 +1,9 @@
-"""Kits on disk. A kit is taken by deleting it first: no crash and no second reader can bring it back.
+"""The kits of a plan, in memory and on disk. A kit is taken by deleting it first, and by writing the floor down: no crash and no
+second reader can bring it back.
 
-One that is to be audited is renamed first, and so can be taken no more. Its file stays when the audit is over, empty, for as long
-as the floor is not beyond its number: it says that this number was set aside.
+A fetched kit stays in memory where that suffices (memory.py), and is written down where it does not. One that is to be audited is
+written down, or renamed, first, and so can be taken no more, nor be lost. Its file stays when the audit is over, empty, for as
+long as the floor is not beyond its number: it says that this number was set aside.
 """
 
 import struct
@@ -17,6 +19,7 @@ from visard_engine.prf import KEY_BYTES
 from visard_engine.prss import PairKeys
 
 from visard_party.kits.ledger import first_number
+from visard_party.kits.memory import KitMemory
 from visard_party.kits.source import Fetched
 
 _HEADER = struct.Struct(f"<8s32sQ{KEY_BYTES}s{KEY_BYTES}s{TAG_BYTES}s")
@@ -41,13 +44,16 @@ def renew_first_number(directory: Path) -> int:
 
 
 class KitDirectory:
-    """The kits of one plan: files NUMBER.kit, those set aside, and the floor, below which no number is used any more."""
+    """One plan's kits in memory, files NUMBER.kit, those set aside, and the floor, below which no number is used any more."""
 
-    def __init__(self, directory: Path, plan: KitPlan, party: int, first: int = 1) -> None:
+    def __init__(
+        self, directory: Path, plan: KitPlan, party: int, first: int = 1, memory: KitMemory | None = None
+    ) -> None:
         self._directory = directory
         self._plan = plan
         self._party = party
         self._first = first
+        self._memory = memory or KitMemory()
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         sync_directory(directory.parent)
         self._lock = threading.Lock()
@@ -68,7 +74,7 @@ class KitDirectory:
 
     def scan(self) -> set[int]:
         """Numbers of the whole kits here; leftovers of interrupted writes are removed."""
-        size, found = _HEADER.size + self._plan.correction_bytes, set()
+        size, found = _HEADER.size + self._plan.correction_bytes, self._memory.numbers(self._plan.digest)
         for path in self._directory.iterdir():
             if path.suffix == ".kit" and path.stem.isdigit() and path.stat().st_size == size:
                 found.add(int(path.stem))
@@ -85,21 +91,34 @@ class KitDirectory:
         return pending, set(self._done)
 
     def store(self, number: int, part: Fetched) -> None:
-        """Write a fetched kit, durable on return; raises OSError."""
+        """Keep a fetched kit: in memory, or durable on return; raises OSError."""
+        if not self._memory.put(self._plan.digest, number, part):
+            self._write(self._path(number), number, part)
+
+    def _write(self, path: Path, number: int, part: Fetched) -> None:
         header = _HEADER.pack(_MAGIC, self._plan.digest, number, part.keys.own, part.keys.previous, part.tag)
-        write_durably(self._path(number), header, part.corrections)
+        write_durably(path, header, part.corrections)
 
     def take(self, number: int, floor: int) -> Kit:
-        """Delete a kit, persist the floor, then read it from the still open file; raises KitError."""
+        """Delete a kit, persist the floor, and only then give it; raises KitError, and OSError.
+
+        A file is read when it has no name any more. What was in memory is as good as deleted when the floor is beyond it.
+        """
+        if (part := self._memory.pop(self._plan.digest, number)) is not None:
+            self.write_floor(max(floor, number + 1))
+        else:
+            part = self._take_file(number, floor)
+        return Kit(self._plan, number, part.keys, self._party, part.tag, part.corrections)
+
+    def _take_file(self, number: int, floor: int) -> Fetched:
         try:
             with self._path(number).open("rb") as file:
                 self._path(number).unlink()
                 sync_directory(self._directory)
                 self.write_floor(floor)
-                part = self._read(number, file)
+                return self._read(number, file)
         except FileNotFoundError as error:
             raise KitError(f"kit {number} is gone") from error
-        return Kit(self._plan, number, part.keys, self._party, part.tag, part.corrections)
 
     def _read(self, number: int, file: BinaryIO) -> Fetched:
         header = file.read(_HEADER.size)
@@ -114,6 +133,9 @@ class KitDirectory:
 
     def set_aside(self, number: int) -> None:
         """Let a kit be taken no more, durable on return; raises KitError where there is none, and OSError."""
+        if (part := self._memory.pop(self._plan.digest, number)) is not None:
+            self._write(self._aside(number), number, part)
+            return
         try:
             self._path(number).rename(self._aside(number))
         except FileNotFoundError as error:
@@ -143,7 +165,8 @@ class KitDirectory:
     def delete(self, numbers: set[int]) -> None:
         """Delete kits that will not be used."""
         for number in numbers:
-            self._path(number).unlink(missing_ok=True)
+            if self._memory.pop(self._plan.digest, number) is None:
+                self._path(number).unlink(missing_ok=True)
 
     def _path(self, number: int) -> Path:
         return self._directory / f"{number}.kit"

@@ -37,6 +37,7 @@ class Ledger:
     demanded: set[int] = field(default_factory=set)
     aside: set[int] = field(default_factory=set)  # audited: in nobody's stock, and never again
     owed: set[int] = field(default_factory=set)  # audited as well, and still to be fetched
+    lost: set[int] = field(default_factory=set)  # with the memory of an earlier process, and not used
     fetching: int | None = None
     begin: int = 1  # where party 0 is expected to begin
 
@@ -49,13 +50,25 @@ class Ledger:
         # kits below the floor wait for runs that overtook each other; they are no stock for runs to come
         if sum(n >= self.floor for n in self.in_stock - self.reserved) >= target:
             return None
-        return self._next
+        again = {n for n in self.lost if n >= self.floor} - self._seen
+        return min(again, default=self._next)
+
+    @property
+    def _seen(self) -> set[int]:
+        return self.in_stock | self.aside | self.owed | self.demanded
 
     @property
     def _next(self) -> int:
         """The lowest number that was never asked for."""
-        seen = self.in_stock | self.aside | self.owed | self.demanded
-        return max([self.floor, self.begin, *(n + 1 for n in seen)])
+        return max([self.floor, self.begin, *(n + 1 for n in self._seen)])
+
+    def restarted(self) -> None:
+        """What is here is what was on disk: numbers missing in between were in memory, and are fetched again.
+
+        Else this party would be ahead of the others, and set kits aside that they do not know yet.
+        """
+        begin = max(self.floor, self.begin, self._next - WINDOW)
+        self.lost = set(range(begin, self._next)) - self._seen
 
     @property
     def untold(self) -> int:

@@ -13,6 +13,7 @@ from visard_engine.kits import Kit, KitPlan
 from visard_party.kits.choosing import Choosing
 from visard_party.kits.files import KitDirectory
 from visard_party.kits.ledger import Ledger
+from visard_party.kits.memory import KitMemory
 
 log = structlog.get_logger()
 
@@ -21,11 +22,18 @@ class Shelf:
     """One plan's ledger, files and waiters."""
 
     def __init__(
-        self, directory: Path, plan: KitPlan, party: int, target: int, first: int, choosing: Choosing | None = None
+        self,
+        directory: Path,
+        plan: KitPlan,
+        party: int,
+        target: int,
+        first: int,
+        choosing: Choosing | None = None,
+        memory: KitMemory | None = None,
     ) -> None:
         self.plan = plan
         self.target = target
-        self.files = KitDirectory(directory / plan.digest.hex(), plan, party, first if party == LEADER else 1)
+        self.files = KitDirectory(directory / plan.digest.hex(), plan, party, first if party == LEADER else 1, memory)
         self.ledger = Ledger(self.files.read_floor(), begin=first)
         self.changed = asyncio.Condition()
         self._choosing = choosing or Choosing(directory, 0)
@@ -35,6 +43,7 @@ class Shelf:
         self.files.delete(found - self.ledger.in_stock)
         pending, done = self.files.scan_aside()
         self.ledger.aside |= pending | done
+        self.ledger.restarted()
         self.pending = dict.fromkeys(pending, time.monotonic())  # number: since when it waits for its audit
 
     def clear(self) -> None:

@@ -21,6 +21,7 @@ from visard_engine.kits import Kit, KitPlan
 from visard_party.kits.audit import AuditKey
 from visard_party.kits.choosing import Choosing
 from visard_party.kits.files import renew_first_number
+from visard_party.kits.memory import KitMemory
 from visard_party.kits.shelf import Shelf
 from visard_party.kits.source import KitSource
 from visard_party.kits.trust import Trust
@@ -54,7 +55,7 @@ class StockLevel:
 
 
 class KitStock:
-    """All kits of this party. ``fill`` must be going on for any to come."""
+    """All kits of this party, up to ``memory_bytes`` in memory. ``fill`` must be going on for any to come."""
 
     def __init__(
         self,
@@ -63,6 +64,7 @@ class KitStock:
         source: KitSource,
         first: Callable[[], int] = lambda: 1,
         audit_one_in: int = 0,
+        memory_bytes: int = 0,
     ) -> None:
         self.trust = Trust(directory, party)
         self.choosing = Choosing(directory, audit_one_in)
@@ -70,6 +72,7 @@ class KitStock:
         self._party = party
         self._source = source
         self._first = first
+        self.memory = KitMemory(memory_bytes)
         self._shelves: dict[bytes, Shelf] = {}
         # every shelf somebody still works with: a second one of the same plan could use a number twice
         self._alive: WeakValueDictionary[bytes, Shelf] = WeakValueDictionary()
@@ -89,7 +92,7 @@ class KitStock:
         self._work.set()
 
     def _shelf(self, plan: KitPlan, target: int) -> Shelf:
-        return Shelf(self._directory, plan, self._party, target, self._first(), self.choosing)
+        return Shelf(self._directory, plan, self._party, target, self._first(), self.choosing, self.memory)
 
     async def reserve(self, plan: KitPlan, seconds: float) -> int:
         """A number for a new run, waiting for one if need be; raises ResourceExhausted.
@@ -158,6 +161,7 @@ class KitStock:
         """Fetch everything anew that no run waits for: the dealer's secret was changed, so it deals other kits now."""
         for shelf in self._alive.values():
             shelf.clear()
+        self.memory.keep_only(set(self._alive))
         known = {digest.hex() for digest in self._alive}
         for kit in self._directory.glob("*/*.kit"):
             if kit.parent.name not in known:  # of a plan that nobody has asked for since the start
@@ -174,6 +178,7 @@ class KitStock:
             shelf.clear()
             shelf.files.delete(shelf.ledger.raise_floor(first))
             shelf.files.write_floor(shelf.ledger.floor)
+        self.memory.keep_only(set(self._alive))
         known = {digest.hex() for digest in self._alive}
         for folder in self._directory.iterdir():
             if folder.is_dir() and folder.name not in known:

@@ -87,7 +87,7 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
     ) -> common_pb2.PartyStatus:
         """How this party is: ready or why not, peers, stock, models, budgets."""
         require(context, "gateway")
-        return await status(self._party)
+        return await status(self._party, layers=request.layers)
 
     async def GetKey(self, request: party_pb2.GetKeyRequest, context: Context) -> common_pb2.PartyKey:  # noqa: N802
         """The sealing key that this party offers now, with its statement."""

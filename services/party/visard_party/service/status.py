@@ -11,8 +11,8 @@ from visard_party.peers.links import PeerLinks
 from visard_party.service.party import Party
 
 
-async def status(party: Party) -> common_pb2.PartyStatus:
-    """What an operator wants to know; not ready while there is a reason. Raises StoreError."""
+async def status(party: Party, *, layers: bool = False) -> common_pb2.PartyStatus:
+    """What an operator wants to know; not ready while there is a reason. ``layers``: what each layer costs. Raises StoreError."""
     subjects, references = (await party.consistency.watch.holdings()).counts
     reasons = obstacles(party.links, party.consistency.model_sets.differing())
     reasons += [f"{problem}: {REMEDY}"] if (problem := party.stock.trust.problem) else []
@@ -38,7 +38,7 @@ async def status(party: Party) -> common_pb2.PartyStatus:
         subjects=subjects,
         references=references,
         runs_active=party.runner.active,
-        models=[published.info() for published in party.models.listed()],
+        models=[published.info(layers=layers) for published in party.models.listed()],
         attempts_seconds=party.config.attempts_seconds,
         attempts=[allowed for published in party.models.listed() for allowed in _attempts(party, published)],
     )

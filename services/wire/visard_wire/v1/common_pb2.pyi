@@ -749,7 +749,9 @@ class ModelCost(_message.Message):
     """From rates measured once on one core a party, without delay between the parties."""
     weights: _builtins.int
     @_builtins.property
-    def layers(self) -> _containers.RepeatedCompositeFieldContainer[Global___LayerCost]: ...
+    def layers(self) -> _containers.RepeatedCompositeFieldContainer[Global___LayerCost]:
+        """Only where the request asks for it."""
+
     def __init__(
         self,
         *,

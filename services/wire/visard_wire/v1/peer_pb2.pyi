@@ -228,6 +228,7 @@ class SetReport(_message.Message):
     WRITES_FIELD_NUMBER: _builtins.int
     PENDING_FIELD_NUMBER: _builtins.int
     HORIZON_FIELD_NUMBER: _builtins.int
+    PENDING_EXPIRES_FIELD_NUMBER: _builtins.int
     references: _builtins.bytes
     """Of the references: see AuditNode.set_hash."""
     writes: _builtins.bytes
@@ -236,6 +237,8 @@ class SetReport(_message.Message):
     """Writes that are neither committed nor dropped."""
     horizon: _builtins.int
     """Milliseconds since the Unix epoch: what expired before is not counted, and may be forgotten."""
+    pending_expires: _builtins.int
+    """When the first of the pending requests expires or has expired: milliseconds since the Unix epoch."""
     def __init__(
         self,
         *,
@@ -243,10 +246,11 @@ class SetReport(_message.Message):
         writes: _builtins.bytes = ...,
         pending: _builtins.int = ...,
         horizon: _builtins.int = ...,
+        pending_expires: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["horizon", b"horizon", "pending", b"pending", "references", b"references", "writes", b"writes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["horizon", b"horizon", "pending", b"pending", "pending_expires", b"pending_expires", "references", b"references", "writes", b"writes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
