@@ -16,7 +16,7 @@ from visard.client import DEFAULT_MODEL, Client, Connection
 from visard.cluster import Cluster, free_port_base
 from visard.owner import publish
 from visard.owner.networks.names import FACE_SMALL
-from visard_engine.nn.compile import Compiled
+from visard.owner.publish import Compiled
 from visard_party.intake.sealingfiles import KeyFiles
 
 from bench.mongod import Mongod

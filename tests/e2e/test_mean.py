@@ -13,8 +13,8 @@ from visard.cluster import Cluster
 from visard.errors import InvalidRequest
 from visard.owner import publish
 from visard.owner.networks import calibration
+from visard.owner.publish import Compiled
 from visard.uploads import as_planes
-from visard_engine.nn.compile import Compiled
 
 MODEL = "mean"
 SHAPE = (3, 12, 12)
