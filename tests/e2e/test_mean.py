@@ -54,7 +54,7 @@ def compiled() -> Compiled:
     mean, *others = described(chip(AVERAGE), *map(chip, PEOPLE)).double().numpy()
     nearest = max(float(one @ mean) for one in others)
     assert nearest < 0.98
-    return publish.compiler()(
+    made: Compiled = publish.compiler()(
         network(),
         SHAPE,
         q=31,
@@ -63,6 +63,7 @@ def compiled() -> Compiled:
         mean=np.rint(mean * 2**14).astype(int).tolist(),
         mean_limit=(1 + nearest) / 2,
     )
+    return made
 
 
 async def photo_like_the_mean__should_not_be_enrolled(client: Client) -> None:
