@@ -25,6 +25,23 @@ async def enrolled_person__should_be_recognised_and_forgotten(cluster: Cluster, 
         assert "obama" not in {s.subject for s in await client.subjects()}
 
 
+async def search__should_name_all_that_are_near_enough(cluster: Cluster, photos: dict[str, Path]) -> None:
+    """Two names of one person, one of them with two references; and the nearest alone for whoever asks for it."""
+    async with Client(Connection.from_home(cluster.home)) as client:
+        one = await client.enrol("one-name", [photos["obama"]])
+        other = await client.enrol("other-name", [photos["obama"], photos["obama2"]])
+        await client.enrol("somebody-else", [photos["biden"]])
+        found = await client.identify(photos["obama2"], operating_point="default")
+        assert {candidate.reference_id for candidate in found.candidates} == {*one.references, *other.references}
+        assert {candidate.subject for candidate in found.candidates} == {"one-name", "other-name"}
+        assert (found.subject, found.known, found.more) == (None, True, False)
+        nearest = await client.identify(photos["obama2"], operating_point="default", nearest=True)
+        assert (nearest.subject, nearest.candidates) == ("other-name", ()), "the very photo"
+        assert nearest.report.rounds > found.report.rounds
+        for name in ("one-name", "other-name", "somebody-else"):
+            await client.delete(name)
+
+
 async def several_references__should_all_be_compared(cluster: Cluster, photos: dict[str, Path]) -> None:
     async with Client(Connection.from_home(cluster.home)) as client:
         enrolment = await client.enrol("two-faces", [photos["obama"], photos["biden"]])

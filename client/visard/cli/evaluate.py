@@ -46,6 +46,9 @@ def evaluate(
     point: Annotated[list[str] | None, typer.Option(help="NAME=DISTANCE; one is named default.")] = None,
     points: Annotated[Path | None, typer.Option(help="Report of an earlier evaluation, for its calibration.")] = None,
     calibration: Annotated[Path | None, typer.Option(help="As for visard model publish.")] = None,
+    centre: Annotated[
+        Path | None, typer.Option(help="As for visard model publish; of other people than DIR's.")
+    ] = None,
     face: Annotated[
         Literal["largest", "central", "whole"],
         typer.Option(help="Of each image; whole: as it is. LFW's images are named after the central one."),
@@ -72,9 +75,10 @@ def evaluate(
     if q not in (31, 61):
         raise typer.BadParameter("31 or 61", param_hint="--q")
     bring, evaluating, further = owner.bring, owner.evaluation, owner.evaluation.further
-    found = bring.completed(
-        bring.load(bring.source_of(model, network), weights, decide=False), shape, point or [], points
-    )
+    loaded = bring.load(bring.source_of(model, network), weights, decide=False)
+    if centre is not None:
+        loaded = owner.centre.centred(loaded, centre)
+    found = bring.completed(loaded, shape, point or [], points)
     if operating_point not in found.points:
         raise typer.BadParameter(" or ".join(found.points) or "--point default=", param_hint="--operating-point")
     listed = evaluating.pairs.read_pairs(pairs, directory)  # all that may be refused, before the long work

@@ -49,6 +49,10 @@ def publish(
     points: Annotated[Path | None, typer.Option(help="Report of visard evaluate, for its calibrated points.")] = None,
     open_output: Annotated[bool, typer.Option("--open-output", help="Whoever runs it sees its output.")] = False,
     calibration: Annotated[Path | None, typer.Option(help="Directory of images to check ranges on.")] = None,
+    centre: Annotated[
+        Path | None,
+        typer.Option(help="Photos of the place: their mean descriptor is subtracted. Measure the points with it."),
+    ] = None,
     calibrate: Annotated[list[Path] | None, typer.Option(help="Photos for the face network's ranges.")] = None,
     linearise: Annotated[
         float | None,
@@ -68,10 +72,15 @@ def publish(
         raise typer.BadParameter("31 or 61", param_hint="--field")
     if calibrate and source not in ("", *FACE_NAMES):
         raise typer.BadParameter("for face networks; others take --calibration DIR", param_hint="--calibrate")
+    if calibrate and centre is not None:
+        raise typer.BadParameter("with --centre ranges are checked on --calibration DIR", param_hint="--calibrate")
     bring, publishing = owner.bring, owner.publish
     source = bring.source_of(name, source)
     with progress("loading"):
-        network = bring.completed(bring.load(source, weights, plain=linearise is not None), shape, point or [], points)
+        loaded = bring.load(source, weights, plain=linearise is not None)
+        if centre is not None:
+            loaded = owner.centre.centred(loaded, centre)
+        network = bring.completed(loaded, shape, point or [], points)
         origin = owner.origins.of(network, q=q, opens=open_output, linearise=linearise)
     existing = with_client(home, lambda c: _published(c, name), role="owner")
     if existing is not None:

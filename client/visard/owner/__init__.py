@@ -9,6 +9,7 @@ from visard.later import modules
 
 if TYPE_CHECKING:
     from visard.owner import bring as bring
+    from visard.owner import centre as centre
     from visard.owner import demo as demo
     from visard.owner import evaluation as evaluation
     from visard.owner import linear as linear
@@ -19,5 +20,15 @@ if TYPE_CHECKING:
     from visard.owner import training as training
 else:
     __getattr__ = modules(
-        __name__, "bring", "demo", "evaluation", "linear", "origins", "plain", "publish", "threads", "training"
+        __name__,
+        "bring",
+        "centre",
+        "demo",
+        "evaluation",
+        "linear",
+        "origins",
+        "plain",
+        "publish",
+        "threads",
+        "training",
     )
