@@ -273,7 +273,7 @@ class Client:
 
     async def status(self, *, layers: bool = False) -> Status:
         """How the services are, as the gateway and the three parties tell it; with ``layers`` the costs of models by layer."""
-        ask = gateway_pb2.GetStatusRequest(layers=layers)
+        ask = filled(gateway_pb2.GetStatusRequest(), layers=layers)
         response = await self._caller.again(lambda left: self._caller.matching.GetStatus(ask, timeout=left))
         return received.status(response)
 

@@ -29,7 +29,7 @@ class Models:
 
     async def list(self, *, layers: bool = False) -> Infos:
         """The models that all three parties have, and what a run of each costs; with ``layers`` also what each layer does."""
-        ask = gateway_pb2.ListModelsRequest(layers=layers)
+        ask = filled(gateway_pb2.ListModelsRequest(), layers=layers)
         response = await self._caller.again(lambda left: self._caller.registry.ListModels(ask, timeout=left))
         return [received.model_info(info) for info in response.models]
 

@@ -16,6 +16,7 @@ from visard.sync import SyncClient
 from visard_wire.v1 import common_pb2
 
 from bench.degradations import blurred
+from tests.cells import label
 from tests.client.double import connected, serving
 
 
@@ -128,7 +129,7 @@ async def command__should_end_with_two_and_one_line_unless_it_is_forced(
 
     async with serving(tmp_path / "certs") as (double, connection):
         (tmp_path / "client.toml").write_text(f'gateway = "{connection.gateway}"\ncerts = "certs"\n')
-        double.table = ["ann"]
+        double.table, double.found = ["ann"], [[label(1, "ann")], []]
         assert await asyncio.to_thread(run) == 2
         shown = capsys.readouterr()
         assert shown.out == ""
