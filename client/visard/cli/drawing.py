@@ -5,10 +5,11 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from visard.bulk import SearchedFace
-from visard.capture import Source, as_picture
+from visard.capture import SUFFIXES, Source, as_picture
 from visard.cli.naming import named
 
-SUFFIXES = (".jpg", ".jpeg", ".png")
+# of the pictures that are read those that are written
+WRITTEN = tuple(end for end in SUFFIXES if Image.registered_extensions().get(end) in ("JPEG", "PNG"))
 _KNOWN, _NOBODY, _NOT_ASKED = (0, 160, 60), (120, 120, 120), (200, 40, 40)
 
 

@@ -14,7 +14,7 @@ from visard.bulk import BulkEnrolment, BulkItem, Refusal, SearchedFace, judge, p
 from visard.bulk.journal import beside
 from visard.cli import naming
 from visard.cli.bars import counting
-from visard.cli.drawing import SUFFIXES, draw
+from visard.cli.drawing import WRITTEN, draw
 from visard.cli.hints import told
 from visard.cli.output import ERROR, MATCH, NO_MATCH, complain, costs, emit, progress
 from visard.cli.session import with_client
@@ -118,8 +118,8 @@ def identify_faces(
     as_json: bool,
 ) -> int:
     """A line for each face of a photo, from left to right; and the photo with all of them framed and named."""
-    if output is not None and (output.suffix.lower() not in SUFFIXES or not output.absolute().parent.is_dir()):
-        raise typer.BadParameter(f"a name that ends in {', '.join(SUFFIXES)}, in a directory", param_hint="--output")
+    if output is not None and (output.suffix.lower() not in WRITTEN or not output.absolute().parent.is_dir()):
+        raise typer.BadParameter(f"a name that ends in {', '.join(WRITTEN)}, in a directory", param_hint="--output")
     with progress("identifying"):
         found = with_client(home, lambda c: c.bulk.faces(photo, **wishes), model=model, deadline=deadline)
     if output is not None:
