@@ -30,6 +30,7 @@ SECTIONS = (
         Section("squares", 1, 1),
         Section("squares", 20, 7),
     ),
+    *(Section("search", 70, 1), Section("search", 64, 3), Section("shown", 130)),
 )
 
 
