@@ -1,6 +1,7 @@
 """What many tests share: the data beside the project, photos, and one running cluster for all end-to-end tests."""
 
 import asyncio
+import functools
 import inspect
 import signal
 from collections.abc import Iterable, Iterator, Mapping
@@ -84,11 +85,19 @@ def standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
     yield from _mongod(tmp_path_factory, replica_set=False)
 
 
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
+    """A replica set of a module's own, which its tests stop, kill and start again."""
+    yield from _mongod(tmp_path_factory, replica_set=True)
+
+
 def _mongod(tmp_path_factory: pytest.TempPathFactory, *, replica_set: bool) -> Iterator[Mongod]:
     server = Mongod(tmp_path_factory.mktemp("mongod"), replica_set)
-    server.start()
-    yield server
-    server.stop()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 @contextmanager
@@ -110,12 +119,20 @@ def published(home: Path, settings: Mapping[str, str] = MappingProxyType({}), **
         running.stop()
 
 
+@functools.cache
+def compiled_face() -> publish.Compiled:
+    """The face network as it is published; all tests of a process have one, and change nothing of it."""
+    made = publish.compile_face_model(network=FACE_SMALL)
+    made.weights.flags.writeable = False
+    return made
+
+
 def publish_face(home: Path) -> None:
     """Publish the face network at a fresh cluster."""
 
     async def work() -> None:
         async with Client(Connection.from_home(home, "owner"), deadline=PUBLISH_SECONDS) as owner:
-            await publish.publish(owner, DEFAULT_MODEL, publish.compile_face_model(network=FACE_SMALL))
+            await publish.publish(owner, DEFAULT_MODEL, compiled_face())
 
     asyncio.run(work())
 

@@ -15,8 +15,6 @@ from visard.capture import capture
 from visard.client import Client, Connection
 from visard.cluster import Cluster
 from visard.envelopes import NO_SHARES, SealedRequest, seal
-from visard.owner.networks.names import FACE_SMALL
-from visard.owner.publish import compile_face_model
 from visard.uploads import pixels, shared
 from visard_engine.describe import describe_plan
 from visard_engine.field import M31
@@ -27,6 +25,7 @@ from visard_wire.callers import Signer
 from visard_wire.v1 import common_pb2
 
 from tests.attacks.turned import SECONDS, TurnedGateway, image_shares
+from tests.conftest import compiled_face
 from tests.e2e import raw
 
 Operation = common_pb2.Operation
@@ -86,7 +85,7 @@ async def gateway__should_not_hand_in_another_face_under_a_callers_signature(
 async def gateway__should_not_publish_other_weights_under_the_owners_signature(
     cluster: Cluster, gateway: TurnedGateway
 ) -> None:
-    compiled = compile_face_model(network=FACE_SMALL)
+    compiled = compiled_face()
     program = compiled.program.to_json()
     async with Client(Connection.from_home(cluster.home, "owner"), model="other") as owner:
         digest = compiled.program.digest
@@ -101,7 +100,7 @@ async def gateway__should_not_publish_other_weights_under_the_owners_signature(
 
 async def weights_off_the_line__should_not_be_published(cluster: Cluster, gateway: TurnedGateway) -> None:
     """Recovery would make other weights of them."""
-    compiled = compile_face_model(network=FACE_SMALL)
+    compiled = compiled_face()
     async with Client(Connection.from_home(cluster.home, "owner"), model="bent") as owner:
         shares = shared([compiled.weights], compiled.program.q)
         words = np.frombuffer(bytearray(shares[2]), "<u4")
@@ -171,7 +170,7 @@ async def client_that_a_party_tells_its_kits__should_not_pass_the_degree_test(
     cluster: Cluster, client: Client, photos: dict[str, Path]
 ) -> None:
     """All that could be known before the upload: a deviation that no test with factors from any kit in stock would see."""
-    program = compile_face_model(network=FACE_SMALL).program
+    program = compiled_face().program
     assert isinstance(program, Program)
     plan = describe_plan(program)
     files = list(cluster.home.glob(f"**/kits/{plan.digest.hex()}/*.kit"))

@@ -5,12 +5,16 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
+from importlib.metadata import distribution, requires
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
-from tests.deploy.test_locks import HOMES, PROJECTS, ROOT
+from tests.deploy.test_locks import ALONE, HOMES, PROJECTS, ROOT, applies, entries, versions
 
 SECONDS = 540.0
 
@@ -33,19 +37,51 @@ def each_package__should_carry_the_licence_and_the_notice() -> None:
             assert (folder / name).read_bytes() == (ROOT / name).read_bytes(), f"{folder.name}: {name}"
 
 
+def needs(texts: Iterable[str]) -> Iterator[Requirement]:
+    """Requirements and all that they ask for on this platform, by what each package says of itself."""
+    waiting = [Requirement(text) for text in texts]
+    seen: set[tuple[str, str]] = set()
+    while waiting:
+        asked = waiting.pop()
+        for extra in {"", *asked.extras} - {extra for name, extra in seen if name == asked.name}:
+            seen.add((asked.name, extra))
+            yield asked
+            found = map(Requirement, requires(asked.name) or ())
+            waiting += [one for one in found if one.marker is None or one.marker.evaluate({"extra": extra})]
+
+
 class Installation:
-    """A virtual environment, and a folder in which somebody else works."""
+    """A virtual environment, and a folder in which somebody else works.
+
+    Packages of others are links to the files of those that ``make`` has installed by the hashes of the lock: the very files that
+    pip would unpack once more.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.bin, self.work = folder / "venv" / "bin", folder / "work"
-        subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True, timeout=SECONDS)
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True, timeout=SECONDS)
+        (self.site,) = (folder / "venv" / "lib").glob("python*/site-packages")
         for name in ("services", *HOMES):  # none of these is taken for ours
             (self.work / name).mkdir(parents=True)
             if name not in HOMES:
                 (self.work / name / "__init__.py").write_text('raise ImportError("these are somebody else\'s")\n')
 
+    def link(self, packages: Iterable[Requirement]) -> None:
+        """Packages of others, whole, at the versions that are asked for."""
+        for package in packages:
+            found = distribution(package.name)
+            assert found.version in package.specifier, f"{package}, and make has installed {found.version}"
+            for file in found.files or ():
+                if os.pardir not in file.parts:  # a program, which nobody here starts
+                    (self.site / file).parent.mkdir(parents=True, exist_ok=True)
+                    if not (self.site / file).exists():  # of a namespace that several share
+                        (self.site / file).symlink_to(str(found.locate_file(file)))
+
     def pip(self, *arguments: str | Path) -> None:
-        subprocess.run([self.bin / "pip", "install", "--quiet", *arguments], check=True, timeout=SECONDS)
+        """Install from files alone, or be told what is missing."""
+        pip = [sys.executable, "-m", "pip", f"--python={self.bin / 'python'}"]
+        subprocess.run([*pip, "install", "--quiet", "--no-index", *arguments], check=True, timeout=SECONDS)
+        subprocess.run([*pip, "check"], check=True, timeout=SECONDS, stdout=subprocess.DEVNULL)
 
     def run(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         """What a program of this environment says."""
@@ -54,20 +90,20 @@ class Installation:
         return subprocess.run(command, cwd=self.work, env=kept, capture_output=True, text=True, timeout=SECONDS)
 
 
-def without_hashes(lock: str, folder: Path) -> Path:
-    """The versions of a lock, to choose from."""
-    path = folder / "constraints.txt"
-    path.write_text("\n".join(re.findall(r"^[\w.-]+==\S+", (ROOT / "locks" / lock).read_text(), re.MULTILINE)))
-    return path
-
-
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Installation:
     """``pip install visard``, and no extra."""
-    folder = tmp_path_factory.mktemp("alone")
-    made = Installation(folder)
-    made.pip("--find-links", wheels, "--constraint", without_hashes("client.txt", folder), "visard")
+    made = Installation(tmp_path_factory.mktemp("alone"))
+    made.link(others("visard"))
+    made.pip("--find-links", wheels, "visard")
     return made
+
+
+def others(text: str) -> list[Requirement]:
+    """What packages of ours need of others'."""
+    found = [one for one in needs([text]) if canonicalize_name(one.name) not in PROJECTS]
+    assert {canonicalize_name(one.name) for one in found} - ALONE <= versions("owner.txt").keys()
+    return found
 
 
 def everything__should_be_in_the_wheels_and_nothing_else(wheels: Path) -> None:
@@ -88,9 +124,11 @@ def everything__should_run_from_a_folder_that_has_services_of_its_own(
     tmp_path: Path, wheels: Path, photos: dict[str, Path]
 ) -> None:
     made = Installation(tmp_path)
-    made.pip("--require-hashes", "--no-deps", "-r", ROOT / "locks" / "owner.txt")
-    made.pip("torch==2.13.0")
-    made.pip("--no-deps", "--no-index", *wheels.iterdir())
+    made.link(requirement for requirement, _ in entries("owner.txt") if applies(requirement))
+    made.link(needs(ALONE))
+    made.pip("--no-deps", *wheels.iterdir())
+    # five services at a time would each compile all kernels
+    assert made.run("python", "-P", "-m", "visard_engine.warm").returncode == 0
     done = made.run("visard", "demo", "--json", *(path.resolve() for path in photos.values()))
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout.splitlines()[-1])
@@ -117,7 +155,8 @@ def command_without_the_extra__should_name_it(alone: Installation) -> None:
 def each_command_without_its_extra__should_name_it(
     alone: Installation, wheels: Path, tmp_path: Path, photos: dict[str, Path]
 ) -> None:
-    alone.pip("--find-links", wheels, "--constraint", without_hashes("client.txt", tmp_path), "visard[cli]")
+    alone.link(others("visard[cli]"))
+    alone.pip("--find-links", wheels, "visard[cli]")
     assert alone.run("visard", "--help").returncode == 0
     assert alone.run("visard", "certs", "init", tmp_path / "pki").returncode == 0
     pictures = [path.resolve() for path in photos.values()]

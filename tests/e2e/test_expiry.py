@@ -1,6 +1,7 @@
 """A reference whose time is over is there for no call but the one that erases it, at all three parties from the same moment."""
 
 import asyncio
+import re
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -15,18 +16,28 @@ from visard.cluster import Cluster
 from visard.errors import FailedPrecondition, NotFound, Unavailable
 from visard_wire.v1 import gateway_pb2, party_pb2_grpc
 
-from tests.conftest import UNLIMITED, published
 from tests.e2e import raw
+from tests.waiting import becomes
 
 HOUR = 3600.0
 
 
 @pytest.fixture(scope="module")
-def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Five services whose gateway does not have references erased while the tests look."""
-    with published(tmp_path_factory.mktemp("home"), expiry_interval=HOUR, options=UNLIMITED) as running:
-        certs.issue(running.home / "certs", "kiosk", "visard://enroller/kiosk")
-        yield running
+def patient(cluster: Cluster) -> Iterator[Cluster]:
+    """The shared cluster with a gateway that does not have references erased while the tests look."""
+    settings = cluster.home / "gateway.toml"
+    before = settings.read_text()
+    text, changed = re.subn("^expiry_interval = .*$", f"expiry_interval = {HOUR}", before, flags=re.MULTILINE)
+    assert changed == 1
+    certs.issue(cluster.home / "certs", "kiosk", "visard://enroller/kiosk")
+    try:
+        settings.write_text(text)
+        cluster.restart("gateway")
+        yield cluster
+    finally:
+        settings.write_text(before)
+        cluster.restart("gateway")
+    assert becomes(lambda: not any("brief" in names for names in stored(cluster))), "now they are erased"
 
 
 def stored(cluster: Cluster) -> list[list[str]]:

@@ -1,6 +1,6 @@
 """A photo that is too much like a model's mean is enrolled by nobody and matches nobody; everybody else's is as before."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import numpy as np
 import pytest
@@ -9,14 +9,13 @@ from torch import nn
 from torch.nn import functional
 from visard.capture import Chip
 from visard.client import Client, Connection
-from visard.cluster import Cluster, free_port_base
+from visard.cluster import Cluster
 from visard.errors import InvalidRequest
 from visard.owner import publish
 from visard.owner.networks import calibration
 from visard.uploads import as_planes
 
-from tests.conftest import UNLIMITED
-
+MODEL = "mean"
 SHAPE = (3, 12, 12)
 AVERAGE, PEOPLE = 9, (1, 2, 3)  # seeds of pictures: one like the mean, and others
 
@@ -41,30 +40,20 @@ def described(*chips: Chip) -> torch.Tensor:
     return functional.normalize(network()(torch.from_numpy(pixels).float()))
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    running = Cluster(tmp_path_factory.mktemp("home"), free_port_base(), options=UNLIMITED)
-    running.prepare()
-    try:
-        running.start()
-        yield running
-    finally:
-        running.stop()
-
-
 @pytest.fixture
 async def client(cluster: Cluster) -> AsyncIterator[Client]:
-    async with Client(Connection.from_home(cluster.home), model="face", deadline=120) as client:
-        if "face" not in [model.name for model in await client.models.list()]:
-            await published(cluster)
-        yield client
+    async with Client(Connection.from_home(cluster.home, "owner"), deadline=120) as owner:
+        await publish.publish(owner, MODEL, compiled(), allow_loose=True)
+        async with Client(Connection.from_home(cluster.home), model=MODEL, deadline=120) as client:
+            yield client
+        await owner.models.withdraw(MODEL)
 
 
-async def published(cluster: Cluster) -> None:
+def compiled() -> publish.Compiled:
     mean, *others = described(chip(AVERAGE), *map(chip, PEOPLE)).double().numpy()
     nearest = max(float(one @ mean) for one in others)
     assert nearest < 0.98
-    made = publish.compiler()(
+    made: publish.Compiled = publish.compiler()(
         network(),
         SHAPE,
         q=31,
@@ -73,8 +62,7 @@ async def published(cluster: Cluster) -> None:
         mean=np.rint(mean * 2**14).astype(int).tolist(),
         mean_limit=(1 + nearest) / 2,
     )
-    async with Client(Connection.from_home(cluster.home, "owner"), deadline=120) as owner:
-        await publish.publish(owner, "face", made, allow_loose=True)
+    return made
 
 
 async def photo_like_the_mean__should_not_be_enrolled(client: Client) -> None:

@@ -23,9 +23,11 @@ class Up:
 
     def __init__(self, folder: Path, port: int) -> None:
         self.home, self.port, self._told = folder / "home", port, folder / "told"
-        self.process = self._start(folder / "ready")
+        self.process = self.started()
 
-    def _start(self, ready: Path) -> "subprocess.Popen[bytes]":
+    def started(self) -> "subprocess.Popen[bytes]":
+        """Another one at the same home, once it says that it is ready."""
+        ready = self.home.parent / "ready"
         ready.unlink(missing_ok=True)
         with self._told.open("ab") as told:
             process = subprocess.Popen([*command(self.home, self.port), "--ready-file", str(ready)], stderr=told)
@@ -44,7 +46,12 @@ class Up:
         """End it, and start it once more."""
         self.process.send_signal(signal.SIGINT)
         assert self.process.wait(SECONDS) == 0
-        self.process = self._start(self.home.parent / "ready")
+        self.process = self.started()
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        self.process.wait(SECONDS)
 
     def says(self, text: str) -> None:
         """Wait until it has said something."""
@@ -63,18 +70,29 @@ def command(home: Path, port: int) -> list[str]:
     return [str(VISARD), "up", "--home", str(home), "--port", str(port), "--network", SMALL]
 
 
-@pytest.fixture
-def running(tmp_path: Path) -> Iterator[Up]:
-    made = Up(tmp_path, free_port_base())
-    yield made
-    if made.process.poll() is None:
-        made.process.send_signal(signal.SIGINT)
-    made.process.wait(SECONDS)
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """The first one, which publishes the network."""
+    made = Up(tmp_path_factory.mktemp("up"), free_port_base())
+    try:
+        yield made
+    finally:
+        made.end()
 
 
 @pytest.fixture
-def up(running: Up) -> "subprocess.Popen[bytes]":
-    return running.process
+def running(home: Up) -> Iterator[Up]:
+    """The same home for each test, running, with the settings that it began with and nobody enrolled."""
+    if home.process.poll() is not None:
+        home.process = home.started()
+    settings = home.home / "party0.toml"
+    before = settings.read_text()
+    yield home
+    if settings.read_text() != before:
+        settings.write_text(before)
+        home.end()
+    if home.process.poll() is None:
+        home.visard("delete", "ada", "--model", SMALL)
 
 
 def children(process: "subprocess.Popen[bytes]") -> list[psutil.Process]:
@@ -84,15 +102,9 @@ def children(process: "subprocess.Popen[bytes]") -> list[psutil.Process]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def services__should_end_with_the_command(
-    up: "subprocess.Popen[bytes]", tmp_path: Path, number: signal.Signals
-) -> None:
-    services = children(up)
-    home = os.environ | {"VISARD_HOME": str(tmp_path / "home")}
-    status = subprocess.run(
-        [str(VISARD), "status", "--json"], capture_output=True, text=True, timeout=SECONDS, env=home, check=False
-    )
-    assert json.loads(status.stdout)["ready"] is True
+def services__should_end_with_the_command(running: Up, number: signal.Signals) -> None:
+    up, services = running.process, children(running.process)
+    assert json.loads(running.visard("status", "--json").stdout)["ready"] is True
     up.send_signal(number)
     assert up.wait(SECONDS) == (-9 if number is signal.SIGKILL else 0)
     _, alive = psutil.wait_procs(services, timeout=SECONDS)
@@ -147,7 +159,7 @@ def party_that_has_lost_its_store__should_not_end_the_others(running: Up, photos
     for file in (running.home / "party1").glob("visard.sqlite*"):
         file.unlink()
     before = len(running.told)
-    running.process = running._start(running.home.parent / "ready")
+    running.process = running.started()
     assert "running, but not ready" in running.told[before:]
     recovered = running.visard("admin", "recover", 1, "--yes", "--json")
     assert recovered.returncode == 0, recovered.stderr

@@ -37,15 +37,6 @@ def until(condition: Callable[[], bool], what: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
-    """The replica set of party 1 alone, to be stopped."""
-    server = Mongod(tmp_path_factory.mktemp("mongod"), replica_set=True)
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
 def prepared(database: Mongod, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Five services that are not started; party 1's enrolments are in the database."""
     made = Cluster(tmp_path_factory.mktemp("home"), free_port_base(), options=UNLIMITED)

@@ -13,14 +13,6 @@ from bench.mongod import Mongod
 from tests.recovery.test_database_away import health_of, says, until
 
 
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
-    server = Mongod(tmp_path_factory.mktemp("mongod"), replica_set=True)
-    server.start()
-    yield server
-    server.stop()
-
-
 @pytest.fixture
 def prepared(tmp_path: Path) -> Iterator[Cluster]:
     made = Cluster(tmp_path / "home", free_port_base())

@@ -114,18 +114,9 @@ class Pod:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
-    """One of its own: its certificate changes."""
-    made = Mongod(tmp_path_factory.mktemp("rotated"), replica_set=True)
-    made.start()
-    yield made
-    made.stop()
-
-
-@pytest.fixture(scope="module")
-def pod(server: Mongod, tmp_path_factory: pytest.TempPathFactory) -> Pod:
-    """With the user that the image makes when the data directory is empty."""
-    made = Pod(server, tmp_path_factory.mktemp("pod"))
+def pod(database: Mongod, tmp_path_factory: pytest.TempPathFactory) -> Pod:
+    """A server whose certificate changes, with the user that the image makes when the data directory is empty."""
+    made = Pod(database, tmp_path_factory.mktemp("pod"))
     made.prepare()
     made.shell("rotation.js")
     return made
@@ -177,11 +168,11 @@ def _same(pod: Pod, certificate: bytes) -> bool:
         return False
 
 
-@pytest.mark.parametrize(("database", "command"), FORBIDDEN, ids=[f"{d}-{next(iter(c))}" for d, c in FORBIDDEN])
-def its_user__should_not(pod: Pod, database: str, command: dict[str, object]) -> None:
+@pytest.mark.parametrize(("name", "command"), FORBIDDEN, ids=[f"{d}-{next(iter(c))}" for d, c in FORBIDDEN])
+def its_user__should_not(pod: Pod, name: str, command: dict[str, object]) -> None:
     with Documents(
         pod.server.root_uri().replace("root:", f"{USER}:").replace("battery-of-staples", PASSWORD)
     ) as client:
         with pytest.raises(OperationFailure) as refused:
-            client[database].command(command)
+            client[name].command(command)
         assert refused.value.code == UNAUTHORIZED
