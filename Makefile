@@ -78,7 +78,9 @@ demo: $(STAMP) .photos/obama.jpg
 # of recovery kill services and wait for them: alone, and first
 OUTSIDE := $(addprefix tests/,client deploy docs e2e)
 INSIDE := $(filter-out $(OUTSIDE) tests/recovery tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
+# Kernels are compiled once before that: on a clean checkout a dealer and three parties would each compile all of them at a time
 test: $(STAMP) .photos/obama.jpg
+	$(BIN)/python -m visard_engine.warm
 	$(BIN)/python -m pytest tests/recovery
 	$(MAKE) --no-print-directory --keep-going --jobs=2 test-inside test-outside
 

@@ -16,7 +16,6 @@ from visard.client import DEFAULT_MODEL, Client, Connection
 from visard.cluster import Cluster, free_port_base
 from visard.owner import publish
 from visard.owner.networks.names import FACE_SMALL
-from visard.owner.publish import Compiled
 from visard_party.intake.sealingfiles import KeyFiles
 
 from bench.mongod import Mongod
@@ -121,7 +120,7 @@ def published(home: Path, settings: Mapping[str, str] = MappingProxyType({}), **
 
 
 @functools.cache
-def compiled_face() -> Compiled:
+def compiled_face() -> publish.Compiled:
     """The face network as it is published; all tests of a process have one, and change nothing of it."""
     made = publish.compile_face_model(network=FACE_SMALL)
     made.weights.flags.writeable = False

@@ -12,7 +12,7 @@ from tests.cluster.images import PLACEHOLDERS, Pinned
 from tests.cluster.report import Step
 from tests.cluster.runbook import Shell
 from tests.cluster.world import GATEWAY_PORT, World
-from tests.deploy.test_operators import OVERLAYS, SERVERS, blocks, own
+from tests.deploy.operators import OVERLAYS, SERVERS, follow
 
 NAMESPACES = {name: f"visard-{overlay}" for name, overlay in OVERLAYS.items()}
 WHO = (*SERVERS, "callers")
@@ -79,19 +79,14 @@ def installed(world: World, step: Step) -> None:
 
 def told(world: World, shells: dict[str, Shell], port: int) -> None:
     """The blocks, each by whom it is for."""
-    exchanged = False
-    for owners, text in blocks():
-        if "cert-manager" in owners:
-            continue
-        if not exchanged and "cp -r" in text:
-            exchange(shells)
-            adapt_given(world, shells, port)
-            exchanged = True
-        for name, shell in shells.items():
-            if mine := own(name, owners, text):
-                shell.run(here(mine, port))
-                if "cp -r" in mine:
-                    adapt(overlay_of(shell, name), world.images.second, port)
+
+    def say(name: str, text: str) -> None:
+        shells[name].run(here(text, port))
+        if "cp -r" in text:
+            adapt(overlay_of(shells[name], name), world.images.second, port)
+
+    folders = {name: shell.folder for name, shell in shells.items()}
+    follow(folders, say, exchanged=lambda: adapt_given(world, shells, port))
 
 
 def overlay_of(shell: Shell, name: str) -> Path:
@@ -103,14 +98,6 @@ def adapt_given(world: World, shells: dict[str, Shell], port: int) -> None:
     """The overlays that need no copy."""
     for name in ("dealer", "gateway"):
         adapt(overlay_of(shells[name], name), world.images.second, port)
-
-
-def exchange(shells: dict[str, Shell]) -> None:
-    """Step 2: everybody gets everybody's root."""
-    for name, shell in shells.items():
-        root = (shell.folder / "pki" / "ca.pem").read_bytes()
-        for other in shells.values():
-            (other.folder / f"{name}.pem").write_bytes(root)
 
 
 def stolen(world: World, step: Step) -> None:

@@ -28,10 +28,8 @@ from visard_gateway.config import GatewayConfig
 from visard_party.config import PartyConfig
 
 from tests.deploy.manifests import K8S, Manifest, name_of, of_kind, pod_of, secrets_of
+from tests.deploy.operators import OVERLAYS, SERVERS, blocks, follow
 
-PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
-SERVERS = {"party0": "party/0", "party1": "party/1", "party2": "party/2", "dealer": "dealer", "gateway": "gateway"}
-OVERLAYS = {name: name.replace("party", "party-") for name in SERVERS}
 CONFIGS: dict[str, type[ServiceConfig]] = {"gateway": GatewayConfig, "dealer": DealerConfig, "party": PartyConfig}
 # what is asked of a cluster is written down; what kubectl can do by itself it does
 KUBECTL = """#!/bin/sh
@@ -44,13 +42,6 @@ case "$*" in
 *) echo "unexpected: $*" >&2; exit 1 ;;
 esac >> "$APPLIED" && echo "---" >> "$APPLIED"
 """
-
-
-def blocks() -> list[tuple[list[str], str]]:
-    """For whom, and what a shell is told, in order."""
-    section = PAGE.read_text().split("### Three operators\n")[1].split("**Users of the database.**")[0]
-    found = re.findall(r"^ *```sh ([\w ,-]+)\n(.*?)^ *```$", section, re.MULTILINE | re.DOTALL)
-    return [(owners.split(), re.sub(r"^   ", "", text, flags=re.MULTILINE)) for owners, text in found]
 
 
 @dataclass
@@ -108,17 +99,6 @@ class Operator:
         return folder
 
 
-def own(name: str, owners: list[str], text: str) -> str:
-    """A block as an operator runs it: what is told to party 0 alone parties 1 and 2 run with their number."""
-    if name in owners:
-        return text
-    if name in ("party1", "party2") and owners == ["party0"] and "cp -r" not in text:
-        return re.sub(r"(party|[a-z]-|store/)0", rf"\g<1>{name[-1]}", text)
-    if name in ("dealer", "gateway") and owners == ["party0"] and text.startswith("cp trust/"):
-        return text.replace("party-0", name)
-    return ""
-
-
 @pytest.fixture(scope="module")
 def operators(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Operator]:
     """Six operators who have done all that the page says, in its order."""
@@ -130,24 +110,8 @@ def operators(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Operator]:
         (folder / "bin" / "kubectl").write_text(KUBECTL.replace("{real}", str(real)))
         (folder / "bin" / "kubectl").chmod(0o755)
         made[name] = Operator(name, folder)
-    exchanged = False
-    for owners, text in blocks():
-        if "cert-manager" in owners:
-            continue
-        if not exchanged and "cp -r" in text:
-            exchange(made)
-            exchanged = True
-        for name, operator in made.items():
-            if mine := own(name, owners, text):
-                operator.run(mine)
+    follow({name: operator.folder for name, operator in made.items()}, lambda name, text: made[name].run(text))
     return made
-
-
-def exchange(made: dict[str, Operator]) -> None:
-    """Step 2."""
-    for name, operator in made.items():
-        for other in made.values():
-            shutil.copy(operator.folder / "pki" / "ca.pem", other.folder / f"{name}.pem")
 
 
 @pytest.fixture(scope="module")

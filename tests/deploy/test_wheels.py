@@ -39,7 +39,8 @@ def each_package__should_carry_the_licence_and_the_notice() -> None:
 
 def needs(texts: Iterable[str]) -> Iterator[Requirement]:
     """Requirements and all that they ask for on this platform, by what each package says of itself."""
-    waiting, seen = [Requirement(text) for text in texts], set[tuple[str, str]]()
+    waiting = [Requirement(text) for text in texts]
+    seen: set[tuple[str, str]] = set()
     while waiting:
         asked = waiting.pop()
         for extra in {"", *asked.extras} - {extra for name, extra in seen if name == asked.name}:

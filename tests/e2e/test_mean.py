@@ -13,7 +13,6 @@ from visard.cluster import Cluster
 from visard.errors import InvalidRequest
 from visard.owner import publish
 from visard.owner.networks import calibration
-from visard.owner.publish import Compiled
 from visard.uploads import as_planes
 
 MODEL = "mean"
@@ -50,11 +49,11 @@ async def client(cluster: Cluster) -> AsyncIterator[Client]:
         await owner.models.withdraw(MODEL)
 
 
-def compiled() -> Compiled:
+def compiled() -> publish.Compiled:
     mean, *others = described(chip(AVERAGE), *map(chip, PEOPLE)).double().numpy()
     nearest = max(float(one @ mean) for one in others)
     assert nearest < 0.98
-    made: Compiled = publish.compiler()(
+    made: publish.Compiled = publish.compiler()(
         network(),
         SHAPE,
         q=31,
