@@ -1,4 +1,4 @@
-# make demo | test | cluster-test | attacks | check | docs | lock | chart | sbom | signing-test | lint-manifests | proto | bench | bench-peers |
+# make demo | test | test-long | cluster-test | attacks | check | docs | lock | chart | sbom | signing-test | lint-manifests | proto | bench | bench-peers |
 # bench-thesis | bench-churn -- every target installs what it needs first: exactly what locks/ says, each file with the hash that it must have.
 PYTHON ?= python3
 BIN := .venv/bin
@@ -10,7 +10,7 @@ PACKAGES := client services/wire services/engine services/common services/party 
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: all demo test cluster-test test-inside test-outside attacks check docs lock chart sbom signing-test lint-manifests proto bench bench-peers bench-thesis bench-churn clean
+.PHONY: all demo test test-long cluster-test test-inside test-outside attacks check docs lock chart sbom signing-test lint-manifests proto bench bench-peers bench-thesis bench-churn clean
 all: $(STAMP)
 
 # torch has a step of its own, without a hash: one version has several builds (for the processor alone, for each CUDA) with a
@@ -83,6 +83,10 @@ test: $(STAMP) .photos/obama.jpg
 	$(BIN)/python -m visard_engine.warm
 	$(BIN)/python -m pytest tests/recovery
 	$(MAKE) --no-print-directory --keep-going --jobs=2 test-inside test-outside
+
+# what takes minutes and shows what shorter tests show in parts: wheels alone run the demonstration, each training is repeatable
+test-long: $(STAMP) .photos/obama.jpg
+	$(BIN)/python -m pytest -m long tests/client tests/deploy
 
 test-inside: $(STAMP) .photos/obama.jpg
 	$(BIN)/python -m pytest --durations=10 $(INSIDE)

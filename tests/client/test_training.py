@@ -111,6 +111,7 @@ def contrastive_loss__should_be_its_formula() -> None:
     assert float(loop.contrastive(descriptors, same)) == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.long  # trains each of them twice
 @pytest.mark.parametrize("name", sorted(NETWORKS))
 def training__should_repeat_itself_and_survive_a_file(
     name: str, people: faces.Faces, once: Callable[[str], loop.Trained], tmp_path: Path

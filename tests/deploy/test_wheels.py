@@ -120,6 +120,7 @@ def everything__should_be_in_the_wheels_and_nothing_else(wheels: Path) -> None:
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.long  # the demonstration once more, with kernels that nobody has compiled
 def everything__should_run_from_a_folder_that_has_services_of_its_own(
     tmp_path: Path, wheels: Path, photos: dict[str, Path]
 ) -> None:
