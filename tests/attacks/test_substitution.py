@@ -4,7 +4,7 @@ A gateway that has turned holds a caller's signed request and its own certificat
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import grpc
@@ -27,6 +27,7 @@ from visard_wire.v1 import common_pb2
 from tests.attacks.turned import SECONDS, TurnedGateway, image_shares
 from tests.conftest import compiled_face
 from tests.e2e import raw
+from tests.waiting import until
 
 Operation = common_pb2.Operation
 VICTIM = "victim"
@@ -166,15 +167,30 @@ def orthogonal(factors: Sequence[Sequence[int]]) -> list[int]:
     return found
 
 
+@pytest.fixture
+def open_stock(cluster: Cluster) -> Iterator[Cluster]:
+    """The cluster with a party that keeps all its kits on disk, where they can be read."""
+    settings = cluster.home / "party0.toml"
+    before = settings.read_text()
+    try:
+        settings.write_text("kit_memory_mb = 0\n" + before)
+        cluster.restart("party0")
+        yield cluster
+    finally:
+        settings.write_text(before)
+        cluster.restart("party0")
+
+
 async def client_that_a_party_tells_its_kits__should_not_pass_the_degree_test(
-    cluster: Cluster, client: Client, photos: dict[str, Path]
+    open_stock: Cluster, client: Client, photos: dict[str, Path]
 ) -> None:
     """All that could be known before the upload: a deviation that no test with factors from any kit in stock would see."""
     program = compiled_face().program
     assert isinstance(program, Program)
     plan = describe_plan(program)
-    files = list(cluster.home.glob(f"**/kits/{plan.digest.hex()}/*.kit"))
-    assert files
+    kits = f"**/kits/{plan.digest.hex()}/*.kit"
+    await until(lambda: any(open_stock.home.glob(kits)))
+    files = list(open_stock.home.glob(kits))
     tags = [file.read_bytes()[: -plan.correction_bytes][-TAG_BYTES:] for file in files]
     seeds = {
         hashlib.blake2b(coin + tag, digest_size=KEY_BYTES, person=b"visard public").digest()
