@@ -87,7 +87,9 @@ def candidates(outcomes: Sequence[common_pb2.Outcome]) -> tuple[tuple[Candidate,
         found = [cells.peeled([cell.tobytes() for cell in table], keys) for table in tables]
     except ValueError as error:
         raise InconsistentAnswer("the answer names no reference") from error
-    told = [k for k, labels in enumerate(found) if labels is not None and len(labels) <= cells.MOST]
+    told = [
+        k for k, labels in enumerate(found) if labels is not None and len({one.subject for one in labels}) <= cells.MOST
+    ]
     strictest = {label: name for name, labels in zip(points, found, strict=True) for label in labels or ()}
     named = (
         sorted(found[told[0]] or (), key=lambda label: (-points.index(strictest[label]), label.subject)) if told else ()

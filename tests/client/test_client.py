@@ -86,6 +86,11 @@ async def identification__should_name_all_that_are_near_enough(folder: Path) -> 
         assert found.candidates[0].reference_id == ann.reference_id
         double.found = [[ann, ben], []]
         assert (await client.identify(chip(1))).subject is None, "two people, and neither is nearer than the other"
+        double.found = [[label(k, "ann") for k in range(20)], []]
+        found = await client.identify(chip(1))
+        assert (found.subject, len(found.candidates), found.more) == ("ann", 20, False), (
+            "of one person as many as there are"
+        )
         double.found = [[ann, other], []]
         assert (await client.identify(chip(1))).subject == "ann"
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 HASHES = 4
 PART = 32  # cells that one hash chooses from; a power of two, of five bits
 CELLS = HASHES * PART
-MOST = 8  # references that an answer names
+MOST = 8  # people that an answer names
 ID_BYTES = 16  # of a reference's id
 ROOMS = (24, 56, 128)  # bytes for a subject's name: of a gallery as many as its longest takes
 CHECK_WORDS = 2
