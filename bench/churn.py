@@ -118,9 +118,8 @@ class Day:
         self._look_ms = int(1000 * look_seconds)
         self._random = random.Random(seed)
         self._held: list[str] = []
-        self._recent: dict[
-            bytes, tuple[int, State]
-        ] = {}  # requests that may come again: when they expire, and how they ended
+        # requests that may come again: when they expire, and how they ended
+        self._recent: dict[bytes, tuple[int, State]] = {}
         self._number = itertools.count(1)
 
     async def run(self, writes: int, hours: int = 24) -> None:

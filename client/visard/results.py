@@ -84,8 +84,8 @@ class Identification:
     """Who the photo may show; ``operating_point`` names the one that decided.
 
     ``candidates`` are the references within that point, those of stricter points first. Where they are of more than eight people
-    (or, for one answer in some ten thousand, of fewer) ``more`` is set, and they are those of the loosest point that names all of
-    its own, if any does. ``subject`` is the one person whom the strictest candidates show; None of nobody or of several.
+    (or, for one answer in some forty thousand, of fewer) ``more`` is set, and they are those of the loosest point that names
+    all of its own, if any does. ``subject`` is the one person whom the strictest candidates show; None of nobody or of several.
     """
 
     subject: str | None

@@ -5,6 +5,7 @@ import contextvars
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -283,3 +284,22 @@ def texts_of_a_fault__should_be_cut(fault: type[ServiceFault]) -> None:
     made = fault("m" * 200_000, field="f" * 200_000, allowed="a" * 200_000)
     for text in (str(made), made.message, made.field, made.allowed):
         assert len(text or "") == MAX_TEXT
+
+
+@pytest.mark.parametrize("field", ["listen", "health_listen", "metrics_listen"])
+def address_of_another_program__should_be_told_in_one_line(pki: Path, tmp_path: Path, field: str) -> None:
+    """The last line of the log says what an operator can do; so says ``visard up``, which reads it."""
+    base = free_port_base()
+    settings = {name: f"127.0.0.1:{base + k}" for k, name in enumerate(("listen", "health_listen", "metrics_listen"))}
+    address, parties = settings[field], [f"127.0.0.1:{base + k}" for k in (3, 4, 5)]
+    lines = [f"{name} = {json.dumps(value)}" for name, value in {**settings, "parties": parties}.items()]
+    names = {"ca": "ca.pem", "cert": "gateway.pem", "key": "gateway.key"}
+    lines += ["[tls]", *(f"{name} = {json.dumps(str(pki / file))}" for name, file in names.items())]
+    (tmp_path / "gateway.toml").write_text("\n".join(lines))
+    command = [sys.executable, "-m", "visard_gateway", "--config", str(tmp_path / "gateway.toml")]
+    with socket.create_server(("127.0.0.1", int(address.rpartition(":")[2]))):
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    told = json.loads(ended.stderr.splitlines()[-1])
+    assert told["level"] == "critical"
+    assert told["reason"].startswith(f"cannot listen on {address}: another program does")

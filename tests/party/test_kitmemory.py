@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from visard_party.kits import files as kitfiles
 from visard_party.kits.files import KitDirectory
 from visard_party.kits.memory import KitMemory
 
-from tests.party.test_kitfiles import MASTER, OTHER, PLAN, content, store
+from tests.party.test_kitfiles import MASTER, OTHER, PLAN, content, eight_takers, store
 from tests.party.test_stock import part
 
 TWO = 2 * PLAN.correction_bytes
@@ -68,22 +67,7 @@ def kit_in_memory__should_be_given_when_the_floor_is_written_and_not_before(
 
 def simultaneous_takers__should_get_one_kit_between_them(directory: KitDirectory) -> None:
     store(directory, 1)
-    start, results = threading.Barrier(8), list[str]()
-
-    def take() -> None:
-        start.wait()
-        try:
-            directory.take(1, 2)
-            results.append("kit")
-        except KitError:
-            results.append("gone")
-
-    threads = [threading.Thread(target=take) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(results) == ["gone"] * 7 + ["kit"]
+    assert eight_takers(directory) == ["gone"] * 7 + ["kit"]
 
 
 def kit_set_aside__should_be_on_disk_before_anybody_is_asked_about_it(

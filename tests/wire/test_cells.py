@@ -28,12 +28,12 @@ def all_come_out(labels: list[Label], seed: bytes, room: int) -> bool:
 
 
 def eight_references__should_nearly_always_come_out() -> None:
-    """Simulated, 10^6 times: of 8 references in 128 cells 2 in 10^5 tables cannot be told; here a few thousand."""
+    """Simulated 20 million times, 27 in a million tables of 8 cannot be told; here a few thousand, of which 3 are too many."""
     failed = 0
     for trial in range(3000):
         seed = trial.to_bytes(16, "big")
         failed += not all_come_out([label(trial * MOST + k) for k in range(MOST)], seed, 24)
-    assert failed <= 3
+    assert failed < 3
 
 
 def many_references__should_be_more_than_can_be_told() -> None:

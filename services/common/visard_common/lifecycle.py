@@ -17,6 +17,7 @@ from grpc_health.v1 import health as health_service
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from visard_common.address import CannotListen, listening
 from visard_common.arrival import Access, ArrivalInterceptor
 from visard_common.background import Background, HopelessError, background
 from visard_common.config import ServiceConfig
@@ -91,7 +92,8 @@ async def running(
     """A started server with health and, if configured, reflection; on leaving, calls in flight are drained.
 
     ``access`` says who may call what, and so which services reflection lists; ``options`` are further ones of gRPC; health
-    follows the service's background ``work``; ``known`` says which status the service's own exceptions mean.
+    follows the service's background ``work``; ``known`` says which status the service's own exceptions mean. Raises
+    CannotListen.
     """
     if work is None:
         async with background() as nothing, running(config, access, add, options, nothing, known) as health:
@@ -113,8 +115,8 @@ async def running(
         services = {name.partition("/")[0] for name in access}
         names = [*sorted(services), health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME]
         reflection.enable_server_reflection(names, server)
-    if not server.add_secure_port(config.listen, config.tls.server_credentials()):
-        raise OSError(f"cannot listen on {config.listen}")
+    with listening(config.listen):
+        server.add_secure_port(config.listen, config.tls.server_credentials())
     async with probed(config.health_listen, health.servicer), exposed(config.metrics_listen):
         await server.start()
         log.info("listening", address=config.listen)
@@ -171,7 +173,7 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
         _watch_for_the_end()
         try:
             await main()
-        except* HopelessError as errors:
+        except* (HopelessError, CannotListen) as errors:
             log.critical("the service cannot go on", reason="; ".join(map(str, errors.exceptions)))
             sys.exit(1)
         except* Stopped:

@@ -19,7 +19,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 from visard_wire import tracing
 
-from visard_common.address import host_and_port
+from visard_common.address import host_and_port, listening
 from visard_common.rpc import rewrap
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter says nothing new
@@ -130,12 +130,13 @@ def _loop() -> list[Metric]:
 
 @asynccontextmanager
 async def exposed(address: str | None) -> AsyncIterator[None]:
-    """Serve /metrics at host:port while the block lasts, if there is an address."""
+    """Serve /metrics at host:port while the block lasts, if there is an address; raises CannotListen."""
     if address is None:
         yield
         return
     host, port = host_and_port(address)
-    server, _ = start_http_server(port, host, REGISTRY)
+    with listening(address):
+        server, _ = start_http_server(port, host, REGISTRY)
     try:
         with reading(_loop):
             yield

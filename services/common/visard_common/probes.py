@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2_grpc
 
+from visard_common.address import listening
 from visard_common.arrival import arriving, only
 from visard_common.limits import PROBE_BYTES, PROBE_SECONDS
 from visard_common.rpc import FaultInterceptor
@@ -51,14 +52,14 @@ async def _soon(call: Any, requests: AsyncIterator[Any], context: Any) -> AsyncI
 
 @asynccontextmanager
 async def probed(address: str | None, health: Any) -> AsyncIterator[None]:
-    """Serve a health servicer's Check at host:port while the block lasts, if there is an address."""
+    """Serve a health servicer's Check at host:port while the block lasts, if there is an address; raises CannotListen."""
     if address is None:
         yield
         return
     server = grpc.aio.server(interceptors=[FaultInterceptor(), _Impatient()], options=_OPTIONS)
     health_pb2_grpc.add_HealthServicer_to_server(_CheckOnly(health), server)
-    if not server.add_insecure_port(address):
-        raise OSError(f"cannot listen on {address}")
+    with listening(address):
+        server.add_insecure_port(address)
     await server.start()
     try:
         yield

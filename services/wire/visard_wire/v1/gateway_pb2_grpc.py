@@ -126,7 +126,7 @@ class FaceMatchingServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Identify(self, request_iterator, context):
-        """Which enrolled subject is this, if any? One row and one bit, for the caller alone.
+        """Which enrolled subjects may this be, if any? Those within the operating point, for the caller alone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -47,7 +47,7 @@ class FaceMatchingStub:
     Verify: _grpc.StreamUnaryMultiCallable[_common_pb2.Upload, _gateway_pb2.Result]
     """Is this image the enrolled subject? One bit, for the caller alone."""
     Identify: _grpc.StreamUnaryMultiCallable[_common_pb2.Upload, _gateway_pb2.Result]
-    """Which enrolled subject is this, if any? One row and one bit, for the caller alone."""
+    """Which enrolled subjects may this be, if any? Those within the operating point, for the caller alone."""
     Compare: _grpc.StreamUnaryMultiCallable[_common_pb2.Upload, _gateway_pb2.Result]
     """Do two images show the same person? Nothing is stored."""
     Run: _grpc.StreamUnaryMultiCallable[_common_pb2.Upload, _gateway_pb2.Result]
@@ -86,7 +86,7 @@ class FaceMatchingAsyncStub(FaceMatchingStub):
     Verify: _aio.StreamUnaryMultiCallable[_common_pb2.Upload, _gateway_pb2.Result]  # type: ignore[assignment]
     """Is this image the enrolled subject? One bit, for the caller alone."""
     Identify: _aio.StreamUnaryMultiCallable[_common_pb2.Upload, _gateway_pb2.Result]  # type: ignore[assignment]
-    """Which enrolled subject is this, if any? One row and one bit, for the caller alone."""
+    """Which enrolled subjects may this be, if any? Those within the operating point, for the caller alone."""
     Compare: _aio.StreamUnaryMultiCallable[_common_pb2.Upload, _gateway_pb2.Result]  # type: ignore[assignment]
     """Do two images show the same person? Nothing is stored."""
     Run: _aio.StreamUnaryMultiCallable[_common_pb2.Upload, _gateway_pb2.Result]  # type: ignore[assignment]
@@ -140,7 +140,7 @@ class FaceMatchingServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_common_pb2.Upload],
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.Result, _abc.Awaitable[_gateway_pb2.Result]]:
-        """Which enrolled subject is this, if any? One row and one bit, for the caller alone."""
+        """Which enrolled subjects may this be, if any? Those within the operating point, for the caller alone."""
 
     @_abc_1.abstractmethod
     def Compare(
