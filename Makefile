@@ -71,14 +71,16 @@ PHOTOS := .photos/obama.jpg .photos/obama2.jpg .photos/biden.jpg
 	  face_recognition-1.3.0/tests/test_images/biden.jpg
 	touch $(PHOTOS)
 
+# kernels are compiled once before services start: on a clean checkout a dealer and three parties would each compile all of them,
+# and the first enrolment wait for it
 demo: $(STAMP) .photos/obama.jpg
+	$(BIN)/python -m visard_engine.warm
 	$(BIN)/visard demo $(PHOTOS)
 
 # two halves at a time, because tests with services wait more than they compute; one that fails does not stop the other. Those
 # of recovery kill services and wait for them: alone, and first
 OUTSIDE := $(addprefix tests/,client deploy docs e2e)
 INSIDE := $(filter-out $(OUTSIDE) tests/recovery tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
-# Kernels are compiled once before that: on a clean checkout a dealer and three parties would each compile all of them at a time
 test: $(STAMP) .photos/obama.jpg
 	$(BIN)/python -m visard_engine.warm
 	$(BIN)/python -m pytest tests/recovery
