@@ -35,6 +35,7 @@ STATUSES = {
         "ServiceFault": (DEFECT, DEFECT),
         "Deviated": ("ABORTED", "ABORTED"),
         "HopelessError": (DEFECT, "UNAVAILABLE"),
+        "CannotListen": (DEFECT, "UNAVAILABLE"),
         "Stopped": (DEFECT, "UNAVAILABLE"),
     },
     "visard_engine": {
