@@ -26,6 +26,12 @@ def mend(cluster: Cluster) -> None:
     assert becomes(lambda: _ready(cluster)), _status(cluster)
 
 
+def restarted(cluster: Cluster, name: str) -> None:
+    """Stop one service in order, start it again, and wait until all five serve: parties compare what they hold first."""
+    cluster.restart(name)
+    mend(cluster)
+
+
 def _runs(cluster: Cluster, name: str) -> bool:
     return name in cluster.processes and cluster.processes[name].poll() is None
 

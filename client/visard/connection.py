@@ -13,9 +13,9 @@ from visard.errors import InvalidRequest
 
 OPTIONS = [
     ("grpc.max_receive_message_length", MAX_MESSAGE),
-    # a gateway that restarts is found again within a second or two
+    # a gateway that restarts is found again within a second or two; an attempt to connect (min) has longer: it may be far
     ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.min_reconnect_backoff_ms", 200),
+    ("grpc.min_reconnect_backoff_ms", 5_000),
     ("grpc.max_reconnect_backoff_ms", 2_000),
 ]
 

@@ -27,6 +27,7 @@ from visard_wire.v1 import common_pb2
 from tests.attacks.turned import SECONDS, TurnedGateway, image_shares
 from tests.conftest import compiled_face
 from tests.e2e import raw
+from tests.mending import restarted
 from tests.waiting import until
 
 Operation = common_pb2.Operation
@@ -174,11 +175,11 @@ def open_stock(cluster: Cluster) -> Iterator[Cluster]:
     before = settings.read_text()
     try:
         settings.write_text("kit_memory_mb = 0\n" + before)
-        cluster.restart("party0")
+        restarted(cluster, "party0")
         yield cluster
     finally:
         settings.write_text(before)
-        cluster.restart("party0")
+        restarted(cluster, "party0")
 
 
 async def client_that_a_party_tells_its_kits__should_not_pass_the_degree_test(
