@@ -65,7 +65,7 @@ async def far_from(address: str) -> AsyncIterator[str]:
 @pytest.mark.parametrize("options", [tls.CHANNEL_OPTIONS, connection.OPTIONS], ids=["service", "client"])
 async def far_service__should_be_reached_by_the_first_call(tmp_path: Path, options: list[tuple[str, int]]) -> None:
     certs.init(tmp_path / "pki", ["localhost"])
-    own = {"ca": "ca.pem", "cert": "gateway.pem", "key": "gateway.key"}
+    own: dict[str, Any] = {"ca": "ca.pem", "cert": "gateway.pem", "key": "gateway.key"}
     files = {name: (tmp_path / "pki" / name).read_bytes() for name in ("ca.pem", "client.key", "client.pem")}
     mine = tls.Tls(**{kind: tmp_path / "pki" / name for kind, name in own.items()})
     config = ServiceConfig(listen=f"localhost:{free_port_base()}", tls=mine, drain_seconds=1)
