@@ -10,13 +10,23 @@ import numpy as np
 import numpy.typing as npt
 from google.protobuf import json_format
 from visard_wire import tracing
-from visard_wire.limits import DEFAULT_GALLERY
-from visard_wire.v1 import common_pb2, gateway_pb2
+from visard_wire.v1 import gateway_pb2
 
 from visard import opening, received
 from visard.admin import Admin
 from visard.bulk import Bulk
-from visard.calls import DEFAULT_DEADLINE, DEFAULT_MODEL, Caller, filled, named, within
+from visard.calls import (
+    DEFAULT_DEADLINE,
+    DEFAULT_GALLERY,
+    DEFAULT_MODEL,
+    Caller,
+    Operation,
+    Outcome,
+    Request,
+    filled,
+    named,
+    within,
+)
 from visard.capture import Chip, Source, as_pictures, capture_all
 from visard.connection import Connection
 from visard.errors import InvalidRequest
@@ -38,8 +48,6 @@ from visard.uploads import forced, gate_for, good_enough, pixels, shared, whole
 __all__ = ["DEFAULT_DEADLINE", "DEFAULT_MODEL", "Client", "Connection", "Photo"]
 
 Photo = Source | Chip
-Operation = common_pb2.Operation
-Request = common_pb2.Request
 
 
 UPLOADED = ("enrol", "verify", "identify", "compare")
@@ -335,7 +343,7 @@ class Client:
         force: bool = False,
         options: Mapping[str, Any] = MappingProxyType({}),
         writes: bool = False,
-    ) -> tuple[list[common_pb2.Outcome], Report]:
+    ) -> tuple[list[Outcome], Report]:
         """Capture, share, seal, send, open; a write keeps its id when it is sent again. ``options``: further fields."""
         chips = await asyncio.to_thread(capture_all, some(photos), largest=largest)
 
@@ -354,7 +362,7 @@ class Client:
         options: Mapping[str, Any] = MappingProxyType({}),
         *,
         writes: bool = False,
-    ) -> tuple[list[common_pb2.Outcome], Report]:
+    ) -> tuple[list[Outcome], Report]:
         started = time.monotonic()
         name = Operation.Name(asked[0]).removeprefix("OPERATION_").lower()  # type: ignore[arg-type]
         async with within(self.deadline):  # models and keys are fetched first: they share the deadline
@@ -370,7 +378,7 @@ class Client:
         options: Mapping[str, Any],
         *,
         writes: bool,
-    ) -> tuple[list[common_pb2.Outcome], gateway_pb2.Result]:
+    ) -> tuple[list[Outcome], gateway_pb2.Result]:
         info = await self.models.info()
         images = await asyncio.to_thread(prepare, info)
 
