@@ -123,9 +123,7 @@ def _by_request(log: PartyLog) -> dict[bytes, list[Entry]]:
 
 def _account(entries: Sequence[Entry]) -> Account:
     """A write may be sent more than once: what was asked must be the same, and the best outcome counts."""
-    what = frozenset(
-        (e.caller, e.operation, e.model, e.gallery, e.subject, e.new_subject, e.grantee) for e in entries
-    )
+    what = frozenset((e.caller, e.operation, e.model, e.gallery, e.subject, e.new_subject, e.grantee) for e in entries)
     outcomes = {e.outcome for e in entries}
     return Account(what, next(best for best in ("ok", "refused", "failed") if best in outcomes))
 

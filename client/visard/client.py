@@ -222,21 +222,45 @@ class Client:
         times the references that they search is at most 1 %: its name is in the answer. Where no point carries the gallery they
         refuse (FailedPrecondition), but with ``allow_large_gallery`` search at the strictest one.
         """
-        outcomes, report = await self._ask(
+        wishes = {"largest": largest, "force": force, "allow_large_gallery": allow_large_gallery}
+        if not nearest:
+            (answer,) = await self.identify_each([photo], operating_point=operating_point, **wishes)
+            return answer
+        outcomes, report = await self._search([photo], operating_point, **wishes, nearest=nearest)
+        return Identification(opening.matched_subject(outcomes), report, opening.operating_point(outcomes))
+
+    async def identify_each(
+        self,
+        photos: Sequence[Photo],
+        *,
+        operating_point: str = "",
+        largest: bool = False,
+        allow_large_gallery: bool = False,
+        force: bool = False,
+    ) -> list[Identification]:
+        """Search for each of 1 to 16 photos in one request, which all succeed or none; options as for ``identify``."""
+        outcomes, report = await self._search(
+            photos, operating_point, largest=largest, force=force, allow_large_gallery=allow_large_gallery
+        )
+        point = opening.operating_point(outcomes)
+        return [
+            Identification(opening.only_subject(found), report, point, found, more)
+            for found, more in opening.candidates(outcomes, len(photos))
+        ]
+
+    async def _search(
+        self, photos: Sequence[Photo], operating_point: str, *, largest: bool, force: bool, **options: bool
+    ) -> tuple[list[Outcome], Report]:
+        return await self._ask(
             self._caller.matching.Identify,
             Operation.OPERATION_IDENTIFY,
-            [photo],
+            photos,
             "",
             self._at(operating_point),
             largest=largest,
             force=force,
-            options={"allow_large_gallery": allow_large_gallery, "nearest": nearest},
+            options=options,
         )
-        point = opening.operating_point(outcomes)
-        if nearest:
-            return Identification(opening.matched_subject(outcomes), report, point)
-        found, more = opening.candidates(outcomes)
-        return Identification(opening.only_subject(found), report, point, found, more)
 
     async def compare(
         self, photo: Photo, other: Photo, *, operating_point: str = "", largest: bool = False
