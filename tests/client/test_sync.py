@@ -80,7 +80,7 @@ def both_clients__should_be_made_alike_and_have_the_same_parts(tmp_path: Path) -
     certs.init(tmp_path)
     connection = Connection("localhost:1", tmp_path / "ca.pem", tmp_path / "client.pem", tmp_path / "client.key")
     names = [{name for name in vars(made(connection)) if not name.startswith("_")} for made in (Client, SyncClient)]
-    assert names == [{"admin", "bulk", "models"}] * 2
+    assert names == [{"admin", "bulk", "galleries", "models"}] * 2
 
 
 def parts_of_the_blocking_client__should_answer(served: tuple[Double, Connection]) -> None:

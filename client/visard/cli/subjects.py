@@ -175,7 +175,7 @@ def identify(
         raise typer.BadParameter("of one photo, without --largest; -o goes with it", param_hint="--all-faces")
     wishes: dict[str, Any] = {"operating_point": operating_point, "force": force, "nearest": nearest}
     wishes["allow_large_gallery"] = allow_large_gallery
-    asked: dict[str, Any] = {"home": home, "model": model, "deadline": deadline, "as_json": as_json}
+    asked: dict[str, Any] = {"home": home, "model": model, "gallery": gallery, "deadline": deadline, "as_json": as_json}
     if all_faces or photo.is_dir():
         from visard.cli import many  # noqa: PLC0415 -- it loads libraries for pictures
 
