@@ -158,6 +158,7 @@ class Client:
         largest: bool = False,
         replace: bool = False,
         unique: bool = False,
+        review: bool = False,
         ttl_seconds: int = 0,
         metadata: bytes = b"",
         force: bool = False,
@@ -167,10 +168,18 @@ class Client:
         A photo that is not good enough to be compared with for long is refused (QualityError), unless ``force`` is set.
 
         ``replace`` erases the subject's earlier references in the same step. ``unique`` refuses somebody who is enrolled
-        under another name (AlreadyExists). ``ttl_seconds`` erases the references after so long; 0 is never. ``metadata``,
-        at most 4096 bytes, is kept as it is, readable by gateway and parties.
+        under another name (AlreadyExists). With ``review`` the references wait, and the answer names others whom the photos
+        may show; where there are none they are accepted at once, else somebody decides (``Client.review``). ``ttl_seconds``
+        erases the references after so long; 0 is never. ``metadata``, at most 4096 bytes, is kept as it is, readable by
+        gateway and parties.
         """
-        options = {"replace": replace, "unique": unique, "ttl_seconds": ttl_seconds, "metadata": metadata}
+        options = {
+            "replace": replace,
+            "unique": unique,
+            "review": review,
+            "ttl_seconds": ttl_seconds,
+            "metadata": metadata,
+        }
         outcomes, report = await self._ask(
             self._caller.matching.Enrol,
             Operation.OPERATION_ENROL,
@@ -181,7 +190,21 @@ class Client:
             options=options,
             writes=True,
         )
-        return Enrolment(subject, opening.reference_ids(outcomes), report)
+        ids = opening.reference_ids(outcomes)
+        if not review:
+            return Enrolment(subject, ids, report)
+        candidates, more = opening.others(outcomes, len(photos))
+        if not candidates and not more:
+            await self.review(subject, accept=True, reference_ids=ids)
+        return Enrolment(subject, ids, report, bool(candidates or more), candidates, more)
+
+    async def review(self, subject: str, *, accept: bool, reference_ids: Sequence[str] = ()) -> int:
+        """Accept references that wait, or erase them; all of a subject's, or those named; how many. Raises NotFound.
+
+        For whoever enrolled them, and administrators.
+        """
+        request = self._caller.request(Operation.OPERATION_REVIEW, subject, reference_ids=reference_ids, accept=accept)
+        return await self._caller.change(self._caller.matching.Review, gateway_pb2.ReviewRequest, request)
 
     async def verify(
         self, subject: str, photo: Photo, *, operating_point: str = "", largest: bool = False, force: bool = False
@@ -303,26 +326,39 @@ class Client:
         request = self._caller.request(Operation.OPERATION_RENAME, subject, new_subject=new_subject)
         return await self._caller.change(self._caller.matching.Rename, gateway_pb2.RenameRequest, request)
 
-    async def references(self, subject: str) -> list[StoredReference]:
-        """What is kept about a subject; raises NotFound. No biometric plaintext is kept anywhere, so none can be had."""
+    async def references(self, subject: str, *, waiting: bool = False) -> list[StoredReference]:
+        """What is kept about a subject; raises NotFound. No biometric plaintext is kept anywhere, so none can be had.
+
+        With ``waiting`` those references that wait for a review, instead.
+        """
         ask = filled(
-            gateway_pb2.ListReferencesRequest(), model=self.model, subject=subject, gallery=named(self.gallery)
+            gateway_pb2.ListReferencesRequest(),
+            model=self.model,
+            subject=subject,
+            gallery=named(self.gallery),
+            waiting=waiting,
         )
         response = await self._caller.again(lambda left: self._caller.matching.ListReferences(ask, timeout=left))
         return [received.stored_reference(info) for info in response.references]
 
-    async def subjects(self) -> list[SubjectCount]:
-        """Everybody who is enrolled with the client's model in its gallery, in order of name."""
+    async def subjects(self, *, waiting: bool = False) -> list[SubjectCount]:
+        """Everybody who is enrolled with the client's model in its gallery, in order of name; or who waits for a review."""
         found: list[SubjectCount] = []
         token = ""
         while True:
-            page = await self._subjects_page(token)
+            page = await self._subjects_page(token, waiting=waiting)
             found += [received.taken(SubjectCount, subject) for subject in page.subjects]
             if not (token := page.next_page_token):
                 return found
 
-    async def _subjects_page(self, token: str) -> gateway_pb2.ListSubjectsResponse:
-        ask = filled(gateway_pb2.ListSubjectsRequest(), model=self.model, page_token=token, gallery=named(self.gallery))
+    async def _subjects_page(self, token: str, *, waiting: bool) -> gateway_pb2.ListSubjectsResponse:
+        ask = filled(
+            gateway_pb2.ListSubjectsRequest(),
+            model=self.model,
+            page_token=token,
+            gallery=named(self.gallery),
+            waiting=waiting,
+        )
         return await self._caller.again(lambda left: self._caller.matching.ListSubjects(ask, timeout=left))
 
     async def status(self, *, layers: bool = False) -> Status:

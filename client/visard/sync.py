@@ -329,6 +329,7 @@ class SyncClient:
         largest: bool = False,
         replace: bool = False,
         unique: bool = False,
+        review: bool = False,
         ttl_seconds: int = 0,
         metadata: bytes = b"",
         force: bool = False,
@@ -340,6 +341,7 @@ class SyncClient:
             largest=largest,
             replace=replace,
             unique=unique,
+            review=review,
             ttl_seconds=ttl_seconds,
             metadata=metadata,
             force=force,
@@ -409,13 +411,17 @@ class SyncClient:
         """See Client.rename."""
         return self._run(self._client.rename(subject, new_subject))
 
-    def references(self, subject: str) -> list[StoredReference]:
-        """See Client.references."""
-        return self._run(self._client.references(subject))
+    def review(self, subject: str, *, accept: bool, reference_ids: Sequence[str] = ()) -> int:
+        """See Client.review."""
+        return self._run(self._client.review(subject, accept=accept, reference_ids=reference_ids))
 
-    def subjects(self) -> list[SubjectCount]:
+    def references(self, subject: str, *, waiting: bool = False) -> list[StoredReference]:
+        """See Client.references."""
+        return self._run(self._client.references(subject, waiting=waiting))
+
+    def subjects(self, *, waiting: bool = False) -> list[SubjectCount]:
         """See Client.subjects."""
-        return self._run(self._client.subjects())
+        return self._run(self._client.subjects(waiting=waiting))
 
     def status(self, *, layers: bool = False) -> Status:
         """See Client.status."""

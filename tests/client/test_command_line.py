@@ -54,6 +54,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "admin audit-log": [],
     "admin grant": [ODD],
     "admin revoke": [ODD],
+    "admin review": [ODD, "--accept"],
     "gallery change": [ODD],
     "gallery create": [ODD],
     "gallery delete": [ODD],

@@ -47,6 +47,7 @@ OPERATIONS = (
     "enrol",
     "replace",
     "rename",
+    "move",
     "delete",
     "renew",
     "publish",
@@ -118,6 +119,8 @@ class Party:
         there = sorted(name.reference_id for name in await self.store.names())
         some = tuple(self.random.sample(there, min(len(there), self.random.randrange(4))))
         match operation:
+            case "move":
+                return Rename(some, "new", 7, "elsewhere")
             case "rename":
                 return Rename(some, "new", 7)
             case "delete":

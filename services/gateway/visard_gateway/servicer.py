@@ -89,6 +89,15 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
         done = await self._relay.change(request.request, kind, seconds, caller, request.envelopes)
         return gateway_pb2.RenameResponse(references_renamed=done.references, results=done.results)
 
+    async def Review(  # noqa: N802
+        self, request: gateway_pb2.ReviewRequest, context: Context
+    ) -> gateway_pb2.ReviewResponse:
+        """Accept or reject references that wait."""
+        caller, seconds = caller_of(context, "Review"), remaining(context, CALL_SECONDS)
+        kind = common_pb2.OPERATION_REVIEW
+        done = await self._relay.change(request.request, kind, seconds, caller, request.envelopes)
+        return gateway_pb2.ReviewResponse(references_reviewed=done.references, results=done.results)
+
     async def ListReferences(  # noqa: N802
         self, request: gateway_pb2.ListReferencesRequest, context: Context
     ) -> gateway_pb2.ListReferencesResponse:

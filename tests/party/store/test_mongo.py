@@ -210,6 +210,7 @@ WRITES: dict[str, Write] = {
     "enrol": Change((reference("c"), reference("d"))),
     "replace": Change((reference("e"),), ("a",)),
     "rename": Rename(("b",), "eve", 7),
+    "move": Rename(("b",), "eve", 7, "staff"),
     "publish": Publish(model("other")),
     "renew": Renew((("b", Secret(b"new")),), (("face", Secret(b"new")),), 9),
     "withdraw": Withdraw("face"),

@@ -149,7 +149,8 @@ class Budgets:
             case Charged.SEARCH:
                 found = self._search(Place.of(request), caller, rate, request.images, own)
             case Charged.ENROLMENT:
-                looked = self._search(Place.of(request), caller, rate, request.images, own) if request.unique else []
+                compared = request.unique or request.review
+                looked = self._search(Place.of(request), caller, rate, request.images, own) if compared else []
                 found = [*looked, self._enrolment(caller, request.images)]
             case Charged.CALLER:
                 found = [own]

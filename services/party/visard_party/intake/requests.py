@@ -108,6 +108,8 @@ def _check_fields(request: common_pb2.Request, declared: Declared) -> None:
     for name in sorted(FIELDS - declared.fields):
         if getattr(request, name):
             raise InvalidArgument.of(f"request.{name}", setting(name))
+    if request.review and (request.unique or request.replace):
+        raise InvalidArgument.of("request.review", "without unique and replace")
     if "program_digest" in declared.fields and len(request.program_digest) != DIGEST_BYTES:
         raise InvalidArgument.of("request.program_digest", f"{DIGEST_BYTES} bytes")
     if request.ttl_seconds > MAX_TTL_SECONDS:

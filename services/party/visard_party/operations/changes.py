@@ -17,7 +17,7 @@ from visard_party.store.base import Change, Reference, Rename
 EXPIRE_AT_ONCE = 10_000  # references that one run erases
 
 
-class _Changing(Operation):
+class Changing(Operation):
     """A write of which nothing is told but how many references it names."""
 
     @override
@@ -36,7 +36,7 @@ class _Changing(Operation):
         return Outcome(references_changed=await resources.write(prepared, channel, prepared.write))
 
 
-class Delete(_Changing):
+class Delete(Changing):
     """Erase all references of a subject, or those that are named."""
 
     @override
@@ -45,12 +45,13 @@ class Delete(_Changing):
         await resources.models.get(request.model)
         rows = await _subject(resources, request)
         if request.reference_ids:
-            rows = _named(rows, request)
+            rows = named(rows, request)
         erase = tuple(row.reference_id for row in rows)
         return Prepared(asked, names=names_of(rows), write=Change(erase=erase))
 
 
-def _named(rows: Sequence[Reference], request: common_pb2.Request) -> list[Reference]:
+def named(rows: Sequence[Reference], request: common_pb2.Request) -> list[Reference]:
+    """Those of the rows whose ids a request names; raises NotFound for one that is not among them."""
     named = [row for row in rows if row.reference_id in request.reference_ids]
     missing = set(request.reference_ids) - {row.reference_id for row in named}
     if missing:
@@ -65,7 +66,7 @@ async def _subject(resources: Resources, request: common_pb2.Request) -> list[Re
     return rows
 
 
-class RenameSubject(_Changing):
+class RenameSubject(Changing):
     """Give all references of a subject to another one, which must not exist yet."""
 
     @override
@@ -84,7 +85,7 @@ class RenameSubject(_Changing):
         return True
 
 
-class Expire(_Changing):
+class Expire(Changing):
     """Erase references whose time is over when the request is sent."""
 
     @override

@@ -51,10 +51,15 @@ class Enrol(Operation):
         assert isinstance(prepared.write, Change)
         count = prepared.request.images
         found = await resources.describe(prepared, channel, kits[:count])
+        told: common_pb2.Outcome | None = None
         if more := kits[count:]:
-            await admission.check(channel.begin_run(prepared.terms), more, found, prepared)
+            told = await admission.check(channel.begin_run(prepared.terms), more, found, prepared)
         changed = await resources.write(prepared, channel, Change(references(prepared, found), prepared.write.erase))
-        return Outcome(ids_outcome(prepared.asked), changed)
+        outcome = ids_outcome(prepared.asked)
+        if told is not None:
+            outcome.MergeFrom(told)
+        outcome.compared = prepared.request.review
+        return Outcome(outcome, changed)
 
     @override
     def repeated(self, resources: Resources, asked: Asked) -> Outcome:

@@ -27,7 +27,7 @@ from visard_party.intake.asked import Asked
 from visard_party.operations.prepared import Prepared
 from visard_party.operations.resources import Resources
 from visard_party.operations.ruling import Ruling
-from visard_party.store.base import May, Place, Right, Rule, Store, all_rights
+from visard_party.store.base import May, Place, Right, Rule, Store, all_rights, waiting_room
 
 _EVERYBODY = "*"
 OPEN = tuple(Right("", "", _EVERYBODY, DEFAULT_GALLERY, may) for may in (May.ENROL, May.VERIFY, May.SEARCH))
@@ -64,9 +64,10 @@ async def require_entry(store: Store, asked: Asked) -> None:
         return
     gallery = Place.of(request).gallery
     await require(store, gallery, asked.caller, wanted.value)
-    if request.unique and not any(letting(in_force(gallery, await store.rules(gallery)), asked.caller, May.SEARCH)):
+    compares = "request.unique" if request.unique else "request.review" if request.review else ""
+    if compares and not any(letting(in_force(gallery, await store.rules(gallery)), asked.caller, May.SEARCH)):
         allowed = "false, for the gallery's rules do not let this caller search in it"
-        raise PermissionDenied(f"request.unique: {allowed}", field="request.unique", allowed=allowed)
+        raise PermissionDenied(f"{compares}: {allowed}", field=compares, allowed=allowed)
 
 
 async def listed(store: Store, gallery: str, caller: str) -> list[tuple[str, list[Right]]]:
@@ -122,7 +123,7 @@ class DeleteGallery(Ruling):
             raise InvalidArgument.of("request.gallery", f"another than {DEFAULT_GALLERY!r}, which always is")
         if not await store.rules(gallery):
             raise NotFound(f"there is no gallery {gallery!r}")
-        if await store.count_in(gallery):
+        if await store.count_in(gallery) or await store.count_in(waiting_room(gallery)):
             raise FailedPrecondition(f"gallery {gallery!r} has references: delete its subjects first")
         rights = [right for right in await all_rights(store) if right.gallery == gallery]
         return Prepared(

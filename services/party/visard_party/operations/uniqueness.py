@@ -18,9 +18,9 @@ from visard_party.store.base import Place
 
 
 async def others(resources: Resources, asked: Asked, model: Published) -> Rows:
-    """The references of everybody else, which each photo is compared with; none where the request need not be unique."""
+    """The references of everybody else, which each photo is compared with; none where the request does not ask for it."""
     request = asked.request
-    if not request.unique:
+    if not (request.unique or request.review):
         return Rows()
     rows = await resources.galleries.get(Place.of(request), model.model.field)
     return rows_to_match(rows.live(request.expires_unix_ms).without(request.subject), model)

@@ -59,7 +59,8 @@ async def _place(
     gallery = request.gallery or DEFAULT_GALLERY
     await galleries.require(store, gallery, request.caller, May.ENROL)
     await models.get(request.model)
-    return Place(request.model, gallery)
+    place = Place(request.model, gallery)
+    return place.waiting if request.waiting else place
 
 
 async def listed_galleries(

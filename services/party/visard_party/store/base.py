@@ -43,6 +43,16 @@ class Place(NamedTuple):
         """The place that a request is about."""
         return cls(request.model, request.gallery or DEFAULT_GALLERY)
 
+    @property
+    def waiting(self) -> "Place":
+        """Where references wait that are to be reviewed before they come here; no request names it."""
+        return Place(self.model, waiting_room(self.gallery))
+
+
+def waiting_room(gallery: str) -> str:
+    """The name of the place beside a gallery where references wait for a review: no gallery can have it."""
+    return f"~{gallery}"
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -159,11 +169,12 @@ class Change:
 
 @dataclass(frozen=True)
 class Rename:
-    """Give references to another subject."""
+    """Give references to another subject, or to the same one in another gallery; without a name the gallery stays."""
 
     reference_ids: tuple[str, ...]
     subject: str
     updated_unix_ms: int
+    gallery: str = ""
 
 
 @dataclass(frozen=True)
