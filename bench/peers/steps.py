@@ -1,6 +1,7 @@
 """A network as steps that a peer follows without torch: arrays in NAME.npz, what to do with them in NAME.json."""
 
 import json
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -68,3 +69,9 @@ def follow(steps: Sequence[Step], does: Mapping[str, Callable[..., Any]], x: Any
         for value in [value for value in values if last.get(value, k + 1) <= k]:
             del values[value]
     return values[len(steps)]
+
+
+def middle(times: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """The medians of seconds of the clock and of the processor, without the first run where there are several."""
+    clock, processor = zip(*(times[1:] or times), strict=True)
+    return statistics.median(clock), statistics.median(processor)
