@@ -24,11 +24,10 @@ import crypten.communicator as comm  # noqa: E402
 from crypten import mpc  # noqa: E402
 from visard.owner.networks import face_resnet  # noqa: E402
 
-from bench.peers.steps import Step, Steps, follow, middle  # noqa: E402
+from bench.peers.steps import Step, Steps, follow, middle, runs  # noqa: E402
 from bench.thesis import thesis_network  # noqa: E402
 
 Secret = Any
-REPEAT = 3  # counted runs after one that warms up; of W5, half a minute of processor, the first and only one counts
 
 
 def secret(x: torch.Tensor) -> Secret:
@@ -165,7 +164,7 @@ def measure(name: str, folder: str) -> dict[str, float]:
     run, x = exported(network) if network is not None else ROWS[name]()
     shared = secret(x)
     times, sent, result = [], 0.0, None
-    for _ in range(1 + REPEAT if network is None else 1):
+    for _ in range(runs(name)):
         comm.get().reset_communication_stats()
         started = time.perf_counter(), time.process_time()
         result = run(shared)

@@ -22,7 +22,6 @@ Work = Callable[[Secret], Secret]
 Figures = dict[str, float]
 INTEGRAL, FRACTIONAL = 32, 16
 _BASE_PORT = 18600
-_REPEAT = 1  # a single run takes half a minute
 
 
 def matrix_of(layer: nn.Conv2d | nn.Linear) -> Any:

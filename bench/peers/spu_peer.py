@@ -18,10 +18,9 @@ import spu
 from jax import lax
 from spu.utils import simulation
 
-from bench.peers.steps import Step, Steps, follow, middle
+from bench.peers.steps import Step, Steps, follow, middle, runs
 
 Arrays = Sequence[Any]
-REPEAT = 3  # counted runs after one that warms up; of W5, most of a minute of processor, the first and only one counts
 _STAGES = ((32, 3, False), (64, 4, True), (128, 3, True), (256, 3, True), (256, 1, True))
 
 
@@ -160,7 +159,7 @@ def measure(name: str, folder: str) -> dict[str, float | None]:
         x, weights = inputs(name, folder)
         run = simulation.sim_jax(simulator, ROWS[name])
     result = None
-    for _ in range(1 + REPEAT if network is None else 1):
+    for _ in range(runs(name)):
         result = run(x, weights)
     seconds, cpu = middle(simulator.times)
     found: dict[str, float | None] = {"seconds": seconds, "cpu_s": cpu, "sent_mb": None}

@@ -12,6 +12,9 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float32]
 
+RUNS = {"W5": 1, "W1": 2}  # of a peer, which takes half a minute of processor and ten seconds for these
+_RUNS = 4
+
 
 @dataclass(frozen=True)
 class Step:
@@ -71,7 +74,12 @@ def follow(steps: Sequence[Step], does: Mapping[str, Callable[..., Any]], x: Any
     return values[len(steps)]
 
 
+def runs(row: str) -> int:
+    """How often a peer computes a row; where it is more than once, the first run warms up."""
+    return RUNS.get(row, _RUNS)
+
+
 def middle(times: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """The medians of seconds of the clock and of the processor, without the first run where there are several."""
+    """The medians of seconds of the clock and of the processor, without the run that warms up."""
     clock, processor = zip(*(times[1:] or times), strict=True)
     return statistics.median(clock), statistics.median(processor)
