@@ -23,7 +23,7 @@ Answer = TypeVar("Answer")
 
 MODEL = "sface"
 PEOPLE, STRANGERS = 8, 5
-TOGETHER = 4  # photos that go through the network in one batch: a third less work for each
+TOGETHER = 4  # photos at a time: no less work, but services that wait for each other less
 
 
 @pytest.fixture(scope="module")
