@@ -1,9 +1,7 @@
 """SFace through the services: who is enrolled is found, and who is not is not, as the network that is published says in float."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -19,11 +17,8 @@ from visard.owner.networks.names import FACE
 
 from tests.e2e.test_cli import visard
 
-Answer = TypeVar("Answer")
-
 MODEL = "sface"
 PEOPLE, STRANGERS = 8, 5
-TOGETHER = 4  # photos at a time: no less work, but services that wait for each other less
 
 
 @pytest.fixture(scope="module")
@@ -55,12 +50,6 @@ def cosines(faces: list[tuple[str, Chip]]) -> tuple[np.ndarray, np.ndarray]:
     return found @ found.T, found @ np.array(sface.MEAN, np.float32)
 
 
-async def in_turn(ask: Callable[[int], Awaitable[Answer]], rows: Sequence[int]) -> list[Answer]:
-    """All answers about some faces, of TOGETHER at a time."""
-    parts = [rows[start : start + TOGETHER] for start in range(0, len(rows), TOGETHER)]
-    return [answer for part in parts for answer in await asyncio.gather(*map(ask, part))]
-
-
 @pytest.mark.timeout(1800)  # 21 photos and a compilation, which wait for others on a busy machine
 async def twenty_one_faces__should_be_decided_as_in_float(published: Cluster, faces: list[tuple[str, Chip]]) -> None:
     """One search compares a photo with everybody: 13 of them, 104 comparisons, of which the nearest must be the right one."""
@@ -73,8 +62,9 @@ async def twenty_one_faces__should_be_decided_as_in_float(published: Cluster, fa
     expected = [faces[i][0] if between[k, i] >= limit else None for k, i in zip(probes, nearest, strict=True)]
     async with Client(Connection.from_home(published.home), model=MODEL, deadline=300) as client:
         try:
-            await in_turn(lambda k: client.enrol(faces[k][0], [faces[k][1]]), enrolled)
-            found = await in_turn(lambda k: client.identify(faces[k][1], operating_point="default"), probes)
+            for k in enrolled:
+                await client.enrol(faces[k][0], [faces[k][1]])
+            found = [await client.identify(faces[k][1], operating_point="default") for k in probes]
         finally:
             for subject in await client.subjects():
                 await client.delete(subject.subject)
