@@ -9,6 +9,7 @@ seconds are what compares on a machine that has other work.
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -100,6 +101,7 @@ def main() -> None:
     chosen = options.rows.split(",")
     if unknown := set(chosen) - {*ROWS, *LONG_ROWS}:
         parser.error(f"no rows {', '.join(sorted(unknown))}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench.peers: ended"))  # and with it what it has started
     console = Console(stderr=True, highlight=False)
     steps = [(row, peer) for row in chosen for peer in PEERS if row in peer.rows + (peer.long if options.long else ())]
     results = Results(OUT)
