@@ -1,23 +1,26 @@
-"""Delete, rename, expire: writes to references that are there, without a photo."""
+"""Delete, rename, expire, review: writes to references that are there, without a photo."""
 
 from collections.abc import Sequence
 
 from typing_extensions import override
-from visard_common.errors import AlreadyExists, NotFound
+from visard_common.errors import AlreadyExists, InvalidArgument, NotFound
+from visard_common.limits import MAX_REFERENCES
 from visard_engine.kits import Kit
 from visard_wire.v1 import common_pb2
 
 from visard_party.intake.asked import Asked
+from visard_party.operations import rights
 from visard_party.operations.base import Operation
+from visard_party.operations.galleries import is_admin
 from visard_party.operations.prepared import Outcome, Prepared, names_of
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
-from visard_party.store.base import Change, Reference, Rename
+from visard_party.store.base import Change, Place, Reference, Rename
 
 EXPIRE_AT_ONCE = 10_000  # references that one run erases
 
 
-class Changing(Operation):
+class _Changing(Operation):
     """A write of which nothing is told but how many references it names."""
 
     @override
@@ -36,7 +39,7 @@ class Changing(Operation):
         return Outcome(references_changed=await resources.write(prepared, channel, prepared.write))
 
 
-class Delete(Changing):
+class Delete(_Changing):
     """Erase all references of a subject, or those that are named."""
 
     @override
@@ -45,12 +48,12 @@ class Delete(Changing):
         await resources.models.get(request.model)
         rows = await _subject(resources, request)
         if request.reference_ids:
-            rows = named(rows, request)
+            rows = _named(rows, request)
         erase = tuple(row.reference_id for row in rows)
         return Prepared(asked, names=names_of(rows), write=Change(erase=erase))
 
 
-def named(rows: Sequence[Reference], request: common_pb2.Request) -> list[Reference]:
+def _named(rows: Sequence[Reference], request: common_pb2.Request) -> list[Reference]:
     """Those of the rows whose ids a request names; raises NotFound for one that is not among them."""
     named = [row for row in rows if row.reference_id in request.reference_ids]
     missing = set(request.reference_ids) - {row.reference_id for row in named}
@@ -66,7 +69,7 @@ async def _subject(resources: Resources, request: common_pb2.Request) -> list[Re
     return rows
 
 
-class RenameSubject(Changing):
+class RenameSubject(_Changing):
     """Give all references of a subject to another one, which must not exist yet."""
 
     @override
@@ -85,7 +88,7 @@ class RenameSubject(Changing):
         return True
 
 
-class Expire(Changing):
+class Expire(_Changing):
     """Erase references whose time is over when the request is sent."""
 
     @override
@@ -95,3 +98,34 @@ class Expire(Changing):
         if not names:
             raise NotFound("no reference's time is over")
         return Prepared(asked, names=names, write=Change(erase=tuple(name.reference_id for name in names)))
+
+
+class Review(_Changing):
+    """References that an enrolment has left waiting become references like others, or are erased.
+
+    By whoever enrolled them, or an administrator.
+    """
+
+    @override
+    def exclusive(self, request: common_pb2.Request) -> bool:
+        """Nobody may enrol or rename under the name meanwhile."""
+        return request.accept
+
+    @override
+    async def prepare(self, resources: Resources, asked: Asked) -> Prepared:
+        request, place = asked.request, Place.of(asked.request)
+        await resources.models.get(request.model)
+        waiting = await resources.store.references(place.waiting, request.subject)
+        waiting = [row for row in waiting if row.live(request.sent_unix_ms)]
+        if not waiting:
+            raise NotFound(f"no reference of subject {request.subject!r} waits for a review")
+        rows = _named(waiting, request) if request.reference_ids else waiting
+        own = await resources.live(request, request.subject) if request.accept else []
+        if len(rows) + len(own) > MAX_REFERENCES:
+            raise InvalidArgument.of("request.reference_ids", f"a subject has at most {MAX_REFERENCES} references")
+        foreign = any(row.enrolled_by != asked.caller for row in (*rows, *own)) and not is_admin(asked.caller)
+        if foreign and not await resources.store.granted(place, request.subject, asked.caller):
+            raise rights.refusal(request, asked.caller)
+        ids = tuple(row.reference_id for row in rows)
+        accepted = Rename(ids, request.subject, request.sent_unix_ms, place.gallery)
+        return Prepared(asked, names=names_of([*rows, *own]), write=accepted if request.accept else Change(erase=ids))
