@@ -246,6 +246,8 @@ class Client:
         refuse (FailedPrecondition), but with ``allow_large_gallery`` search at the strictest one.
         """
         wishes = {"largest": largest, "force": force, "allow_large_gallery": allow_large_gallery}
+        if not isinstance(nearest, bool):
+            raise InvalidRequest("nearest: True or False")
         if not nearest:
             (answer,) = await self.identify_each([photo], operating_point=operating_point, **wishes)
             return answer

@@ -25,6 +25,7 @@ DEFAULT_POINT = "default"  # what every model that matches has
 _LARGEST_DISTANCE = 2.0  # on the unit sphere
 _REFERENCE = re.compile(r"[0-9a-f]{32}")
 # those who may enrol: visard_common.roles
+_CALLER = re.compile(r"([a-z]{1,16}(/[A-Za-z0-9._-]{1,64})?)?")
 _CALLERS = re.compile(r"\*|[a-z*]{1,16}(/[A-Za-z0-9._*-]{1,64})?")
 _RULES = tuple(gallery.value for gallery in (Gallery.ENROL, Gallery.VERIFY, Gallery.SEARCH))
 _GRANTEE = re.compile(r"(enroller|owner)/[A-Za-z0-9._-]{1,64}")
@@ -76,6 +77,11 @@ def check_gallery(field: str, value: str) -> None:
     """Raise InvalidArgument unless this may be a gallery's name, or is empty."""
     if value:
         _match(_MODEL, field, value, "1 to 64 of a-z 0-9 . _ -")
+
+
+def check_caller(field: str, value: str) -> None:
+    """Raise InvalidArgument unless this may be who asks, as in "enroller/kiosk-7", or is empty."""
+    _match(_CALLER, field, value, "a caller as in its certificate")
 
 
 def _check_names(request: common_pb2.Request, declared: Declared) -> None:

@@ -56,6 +56,7 @@ async def _place(
 ) -> Place:
     """What a list is of; raises InvalidArgument, and NotFound for a gallery where the caller may not enrol, or no such model."""
     requests.check_gallery("gallery", request.gallery)
+    requests.check_caller("caller", request.caller)
     gallery = request.gallery or DEFAULT_GALLERY
     await galleries.require(store, gallery, request.caller, May.ENROL)
     await models.get(request.model)
@@ -68,6 +69,7 @@ async def listed_galleries(
 ) -> gateway_pb2.ListGalleriesResponse:
     """The galleries of which the caller is told; raises InvalidArgument, NotFound for one that it is not told of."""
     requests.check_gallery("gallery", request.gallery)
+    requests.check_caller("caller", request.caller)
     told = []
     for name, rules in await galleries.listed(store, request.gallery, request.caller):
         shown = [common_pb2.GalleryRule(may=rule.may, callers=rule.grantee) for rule in rules]
