@@ -1,19 +1,15 @@
 """The client: photos in, answers out. Shares are made and sealed here; nobody else can put them together."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from types import MappingProxyType
-from typing import Any, Self
+from collections.abc import AsyncIterator, Sequence
+from typing import Self
 
-import numpy as np
-import numpy.typing as npt
 from google.protobuf import json_format
-from visard_wire import tracing
 from visard_wire.v1 import gateway_pb2
 
 from visard import opening, received
 from visard.admin import Admin
+from visard.asking import Asking, Photo
 from visard.bulk import Bulk
 from visard.calls import (
     DEFAULT_DEADLINE,
@@ -22,12 +18,10 @@ from visard.calls import (
     Caller,
     Operation,
     Outcome,
-    Request,
     filled,
     named,
-    within,
 )
-from visard.capture import Chip, Source, as_pictures, capture_all
+from visard.capture import Source, as_pictures
 from visard.connection import Connection
 from visard.errors import InvalidRequest
 from visard.galleries import Galleries
@@ -35,7 +29,6 @@ from visard.registry import Models
 from visard.results import (
     Enrolment,
     Identification,
-    ModelInfo,
     Output,
     Report,
     Status,
@@ -43,23 +36,12 @@ from visard.results import (
     SubjectCount,
     Verification,
 )
-from visard.uploads import forced, gate_for, good_enough, pixels, shared, whole
+from visard.uploads import whole
 
 __all__ = ["DEFAULT_DEADLINE", "DEFAULT_MODEL", "Client", "Connection", "Photo"]
 
-Photo = Source | Chip
-
 
 UPLOADED = ("enrol", "verify", "identify", "compare")
-Method = Callable[..., Awaitable[gateway_pb2.Result]]
-Images = Callable[[ModelInfo], list[npt.NDArray[np.int64]]]
-
-
-def some(photos: Sequence[Photo]) -> Sequence[Photo]:
-    """The photos, if they are a list of at least one; raises InvalidRequest."""
-    if not isinstance(photos, Sequence) or isinstance(photos, str | bytes) or not photos:
-        raise InvalidRequest("photos: a list of at least one")
-    return photos
 
 
 class Client:
@@ -94,6 +76,7 @@ class Client:
         self._caller = Caller(connection, model, deadline, retry=retry)
         self.gallery = gallery
         self.models = Models(self._caller)
+        self._asking = Asking(self._caller, self.models)
         self.galleries = Galleries(self._caller)
         self.admin = Admin(self._caller)
         self.bulk = Bulk(self, self._caller)
@@ -180,11 +163,10 @@ class Client:
             "ttl_seconds": ttl_seconds,
             "metadata": metadata,
         }
-        outcomes, report = await self._ask(
+        outcomes, report = await self._asking.photos(
             self._caller.matching.Enrol,
-            Operation.OPERATION_ENROL,
+            (Operation.OPERATION_ENROL, subject, ""),
             photos,
-            subject,
             largest=largest,
             force=force,
             options=options,
@@ -215,12 +197,10 @@ class Client:
         the largest of several faces is taken; without it they are an error (SeveralFaces). A photo of too poor quality is
         refused (QualityError; stricter points ask for more), unless ``force`` is set.
         """
-        outcomes, report = await self._ask(
+        outcomes, report = await self._asking.photos(
             self._caller.matching.Verify,
-            Operation.OPERATION_VERIFY,
+            (Operation.OPERATION_VERIFY, subject, self._at(operating_point)),
             [photo],
-            subject,
-            self._at(operating_point),
             largest=largest,
             force=force,
         )
@@ -276,12 +256,10 @@ class Client:
     async def _search(
         self, photos: Sequence[Photo], operating_point: str, *, largest: bool, force: bool, **options: bool
     ) -> tuple[list[Outcome], Report]:
-        return await self._ask(
+        return await self._asking.photos(
             self._caller.matching.Identify,
-            Operation.OPERATION_IDENTIFY,
+            (Operation.OPERATION_IDENTIFY, "", self._at(operating_point)),
             photos,
-            "",
-            self._at(operating_point),
             largest=largest,
             force=force,
             options=options,
@@ -294,12 +272,10 @@ class Client:
 
         They are taken as they are: neither can be replaced by a better one, as a probe can.
         """
-        outcomes, report = await self._ask(
+        outcomes, report = await self._asking.photos(
             self._caller.matching.Compare,
-            Operation.OPERATION_COMPARE,
+            (Operation.OPERATION_COMPARE, "", self._at(operating_point)),
             [photo, other],
-            "",
-            self._at(operating_point),
             largest=largest,
         )
         return Verification(opening.match_bit(outcomes), report, opening.operating_point(outcomes))
@@ -313,7 +289,7 @@ class Client:
         """
         pictures = await asyncio.to_thread(as_pictures, (image, *more))
         asked = (Operation.OPERATION_RUN, "", "")
-        outcomes, report = await self._timed(
+        outcomes, report = await self._asking.pictures(
             self._caller.matching.Run, asked, lambda info: [whole(pictures, info, largest=largest)]
         )
         return Output(*opening.output(outcomes, (await self.models.info()).field_bits), report)
@@ -378,84 +354,11 @@ class Client:
         """
         if not isinstance(operation, str) or operation not in UPLOADED:
             raise InvalidRequest(f"operation: one of {', '.join(UPLOADED)}")
-        info = await self.models.info()
         kind = Operation.Value(f"OPERATION_{operation.upper()}")
         point = self.operating_point if operation != "enrol" else ""
-        chips = await asyncio.to_thread(capture_all, some(photos), largest=largest)
-        if not forced(force):
-            good_enough(photos, chips, gate_for(kind, point, info))
-        images = [pixels(chip, info) for chip in chips]
-        request = self._caller.request(kind, subject, point, len(images))
-        sealed = await self._caller.sealed(request, shared(images, info.field_bits))
+        sealed = await self._asking.sealed((kind, subject, point), photos, largest=largest, force=force)
         return (json_format.MessageToJson(message, indent=None) async for message in sealed.upload())
 
     def _at(self, point: str) -> str:
         """The point that a call names, or else the client's."""
         return self.operating_point if isinstance(point, str) and not point else point
-
-    async def _ask(
-        self,
-        method: Method,
-        operation: int,
-        photos: Sequence[Photo],
-        subject: str,
-        operating_point: str = "",
-        *,
-        largest: bool,
-        force: bool = False,
-        options: Mapping[str, Any] = MappingProxyType({}),
-        writes: bool = False,
-    ) -> tuple[list[Outcome], Report]:
-        """Capture, share, seal, send, open; a write keeps its id when it is sent again. ``options``: further fields."""
-        chips = await asyncio.to_thread(capture_all, some(photos), largest=largest)
-
-        def images(info: ModelInfo) -> list[npt.NDArray[np.int64]]:
-            if not forced(force):
-                good_enough(photos, chips, gate_for(operation, operating_point, info))
-            return [pixels(chip, info) for chip in chips]
-
-        return await self._timed(method, (operation, subject, operating_point), images, options, writes=writes)
-
-    async def _timed(
-        self,
-        method: Method,
-        asked: tuple[int, str, str],
-        images: Images,
-        options: Mapping[str, Any] = MappingProxyType({}),
-        *,
-        writes: bool = False,
-    ) -> tuple[list[Outcome], Report]:
-        started = time.monotonic()
-        name = Operation.Name(asked[0]).removeprefix("OPERATION_").lower()  # type: ignore[arg-type]
-        async with within(self.deadline):  # models and keys are fetched first: they share the deadline
-            with tracing.span(f"visard {name}"):
-                outcomes, result = await self._exchange(method, asked, images, options, writes=writes)
-        return outcomes, received.report(time.monotonic() - started, result)
-
-    async def _exchange(
-        self,
-        method: Method,
-        asked: tuple[int, str, str],
-        prepare: Images,
-        options: Mapping[str, Any],
-        *,
-        writes: bool,
-    ) -> tuple[list[Outcome], gateway_pb2.Result]:
-        info = await self.models.info()
-        images = await asyncio.to_thread(prepare, info)
-
-        def shares() -> list[bytes]:
-            return shared(images, info.field_bits)
-
-        def request() -> Request:
-            return self._caller.request(*asked, len(images), **options)
-
-        if writes:
-            result, sent = await self._caller.write(
-                request(), shares, lambda sealed, left: method(sealed.upload(), timeout=left)
-            )
-        else:
-            result, sent = await self._caller.read(
-                request, shares, lambda sealed, left: method(sealed.upload(), timeout=left)
-            )
-        return opening.open_all(result.results, sent.context, sent.reply_keys), result

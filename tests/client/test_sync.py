@@ -18,8 +18,9 @@ from visard.bulk import Bulk
 from visard.capture import Chip
 from visard.client import Client, Connection
 from visard.errors import InternalError, NotOpen
+from visard.galleries import Galleries
 from visard.registry import Models
-from visard.sync import SyncAdmin, SyncBulk, SyncClient, SyncModels
+from visard.sync import SyncAdmin, SyncBulk, SyncClient, SyncGalleries, SyncModels
 
 from tests.client.double import LONG, Double, serving
 from tests.waiting import becomes
@@ -68,7 +69,8 @@ def readable(kind: type) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("blocking", "other"), [(SyncClient, Client), (SyncModels, Models), (SyncAdmin, Admin), (SyncBulk, Bulk)]
+    ("blocking", "other"),
+    [(SyncClient, Client), (SyncModels, Models), (SyncGalleries, Galleries), (SyncAdmin, Admin), (SyncBulk, Bulk)],
 )
 def both_clients__should_have_the_same_methods(blocking: type, other: type) -> None:
     assert public(blocking) == public(other) != {}

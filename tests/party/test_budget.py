@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from visard_common.errors import InvalidArgument, ResourceExhausted
 from visard_party.budgets.budget import _MANY, RISK, Buckets, Budget, Budgets, Charge
-from visard_party.store.base import Name
+from visard_party.store.contents import Name
 from visard_wire.v1 import common_pb2
 
 Operation = common_pb2.Operation

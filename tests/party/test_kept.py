@@ -20,7 +20,8 @@ from visard_party.consistency.writes import Writes
 from visard_party.errors import StoreError
 from visard_party.gallery import Galleries, Rows
 from visard_party.store import open_store
-from visard_party.store.base import (
+from visard_party.store.base import Store, all_rights, restored
+from visard_party.store.contents import (
     Change,
     Page,
     Place,
@@ -31,10 +32,7 @@ from visard_party.store.base import (
     Right,
     Rule,
     State,
-    Store,
     Write,
-    all_rights,
-    restored,
 )
 from visard_wire.secret import Secret
 

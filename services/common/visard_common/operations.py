@@ -127,6 +127,7 @@ DECLARED: Mapping[int, Declared] = {
         decides=False,
         gallery=Gallery.ENROL,
         fields=frozenset({"reference_ids", "accept", "instead_of"}),
+        claims=True,
     ),
     common_pb2.OPERATION_RENAME: Declared(
         ENROLLERS,

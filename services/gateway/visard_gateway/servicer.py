@@ -5,14 +5,12 @@ from collections.abc import AsyncIterator
 
 from visard_common import logs
 from visard_common.deadline import remaining
-from visard_common.errors import InvalidArgument
-from visard_common.identity import Role
 from visard_common.limits import CALL_SECONDS
 from visard_common.roles import method_of
 from visard_common.uploads import refusing_politely
 from visard_wire.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc, party_pb2
 
-from visard_gateway.callers import Context, caller_of
+from visard_gateway.callers import Context, asking, caller_of
 from visard_gateway.config import GatewayConfig
 from visard_gateway.parties import Parties, agreeing
 from visard_gateway.relay import Relay
@@ -106,7 +104,7 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
         """What is kept about a subject. Who enrolled it hear those who did, and administrators."""
         caller = caller_of(context, "ListReferences")
         seconds = remaining(context, self._config.run_timeout)
-        request.at_unix_ms, request.caller = _now_ms(), _asking(request, caller)
+        request.at_unix_ms, request.caller = _now_ms(), asking(request, caller)
         answers = await self._parties.ask_all(lambda stub, _: stub.ListReferences(request, timeout=seconds))
         answer = agreeing(answers, "what is kept")
         for reference in answer.references:
@@ -120,7 +118,7 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
         """A page of subjects, if all three parties tell the same."""
         caller = caller_of(context, "ListSubjects")
         seconds = remaining(context, self._config.run_timeout)
-        request.at_unix_ms, request.caller = _now_ms(), _asking(request, caller)
+        request.at_unix_ms, request.caller = _now_ms(), asking(request, caller)
         answers = await self._parties.ask_all(lambda stub, _: stub.ListSubjects(request, timeout=seconds))
         return agreeing(answers, "who is enrolled")
 
@@ -128,7 +126,7 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
         self, request: gateway_pb2.ListGalleriesRequest, context: Context
     ) -> gateway_pb2.ListGalleriesResponse:
         """The galleries of which the caller is told, if all three parties tell the same."""
-        request.caller = _asking(request, caller_of(context, "ListGalleries"))
+        request.caller = asking(request, caller_of(context, "ListGalleries"))
         seconds = remaining(context, self._config.run_timeout)
         answers = await self._parties.ask_all(lambda stub, _: stub.ListGalleries(request, timeout=seconds))
         return agreeing(answers, "the galleries")
@@ -149,16 +147,6 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
         ask = party_pb2.GetKeyRequest()
         keys = await self._parties.ask_all(lambda stub, _: stub.GetKey(ask, timeout=seconds))
         return gateway_pb2.GetPartiesResponse(parties=keys, requests_at_a_time=self._config.max_uploads_per_caller)
-
-
-def _asking(
-    request: gateway_pb2.ListSubjectsRequest | gateway_pb2.ListReferencesRequest | gateway_pb2.ListGalleriesRequest,
-    caller: Role,
-) -> str:
-    """Who asks, for the parties; raises InvalidArgument where a caller says so itself."""
-    if request.caller:
-        raise InvalidArgument.of("caller", "empty: the gateway says who asks")
-    return str(caller)
 
 
 def _now_ms() -> int:

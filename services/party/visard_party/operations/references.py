@@ -9,7 +9,7 @@ from visard_wire.v1 import common_pb2
 
 from visard_party.intake.asked import Asked
 from visard_party.operations.prepared import Prepared
-from visard_party.store.base import Place, Reference
+from visard_party.store.contents import Place, Reference
 
 
 def references(prepared: Prepared, found: Sequence[Elements]) -> tuple[Reference, ...]:

@@ -14,7 +14,7 @@ from visard_party.models import Published
 from visard_party.operations.images import rows_to_match
 from visard_party.operations.prepared import Prepared
 from visard_party.operations.resources import Resources
-from visard_party.store.base import Place
+from visard_party.store.contents import Place
 
 
 async def others(resources: Resources, asked: Asked, model: Published) -> Rows:

@@ -12,7 +12,7 @@ from visard_wire.secret import Secret
 
 from visard_party.errors import RequestConflict
 from visard_party.store import mongo_documents as documents
-from visard_party.store.base import (
+from visard_party.store.contents import (
     Calibrate,
     Change,
     Committed,

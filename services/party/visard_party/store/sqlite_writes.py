@@ -3,7 +3,7 @@
 import sqlite3
 
 from visard_party.errors import RequestConflict
-from visard_party.store.base import (
+from visard_party.store.contents import (
     NEVER,
     Calibrate,
     Change,
