@@ -113,7 +113,7 @@ def rights(home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(right) for right in found]))
     for right in () if as_json else found:
-        typer.echo(f"{right.grantee}\t{right.model}\t{right.gallery}\t{right.subject or '(every subject)'}")
+        typer.echo(f"{right.grantee}\t{right.model}\t{right.subject or '(every subject)'}\t{right.gallery}")
 
 
 @app.command()

@@ -36,7 +36,7 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
         return await self._matching(request_iterator, context, common_pb2.OPERATION_VERIFY)
 
     async def Identify(self, request_iterator: Uploads, context: Context) -> gateway_pb2.Result:  # noqa: N802
-        """Compare one photo with everybody in a model's gallery."""
+        """Compare photos with everybody in a gallery."""
         return await self._matching(request_iterator, context, common_pb2.OPERATION_IDENTIFY)
 
     async def Compare(self, request_iterator: Uploads, context: Context) -> gateway_pb2.Result:  # noqa: N802
