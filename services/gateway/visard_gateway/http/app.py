@@ -122,7 +122,7 @@ class _Wire:
     async def send(self, message: Message) -> None:
         """A piece of the response, with our headers; raises TimeoutError where the client does not take it."""
         if message["type"] == "http.response.start":
-            if not self._read:
+            if not self._read and not (self.exchange.call and self.exchange.call.handed):
                 await self._application.drain(self._receive)
                 self._read = True
             message = {**message, "headers": [*message["headers"], *self.headers]}

@@ -102,6 +102,7 @@ class Call:
     """A call under way, in a task of its own."""
 
     def __init__(self, answer: Callable[[Requests], Awaitable[Any]]) -> None:
+        self.handed = False  # whether the handler reads by itself, and so reads on where it refuses
         self._requests = Requests()
         self._task: asyncio.Task[Any] = asyncio.ensure_future(answer(self._requests))
 
@@ -132,6 +133,7 @@ class Call:
 
     async def answer(self, messages: AsyncIterator[Any]) -> Any:
         """Hand on the messages as they come; the answer. Raises ConnectError."""
+        self.handed = True
         feeding = asyncio.ensure_future(self._feed(messages))
         try:
             await asyncio.wait((self._task,))
