@@ -21,6 +21,7 @@ from visard_common.rpc import FaultInterceptor, fault_of
 from visard_common.tls import SERVER_OPTIONS, Tls
 from visard_common.uploads import refusing_politely
 from visard_gateway.config import GatewayConfig
+from visard_gateway.http.app import Front
 from visard_gateway.http.door import HttpDoor
 from visard_gateway.parties import Parties
 from visard_gateway.relay import Relay
@@ -47,6 +48,7 @@ class FakeParty(party_pb2_grpc.PartyServicer):
         self.deposit_fault: ServiceFault | None = None
         self.run_fault: ServiceFault | None = None
         self.hang_in: str = ""  # name of a method
+        self.wait_in_run: asyncio.Event | None = None
         self.models = [common_pb2.ModelInfo(name="face", field_bits=31)]
         self.subjects = [gateway_pb2.Subject(subject="ann", references=2)]
         self.references = [gateway_pb2.ReferenceInfo(reference_id="0" * 32)]
@@ -73,6 +75,8 @@ class FakeParty(party_pb2_grpc.PartyServicer):
             if self.run_fault:
                 raise self.run_fault
             await self._maybe_hang("Run")
+            if self.wait_in_run is not None:
+                await self.wait_in_run.wait()
         finally:
             self.run_ended.set()
         sealed = common_pb2.SealedResult(party=self.number, ciphertext=b"answer %d" % self.number)
@@ -128,7 +132,12 @@ class House:
     ports: list[int]
     address: str = ""
     http: str = ""  # as in https://localhost:7305, if there is such a port
+    door: HttpDoor | None = None
     channels: list[grpc.aio.Channel] = field(default_factory=list)
+
+    @property
+    def front(self) -> Front | None:
+        return None if self.door is None else self.door.front
 
     def tls(self, role: str) -> Tls:
         return Tls(ca=self.folder / "ca.pem", cert=self.folder / f"{role}.pem", key=self.folder / f"{role}.key")
@@ -175,14 +184,15 @@ async def running(folder: Path, **settings: Any) -> AsyncIterator[House]:
         house.ports.append(port)
     one, two, three = (f"127.0.0.1:{port}" for port in house.ports)
     settings = {"status_timeout": STATUS_SECONDS, **settings}
-    config = GatewayConfig(listen="127.0.0.1:0", tls=house.tls("gateway"), parties=(one, two, three), **settings)
+    settings = {"tls": house.tls("gateway"), **settings}
+    config = GatewayConfig(listen="127.0.0.1:0", parties=(one, two, three), **settings)
     parties = Parties(config.parties, config.tls)
     relay = Relay(config, parties)
     within = interceptors(config, ACCESS)
     gateway = grpc.aio.server(interceptors=within, options=SERVER_OPTIONS)
     add = partial(add_services, config, parties, relay)
     add(gateway)
-    door = HttpDoor(config, SERVICES, add)
+    house.door = door = HttpDoor(config, SERVICES, add)
     health = health_service.aio.HealthServicer()  # type: ignore[attr-defined]
     await health.set("", health_pb2.HealthCheckResponse.SERVING)
     port = gateway.add_secure_port(config.listen, config.tls.server_credentials())

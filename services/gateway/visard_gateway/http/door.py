@@ -26,6 +26,7 @@ class HttpDoor:
         self._services = services
         self._add = add
         self._server: HttpServer | None = None
+        self.front: Front | None = None  # what it serves, while it does
 
     @property
     def port(self) -> int | None:
@@ -40,11 +41,11 @@ class HttpDoor:
         self._add(found)
         health_pb2_grpc.add_HealthServicer_to_server(health, found)
         services = Services([*self._services, _HEALTH], found.handlers, interceptors, self._config.max_calls)
-        application = Front(services, document(self._services), self._config.http_origins)
+        self.front = Front(services, document(self._services), self._config.http_origins)
         self._server = HttpServer(
             self._config.http_listen,
             self._config.tls,
-            application,
+            self.front,
             self._config.max_calls,
             self._config.longest_connection,
         )

@@ -88,6 +88,7 @@ class _Connection(TCPServer):
         if isinstance(protocol := self.protocol.protocol, H2Protocol):
             protocol.streams = _Streams()
         await super()._read_data()
+        await self.idle_task.stop()  # or else what the client has closed stays here as long as if it were idle
 
 
 class HttpServer:
