@@ -24,6 +24,7 @@ from visard_common.limits import MAX_REQUEST
 from visard_common.metrics import exposed
 from visard_common.tls import Tls
 from visard_gateway.http import app, server
+from visard_gateway.http import connections as connections_
 from visard_gateway.http.faults import MAX_VALUES
 from visard_wire.v1 import gateway_pb2
 
@@ -225,7 +226,7 @@ async def silence__should_end_a_connection(folder: Path, monkeypatch: pytest.Mon
 async def answer__should_not_wait_for_a_client_that_does_not_read(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "IDLE_SECONDS", SOON)
+    monkeypatch.setattr(connections_, "IDLE_SECONDS", SOON)
     monkeypatch.setattr(app, "IDLE_SECONDS", SOON)
     async with running(folder, http_listen=ANY_PORT) as house:
         for party in house.parties:
@@ -241,9 +242,18 @@ async def answer__should_not_wait_for_a_client_that_does_not_read(
         path = "/visard.v1.FaceMatching/ListSubjects"
         head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n"
         await eventually(lambda: len(connections()) == 1)
-        writer.write(head.encode() + b"{}")
+        writer.write(3 * (head.encode() + b"{}"))  # one answer after the other: asyncio takes the first whole
         await eventually(lambda: not connections())
         writer.transport.abort()
+
+
+async def refusal__should_be_told_while_more_comes(house: House) -> None:
+    # more than all buffers hold, to who answers without reading
+    status, _, _ = await asked(house, STATUS, bytes(24 << 20), {**JSON, "origin": "https://else.example"})
+    assert status == 403
+    status, _, _ = await asked(house, "/nowhere", bytes(24 << 20))
+    assert status == 404
+    await eventually(lambda: not connections())
 
 
 def connections() -> list[asyncio.Task[Any]]:

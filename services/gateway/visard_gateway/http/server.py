@@ -9,21 +9,18 @@ import ssl
 from typing import Any
 
 import structlog
-from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
-from hypercorn.events import Event
-from hypercorn.protocol.h2 import H2Protocol
 from visard_common.address import host_and_port, listening
-from visard_common.limits import CONNECTION_CALLS, HANDSHAKE_SECONDS, IDLE_SECONDS
+from visard_common.limits import CONNECTION_CALLS, HANDSHAKE_SECONDS
 from visard_common.tls import Stamp, Tls
 
 from visard_gateway.http.app import Front
+from visard_gateway.http.connections import PARTING_SECONDS, Connection
 from visard_gateway.http.peers import peer_of
 
 HEADER_SECONDS = 10.0  # for a request's headers, and between two requests of a connection
 HEADER_BYTES = 16 << 10
-PARTING_SECONDS = 1.0  # for the client to say that it has heard of the end
 BACKLOG = 128
 
 log = structlog.get_logger()
@@ -63,34 +60,6 @@ class Contexts:
         return context
 
 
-class _Streams(dict[int, Any]):
-    """Of an HTTP/2 connection. What still comes for one that was answered goes nowhere; hypercorn would end the connection."""
-
-    class _Gone:
-        async def handle(self, event: Any) -> None:
-            pass
-
-    def __missing__(self, stream: int) -> "_Streams._Gone":
-        return self._Gone()
-
-
-class _Connection(TCPServer):
-    """A connection whose client must read what it is sent."""
-
-    async def protocol_send(self, event: Event) -> None:
-        try:
-            async with asyncio.timeout(IDLE_SECONDS):
-                await super().protocol_send(event)
-        except TimeoutError:
-            self.writer.transport.abort()
-
-    async def _read_data(self) -> None:
-        if isinstance(protocol := self.protocol.protocol, H2Protocol):
-            protocol.streams = _Streams()
-        await super()._read_data()
-        await self.idle_task.stop()  # or else what the client has closed stays here as long as if it were idle
-
-
 class HttpServer:
     """Serves an application at host:port."""
 
@@ -108,7 +77,6 @@ class HttpServer:
         self._config.keep_alive_timeout = HEADER_SECONDS
         self._config.h11_max_incomplete_size = self._config.h2_max_header_list_size = HEADER_BYTES
         self._config.h2_max_concurrent_streams = CONNECTION_CALLS
-        self._config.max_app_queue_size = 2
 
     @property
     def port(self) -> int:
@@ -165,4 +133,4 @@ class HttpServer:
             await self._application.serve(peer, scope, receive, send)
 
         loop = asyncio.get_running_loop()
-        await _Connection(app, loop, self._config, self._context, {}, reader, writer).run()
+        await Connection(app, loop, self._config, self._context, {}, reader, writer).run()
