@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from visard_common.errors import InvalidArgument, NotFound, ResourceExhausted, ServiceFault
+from visard_common.errors import NotFound, ResourceExhausted, ServiceFault
 from visard_common.limits import MAX_REQUEST
 from visard_wire.limits import CHUNK_BYTES
 from visard_wire.v1 import common_pb2, gateway_pb2
@@ -121,7 +121,7 @@ async def refusal_of_a_party__should_be_told_as_it_is(callers: Callers) -> None:
 async def deadline__should_end_a_run_at_the_parties(callers: Callers) -> None:
     callers.house.parties[2].hang_in = "Run"
     asked = request()
-    fault = await refused(callers.call(VERIFY, sent(small_upload(asked)), seconds=1.5))
+    fault = await refused(callers.call(VERIFY, sent(small_upload(asked)), seconds=0.8))
     assert fault.code == "DEADLINE_EXCEEDED"
     await eventually(lambda: all(party.cancelled == [asked.request_id] for party in callers.house.parties))
 
@@ -183,4 +183,3 @@ async def places__should_be_those_of_both_ports_together(folder: Path, protocol:
 async def fault_of_a_request__should_name_what_no_protocol_could_read(callers: Callers) -> None:
     fault = await refused(callers.call(VERIFY, sent([])))
     assert (fault.code, fault.field) == ("INVALID_ARGUMENT", "header")
-    assert InvalidArgument.code == fault.code

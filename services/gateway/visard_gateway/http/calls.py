@@ -16,7 +16,7 @@ import grpc
 from visard_common.errors import InvalidArgument
 from visard_common.lifecycle import Interceptors
 
-from visard_gateway.http.faults import Aborted, fault_from
+from visard_gateway.http.faults import Ended, fault_from
 from visard_gateway.http.peers import Peer
 
 Handlers = Mapping[str, Any]  # "/visard.v1.FaceMatching/Verify" to what answers it
@@ -62,7 +62,7 @@ class Context:
         """End the call; always raises."""
         self._code = code
         status = dict(trailing_metadata).get("grpc-status-details-bin", b"")
-        raise Aborted(code, details, status if isinstance(status, bytes) else status.encode())
+        raise Ended(code, details, status if isinstance(status, bytes) else status.encode())
 
 
 class Requests:
@@ -166,7 +166,7 @@ class Call:
 
 
 def _told(error: BaseException) -> BaseException:
-    return error.error if isinstance(error, Aborted) else error
+    return error.error if isinstance(error, Ended) else error
 
 
 class Dispatch:

@@ -16,7 +16,7 @@ from visard_common.limits import MAX_REQUEST, RETRY_SECONDS
 from visard_common.rpc import abort
 
 from visard_gateway.http.calls import EXCHANGE, Call, Context, Dispatch, Handlers
-from visard_gateway.http.faults import Aborted, Binary, Json
+from visard_gateway.http.faults import Binary, Ended, Json
 
 # the caller's fault is told by the handler; after these there is nobody to tell it to
 _GONE = (Code.CANCELED, Code.DEADLINE_EXCEEDED)
@@ -74,7 +74,7 @@ class Judge:
 async def _too_many(context: Context) -> None:
     try:
         await abort(context, ResourceExhausted("too many calls at a time", retry_after=RETRY_SECONDS))  # type: ignore[arg-type]
-    except Aborted as aborted:
+    except Ended as aborted:
         raise aborted.error from aborted
 
 

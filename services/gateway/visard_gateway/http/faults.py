@@ -19,7 +19,7 @@ _DETAILS = {
 MAX_VALUES = 20_000  # of one message in JSON: each costs us more than the bytes that it comes in
 
 
-class Aborted(grpc.aio.AbortError):
+class Ended(grpc.aio.AbortError):
     """A call was ended with a status. ``trailing``: of gRPC, the details among it."""
 
     def __init__(self, code: grpc.StatusCode, message: str, details: bytes) -> None:
