@@ -106,7 +106,7 @@ def published(home: Path, settings: Mapping[str, str] = MappingProxyType({}), **
 
     ``settings``: further lines of a service's file, by its name; ``options``: of Cluster.
     """
-    running = Cluster(home, free_port_base(), **options)
+    running = Cluster(home, free_port_base(options.get("workers", 0)), **options)
     running.prepare()
     for name, lines in settings.items():
         path = home / f"{name}.toml"
