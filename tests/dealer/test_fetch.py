@@ -7,7 +7,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -16,6 +18,7 @@ from visard import certs
 from visard.cluster import free_port_base
 from visard_common import lifecycle
 from visard_common.errors import Unavailable
+from visard_common.kitchunks import add_dealer
 from visard_dealer import factory as factory_module
 from visard_dealer.__main__ import ACCESS
 from visard_dealer.config import DealerConfig
@@ -41,11 +44,12 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-async def served(servicer: dealer_pb2_grpc.DealerServicer, pki: Path) -> AsyncIterator[grpc.aio.Channel]:
+async def served(servicer: Any, pki: Path) -> AsyncIterator[grpc.aio.Channel]:
     address = f"localhost:{free_port_base()}"
     config = DealerConfig(listen=address, tls=tls(pki, "dealer"), master_key=pki / "unused", drain_seconds=1)
+    add = add_dealer if isinstance(servicer, DealerServicer) else dealer_pb2_grpc.add_DealerServicer_to_server
     async with (
-        lifecycle.running(config, ACCESS, lambda s: dealer_pb2_grpc.add_DealerServicer_to_server(servicer, s)),
+        lifecycle.running(config, ACCESS, partial(add, servicer)),
         tls(pki, "party1").channel(address, "dealer") as channel,
     ):
         yield channel

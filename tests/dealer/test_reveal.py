@@ -1,6 +1,7 @@
 """The dealer shows a kit's seeds to all three parties or to nobody, and delivers it no more; one lying party gets nothing."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -10,6 +11,7 @@ from visard import certs
 from visard.cluster import free_port_base
 from visard_common import lifecycle
 from visard_common.errors import FailedPrecondition, Unavailable
+from visard_common.kitchunks import add_dealer
 from visard_dealer import reveals
 from visard_dealer.__main__ import ACCESS
 from visard_dealer.config import DealerConfig
@@ -37,9 +39,7 @@ async def address(pki: Path) -> AsyncIterator[str]:
     config = DealerConfig(listen=address, tls=tls(pki, "dealer"), master_key=pki / "unused", drain_seconds=1)
     factory = KitFactory(MASTER, 8 << 20)
     servicer = DealerServicer(factory)
-    async with lifecycle.running(
-        config, ACCESS, lambda server: dealer_pb2_grpc.add_DealerServicer_to_server(servicer, server)
-    ):
+    async with lifecycle.running(config, ACCESS, partial(add_dealer, servicer)):
         yield address
     factory.close()
 
