@@ -11,6 +11,7 @@ import asyncio
 import json
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,13 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=160, help="counted, of all clients together")
     parser.add_argument("--network", choices=tuple(_ROWS), default=FACE_SMALL)
     parser.add_argument("--repeat", type=int, default=5, help="runs of the engine alone; 0: leave it out")
+    parser.add_argument("--max-batches", type=int, help="of the parties' settings; unset: as they have it")
     parser.add_argument("--port", type=int, default=18700, help="base port of the services")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
-        cluster = Cluster(Path(directory), options.port, stock_target=8, options=UNLIMITED)
+        settings = {} if options.max_batches is None else {"max_batches": str(options.max_batches)}
+        cluster = Cluster(Path(directory), options.port, stock_target=8, options=UNLIMITED | settings)
         cluster.prepare()
         try:
             cluster.start()
@@ -92,8 +95,17 @@ async def _measure(cluster: Cluster, options: argparse.Namespace) -> dict[str, A
         "seconds_a_request": round(seconds / requests, 3),
         "cpu_s": {name: round(spent, 4) for name, spent in roles.items()} | {"clients": round(own / requests, 4)},
         "services_cpu_s": round(sum(roles.values()), 3),
+        "images_a_batch": round(_images_a_batch(cluster), 2),
         "load": tally.summary(),
     }
+
+
+def _images_a_batch(cluster: Cluster) -> float:
+    """How many images went through the network together, on average since the start."""
+    with urllib.request.urlopen(f"http://{cluster.metrics_address('party0')}/metrics", timeout=10) as answer:
+        lines = [line.split() for line in answer.read().decode().splitlines()]
+    value = {line[0]: float(line[1]) for line in lines if line[0].startswith("visard_batch_images_")}
+    return value["visard_batch_images_sum"] / value["visard_batch_images_count"]
 
 
 async def _rest(cluster: Cluster) -> None:
@@ -119,7 +131,7 @@ def _print(found: dict[str, Any]) -> None:
         table.add_column(heading, justify="left" if heading == "role" else "right")
     for name, spent in found["cpu_s"].items():
         table.add_row(name, f"{spent:.3f}")
-    for name in ("services_cpu_s", "engine_cpu_s", "dealing_cpu_s", "times", "seconds_a_request"):
+    for name in ("services_cpu_s", "engine_cpu_s", "dealing_cpu_s", "times", "images_a_batch", "seconds_a_request"):
         if name in found:
             table.add_row(name, f"{found[name]}")
     console.print(table)
