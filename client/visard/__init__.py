@@ -14,10 +14,8 @@ from typing import TYPE_CHECKING, Any
 from visard_wire.version import __version__
 
 if TYPE_CHECKING:
-    from visard_wire.chain import Entry
-
     from visard.admin import Admin
-    from visard.auditlog import Account, Comparison, LogDifference, PartyLog, Verified
+    from visard.auditlog import Account, Comparison, Entry, LogDifference, PartyLog, Verified
     from visard.bulk import Bulk, BulkEnrolment, BulkItem, BulkProgress, Refusal, SearchedFace, SearchedPhoto
     from visard.capture import ArrayLike, Chip, Face, capture
     from visard.certs import CertificatesExist
@@ -56,6 +54,7 @@ if TYPE_CHECKING:
         UntrustedKey,
         VisardError,
     )
+    from visard.galleries import Galleries
     from visard.registry import Models
     from visard.results import (
         Attempts,
@@ -63,6 +62,7 @@ if TYPE_CHECKING:
         Candidate,
         Difference,
         Enrolment,
+        Gallery,
         Held,
         Holdings,
         Identification,
@@ -83,7 +83,7 @@ if TYPE_CHECKING:
         SubjectCount,
         Verification,
     )
-    from visard.sync import SyncAdmin, SyncBulk, SyncClient, SyncModels
+    from visard.sync import SyncAdmin, SyncBulk, SyncClient, SyncGalleries, SyncModels
 
 # the module that each name lives in
 _HOMES = {
@@ -114,6 +114,8 @@ _HOMES = {
     "Face": "capture",
     "FaceTooSmall": "errors",
     "FailedPrecondition": "errors",
+    "Galleries": "galleries",
+    "Gallery": "results",
     "Held": "results",
     "Holdings": "results",
     "Identification": "results",
@@ -157,6 +159,7 @@ _HOMES = {
     "SyncAdmin": "sync",
     "SyncBulk": "sync",
     "SyncClient": "sync",
+    "SyncGalleries": "sync",
     "SyncModels": "sync",
     "TooDark": "errors",
     "TrustError": "errors",
@@ -198,6 +201,8 @@ __all__ = [
     "Face",
     "FaceTooSmall",
     "FailedPrecondition",
+    "Galleries",
+    "Gallery",
     "Held",
     "Holdings",
     "Identification",
@@ -241,6 +246,7 @@ __all__ = [
     "SyncAdmin",
     "SyncBulk",
     "SyncClient",
+    "SyncGalleries",
     "SyncModels",
     "TooDark",
     "TrustError",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from visard_wire.limits import DEFAULT_GALLERY
 
 DEFAULT_POINT = "default"  # the operating point that every model has which matches
 
@@ -51,11 +52,18 @@ class Report:
 
 @dataclass(frozen=True)
 class Enrolment:
-    """The references that were stored, one a photo and in their order, by their ids."""
+    """The references that were stored, one a photo and in their order, by their ids.
+
+    Of an enrolment that was to be reviewed: whether they wait, and whom of others the photos may show, those of the strictest
+    points first; ``more``: too many to be named, or not known, as when the answer had to be asked for again.
+    """
 
     subject: str
     references: tuple[str, ...]
     report: Report
+    waiting: bool = False
+    candidates: tuple["Candidate", ...] = ()
+    more: bool = False
 
 
 @dataclass(frozen=True)
@@ -292,11 +300,26 @@ class Status:
 
 @dataclass(frozen=True)
 class Right:
-    """That a caller may change a subject that others have enrolled; an empty subject stands for every one of the model."""
+    """That a caller may change a subject that others have enrolled; an empty subject stands for every one of the model there."""
 
     model: str
     subject: str
     grantee: str
+    gallery: str = DEFAULT_GALLERY
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """A gallery as its caller may see it: patterns of callers who may do what, of others than administrators only their own.
+
+    ``references`` counts those of all models; 0 for callers who may not enrol there.
+    """
+
+    name: str
+    references: int
+    enrol: tuple[str, ...]
+    verify: tuple[str, ...]
+    search: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -311,6 +334,7 @@ class Held:
     model: str
     version: int
     enrolled_by: str
+    gallery: str
 
 
 @dataclass(frozen=True)
@@ -330,11 +354,12 @@ class Holdings:
 class Difference:
     """A reference or a right that not all parties hold alike: each party's view of it, or None.
 
-    A view is subject, model, version, and who enrolled it; a right has version 0, and whose it is in the last place.
+    A view is subject, model, version, who enrolled it, and its gallery; a right has version 0, and whose it is in place of who
+    enrolled. A right without a model is a gallery's rule.
     """
 
     reference_id: str
-    parties: tuple[tuple[str, str, int, str] | None, ...]
+    parties: tuple[tuple[str, str, int, str, str] | None, ...]
 
 
 @dataclass(frozen=True)

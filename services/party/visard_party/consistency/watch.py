@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 from visard_common.errors import FailedPrecondition, InvalidArgument, Unavailable
@@ -68,6 +68,11 @@ class Watch:
     def diverged(self) -> frozenset[int]:
         """Peers that hold other references for certain."""
         return frozenset(self._diverged)
+
+    @property
+    def galleries(self) -> Mapping[str, int]:
+        """How many references each gallery had when the parties last compared what they hold."""
+        return self._holdings.galleries
 
     @property
     def comparing(self) -> list[int]:
@@ -214,7 +219,12 @@ def node_message(node: Node) -> gateway_pb2.AuditNode:
     """A node of the audit as the message that the gateway compares; its rows only where they are few."""
     rows = [
         gateway_pb2.AuditRow(
-            reference_id=r.reference_id, subject=r.subject, model=r.model, version=r.version, enrolled_by=r.enrolled_by
+            reference_id=r.reference_id,
+            subject=r.subject,
+            model=r.model,
+            version=r.version,
+            enrolled_by=r.enrolled_by,
+            gallery=r.gallery,
         )
         for r in node.rows
     ]

@@ -1,9 +1,9 @@
-"""Identify: a network evaluated once, everybody who is enrolled compared with, one sealed answer."""
+"""Identify: a network evaluated once a photo, everybody who is enrolled compared with, one sealed answer."""
 
 from collections import Counter
 
 from typing_extensions import override
-from visard_common.errors import FailedPrecondition
+from visard_common.errors import FailedPrecondition, InvalidArgument
 from visard_engine import matching
 from visard_engine.describe import describe_plan
 from visard_engine.kits import Kit, KitPlan
@@ -11,45 +11,54 @@ from visard_engine.kits import Kit, KitPlan
 from visard_party.intake.asked import Asked
 from visard_party.operations import candidates, points
 from visard_party.operations.base import Reading
-from visard_party.operations.images import images_to_match, rows_to_match
+from visard_party.operations.images import descriptors, images_to_match, rows_to_match
 from visard_party.operations.matching import bits_outcome
 from visard_party.operations.prepared import Outcome, Prepared
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
+from visard_party.store.contents import Place
 
 AHEAD = 2  # searches that kits are kept ready for: those of blocks are the same for all galleries
 
 
 class Identify(Reading):
-    """Who of the enrolled is it, if anybody? All that are near enough, or with ``nearest`` the nearest one."""
+    """Who of the enrolled is it, if anybody? All that are near enough, or with ``nearest`` the nearest one.
+
+    Photos of one request go through the network together, then are searched for one after the other, each with kits of its own.
+    """
 
     @override
     async def prepare(self, resources: Resources, asked: Asked) -> Prepared:
         request = asked.request
         model = await resources.models.get(request.model)
         images = images_to_match(asked, model)
-        everybody = await resources.galleries.get(request.model, model.model.field)
+        everybody = await resources.galleries.get(Place.of(request), model.model.field)
         rows = rows_to_match(everybody.live(request.expires_unix_ms), model)
         if not rows:
             raise FailedPrecondition("nobody is enrolled")
         program, point = model.program, points.of_search(request, model.program, len(rows))
         if request.nearest:
+            if request.images > 1:
+                raise InvalidArgument.of("request.images", "1 where the nearest is asked for")
             size = len(rows), program.output.size
             searched: tuple[KitPlan, ...] = (matching.identify_plan(program.q, *size, model.tested),)
         else:
             searched = candidates.plans(program, rows, point, model.tested)
             for plan, count in Counter(searched).items():
                 resources.stock.want(plan, AHEAD * count)
-        return Prepared(asked, (describe_plan(program), *searched), (), rows, model, images, point=point)
+        plans = (describe_plan(program),) * request.images + searched * request.images
+        return Prepared(asked, plans, (), rows, model, images, point=point)
 
     @override
     async def perform(
         self, resources: Resources, prepared: Prepared, channel: SessionChannel, kits: list[Kit]
     ) -> Outcome:
-        (probe,) = await resources.describe(prepared, channel, kits[:1])
+        count = prepared.request.images
+        probes = await descriptors(resources, prepared, channel, kits[:count])
         run = channel.begin_run(prepared.terms)
         if not prepared.request.nearest:
-            return Outcome(await candidates.outcome(prepared, run, kits[1:], probe))
+            return Outcome(await candidates.outcome(prepared, run, kits[count:], probes))
+        (probe,) = probes
         limits = prepared.limit, prepared.network.program.mean_test
         bits = await matching.identify(run, kits[-1], probe, prepared.rows.shares, *limits)
         outcome = bits_outcome(prepared, bits)

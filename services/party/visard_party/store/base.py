@@ -1,243 +1,33 @@
-"""What a party keeps, and the interface of every store.
+"""The interface of every store, and what is done alike with each.
 
 Writes happen in two steps. ``stage`` makes a write durable but invisible; ``commit`` makes it visible, ``drop`` forgets
 it. All three parties stage before any commits (visard_party.consistency.writes), and after a crash they compare states
 (visard_party.consistency.recovery). Every backend passes tests/party/store.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from enum import IntEnum
 from typing import Protocol
 
-from visard_wire.chain import GENESIS, Entry
-from visard_wire.digests import of_parts
-from visard_wire.secret import Secret
-
-_PAGE = 1000  # rights read at a time
-
-
-NEVER = (1 << 63) - 1
-
-
-class State(IntEnum):
-    """Where a write stands. The numbers are those of visard.v1.LogEntry.State."""
-
-    RUNNING = 1
-    PENDING = 2
-    COMMITTED = 3
-    DROPPED = 4
-    UNKNOWN = 5
-
-
-@dataclass(frozen=True)
-class Reference:
-    """One enrolled descriptor: what is public about it, and this party's share (little-endian words).
-
-    ``version`` grows by one with every change. ``expires_unix_ms`` 0 means never. ``metadata`` is the caller's, opaque.
-    ``enrolled_by`` is the caller, as in "enroller/kiosk-7".
-    """
-
-    reference_id: str
-    subject: str
-    model: str
-    version: int
-    created_unix_ms: int
-    updated_unix_ms: int
-    expires_unix_ms: int
-    metadata: bytes
-    descriptor: Secret
-    enrolled_by: str = ""
-
-    def live(self, at_unix_ms: int) -> bool:
-        """Whether its time is not over then."""
-        return self.expires_unix_ms == 0 or self.expires_unix_ms > at_unix_ms
-
-    @property
-    def name(self) -> "Name":
-        """Its public name."""
-        return Name(self.reference_id, self.subject, self.model, self.version, self.enrolled_by)
-
-
-@dataclass(frozen=True)
-class Name:
-    """The public name of a reference, or of a right: what the parties compare.
-
-    A right has version 0, which no reference has, and ``enrolled_by`` is whose it is.
-    """
-
-    reference_id: str
-    subject: str
-    model: str
-    version: int
-    enrolled_by: str = ""
-
-    @property
-    def is_right(self) -> bool:
-        """Whether this names no reference."""
-        return self.version == 0
-
-
-@dataclass(frozen=True)
-class Right:
-    """That a caller may change a subject that others have enrolled; with an empty subject, every subject of a model."""
-
-    model: str
-    subject: str
-    grantee: str
-
-    @property
-    def right_id(self) -> str:
-        """32 hex digits, the same at all parties."""
-        parts = "\0".join((self.model, self.subject, self.grantee))
-        return hashlib.sha256(b"visard right v1" + parts.encode()).hexdigest()[:32]
-
-    @property
-    def name(self) -> Name:
-        """What the parties compare."""
-        return Name(self.right_id, self.subject, self.model, 0, self.grantee)
-
-
-@dataclass(frozen=True)
-class ModelRecord:
-    """A published model: its public program (canonical JSON) and this party's share of the weights."""
-
-    name: str
-    program: bytes
-    version: int
-    created_unix_ms: int
-    weights: Secret
-
-
-@dataclass(frozen=True)
-class Change:
-    """Insert references and erase others, as one: to enrol, to replace, to delete. What is erased never comes back."""
-
-    add: tuple[Reference, ...] = ()
-    erase: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Rename:
-    """Give references to another subject."""
-
-    reference_ids: tuple[str, ...]
-    subject: str
-    updated_unix_ms: int
-
-
-@dataclass(frozen=True)
-class Publish:
-    """Publish a model under a name that is free."""
-
-    model: ModelRecord
-
-
-@dataclass(frozen=True)
-class Calibrate:
-    """Give a model, by its name, another program (canonical JSON) for the same weights: other operating points."""
-
-    name: str
-    program: bytes
-
-
-@dataclass(frozen=True)
-class Withdraw:
-    """Remove a model by its name; its references are gone before."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class Renew:
-    """New shares for references and for models' weights, by id and by name; their versions grow."""
-
-    descriptors: tuple[tuple[str, Secret], ...]
-    weights: tuple[tuple[str, Secret], ...]
-    updated_unix_ms: int
-
-
-@dataclass(frozen=True)
-class Grant:
-    """Give a right."""
-
-    right: Right
-
-
-@dataclass(frozen=True)
-class Revoke:
-    """Take a right back."""
-
-    right: Right
-
-
-Write = Change | Rename | Publish | Calibrate | Withdraw | Renew | Grant | Revoke
-
-
-@dataclass(frozen=True)
-class LogEntry:
-    """A write in the log, finished or not: its kind, the digest of the request, and how many references it changes.
-
-    ``expires_unix_ms``: after this time no party starts the request, so that it may be forgotten some time later.
-    """
-
-    request_id: bytes
-    kind: str
-    digest: bytes
-    state: State
-    changes: int
-    expires_unix_ms: int = NEVER
-
-
-@dataclass(frozen=True)
-class Tombstone:
-    """The id of an erased reference, and when the request that erased it expired."""
-
-    reference_id: str
-    expires_unix_ms: int = NEVER
-
-
-@dataclass(frozen=True)
-class Committed:
-    """What a commit did: how many references the write names, and which references and models this call changed.
-
-    A right counts among the references, by its id. None where they are too many to name, or where effects of other writes
-    were made good with it.
-    """
-
-    changes: int
-    references: frozenset[str] | None = frozenset()
-    models: frozenset[str] | None = frozenset()
-    expires_unix_ms: int = NEVER  # of the request
-
-
-@dataclass(frozen=True)
-class Link:
-    """Where a chain of entries stands: the newest one's number (0 for none), time and hash."""
-
-    sequence: int = 0
-    time_unix_ms: int = 0
-    hash: bytes = GENESIS
-
-
-@dataclass(frozen=True)
-class SubjectCount:
-    """A subject and how many references it has."""
-
-    subject: str
-    references: int
-
-
-@dataclass(frozen=True)
-class Page:
-    """A part of what the peers hold, for a store that is restored."""
-
-    references: Sequence[Reference] = ()
-    models: Sequence[ModelRecord] = ()
-    writes: Sequence[LogEntry] = ()
-    tombstones: Sequence[Tombstone] = ()
-    rights: Sequence[Right] = ()
+from visard_wire.chain import Entry
+
+from visard_party.store.contents import (
+    NEVER,
+    Committed,
+    Link,
+    LogEntry,
+    ModelRecord,
+    Name,
+    Page,
+    Place,
+    Reference,
+    Right,
+    State,
+    SubjectCount,
+    Tombstone,
+    Write,
+)
+
+_PAGE = 1000  # rights or references read at a time
 
 
 class Store(Protocol):
@@ -269,11 +59,11 @@ class Store(Protocol):
     async def entry(self, request_id: bytes) -> LogEntry | None:
         """What the log says about a write, finished or not; None where it was never staged, or is forgotten."""
 
-    async def references(self, model: str, subject: str) -> list[Reference]:
-        """A subject's references in one model, by id; those whose time is over are among them until they are erased."""
+    async def references(self, place: Place, subject: str) -> list[Reference]:
+        """A subject's references, by id; those whose time is over are among them until they are erased."""
 
-    async def gallery(self, model: str) -> list[Reference]:
-        """All references of a model, by id: the same order at every party."""
+    async def gallery(self, place: Place) -> list[Reference]:
+        """All references of a place, by id: the same order at every party."""
 
     async def by_ids(self, reference_ids: Sequence[str]) -> list[Reference]:
         """Those of these references that are there, by id, of whatever model."""
@@ -282,9 +72,9 @@ class Store(Protocol):
         """The public names of all references, by id."""
 
     async def expired(self, model: str, before_unix_ms: int, limit: int) -> list[Name]:
-        """References of a model whose time is over, by id."""
+        """References of a model, in whatever gallery, whose time is over, by id."""
 
-    async def subjects(self, model: str, limit: int, after: str, at_unix_ms: int) -> list[SubjectCount]:
+    async def subjects(self, place: Place, limit: int, after: str, at_unix_ms: int) -> list[SubjectCount]:
         """Subjects in order of name, beginning after ``after``; references count whose time is not over at that time."""
 
     async def models(self) -> list[str]:
@@ -293,11 +83,14 @@ class Store(Protocol):
     async def model(self, name: str) -> ModelRecord | None:
         """A published model with this party's share of its weights; None where there is none of this name."""
 
-    async def gallery_page(self, model: str, after: str, limit: int) -> list[Reference]:
-        """References of a model in order of id, beginning after ``after``."""
+    async def model_page(self, model: str, after: str, limit: int) -> list[Reference]:
+        """References of a model, in whatever gallery, in order of id, beginning after ``after``."""
 
     async def count(self, model: str) -> int:
         """How many references a model has, those whose time is over included."""
+
+    async def count_in(self, gallery: str) -> int:
+        """How many references a gallery has, of all models, those whose time is over included."""
 
     async def log(self) -> list[LogEntry]:
         """Every write of the log, finished or not, by id."""
@@ -332,8 +125,11 @@ class Store(Protocol):
     async def note_attempts(self, full_at: Mapping[bytes, int], now: int) -> None:
         """Keep these, durable on return, and forget those that are full."""
 
-    async def granted(self, model: str, subject: str, grantee: str) -> bool:
-        """Whether a caller has a right to a subject, or to every subject of the model."""
+    async def granted(self, place: Place, subject: str, grantee: str) -> bool:
+        """Whether a caller has a right to a subject, or to every subject of the place."""
+
+    async def rules(self, gallery: str = "") -> list[Right]:
+        """The rules of a gallery, or of all, by id: every right but those to change subjects."""
 
     async def rights(self, limit: int, after: str) -> list[Right]:
         """Rights in order of their ids, beginning after ``after``."""
@@ -360,18 +156,6 @@ class Store(Protocol):
         """Finish what is under way and close."""
 
 
-def changes_of(write: Write) -> int:
-    """How many references a write names."""
-    match write:
-        case Change():
-            return len(write.add) + len(write.erase)
-        case Rename():
-            return len(write.reference_ids)
-        case Renew():
-            return len(write.descriptors)
-    return 0
-
-
 async def restored(store: Store, page: Page) -> None:
     """Make a store hold this page and nothing else."""
     await store.begin_restoration()
@@ -387,7 +171,9 @@ async def all_rights(store: Store) -> list[Right]:
     return found
 
 
-def rows_digest(names: Sequence[Name]) -> bytes:
-    """SHA-256 over the public names of references in order: equal at parties that hold the same rows."""
-    rows = ((row.reference_id, row.subject, row.model, str(row.version), row.enrolled_by) for row in names)
-    return of_parts(b"visard rows v1", (part.encode() for row in rows for part in row))
+async def all_of(store: Store, model: str) -> list[Reference]:
+    """Every reference of a model, in whatever gallery, by id, read page by page; raises StoreError."""
+    found: list[Reference] = []
+    while page := await store.model_page(model, found[-1].reference_id if found else "", _PAGE):
+        found += page
+    return found

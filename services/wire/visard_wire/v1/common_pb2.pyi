@@ -47,6 +47,14 @@ class _OperationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operation.V
     """Take such a right back (admin)."""
     OPERATION_CALIBRATE: _Operation.ValueType  # 15
     """Replace a published model's operating points; its network, and what is enrolled with it, stay."""
+    OPERATION_CREATE_GALLERY: _Operation.ValueType  # 16
+    """Make a gallery, and say who may do what in it (admin)."""
+    OPERATION_CHANGE_GALLERY: _Operation.ValueType  # 17
+    """Say anew who may do what in a gallery (admin)."""
+    OPERATION_DELETE_GALLERY: _Operation.ValueType  # 18
+    """Remove a gallery that has no references, and all rights in it (admin)."""
+    OPERATION_REVIEW: _Operation.ValueType  # 19
+    """Accept or reject references that wait."""
     OPERATION_RUN: _Operation.ValueType  # 20
     """Evaluate a model whose owner lets callers see its output; the output goes to the caller alone."""
 
@@ -74,6 +82,14 @@ OPERATION_REVOKE: Operation.ValueType  # 14
 """Take such a right back (admin)."""
 OPERATION_CALIBRATE: Operation.ValueType  # 15
 """Replace a published model's operating points; its network, and what is enrolled with it, stay."""
+OPERATION_CREATE_GALLERY: Operation.ValueType  # 16
+"""Make a gallery, and say who may do what in it (admin)."""
+OPERATION_CHANGE_GALLERY: Operation.ValueType  # 17
+"""Say anew who may do what in a gallery (admin)."""
+OPERATION_DELETE_GALLERY: Operation.ValueType  # 18
+"""Remove a gallery that has no references, and all rights in it (admin)."""
+OPERATION_REVIEW: Operation.ValueType  # 19
+"""Accept or reject references that wait."""
 OPERATION_RUN: Operation.ValueType  # 20
 """Evaluate a model whose owner lets callers see its output; the output goes to the caller alone."""
 Global___Operation: _TypeAlias = Operation  # noqa: Y015
@@ -110,6 +126,10 @@ class Request(_message.Message):
     POINTS_FIELD_NUMBER: _builtins.int
     ALLOW_LARGE_GALLERY_FIELD_NUMBER: _builtins.int
     NEAREST_FIELD_NUMBER: _builtins.int
+    GALLERY_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    REVIEW_FIELD_NUMBER: _builtins.int
+    ACCEPT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.bytes
     """16 random bytes, chosen by the caller. A write with an id that was seen before is answered again, if all fields of
     the request are the same, and refused otherwise; any other operation is refused.
@@ -117,12 +137,12 @@ class Request(_message.Message):
     operation: Global___Operation.ValueType
     subject: _builtins.str
     """Who is enrolled, verified or deleted: 1 to 128 characters of [A-Za-z0-9._@-]. Empty for Identify, Compare, Run, Publish.
-    Of Grant and Revoke: the subject that the right is to; empty for every subject of the model.
+    Of Grant and Revoke: the subject that the right is to; empty for every subject of the model in the gallery.
     """
     model: _builtins.str
     """Name of a published model: 1 to 64 characters of [a-z0-9._-]."""
     images: _builtins.int
-    """Images in each share: 1 to 16 for Enrol, 1 for Verify, Identify and Run, 2 for Compare, 0 otherwise."""
+    """Images in each share: 1 to 16 for Enrol and Identify (1 with `nearest`), 1 for Verify and Run, 2 for Compare, 0 otherwise."""
     operating_point: _builtins.str
     """Name of the operating point that decides the threshold. Empty takes the model's default; for Identify, the loosest point whose
     false match rate times the references that are searched is at most 1 %.
@@ -136,7 +156,9 @@ class Request(_message.Message):
     replace: _builtins.bool
     """Enrol: the subject's earlier references are erased in the same step."""
     unique: _builtins.bool
-    """Enrol: refused if a reference of another subject is within the default operating point's distance."""
+    """Enrol: refused if a reference of another subject in the gallery is within the default operating point's distance. Needs the right
+    to search there as well.
+    """
     ttl_seconds: _builtins.int
     """Enrol: seconds until the references are erased; 0 for never. At most ten years."""
     metadata: _builtins.bytes
@@ -149,15 +171,25 @@ class Request(_message.Message):
     """
     grantee: _builtins.str
     """Grant and Revoke: the caller whose right it is, as in "enroller/kiosk-7". The right is to the subject, or to every
-    subject of the model where the subject is empty.
+    subject of the model in the gallery where the subject is empty.
     """
     allow_large_gallery: _builtins.bool
     """Identify: search also where the gallery is too large for every operating point of the model; at the strictest one."""
     nearest: _builtins.bool
     """Identify: not who is near enough, but the nearest reference, if it is: a tournament, for small galleries."""
+    gallery: _builtins.str
+    """Name of the gallery that the subject is in, or is searched in: 1 to 64 characters of [a-z0-9._-]; empty for the one that
+    always is, "default". Of Grant and Revoke: the right is to subjects in it. Empty for Compare, Run, Publish and the like.
+    """
+    review: _builtins.bool
+    """Enrol: the references wait, seen by no verification or search, until Review accepts them. The answer holds those of other
+    subjects in the gallery that they may be, as of Identify at the default point. Needs the right to search there as well.
+    """
+    accept: _builtins.bool
+    """Review only: the subject's waiting references, or those that are named, become references like others; else they are erased."""
     @_builtins.property
     def reference_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Delete: only these references of the subject; all of them when there are none. At most 64 ids of 32 hex digits."""
+        """Delete and Review: only these references of the subject; all of them when there are none. At most 64 ids of 32 hex digits."""
 
     @_builtins.property
     def caller(self) -> Global___Caller:
@@ -180,6 +212,10 @@ class Request(_message.Message):
         """Calibrate only: all operating points that the model has from then on, in the place of those that it had; one is named
         default. 1 to 32.
         """
+
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___GalleryRule]:
+        """CreateGallery and ChangeGallery: who may do what in it from then on. At most 64."""
 
     def __init__(
         self,
@@ -207,14 +243,44 @@ class Request(_message.Message):
         points: _abc.Iterable[Global___OperatingPoint] | None = ...,
         allow_large_gallery: _builtins.bool = ...,
         nearest: _builtins.bool = ...,
+        gallery: _builtins.str = ...,
+        rules: _abc.Iterable[Global___GalleryRule] | None = ...,
+        review: _builtins.bool = ...,
+        accept: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_large_gallery", b"allow_large_gallery", "caller", b"caller", "expires_unix_ms", b"expires_unix_ms", "grantee", b"grantee", "images", b"images", "instead_of", b"instead_of", "metadata", b"metadata", "model", b"model", "nearest", b"nearest", "new_subject", b"new_subject", "operating_point", b"operating_point", "operation", b"operation", "party", b"party", "points", b"points", "program_digest", b"program_digest", "reference_ids", b"reference_ids", "replace", b"replace", "request_id", b"request_id", "sent_unix_ms", b"sent_unix_ms", "share_digests", b"share_digests", "subject", b"subject", "ttl_seconds", b"ttl_seconds", "unique", b"unique"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept", b"accept", "allow_large_gallery", b"allow_large_gallery", "caller", b"caller", "expires_unix_ms", b"expires_unix_ms", "gallery", b"gallery", "grantee", b"grantee", "images", b"images", "instead_of", b"instead_of", "metadata", b"metadata", "model", b"model", "nearest", b"nearest", "new_subject", b"new_subject", "operating_point", b"operating_point", "operation", b"operation", "party", b"party", "points", b"points", "program_digest", b"program_digest", "reference_ids", b"reference_ids", "replace", b"replace", "request_id", b"request_id", "review", b"review", "rules", b"rules", "sent_unix_ms", b"sent_unix_ms", "share_digests", b"share_digests", "subject", b"subject", "ttl_seconds", b"ttl_seconds", "unique", b"unique"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Request: _TypeAlias = Request  # noqa: Y015
+
+@_typing.final
+class GalleryRule(_message.Message):
+    """That callers may do something in a gallery."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAY_FIELD_NUMBER: _builtins.int
+    CALLERS_FIELD_NUMBER: _builtins.int
+    may: _builtins.str
+    """enrol (and list, rename, delete there), verify, or search."""
+    callers: _builtins.str
+    """As in "enroller/kiosk-7"; * stands for any letters: "enroller/kiosk-*", or "*" for everybody whose role allows it."""
+    def __init__(
+        self,
+        *,
+        may: _builtins.str = ...,
+        callers: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["callers", b"callers", "may", b"may"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GalleryRule: _TypeAlias = GalleryRule  # noqa: Y015
 
 @_typing.final
 class Caller(_message.Message):
@@ -469,13 +535,14 @@ class Outcome(_message.Message):
     POINTS_FIELD_NUMBER: _builtins.int
     CELL_SEED_FIELD_NUMBER: _builtins.int
     ROOM_FIELD_NUMBER: _builtins.int
+    COMPARED_FIELD_NUMBER: _builtins.int
     OUTPUT_SHARE_FIELD_NUMBER: _builtins.int
     OUTPUT_SHAPE_FIELD_NUMBER: _builtins.int
     OUTPUT_SCALE_FIELD_NUMBER: _builtins.int
     bits: _builtins.int
     """Verify, Compare, Identify: the answer's bits as two pieces of a replicated XOR sharing, packed, lowest bit first.
-    Party i holds pieces i and i-1 (mod 3). Of Identify they are a table for each point (visard_wire.cells) of the references
-    that are near enough, or with `nearest` a bit and then the number of a row.
+    Party i holds pieces i and i-1 (mod 3). Of Identify they are for each image a table for each point (visard_wire.cells) of
+    the references that are near enough, or with `nearest` a bit and then the number of a row.
     """
     piece_own: _builtins.bytes
     piece_previous: _builtins.bytes
@@ -488,6 +555,10 @@ class Outcome(_message.Message):
     """Verify, Compare, Identify: name of the operating point that decided."""
     cell_seed: _builtins.bytes
     room: _builtins.int
+    compared: _builtins.bool
+    """Enrol with `review`: the photos were compared now, so that no tables mean that nobody else is enrolled. An answer that is
+    given again has none.
+    """
     output_share: _builtins.bytes
     """Run: this party's share of a fresh random degree-2 sharing of the output, little-endian field elements; the output is
     3 F(1) - 3 F(2) + F(3). Its shape, and its fractional bits.
@@ -524,13 +595,14 @@ class Outcome(_message.Message):
         points: _abc.Iterable[_builtins.str] | None = ...,
         cell_seed: _builtins.bytes = ...,
         room: _builtins.int = ...,
+        compared: _builtins.bool = ...,
         output_share: _builtins.bytes = ...,
         output_shape: _abc.Iterable[_builtins.int] | None = ...,
         output_scale: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits", b"bits", "cell_seed", b"cell_seed", "operating_point", b"operating_point", "output_scale", b"output_scale", "output_shape", b"output_shape", "output_share", b"output_share", "piece_own", b"piece_own", "piece_previous", b"piece_previous", "points", b"points", "program_digest", b"program_digest", "reference_ids", b"reference_ids", "references_changed", b"references_changed", "room", b"room", "row_digest", b"row_digest", "row_subjects", b"row_subjects"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits", b"bits", "cell_seed", b"cell_seed", "compared", b"compared", "operating_point", b"operating_point", "output_scale", b"output_scale", "output_shape", b"output_shape", "output_share", b"output_share", "piece_own", b"piece_own", "piece_previous", b"piece_previous", "points", b"points", "program_digest", b"program_digest", "reference_ids", b"reference_ids", "references_changed", b"references_changed", "room", b"room", "row_digest", b"row_digest", "row_subjects", b"row_subjects"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

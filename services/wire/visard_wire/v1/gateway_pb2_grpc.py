@@ -78,6 +78,11 @@ class FaceMatchingStub:
                 request_serializer=visard_dot_v1_dot_gateway__pb2.RenameRequest.SerializeToString,
                 response_deserializer=visard_dot_v1_dot_gateway__pb2.RenameResponse.FromString,
                 _registered_method=True)
+        self.Review = channel.unary_unary(
+                '/visard.v1.FaceMatching/Review',
+                request_serializer=visard_dot_v1_dot_gateway__pb2.ReviewRequest.SerializeToString,
+                response_deserializer=visard_dot_v1_dot_gateway__pb2.ReviewResponse.FromString,
+                _registered_method=True)
         self.ListReferences = channel.unary_unary(
                 '/visard.v1.FaceMatching/ListReferences',
                 request_serializer=visard_dot_v1_dot_gateway__pb2.ListReferencesRequest.SerializeToString,
@@ -87,6 +92,11 @@ class FaceMatchingStub:
                 '/visard.v1.FaceMatching/ListSubjects',
                 request_serializer=visard_dot_v1_dot_gateway__pb2.ListSubjectsRequest.SerializeToString,
                 response_deserializer=visard_dot_v1_dot_gateway__pb2.ListSubjectsResponse.FromString,
+                _registered_method=True)
+        self.ListGalleries = channel.unary_unary(
+                '/visard.v1.FaceMatching/ListGalleries',
+                request_serializer=visard_dot_v1_dot_gateway__pb2.ListGalleriesRequest.SerializeToString,
+                response_deserializer=visard_dot_v1_dot_gateway__pb2.ListGalleriesResponse.FromString,
                 _registered_method=True)
         self.GetStatus = channel.unary_unary(
                 '/visard.v1.FaceMatching/GetStatus',
@@ -160,6 +170,13 @@ class FaceMatchingServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Review(self, request, context):
+        """Accept or reject references that an enrolment with `review` has left waiting. Administrators may ask, too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListReferences(self, request, context):
         """What is kept about a subject, but for the shares. No biometric plaintext exists anywhere, so none can be exported.
         """
@@ -171,6 +188,15 @@ class FaceMatchingServicer:
         """Who is enrolled, in order of name, a page at a time.
 
         grpcurl ... -d '{"model": "face", "page_size": 10}' localhost:7300 visard.v1.FaceMatching/ListSubjects
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListGalleries(self, request, context):
+        """The galleries in which the caller may do something, and by which rules; administrators are told of all.
+
+        grpcurl ... localhost:7300 visard.v1.FaceMatching/ListGalleries
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -228,6 +254,11 @@ def add_FaceMatchingServicer_to_server(servicer, server):
                     request_deserializer=visard_dot_v1_dot_gateway__pb2.RenameRequest.FromString,
                     response_serializer=visard_dot_v1_dot_gateway__pb2.RenameResponse.SerializeToString,
             ),
+            'Review': grpc.unary_unary_rpc_method_handler(
+                    servicer.Review,
+                    request_deserializer=visard_dot_v1_dot_gateway__pb2.ReviewRequest.FromString,
+                    response_serializer=visard_dot_v1_dot_gateway__pb2.ReviewResponse.SerializeToString,
+            ),
             'ListReferences': grpc.unary_unary_rpc_method_handler(
                     servicer.ListReferences,
                     request_deserializer=visard_dot_v1_dot_gateway__pb2.ListReferencesRequest.FromString,
@@ -237,6 +268,11 @@ def add_FaceMatchingServicer_to_server(servicer, server):
                     servicer.ListSubjects,
                     request_deserializer=visard_dot_v1_dot_gateway__pb2.ListSubjectsRequest.FromString,
                     response_serializer=visard_dot_v1_dot_gateway__pb2.ListSubjectsResponse.SerializeToString,
+            ),
+            'ListGalleries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListGalleries,
+                    request_deserializer=visard_dot_v1_dot_gateway__pb2.ListGalleriesRequest.FromString,
+                    response_serializer=visard_dot_v1_dot_gateway__pb2.ListGalleriesResponse.SerializeToString,
             ),
             'GetStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatus,
@@ -457,6 +493,33 @@ class FaceMatching:
             _registered_method=True)
 
     @staticmethod
+    def Review(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visard.v1.FaceMatching/Review',
+            visard_dot_v1_dot_gateway__pb2.ReviewRequest.SerializeToString,
+            visard_dot_v1_dot_gateway__pb2.ReviewResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListReferences(request,
             target,
             options=(),
@@ -500,6 +563,33 @@ class FaceMatching:
             '/visard.v1.FaceMatching/ListSubjects',
             visard_dot_v1_dot_gateway__pb2.ListSubjectsRequest.SerializeToString,
             visard_dot_v1_dot_gateway__pb2.ListSubjectsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListGalleries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visard.v1.FaceMatching/ListGalleries',
+            visard_dot_v1_dot_gateway__pb2.ListGalleriesRequest.SerializeToString,
+            visard_dot_v1_dot_gateway__pb2.ListGalleriesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -810,6 +900,21 @@ class AdminStub:
                 request_serializer=visard_dot_v1_dot_gateway__pb2.RevokeRequest.SerializeToString,
                 response_deserializer=visard_dot_v1_dot_gateway__pb2.RevokeResponse.FromString,
                 _registered_method=True)
+        self.CreateGallery = channel.unary_unary(
+                '/visard.v1.Admin/CreateGallery',
+                request_serializer=visard_dot_v1_dot_gateway__pb2.GalleryRequest.SerializeToString,
+                response_deserializer=visard_dot_v1_dot_gateway__pb2.GalleryResponse.FromString,
+                _registered_method=True)
+        self.ChangeGallery = channel.unary_unary(
+                '/visard.v1.Admin/ChangeGallery',
+                request_serializer=visard_dot_v1_dot_gateway__pb2.GalleryRequest.SerializeToString,
+                response_deserializer=visard_dot_v1_dot_gateway__pb2.GalleryResponse.FromString,
+                _registered_method=True)
+        self.DeleteGallery = channel.unary_unary(
+                '/visard.v1.Admin/DeleteGallery',
+                request_serializer=visard_dot_v1_dot_gateway__pb2.GalleryRequest.SerializeToString,
+                response_deserializer=visard_dot_v1_dot_gateway__pb2.GalleryResponse.FromString,
+                _registered_method=True)
         self.ListRights = channel.unary_unary(
                 '/visard.v1.Admin/ListRights',
                 request_serializer=visard_dot_v1_dot_gateway__pb2.ListRightsRequest.SerializeToString,
@@ -863,6 +968,27 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateGallery(self, request, context):
+        """Make a gallery: references apart from others, with its own list of who may enrol, verify and search.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChangeGallery(self, request, context):
+        """Say anew who may do what in a gallery.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteGallery(self, request, context):
+        """Remove a gallery that has no references.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListRights(self, request, context):
         """The rights that were granted, a page at a time.
         """
@@ -906,6 +1032,21 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.Revoke,
                     request_deserializer=visard_dot_v1_dot_gateway__pb2.RevokeRequest.FromString,
                     response_serializer=visard_dot_v1_dot_gateway__pb2.RevokeResponse.SerializeToString,
+            ),
+            'CreateGallery': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateGallery,
+                    request_deserializer=visard_dot_v1_dot_gateway__pb2.GalleryRequest.FromString,
+                    response_serializer=visard_dot_v1_dot_gateway__pb2.GalleryResponse.SerializeToString,
+            ),
+            'ChangeGallery': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangeGallery,
+                    request_deserializer=visard_dot_v1_dot_gateway__pb2.GalleryRequest.FromString,
+                    response_serializer=visard_dot_v1_dot_gateway__pb2.GalleryResponse.SerializeToString,
+            ),
+            'DeleteGallery': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteGallery,
+                    request_deserializer=visard_dot_v1_dot_gateway__pb2.GalleryRequest.FromString,
+                    response_serializer=visard_dot_v1_dot_gateway__pb2.GalleryResponse.SerializeToString,
             ),
             'ListRights': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRights,
@@ -1054,6 +1195,87 @@ class Admin:
             '/visard.v1.Admin/Revoke',
             visard_dot_v1_dot_gateway__pb2.RevokeRequest.SerializeToString,
             visard_dot_v1_dot_gateway__pb2.RevokeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateGallery(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visard.v1.Admin/CreateGallery',
+            visard_dot_v1_dot_gateway__pb2.GalleryRequest.SerializeToString,
+            visard_dot_v1_dot_gateway__pb2.GalleryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangeGallery(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visard.v1.Admin/ChangeGallery',
+            visard_dot_v1_dot_gateway__pb2.GalleryRequest.SerializeToString,
+            visard_dot_v1_dot_gateway__pb2.GalleryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteGallery(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visard.v1.Admin/DeleteGallery',
+            visard_dot_v1_dot_gateway__pb2.GalleryRequest.SerializeToString,
+            visard_dot_v1_dot_gateway__pb2.GalleryResponse.FromString,
             options,
             channel_credentials,
             insecure,
