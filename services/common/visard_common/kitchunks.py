@@ -5,9 +5,11 @@ joined with its header once, and cut from it without a copy: what goes over the 
 byte, so that either end may as well use the generated code.
 """
 
+from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 import grpc
+from google.protobuf.message import DecodeError
 from visard_wire.v1 import dealer_pb2
 
 _SERVICE = "visard.v1.Dealer"
@@ -15,13 +17,13 @@ _DATA = 0x12  # of KitChunk the field "data": its tag in dealer.proto
 _VARINT_BYTES = 5  # at most, of a size below 2^35
 
 Chunk = dealer_pb2.KitChunk | bytes  # as it is sent: a chunk, or the bytes of one
-Arrived = dealer_pb2.KitChunk | memoryview  # as it has come: a chunk, or the corrections in one
+Arrived = dealer_pb2.KitChunk | memoryview | None  # as it has come: a chunk, the corrections in one, or what is none
 
 
 class Delivers(Protocol):
-    """What serves dealer.proto; Fetch writes each Chunk with ``context.write``."""
+    """What serves dealer.proto."""
 
-    async def Fetch(self, request: dealer_pb2.FetchRequest, context: Any) -> None:  # noqa: N802
+    def Fetch(self, request: dealer_pb2.FetchRequest, context: Any) -> AsyncIterator[Chunk]:  # noqa: N802
         """The calling party's part of consecutive kits."""
 
     async def Reveal(self, request: dealer_pb2.RevealRequest, context: Any) -> dealer_pb2.RevealResponse:  # noqa: N802
@@ -44,7 +46,10 @@ def encode(message: Chunk) -> bytes:
 
 
 def decode(data: bytes) -> Arrived:
-    """A chunk; one that is laid out as ``chunk`` does is cut, others are parsed. Raises DecodeError."""
+    """A chunk; one that is laid out as ``chunk`` does is cut, others are parsed. None for bytes that are none.
+
+    Where a deserializer raises, gRPC gives None as well, after a traceback in the log.
+    """
     if data[:1] == bytes((_DATA,)):
         size = 0
         for k, byte in enumerate(data[1 : 1 + _VARINT_BYTES]):
@@ -53,7 +58,10 @@ def decode(data: bytes) -> Arrived:
                 if k + 2 + size == len(data):
                     return memoryview(data)[k + 2 :]
                 break
-    parsed = dealer_pb2.KitChunk.FromString(data)
+    try:
+        parsed = dealer_pb2.KitChunk.FromString(data)
+    except DecodeError:
+        return None
     return parsed if parsed.HasField("header") else memoryview(parsed.data)
 
 

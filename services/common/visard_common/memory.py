@@ -15,7 +15,7 @@ def give_back_large_arrays() -> None:
 
     Of smaller ones KEPT_BYTES stay, in each of the allocator's heaps. Setting the first number ends that glibc finds the second
     by itself: with its 128 KiB each array freed at the end of a heap took its pages along, and the next one had to fault them in
-    again, which cost a party a tenth of its CPU time and the dealer a third.
+    again, which cost a party a tenth of its CPU time and the dealer a quarter or more.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

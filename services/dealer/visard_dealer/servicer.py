@@ -1,6 +1,6 @@
 """The dealer's service."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import grpc
@@ -28,7 +28,7 @@ class DealerServicer:
         self._factory = factory
         self._reveals = Reveals()
 
-    async def Fetch(self, request: dealer_pb2.FetchRequest, context: Context) -> None:  # noqa: N802
+    async def Fetch(self, request: dealer_pb2.FetchRequest, context: Context) -> AsyncIterator[Chunk]:  # noqa: N802
         """The calling party's part of consecutive kits."""
         party = require_party(context)
         plan = _plan(request.plan)
@@ -39,7 +39,7 @@ class DealerServicer:
             if self._reveals.shown((plan.digest, kit_id)):
                 raise FailedPrecondition(f"kit {kit_id} was shown to all parties")
             for piece in _chunks(plan, kit_id, await self._factory.kit(plan, kit_id), party):
-                await context.write(piece)
+                yield piece
             DELIVERED.labels(party).inc(plan.correction_bytes)
 
     async def Reveal(  # noqa: N802

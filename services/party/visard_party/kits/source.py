@@ -63,6 +63,8 @@ class DealerSource(KitSource):
         call = self._fetch(request, timeout=FETCH_SECONDS)
         try:
             async for chunk in call:
+                if chunk is None:
+                    raise Unavailable("the dealer sent what is no part of a kit")
                 if not isinstance(chunk, memoryview):
                     header = chunk.header
                     continue
@@ -88,9 +90,11 @@ class DealerSource(KitSource):
     async def reveal(self, plan: KitPlan, number: int) -> Seeds | None:
         request = dealer_pb2.RevealRequest(plan=plan.json(), id=number)
         try:
-            answer = await self._stub.Reveal(request, timeout=FETCH_SECONDS)
+            answer: dealer_pb2.RevealResponse | None = await self._stub.Reveal(request, timeout=FETCH_SECONDS)
         except grpc.aio.AioRpcError as error:
             raise fault_of(error, "the dealer") from error
+        if answer is None:  # gRPC's word for bytes that are no answer
+            raise Unavailable("the dealer showed what is no answer")
         if not answer.seeds:
             return None
         if [len(seed) for seed in answer.seeds] != [KEY_BYTES] * PARTIES:
