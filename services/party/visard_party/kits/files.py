@@ -20,7 +20,7 @@ from visard_engine.prss import PairKeys
 
 from visard_party.kits.ledger import first_number, worker_of
 from visard_party.kits.memory import KitMemory
-from visard_party.kits.source import Fetched
+from visard_party.kits.source import Fetched, room
 
 _HEADER = struct.Struct(f"<8s32sQ{KEY_BYTES}s{KEY_BYTES}s{TAG_BYTES}s")
 _MAGIC = b"visardk2"
@@ -129,7 +129,7 @@ class KitDirectory:
 
     def _read(self, number: int, file: BinaryIO) -> Fetched:
         header = file.read(_HEADER.size)
-        corrections = bytearray(self._plan.correction_bytes)
+        corrections = room(self._plan)
         whole = file.readinto(corrections) == len(corrections) and not file.read(1)  # type: ignore[attr-defined]
         if not whole or len(header) != _HEADER.size:
             raise KitError(f"kit {number} is not whole")
