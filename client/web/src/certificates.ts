@@ -63,7 +63,7 @@ export class Certificate {
   /** The URIs among its alternative names, in their order; none where it names nobody. */
   get uris(): string[] {
     const names = this.#extension(id_ce_subjectAltName, SubjectAlternativeName) ?? [];
-    return names.flatMap((name) => name.uniformResourceIdentifier ?? []);
+    return Array.from(names).flatMap((name) => name.uniformResourceIdentifier ?? []);
   }
 
   /** Whether it has alternative names of any kind. */
