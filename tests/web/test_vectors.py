@@ -18,6 +18,7 @@ from visard_wire.sealing import Context, commitment, key_id, open_share
 from visard_wire.v1 import common_pb2
 from visard_wire.vouching import Trust
 
+from tests.web.capturing import capture
 from tests.web.coding import read, secret
 
 VOUCHING = read("vouching")
@@ -130,3 +131,17 @@ def party_key__should_be_believed_or_not(case: Any) -> None:
 def caller__should_be_believed_or_not(case: Any) -> None:
     told = outcome(lambda: signed_by(trust(case["trust"]), asked(case["request"])))
     assert told == case.get("error", case.get("names"))
+
+
+@pytest.mark.parametrize(("made", "written"), list(zip(capture(), read("capture"), strict=True)), ids=lambda _: "")
+def chips_and_quality__should_be_as_written(made: Any, written: Any) -> None:
+    """They are of pictures that are drawn, so they come out again; processors may differ in a last digit, and so in one level."""
+    for name, chip in written["chips"].items():
+        levels, others = (np.frombuffer(decoded(one), np.uint8).astype(int) for one in (chip, made["chips"][name]))
+        assert np.abs(levels - others).max() <= 1
+    now, before = made["judged"], written["judged"]
+    assert now["wrong"] == before["wrong"]
+    assert now["quality"] == pytest.approx(before["quality"], rel=1e-3, abs=1e-3)
+    assert [now[key] for key in ("outside", "misfit", "blank")] == pytest.approx(
+        [before[key] for key in ("outside", "misfit", "blank")], abs=1e-3
+    )

@@ -1,11 +1,12 @@
 """``python -m tests.web.vectors``: writes tests/vectors, which both clients are held to, in Python and in TypeScript.
 
-Much in them is random (keys, sharings, sealed messages), so another run writes other files: that is for when a format changes.
-All keys in them are made up for them. Bytes are base64, messages of protobuf are their JSON.
+With names it writes these files alone. Much in them is random (keys, sharings, sealed messages), so another run writes other
+files: that is for when a format changes. All keys in them are made up for them. Bytes are base64, messages of protobuf are their JSON.
 """
 
 import json
 import os
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from visard_wire.sealing import Context, commitment, key_id, new_reply_key, seal
 from visard_wire.v1 import common_pb2
 
 from tests.cells import label, table, tables
+from tests.web.capturing import capture
 from tests.web.coding import ASKED, HOME, REQUESTS, message, text
 from tests.web.vouching import vouching
 
@@ -183,10 +185,11 @@ FILES = {
     "cells": tables_of_cells,
     "answers": answers,
     "vouching": vouching,
+    "capture": capture,
 }
 
 
 if __name__ == "__main__":
     HOME.mkdir(exist_ok=True)
-    for name, made in FILES.items():
-        (HOME / f"{name}.json").write_text(json.dumps(made(), ensure_ascii=False, separators=(",", ":")) + "\n")
+    for name in sys.argv[1:] or FILES:
+        (HOME / f"{name}.json").write_text(json.dumps(FILES[name](), ensure_ascii=False, separators=(",", ":")) + "\n")

