@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 HASHED := pip install --quiet --require-hashes --no-deps
+WEB := client/web/node_modules/installed client/web/assets/yunet.onnx
 IMAGES := gateway dealer party client
 PACKAGES := client services/wire services/engine services/common services/party services/dealer services/gateway
 # the machines we run on are small: one thread a process, as in the services
@@ -89,12 +90,16 @@ test: $(STAMP) .photos/obama.jpg
 
 # the web client: its linter, its types, its tests. Node and npm are those of the lock, from a wheel; node_modules is as its lock says
 NPM := cd client/web && PATH="$(CURDIR)/.node/bin:$$PATH" npm
-test-web: $(STAMP) client/web/node_modules/installed
+test-web: $(WEB)
 	$(NPM) test
 
 client/web/node_modules/installed: .node/installed client/web/package-lock.json
 	$(NPM) ci --no-progress
 	touch $@
+
+# the detector's file, as the browser loads it
+client/web/assets/yunet.onnx: $(STAMP) client/web/scripts/detector.py
+	$(BIN)/python client/web/scripts/detector.py $@
 
 .node/installed: locks/node.txt
 	$(PYTHON) -m venv .node
@@ -105,7 +110,7 @@ client/web/node_modules/installed: .node/installed client/web/package-lock.json
 test-long: $(STAMP) .photos/obama.jpg
 	$(BIN)/python -m pytest -m long tests/client tests/deploy
 
-test-inside: $(STAMP) .photos/obama.jpg
+test-inside: $(STAMP) .photos/obama.jpg $(WEB)
 	$(BIN)/python -m pytest --durations=10 $(INSIDE)
 
 test-outside: $(STAMP) .photos/obama.jpg

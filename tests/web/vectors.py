@@ -1,7 +1,7 @@
 """``python -m tests.web.vectors``: writes tests/vectors, which both clients are held to, in Python and in TypeScript.
 
 With names it writes these files alone. Much in them is random (keys, sharings, sealed messages), so another run writes other
-files: that is for when a format changes. All keys in them are made up for them. Bytes are base64, messages of protobuf are their JSON.
+files: that is for when a format changes. All keys in them are made up. Bytes are base64, messages of protobuf are their JSON.
 """
 
 import json

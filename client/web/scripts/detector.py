@@ -29,7 +29,10 @@ def main(target: Path) -> None:
     for output in model.graph.output:
         output.type.tensor_type.shape.dim[1].dim_param = output.name
     onnx.checker.check_model(model)
-    target.write_bytes(model.SerializeToString())
+    target.parent.mkdir(exist_ok=True)
+    fresh = target.with_suffix(".new")
+    fresh.write_bytes(model.SerializeToString())
+    fresh.replace(target)
 
 
 def _unpack(graph: onnx.GraphProto) -> None:
@@ -57,9 +60,7 @@ def _computed(node: onnx.NodeProto, constants: Constants) -> bool:
     return False
 
 
-def _spread(
-    one: npt.NDArray[np.generic], shape: tuple[int, ...], axis: int, block: int
-) -> npt.NDArray[np.float32]:
+def _spread(one: npt.NDArray[np.generic], shape: tuple[int, ...], axis: int, block: int) -> npt.NDArray[np.float32]:
     """One number a block, brought to the blocks' elements; one for all of them stays as it is."""
     numbers = np.asarray(one, np.float32)
     if numbers.size == 1:

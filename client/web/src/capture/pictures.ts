@@ -83,11 +83,15 @@ export function grey({ width, height, data }: Picture): Uint8Array {
   });
 }
 
-/** In another size: by the mean of what a pixel covers where it shrinks (INTER_AREA), else between neighbours (INTER_LINEAR). */
-export function resized(picture: Picture, width: number, height: number): Picture {
+/**
+ * In another size: by the mean of what a pixel covers where it shrinks (INTER_AREA), else between neighbours (INTER_LINEAR).
+ * `factor` is how much smaller it becomes, where that is not exactly what the sizes say.
+ */
+export function resized(picture: Picture, width: number, height: number, factor?: number): Picture {
   if (width === picture.width && height === picture.height) return picture;
   const smaller = width <= picture.width && height <= picture.height;
-  const taps = smaller ? areaTaps : linearTaps;
+  const taps = (from: number, to: number): Taps[] =>
+    smaller ? areaTaps(from, to, factor ? 1 / factor : from / to) : linearTaps(from, to);
   const [across, down] = [taps(picture.width, width), taps(picture.height, height)];
   const halved = smaller && width * 2 === picture.width && height * 2 === picture.height;
   const round = halved ? (value: number): number => Math.floor(value + 0.5) : roundEven; // OpenCV halves with integers
@@ -127,8 +131,7 @@ function narrow({ width, data }: Picture, y: number, across: readonly Taps[]): F
   return row;
 }
 
-function areaTaps(from: number, to: number): Taps[] {
-  const ratio = from / to;
+function areaTaps(from: number, to: number, ratio: number): Taps[] {
   return Array.from({ length: to }, (_, k) => {
     const [begin, end] = [k * ratio, Math.min((k + 1) * ratio, from)];
     const first = Math.floor(begin);
