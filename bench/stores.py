@@ -33,7 +33,7 @@ from visard_party.consistency.sets import Holdings
 from visard_party.gallery import Rows
 from visard_party.operations.renewal import renew
 from visard_party.store import open_store
-from visard_party.store.base import Change, ModelRecord, Publish, Reference, Store
+from visard_party.store.base import Change, ModelRecord, Place, Publish, Reference, Store
 from visard_wire.secret import Secret
 
 from bench import alternating, rows
@@ -61,7 +61,7 @@ async def _measure(uri: str, folder: Path, count: int) -> dict[str, Any]:
         result["fill_s"] = round(await _timed(_fill(store, count)), 2)
         result["names_s"] = round(await _timed(store.names()), 3)
         before, started, cpu = _rss_mb(), time.perf_counter(), time.process_time()
-        kept = Rows.of(await store.gallery(DEFAULT_MODEL), field_of(31))
+        kept = Rows.of(await store.gallery(Place(DEFAULT_MODEL)), field_of(31))
         result["load_s"] = round(time.perf_counter() - started, 3)
         result["load_cpu_ms"] = round(1000 * (time.process_time() - cpu))
         gc.collect()
@@ -145,7 +145,7 @@ async def _fill(store: Store, count: int) -> None:
 
 async def _refresh(store: Store, model: ModelRecord) -> None:
     """As one party does it: read everything, renew it, stage it, commit it."""
-    gallery = await store.gallery(DEFAULT_MODEL)
+    gallery = await store.gallery(Place(DEFAULT_MODEL))
     await _apply(store, await asyncio.to_thread(renew, os.urandom(32), 0, [model], gallery, 2))
 
 

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         UntrustedKey,
         VisardError,
     )
+    from visard.galleries import Galleries
     from visard.registry import Models
     from visard.results import (
         Attempts,
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
         Candidate,
         Difference,
         Enrolment,
+        Gallery,
         Held,
         Holdings,
         Identification,
@@ -83,7 +85,7 @@ if TYPE_CHECKING:
         SubjectCount,
         Verification,
     )
-    from visard.sync import SyncAdmin, SyncBulk, SyncClient, SyncModels
+    from visard.sync import SyncAdmin, SyncBulk, SyncClient, SyncGalleries, SyncModels
 
 # the module that each name lives in
 _HOMES = {
@@ -114,6 +116,8 @@ _HOMES = {
     "Face": "capture",
     "FaceTooSmall": "errors",
     "FailedPrecondition": "errors",
+    "Galleries": "galleries",
+    "Gallery": "results",
     "Held": "results",
     "Holdings": "results",
     "Identification": "results",
@@ -157,6 +161,7 @@ _HOMES = {
     "SyncAdmin": "sync",
     "SyncBulk": "sync",
     "SyncClient": "sync",
+    "SyncGalleries": "sync",
     "SyncModels": "sync",
     "TooDark": "errors",
     "TrustError": "errors",
@@ -198,6 +203,8 @@ __all__ = [
     "Face",
     "FaceTooSmall",
     "FailedPrecondition",
+    "Galleries",
+    "Gallery",
     "Held",
     "Holdings",
     "Identification",
@@ -241,6 +248,7 @@ __all__ = [
     "SyncAdmin",
     "SyncBulk",
     "SyncClient",
+    "SyncGalleries",
     "SyncModels",
     "TooDark",
     "TrustError",

@@ -54,7 +54,8 @@ class Admin:
     async def grant(self, grantee: str, subject: str = "") -> None:
         """Let a caller, as in "enroller/kiosk-7", add to, replace, delete and rename a subject that others have enrolled.
 
-        With an empty subject: every subject of the client's model. The right is to the name, whoever bears it later.
+        With an empty subject: every subject of the client's model in its gallery. The right is to the name, whoever bears it
+        later.
         """
         request = self._caller.request(Operation.OPERATION_GRANT, subject, grantee=grantee)
         await self._caller.change(self._caller.admin.Grant, gateway_pb2.GrantRequest, request)
@@ -72,7 +73,7 @@ class Admin:
             page = await self._rights_page(token)
             found += [received.taken(Right, right) for right in page.rights]
             if not (token := page.next_page_token):
-                return sorted(found, key=lambda right: (right.model, right.subject, right.grantee))
+                return sorted(found, key=lambda right: (right.gallery, right.model, right.subject, right.grantee))
 
     async def _rights_page(self, token: str) -> gateway_pb2.ListRightsResponse:
         ask = filled(gateway_pb2.ListRightsRequest(), page_token=token)

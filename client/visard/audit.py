@@ -41,7 +41,7 @@ async def _views(ask: Ask, prefixes: Sequence[str]) -> list[Views]:
 
 def _rows_that_differ(views: Views) -> list[Difference]:
     tables = [
-        {row.reference_id: (row.subject, row.model, row.version, row.enrolled_by) for row in view.rows}
+        {row.reference_id: (row.subject, row.model, row.version, row.enrolled_by, row.gallery) for row in view.rows}
         for view in views
     ]
     ids = sorted(set().union(*tables))

@@ -13,7 +13,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from visard_wire import tracing
 from visard_wire.callers import Signer
-from visard_wire.limits import MAX_INSTEAD, REQUEST_ID_BYTES
+from visard_wire.limits import DEFAULT_GALLERY, MAX_INSTEAD, REQUEST_ID_BYTES
 from visard_wire.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc
 
 from visard import opening
@@ -40,6 +40,18 @@ Request = common_pb2.Request
 T = TypeVar("T")
 
 DEFAULT_MODEL = "face"
+# what is asked about subjects, or of one who may be any of them: these are in a gallery
+_IN_GALLERY = frozenset(
+    {
+        Operation.OPERATION_ENROL,
+        Operation.OPERATION_VERIFY,
+        Operation.OPERATION_IDENTIFY,
+        Operation.OPERATION_DELETE,
+        Operation.OPERATION_RENAME,
+        Operation.OPERATION_GRANT,
+        Operation.OPERATION_REVOKE,
+    }
+)
 DEFAULT_DEADLINE = 60.0  # seconds
 _LIFETIME_MS = 300_000
 _PAUSES = (0.3, 5.0)  # seconds before a call is made again: at first, at most
@@ -72,6 +84,7 @@ class Caller:
         if not isinstance(deadline, int | float) or not 0 < deadline < float("inf"):
             raise InvalidRequest("deadline: seconds, more than 0")
         self.model = model
+        self.gallery = DEFAULT_GALLERY
         self.deadline = deadline
         self._connection = connection
         self._retry = retry
@@ -126,10 +139,13 @@ class Caller:
         images: int = 0,
         *,
         model: str | None = None,
+        gallery: str | None = None,
         **options: Any,
     ) -> Request:
         """A request that begins now; raises InvalidRequest for what does not fit into its fields."""
         now = _now_ms()
+        if gallery is None:
+            gallery = named(self.gallery) if operation in _IN_GALLERY else ""
         return filled(
             Request(request_id=os.urandom(REQUEST_ID_BYTES), sent_unix_ms=now, expires_unix_ms=now + _LIFETIME_MS),
             operation=operation,
@@ -137,6 +153,7 @@ class Caller:
             model=self.model if model is None else model,
             images=images,
             operating_point=operating_point,
+            gallery=gallery,
             **options,
         )
 
@@ -259,6 +276,11 @@ class Caller:
         assert self._places is not None
         async with self._places:
             yield
+
+
+def named(gallery: str) -> str:
+    """A gallery as a request names it: the one that always is goes without a name."""
+    return "" if gallery == DEFAULT_GALLERY else gallery
 
 
 def _now_ms() -> int:

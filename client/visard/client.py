@@ -10,15 +10,17 @@ import numpy as np
 import numpy.typing as npt
 from google.protobuf import json_format
 from visard_wire import tracing
+from visard_wire.limits import DEFAULT_GALLERY
 from visard_wire.v1 import common_pb2, gateway_pb2
 
 from visard import opening, received
 from visard.admin import Admin
 from visard.bulk import Bulk
-from visard.calls import DEFAULT_DEADLINE, DEFAULT_MODEL, Caller, filled, within
+from visard.calls import DEFAULT_DEADLINE, DEFAULT_MODEL, Caller, filled, named, within
 from visard.capture import Chip, Source, as_pictures, capture_all
 from visard.connection import Connection
 from visard.errors import InvalidRequest
+from visard.galleries import Galleries
 from visard.registry import Models
 from visard.results import (
     Enrolment,
@@ -55,14 +57,18 @@ def some(photos: Sequence[Photo]) -> Sequence[Photo]:
 class Client:
     """An asynchronous client; use it as ``async with``. Errors are those of visard.errors.
 
-    What owners of networks ask is in ``models``, what administrators ask in ``admin``, work on many photos in ``bulk``.
+    What owners of networks ask is in ``models``, what administrators ask in ``admin``, who may do what where in ``galleries``,
+    work on many photos in ``bulk``.
 
     ``deadline`` bounds every call in seconds; while the services are exhausted or away a call is made again until then, unless
     ``retry`` is False. Calls may run at the same time: those for which the gateway has no place wait here, oldest first.
-    ``operating_point`` is that of every call that compares and names none itself.
+    ``operating_point`` is that of every call that compares and names none itself. Subjects are those of ``gallery``, which have
+    nothing to do with others of the same name; one in which the client may not do what it asks is to it as if it were not there
+    (NotFound).
     """
 
     models: Models
+    galleries: Galleries
     admin: Admin
     bulk: Bulk
 
@@ -74,10 +80,13 @@ class Client:
         deadline: float = DEFAULT_DEADLINE,
         retry: bool = True,
         operating_point: str = "",
+        gallery: str = DEFAULT_GALLERY,
     ) -> None:
         self.operating_point = operating_point
         self._caller = Caller(connection, model, deadline, retry=retry)
+        self.gallery = gallery
         self.models = Models(self._caller)
+        self.galleries = Galleries(self._caller)
         self.admin = Admin(self._caller)
         self.bulk = Bulk(self, self._caller)
 
@@ -98,6 +107,17 @@ class Client:
     @model.setter
     def model(self, name: str) -> None:
         self._caller.model = name
+
+    @property
+    def gallery(self) -> str:
+        """The name of the gallery that subjects are in; it may be set between calls. Raises InvalidRequest for no name."""
+        return self._caller.gallery
+
+    @gallery.setter
+    def gallery(self, name: str) -> None:
+        if not isinstance(name, str) or not name:
+            raise InvalidRequest("gallery: the name of one")
+        self._caller.gallery = name
 
     @property
     def deadline(self) -> float:
@@ -253,12 +273,14 @@ class Client:
 
     async def references(self, subject: str) -> list[StoredReference]:
         """What is kept about a subject; raises NotFound. No biometric plaintext is kept anywhere, so none can be had."""
-        ask = filled(gateway_pb2.ListReferencesRequest(), model=self.model, subject=subject)
+        ask = filled(
+            gateway_pb2.ListReferencesRequest(), model=self.model, subject=subject, gallery=named(self.gallery)
+        )
         response = await self._caller.again(lambda left: self._caller.matching.ListReferences(ask, timeout=left))
         return [received.stored_reference(info) for info in response.references]
 
     async def subjects(self) -> list[SubjectCount]:
-        """Everybody who is enrolled with the client's model, in order of name."""
+        """Everybody who is enrolled with the client's model in its gallery, in order of name."""
         found: list[SubjectCount] = []
         token = ""
         while True:
@@ -268,7 +290,7 @@ class Client:
                 return found
 
     async def _subjects_page(self, token: str) -> gateway_pb2.ListSubjectsResponse:
-        ask = filled(gateway_pb2.ListSubjectsRequest(), model=self.model, page_token=token)
+        ask = filled(gateway_pb2.ListSubjectsRequest(), model=self.model, page_token=token, gallery=named(self.gallery))
         return await self._caller.again(lambda left: self._caller.matching.ListSubjects(ask, timeout=left))
 
     async def status(self, *, layers: bool = False) -> Status:
@@ -297,9 +319,9 @@ class Client:
         sealed = await self._caller.sealed(request, shared(images, info.field_bits))
         return (json_format.MessageToJson(message, indent=None) async for message in sealed.upload())
 
-    def _at(self, named: str) -> str:
+    def _at(self, point: str) -> str:
         """The point that a call names, or else the client's."""
-        return self.operating_point if isinstance(named, str) and not named else named
+        return self.operating_point if isinstance(point, str) and not point else point
 
     async def _ask(
         self,

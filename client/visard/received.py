@@ -12,6 +12,7 @@ from visard_wire.v1 import common_pb2, gateway_pb2
 
 from visard.results import (
     Attempts,
+    Gallery,
     Held,
     Holdings,
     KitAudits,
@@ -36,6 +37,14 @@ def taken(kind: type[T], message: Message, **others: object) -> T:
     names = [field.name for field in fields(kind) if field.name not in others]  # type: ignore[arg-type]
     same: Mapping[str, Any] = {name: getattr(message, name) for name in names}
     return kind(**same, **others)
+
+
+def gallery(message: gateway_pb2.Gallery) -> Gallery:
+    """A gallery, as it is told of to this caller."""
+    by_kind = {
+        may: tuple(rule.callers for rule in message.rules if rule.may == may) for may in ("enrol", "verify", "search")
+    }
+    return taken(Gallery, message, **by_kind)
 
 
 def status(message: gateway_pb2.GetStatusResponse) -> Status:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from visard_wire.limits import DEFAULT_GALLERY
 
 DEFAULT_POINT = "default"  # the operating point that every model has which matches
 
@@ -292,11 +293,26 @@ class Status:
 
 @dataclass(frozen=True)
 class Right:
-    """That a caller may change a subject that others have enrolled; an empty subject stands for every one of the model."""
+    """That a caller may change a subject that others have enrolled; an empty subject stands for every one of the model there."""
 
     model: str
     subject: str
     grantee: str
+    gallery: str = DEFAULT_GALLERY
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """A gallery as its caller may see it: patterns of callers who may do what, of others than administrators only their own.
+
+    ``references`` counts those of all models; 0 for callers who may not enrol there.
+    """
+
+    name: str
+    references: int
+    enrol: tuple[str, ...]
+    verify: tuple[str, ...]
+    search: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -311,6 +327,7 @@ class Held:
     model: str
     version: int
     enrolled_by: str
+    gallery: str
 
 
 @dataclass(frozen=True)
@@ -330,11 +347,12 @@ class Holdings:
 class Difference:
     """A reference or a right that not all parties hold alike: each party's view of it, or None.
 
-    A view is subject, model, version, and who enrolled it; a right has version 0, and whose it is in the last place.
+    A view is subject, model, version, who enrolled it, and its gallery; a right has version 0, and whose it is in place of who
+    enrolled. A right without a model is a gallery's rule.
     """
 
     reference_id: str
-    parties: tuple[tuple[str, str, int, str] | None, ...]
+    parties: tuple[tuple[str, str, int, str, str] | None, ...]
 
 
 @dataclass(frozen=True)

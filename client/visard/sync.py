@@ -9,6 +9,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from visard_wire.limits import DEFAULT_GALLERY
 
 from visard.admin import Admin
 from visard.auditlog import PartyLog
@@ -16,10 +17,12 @@ from visard.bulk import MAX_BATCH, Bulk, BulkEnrolment, BulkItem, SearchedFace, 
 from visard.capture import Source
 from visard.client import DEFAULT_DEADLINE, DEFAULT_MODEL, Client, Connection, Photo
 from visard.errors import NotOpen
+from visard.galleries import Callers, Galleries, Listed
 from visard.registry import Models
 from visard.results import (
     Audit,
     Enrolment,
+    Gallery,
     Holdings,
     Identification,
     ModelInfo,
@@ -75,6 +78,34 @@ class SyncModels:
     def withdraw(self, name: str) -> None:
         """See Models.withdraw."""
         self._run(self._models.withdraw(name))
+
+
+class SyncGalleries:
+    """See visard.galleries.Galleries."""
+
+    def __init__(self, galleries: Galleries, run: Run) -> None:
+        self._galleries = galleries
+        self._run = run
+
+    def list(self) -> Listed:
+        """See Galleries.list."""
+        return self._run(self._galleries.list())
+
+    def describe(self, name: str) -> Gallery:
+        """See Galleries.describe."""
+        return self._run(self._galleries.describe(name))
+
+    def create(self, name: str, *, enrol: Callers = (), verify: Callers = (), search: Callers = ()) -> None:
+        """See Galleries.create."""
+        self._run(self._galleries.create(name, enrol=enrol, verify=verify, search=search))
+
+    def change(self, name: str, *, enrol: Callers = (), verify: Callers = (), search: Callers = ()) -> None:
+        """See Galleries.change."""
+        self._run(self._galleries.change(name, enrol=enrol, verify=verify, search=search))
+
+    def delete(self, name: str) -> None:
+        """See Galleries.delete."""
+        self._run(self._galleries.delete(name))
 
 
 class SyncAdmin:
@@ -208,6 +239,7 @@ class SyncClient:
     """See visard.Client; use it as ``with``, as often as you like. Safe to share between threads, not between processes."""
 
     models: SyncModels
+    galleries: SyncGalleries
     admin: SyncAdmin
     bulk: SyncBulk
 
@@ -219,9 +251,13 @@ class SyncClient:
         deadline: float = DEFAULT_DEADLINE,
         retry: bool = True,
         operating_point: str = "",
+        gallery: str = DEFAULT_GALLERY,
     ) -> None:
-        self._client = Client(connection, model=model, deadline=deadline, retry=retry, operating_point=operating_point)
+        self._client = Client(
+            connection, model=model, deadline=deadline, retry=retry, operating_point=operating_point, gallery=gallery
+        )
         self.models = SyncModels(self._client.models, self._run)
+        self.galleries = SyncGalleries(self._client.galleries, self._run)
         self.admin = SyncAdmin(self._client.admin, self._run)
         self.bulk = SyncBulk(self._client.bulk, self._run)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -235,6 +271,15 @@ class SyncClient:
     @model.setter
     def model(self, name: str) -> None:
         self._client.model = name
+
+    @property
+    def gallery(self) -> str:
+        """See Client.gallery."""
+        return self._client.gallery
+
+    @gallery.setter
+    def gallery(self, name: str) -> None:
+        self._client.gallery = name
 
     @property
     def deadline(self) -> float:

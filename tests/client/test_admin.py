@@ -43,7 +43,7 @@ async def audit__should_name_what_differs_in_at_most_log2_steps(count: int) -> N
     for row in found.differences:
         views = [table.get(row.reference_id) for table in parties]
         assert row.parties == tuple(
-            view and (view.subject, view.model, view.version, view.enrolled_by) for view in views
+            view and (view.subject, view.model, view.version, view.enrolled_by, view.gallery) for view in views
         )
     assert found.counts == tuple(map(len, parties))
     assert found.steps == asked.questions <= math.log2(count)

@@ -12,7 +12,7 @@ from visard_engine.field import field_of
 from visard_party.consistency.changes import MOST, Changes
 from visard_party.errors import StoreError
 from visard_party.gallery import Galleries, Rows
-from visard_party.store.base import Reference
+from visard_party.store.base import Place, Reference
 from visard_wire.secret import Secret
 
 F31, F61 = field_of(31), field_of(61)
@@ -137,32 +137,32 @@ def part_of_the_rows__should_have_the_digest_of_that_part(
 
 async def gallery__should_be_read_once_and_then_only_what_was_written() -> None:
     kept, store, changes = galleries()
-    first = await kept.get("face", F31)
-    assert await kept.get("face", F31) is first
+    first = await kept.get(Place("face"), F31)
+    assert await kept.get(Place("face"), F31) is first
     store.references.append(reference(3, "eve"))
     changes.note(b"1", 9, [reference(3).reference_id])
-    assert (await kept.get("face", F31)).subjects == ["ada", "bob", "eve"]
+    assert (await kept.get(Place("face"), F31)).subjects == ["ada", "bob", "eve"]
     store.references = store.references[1:]
     changes.note(b"2", 9, [reference(1).reference_id])
-    assert (await kept.get("face", F31)).subjects == ["bob", "eve"]
+    assert (await kept.get(Place("face"), F31)).subjects == ["bob", "eve"]
     assert (store.whole, store.single) == (1, 2)
 
 
 async def reference_of_another_model__should_not_come_in() -> None:
     kept, store, changes = galleries()
-    await kept.get("face", F31)
+    await kept.get(Place("face"), F31)
     store.references.append(replace(reference(3), model="other"))
     changes.note(b"1", 9, [reference(3).reference_id])
-    assert (await kept.get("face", F31)).subjects == ["ada", "bob"]
+    assert (await kept.get(Place("face"), F31)).subjects == ["ada", "bob"]
 
 
 @pytest.mark.parametrize("touched", [None, [f"{k:032x}" for k in range(MOST + 1)]])
 async def write_that_touched_everything__should_make_it_read_again(touched: list[str] | None) -> None:
     kept, store, changes = galleries()
-    await kept.get("face", F31)
+    await kept.get(Place("face"), F31)
     store.references.append(reference(3, "eve"))
     changes.note(b"1", 9, touched)
-    assert (await kept.get("face", F31)).subjects == ["ada", "bob", "eve"]
+    assert (await kept.get(Place("face"), F31)).subjects == ["ada", "bob", "eve"]
     assert (store.whole, store.single) == (2, 0)
 
 
@@ -170,7 +170,7 @@ async def write_that_touched_everything__should_make_it_read_again(touched: list
 async def write_during_the_reading__should_not_be_missed(whole: bool) -> None:
     kept, store, changes = galleries()
     if not whole:
-        await kept.get("face", F31)
+        await kept.get(Place("face"), F31)
         store.references.append(reference(4, "joe"))
         changes.note(b"0", 9, [reference(4).reference_id])
 
@@ -180,15 +180,15 @@ async def write_during_the_reading__should_not_be_missed(whole: bool) -> None:
         changes.note(b"1", 9, [reference(3).reference_id])
 
     store.during = write
-    await kept.get("face", F31)
-    assert "eve" in (await kept.get("face", F31)).subjects
+    await kept.get(Place("face"), F31)
+    assert "eve" in (await kept.get(Place("face"), F31)).subjects
 
 
 @pytest.mark.parametrize("whole", [True, False])
 async def failed_reading__should_be_done_again(whole: bool) -> None:
     kept, store, changes = galleries()
     if not whole:
-        await kept.get("face", F31)
+        await kept.get(Place("face"), F31)
     store.references.append(reference(3, "eve"))
     changes.note(b"1", 9, [reference(3).reference_id])
 
@@ -198,17 +198,17 @@ async def failed_reading__should_be_done_again(whole: bool) -> None:
 
     store.during = fail
     with pytest.raises(StoreError):
-        await kept.get("face", F31)
-    assert (await kept.get("face", F31)).subjects == ["ada", "bob", "eve"]
+        await kept.get(Place("face"), F31)
+    assert (await kept.get(Place("face"), F31)).subjects == ["ada", "bob", "eve"]
 
 
 async def erased_reference__should_leave_the_memory_though_nobody_asks() -> None:
     kept, store, changes = galleries()
-    await kept.get("face", F31)
+    await kept.get(Place("face"), F31)
     erased = store.references.pop()
     changes.note(b"0", 9, [erased.reference_id])
     await kept.tidy()
-    assert kept._kept["face"].rows.subjects == ["ada"]
+    assert kept._kept[Place("face")].rows.subjects == ["ada"]
     assert (store.whole, store.single) == (1, 1)
     await kept.tidy()
     assert (store.whole, store.single) == (1, 1)  # nothing changed, nothing read
@@ -216,7 +216,7 @@ async def erased_reference__should_leave_the_memory_though_nobody_asks() -> None
 
 async def withdrawn_model__should_leave_the_memory() -> None:
     kept, store, changes = galleries()
-    await kept.get("face", F31)
+    await kept.get(Place("face"), F31)
     store.published = []
     await kept.tidy()
     assert kept._kept == {}

@@ -22,14 +22,14 @@ from visard_party.gallery import Galleries, Rows
 from visard_party.store import open_store
 from visard_party.store.base import (
     Change,
-    Grant,
     Page,
+    Place,
     Publish,
     Reference,
     Rename,
     Renew,
-    Revoke,
     Right,
+    Rule,
     State,
     Store,
     Write,
@@ -127,15 +127,15 @@ class Party:
             case "publish":
                 return Publish(model(f"model{self.number}"))
             case "grant":
-                return Grant(Right("face", self.random.choice(["", "ada"]), "enroller/kiosk-7"))
+                return Rule(give=(Right("face", self.random.choice(["", "ada"]), "enroller/kiosk-7"),))
             case "revoke":
-                return Revoke(Right("face", self.random.choice(["", "ada"]), "enroller/kiosk-7"))
+                return Rule(take=(Right("face", self.random.choice(["", "ada"]), "enroller/kiosk-7").right_id,))
         added = tuple(self.reference() for _ in range(self.random.randrange(1, 4)))
         return Change(added, some if operation == "replace" else ())
 
     async def check(self) -> None:
         for kind in ("face", "other"):
-            assert same(await self.galleries.get(kind, F31), Rows.of(await self.store.gallery(kind), F31))
+            assert same(await self.galleries.get(Place(kind), F31), Rows.of(await self.store.gallery(Place(kind)), F31))
         rights = [right.name for right in await all_rights(self.store)]
         fresh = Holdings([*await self.store.names(), *rights], await self.store.log())
         kept = await self.watch.holdings()

@@ -13,7 +13,7 @@ from visard_engine.errors import PeerLost
 from visard_party.consistency import writes as module
 from visard_party.consistency.writes import Writes
 from visard_party.peers.channel import SessionChannel
-from visard_party.store.base import Change, State
+from visard_party.store.base import Change, Place, State
 from visard_party.store.sqlite import SqliteStore
 
 from tests.party.harness import LinkedParty, linked
@@ -116,7 +116,7 @@ async def staged(writers: list[Writer], committed: Sequence[Writer] = ()) -> Non
 async def crash_after_staging_everywhere__should_complete_the_write(writers: list[Writer]) -> None:
     await staged(writers)
     await settled(writers, State.COMMITTED)
-    assert [len(await writer.store.gallery("face")) for writer in writers] == [2, 2, 2]
+    assert [len(await writer.store.gallery(Place("face"))) for writer in writers] == [2, 2, 2]
 
 
 async def crash_after_one_commit__should_complete_the_write(writers: list[Writer]) -> None:
@@ -154,7 +154,7 @@ async def dropped_write__should_not_be_made_later(writers: list[Writer]) -> None
     await settled(writers[:2], State.DROPPED)
     results = await asyncio.gather(*(run(writer, 0.5) for writer in writers), return_exceptions=True)
     assert all(isinstance(result, Exception) for result in results)
-    assert [len(await writer.store.gallery("face")) for writer in writers] == [0, 0, 0]
+    assert [len(await writer.store.gallery(Place("face"))) for writer in writers] == [0, 0, 0]
 
 
 async def write_left_by_a_crash__should_be_decided_before_the_next_begins(writers: list[Writer]) -> None:

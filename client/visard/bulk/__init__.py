@@ -55,7 +55,7 @@ class Bulk:
 
         The ``journal``, a file beside the source if none is named, holds what was sent and what became of it. The same call
         again, also after this program was killed, goes on where it stopped: a photo of a subject, known by its bytes, is not
-        enrolled again. One program at a time works by a journal, and a journal belongs to one model of one deployment;
+        enrolled again. One program at a time works by a journal, which belongs to one model and gallery of one deployment;
         InvalidRequest otherwise.
 
         Photos of a subject go in requests of up to ``batch`` (1 to 16), ``at_once`` requests at a time (0 chooses), each within
@@ -75,7 +75,7 @@ class Bulk:
         info = await self._client.models.info()
         wishes = Wishes(largest, force, replace, unique, batch, await self._places(at_once))
         tally = Tally(len(source), told)
-        with Journal(journal, info.name, info.published_unix_ms) as opened:
+        with Journal(journal, info.name, info.published_unix_ms, self._client.gallery) as opened:
             await Enrolling(self._client, self._caller, info, opened, tally, wishes).all(source)
         return tally.result()
 

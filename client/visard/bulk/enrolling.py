@@ -18,7 +18,7 @@ from visard import opening
 from visard.bulk.journal import Journal, Sent
 from visard.bulk.judging import Judged, Tally, digest, prepared
 from visard.bulk.outcomes import BulkItem
-from visard.calls import Caller, within
+from visard.calls import Caller, named, within
 from visard.envelopes import SealedRequest
 from visard.errors import (
     AlreadyExists,
@@ -222,6 +222,7 @@ class Enrolling:
             subject,
             images=len(batch),
             model=self._info.name,
+            gallery=named(self._journal.gallery),
             replace=self._wishes.replace and not self._journal.has_made(subject),
             unique=self._wishes.unique,
             ttl_seconds=batch[0].item.ttl_seconds,

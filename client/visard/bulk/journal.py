@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
-from visard_wire.limits import MAX_INSTEAD
+from visard_wire.limits import DEFAULT_GALLERY, MAX_INSTEAD
 
 from visard.errors import InvalidRequest
 
@@ -47,11 +47,12 @@ class Sent:
 
 @dataclass
 class Journal:
-    """The journal of one source at one model of one deployment. Use it as ``with``: it is one program's at a time."""
+    """The journal of one source at one model and gallery of one deployment. Use it as ``with``: it is one program's at a time."""
 
     path: Path
     model: str
     published_unix_ms: int
+    gallery: str = DEFAULT_GALLERY
     _made: set[tuple[str, str]] = field(default_factory=set)  # subject and photo
     _subjects: set[str] = field(default_factory=set)  # of which something was made
     _open: dict[str, dict[str, Sent]] = field(default_factory=dict)  # by subject, by request
@@ -160,6 +161,8 @@ class Journal:
         if len(whole) < len(data):
             file.truncate(len(whole))
         head = {"visard_journal": FORMAT, "model": self.model, "published_unix_ms": self.published_unix_ms}
+        if self.gallery != DEFAULT_GALLERY:
+            head["gallery"] = self.gallery
         if not whole:
             self._write(head)
             _keep_name(self.path.parent)
@@ -174,7 +177,7 @@ class Journal:
                     raise ValueError
                 elif read != head:
                     raise InvalidRequest(
-                        f"{self.path}: what it tells of was enrolled with another model, or in another deployment: "
+                        f"{self.path}: what it tells of was enrolled with another model, in another gallery or deployment: "
                         "name another file (journal), or remove it"
                     )
         except (ValueError, KeyError, TypeError, AttributeError) as error:

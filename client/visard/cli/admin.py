@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from visard_wire.limits import DEFAULT_GALLERY
 
 from visard import auditlog
 from visard.calls import DEFAULT_MODEL
 from visard.cli.output import MATCH, NO_MATCH, confirm, emit, out, progress
-from visard.cli.session import DEFAULT_HOME, Home, Json, Model, with_client
+from visard.cli.session import DEFAULT_HOME, Gallery, Home, Json, Model, with_client
 
 app = typer.Typer(no_args_is_help=True, help="Keep the parties' stores in order.")
 
@@ -31,13 +32,15 @@ def audit(home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
     raise typer.Exit(MATCH if found.clean else NO_MATCH)
 
 
-def _held(row: tuple[str, str, int, str] | None) -> str:
+def _held(row: tuple[str, str, int, str, str] | None) -> str:
     if row is None:
         return "missing"
-    subject, model, version, caller = row
+    subject, model, version, caller, gallery = row
+    if not model:
+        return f"rule of gallery {gallery} ({caller or 'that it is'})"
     if version == 0:
-        return f"right of {caller} to {subject or 'every subject'} ({model})"
-    return f"{subject} ({model}, version {version}, by {caller})"
+        return f"right of {caller} to {subject or 'every subject'} ({model}, gallery {gallery})"
+    return f"{subject} ({model}, gallery {gallery}, version {version}, by {caller})"
 
 
 @app.command()
@@ -65,7 +68,9 @@ def recover(
 
 
 Grantee = Annotated[str, typer.Argument(help="enroller/NAME or owner/NAME, as in the certificate.")]
-Subject = Annotated[str, typer.Argument(help="Whose references; every subject of the model when it is left out.")]
+Subject = Annotated[
+    str, typer.Argument(help="Whose references; every subject of model and gallery when it is left out.")
+]
 Since = Annotated[
     datetime | None, typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="UTC; the whole log otherwise.")
 ]
@@ -77,12 +82,13 @@ def grant(
     subject: Subject = "",
     home: Home = DEFAULT_HOME,
     model: Model = DEFAULT_MODEL,
+    gallery: Gallery = DEFAULT_GALLERY,
     as_json: Json = False,
 ) -> None:
     """Let a caller add to, replace, delete and rename what others have enrolled."""
-    with_client(home, lambda c: c.admin.grant(grantee, subject), model=model, role="admin")
-    text = f"{grantee} has a right to {subject or 'every subject'} of {model}"
-    emit(as_json, text, grantee=grantee, subject=subject, model=model)
+    with_client(home, lambda c: c.admin.grant(grantee, subject), model=model, gallery=gallery, role="admin")
+    text = f"{grantee} has a right to {subject or 'every subject'} of {model} in gallery {gallery}"
+    emit(as_json, text, grantee=grantee, subject=subject, model=model, gallery=gallery)
 
 
 @app.command()
@@ -91,12 +97,13 @@ def revoke(
     subject: Subject = "",
     home: Home = DEFAULT_HOME,
     model: Model = DEFAULT_MODEL,
+    gallery: Gallery = DEFAULT_GALLERY,
     as_json: Json = False,
 ) -> None:
     """Take back what grant gave with the same words."""
-    with_client(home, lambda c: c.admin.revoke(grantee, subject), model=model, role="admin")
-    text = f"{grantee} has no longer this right to {subject or 'every subject'} of {model}"
-    emit(as_json, text, grantee=grantee, subject=subject, model=model)
+    with_client(home, lambda c: c.admin.revoke(grantee, subject), model=model, gallery=gallery, role="admin")
+    text = f"{grantee} has no longer this right to {subject or 'every subject'} of {model} in gallery {gallery}"
+    emit(as_json, text, grantee=grantee, subject=subject, model=model, gallery=gallery)
 
 
 @app.command()
@@ -106,7 +113,7 @@ def rights(home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(right) for right in found]))
     for right in () if as_json else found:
-        typer.echo(f"{right.grantee}\t{right.model}\t{right.subject or '(every subject)'}")
+        typer.echo(f"{right.grantee}\t{right.model}\t{right.gallery}\t{right.subject or '(every subject)'}")
 
 
 @app.command()

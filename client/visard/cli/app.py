@@ -2,7 +2,7 @@
 
 import typer
 
-from visard.cli import admin, certificates, demo, evaluate, local, models, operate, subjects, train
+from visard.cli import admin, certificates, demo, evaluate, galleries, local, models, operate, subjects, train
 
 HELP = (
     "Match faces where nobody sees the face: photos stay here, and three parties compute on secret shares of them. "
@@ -14,5 +14,6 @@ for part in (local, subjects, demo, operate, evaluate, train):
     app.add_typer(part.app)
 app.add_typer(models.running)
 app.add_typer(models.app, name="model")
+app.add_typer(galleries.app, name="gallery")
 app.add_typer(certificates.app, name="certs")
 app.add_typer(admin.app, name="admin")

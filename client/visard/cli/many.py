@@ -30,6 +30,7 @@ def enrol(
     *,
     home: Path,
     model: str,
+    gallery: str,
     deadline: float,
     journal: Path | None,
     report: Path | None,
@@ -54,7 +55,7 @@ def enrol(
                     items, journal=journal or beside(source), at_once=at_once, told=show, **wishes
                 )
 
-            done = with_client(home, work, model=model, deadline=deadline)
+            done = with_client(home, work, model=model, gallery=gallery, deadline=deadline)
     if report is not None:
         _write(report, done)
     else:
@@ -86,7 +87,7 @@ def _show(found: list[Refusal]) -> None:
 
 
 def identify_folder(
-    folder: Path, *, home: Path, model: str, deadline: float, wishes: Mapping[str, Any], as_json: bool
+    folder: Path, *, home: Path, model: str, gallery: str, deadline: float, wishes: Mapping[str, Any], as_json: bool
 ) -> int:
     """A line for each photo of a folder, as its answer comes."""
     files = photos_of(folder)
@@ -104,7 +105,7 @@ def identify_folder(
                 typer.echo(f"{_name(found.file)}\t{_words(found.answer, found.error)}")
         return status
 
-    return with_client(home, work, model=model, deadline=deadline)
+    return with_client(home, work, model=model, gallery=gallery, deadline=deadline)
 
 
 def identify_faces(
@@ -113,6 +114,7 @@ def identify_faces(
     *,
     home: Path,
     model: str,
+    gallery: str,
     deadline: float,
     wishes: Mapping[str, Any],
     as_json: bool,
@@ -121,7 +123,9 @@ def identify_faces(
     if output is not None and (output.suffix.lower() not in WRITTEN or not output.absolute().parent.is_dir()):
         raise typer.BadParameter(f"a name that ends in {', '.join(WRITTEN)}, in a directory", param_hint="--output")
     with progress("identifying"):
-        found = with_client(home, lambda c: c.bulk.faces(photo, **wishes), model=model, deadline=deadline)
+        found = with_client(
+            home, lambda c: c.bulk.faces(photo, **wishes), model=model, gallery=gallery, deadline=deadline
+        )
     if output is not None:
         draw(photo, found, output)
     if as_json:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
+from visard_wire.limits import DEFAULT_GALLERY
 
 import visard
 from visard.calls import DEFAULT_DEADLINE, DEFAULT_MODEL
@@ -16,6 +17,7 @@ T = TypeVar("T")
 
 Home = Annotated[Path, typer.Option(envvar="VISARD_HOME", help="Directory of visard up: certificates, addresses.")]
 Model = Annotated[str, typer.Option(help="Name of a published model.")]
+Gallery = Annotated[str, typer.Option(envvar="VISARD_GALLERY", help="Name of the gallery that subjects are in.")]
 Json = Annotated[bool, typer.Option("--json", help="Answer with one JSON object.")]
 Largest = Annotated[bool, typer.Option("--largest", help="Of several faces take the largest.")]
 Force = Annotated[bool, typer.Option("--force", help="Take photos although their quality is poor.")]
@@ -37,13 +39,15 @@ def with_client(
     work: "Callable[[visard.Client], Awaitable[T]]",
     *,
     model: str = DEFAULT_MODEL,
+    gallery: str = DEFAULT_GALLERY,
     deadline: float = DEFAULT_DEADLINE,
     role: str = "client",
 ) -> T:
     """Run work with a connected client; Ctrl-C while it writes leaves open whether it was written, and says so."""
 
     async def body() -> T:
-        async with visard.Client(Connection.from_home(home, role), model=model, deadline=deadline) as client:
+        connection = Connection.from_home(home, role)
+        async with visard.Client(connection, model=model, gallery=gallery, deadline=deadline) as client:
             return await work(client)
 
     try:

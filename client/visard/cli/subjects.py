@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from visard_wire.limits import DEFAULT_GALLERY
 
 import visard
 from visard.calls import DEFAULT_DEADLINE, DEFAULT_MODEL
 from visard.cli import naming
 from visard.cli.output import MATCH, NO_MATCH, costs, emit, progress
-from visard.cli.session import DEFAULT_HOME, Deadline, Force, Home, Json, Largest, Model, Point, with_client
+from visard.cli.session import DEFAULT_HOME, Deadline, Force, Gallery, Home, Json, Largest, Model, Point, with_client
 from visard.results import Enrolment, Identification, Verification
 
 app = typer.Typer()
@@ -27,6 +28,7 @@ def enrol(
     ] = None,
     home: Home = DEFAULT_HOME,
     model: Model = DEFAULT_MODEL,
+    gallery: Gallery = DEFAULT_GALLERY,
     largest: Largest = False,
     force: Force = False,
     replace: Annotated[bool, typer.Option(help="Erase the subject's earlier references in the same step.")] = False,
@@ -58,6 +60,7 @@ def enrol(
             source,
             home=home,
             model=model,
+            gallery=gallery,
             deadline=many.DEADLINE if deadline == DEFAULT_DEADLINE else deadline,
             journal=journal,
             report=report,
@@ -88,7 +91,7 @@ def enrol(
         )
 
     with progress(f"enrolling {name}"):
-        done = with_client(home, work, model=model, deadline=deadline)
+        done = with_client(home, work, model=model, gallery=gallery, deadline=deadline)
     text = f"enrolled {name}: {len(done.references)} references, {done.report.seconds:.2f} s"
     emit(as_json, text, subject=name, references=list(done.references), **costs(done.report))
 
@@ -99,6 +102,7 @@ def verify(
     photo: Path,
     home: Home = DEFAULT_HOME,
     model: Model = DEFAULT_MODEL,
+    gallery: Gallery = DEFAULT_GALLERY,
     operating_point: Point = "",
     largest: Largest = False,
     force: Force = False,
@@ -111,6 +115,7 @@ def verify(
             home,
             lambda c: c.verify(name, photo, operating_point=operating_point, largest=largest, force=force),
             model=model,
+            gallery=gallery,
             deadline=deadline,
         )
     _show(answer, as_json)
@@ -143,6 +148,7 @@ def identify(
     photo: Annotated[Path, typer.Argument(help="A photo; or a folder, for a line for each photo in it.")],
     home: Home = DEFAULT_HOME,
     model: Model = DEFAULT_MODEL,
+    gallery: Gallery = DEFAULT_GALLERY,
     operating_point: Point = "",
     largest: Largest = False,
     force: Force = False,
@@ -181,7 +187,7 @@ def identify(
         return await c.identify(photo, largest=largest, **wishes)
 
     with progress("identifying"):
-        answer = with_client(home, work, model=model, deadline=deadline)
+        answer = with_client(home, work, model=model, gallery=gallery, deadline=deadline)
     emit(as_json, naming.words(answer), **naming.fields(answer), **costs(answer.report))
     raise typer.Exit(MATCH if answer.known else NO_MATCH)
 
@@ -192,29 +198,41 @@ def delete(
     reference: Annotated[list[str] | None, typer.Option(help="Only this reference; may be repeated.")] = None,
     home: Home = DEFAULT_HOME,
     model: Model = DEFAULT_MODEL,
+    gallery: Gallery = DEFAULT_GALLERY,
     as_json: Json = False,
 ) -> None:
     """Forget a subject and all its references, or some of them."""
-    deleted = with_client(home, lambda c: c.delete(name, reference or ()), model=model)
+    deleted = with_client(home, lambda c: c.delete(name, reference or ()), model=model, gallery=gallery)
     emit(as_json, f"deleted {name}: {deleted} references", subject=name, references=deleted)
 
 
 @app.command()
 def rename(
-    name: str, new_name: str, home: Home = DEFAULT_HOME, model: Model = DEFAULT_MODEL, as_json: Json = False
+    name: str,
+    new_name: str,
+    home: Home = DEFAULT_HOME,
+    model: Model = DEFAULT_MODEL,
+    gallery: Gallery = DEFAULT_GALLERY,
+    as_json: Json = False,
 ) -> None:
     """Give a subject another name."""
-    moved = with_client(home, lambda c: c.rename(name, new_name), model=model)
+    moved = with_client(home, lambda c: c.rename(name, new_name), model=model, gallery=gallery)
     emit(as_json, f"renamed {name} to {new_name}: {moved} references", subject=new_name, references=moved)
 
 
 @app.command()
-def export(name: str, home: Home = DEFAULT_HOME, model: Model = DEFAULT_MODEL, as_json: Json = False) -> None:
+def export(
+    name: str,
+    home: Home = DEFAULT_HOME,
+    model: Model = DEFAULT_MODEL,
+    gallery: Gallery = DEFAULT_GALLERY,
+    as_json: Json = False,
+) -> None:
     """Print everything that is kept about a subject, as JSON. No biometric plaintext exists, so there is none in it."""
-    rows = with_client(home, lambda c: c.references(name), model=model)
+    rows = with_client(home, lambda c: c.references(name), model=model, gallery=gallery)
     references = [dataclasses.asdict(row) | _noted(row.metadata) for row in rows]
     note = "Each reference also has 128 numbers that exist only as shares at three parties; nobody can export them."
-    found = {"subject": name, "model": model, "references": references, "biometric_data": note}
+    found = {"subject": name, "model": model, "gallery": gallery, "references": references, "biometric_data": note}
     typer.echo(json.dumps(found, indent=None if as_json else 1, ensure_ascii=as_json))
 
 
@@ -227,9 +245,11 @@ def _noted(metadata: bytes) -> dict[str, str]:
 
 
 @app.command("list")
-def list_subjects(home: Home = DEFAULT_HOME, model: Model = DEFAULT_MODEL, as_json: Json = False) -> None:
+def list_subjects(
+    home: Home = DEFAULT_HOME, model: Model = DEFAULT_MODEL, gallery: Gallery = DEFAULT_GALLERY, as_json: Json = False
+) -> None:
     """List who is enrolled."""
-    found = with_client(home, lambda c: c.subjects(), model=model)
+    found = with_client(home, lambda c: c.subjects(), model=model, gallery=gallery)
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(s) for s in found]))
     for subject in () if as_json else found:

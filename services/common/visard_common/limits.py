@@ -28,6 +28,7 @@ MAX_EXPIRY_MS = 10 * 60 * 1000  # how far ahead a request may expire, and how ol
 MAX_AHEAD_MS = 60 * 1000  # how far ahead of ours the caller's clock may be
 MAX_PAGE = 10_000  # subjects
 MAX_ROWS = 1000  # rights, or entries of the log of who asked for what
+MAX_GALLERIES = 1000
 MAX_KITS = 16  # a call to the dealer
 
 # calls on arrival

@@ -36,6 +36,16 @@ class Subject(Enum):
     OPTIONAL = "optional"
 
 
+class Gallery(Enum):
+    """Whether a request is about a gallery, and what that gallery's rules must let its caller do."""
+
+    NONE = "none"
+    ENROL = "enrol"
+    VERIFY = "verify"
+    SEARCH = "search"
+    ANY = "any"  # administrators, to whom the rules do not apply
+
+
 @dataclass(frozen=True)
 class Declared:
     """What an operation may do and needs. ``fields`` are those of a request that only some may set, and this one may."""
@@ -45,7 +55,9 @@ class Declared:
     images: range = range(1)  # in its share
     has_share: bool = False  # is uploaded
     subject: Subject = Subject.NONE
-    model: bool = True  # is about one model; else about everything that is stored, and may take long
+    model: bool = True  # is about one model
+    gallery: Gallery = Gallery.NONE
+    long: bool = False  # is about everything that is stored, and takes as long as an administrator waits
     decides: bool = True  # may name an operating point
     fields: frozenset[str] = frozenset()
     claims: bool = False  # changes references in its caller's name, who needs a right where others have enrolled them
@@ -67,11 +79,6 @@ class Declared:
         """Whether a program comes with its share, which is one of the program's weights; else it is one of images."""
         return self.has_share and "program_digest" in self.fields
 
-    @property
-    def long(self) -> bool:
-        """Whether it takes as long as an administrator waits."""
-        return not self.model
-
 
 DECLARED: Mapping[int, Declared] = {
     common_pb2.OPERATION_ENROL: Declared(
@@ -80,17 +87,24 @@ DECLARED: Mapping[int, Declared] = {
         images=range(1, MAX_IMAGES + 1),
         has_share=True,
         subject=Subject.NEEDED,
+        gallery=Gallery.ENROL,
         fields=frozenset({"replace", "unique", "ttl_seconds", "metadata", "instead_of"}),
         claims=True,
         charged=Charged.ENROLMENT,
     ),
     common_pb2.OPERATION_VERIFY: Declared(
-        VERIFIERS, images=range(1, 2), has_share=True, subject=Subject.NEEDED, charged=Charged.SUBJECT
+        VERIFIERS,
+        images=range(1, 2),
+        has_share=True,
+        subject=Subject.NEEDED,
+        gallery=Gallery.VERIFY,
+        charged=Charged.SUBJECT,
     ),
     common_pb2.OPERATION_IDENTIFY: Declared(
         VERIFIERS,
         images=range(1, 2),
         has_share=True,
+        gallery=Gallery.SEARCH,
         fields=frozenset({"allow_large_gallery", "nearest"}),
         charged=Charged.SEARCH,
     ),
@@ -102,11 +116,17 @@ DECLARED: Mapping[int, Declared] = {
         ENROLLERS,
         writes=True,
         subject=Subject.NEEDED,
+        gallery=Gallery.ENROL,
         fields=frozenset({"reference_ids", "instead_of"}),
         claims=True,
     ),
     common_pb2.OPERATION_RENAME: Declared(
-        ENROLLERS, writes=True, subject=Subject.NEEDED, fields=frozenset({"new_subject", "instead_of"}), claims=True
+        ENROLLERS,
+        writes=True,
+        subject=Subject.NEEDED,
+        gallery=Gallery.ENROL,
+        fields=frozenset({"new_subject", "instead_of"}),
+        claims=True,
     ),
     common_pb2.OPERATION_PUBLISH: Declared(
         OWNERS, writes=True, has_share=True, fields=frozenset({"program_digest", "instead_of"})
@@ -116,13 +136,32 @@ DECLARED: Mapping[int, Declared] = {
     ),
     common_pb2.OPERATION_WITHDRAW: Declared(OWNERS, writes=True, fields=frozenset({"instead_of"})),
     common_pb2.OPERATION_EXPIRE: Declared((), writes=True),
-    common_pb2.OPERATION_REFRESH: Declared(ADMINS, writes=True, model=False, fields=frozenset({"instead_of"})),
-    common_pb2.OPERATION_RECOVER: Declared(ADMINS, model=False, fields=frozenset({"party"}), restores=True),
+    common_pb2.OPERATION_REFRESH: Declared(
+        ADMINS, writes=True, model=False, long=True, fields=frozenset({"instead_of"})
+    ),
+    common_pb2.OPERATION_RECOVER: Declared(ADMINS, model=False, long=True, fields=frozenset({"party"}), restores=True),
     common_pb2.OPERATION_GRANT: Declared(
-        ADMINS, writes=True, subject=Subject.OPTIONAL, fields=frozenset({"grantee", "instead_of"})
+        ADMINS,
+        writes=True,
+        subject=Subject.OPTIONAL,
+        gallery=Gallery.ANY,
+        fields=frozenset({"grantee", "instead_of"}),
     ),
     common_pb2.OPERATION_REVOKE: Declared(
-        ADMINS, writes=True, subject=Subject.OPTIONAL, fields=frozenset({"grantee", "instead_of"})
+        ADMINS,
+        writes=True,
+        subject=Subject.OPTIONAL,
+        gallery=Gallery.ANY,
+        fields=frozenset({"grantee", "instead_of"}),
+    ),
+    common_pb2.OPERATION_CREATE_GALLERY: Declared(
+        ADMINS, writes=True, model=False, decides=False, gallery=Gallery.ANY, fields=frozenset({"rules", "instead_of"})
+    ),
+    common_pb2.OPERATION_CHANGE_GALLERY: Declared(
+        ADMINS, writes=True, model=False, decides=False, gallery=Gallery.ANY, fields=frozenset({"rules", "instead_of"})
+    ),
+    common_pb2.OPERATION_DELETE_GALLERY: Declared(
+        ADMINS, writes=True, model=False, decides=False, gallery=Gallery.ANY, fields=frozenset({"instead_of"})
     ),
 }
 
@@ -131,7 +170,7 @@ FIELDS = frozenset[str]().union(*(declared.fields for declared in DECLARED.value
 
 
 def word(operation: int) -> str:
-    """An operation's name as people and logs write it: "enrol"."""
+    """An operation's name as people and logs write it: "enrol", "create_gallery"."""
     return common_pb2.Operation.Name(operation).removeprefix("OPERATION_").lower()  # type: ignore[arg-type]
 
 

@@ -15,6 +15,7 @@ _METHODS: Mapping[str, tuple[str, ...]] = {
     "ListModels": VERIFIERS,
     "ListSubjects": (*ENROLLERS, *ADMINS),
     "ListReferences": (*ENROLLERS, *ADMINS),
+    "ListGalleries": _EVERYBODY,
     "ListRights": ADMINS,
     "Audit": ADMINS,
     "AuditLog": ADMINS,
@@ -22,8 +23,8 @@ _METHODS: Mapping[str, tuple[str, ...]] = {
 
 
 def method_of(operation: int) -> str:
-    """The method that asks for an operation: OPERATION_ENROL is what Enrol asks for."""
-    return word(operation).capitalize()
+    """The method that asks for an operation: OPERATION_ENROL is what Enrol asks for, OPERATION_CREATE_GALLERY CreateGallery."""
+    return "".join(part.capitalize() for part in word(operation).split("_"))
 
 
 # every method, and the roles that may call it

@@ -3,6 +3,7 @@
 from visard_common.deadline import remaining
 from visard_common.errors import InvalidArgument
 from visard_common.limits import CALL_SECONDS
+from visard_common.roles import method_of
 from visard_wire.limits import PARTIES
 from visard_wire.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc
 
@@ -13,7 +14,7 @@ from visard_gateway.relay import Relay
 
 
 class AdminServicer(gateway_pb2_grpc.AdminServicer):
-    """Audit, refresh, recover; rights, and the parties' logs of who asked for what."""
+    """Audit, refresh, recover; rights, galleries, and the parties' logs of who asked for what."""
 
     def __init__(self, config: GatewayConfig, parties: Parties, relay: Relay) -> None:
         self._config = config
@@ -58,6 +59,31 @@ class AdminServicer(gateway_pb2_grpc.AdminServicer):
             request.request, common_pb2.OPERATION_REVOKE, seconds, caller, request.envelopes
         )
         return gateway_pb2.RevokeResponse(results=done.results)
+
+    async def CreateGallery(  # noqa: N802
+        self, request: gateway_pb2.GalleryRequest, context: Context
+    ) -> gateway_pb2.GalleryResponse:
+        """Make a gallery."""
+        return await self._gallery(request, context, common_pb2.OPERATION_CREATE_GALLERY)
+
+    async def ChangeGallery(  # noqa: N802
+        self, request: gateway_pb2.GalleryRequest, context: Context
+    ) -> gateway_pb2.GalleryResponse:
+        """Other rules for a gallery."""
+        return await self._gallery(request, context, common_pb2.OPERATION_CHANGE_GALLERY)
+
+    async def DeleteGallery(  # noqa: N802
+        self, request: gateway_pb2.GalleryRequest, context: Context
+    ) -> gateway_pb2.GalleryResponse:
+        """Remove a gallery."""
+        return await self._gallery(request, context, common_pb2.OPERATION_DELETE_GALLERY)
+
+    async def _gallery(
+        self, request: gateway_pb2.GalleryRequest, context: Context, kind: "common_pb2.Operation.ValueType"
+    ) -> gateway_pb2.GalleryResponse:
+        caller, seconds = caller_of(context, method_of(kind)), remaining(context, CALL_SECONDS)
+        done = await self._relay.change(request.request, kind, seconds, caller, request.envelopes)
+        return gateway_pb2.GalleryResponse(results=done.results)
 
     async def ListRights(  # noqa: N802
         self, request: gateway_pb2.ListRightsRequest, context: Context

@@ -95,7 +95,7 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
         """What is kept about a subject. Who enrolled it hear those who did, and administrators."""
         caller = caller_of(context, "ListReferences")
         seconds = remaining(context, self._config.run_timeout)
-        request.at_unix_ms = _now_ms()
+        request.at_unix_ms, request.caller = _now_ms(), str(caller)
         answers = await self._parties.ask_all(lambda stub, _: stub.ListReferences(request, timeout=seconds))
         answer = agreeing(answers, "what is kept")
         for reference in answer.references:
@@ -107,11 +107,20 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
         self, request: gateway_pb2.ListSubjectsRequest, context: Context
     ) -> gateway_pb2.ListSubjectsResponse:
         """A page of subjects, if all three parties tell the same."""
-        caller_of(context, "ListSubjects")
+        caller = caller_of(context, "ListSubjects")
         seconds = remaining(context, self._config.run_timeout)
-        request.at_unix_ms = _now_ms()
+        request.at_unix_ms, request.caller = _now_ms(), str(caller)
         answers = await self._parties.ask_all(lambda stub, _: stub.ListSubjects(request, timeout=seconds))
         return agreeing(answers, "who is enrolled")
+
+    async def ListGalleries(  # noqa: N802
+        self, request: gateway_pb2.ListGalleriesRequest, context: Context
+    ) -> gateway_pb2.ListGalleriesResponse:
+        """The galleries of which the caller is told, if all three parties tell the same."""
+        request.caller = str(caller_of(context, "ListGalleries"))
+        seconds = remaining(context, self._config.run_timeout)
+        answers = await self._parties.ask_all(lambda stub, _: stub.ListGalleries(request, timeout=seconds))
+        return agreeing(answers, "the galleries")
 
     async def GetStatus(  # noqa: N802
         self, request: gateway_pb2.GetStatusRequest, context: Context

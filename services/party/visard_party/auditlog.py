@@ -121,11 +121,17 @@ class AuditLog:
 def entry_of(request: common_pb2.Request, caller: str, code: str) -> Entry:
     """What is noted of a request; number and time are given when it is written."""
     names = (request.model, request.subject, request.new_subject, request.grantee)
-    return Entry(0, 0, caller, word(request.operation), *names, request.request_id, code, detail_of(request))
+    return Entry(
+        0, 0, caller, word(request.operation), *names, request.request_id, code, detail_of(request), request.gallery
+    )
 
 
 def detail_of(request: common_pb2.Request) -> str:
-    """Which program a request publishes or changes, and the points that it gives it: NAME=DISTANCE@RATE, 0 for unknown."""
+    """Which program a request publishes or changes, and the points that it gives it: NAME=DISTANCE@RATE, 0 for unknown.
+
+    Of a gallery its rules: MAY=CALLERS.
+    """
     program = [f"program {request.program_digest.hex()}"] if request.program_digest else []
     points = sorted(f"{point.name}={point.distance!r}@{point.false_match_rate!r}" for point in request.points)
-    return " ".join([*program, *points])
+    rules = sorted(f"{rule.may}={rule.callers}" for rule in request.rules)
+    return " ".join([*program, *points, *rules])

@@ -18,7 +18,7 @@ from visard_party.consistency.changes import Changes
 from visard_party.consistency.sets import name_hash, reference_id_of, set_hash
 from visard_party.consistency.writes import Writes
 from visard_party.errors import StoreError
-from visard_party.store.base import Name, Reference, Store
+from visard_party.store.base import Name, Place, Reference, Store
 
 TIDY_SECONDS = 60.0
 
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Rows:
-    """N references of one model, by id: public names, times of expiry (N,), this party's descriptor shares (N, D).
+    """N references of one place, by id: public names, times of expiry (N,), this party's descriptor shares (N, D).
 
     ``labels`` (N, W) are the names as words, with room for the longest (visard_wire.cells). ``total`` is the sum of the names'
     hashes.
@@ -139,7 +139,7 @@ def _joined(labels: Sequence[Words]) -> Words:
 
 @dataclass
 class _Kept:
-    """A model's rows, and what has changed since."""
+    """A place's rows, and what has changed since."""
 
     changes: Changes
     field: Field
@@ -147,23 +147,23 @@ class _Kept:
 
 
 class Galleries:
-    """All references of each model: read once, then brought up to date."""
+    """All references of each place: read once, then brought up to date."""
 
     def __init__(self, store: Store, writes: Writes) -> None:
         self._store = store
         self._writes = writes
-        self._kept: dict[str, _Kept] = {}
+        self._kept: dict[Place, _Kept] = {}
         self._lock = asyncio.Lock()
 
-    async def get(self, model: str, field_: Field) -> Rows:
-        """A model's references as they are stored now: what was read before is brought up to date. Raises StoreError."""
+    async def get(self, place: Place, field_: Field) -> Rows:
+        """A place's references as they are stored now: what was read before is brought up to date. Raises StoreError."""
         async with self._lock:
-            kept = self._kept.get(model)
+            kept = self._kept.get(place)
             if kept is None:
-                kept = self._kept[model] = _Kept(self._writes.watch(), field_)
+                kept = self._kept[place] = _Kept(self._writes.watch(), field_)
             taken = kept.changes.take()  # before reading: what is written meanwhile is for the next call
             try:
-                kept.rows = await self._current(model, field_, kept.rows, taken)
+                kept.rows = await self._current(place, field_, kept.rows, taken)
             except BaseException:
                 kept.changes.give_back(taken)
                 raise
@@ -181,21 +181,20 @@ class Galleries:
             log.warning("galleries wait for the store", reason=str(error))
 
     async def tidy(self) -> None:
-        """Bring every gallery up to date, and let go of those whose models were withdrawn."""
+        """Bring every gallery up to date, and let go of those that are empty or whose models were withdrawn."""
         published = set(await self._store.models())
-        for model, kept in list(self._kept.items()):
-            if model in published:
-                await self.get(model, kept.field)
+        for place, kept in list(self._kept.items()):
+            if place.model in published and await self.get(place, kept.field):
                 continue
             async with self._lock:
-                self._kept.pop(model, None)
+                self._kept.pop(place, None)
             self._writes.unwatch(kept.changes)
 
-    async def _current(self, model: str, field_: Field, rows: Rows, taken: Changes) -> Rows:
+    async def _current(self, place: Place, field_: Field, rows: Rows, taken: Changes) -> Rows:
         if taken.everything:
-            return await asyncio.to_thread(Rows.of, await self._store.gallery(model), field_)
+            return await asyncio.to_thread(Rows.of, await self._store.gallery(place), field_)
         if not taken.references:
             return rows
         found = await self._store.by_ids(sorted(taken.references))
-        own = [row for row in found if row.model == model]
+        own = [row for row in found if row.place == place]
         return await asyncio.to_thread(lambda: rows.updated(taken.references, Rows.of(own, field_)))

@@ -29,7 +29,9 @@ _REFUSED = frozenset(
 class Entry:
     """One request that a caller signed, and the name of the gRPC status it was answered with; never the answer.
 
-    ``detail`` says which program a request publishes, or changes, and the operating points that it gives it.
+    ``detail`` says which program a request publishes, or changes, and the operating points that it gives it; or a gallery's
+    rules.
+    ``gallery`` is empty for the one that always is.
     """
 
     sequence: int
@@ -43,6 +45,7 @@ class Entry:
     request_id: bytes
     code: str
     detail: str = ""
+    gallery: str = ""
 
     @property
     def outcome(self) -> str:
@@ -54,8 +57,10 @@ class Entry:
         numbers = b"".join(number.to_bytes(8, "big") for number in (self.sequence, self.time_unix_ms))
         texts = (self.caller, self.operation, self.model, self.subject, self.new_subject, self.grantee, self.code)
         fields = (*(text.encode() for text in texts), self.request_id)
-        if self.detail:  # which came later: an entry without it has the hash that it always had
+        if self.detail or self.gallery:  # which came later: an entry without them has the hash that it always had
             fields = (*fields, self.detail.encode())
+        if self.gallery:
+            fields = (*fields, self.gallery.encode())
         return digests.of_parts(b"visard/v1/audit" + previous + numbers, fields)
 
 
@@ -79,6 +84,7 @@ def message(entry: Entry, link: bytes) -> gateway_pb2.AuditEntry:
         code=entry.code,
         hash=link,
         detail=entry.detail,
+        gallery=entry.gallery,
     )
 
 
@@ -96,4 +102,5 @@ def entry(told: gateway_pb2.AuditEntry) -> Entry:
         told.request_id,
         told.code,
         told.detail,
+        told.gallery,
     )

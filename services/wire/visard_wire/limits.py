@@ -12,3 +12,5 @@ ATTEMPT_BYTES = 16  # the name of one try at a request
 KEY_ID_BYTES = 8
 MAX_INSTEAD = 8  # earlier requests that a write stands for
 MAX_PREFIXES = 256  # of an audit
+MAX_RULES = 64  # of a gallery
+DEFAULT_GALLERY = "default"  # which always is, and is meant where none is named

@@ -79,10 +79,19 @@ class Context:
 
 def _later(request: common_pb2.Request) -> tuple[bytes, ...]:
     """Fields that came later: where none is set a request has the digest that it always had."""
-    if not request.points and not request.allow_large_gallery and not request.nearest:
+    newest = request.gallery or request.rules
+    if not (request.points or request.allow_large_gallery or request.nearest or newest):
         return ()
     later = b"".join(map(_point, request.points)), bytes([request.allow_large_gallery])
+    if newest:
+        nearest = b"nearest" if request.nearest else b""
+        return (*later, nearest, request.gallery.encode(), b"".join(map(_rule, request.rules)))
     return (*later, b"nearest") if request.nearest else later
+
+
+def _rule(rule: common_pb2.GalleryRule) -> bytes:
+    """A gallery's rule as it is hashed."""
+    return digests.sized(rule.may.encode()) + digests.sized(rule.callers.encode())
 
 
 def _point(point: common_pb2.OperatingPoint) -> bytes:

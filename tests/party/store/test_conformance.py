@@ -14,25 +14,19 @@ from pathlib import Path
 import pytest
 from visard_party.errors import ForeignStore, RequestConflict, StoreError
 from visard_party.store import open_store
-from visard_party.store.base import (
-    Change,
-    LogEntry,
-    State,
-    Store,
-    rows_digest,
-)
+from visard_party.store.base import Change, LogEntry, Place, State, Store, rows_digest
 
 from tests.party.store.content import ONE, THREE, TWO, reference
 
 
 async def staged_write__should_be_unseen_until_committed(store: Store) -> None:
     await store.stage(ONE, Change((reference("b"), reference("a"))), b"digest")
-    assert await store.references("face", "ada") == []
+    assert await store.references(Place("face"), "ada") == []
     assert await store.names() == []
     assert await store.states([ONE, TWO]) == {ONE: State.PENDING, TWO: State.UNKNOWN}
     assert await store.pending() == [ONE]
     assert (await store.commit(ONE)).changes == 2
-    found = await store.references("face", "ada")
+    found = await store.references(Place("face"), "ada")
     assert found == [reference("a"), reference("b")]
     assert [name.reference_id for name in await store.names()] == ["a", "b"]
     assert await store.pending() == []
@@ -42,7 +36,7 @@ async def staged_write__should_be_unseen_until_committed(store: Store) -> None:
 async def commit__should_be_applied_once(store: Store) -> None:
     await store.stage(ONE, Change((reference("a"),)), b"digest")
     assert [(await store.commit(ONE)).changes for _ in range(3)] == [1, 1, 1]
-    assert len(await store.gallery("face")) == 1
+    assert len(await store.gallery(Place("face"))) == 1
 
 
 async def staging__should_be_idempotent_for_the_same_content_only(store: Store) -> None:
@@ -54,7 +48,7 @@ async def staging__should_be_idempotent_for_the_same_content_only(store: Store) 
     await store.commit(ONE)
     await store.stage(ONE, write, b"digest")
     assert await store.states([ONE]) == {ONE: State.COMMITTED}
-    assert len(await store.gallery("face")) == 1
+    assert len(await store.gallery(Place("face"))) == 1
 
 
 async def dropped_write__should_stay_dropped(store: Store) -> None:
@@ -68,7 +62,7 @@ async def dropped_write__should_stay_dropped(store: Store) -> None:
     await store.drop(TWO)  # dropped before it was ever seen
     with pytest.raises(RequestConflict):
         await store.stage(TWO, Change((reference("b"),)), b"digest")
-    assert await store.gallery("face") == []
+    assert await store.gallery(Place("face")) == []
 
 
 async def refused_write__should_be_remembered_until_its_request_is_long_over(store: Store) -> None:
@@ -88,7 +82,7 @@ async def committed_write__should_not_be_dropped(store: Store) -> None:
         await store.drop(ONE)
     with pytest.raises(RequestConflict):
         await store.commit(TWO)
-    assert len(await store.gallery("face")) == 1
+    assert len(await store.gallery(Place("face"))) == 1
 
 
 @pytest.mark.parametrize("deletion_first", [True, False])
@@ -97,7 +91,7 @@ async def order_of_commits__should_not_matter(store: Store, deletion_first: bool
     await store.stage(TWO, Change(erase=("a",)), b"2")
     for request in (TWO, ONE) if deletion_first else (ONE, TWO):
         await store.commit(request)
-    assert [row.reference_id for row in await store.gallery("face")] == ["b"]
+    assert [row.reference_id for row in await store.gallery(Place("face"))] == ["b"]
 
 
 async def rows__should_come_in_the_same_order_everywhere(store: Store) -> None:
@@ -106,7 +100,7 @@ async def rows__should_come_in_the_same_order_everywhere(store: Store) -> None:
         request = bytes([k + 1]) * 16
         await store.stage(request, Change((reference(name, f"s{k}"),)), b"d")
         await store.commit(request)
-    gallery = await store.gallery("face")
+    gallery = await store.gallery(Place("face"))
     assert [row.reference_id for row in gallery] == sorted(ids)
     other = [reference(n, f"s{ids.index(n)}") for n in sorted(ids)]
     names = [row.name for row in other]
@@ -119,8 +113,8 @@ async def subjects__should_be_paged_by_name(store: Store) -> None:
     rows = [reference(f"r{k}", f"subject-{k % 5}") for k in range(12)] + [reference("x", "zoe", "other")]
     await store.stage(ONE, Change(tuple(rows)), b"d")
     await store.commit(ONE)
-    first = await store.subjects("face", 3, "", 10)
-    rest = await store.subjects("face", 3, first[-1].subject, 10)
+    first = await store.subjects(Place("face"), 3, "", 10)
+    rest = await store.subjects(Place("face"), 3, first[-1].subject, 10)
     assert [(s.subject, s.references) for s in [*first, *rest]] == [
         ("subject-0", 3),
         ("subject-1", 3),
@@ -138,12 +132,12 @@ async def subjects__should_be_those_whose_time_is_not_over(store: Store) -> None
     await store.commit(ONE)
 
     async def listed(at: int) -> dict[str, int]:
-        return {s.subject: s.references for s in await store.subjects("face", 10, "", at)}
+        return {s.subject: s.references for s in await store.subjects(Place("face"), 10, "", at)}
 
     assert await listed(99) == {"ada": 2, "bob": 1, "eve": 1}
     assert await listed(100) == {"ada": 1, "eve": 1}
     assert await listed(101) == {"ada": 1}
-    assert [s.subject for s in await store.subjects("face", 1, "ada", 100)] == ["eve"], "pages skip nobody"
+    assert [s.subject for s in await store.subjects(Place("face"), 1, "ada", 100)] == ["eve"], "pages skip nobody"
     for at in (99, 100, 101):
         live = [row for row in rows if row.live(at)]
         over = {name.reference_id for name in await store.expired("face", at, 10)}
@@ -165,10 +159,10 @@ async def readers__should_see_whole_commits_while_writers_write(store: Store) ->
 
     async def read() -> None:
         for _ in range(30):
-            assert len(await store.gallery("face")) % 10 == 0
+            assert len(await store.gallery(Place("face"))) % 10 == 0
 
     await asyncio.gather(*(write(k) for k in range(1, 11)), read(), read())
-    assert len(await store.gallery("face")) == 100
+    assert len(await store.gallery(Place("face"))) == 100
 
 
 async def everything__should_survive_reopening(uri: str, tmp_path: Path) -> None:
@@ -181,7 +175,7 @@ async def everything__should_survive_reopening(uri: str, tmp_path: Path) -> None
     again = await open_store(uri, tmp_path, 0)
     assert await again.states([ONE, TWO, THREE]) == {ONE: State.COMMITTED, TWO: State.PENDING, THREE: State.DROPPED}
     assert (await again.commit(TWO)).changes == 1
-    assert len(await again.gallery("face")) == 2
+    assert len(await again.gallery(Place("face"))) == 2
     await again.close()
 
 
@@ -214,7 +208,7 @@ async def killed_writer__should_leave_whole_writes(uri: str, tmp_path: Path, lin
     for kind, k in seen:
         (state,) = (await store.states([int(k).to_bytes(16, "big")])).values()
         assert state is State.COMMITTED or (kind == "staged" and state is State.PENDING)
-    rows = len(await store.gallery("face"))
+    rows = len(await store.gallery(Place("face")))
     committed = sum(kind == "committed" for kind, _ in seen)
     assert rows % 8 == 0
     assert rows >= 8 * committed
@@ -262,7 +256,7 @@ async def pruning__should_forget_what_is_finished_and_over(store: Store) -> None
     assert {e.request_id: e.state for e in await store.log()} == {TWO: State.COMMITTED, THREE: State.PENDING}
     assert await store.tombstones("", 9) == []
     await store.commit(THREE)
-    assert {row.reference_id for row in await store.gallery("face")} == {TWO.hex(), THREE.hex()}
+    assert {row.reference_id for row in await store.gallery(Place("face"))} == {TWO.hex(), THREE.hex()}
 
 
 async def references__should_be_had_by_id(store: Store) -> None:

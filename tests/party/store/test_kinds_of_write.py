@@ -3,17 +3,7 @@
 import os
 from dataclasses import replace
 
-from visard_party.store.base import (
-    Calibrate,
-    Change,
-    Committed,
-    Publish,
-    Rename,
-    Renew,
-    Store,
-    Withdraw,
-    Write,
-)
+from visard_party.store.base import Calibrate, Change, Committed, Place, Publish, Rename, Renew, Store, Withdraw, Write
 from visard_wire.secret import Secret
 
 from tests.party.store.content import ONE, THREE, TWO, model, reference
@@ -23,9 +13,9 @@ async def deletion__should_erase_exactly_what_it_names(store: Store) -> None:
     await store.stage(ONE, Change((reference("a"), reference("b"), reference("c", "bob"))), b"1")
     await store.commit(ONE)
     await store.stage(TWO, Change(erase=("a", "b")), b"2")
-    assert len(await store.gallery("face")) == 3
+    assert len(await store.gallery(Place("face"))) == 3
     assert (await store.commit(TWO)).changes == 2
-    assert [row.reference_id for row in await store.gallery("face")] == ["c"]
+    assert [row.reference_id for row in await store.gallery(Place("face"))] == ["c"]
 
 
 async def model__should_be_kept_whole(store: Store) -> None:
@@ -41,9 +31,9 @@ async def replacement__should_be_one_step(store: Store) -> None:
     await store.stage(ONE, Change((reference("a"), reference("b"))), b"1")
     await store.commit(ONE)
     await store.stage(TWO, Change((reference("c"),), ("a", "b")), b"2")
-    assert [row.reference_id for row in await store.gallery("face")] == ["a", "b"]
+    assert [row.reference_id for row in await store.gallery(Place("face"))] == ["a", "b"]
     assert (await store.commit(TWO)).changes == 3
-    assert [row.reference_id for row in await store.gallery("face")] == ["c"]
+    assert [row.reference_id for row in await store.gallery(Place("face"))] == ["c"]
     assert [t.reference_id for t in await store.tombstones("", 9)] == ["a", "b"]
 
 
@@ -52,13 +42,13 @@ async def renaming__should_move_references_and_raise_their_versions(store: Store
     await store.commit(ONE)
     await store.stage(TWO, Rename(("a", "b"), "eve", 7), b"2")
     assert [(await store.commit(TWO)).changes for _ in range(2)] == [2, 2]
-    assert await store.references("face", "ada") == []
-    moved = await store.references("face", "eve")
+    assert await store.references(Place("face"), "ada") == []
+    moved = await store.references(Place("face"), "eve")
     assert [(r.reference_id, r.version, r.updated_unix_ms, r.metadata) for r in moved] == [
         ("a", 2, 7, b"note"),
         ("b", 2, 7, b"note"),
     ]
-    assert [r.version for r in await store.references("face", "bob")] == [1]
+    assert [r.version for r in await store.references(Place("face"), "bob")] == [1]
 
 
 async def renewal__should_change_shares_and_nothing_else(store: Store) -> None:
@@ -67,9 +57,9 @@ async def renewal__should_change_shares_and_nothing_else(store: Store) -> None:
     await store.stage(TWO, Publish(model()), b"2")
     await store.commit(TWO)
     await store.stage(THREE, Renew((("a", Secret(b"new a")),), (("face", Secret(b"new w")),), 9), b"3")
-    assert (await store.gallery("face"))[0] == reference("a")
+    assert (await store.gallery(Place("face")))[0] == reference("a")
     assert [(await store.commit(THREE)).changes for _ in range(2)] == [1, 1]
-    first, second = await store.gallery("face")
+    first, second = await store.gallery(Place("face"))
     assert (first.descriptor, first.version, first.subject) == (Secret(b"new a"), 2, "ada")
     assert second == reference("b")
     renewed = await store.model("face")
@@ -84,7 +74,7 @@ async def renewal_of_an_erased_reference__should_not_bring_it_back(store: Store)
     await store.stage(THREE, Change(erase=("a",)), b"3")
     for request in (THREE, TWO):
         await store.commit(request)
-    assert await store.gallery("face") == []
+    assert await store.gallery(Place("face")) == []
 
 
 async def dropped_renewal__should_leave_the_old_shares(store: Store) -> None:

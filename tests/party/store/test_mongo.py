@@ -16,13 +16,13 @@ from visard_party.errors import SchemaMismatch, StoreAway, StoreError, StoreRefu
 from visard_party.store import open_store
 from visard_party.store.base import (
     Change,
-    Grant,
     Page,
+    Place,
     Publish,
     Rename,
     Renew,
-    Revoke,
     Right,
+    Rule,
     State,
     Store,
     Withdraw,
@@ -119,7 +119,7 @@ async def restarted_primary__should_be_waited_for(server: Mongod) -> None:
         await commit
     except StoreError:  # it was away for too long for this operation: a later one finds it
         await again(lambda: store.commit(ONE))
-    assert [row.reference_id for row in await store.gallery("face")] == ["a"]
+    assert [row.reference_id for row in await store.gallery(Place("face"))] == ["a"]
     await store.close()
 
 
@@ -129,7 +129,7 @@ async def server_lost_in_flight__should_fail_in_time_and_lose_nothing(server: Mo
     server.stop(kill=True)
     started = time.monotonic()
     with pytest.raises(StoreError):
-        await store.gallery("face")
+        await store.gallery(Place("face"))
     assert time.monotonic() - started < PATIENCE, f"by itself in {TIMEOUT_SECONDS} s"
     await asyncio.to_thread(server.start)
     assert (await again(lambda: store.states([ONE])))[ONE] is State.PENDING
@@ -141,14 +141,14 @@ async def operations_on_a_lost_server__should_not_wait_for_one_another(server: M
     store = await opened(server)
     server.stop(kill=True)
     with pytest.raises(StoreAway):
-        await store.gallery("face")
+        await store.gallery(Place("face"))
     started = time.monotonic()
     for _ in range(20):
         with pytest.raises(StoreAway):
-            await store.gallery("face")
+            await store.gallery(Place("face"))
     assert time.monotonic() - started < 20 * SELECTION_SECONDS / 2
     await asyncio.to_thread(server.start)
-    assert await again(lambda: store.gallery("face")) == []
+    assert await again(lambda: store.gallery(Place("face"))) == []
     await store.close()
 
 
@@ -158,7 +158,7 @@ async def deposed_primary__should_be_waited_for(server: Mongod) -> None:
     with Documents(server.root_uri()) as client:
         client.admin.command("replSetStepDown", 1, force=True)
     assert (await store.commit(ONE)).changes == 1
-    assert [row.reference_id for row in await store.gallery("face")] == ["a"]
+    assert [row.reference_id for row in await store.gallery(Place("face"))] == ["a"]
     await store.close()
 
 
@@ -183,7 +183,7 @@ async def server_killed_during_writes__should_keep_what_it_has_acknowledged(serv
     assert {states[k.to_bytes(16, "big")] for k in committed} == {State.COMMITTED}
     assert State.UNKNOWN not in states.values()
     whole = sum(state is State.COMMITTED for state in states.values())
-    assert len(await store.gallery("face")) == 8 * whole
+    assert len(await store.gallery(Place("face"))) == 8 * whole
     await store.close()
 
 
@@ -213,8 +213,8 @@ WRITES: dict[str, Write] = {
     "publish": Publish(model("other")),
     "renew": Renew((("b", Secret(b"new")),), (("face", Secret(b"new")),), 9),
     "withdraw": Withdraw("face"),
-    "grant": Grant(Right("face", "ada", "enroller/kiosk-8")),
-    "revoke": Revoke(HELD),
+    "grant": Rule(give=(Right("face", "ada", "enroller/kiosk-8"),)),
+    "revoke": Rule(take=(HELD.right_id,)),
 }
 # every way to the server by which something is changed
 CHANGING = (
@@ -262,7 +262,7 @@ FILES = ("delete", "upload_from_stream_with_id")
 async def contents(store: Store) -> tuple[Any, ...]:
     names = await store.models()
     models = [await store.model(name) for name in names]
-    return await store.gallery("face"), models, await store.tombstones("", 99), await all_rights(store)
+    return await store.gallery(Place("face")), models, await store.tombstones("", 99), await all_rights(store)
 
 
 async def prepared(server: Mongod, name: str) -> Store:
@@ -271,7 +271,7 @@ async def prepared(server: Mongod, name: str) -> Store:
     for request, write in ((ONE, Change((reference("a"), reference("b")))), (TWO, Publish(model()))):
         await store.stage(request, write, b"1")
         await store.commit(request)
-    await store.stage(HELD_BY, Grant(HELD), b"1")
+    await store.stage(HELD_BY, Rule(give=(HELD,)), b"1")
     await store.commit(HELD_BY)
     return store
 
@@ -317,5 +317,5 @@ async def interrupted_staging__should_leave_nothing_of_its_shares(standalone: Mo
     fresh = reference("a", subject="eve")
     await store.stage(ONE, Change((fresh,)), b"1")
     await store.commit(ONE)
-    assert await store.gallery("face") == [fresh]
+    assert await store.gallery(Place("face")) == [fresh]
     await store.close()

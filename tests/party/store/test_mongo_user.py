@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from pymongo.errors import OperationFailure
 from visard_party.store import open_store
-from visard_party.store.base import Change, Page, Publish, restored
+from visard_party.store.base import Change, Page, Place, Publish, restored
 
 from bench.mongod import PASSWORD, USER, Documents, Mongod
 from tests.party.store.content import ONE, TWO, model, reference
@@ -96,10 +96,10 @@ async def store__should_need_no_more(filled: Mongod, tmp_path: Path) -> None:
     await store.commit(ONE)
     await store.stage(TWO, Publish(model()), b"2")
     await store.commit(TWO)
-    assert await store.references("face", "ada") == [reference("a")]
+    assert await store.references(Place("face"), "ada") == [reference("a")]
     assert await store.model("face") == model()
     await restored(store, Page([reference("b")], [model()]))
-    assert await store.references("face", "ada") == [reference("b")]
+    assert await store.references(Place("face"), "ada") == [reference("b")]
     await store.close()
 
 

@@ -1,16 +1,18 @@
 """Every store keeps rights from grant to revocation, and the log of who asked for what in order, through crashes and prunes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from visard_party.errors import StoreError
 from visard_party.store import open_store
-from visard_party.store.base import Committed, Grant, Link, Page, Revoke, Right, Store, Write, all_rights, restored
+from visard_party.store.base import Committed, Link, May, Page, Place, Right, Rule, Store, Write, all_rights, restored
 from visard_wire.chain import Entry
 
 from tests.party.store.content import ONE, THREE, TWO
 
 KIOSK, OTHER = "enroller/kiosk-7", "enroller/kiosk-8"
+FACE = Place("face")
 TO_ADA, TO_ALL = Right("face", "ada", KIOSK), Right("face", "", KIOSK)
 
 
@@ -20,32 +22,52 @@ async def written(store: Store, request_id: bytes, write: Write) -> Committed:
 
 
 async def right__should_hold_for_its_caller_subject_and_model_from_grant_to_revocation(store: Store) -> None:
-    await store.stage(ONE, Grant(TO_ADA), b"d")
-    assert not await store.granted("face", "ada", KIOSK), "not before all parties have it"
+    await store.stage(ONE, Rule(give=(TO_ADA,)), b"d")
+    assert not await store.granted(FACE, "ada", KIOSK), "not before all parties have it"
     assert [await store.commit(ONE) for _ in range(2)] == [Committed(0, frozenset({TO_ADA.right_id})), Committed(0)]
-    asked = [("face", "ada", KIOSK), ("face", "eve", KIOSK), ("other", "ada", KIOSK), ("face", "ada", OTHER)]
-    assert [await store.granted(*words) for words in asked] == [True, False, False, False]
+    asked = [(FACE, "ada", KIOSK), (FACE, "eve", KIOSK), (Place("other"), "ada", KIOSK), (FACE, "ada", OTHER)]
+    asked.append((Place("face", "staff"), "ada", KIOSK))
+    assert [await store.granted(*words) for words in asked] == [True, False, False, False, False]
     assert await store.rights(10, "") == await store.rights_by_ids([TO_ADA.right_id, TO_ALL.right_id]) == [TO_ADA]
-    assert await written(store, TWO, Revoke(TO_ADA)) == Committed(0, frozenset({TO_ADA.right_id}))
-    assert not await store.granted("face", "ada", KIOSK)
+    assert await written(store, TWO, Rule(take=(TO_ADA.right_id,))) == Committed(0, frozenset({TO_ADA.right_id}))
+    assert not await store.granted(FACE, "ada", KIOSK)
     assert await store.rights(10, "") == []
 
 
 async def right_to_a_model__should_hold_for_every_subject_of_it(store: Store) -> None:
-    await written(store, ONE, Grant(TO_ALL))
-    asked = [("face", "ada", KIOSK), ("face", "eve", KIOSK), ("other", "ada", KIOSK), ("face", "ada", OTHER)]
-    assert [await store.granted(*words) for words in asked] == [True, True, False, False]
+    await written(store, ONE, Rule(give=(TO_ALL,)))
+    asked = [(FACE, "ada", KIOSK), (FACE, "eve", KIOSK), (Place("other"), "ada", KIOSK), (FACE, "ada", OTHER)]
+    asked.append((Place("face", "staff"), "ada", KIOSK))
+    assert [await store.granted(*words) for words in asked] == [True, True, False, False, False]
 
 
 async def grant_that_was_dropped__should_give_nothing(store: Store, uri: str, tmp_path: Path) -> None:
-    await store.stage(ONE, Grant(TO_ADA), b"d")
+    await store.stage(ONE, Rule(give=(TO_ADA,)), b"d")
     await store.drop(ONE)
-    await written(store, TWO, Grant(TO_ALL))
-    await store.stage(THREE, Revoke(TO_ALL), b"d")
+    await written(store, TWO, Rule(give=(TO_ALL,)))
+    await store.stage(THREE, Rule(take=(TO_ALL.right_id,)), b"d")
     await store.drop(THREE)
     again = await open_store(uri, tmp_path, 0)
     assert await all_rights(again) == [TO_ALL]
     await again.close()
+
+
+async def rules__should_be_found_by_gallery_and_replaced_as_one(store: Store) -> None:
+    there, staff = Right("", "", "", "staff", May.EXIST), Right("", "", "enroller/*", "staff", May.SEARCH)
+    other, narrow = replace(there, gallery="other"), replace(staff, grantee="enroller/door-1")
+    await written(store, ONE, Rule(give=(there, staff, other)))
+    await written(store, TWO, Rule(give=(TO_ADA,)))
+
+    def by_id(*rights: Right) -> list[Right]:
+        return sorted(rights, key=lambda right: right.right_id)
+
+    assert await store.rules("staff") == by_id(there, staff)
+    assert await store.rules() == by_id(there, staff, other), "rights to subjects are none"
+    assert await store.rules("none") == []
+    done = await written(store, THREE, Rule(give=(narrow,), take=(staff.right_id,)))
+    assert done == Committed(0, frozenset({narrow.right_id, staff.right_id}))
+    assert await store.commit(THREE) == Committed(0)
+    assert await store.rules("staff") == by_id(there, narrow)
 
 
 async def rights__should_be_paged_and_adopted_and_cleared(store: Store) -> None:

@@ -9,6 +9,7 @@ from visard_party.store.base import (
     Change,
     LogEntry,
     Page,
+    Place,
     Publish,
     Right,
     State,
@@ -38,11 +39,11 @@ async def restored_store__should_hold_what_it_was_given(store: Store, uri: str, 
     await store.begin_restoration()  # a helper was lost: it is begun anew
     for page in pages:
         await store.restore(page)
-        assert [row.reference_id for row in await store.gallery("face")] == ["old"], "until it is whole"
+        assert [row.reference_id for row in await store.gallery(Place("face"))] == ["old"], "until it is whole"
         assert [e.request_id for e in await store.log()] == [ONE]
     await store.finish_restoration()
     for kept in (store, await open_store(uri, tmp_path, 0)):
-        assert [row.reference_id for row in await kept.gallery("face")] == ["a", "b"]
+        assert [row.reference_id for row in await kept.gallery(Place("face"))] == ["a", "b"]
         assert await kept.models() == ["face"]
         assert await kept.model("face") == model()
         assert await kept.log() == entries
@@ -62,10 +63,10 @@ async def restoration_that_ends_early__should_leave_what_was_held(store: Store, 
     await store.restore(Page([reference("a")], [model(weights=b"other")]))
     # whoever opens it next, after a kill, sees nothing of what was kept aside
     again = await open_store(uri, tmp_path, 0)
-    assert [row.reference_id for row in await again.gallery("face")] == ["old"]
+    assert [row.reference_id for row in await again.gallery(Place("face"))] == ["old"]
     assert await again.model("face") == model()
     await restored(again, Page([reference("b")], [model(weights=b"third")]))
-    assert [row.reference_id for row in await again.gallery("face")] == ["b"]
+    assert [row.reference_id for row in await again.gallery(Place("face"))] == ["b"]
     assert await again.model("face") == model(weights=b"third")
     await again.close()
 
@@ -78,8 +79,8 @@ async def pages__should_come_in_order_and_whole(store: Store) -> None:
     await store.commit(ONE)
     left = [row for row in rows if row.reference_id not in ("03", "05")]
     assert await store.count("face") == 5
-    assert await store.gallery_page("face", "", 3) == left[:3]
-    assert await store.gallery_page("face", left[2].reference_id, 3) == left[3:]
+    assert await store.model_page("face", "", 3) == left[:3]
+    assert await store.model_page("face", left[2].reference_id, 3) == left[3:]
     assert await store.tombstones("", 1) == [Tombstone("03", 50)]
     assert await store.tombstones("03", 9) == [Tombstone("05", 50)]
     assert await store.log_page(b"", 9) == [LogEntry(ONE, "change", b"1", State.COMMITTED, 2, 50)]

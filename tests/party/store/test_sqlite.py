@@ -14,12 +14,12 @@ from visard_party.store import open_store
 from visard_party.store.base import (
     Calibrate,
     Change,
-    Grant,
     Page,
+    Place,
     Publish,
     Rename,
     Renew,
-    Revoke,
+    Rule,
     State,
     Withdraw,
     Write,
@@ -66,7 +66,7 @@ async def full_disk__should_leave_nothing_half_stored(tmp_path: Path) -> None:
         await store.stage(TWO, Publish(model(weights=bytes(1 << 20))), b"2")
     assert await store.pending() == []
     assert await store.models() == []
-    assert len(await store.gallery("face")) == 1
+    assert len(await store.gallery(Place("face"))) == 1
     await pragma(store, "max_page_count = 1000000")
     await store.stage(TWO, Publish(model(weights=bytes(1 << 20))), b"2")
     await store.close()
@@ -106,7 +106,7 @@ async def write_that_the_system_cuts_off__should_leave_whole_writes(tmp_path: Pa
     committed = [int(k) for kind, k in before if kind == "committed"]
     assert (verdict, int(rows)) == ("full", 8 * len(committed)), "what is there can still be read"
     store = await open_store("sqlite", tmp_path / "data", 0)  # there is space again
-    assert len(await store.gallery("face")) == 8 * len(committed)
+    assert len(await store.gallery(Place("face"))) == 8 * len(committed)
     (state,) = (await store.states([int(last).to_bytes(16, "big")])).values()
     assert state is (State.PENDING if ["staged", last] in before else State.UNKNOWN)
     await store.stage(TWO, Change((reference("a"),)), b"1")
@@ -115,7 +115,7 @@ async def write_that_the_system_cuts_off__should_leave_whole_writes(tmp_path: Pa
 
 
 OLD, NEW = b"old share " * 40, b"new share " * 40
-STAY = frozenset({Rename, Publish, Calibrate, Grant, Revoke})  # kinds of writes with which no share goes
+STAY = frozenset({Rename, Publish, Calibrate, Rule})  # kinds of writes with which no share goes
 ERASING: dict[str, Write] = {
     "delete": Change(erase=("a",)),
     "replace": Change((reference("b"),), ("a",)),

@@ -19,7 +19,7 @@ from visard_common.errors import InvalidArgument, ResourceExhausted
 from visard_common.operations import DECLARED, Charged
 from visard_wire.v1 import common_pb2
 
-from visard_party.store.base import Name
+from visard_party.store.base import Name, Place
 
 KEY_BYTES = 16
 RISK = 0.01  # of a stranger's matching before a bucket is empty; 2026-11-26
@@ -107,7 +107,7 @@ class Charge:
 
 @dataclass(frozen=True)
 class Budgets:
-    """A party's budgets: for a subject (each of its references), a model's gallery, a caller's searches there, a caller."""
+    """A party's budgets: for a subject (each of its references), a gallery, a caller's searches there, a caller."""
 
     subject: int | None
     gallery: int | None
@@ -124,12 +124,12 @@ class Budgets:
     @property
     def at_gallery(self) -> Budget:
         """Of all callers' searches in a gallery."""
-        return Budget("at this model's gallery", self.gallery, self.seconds)
+        return Budget("at this gallery", self.gallery, self.seconds)
 
     @property
     def by_search(self) -> Budget:
         """Of one caller's searches in a gallery."""
-        return Budget("by this caller at this model's gallery", self.search, self.seconds, SEARCH_SHARE)
+        return Budget("by this caller at this gallery", self.search, self.seconds, SEARCH_SHARE)
 
     def charges(
         self, request: common_pb2.Request, caller: str, rows: Sequence[Name], rate: float | None
@@ -145,11 +145,11 @@ class Budgets:
         own = Charge(_key("caller", caller), total, total.cost())
         match DECLARED[request.operation].charged:
             case Charged.SUBJECT:
-                found = [*self._at_subject(request.model, rows, rate), own]
+                found = [*self._at_subject(Place.of(request), rows, rate), own]
             case Charged.SEARCH:
-                found = self._search(request.model, caller, rate, 1, own)
+                found = self._search(Place.of(request), caller, rate, 1, own)
             case Charged.ENROLMENT:
-                looked = self._search(request.model, caller, rate, request.images, own) if request.unique else []
+                looked = self._search(Place.of(request), caller, rate, request.images, own) if request.unique else []
                 found = [*looked, self._enrolment(caller, request.images)]
             case Charged.CALLER:
                 found = [own]
@@ -157,9 +157,9 @@ class Budgets:
                 found = []
         return [charge for charge in found if charge.budget.attempts != 0]
 
-    def _at_subject(self, model: str, rows: Sequence[Name], rate: float | None) -> Iterable[Charge]:
+    def _at_subject(self, place: Place, rows: Sequence[Name], rate: float | None) -> Iterable[Charge]:
         budget = self.at_subject
-        beside = Beside(_key("searched", model), 1 if self.subject is not None else len(rows))
+        beside = Beside(_key("searched", *place), 1 if self.subject is not None else len(rows))
         for row in rows:
             yield Charge(_key("subject", row.reference_id), budget, budget.cost(rate, len(rows)), beside=beside)
 
@@ -167,11 +167,11 @@ class Budgets:
         budget = Budget("to enrol by this caller", self.enrolments, self.seconds)
         return Charge(_key("enrolments", caller), budget, budget.cost(), images)
 
-    def _search(self, model: str, caller: str, rate: float | None, images: int, own: Charge) -> list[Charge]:
-        counted = [(_key("gallery", model), self.at_gallery), (_key("search", model, caller), self.by_search)]
+    def _search(self, place: Place, caller: str, rate: float | None, images: int, own: Charge) -> list[Charge]:
+        counted = [(_key("gallery", *place), self.at_gallery), (_key("search", *place, caller), self.by_search)]
         found = [Charge(key, budget, budget.cost(rate), images) for key, budget in counted]
         subject = self.at_subject
-        noted = Charge(_key("searched", model), subject, subject.cost(rate), images, noted=True)
+        noted = Charge(_key("searched", *place), subject, subject.cost(rate), images, noted=True)
         return [*found, replace(own, times=images), noted]
 
 

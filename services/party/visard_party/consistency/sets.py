@@ -120,7 +120,7 @@ class Holdings:
 
 def name_hash(name: Name) -> int:
     """The hash of a reference in a set of them: of its public name."""
-    parts = (name.reference_id, name.subject, name.model, str(name.version), name.enrolled_by)
+    parts = (name.reference_id, name.subject, name.model, str(name.version), name.enrolled_by, name.gallery)
     return element_hash(part.encode() for part in parts)
 
 

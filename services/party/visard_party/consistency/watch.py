@@ -214,7 +214,12 @@ def node_message(node: Node) -> gateway_pb2.AuditNode:
     """A node of the audit as the message that the gateway compares; its rows only where they are few."""
     rows = [
         gateway_pb2.AuditRow(
-            reference_id=r.reference_id, subject=r.subject, model=r.model, version=r.version, enrolled_by=r.enrolled_by
+            reference_id=r.reference_id,
+            subject=r.subject,
+            model=r.model,
+            version=r.version,
+            enrolled_by=r.enrolled_by,
+            gallery=r.gallery,
         )
         for r in node.rows
     ]

@@ -14,8 +14,8 @@ from visard_common.limits import (
     MAX_REFERENCES,
     MAX_TTL_SECONDS,
 )
-from visard_common.operations import DECLARED, FIELDS, Declared, Subject, setting, word
-from visard_wire.limits import MAX_INSTEAD, PARTIES, REQUEST_ID_BYTES
+from visard_common.operations import DECLARED, FIELDS, Declared, Gallery, Subject, setting, word
+from visard_wire.limits import MAX_INSTEAD, MAX_RULES, PARTIES, REQUEST_ID_BYTES
 from visard_wire.v1 import common_pb2
 
 _SUBJECT = re.compile(r"[A-Za-z0-9._@-]{1,128}")
@@ -25,6 +25,8 @@ DEFAULT_POINT = "default"  # what every model that matches has
 _LARGEST_DISTANCE = 2.0  # on the unit sphere
 _REFERENCE = re.compile(r"[0-9a-f]{32}")
 # those who may enrol: visard_common.roles
+_CALLERS = re.compile(r"\*|[a-z*]{1,16}(/[A-Za-z0-9._*-]{1,64})?")
+_RULES = tuple(gallery.value for gallery in (Gallery.ENROL, Gallery.VERIFY, Gallery.SEARCH))
 _GRANTEE = re.compile(r"(enroller|owner)/[A-Za-z0-9._-]{1,64}")
 
 
@@ -70,6 +72,12 @@ def check_model(field: str, value: str) -> None:
     _match(_MODEL, field, value, "1 to 64 of a-z 0-9 . _ -")
 
 
+def check_gallery(field: str, value: str) -> None:
+    """Raise InvalidArgument unless this may be a gallery's name, or is empty."""
+    if value:
+        _match(_MODEL, field, value, "1 to 64 of a-z 0-9 . _ -")
+
+
 def _check_names(request: common_pb2.Request, declared: Declared) -> None:
     if declared.subject is Subject.NEEDED or (declared.subject is Subject.OPTIONAL and request.subject):
         check_subject("request.subject", request.subject)
@@ -85,6 +93,11 @@ def _check_names(request: common_pb2.Request, declared: Declared) -> None:
         check_model("request.model", request.model)
     elif request.model:
         raise InvalidArgument.of("request.model", "empty for this operation")
+    if declared.gallery is Gallery.NONE and request.gallery:
+        raise InvalidArgument.of("request.gallery", "empty for this operation")
+    if not declared.model and declared.gallery is not Gallery.NONE:  # which is about the gallery itself
+        _match(_MODEL, "request.gallery", request.gallery, "1 to 64 of a-z 0-9 . _ -")
+    check_gallery("request.gallery", request.gallery)
     _match(_POINT, "request.operating_point", request.operating_point, "at most 64 of A-Z a-z 0-9 _")
     if request.operating_point and not declared.decides:
         raise InvalidArgument.of("request.operating_point", f"empty for {word(request.operation)}: nothing is compared")
@@ -109,6 +122,8 @@ def _check_fields(request: common_pb2.Request, declared: Declared) -> None:
         raise InvalidArgument.of("request.party", "0, 1 or 2")
     if "points" in declared.fields:
         check_points(request.points)
+    if "rules" in declared.fields:
+        _check_rules(request.rules)
     _check_instead(request)
 
 
@@ -125,6 +140,16 @@ def check_points(points: Sequence[common_pb2.OperatingPoint]) -> None:
             raise InvalidArgument.of("request.points.distance", f"more than 0, less than {_LARGEST_DISTANCE:g}")
         if not 0 <= point.false_match_rate < 1 or math.isnan(point.false_match_rate):
             raise InvalidArgument.of("request.points.false_match_rate", "from 0, for unknown, to less than 1")
+
+
+def _check_rules(rules: Sequence[common_pb2.GalleryRule]) -> None:
+    if len(rules) > MAX_RULES or len({(rule.may, rule.callers) for rule in rules}) < len(rules):
+        raise InvalidArgument.of("request.rules", f"at most {MAX_RULES}, each once")
+    for rule in rules:
+        if rule.may not in _RULES:
+            raise InvalidArgument.of("request.rules.may", f"one of {', '.join(_RULES)}")
+        allowed = "a caller as in its certificate, enroller/NAME, where * stands for any letters"
+        _match(_CALLERS, "request.rules.callers", rule.callers, allowed)
 
 
 def _check_instead(request: common_pb2.Request) -> None:

@@ -2,40 +2,17 @@
 
 from typing_extensions import override
 from visard_common.errors import AlreadyExists, NotFound
-from visard_engine.kits import Kit
 from visard_wire.v1 import common_pb2
 
 from visard_party.intake.asked import Asked
-from visard_party.operations.base import Operation
-from visard_party.operations.prepared import Outcome, Prepared
+from visard_party.operations.prepared import Prepared
 from visard_party.operations.resources import Resources
-from visard_party.peers.channel import SessionChannel
-from visard_party.store.base import Grant, Revoke, Right
+from visard_party.operations.ruling import Ruling
+from visard_party.store.base import Place, Right, Rule
 
 
-class _Ruling(Operation):
-    """A write to the rights."""
-
-    @override
-    def exclusive(self, request: common_pb2.Request) -> bool:
-        """Nobody may be changing meanwhile what a right decides."""
-        return True
-
-    @override
-    async def perform(
-        self, resources: Resources, prepared: Prepared, channel: SessionChannel, kits: list[Kit]
-    ) -> Outcome:
-        assert prepared.write is not None
-        await resources.write(prepared, channel, prepared.write)
-        return Outcome()
-
-    @override
-    def repeated(self, resources: Resources, asked: Asked) -> Outcome:
-        return Outcome()
-
-
-class GrantRight(_Ruling):
-    """Give a caller a right to a subject, enrolled or not yet, or to every subject of a model."""
+class GrantRight(Ruling):
+    """Give a caller a right to a subject, enrolled or not yet, or to every subject of a model in a gallery."""
 
     @override
     async def prepare(self, resources: Resources, asked: Asked) -> Prepared:
@@ -44,10 +21,10 @@ class GrantRight(_Ruling):
         right = _right(request)
         if await resources.store.rights_by_ids([right.right_id]):
             raise AlreadyExists(f"{right.grantee} has this right already")
-        return Prepared(asked, write=Grant(right))
+        return Prepared(asked, write=Rule(give=(right,)))
 
 
-class RevokeRight(_Ruling):
+class RevokeRight(Ruling):
     """Take a right back, also one to a model that was withdrawn."""
 
     @override
@@ -56,8 +33,9 @@ class RevokeRight(_Ruling):
         right = _right(request)
         if not await resources.store.rights_by_ids([right.right_id]):
             raise NotFound(f"{right.grantee} has no such right: see visard admin rights")
-        return Prepared(asked, names=[right.name], write=Revoke(right))
+        return Prepared(asked, names=[right.name], write=Rule(take=(right.right_id,)))
 
 
 def _right(request: common_pb2.Request) -> Right:
-    return Right(request.model, request.subject, request.grantee)
+    place = Place.of(request)
+    return Right(place.model, request.subject, request.grantee, place.gallery)

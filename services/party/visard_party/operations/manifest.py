@@ -36,7 +36,7 @@ async def told(store: Store) -> AsyncIterator[Told]:
         assert record is not None
         yield Told(peer_pb2.Page(models=[_model(record)]), record, [record.weights])
         after = ""
-        while rows := await store.gallery_page(name, after, REFERENCES):
+        while rows := await store.model_page(name, after, REFERENCES):
             after = rows[-1].reference_id
             page = peer_pb2.Page(references=[_reference(row) for row in rows])
             yield Told(page, record, [row.descriptor for row in rows])
@@ -55,8 +55,7 @@ async def told(store: Store) -> AsyncIterator[Told]:
     last_right = ""
     while rights := await store.rights(ROWS, last_right):
         last_right = rights[-1].right_id
-        granted = [peer_pb2.ManifestRight(model=r.model, subject=r.subject, grantee=r.grantee) for r in rights]
-        yield Told(peer_pb2.Page(rights=granted))
+        yield Told(peer_pb2.Page(rights=[_right(right) for right in rights]))
     yield Told(peer_pb2.Page(last=True))
 
 
@@ -71,6 +70,13 @@ def _reference(row: Reference) -> peer_pb2.ManifestReference:
         expires_unix_ms=row.expires_unix_ms,
         metadata=row.metadata,
         enrolled_by=row.enrolled_by,
+        gallery=row.gallery,
+    )
+
+
+def _right(right: Right) -> peer_pb2.ManifestRight:
+    return peer_pb2.ManifestRight(
+        model=right.model, subject=right.subject, grantee=right.grantee, gallery=right.gallery, may=right.may
     )
 
 
@@ -103,14 +109,14 @@ def kept(page: peer_pb2.Page, shares: Sequence[Secret]) -> Page:
         [model_of(one, share) for one, share in zip(page.models, shares, strict=True)] if page.models else (),
         [LogEntry(e.request_id, e.kind, e.digest, State(e.state), e.changes, e.expires_unix_ms) for e in page.writes],
         [Tombstone(stone.reference_id, stone.expires_unix_ms) for stone in page.tombstones],
-        [Right(right.model, right.subject, right.grantee) for right in page.rights],
+        [Right(r.model, r.subject, r.grantee, r.gallery, r.may) for r in page.rights],
     )
 
 
 def _row(row: peer_pb2.ManifestReference, share: Secret) -> Reference:
     times = (row.created_unix_ms, row.updated_unix_ms, row.expires_unix_ms)
     names = (row.reference_id, row.subject, row.model, row.version)
-    return Reference(*names, *times, row.metadata, share, row.enrolled_by)
+    return Reference(*names, *times, row.metadata, share, row.enrolled_by, row.gallery)
 
 
 def model_of(told_of: peer_pb2.ManifestModel, weights: Secret) -> ModelRecord:

@@ -16,6 +16,7 @@ from visard_party.operations.images import images_to_match, rows_to_match
 from visard_party.operations.prepared import Outcome, Prepared
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
+from visard_party.store.base import Place
 
 
 class Verify(Reading):
@@ -26,7 +27,7 @@ class Verify(Reading):
         request = asked.request
         model = await resources.models.get(request.model)
         images = images_to_match(asked, model)
-        own = await resources.store.references(request.model, request.subject)
+        own = await resources.store.references(Place.of(request), request.subject)
         rows = rows_to_match(Rows.of(own, model.model.field).live(request.expires_unix_ms), model)
         if not rows:
             raise NotFound(f"subject {request.subject!r} is not enrolled")

@@ -17,7 +17,7 @@ from visard_party.models import ModelShelf
 from visard_party.operations import rights
 from visard_party.operations.prepared import Prepared
 from visard_party.peers.channel import SessionChannel
-from visard_party.store.base import Reference, Store, Write
+from visard_party.store.base import Place, Reference, Store, Write
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Resources:
         """Raise PermissionDenied unless the caller may change what the request names."""
         request, caller = prepared.request, prepared.asked.caller
         foreign = rights.needs_right(request, caller, prepared.names)
-        if foreign and not await self.store.granted(request.model, request.subject, caller):
+        if foreign and not await self.store.granted(Place.of(request), request.subject, caller):
             raise rights.refusal(request, caller)
 
     async def describe(self, prepared: Prepared, channel: SessionChannel, kits: Sequence[Kit]) -> list[Elements]:
@@ -56,5 +56,5 @@ class Resources:
 
     async def live(self, request: common_pb2.Request, subject: str) -> list[Reference]:
         """A subject's references, but for those whose time is over when the request is sent: they are Expire's alone."""
-        rows = await self.store.references(request.model, subject)
+        rows = await self.store.references(Place.of(request), subject)
         return [row for row in rows if row.live(request.sent_unix_ms)]

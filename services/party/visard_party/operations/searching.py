@@ -16,6 +16,7 @@ from visard_party.operations.matching import bits_outcome
 from visard_party.operations.prepared import Outcome, Prepared
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
+from visard_party.store.base import Place
 
 AHEAD = 2  # searches that kits are kept ready for: those of blocks are the same for all galleries
 
@@ -28,7 +29,7 @@ class Identify(Reading):
         request = asked.request
         model = await resources.models.get(request.model)
         images = images_to_match(asked, model)
-        everybody = await resources.galleries.get(request.model, model.model.field)
+        everybody = await resources.galleries.get(Place.of(request), model.model.field)
         rows = rows_to_match(everybody.live(request.expires_unix_ms), model)
         if not rows:
             raise FailedPrecondition("nobody is enrolled")

@@ -14,6 +14,7 @@ from visard_party.models import Published
 from visard_party.operations.images import rows_to_match
 from visard_party.operations.prepared import Prepared
 from visard_party.operations.resources import Resources
+from visard_party.store.base import Place
 
 
 async def others(resources: Resources, asked: Asked, model: Published) -> Rows:
@@ -21,7 +22,7 @@ async def others(resources: Resources, asked: Asked, model: Published) -> Rows:
     request = asked.request
     if not request.unique:
         return Rows()
-    rows = await resources.galleries.get(request.model, model.model.field)
+    rows = await resources.galleries.get(Place.of(request), model.model.field)
     return rows_to_match(rows.live(request.expires_unix_ms).without(request.subject), model)
 
 

@@ -26,9 +26,11 @@ class WithdrawModel(Operation):
     async def prepare(self, resources: Resources, asked: Asked) -> Prepared:
         request = asked.request
         model = await resources.models.get(request.model)
-        if await resources.store.subjects(request.model, 1, "", request.sent_unix_ms):
+        count = await resources.store.count(request.model)
+        over = await resources.store.expired(request.model, request.sent_unix_ms, count) if count else []
+        if len(over) < count:
             raise FailedPrecondition(f"model {request.model!r} has references: delete their subjects first")
-        if await resources.store.count(request.model):  # without its model nobody would erase them
+        if count:  # without its model nobody would erase them
             text = f"model {request.model!r} has references whose time is over, and which are about to be erased"
             raise Unavailable(text, retry_after=RETRY_SECONDS)
         return Prepared(asked, model=model, write=Withdraw(request.model))

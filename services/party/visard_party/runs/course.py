@@ -13,7 +13,7 @@ from visard_party.config import PartyConfig
 from visard_party.consistency import Consistency
 from visard_party.faults import Refusal
 from visard_party.intake.asked import Asked
-from visard_party.operations import OPERATIONS
+from visard_party.operations import OPERATIONS, galleries
 from visard_party.operations.prepared import Outcome, Prepared
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
@@ -71,6 +71,7 @@ class Course:
         if asked.declared.writes:  # it waits for what is undecided; a recovery decides that itself
             alone = operation.exclusive(request)
             await self._consistency.writes.quiet(request.request_id, self._config.peer_timeout / 2, alone=alone)
+        await galleries.require_entry(self._resources.store, asked)
         prepared = await operation.prepare(self._resources, asked)
         if prepared.model is not None:
             self._consistency.model_sets.require_same()

@@ -6,11 +6,13 @@ from itertools import accumulate
 from visard_common.errors import InvalidArgument, NotFound
 from visard_common.limits import MAX_AHEAD_MS, MAX_EXPIRY_MS, MAX_PAGE, MAX_REQUEST, MAX_ROWS
 from visard_wire.chain import message
-from visard_wire.v1 import gateway_pb2
+from visard_wire.limits import DEFAULT_GALLERY
+from visard_wire.v1 import common_pb2, gateway_pb2
 
 from visard_party.intake import requests
 from visard_party.models import ModelShelf
-from visard_party.store.base import Reference, Store
+from visard_party.operations import galleries
+from visard_party.store.base import May, Place, Reference, Store
 
 _PAGE_BYTES = MAX_REQUEST // 2  # of entries of the log; the largest one has some kilobytes
 
@@ -25,9 +27,9 @@ async def subjects(
     if request.page_token:
         requests.check_subject("page_token", request.page_token)
     at = _moment(request.at_unix_ms)
-    await models.get(request.model)
+    place = await _place(store, models, request)
     limit = request.page_size or 1000
-    found = await store.subjects(request.model, limit + 1, request.page_token, at)
+    found = await store.subjects(place, limit + 1, request.page_token, at)
     page = [gateway_pb2.Subject(subject=s.subject, references=s.references) for s in found[:limit]]
     token = page[-1].subject if len(found) > limit else ""
     return gateway_pb2.ListSubjectsResponse(subjects=page, next_page_token=token)
@@ -40,11 +42,40 @@ async def references(
     requests.check_model("model", request.model)
     requests.check_subject("subject", request.subject)
     at = _moment(request.at_unix_ms)
-    await models.get(request.model)
-    rows = [row for row in await store.references(request.model, request.subject) if row.live(at)]
+    place = await _place(store, models, request)
+    rows = [row for row in await store.references(place, request.subject) if row.live(at)]
     if not rows:
         raise NotFound(f"subject {request.subject!r} is not enrolled")
     return gateway_pb2.ListReferencesResponse(references=[_reference_info(row) for row in rows])
+
+
+async def _place(
+    store: Store,
+    models: ModelShelf,
+    request: gateway_pb2.ListSubjectsRequest | gateway_pb2.ListReferencesRequest,
+) -> Place:
+    """What a list is of; raises InvalidArgument, and NotFound for a gallery where the caller may not enrol, or no such model."""
+    requests.check_gallery("gallery", request.gallery)
+    gallery = request.gallery or DEFAULT_GALLERY
+    await galleries.require(store, gallery, request.caller, May.ENROL)
+    await models.get(request.model)
+    return Place(request.model, gallery)
+
+
+async def listed_galleries(
+    store: Store, request: gateway_pb2.ListGalleriesRequest
+) -> gateway_pb2.ListGalleriesResponse:
+    """The galleries of which the caller is told; raises InvalidArgument, NotFound for one that it is not told of."""
+    requests.check_gallery("gallery", request.gallery)
+    told = []
+    for name, rules in await galleries.listed(store, request.gallery, request.caller):
+        shown = [common_pb2.GalleryRule(may=rule.may, callers=rule.grantee) for rule in rules]
+        enrols = galleries.is_admin(request.caller) or any(rule.may == May.ENROL for rule in rules)
+        references = await store.count_in(name) if enrols else 0
+        told.append(gateway_pb2.Gallery(name=name, rules=shown, references=references))
+    if request.gallery and not told:
+        raise NotFound(f"gallery {request.gallery!r} is none, or none where {request.caller} may do anything")
+    return gateway_pb2.ListGalleriesResponse(galleries=told)
 
 
 async def rights(store: Store, request: gateway_pb2.ListRightsRequest) -> gateway_pb2.ListRightsResponse:
@@ -53,7 +84,11 @@ async def rights(store: Store, request: gateway_pb2.ListRightsRequest) -> gatewa
     if request.page_token:
         requests.check_row_id("page_token", request.page_token)
     found = await store.rights(limit + 1, request.page_token)
-    page = [gateway_pb2.Right(model=r.model, subject=r.subject, grantee=r.grantee) for r in found[:limit]]
+    page = [
+        gateway_pb2.Right(model=r.model, subject=r.subject, grantee=r.grantee, gallery=r.gallery)
+        for r in found[:limit]
+        if r.may == May.CHANGE  # the others are galleries' rules
+    ]
     token = found[limit - 1].right_id if len(found) > limit else ""
     return gateway_pb2.ListRightsResponse(rights=page, next_page_token=token)
 

@@ -68,6 +68,13 @@ class PartyServicer(party_pb2_grpc.PartyServicer):
         require(context, "gateway")
         return await self._party.consistency.watch.audit(request)
 
+    async def ListGalleries(  # noqa: N802
+        self, request: gateway_pb2.ListGalleriesRequest, context: Context
+    ) -> gateway_pb2.ListGalleriesResponse:
+        """The galleries of which a caller is told."""
+        require(context, "gateway")
+        return await lists.listed_galleries(self._party.store, request)
+
     async def ListRights(  # noqa: N802
         self, request: gateway_pb2.ListRightsRequest, context: Context
     ) -> gateway_pb2.ListRightsResponse:

@@ -8,15 +8,16 @@ it. All three parties stage before any commits (visard_party.consistency.writes)
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
-from typing import Protocol
+from enum import IntEnum, StrEnum
+from typing import NamedTuple, Protocol
 
 from visard_wire.chain import GENESIS, Entry
 from visard_wire.digests import of_parts
+from visard_wire.limits import DEFAULT_GALLERY
 from visard_wire.secret import Secret
+from visard_wire.v1 import common_pb2
 
-_PAGE = 1000  # rights read at a time
-
+_PAGE = 1000  # rights or references read at a time
 
 NEVER = (1 << 63) - 1
 
@@ -29,6 +30,18 @@ class State(IntEnum):
     COMMITTED = 3
     DROPPED = 4
     UNKNOWN = 5
+
+
+class Place(NamedTuple):
+    """Where references are: those of one model in one gallery. Subjects and searches have nothing to do with other places."""
+
+    model: str
+    gallery: str = DEFAULT_GALLERY
+
+    @classmethod
+    def of(cls, request: common_pb2.Request) -> "Place":
+        """The place that a request is about."""
+        return cls(request.model, request.gallery or DEFAULT_GALLERY)
 
 
 @dataclass(frozen=True)
@@ -49,6 +62,7 @@ class Reference:
     metadata: bytes
     descriptor: Secret
     enrolled_by: str = ""
+    gallery: str = DEFAULT_GALLERY
 
     def live(self, at_unix_ms: int) -> bool:
         """Whether its time is not over then."""
@@ -57,7 +71,12 @@ class Reference:
     @property
     def name(self) -> "Name":
         """Its public name."""
-        return Name(self.reference_id, self.subject, self.model, self.version, self.enrolled_by)
+        return Name(self.reference_id, self.subject, self.model, self.version, self.enrolled_by, self.gallery)
+
+    @property
+    def place(self) -> Place:
+        """Where it is."""
+        return Place(self.model, self.gallery)
 
 
 @dataclass(frozen=True)
@@ -72,6 +91,7 @@ class Name:
     model: str
     version: int
     enrolled_by: str = ""
+    gallery: str = DEFAULT_GALLERY
 
     @property
     def is_right(self) -> bool:
@@ -79,24 +99,43 @@ class Name:
         return self.version == 0
 
 
+class May(StrEnum):
+    """What a right allows: to change what others have enrolled, or by a gallery's rules to use the gallery.
+
+    ``EXIST`` is the right that a gallery has itself, from the request that makes it to the one that removes it.
+    """
+
+    CHANGE = "change"
+    ENROL = "enrol"
+    VERIFY = "verify"
+    SEARCH = "search"
+    EXIST = "exist"
+
+
 @dataclass(frozen=True)
 class Right:
-    """That a caller may change a subject that others have enrolled; with an empty subject, every subject of a model."""
+    """That a caller may do something in a gallery.
+
+    ``may`` CHANGE: change a subject that others have enrolled; with an empty subject, every subject of the model. Others are a
+    gallery's: without model and subject, and ``grantee`` is a pattern of callers (visard_party.operations.galleries).
+    """
 
     model: str
     subject: str
     grantee: str
+    gallery: str = DEFAULT_GALLERY
+    may: str = May.CHANGE
 
     @property
     def right_id(self) -> str:
         """32 hex digits, the same at all parties."""
-        parts = "\0".join((self.model, self.subject, self.grantee))
-        return hashlib.sha256(b"visard right v1" + parts.encode()).hexdigest()[:32]
+        parts = "\0".join((self.model, self.subject, self.grantee, self.gallery, self.may))
+        return hashlib.sha256(b"visard right v2" + parts.encode()).hexdigest()[:32]
 
     @property
     def name(self) -> Name:
         """What the parties compare."""
-        return Name(self.right_id, self.subject, self.model, 0, self.grantee)
+        return Name(self.right_id, self.subject, self.model, 0, self.grantee, self.gallery)
 
 
 @dataclass(frozen=True)
@@ -159,20 +198,14 @@ class Renew:
 
 
 @dataclass(frozen=True)
-class Grant:
-    """Give a right."""
+class Rule:
+    """Give rights and take others back, by their ids, as one. None is in both."""
 
-    right: Right
-
-
-@dataclass(frozen=True)
-class Revoke:
-    """Take a right back."""
-
-    right: Right
+    give: tuple[Right, ...] = ()
+    take: tuple[str, ...] = ()
 
 
-Write = Change | Rename | Publish | Calibrate | Withdraw | Renew | Grant | Revoke
+Write = Change | Rename | Publish | Calibrate | Withdraw | Renew | Rule
 
 
 @dataclass(frozen=True)
@@ -269,11 +302,11 @@ class Store(Protocol):
     async def entry(self, request_id: bytes) -> LogEntry | None:
         """What the log says about a write, finished or not; None where it was never staged, or is forgotten."""
 
-    async def references(self, model: str, subject: str) -> list[Reference]:
-        """A subject's references in one model, by id; those whose time is over are among them until they are erased."""
+    async def references(self, place: Place, subject: str) -> list[Reference]:
+        """A subject's references, by id; those whose time is over are among them until they are erased."""
 
-    async def gallery(self, model: str) -> list[Reference]:
-        """All references of a model, by id: the same order at every party."""
+    async def gallery(self, place: Place) -> list[Reference]:
+        """All references of a place, by id: the same order at every party."""
 
     async def by_ids(self, reference_ids: Sequence[str]) -> list[Reference]:
         """Those of these references that are there, by id, of whatever model."""
@@ -282,9 +315,9 @@ class Store(Protocol):
         """The public names of all references, by id."""
 
     async def expired(self, model: str, before_unix_ms: int, limit: int) -> list[Name]:
-        """References of a model whose time is over, by id."""
+        """References of a model, in whatever gallery, whose time is over, by id."""
 
-    async def subjects(self, model: str, limit: int, after: str, at_unix_ms: int) -> list[SubjectCount]:
+    async def subjects(self, place: Place, limit: int, after: str, at_unix_ms: int) -> list[SubjectCount]:
         """Subjects in order of name, beginning after ``after``; references count whose time is not over at that time."""
 
     async def models(self) -> list[str]:
@@ -293,11 +326,14 @@ class Store(Protocol):
     async def model(self, name: str) -> ModelRecord | None:
         """A published model with this party's share of its weights; None where there is none of this name."""
 
-    async def gallery_page(self, model: str, after: str, limit: int) -> list[Reference]:
-        """References of a model in order of id, beginning after ``after``."""
+    async def model_page(self, model: str, after: str, limit: int) -> list[Reference]:
+        """References of a model, in whatever gallery, in order of id, beginning after ``after``."""
 
     async def count(self, model: str) -> int:
         """How many references a model has, those whose time is over included."""
+
+    async def count_in(self, gallery: str) -> int:
+        """How many references a gallery has, of all models, those whose time is over included."""
 
     async def log(self) -> list[LogEntry]:
         """Every write of the log, finished or not, by id."""
@@ -332,8 +368,11 @@ class Store(Protocol):
     async def note_attempts(self, full_at: Mapping[bytes, int], now: int) -> None:
         """Keep these, durable on return, and forget those that are full."""
 
-    async def granted(self, model: str, subject: str, grantee: str) -> bool:
-        """Whether a caller has a right to a subject, or to every subject of the model."""
+    async def granted(self, place: Place, subject: str, grantee: str) -> bool:
+        """Whether a caller has a right to a subject, or to every subject of the place."""
+
+    async def rules(self, gallery: str = "") -> list[Right]:
+        """The rules of a gallery, or of all, by id: every right but those to change subjects."""
 
     async def rights(self, limit: int, after: str) -> list[Right]:
         """Rights in order of their ids, beginning after ``after``."""
@@ -387,7 +426,15 @@ async def all_rights(store: Store) -> list[Right]:
     return found
 
 
+async def all_of(store: Store, model: str) -> list[Reference]:
+    """Every reference of a model, in whatever gallery, by id, read page by page; raises StoreError."""
+    found: list[Reference] = []
+    while page := await store.model_page(model, found[-1].reference_id if found else "", _PAGE):
+        found += page
+    return found
+
+
 def rows_digest(names: Sequence[Name]) -> bytes:
     """SHA-256 over the public names of references in order: equal at parties that hold the same rows."""
-    rows = ((row.reference_id, row.subject, row.model, str(row.version), row.enrolled_by) for row in names)
-    return of_parts(b"visard rows v1", (part.encode() for row in rows for part in row))
+    rows = ((row.reference_id, row.subject, row.model, str(row.version), row.enrolled_by, row.gallery) for row in names)
+    return of_parts(b"visard rows v2", (part.encode() for row in rows for part in row))

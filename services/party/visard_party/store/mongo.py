@@ -27,6 +27,7 @@ from visard_party.store.base import (
     ModelRecord,
     Name,
     Page,
+    Place,
     Reference,
     State,
     SubjectCount,
@@ -38,7 +39,7 @@ from visard_party.store.mongo_records import MongoRecords
 from visard_party.store.mongo_restoration import MongoRestoration
 from visard_party.store.mongo_writes import MongoWrites
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 RESTORATION_SECONDS = 600.0  # to put a million references in place
 SELECTION_SECONDS = 3.0
 _DEFAULT_DATABASE = "visard"
@@ -213,13 +214,14 @@ class MongoStore(MongoRecords):
         return await self._read(work)
 
     @override
-    async def references(self, model: str, subject: str) -> list[Reference]:
-        query = {"model": model, "subject": subject, "visible": True}
+    async def references(self, place: Place, subject: str) -> list[Reference]:
+        query = {**place._asdict(), "subject": subject, "visible": True}
         return [documents.reference_of(row) for row in await self._find("refs", query)]
 
     @override
-    async def gallery(self, model: str) -> list[Reference]:
-        return [documents.reference_of(row) for row in await self._find("refs", {"model": model, "visible": True})]
+    async def gallery(self, place: Place) -> list[Reference]:
+        query = {**place._asdict(), "visible": True}
+        return [documents.reference_of(row) for row in await self._find("refs", query)]
 
     @override
     async def by_ids(self, reference_ids: Sequence[str]) -> list[Reference]:
@@ -236,12 +238,12 @@ class MongoStore(MongoRecords):
         return [documents.name_of(row) for row in await self._find("refs", query, documents.NAME_FIELDS, limit)]
 
     @override
-    async def subjects(self, model: str, limit: int, after: str, at_unix_ms: int) -> list[SubjectCount]:
+    async def subjects(self, place: Place, limit: int, after: str, at_unix_ms: int) -> list[SubjectCount]:
         live = [{"expires": 0}, {"expires": {"$gt": at_unix_ms}}]
 
         async def work() -> list[SubjectCount]:
             stages = [
-                {"$match": {"model": model, "visible": True, "subject": {"$gt": after}, "$or": live}},
+                {"$match": {**place._asdict(), "visible": True, "subject": {"$gt": after}, "$or": live}},
                 {"$group": {"_id": "$subject", "references": {"$sum": 1}}},
                 {"$sort": {"_id": 1}},
                 {"$limit": limit},
@@ -268,13 +270,17 @@ class MongoStore(MongoRecords):
         return await self._read(work)
 
     @override
-    async def gallery_page(self, model: str, after: str, limit: int) -> list[Reference]:
+    async def model_page(self, model: str, after: str, limit: int) -> list[Reference]:
         query = {"model": model, "visible": True, "_id": {"$gt": after}}
         return [documents.reference_of(row) for row in await self._find("refs", query, limit=limit)]
 
     @override
     async def count(self, model: str) -> int:
         return await self._read(lambda: self._db.refs.count_documents({"model": model, "visible": True}))
+
+    @override
+    async def count_in(self, gallery: str) -> int:
+        return await self._read(lambda: self._db.refs.count_documents({"gallery": gallery, "visible": True}))
 
     @override
     async def log(self) -> list[LogEntry]:

@@ -11,7 +11,7 @@ from visard_party.store.base import LogEntry, ModelRecord, Name, Reference, Righ
 
 Document = dict[str, Any]
 
-NAME_FIELDS = {"subject": 1, "model": 1, "version": 1, "enrolled_by": 1}
+NAME_FIELDS = {"subject": 1, "model": 1, "version": 1, "enrolled_by": 1, "gallery": 1}
 
 
 def reference(row: Reference, request_id: bytes, *, visible: bool) -> Document:
@@ -29,6 +29,7 @@ def reference(row: Reference, request_id: bytes, *, visible: bool) -> Document:
         "descriptor": Binary(row.descriptor.reveal()),
         "visible": visible,
         "enrolled_by": row.enrolled_by,
+        "gallery": row.gallery,
     }
 
 
@@ -45,12 +46,13 @@ def reference_of(row: Document) -> Reference:
         bytes(row["metadata"]),
         Secret(bytes(row["descriptor"])),
         row["enrolled_by"],
+        row["gallery"],
     )
 
 
 def name_of(row: Document) -> Name:
     """The public name in a reference's document."""
-    return Name(row["_id"], row["subject"], row["model"], row["version"], row["enrolled_by"])
+    return Name(row["_id"], row["subject"], row["model"], row["version"], row["enrolled_by"], row["gallery"])
 
 
 def model(record: ModelRecord, request_id: bytes, *, visible: bool) -> Document:
@@ -78,12 +80,14 @@ def right(granted: Right) -> Document:
         "model": granted.model,
         "subject": granted.subject,
         "grantee": granted.grantee,
+        "gallery": granted.gallery,
+        "may": str(granted.may),
     }
 
 
 def right_of(row: Document) -> Right:
     """The right in a document."""
-    return Right(row["model"], row["subject"], row["grantee"])
+    return Right(row["model"], row["subject"], row["grantee"], row["gallery"], row["may"])
 
 
 def audited(entry: Entry, link: bytes) -> Document:
@@ -100,6 +104,7 @@ def audited(entry: Entry, link: bytes) -> Document:
         "request": Binary(entry.request_id),
         "code": entry.code,
         "detail": entry.detail,
+        "gallery": entry.gallery,
         "hash": Binary(link),
     }
 
@@ -107,7 +112,7 @@ def audited(entry: Entry, link: bytes) -> Document:
 def audited_of(row: Document) -> tuple[Entry, bytes]:
     """The entry in a document, and its hash."""
     names = (row["caller"], row["operation"], row["model"], row["subject"], row["new_subject"], row["grantee"])
-    entry = Entry(row["_id"], row["time"], *names, bytes(row["request"]), row["code"], row["detail"])
+    entry = Entry(row["_id"], row["time"], *names, bytes(row["request"]), row["code"], row["detail"], row["gallery"])
     return entry, bytes(row["hash"])
 
 
@@ -138,11 +143,11 @@ def tombstone(erased: Tombstone) -> Document:
 async def make_indexes(database: Any, prefix: str) -> None:
     """Those of the collections that a restoration writes anew; references, tombstones and writes are unique by their _id."""
     keys = {
-        "refs": (("model", "visible", "subject"), ("request_id",), ("expires",)),
+        "refs": (("model", "gallery", "visible", "subject"), ("gallery",), ("request_id",), ("expires",)),
         "models": (("name",),),
         "writes": (("state", "applied"), ("expires",)),
         "tombstones": (("expires",),),
-        "rights": (),
+        "rights": (("gallery", "may"),),
     }
     for name, indexes in keys.items():
         for fields in indexes:

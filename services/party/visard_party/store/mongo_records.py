@@ -9,7 +9,7 @@ from visard_wire.chain import Entry
 
 from visard_party.errors import StoreError
 from visard_party.store import mongo_documents as documents
-from visard_party.store.base import Link, Right, Store
+from visard_party.store.base import Link, May, Place, Right, Store
 
 T = TypeVar("T")
 Document = dict[str, Any]
@@ -25,8 +25,9 @@ class MongoRecords(Store):
     _read: Callable[[Callable[[], Awaitable[T]]], Awaitable[T]]
 
     @override
-    async def granted(self, model: str, subject: str, grantee: str) -> bool:
-        return bool(await self.rights_by_ids([Right(model, name, grantee).right_id for name in (subject, "")]))
+    async def granted(self, place: Place, subject: str, grantee: str) -> bool:
+        wanted = [Right(place.model, name, grantee, place.gallery) for name in (subject, "")]
+        return bool(await self.rights_by_ids([right.right_id for right in wanted]))
 
     @override
     async def rights(self, limit: int, after: str) -> list[Right]:
@@ -35,6 +36,10 @@ class MongoRecords(Store):
     @override
     async def rights_by_ids(self, right_ids: Sequence[str]) -> list[Right]:
         return await self._rights({"_id": {"$in": list(right_ids)}}, 0)
+
+    @override
+    async def rules(self, gallery: str = "") -> list[Right]:
+        return await self._rights({"may": {"$ne": str(May.CHANGE)}} | ({"gallery": gallery} if gallery else {}), 0)
 
     async def _rights(self, query: Document, limit: int) -> list[Right]:
         async def work() -> list[Right]:

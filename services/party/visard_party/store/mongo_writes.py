@@ -16,13 +16,12 @@ from visard_party.store.base import (
     Calibrate,
     Change,
     Committed,
-    Grant,
     LogEntry,
     ModelRecord,
     Publish,
     Rename,
     Renew,
-    Revoke,
+    Rule,
     State,
     Tombstone,
     Withdraw,
@@ -114,7 +113,7 @@ class MongoWrites:
         own = [row["_id"] async for row in self._db.refs.find({"request_id": request_id}, {"_id": 1})]
         models = [row["name"] async for row in self._db.models.find({"_id": request_id}, {"name": 1})]
         models += [*entry.get("models", ()), *filter(None, [entry.get("calibrate"), entry.get("withdraw")])]
-        rights = [*filter(None, [entry.get("grant", {}).get("_id"), entry.get("revoke")])]
+        rights = [*(right["_id"] for right in entry.get("give", ())), *entry.get("take", ())]
         references = frozenset((*own, *entry.get("erase", ()), *entry.get("rename", ()), *rights))
         touched = None if entry["kind"] == "renew" else references
         return Committed(entry["changes"], touched, frozenset(models), entry["expires"])
@@ -146,11 +145,9 @@ class MongoWrites:
                     "$inc": {"version": 1},
                 },
             )
-        if entry.get("grant"):
-            granted = entry["grant"]
-            await self._db.rights.update_one({"_id": granted["_id"]}, {"$setOnInsert": granted}, upsert=True)
-        if entry.get("revoke"):
-            await self._db.rights.delete_one({"_id": entry["revoke"]})
+        if entry["kind"] == "rule":
+            await self._db.rights.delete_many({"_id": {"$in": entry["take"]}})
+            await self.insert("rights", entry["give"])
         if entry["kind"] == "renew":
             await self._renew(entry)
         await self._db.writes.update_one({"_id": request_id}, {"$set": {"applied": True}})
@@ -197,10 +194,8 @@ def _intent(write: Write) -> Document:
             return {"calibrate": name, "program": Binary(program)}
         case Withdraw(name):
             return {"withdraw": name}
-        case Grant(right):
-            return {"grant": documents.right(right)}
-        case Revoke(right):
-            return {"revoke": right.right_id}
+        case Rule(give, take):
+            return {"give": [documents.right(right) for right in give], "take": list(take)}
         case Renew(_, weights, updated):
             return {"models": [name for name, _ in weights], "updated": updated}
     return {}

@@ -21,6 +21,7 @@ from visard_party.store.base import (
     ModelRecord,
     Name,
     Page,
+    Place,
     Reference,
     State,
     SubjectCount,
@@ -29,14 +30,17 @@ from visard_party.store.base import (
 )
 from visard_party.store.sqlite_records import SqliteRecords
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 APPLICATION_ID = 0x76697300  # "vis" in the file's header, and in its last byte the party's number and one
 TIMEOUT_SECONDS = 30.0
 _BUSY_MS, _READER_MS = 5000, 1000  # to wait for other programs that write, and that read
 RESTORATION_SECONDS = 600.0  # to put a million references in place
 
-_COLUMNS = "reference_id, subject, model, version, created, updated, expires, metadata, descriptor, enrolled_by"
-_NAME = "reference_id, subject, model, version, enrolled_by"
+_COLUMNS = (
+    "reference_id, subject, model, version, created, updated, expires, metadata, descriptor, enrolled_by, gallery"
+)
+_NAME = "reference_id, subject, model, version, enrolled_by, gallery"
+_IN_PLACE = "visible AND model = ? AND gallery = ?"
 _KINDS = {sqlite3.SQLITE_FULL: StoreFull, sqlite3.SQLITE_IOERR: StoreFull, sqlite3.SQLITE_BUSY: StoreBusy}
 _NOTE_ATTEMPT = "INSERT INTO attempts VALUES (?, ?) ON CONFLICT DO UPDATE SET full_at = max(full_at, excluded.full_at)"
 
@@ -128,14 +132,14 @@ class SqliteStore(SqliteRecords):
         return _entry(row) if row else None
 
     @override
-    async def references(self, model: str, subject: str) -> list[Reference]:
-        query = f"SELECT {_COLUMNS} FROM refs WHERE visible AND model = ? AND subject = ? ORDER BY reference_id"  # noqa: S608
-        return await self._do(lambda db: [_reference(row) for row in db.execute(query, (model, subject))])
+    async def references(self, place: Place, subject: str) -> list[Reference]:
+        query = f"SELECT {_COLUMNS} FROM refs WHERE {_IN_PLACE} AND subject = ? ORDER BY reference_id"  # noqa: S608
+        return await self._do(lambda db: [_reference(row) for row in db.execute(query, (*place, subject))])
 
     @override
-    async def gallery(self, model: str) -> list[Reference]:
-        query = f"SELECT {_COLUMNS} FROM refs WHERE visible AND model = ? ORDER BY reference_id"  # noqa: S608
-        return await self._do(lambda db: [_reference(row) for row in db.execute(query, (model,))])
+    async def gallery(self, place: Place) -> list[Reference]:
+        query = f"SELECT {_COLUMNS} FROM refs WHERE {_IN_PLACE} ORDER BY reference_id"  # noqa: S608
+        return await self._do(lambda db: [_reference(row) for row in db.execute(query, place)])
 
     @override
     async def by_ids(self, reference_ids: Sequence[str]) -> list[Reference]:
@@ -160,12 +164,12 @@ class SqliteStore(SqliteRecords):
         return await self._do(lambda db: [Name(*row) for row in db.execute(query, (model, before_unix_ms, limit))])
 
     @override
-    async def subjects(self, model: str, limit: int, after: str, at_unix_ms: int) -> list[SubjectCount]:
+    async def subjects(self, place: Place, limit: int, after: str, at_unix_ms: int) -> list[SubjectCount]:
         query = (
-            "SELECT subject, count(*) FROM refs WHERE visible AND model = ? AND subject > ? "
+            f"SELECT subject, count(*) FROM refs WHERE {_IN_PLACE} AND subject > ? "  # noqa: S608
             "AND (expires = 0 OR expires > ?) GROUP BY subject ORDER BY subject LIMIT ?"
         )
-        asked = (model, after, at_unix_ms, limit)
+        asked = (*place, after, at_unix_ms, limit)
         return await self._do(lambda db: [SubjectCount(*row) for row in db.execute(query, asked)])
 
     @override
@@ -184,7 +188,7 @@ class SqliteStore(SqliteRecords):
         return ModelRecord(row[0], row[1], row[2], row[3], Secret(row[4])) if row else None
 
     @override
-    async def gallery_page(self, model: str, after: str, limit: int) -> list[Reference]:
+    async def model_page(self, model: str, after: str, limit: int) -> list[Reference]:
         query = (
             f"SELECT {_COLUMNS} FROM refs WHERE visible AND model = ? AND reference_id > ? "  # noqa: S608
             "ORDER BY reference_id LIMIT ?"
@@ -195,6 +199,11 @@ class SqliteStore(SqliteRecords):
     async def count(self, model: str) -> int:
         query = "SELECT count(*) FROM refs WHERE visible AND model = ?"
         return await self._do(lambda db: int(db.execute(query, (model,)).fetchone()[0]))
+
+    @override
+    async def count_in(self, gallery: str) -> int:
+        query = "SELECT count(*) FROM refs WHERE visible AND gallery = ?"
+        return await self._do(lambda db: int(db.execute(query, (gallery,)).fetchone()[0]))
 
     @override
     async def log(self) -> list[LogEntry]:
@@ -308,8 +317,8 @@ def _check_schema(connection: sqlite3.Connection, owner: int) -> None:
         raise ForeignStore(f"store: the database is that of party {found - APPLICATION_ID - 1}")
 
 
-def _reference(row: tuple[str, str, str, int, int, int, int, bytes, bytes, str]) -> Reference:
-    return Reference(*row[:8], Secret(row[8]), row[9])
+def _reference(row: tuple[str, str, str, int, int, int, int, bytes, bytes, str, str]) -> Reference:
+    return Reference(*row[:8], Secret(row[8]), *row[9:])
 
 
 def _entry(row: tuple[bytes, str, bytes, int, int, int]) -> LogEntry:

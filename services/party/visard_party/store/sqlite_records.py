@@ -9,13 +9,15 @@ from typing_extensions import override
 from visard_wire.chain import Entry
 
 from visard_party.errors import StoreError
-from visard_party.store.base import Link, Right, Store
+from visard_party.store.base import Link, May, Place, Right, Store
 
 T = TypeVar("T")
 
-_RIGHT = "model, subject, grantee"
+_RIGHT = "model, subject, grantee, gallery, may"
 _LINK = "sequence, time, hash"
-_ENTRY = "sequence, time, caller, operation, model, subject, new_subject, grantee, request_id, code, detail, hash"
+_ENTRY = (
+    "sequence, time, caller, operation, model, subject, new_subject, grantee, request_id, code, detail, gallery, hash"
+)
 
 
 class SqliteRecords(Store):
@@ -24,8 +26,8 @@ class SqliteRecords(Store):
     _do: Callable[[Callable[[sqlite3.Connection], T]], Awaitable[T]]
 
     @override
-    async def granted(self, model: str, subject: str, grantee: str) -> bool:
-        ids = [Right(model, name, grantee).right_id for name in (subject, "")]
+    async def granted(self, place: Place, subject: str, grantee: str) -> bool:
+        ids = [Right(place.model, name, grantee, place.gallery).right_id for name in (subject, "")]
         query = "SELECT count(*) FROM rights WHERE right_id IN (?, ?)"
         return bool(await self._do(lambda db: db.execute(query, ids).fetchone()[0]))
 
@@ -41,13 +43,19 @@ class SqliteRecords(Store):
         return await self._do(lambda db: [Right(*row) for row in db.execute(query, (listed,))])
 
     @override
+    async def rules(self, gallery: str = "") -> list[Right]:
+        query = f"SELECT {_RIGHT} FROM rights WHERE may != ? AND gallery = iif(? = '', gallery, ?) ORDER BY right_id"  # noqa: S608
+        asked = (str(May.CHANGE), gallery, gallery)
+        return await self._do(lambda db: [Right(*row) for row in db.execute(query, asked)])
+
+    @override
     async def audit_head(self) -> Link:
         return await self._do(lambda db: _before(db, None))
 
     @override
     async def audit_append(self, entries: Sequence[tuple[Entry, bytes]]) -> None:
         rows = [_row(entry, link) for entry, link in entries]
-        insert = "INSERT OR IGNORE INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        insert = "INSERT OR IGNORE INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
         def work(db: sqlite3.Connection) -> None:
             db.executemany(insert, rows)
@@ -89,7 +97,7 @@ class SqliteRecords(Store):
 
 def _row(entry: Entry, link: bytes) -> tuple[object, ...]:
     names = (entry.caller, entry.operation, entry.model, entry.subject, entry.new_subject, entry.grantee)
-    return (entry.sequence, entry.time_unix_ms, *names, entry.request_id, entry.code, entry.detail, link)
+    return (entry.sequence, entry.time_unix_ms, *names, entry.request_id, entry.code, entry.detail, entry.gallery, link)
 
 
 def _before(db: sqlite3.Connection, sequence: int | None) -> Link:

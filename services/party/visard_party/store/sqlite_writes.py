@@ -8,15 +8,14 @@ from visard_party.store.base import (
     Calibrate,
     Change,
     Committed,
-    Grant,
     ModelRecord,
     Page,
     Publish,
     Reference,
     Rename,
     Renew,
-    Revoke,
     Right,
+    Rule,
     State,
     Withdraw,
     Write,
@@ -32,9 +31,11 @@ CREATE INDEX writes_pending ON writes (state) WHERE state = 2;
 CREATE TABLE refs (
     reference_id TEXT PRIMARY KEY, request_id BLOB NOT NULL, subject TEXT NOT NULL, model TEXT NOT NULL,
     version INTEGER NOT NULL, created INTEGER NOT NULL, updated INTEGER NOT NULL, expires INTEGER NOT NULL,
-    metadata BLOB NOT NULL, descriptor BLOB NOT NULL, visible INTEGER NOT NULL, enrolled_by TEXT NOT NULL
+    metadata BLOB NOT NULL, descriptor BLOB NOT NULL, visible INTEGER NOT NULL, enrolled_by TEXT NOT NULL,
+    gallery TEXT NOT NULL
 );
-CREATE INDEX refs_by_subject ON refs (model, subject) WHERE visible;
+CREATE INDEX refs_by_subject ON refs (model, gallery, subject) WHERE visible;
+CREATE INDEX refs_by_gallery ON refs (gallery) WHERE visible;
 CREATE INDEX refs_by_expiry ON refs (model, expires) WHERE visible AND expires > 0;
 CREATE INDEX refs_by_request ON refs (request_id);
 CREATE TABLE models (
@@ -54,12 +55,17 @@ CREATE TABLE renewals (
 CREATE TABLE calibrations (request_id BLOB PRIMARY KEY, name TEXT NOT NULL, program BLOB NOT NULL);
 CREATE TABLE withdrawals (request_id BLOB PRIMARY KEY, name TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE grants (
-    request_id BLOB PRIMARY KEY, right_id TEXT NOT NULL, model TEXT NOT NULL, subject TEXT NOT NULL, grantee TEXT NOT NULL
+    request_id BLOB NOT NULL, right_id TEXT NOT NULL, model TEXT NOT NULL, subject TEXT NOT NULL, grantee TEXT NOT NULL,
+    gallery TEXT NOT NULL, may TEXT NOT NULL, PRIMARY KEY (request_id, right_id)
 ) WITHOUT ROWID;
-CREATE TABLE revocations (request_id BLOB PRIMARY KEY, right_id TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE revocations (
+    request_id BLOB NOT NULL, right_id TEXT NOT NULL, PRIMARY KEY (request_id, right_id)
+) WITHOUT ROWID;
 CREATE TABLE rights (
-    right_id TEXT PRIMARY KEY, model TEXT NOT NULL, subject TEXT NOT NULL, grantee TEXT NOT NULL
+    right_id TEXT PRIMARY KEY, model TEXT NOT NULL, subject TEXT NOT NULL, grantee TEXT NOT NULL, gallery TEXT NOT NULL,
+    may TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE INDEX rights_by_gallery ON rights (gallery, may);
 CREATE TABLE tombstones (reference_id TEXT PRIMARY KEY, expires INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE seen (request_id BLOB PRIMARY KEY, expires INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE attempts (key BLOB PRIMARY KEY, full_at INTEGER NOT NULL) WITHOUT ROWID;
@@ -67,7 +73,7 @@ CREATE TABLE attempts (key BLOB PRIMARY KEY, full_at INTEGER NOT NULL) WITHOUT R
 CREATE TABLE audit (
     sequence INTEGER PRIMARY KEY, time INTEGER NOT NULL, caller TEXT NOT NULL, operation TEXT NOT NULL, model TEXT NOT NULL,
     subject TEXT NOT NULL, new_subject TEXT NOT NULL, grantee TEXT NOT NULL, request_id BLOB NOT NULL, code TEXT NOT NULL,
-    detail TEXT NOT NULL, hash BLOB NOT NULL
+    detail TEXT NOT NULL, gallery TEXT NOT NULL, hash BLOB NOT NULL
 );
 CREATE INDEX audit_by_time ON audit (time);
 CREATE TABLE audit_anchor (sequence INTEGER NOT NULL, time INTEGER NOT NULL, hash BLOB NOT NULL);
@@ -120,25 +126,25 @@ def stage(db: sqlite3.Connection, request_id: bytes, write: Write, digest: bytes
             db.execute("INSERT INTO calibrations VALUES (?, ?, ?)", (request_id, name, program))
         case Withdraw(name):
             db.execute("INSERT INTO withdrawals VALUES (?, ?)", (request_id, name))
-        case Grant(right):
-            db.execute("INSERT INTO grants VALUES (?, ?, ?, ?, ?)", (request_id, *right_row(right)))
-        case Revoke(right):
-            db.execute("INSERT INTO revocations VALUES (?, ?)", (request_id, right.right_id))
+        case Rule(give, take):
+            db.executemany(
+                "INSERT INTO grants VALUES (?, ?, ?, ?, ?, ?, ?)", [(request_id, *_right_row(r)) for r in give]
+            )
+            db.executemany("INSERT INTO revocations VALUES (?, ?)", [(request_id, i) for i in take])
 
 
-_INSERT_REFERENCE = "INSERT OR IGNORE INTO refs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_REFERENCE = "INSERT OR IGNORE INTO refs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_MODEL = "INSERT OR IGNORE INTO models VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 
 def _row(r: Reference, request_id: bytes, *, visible: bool) -> tuple[object, ...]:
     times = (r.created_unix_ms, r.updated_unix_ms, r.expires_unix_ms)
     names = (r.reference_id, request_id, r.subject, r.model, r.version)
-    return (*names, *times, r.metadata, r.descriptor.reveal(), visible, r.enrolled_by)
+    return (*names, *times, r.metadata, r.descriptor.reveal(), visible, r.enrolled_by, r.gallery)
 
 
-def right_row(right: Right) -> tuple[str, str, str, str]:
-    """A right as a row of ``rights``."""
-    return (right.right_id, right.model, right.subject, right.grantee)
+def _right_row(right: Right) -> tuple[str, ...]:
+    return (right.right_id, right.model, right.subject, right.grantee, right.gallery, str(right.may))
 
 
 def _model_row(m: ModelRecord, request_id: bytes, *, visible: bool) -> tuple[object, ...]:
@@ -165,7 +171,7 @@ def erases(db: sqlite3.Connection, request_id: bytes) -> bool:
     """Whether a share goes with this commit: only an enrolment that replaces nothing, models and rights keep all."""
     row = db.execute("SELECT kind FROM writes WHERE request_id = ?", (request_id,)).fetchone()
     deletes = "SELECT 1 FROM deletions WHERE request_id = ? LIMIT 1"
-    kept = row is not None and row[0] in ("publish", "calibrate", "grant", "revoke", "rename")
+    kept = row is not None and row[0] in ("publish", "calibrate", "rule", "rename")
     return not kept and (row is None or row[0] != "change" or db.execute(deletes, (request_id,)).fetchone() is not None)
 
 
@@ -200,8 +206,9 @@ _EFFECTS = (
        FROM renewals n WHERE n.request_id = :id AND n.target = 'models' AND n.name = models.name""",
     """UPDATE models SET program = c.program, version = version + 1
        FROM calibrations c WHERE c.request_id = :id AND c.name = models.name AND models.visible""",
-    "INSERT OR IGNORE INTO rights SELECT right_id, model, subject, grantee FROM grants WHERE request_id = :id",
     "DELETE FROM rights WHERE right_id IN (SELECT right_id FROM revocations WHERE request_id = :id)",
+    """INSERT OR IGNORE INTO rights
+       SELECT right_id, model, subject, grantee, gallery, may FROM grants WHERE request_id = :id""",
     "DELETE FROM grants WHERE request_id = :id",
     "DELETE FROM revocations WHERE request_id = :id",
     "DELETE FROM calibrations WHERE request_id = :id",
@@ -236,12 +243,11 @@ def restore(db: sqlite3.Connection, page: Page) -> None:
     db.executemany(
         "INSERT INTO new_tombstones VALUES (?, ?)", [(t.reference_id, t.expires_unix_ms) for t in page.tombstones]
     )
-    db.executemany(_INTO.format("new_refs", _marks(12)), [_row(r, b"", visible=True) for r in page.references])
+    db.executemany(_INTO.format("new_refs", _marks(13)), [_row(r, b"", visible=True) for r in page.references])
     for model in page.models:
         row = _model_row(model, b"restored " + model.name.encode(), visible=True)
         db.execute(_INTO.format("new_models", _marks(7)), row)
-    rights = [(r.right_id, r.model, r.subject, r.grantee) for r in page.rights]
-    db.executemany("INSERT INTO new_rights VALUES (?, ?, ?, ?)", rights)
+    db.executemany(_INTO.format("new_rights", _marks(6)), [_right_row(r) for r in page.rights])
 
 
 def finish_restoration(db: sqlite3.Connection) -> None:

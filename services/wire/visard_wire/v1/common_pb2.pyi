@@ -47,6 +47,12 @@ class _OperationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operation.V
     """Take such a right back (admin)."""
     OPERATION_CALIBRATE: _Operation.ValueType  # 15
     """Replace a published model's operating points; its network, and what is enrolled with it, stay."""
+    OPERATION_CREATE_GALLERY: _Operation.ValueType  # 16
+    """Make a gallery, and say who may do what in it (admin)."""
+    OPERATION_CHANGE_GALLERY: _Operation.ValueType  # 17
+    """Say anew who may do what in a gallery (admin)."""
+    OPERATION_DELETE_GALLERY: _Operation.ValueType  # 18
+    """Remove a gallery that has no references, and all rights in it (admin)."""
     OPERATION_RUN: _Operation.ValueType  # 20
     """Evaluate a model whose owner lets callers see its output; the output goes to the caller alone."""
 
@@ -74,6 +80,12 @@ OPERATION_REVOKE: Operation.ValueType  # 14
 """Take such a right back (admin)."""
 OPERATION_CALIBRATE: Operation.ValueType  # 15
 """Replace a published model's operating points; its network, and what is enrolled with it, stay."""
+OPERATION_CREATE_GALLERY: Operation.ValueType  # 16
+"""Make a gallery, and say who may do what in it (admin)."""
+OPERATION_CHANGE_GALLERY: Operation.ValueType  # 17
+"""Say anew who may do what in a gallery (admin)."""
+OPERATION_DELETE_GALLERY: Operation.ValueType  # 18
+"""Remove a gallery that has no references, and all rights in it (admin)."""
 OPERATION_RUN: Operation.ValueType  # 20
 """Evaluate a model whose owner lets callers see its output; the output goes to the caller alone."""
 Global___Operation: _TypeAlias = Operation  # noqa: Y015
@@ -110,6 +122,8 @@ class Request(_message.Message):
     POINTS_FIELD_NUMBER: _builtins.int
     ALLOW_LARGE_GALLERY_FIELD_NUMBER: _builtins.int
     NEAREST_FIELD_NUMBER: _builtins.int
+    GALLERY_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
     request_id: _builtins.bytes
     """16 random bytes, chosen by the caller. A write with an id that was seen before is answered again, if all fields of
     the request are the same, and refused otherwise; any other operation is refused.
@@ -117,7 +131,7 @@ class Request(_message.Message):
     operation: Global___Operation.ValueType
     subject: _builtins.str
     """Who is enrolled, verified or deleted: 1 to 128 characters of [A-Za-z0-9._@-]. Empty for Identify, Compare, Run, Publish.
-    Of Grant and Revoke: the subject that the right is to; empty for every subject of the model.
+    Of Grant and Revoke: the subject that the right is to; empty for every subject of the model in the gallery.
     """
     model: _builtins.str
     """Name of a published model: 1 to 64 characters of [a-z0-9._-]."""
@@ -136,7 +150,9 @@ class Request(_message.Message):
     replace: _builtins.bool
     """Enrol: the subject's earlier references are erased in the same step."""
     unique: _builtins.bool
-    """Enrol: refused if a reference of another subject is within the default operating point's distance."""
+    """Enrol: refused if a reference of another subject in the gallery is within the default operating point's distance. Needs the right
+    to search there as well.
+    """
     ttl_seconds: _builtins.int
     """Enrol: seconds until the references are erased; 0 for never. At most ten years."""
     metadata: _builtins.bytes
@@ -149,12 +165,16 @@ class Request(_message.Message):
     """
     grantee: _builtins.str
     """Grant and Revoke: the caller whose right it is, as in "enroller/kiosk-7". The right is to the subject, or to every
-    subject of the model where the subject is empty.
+    subject of the model in the gallery where the subject is empty.
     """
     allow_large_gallery: _builtins.bool
     """Identify: search also where the gallery is too large for every operating point of the model; at the strictest one."""
     nearest: _builtins.bool
     """Identify: not who is near enough, but the nearest reference, if it is: a tournament, for small galleries."""
+    gallery: _builtins.str
+    """Name of the gallery that the subject is in, or is searched in: 1 to 64 characters of [a-z0-9._-]; empty for the one that
+    always is, "default". Of Grant and Revoke: the right is to subjects in it. Empty for Compare, Run, Publish and the like.
+    """
     @_builtins.property
     def reference_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Delete: only these references of the subject; all of them when there are none. At most 64 ids of 32 hex digits."""
@@ -180,6 +200,10 @@ class Request(_message.Message):
         """Calibrate only: all operating points that the model has from then on, in the place of those that it had; one is named
         default. 1 to 32.
         """
+
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___GalleryRule]:
+        """CreateGallery and ChangeGallery: who may do what in it from then on. At most 64."""
 
     def __init__(
         self,
@@ -207,14 +231,42 @@ class Request(_message.Message):
         points: _abc.Iterable[Global___OperatingPoint] | None = ...,
         allow_large_gallery: _builtins.bool = ...,
         nearest: _builtins.bool = ...,
+        gallery: _builtins.str = ...,
+        rules: _abc.Iterable[Global___GalleryRule] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_large_gallery", b"allow_large_gallery", "caller", b"caller", "expires_unix_ms", b"expires_unix_ms", "grantee", b"grantee", "images", b"images", "instead_of", b"instead_of", "metadata", b"metadata", "model", b"model", "nearest", b"nearest", "new_subject", b"new_subject", "operating_point", b"operating_point", "operation", b"operation", "party", b"party", "points", b"points", "program_digest", b"program_digest", "reference_ids", b"reference_ids", "replace", b"replace", "request_id", b"request_id", "sent_unix_ms", b"sent_unix_ms", "share_digests", b"share_digests", "subject", b"subject", "ttl_seconds", b"ttl_seconds", "unique", b"unique"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_large_gallery", b"allow_large_gallery", "caller", b"caller", "expires_unix_ms", b"expires_unix_ms", "gallery", b"gallery", "grantee", b"grantee", "images", b"images", "instead_of", b"instead_of", "metadata", b"metadata", "model", b"model", "nearest", b"nearest", "new_subject", b"new_subject", "operating_point", b"operating_point", "operation", b"operation", "party", b"party", "points", b"points", "program_digest", b"program_digest", "reference_ids", b"reference_ids", "replace", b"replace", "request_id", b"request_id", "rules", b"rules", "sent_unix_ms", b"sent_unix_ms", "share_digests", b"share_digests", "subject", b"subject", "ttl_seconds", b"ttl_seconds", "unique", b"unique"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Request: _TypeAlias = Request  # noqa: Y015
+
+@_typing.final
+class GalleryRule(_message.Message):
+    """That callers may do something in a gallery."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAY_FIELD_NUMBER: _builtins.int
+    CALLERS_FIELD_NUMBER: _builtins.int
+    may: _builtins.str
+    """enrol (and list, rename, delete there), verify, or search."""
+    callers: _builtins.str
+    """As in "enroller/kiosk-7"; * stands for any letters: "enroller/kiosk-*", or "*" for everybody whose role allows it."""
+    def __init__(
+        self,
+        *,
+        may: _builtins.str = ...,
+        callers: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["callers", b"callers", "may", b"may"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GalleryRule: _TypeAlias = GalleryRule  # noqa: Y015
 
 @_typing.final
 class Caller(_message.Message):

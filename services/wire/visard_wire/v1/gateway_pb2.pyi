@@ -163,22 +163,30 @@ class ListReferencesRequest(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     SUBJECT_FIELD_NUMBER: _builtins.int
     AT_UNIX_MS_FIELD_NUMBER: _builtins.int
+    GALLERY_FIELD_NUMBER: _builtins.int
+    CALLER_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     subject: _builtins.str
     at_unix_ms: _builtins.int
     """The gateway sets this: references whose time is over then are not told of, by all three parties alike. A party that gets
     0 goes by its own clock.
     """
+    gallery: _builtins.str
+    """Empty for "default"."""
+    caller: _builtins.str
+    """The gateway sets this: who asks, as in "enroller/kiosk-7". Who may not enrol in the gallery is told that there is none."""
     def __init__(
         self,
         *,
         model: _builtins.str = ...,
         subject: _builtins.str = ...,
         at_unix_ms: _builtins.int = ...,
+        gallery: _builtins.str = ...,
+        caller: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_unix_ms", b"at_unix_ms", "model", b"model", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_unix_ms", b"at_unix_ms", "caller", b"caller", "gallery", b"gallery", "model", b"model", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -409,12 +417,14 @@ class AuditRow(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     ENROLLED_BY_FIELD_NUMBER: _builtins.int
+    GALLERY_FIELD_NUMBER: _builtins.int
     reference_id: _builtins.str
     subject: _builtins.str
     model: _builtins.str
     version: _builtins.int
     enrolled_by: _builtins.str
     """Who enrolled the reference, or whose right it is."""
+    gallery: _builtins.str
     def __init__(
         self,
         *,
@@ -423,10 +433,11 @@ class AuditRow(_message.Message):
         model: _builtins.str = ...,
         version: _builtins.int = ...,
         enrolled_by: _builtins.str = ...,
+        gallery: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["enrolled_by", b"enrolled_by", "model", b"model", "reference_id", b"reference_id", "subject", b"subject", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enrolled_by", b"enrolled_by", "gallery", b"gallery", "model", b"model", "reference_id", b"reference_id", "subject", b"subject", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -631,6 +642,131 @@ class RevokeResponse(_message.Message):
 Global___RevokeResponse: _TypeAlias = RevokeResponse  # noqa: Y015
 
 @_typing.final
+class GalleryRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    ENVELOPES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def request(self) -> _common_pb2.Request: ...
+    @_builtins.property
+    def envelopes(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.SealedEnvelope]:
+        """Three sealed envelopes without a share, in order of party: see Request.share_digests."""
+
+    def __init__(
+        self,
+        *,
+        request: _common_pb2.Request | None = ...,
+        envelopes: _abc.Iterable[_common_pb2.SealedEnvelope] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelopes", b"envelopes", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GalleryRequest: _TypeAlias = GalleryRequest  # noqa: Y015
+
+@_typing.final
+class GalleryResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.SealedResult]:
+        """That it is done, for the caller alone, from each party."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[_common_pb2.SealedResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GalleryResponse: _TypeAlias = GalleryResponse  # noqa: Y015
+
+@_typing.final
+class ListGalleriesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GALLERY_FIELD_NUMBER: _builtins.int
+    CALLER_FIELD_NUMBER: _builtins.int
+    gallery: _builtins.str
+    """Only this one; empty for all."""
+    caller: _builtins.str
+    """The gateway sets this: who asks."""
+    def __init__(
+        self,
+        *,
+        gallery: _builtins.str = ...,
+        caller: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "gallery", b"gallery"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListGalleriesRequest: _TypeAlias = ListGalleriesRequest  # noqa: Y015
+
+@_typing.final
+class ListGalleriesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GALLERIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def galleries(self) -> _containers.RepeatedCompositeFieldContainer[Global___Gallery]:
+        """In order of name; "default" is always among those of who may do something in it."""
+
+    def __init__(
+        self,
+        *,
+        galleries: _abc.Iterable[Global___Gallery] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["galleries", b"galleries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListGalleriesResponse: _TypeAlias = ListGalleriesResponse  # noqa: Y015
+
+@_typing.final
+class Gallery(_message.Message):
+    """A gallery as a caller sees it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    REFERENCES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    references: _builtins.int
+    """What it holds, of all models; for those who may enrol there, and administrators."""
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.GalleryRule]:
+        """Administrators see all, others those that let them do something."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        rules: _abc.Iterable[_common_pb2.GalleryRule] | None = ...,
+        references: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "references", b"references", "rules", b"rules"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Gallery: _TypeAlias = Gallery  # noqa: Y015
+
+@_typing.final
 class ListRightsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -686,21 +822,24 @@ class Right(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     SUBJECT_FIELD_NUMBER: _builtins.int
     GRANTEE_FIELD_NUMBER: _builtins.int
+    GALLERY_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     subject: _builtins.str
-    """Empty: every subject of the model."""
+    """Empty: every subject of the model in the gallery."""
     grantee: _builtins.str
     """As in "enroller/kiosk-7"."""
+    gallery: _builtins.str
     def __init__(
         self,
         *,
         model: _builtins.str = ...,
         subject: _builtins.str = ...,
         grantee: _builtins.str = ...,
+        gallery: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["grantee", b"grantee", "model", b"model", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gallery", b"gallery", "grantee", b"grantee", "model", b"model", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -790,6 +929,7 @@ class AuditEntry(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     HASH_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
+    GALLERY_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """From 1, without a gap."""
     time_unix_ms: _builtins.int
@@ -807,7 +947,11 @@ class AuditEntry(_message.Message):
     hash: _builtins.bytes
     """SHA-256 over the previous entry's hash and all fields but this one (visard_wire.chain)."""
     detail: _builtins.str
-    """Publish and Calibrate: the program that the request names, by its digest, and the points that take the place of its own."""
+    """Publish and Calibrate: the program that the request names, by its digest, and the points that take the place of its own.
+    CreateGallery and ChangeGallery: its rules.
+    """
+    gallery: _builtins.str
+    """Empty for "default"."""
     def __init__(
         self,
         *,
@@ -823,10 +967,11 @@ class AuditEntry(_message.Message):
         code: _builtins.str = ...,
         hash: _builtins.bytes = ...,
         detail: _builtins.str = ...,
+        gallery: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "code", b"code", "detail", b"detail", "grantee", b"grantee", "hash", b"hash", "model", b"model", "new_subject", b"new_subject", "operation", b"operation", "request_id", b"request_id", "sequence", b"sequence", "subject", b"subject", "time_unix_ms", b"time_unix_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "code", b"code", "detail", b"detail", "gallery", b"gallery", "grantee", b"grantee", "hash", b"hash", "model", b"model", "new_subject", b"new_subject", "operation", b"operation", "request_id", b"request_id", "sequence", b"sequence", "subject", b"subject", "time_unix_ms", b"time_unix_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -840,6 +985,8 @@ class ListSubjectsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     AT_UNIX_MS_FIELD_NUMBER: _builtins.int
+    GALLERY_FIELD_NUMBER: _builtins.int
+    CALLER_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     page_size: _builtins.int
     """1 to 10000; 0 means 1000."""
@@ -847,6 +994,8 @@ class ListSubjectsRequest(_message.Message):
     """From the previous page; empty for the first."""
     at_unix_ms: _builtins.int
     """See ListReferencesRequest."""
+    gallery: _builtins.str
+    caller: _builtins.str
     def __init__(
         self,
         *,
@@ -854,10 +1003,12 @@ class ListSubjectsRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         at_unix_ms: _builtins.int = ...,
+        gallery: _builtins.str = ...,
+        caller: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_unix_ms", b"at_unix_ms", "model", b"model", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_unix_ms", b"at_unix_ms", "caller", b"caller", "gallery", b"gallery", "model", b"model", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -88,6 +88,11 @@ class FaceMatchingStub:
                 request_serializer=visard_dot_v1_dot_gateway__pb2.ListSubjectsRequest.SerializeToString,
                 response_deserializer=visard_dot_v1_dot_gateway__pb2.ListSubjectsResponse.FromString,
                 _registered_method=True)
+        self.ListGalleries = channel.unary_unary(
+                '/visard.v1.FaceMatching/ListGalleries',
+                request_serializer=visard_dot_v1_dot_gateway__pb2.ListGalleriesRequest.SerializeToString,
+                response_deserializer=visard_dot_v1_dot_gateway__pb2.ListGalleriesResponse.FromString,
+                _registered_method=True)
         self.GetStatus = channel.unary_unary(
                 '/visard.v1.FaceMatching/GetStatus',
                 request_serializer=visard_dot_v1_dot_gateway__pb2.GetStatusRequest.SerializeToString,
@@ -176,6 +181,15 @@ class FaceMatchingServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListGalleries(self, request, context):
+        """The galleries in which the caller may do something, and by which rules; administrators are told of all.
+
+        grpcurl ... localhost:7300 visard.v1.FaceMatching/ListGalleries
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetStatus(self, request, context):
         """How the three parties are: peers, stock of kits, stores, models. Administrators may ask, too.
         """
@@ -237,6 +251,11 @@ def add_FaceMatchingServicer_to_server(servicer, server):
                     servicer.ListSubjects,
                     request_deserializer=visard_dot_v1_dot_gateway__pb2.ListSubjectsRequest.FromString,
                     response_serializer=visard_dot_v1_dot_gateway__pb2.ListSubjectsResponse.SerializeToString,
+            ),
+            'ListGalleries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListGalleries,
+                    request_deserializer=visard_dot_v1_dot_gateway__pb2.ListGalleriesRequest.FromString,
+                    response_serializer=visard_dot_v1_dot_gateway__pb2.ListGalleriesResponse.SerializeToString,
             ),
             'GetStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatus,
@@ -500,6 +519,33 @@ class FaceMatching:
             '/visard.v1.FaceMatching/ListSubjects',
             visard_dot_v1_dot_gateway__pb2.ListSubjectsRequest.SerializeToString,
             visard_dot_v1_dot_gateway__pb2.ListSubjectsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListGalleries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visard.v1.FaceMatching/ListGalleries',
+            visard_dot_v1_dot_gateway__pb2.ListGalleriesRequest.SerializeToString,
+            visard_dot_v1_dot_gateway__pb2.ListGalleriesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -810,6 +856,21 @@ class AdminStub:
                 request_serializer=visard_dot_v1_dot_gateway__pb2.RevokeRequest.SerializeToString,
                 response_deserializer=visard_dot_v1_dot_gateway__pb2.RevokeResponse.FromString,
                 _registered_method=True)
+        self.CreateGallery = channel.unary_unary(
+                '/visard.v1.Admin/CreateGallery',
+                request_serializer=visard_dot_v1_dot_gateway__pb2.GalleryRequest.SerializeToString,
+                response_deserializer=visard_dot_v1_dot_gateway__pb2.GalleryResponse.FromString,
+                _registered_method=True)
+        self.ChangeGallery = channel.unary_unary(
+                '/visard.v1.Admin/ChangeGallery',
+                request_serializer=visard_dot_v1_dot_gateway__pb2.GalleryRequest.SerializeToString,
+                response_deserializer=visard_dot_v1_dot_gateway__pb2.GalleryResponse.FromString,
+                _registered_method=True)
+        self.DeleteGallery = channel.unary_unary(
+                '/visard.v1.Admin/DeleteGallery',
+                request_serializer=visard_dot_v1_dot_gateway__pb2.GalleryRequest.SerializeToString,
+                response_deserializer=visard_dot_v1_dot_gateway__pb2.GalleryResponse.FromString,
+                _registered_method=True)
         self.ListRights = channel.unary_unary(
                 '/visard.v1.Admin/ListRights',
                 request_serializer=visard_dot_v1_dot_gateway__pb2.ListRightsRequest.SerializeToString,
@@ -863,6 +924,27 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateGallery(self, request, context):
+        """Make a gallery: references apart from others, with its own list of who may enrol, verify and search.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChangeGallery(self, request, context):
+        """Say anew who may do what in a gallery.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteGallery(self, request, context):
+        """Remove a gallery that has no references.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListRights(self, request, context):
         """The rights that were granted, a page at a time.
         """
@@ -906,6 +988,21 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.Revoke,
                     request_deserializer=visard_dot_v1_dot_gateway__pb2.RevokeRequest.FromString,
                     response_serializer=visard_dot_v1_dot_gateway__pb2.RevokeResponse.SerializeToString,
+            ),
+            'CreateGallery': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateGallery,
+                    request_deserializer=visard_dot_v1_dot_gateway__pb2.GalleryRequest.FromString,
+                    response_serializer=visard_dot_v1_dot_gateway__pb2.GalleryResponse.SerializeToString,
+            ),
+            'ChangeGallery': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangeGallery,
+                    request_deserializer=visard_dot_v1_dot_gateway__pb2.GalleryRequest.FromString,
+                    response_serializer=visard_dot_v1_dot_gateway__pb2.GalleryResponse.SerializeToString,
+            ),
+            'DeleteGallery': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteGallery,
+                    request_deserializer=visard_dot_v1_dot_gateway__pb2.GalleryRequest.FromString,
+                    response_serializer=visard_dot_v1_dot_gateway__pb2.GalleryResponse.SerializeToString,
             ),
             'ListRights': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRights,
@@ -1054,6 +1151,87 @@ class Admin:
             '/visard.v1.Admin/Revoke',
             visard_dot_v1_dot_gateway__pb2.RevokeRequest.SerializeToString,
             visard_dot_v1_dot_gateway__pb2.RevokeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateGallery(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visard.v1.Admin/CreateGallery',
+            visard_dot_v1_dot_gateway__pb2.GalleryRequest.SerializeToString,
+            visard_dot_v1_dot_gateway__pb2.GalleryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangeGallery(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visard.v1.Admin/ChangeGallery',
+            visard_dot_v1_dot_gateway__pb2.GalleryRequest.SerializeToString,
+            visard_dot_v1_dot_gateway__pb2.GalleryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteGallery(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visard.v1.Admin/DeleteGallery',
+            visard_dot_v1_dot_gateway__pb2.GalleryRequest.SerializeToString,
+            visard_dot_v1_dot_gateway__pb2.GalleryResponse.FromString,
             options,
             channel_credentials,
             insecure,

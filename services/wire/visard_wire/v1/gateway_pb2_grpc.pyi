@@ -63,6 +63,11 @@ class FaceMatchingStub:
 
       grpcurl ... -d '{"model": "face", "page_size": 10}' localhost:7300 visard.v1.FaceMatching/ListSubjects
     """
+    ListGalleries: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListGalleriesRequest, _gateway_pb2.ListGalleriesResponse]
+    """The galleries in which the caller may do something, and by which rules; administrators are told of all.
+
+      grpcurl ... localhost:7300 visard.v1.FaceMatching/ListGalleries
+    """
     GetStatus: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetStatusRequest, _gateway_pb2.GetStatusResponse]
     """How the three parties are: peers, stock of kits, stores, models. Administrators may ask, too."""
     GetParties: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetPartiesRequest, _gateway_pb2.GetPartiesResponse]
@@ -101,6 +106,11 @@ class FaceMatchingAsyncStub(FaceMatchingStub):
     """Who is enrolled, in order of name, a page at a time.
 
       grpcurl ... -d '{"model": "face", "page_size": 10}' localhost:7300 visard.v1.FaceMatching/ListSubjects
+    """
+    ListGalleries: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListGalleriesRequest, _gateway_pb2.ListGalleriesResponse]  # type: ignore[assignment]
+    """The galleries in which the caller may do something, and by which rules; administrators are told of all.
+
+      grpcurl ... localhost:7300 visard.v1.FaceMatching/ListGalleries
     """
     GetStatus: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetStatusRequest, _gateway_pb2.GetStatusResponse]  # type: ignore[assignment]
     """How the three parties are: peers, stock of kits, stores, models. Administrators may ask, too."""
@@ -191,6 +201,17 @@ class FaceMatchingServicer(metaclass=_abc_1.ABCMeta):
         """Who is enrolled, in order of name, a page at a time.
 
           grpcurl ... -d '{"model": "face", "page_size": 10}' localhost:7300 visard.v1.FaceMatching/ListSubjects
+        """
+
+    @_abc_1.abstractmethod
+    def ListGalleries(
+        self,
+        request: _gateway_pb2.ListGalleriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.ListGalleriesResponse, _abc.Awaitable[_gateway_pb2.ListGalleriesResponse]]:
+        """The galleries in which the caller may do something, and by which rules; administrators are told of all.
+
+          grpcurl ... localhost:7300 visard.v1.FaceMatching/ListGalleries
         """
 
     @_abc_1.abstractmethod
@@ -307,6 +328,12 @@ class AdminStub:
     """Let a caller change what another has enrolled: one subject, or every subject of a model."""
     Revoke: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.RevokeRequest, _gateway_pb2.RevokeResponse]
     """Take such a right back."""
+    CreateGallery: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GalleryRequest, _gateway_pb2.GalleryResponse]
+    """Make a gallery: references apart from others, with its own list of who may enrol, verify and search."""
+    ChangeGallery: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GalleryRequest, _gateway_pb2.GalleryResponse]
+    """Say anew who may do what in a gallery."""
+    DeleteGallery: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GalleryRequest, _gateway_pb2.GalleryResponse]
+    """Remove a gallery that has no references."""
     ListRights: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListRightsRequest, _gateway_pb2.ListRightsResponse]
     """The rights that were granted, a page at a time."""
     AuditLog: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.AuditLogRequest, _gateway_pb2.AuditLogResponse]
@@ -333,6 +360,12 @@ class AdminAsyncStub(AdminStub):
     """Let a caller change what another has enrolled: one subject, or every subject of a model."""
     Revoke: _aio.UnaryUnaryMultiCallable[_gateway_pb2.RevokeRequest, _gateway_pb2.RevokeResponse]  # type: ignore[assignment]
     """Take such a right back."""
+    CreateGallery: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GalleryRequest, _gateway_pb2.GalleryResponse]  # type: ignore[assignment]
+    """Make a gallery: references apart from others, with its own list of who may enrol, verify and search."""
+    ChangeGallery: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GalleryRequest, _gateway_pb2.GalleryResponse]  # type: ignore[assignment]
+    """Say anew who may do what in a gallery."""
+    DeleteGallery: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GalleryRequest, _gateway_pb2.GalleryResponse]  # type: ignore[assignment]
+    """Remove a gallery that has no references."""
     ListRights: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListRightsRequest, _gateway_pb2.ListRightsResponse]  # type: ignore[assignment]
     """The rights that were granted, a page at a time."""
     AuditLog: _aio.UnaryUnaryMultiCallable[_gateway_pb2.AuditLogRequest, _gateway_pb2.AuditLogResponse]  # type: ignore[assignment]
@@ -386,6 +419,30 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.RevokeResponse, _abc.Awaitable[_gateway_pb2.RevokeResponse]]:
         """Take such a right back."""
+
+    @_abc_1.abstractmethod
+    def CreateGallery(
+        self,
+        request: _gateway_pb2.GalleryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.GalleryResponse, _abc.Awaitable[_gateway_pb2.GalleryResponse]]:
+        """Make a gallery: references apart from others, with its own list of who may enrol, verify and search."""
+
+    @_abc_1.abstractmethod
+    def ChangeGallery(
+        self,
+        request: _gateway_pb2.GalleryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.GalleryResponse, _abc.Awaitable[_gateway_pb2.GalleryResponse]]:
+        """Say anew who may do what in a gallery."""
+
+    @_abc_1.abstractmethod
+    def DeleteGallery(
+        self,
+        request: _gateway_pb2.GalleryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.GalleryResponse, _abc.Awaitable[_gateway_pb2.GalleryResponse]]:
+        """Remove a gallery that has no references."""
 
     @_abc_1.abstractmethod
     def ListRights(

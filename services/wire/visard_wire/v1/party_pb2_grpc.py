@@ -64,6 +64,11 @@ class PartyStub:
                 request_serializer=visard_dot_v1_dot_gateway__pb2.ListReferencesRequest.SerializeToString,
                 response_deserializer=visard_dot_v1_dot_gateway__pb2.ListReferencesResponse.FromString,
                 _registered_method=True)
+        self.ListGalleries = channel.unary_unary(
+                '/visard.v1.Party/ListGalleries',
+                request_serializer=visard_dot_v1_dot_gateway__pb2.ListGalleriesRequest.SerializeToString,
+                response_deserializer=visard_dot_v1_dot_gateway__pb2.ListGalleriesResponse.FromString,
+                _registered_method=True)
         self.Audit = channel.unary_unary(
                 '/visard.v1.Party/Audit',
                 request_serializer=visard_dot_v1_dot_gateway__pb2.AuditRequest.SerializeToString,
@@ -132,6 +137,13 @@ class PartyServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListGalleries(self, request, context):
+        """See FaceMatching.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Audit(self, request, context):
         """See Admin.
         """
@@ -194,6 +206,11 @@ def add_PartyServicer_to_server(servicer, server):
                     servicer.ListReferences,
                     request_deserializer=visard_dot_v1_dot_gateway__pb2.ListReferencesRequest.FromString,
                     response_serializer=visard_dot_v1_dot_gateway__pb2.ListReferencesResponse.SerializeToString,
+            ),
+            'ListGalleries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListGalleries,
+                    request_deserializer=visard_dot_v1_dot_gateway__pb2.ListGalleriesRequest.FromString,
+                    response_serializer=visard_dot_v1_dot_gateway__pb2.ListGalleriesResponse.SerializeToString,
             ),
             'Audit': grpc.unary_unary_rpc_method_handler(
                     servicer.Audit,
@@ -359,6 +376,33 @@ class Party:
             '/visard.v1.Party/ListReferences',
             visard_dot_v1_dot_gateway__pb2.ListReferencesRequest.SerializeToString,
             visard_dot_v1_dot_gateway__pb2.ListReferencesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListGalleries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visard.v1.Party/ListGalleries',
+            visard_dot_v1_dot_gateway__pb2.ListGalleriesRequest.SerializeToString,
+            visard_dot_v1_dot_gateway__pb2.ListGalleriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

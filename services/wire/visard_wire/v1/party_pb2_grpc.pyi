@@ -48,6 +48,8 @@ class PartyStub:
     """See FaceMatching. Each party says what it holds; the gateway compares."""
     ListReferences: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListReferencesRequest, _gateway_pb2.ListReferencesResponse]
     """See FaceMatching."""
+    ListGalleries: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListGalleriesRequest, _gateway_pb2.ListGalleriesResponse]
+    """See FaceMatching."""
     Audit: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.AuditRequest, _gateway_pb2.PartyAudit]
     """See Admin."""
     ListRights: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListRightsRequest, _gateway_pb2.ListRightsResponse]
@@ -76,6 +78,8 @@ class PartyAsyncStub(PartyStub):
     ListSubjects: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListSubjectsRequest, _gateway_pb2.ListSubjectsResponse]  # type: ignore[assignment]
     """See FaceMatching. Each party says what it holds; the gateway compares."""
     ListReferences: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListReferencesRequest, _gateway_pb2.ListReferencesResponse]  # type: ignore[assignment]
+    """See FaceMatching."""
+    ListGalleries: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListGalleriesRequest, _gateway_pb2.ListGalleriesResponse]  # type: ignore[assignment]
     """See FaceMatching."""
     Audit: _aio.UnaryUnaryMultiCallable[_gateway_pb2.AuditRequest, _gateway_pb2.PartyAudit]  # type: ignore[assignment]
     """See Admin."""
@@ -132,6 +136,14 @@ class PartyServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_pb2.ListReferencesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.ListReferencesResponse, _abc.Awaitable[_gateway_pb2.ListReferencesResponse]]:
+        """See FaceMatching."""
+
+    @_abc_1.abstractmethod
+    def ListGalleries(
+        self,
+        request: _gateway_pb2.ListGalleriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.ListGalleriesResponse, _abc.Awaitable[_gateway_pb2.ListGalleriesResponse]]:
         """See FaceMatching."""
 
     @_abc_1.abstractmethod

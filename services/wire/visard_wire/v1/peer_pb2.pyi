@@ -343,6 +343,7 @@ class ManifestReference(_message.Message):
     EXPIRES_UNIX_MS_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     ENROLLED_BY_FIELD_NUMBER: _builtins.int
+    GALLERY_FIELD_NUMBER: _builtins.int
     reference_id: _builtins.str
     subject: _builtins.str
     model: _builtins.str
@@ -352,6 +353,7 @@ class ManifestReference(_message.Message):
     expires_unix_ms: _builtins.int
     metadata: _builtins.bytes
     enrolled_by: _builtins.str
+    gallery: _builtins.str
     def __init__(
         self,
         *,
@@ -364,10 +366,11 @@ class ManifestReference(_message.Message):
         expires_unix_ms: _builtins.int = ...,
         metadata: _builtins.bytes = ...,
         enrolled_by: _builtins.str = ...,
+        gallery: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_unix_ms", b"created_unix_ms", "enrolled_by", b"enrolled_by", "expires_unix_ms", b"expires_unix_ms", "metadata", b"metadata", "model", b"model", "reference_id", b"reference_id", "subject", b"subject", "updated_unix_ms", b"updated_unix_ms", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_unix_ms", b"created_unix_ms", "enrolled_by", b"enrolled_by", "expires_unix_ms", b"expires_unix_ms", "gallery", b"gallery", "metadata", b"metadata", "model", b"model", "reference_id", b"reference_id", "subject", b"subject", "updated_unix_ms", b"updated_unix_ms", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -375,26 +378,32 @@ Global___ManifestReference: _TypeAlias = ManifestReference  # noqa: Y015
 
 @_typing.final
 class ManifestRight(_message.Message):
-    """That a caller may change what others have enrolled: see Right."""
+    """A right or a gallery's rule (visard_party.store.base.Right)."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MODEL_FIELD_NUMBER: _builtins.int
     SUBJECT_FIELD_NUMBER: _builtins.int
     GRANTEE_FIELD_NUMBER: _builtins.int
+    GALLERY_FIELD_NUMBER: _builtins.int
+    MAY_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     subject: _builtins.str
     grantee: _builtins.str
+    gallery: _builtins.str
+    may: _builtins.str
     def __init__(
         self,
         *,
         model: _builtins.str = ...,
         subject: _builtins.str = ...,
         grantee: _builtins.str = ...,
+        gallery: _builtins.str = ...,
+        may: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["grantee", b"grantee", "model", b"model", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gallery", b"gallery", "grantee", b"grantee", "may", b"may", "model", b"model", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

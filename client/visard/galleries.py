@@ -1,0 +1,72 @@
+"""Galleries: references apart from others, each with its own list of who may do what. ``galleries`` of a client."""
+
+from collections.abc import Iterable
+
+from visard_wire.v1 import common_pb2, gateway_pb2
+
+from visard import received
+from visard.calls import Caller, filled
+from visard.errors import InvalidRequest
+from visard.results import Gallery
+
+Operation = common_pb2.Operation
+Callers = Iterable[str]
+Listed = list[Gallery]  # a method is called list
+
+
+class Galleries:
+    """Looking at galleries, for everybody; making, changing and deleting them is for administrators (PermissionDenied).
+
+    Callers are named as in their certificates, "enroller/kiosk-7", where * stands for any letters: "enroller/kiosk-*", or "*" for
+    everybody whose role allows it. Who may enrol may also list, rename and delete.
+    """
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+    async def list(self) -> Listed:
+        """The galleries in which the client may do something, in order of name; administrators see all."""
+        return await self._told("")
+
+    async def describe(self, name: str) -> Gallery:
+        """One of them; raises NotFound, also where the client may do nothing in it."""
+        if not isinstance(name, str) or not name:
+            raise InvalidRequest("gallery: the name of one")
+        (found,) = await self._told(name)
+        return found
+
+    async def _told(self, name: str) -> Listed:
+        ask = filled(gateway_pb2.ListGalleriesRequest(), gallery=name)
+        response = await self._caller.again(lambda left: self._caller.matching.ListGalleries(ask, timeout=left))
+        return [received.gallery(told) for told in response.galleries]
+
+    async def create(self, name: str, *, enrol: Callers = (), verify: Callers = (), search: Callers = ()) -> None:
+        """Make a gallery; raises AlreadyExists. Whoever is not named can do nothing in it, and does not hear of it."""
+        request = self._stating(Operation.OPERATION_CREATE_GALLERY, name, enrol, verify, search)
+        await self._caller.change(self._caller.admin.CreateGallery, gateway_pb2.GalleryRequest, request)
+
+    async def change(self, name: str, *, enrol: Callers = (), verify: Callers = (), search: Callers = ()) -> None:
+        """Say anew who may do what in a gallery, all of it; raises NotFound. Holds for every request that begins later."""
+        request = self._stating(Operation.OPERATION_CHANGE_GALLERY, name, enrol, verify, search)
+        await self._caller.change(self._caller.admin.ChangeGallery, gateway_pb2.GalleryRequest, request)
+
+    async def delete(self, name: str) -> None:
+        """Remove a gallery and every right in it; raises FailedPrecondition where it has references, NotFound."""
+        request = self._caller.request(Operation.OPERATION_DELETE_GALLERY, model="", gallery=name)
+        await self._caller.change(self._caller.admin.DeleteGallery, gateway_pb2.GalleryRequest, request)
+
+    def _stating(
+        self, operation: int, name: str, enrol: Callers, verify: Callers, search: Callers
+    ) -> common_pb2.Request:
+        rules = [
+            filled(common_pb2.GalleryRule(), may=may, callers=callers)
+            for may, some in (("enrol", enrol), ("verify", verify), ("search", search))
+            for callers in _several(may, some)
+        ]
+        return self._caller.request(operation, model="", gallery=name, rules=rules)
+
+
+def _several(may: str, callers: Callers) -> Callers:
+    if isinstance(callers, str) or not isinstance(callers, Iterable):
+        raise InvalidRequest(f'{may}: a list of callers, each as in "enroller/kiosk-7"')
+    return callers

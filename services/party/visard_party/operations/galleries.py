@@ -1,0 +1,136 @@
+"""Who may do what in a gallery, and making, changing and removing one.
+
+A gallery's rules are rights (visard_party.store.base.Right): each lets callers whose name fits a pattern enrol, verify or search.
+Parties keep and judge them each for itself. A caller whom no rule lets do what is asked is told that there is no such gallery,
+as if there were none. The gallery that always is lets everybody do everything until an administrator says otherwise.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
+from itertools import groupby
+
+from typing_extensions import override
+from visard_common.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    ResourceExhausted,
+)
+from visard_common.limits import MAX_GALLERIES
+from visard_common.operations import ADMINS, Gallery
+from visard_wire.limits import DEFAULT_GALLERY
+from visard_wire.v1 import common_pb2
+
+from visard_party.intake.asked import Asked
+from visard_party.operations.prepared import Prepared
+from visard_party.operations.resources import Resources
+from visard_party.operations.ruling import Ruling
+from visard_party.store.base import May, Place, Right, Rule, Store, all_rights
+
+_EVERYBODY = "*"
+OPEN = tuple(Right("", "", _EVERYBODY, DEFAULT_GALLERY, may) for may in (May.ENROL, May.VERIFY, May.SEARCH))
+
+
+def in_force(gallery: str, rules: Sequence[Right]) -> Sequence[Right]:
+    """The rules of a gallery, given what is stored of it; none where there is no such gallery."""
+    return OPEN if gallery == DEFAULT_GALLERY and not rules else rules
+
+
+def is_admin(caller: str) -> bool:
+    """Whether rules do not apply to a caller."""
+    return caller.partition("/")[0] in ADMINS
+
+
+def letting(rules: Iterable[Right], caller: str, may: str = "") -> Iterator[Right]:
+    """Those of the rules that let a caller do something, or this."""
+    for rule in rules:
+        if rule.may != May.EXIST and may in ("", rule.may) and fnmatchcase(caller, rule.grantee):
+            yield rule
+
+
+async def require(store: Store, gallery: str, caller: str, may: str) -> None:
+    """Raise NotFound unless there is such a gallery and its rules let the caller do this; administrators may look at all."""
+    rules = in_force(gallery, await store.rules(gallery))
+    if not (rules if is_admin(caller) else any(letting(rules, caller, may))):
+        raise NotFound(f"gallery {gallery!r} is none, or none where {caller or 'this caller'} may do this")
+
+
+async def require_entry(store: Store, asked: Asked) -> None:
+    """Raise NotFound unless the request's caller may do in its gallery what it asks for; PermissionDenied for a part of it."""
+    request, wanted = asked.request, asked.declared.gallery
+    if wanted is Gallery.NONE or "rules" in asked.declared.fields:
+        return
+    gallery = Place.of(request).gallery
+    await require(store, gallery, asked.caller, wanted.value)
+    if request.unique and not any(letting(in_force(gallery, await store.rules(gallery)), asked.caller, May.SEARCH)):
+        allowed = "false, for the gallery's rules do not let this caller search in it"
+        raise PermissionDenied(f"request.unique: {allowed}", field="request.unique", allowed=allowed)
+
+
+async def listed(store: Store, gallery: str, caller: str) -> list[tuple[str, list[Right]]]:
+    """The galleries of which a caller is told, in order of name, or only this one, each with the rules that it is told."""
+    stored = sorted(await store.rules(gallery), key=lambda rule: (rule.gallery, rule.may, rule.grantee))
+    found = {name: list(rules) for name, rules in groupby(stored, key=lambda rule: rule.gallery)}
+    if gallery in ("", DEFAULT_GALLERY):
+        found.setdefault(DEFAULT_GALLERY, list(OPEN))
+    told = []
+    for name, rules in sorted(found.items()):
+        shown = [rule for rule in rules if rule.may != May.EXIST] if is_admin(caller) else list(letting(rules, caller))
+        if shown or is_admin(caller):
+            told.append((name, shown))
+    return told
+
+
+class CreateGallery(Ruling):
+    """Make a gallery, with its rules."""
+
+    @override
+    async def prepare(self, resources: Resources, asked: Asked) -> Prepared:
+        gallery = asked.request.gallery
+        stored = await resources.store.rules()
+        if gallery == DEFAULT_GALLERY or any(rule.gallery == gallery for rule in stored):
+            raise AlreadyExists(f"gallery {gallery!r} is there already: change its rules instead")
+        if sum(rule.may == May.EXIST for rule in stored) >= MAX_GALLERIES:
+            raise ResourceExhausted(f"there are {MAX_GALLERIES} galleries, as many as are allowed")
+        return Prepared(asked, write=Rule(give=_stated(asked.request)))
+
+
+class ChangeGallery(Ruling):
+    """Other rules in the place of those that a gallery has."""
+
+    @override
+    async def prepare(self, resources: Resources, asked: Asked) -> Prepared:
+        gallery = asked.request.gallery
+        stored = await resources.store.rules(gallery)
+        if not in_force(gallery, stored):
+            raise NotFound(f"there is no gallery {gallery!r}")
+        stated = _stated(asked.request)
+        give = tuple(right for right in stated if right not in stored)
+        take = tuple(right.right_id for right in stored if right not in stated)
+        return Prepared(asked, names=[right.name for right in stored], write=Rule(give, take))
+
+
+class DeleteGallery(Ruling):
+    """Remove a gallery that has no references, and every right in it."""
+
+    @override
+    async def prepare(self, resources: Resources, asked: Asked) -> Prepared:
+        gallery, store = asked.request.gallery, resources.store
+        if gallery == DEFAULT_GALLERY:
+            raise InvalidArgument.of("request.gallery", f"another than {DEFAULT_GALLERY!r}, which always is")
+        if not await store.rules(gallery):
+            raise NotFound(f"there is no gallery {gallery!r}")
+        if await store.count_in(gallery):
+            raise FailedPrecondition(f"gallery {gallery!r} has references: delete its subjects first")
+        rights = [right for right in await all_rights(store) if right.gallery == gallery]
+        return Prepared(
+            asked, names=[right.name for right in rights], write=Rule(take=tuple(right.right_id for right in rights))
+        )
+
+
+def _stated(request: common_pb2.Request) -> tuple[Right, ...]:
+    """A gallery's own right, and its rules as the request states them, in order of id."""
+    rules = [Right("", "", rule.callers, request.gallery, May(rule.may)) for rule in request.rules]
+    return tuple(sorted((Right("", "", "", request.gallery, May.EXIST), *rules), key=lambda right: right.right_id))
