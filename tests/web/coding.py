@@ -44,6 +44,8 @@ REQUESTS: dict[str, common_pb2.Request] = {
     "points": common_pb2.Request(points=[common_pb2.OperatingPoint(name="a", distance=1.0000000000000002)]),
     "large gallery": common_pb2.Request(allow_large_gallery=True),
     "nearest": common_pb2.Request(nearest=True),
+    "gallery": common_pb2.Request(gallery="door", nearest=True),
+    "rules": common_pb2.Request(rules=[common_pb2.GalleryRule(may="search", callers="*"), common_pb2.GalleryRule()]),
 }  # fmt: skip
 
 

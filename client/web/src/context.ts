@@ -2,7 +2,7 @@
 
 import { type Bytes, concat, float64, uint32, uint64, utf8 } from "./bytes.ts";
 import { ofParts, sized } from "./digests.ts";
-import type { OperatingPoint, Request } from "./gen/visard/v1/common_pb.js";
+import type { GalleryRule, OperatingPoint, Request } from "./gen/visard/v1/common_pb.js";
 
 /**
  * `fields` is the digest of all fields of a request but its caller and the hashes of its shares, which cannot be known before
@@ -60,9 +60,18 @@ function parts(request: Request): Bytes[] {
 
 /** Fields that came later: where none is set a request has the digest that it always had. */
 function later(request: Request): Bytes[] {
-  if (!request.points.length && !request.allowLargeGallery && !request.nearest) return [];
-  const first = [concat(...request.points.map(point)), flags(request.allowLargeGallery)];
-  return request.nearest ? [...first, utf8("nearest")] : first;
+  const { points, rules, allowLargeGallery, nearest, gallery } = request;
+  const newest = gallery !== "" || rules.length > 0;
+  if (!(points.length || allowLargeGallery || nearest || newest)) return [];
+  const first = [concat(...points.map(point)), flags(allowLargeGallery)];
+  const marked = utf8(nearest ? "nearest" : "");
+  if (newest) return [...first, marked, utf8(gallery), concat(...rules.map(rule))];
+  return nearest ? [...first, marked] : first;
+}
+
+/** A gallery's rule as it is hashed. */
+function rule({ may, callers }: GalleryRule): Bytes {
+  return concat(sized(utf8(may)), sized(utf8(callers)));
 }
 
 /** An operating point as it is hashed: its name behind its length, and two IEEE doubles. */

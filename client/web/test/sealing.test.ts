@@ -6,7 +6,7 @@ import { create, type JsonValue } from "@bufbuild/protobuf";
 import { equal, hex, random, utf8 } from "../src/bytes.ts";
 import { Context } from "../src/context.ts";
 import { SealError } from "../src/errors.ts";
-import { OperatingPointSchema, RequestSchema } from "../src/gen/visard/v1/common_pb.js";
+import { GalleryRuleSchema, OperatingPointSchema, RequestSchema } from "../src/gen/visard/v1/common_pb.js";
 import { commitment, keyId, newReplyKey, openShare, sealShare } from "../src/sealing.ts";
 import { Secret } from "../src/secret.ts";
 import { asked, decoded, read } from "./vectors.ts";
@@ -52,7 +52,8 @@ test("every field of a request should be bound", async () => {
     const request = create(RequestSchema) as unknown as Record<string, unknown>;
     const before = request[localName];
     if (fieldKind === "list") {
-      const values = { points: create(OperatingPointSchema), insteadOf: utf8("x"), referenceIds: "x" };
+      const [points, rules] = [create(OperatingPointSchema), create(GalleryRuleSchema)];
+      const values = { points, rules, insteadOf: utf8("x"), referenceIds: "x" };
       request[localName] = [values[localName as keyof typeof values]];
     } else request[localName] = before instanceof Uint8Array ? utf8("x") : scalar(before);
     const context = await Context.of(request as unknown as Parameters<typeof Context.of>[0]);
