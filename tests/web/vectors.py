@@ -21,6 +21,7 @@ from visard_wire.v1 import common_pb2
 from tests.cells import label, table, tables
 from tests.web.capturing import capture
 from tests.web.coding import ASKED, HOME, REQUESTS, message, text
+from tests.web.parties import parties
 from tests.web.vouching import vouching
 
 _SEED = bytes(range(16))
@@ -186,6 +187,7 @@ FILES = {
     "answers": answers,
     "vouching": vouching,
     "capture": capture,
+    "parties": parties,
 }
 
 

@@ -34,22 +34,25 @@ class Authority:
         """Its certificate."""
         return self.root.public_bytes(serialization.Encoding.PEM).decode()
 
-    def issue(
+    def issue(self, *uris: str, **others: Any) -> Signer:
+        """Who holds a certificate with these names; ``others`` as for ``holder``."""
+        key, certificate = self.holder(*uris, **others)
+        return Signer([certificate.public_bytes(serialization.Encoding.DER)], key)
+
+    def holder(
         self, *uris: str, end: datetime.datetime = _END, curve: ec.EllipticCurve | None = None, odd: bool = False
-    ) -> Signer:
-        """Who holds a certificate with these names; ``odd``: with a critical extension that nobody knows."""
+    ) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+        """A key and its certificate with these names; ``odd``: with a critical extension that nobody knows."""
         key = ec.generate_private_key(curve or ec.SECP256R1())
-        builder = _begun(
-            x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "holder")]), self.name, key.public_key(), end
-        )
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "holder")])
+        builder = _begun(name, self.name, key.public_key(), end)
         if uris:
             names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri) for uri in uris])
             builder = builder.add_extension(names, critical=False)
         if odd:
             unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.55555.1"), b"\5\0")
             builder = builder.add_extension(unknown, critical=True)
-        certificate = builder.sign(self.key, hashes.SHA256())
-        return Signer([certificate.public_bytes(serialization.Encoding.DER)], key)
+        return key, builder.sign(self.key, hashes.SHA256())
 
     @property
     def der(self) -> bytes:

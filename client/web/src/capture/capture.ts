@@ -85,3 +85,20 @@ function chosen(first: Chip, count: number, problems: readonly CaptureError[], l
   }
   return first;
 }
+
+/** Work on one of several photos: its error says which one is at fault. */
+export function naming<T>(index: number, count: number, work: () => Promise<T>): Promise<T>;
+export function naming<T>(index: number, count: number, work: () => T): T;
+export function naming(index: number, count: number, work: () => unknown): unknown {
+  const named = (error: unknown): never => {
+    if (count === 1 || !(error instanceof CaptureError)) throw error;
+    const Kind = error.constructor as new (message: string, options: ErrorOptions) => CaptureError;
+    throw new Kind(`photo ${index + 1} of ${count}: ${error.message}`, { cause: error });
+  };
+  try {
+    const done = work();
+    return done instanceof Promise ? done.catch(named) : done;
+  } catch (error) {
+    return named(error);
+  }
+}
