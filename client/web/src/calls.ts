@@ -5,6 +5,7 @@ import { random } from "./bytes.ts";
 import { abortable, type Deadline } from "./deadline.ts";
 import { type SealedRequest, seal } from "./envelopes.ts";
 import {
+  DeadlineExceeded,
   Deviated,
   Exhausted,
   InvalidRequest,
@@ -117,7 +118,7 @@ export class Caller {
       } catch (error) {
         deadline.signal.throwIfAborted();
         deviations += Number(error instanceof Deviated);
-        this.#reached ||= !(error instanceof Unavailable);
+        this.#reached ||= !(error instanceof Unavailable || error instanceof DeadlineExceeded);
         const pause = pauseMs(error, attempt);
         const hopeless = pause === undefined || deviations > DEVIATIONS || pause > deadline.leftMs;
         if (hopeless || !this.#connection.retry || this.#impatient(error, started, pause)) throw error;

@@ -24,9 +24,9 @@ export class Deadline {
     if (!(seconds > 0 && seconds < Number.POSITIVE_INFINITY))
       throw new InvalidRequest("deadline: seconds, more than 0");
     given?.throwIfAborted();
-    const late = new DeadlineExceeded(`no answer within ${seconds} s`);
     const timer = new AbortController();
-    const timeout = setTimeout(() => timer.abort(late), seconds * 1000);
+    const late = (): void => timer.abort(new DeadlineExceeded(`no answer within ${seconds} s`));
+    const timeout = setTimeout(late, seconds * 1000);
     const signal = given ? AbortSignal.any([given, timer.signal]) : timer.signal;
     try {
       return await abortable(work(new Deadline(signal, performance.now() + seconds * 1000)), signal);
