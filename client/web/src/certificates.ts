@@ -8,6 +8,7 @@ import {
   id_ce_basicConstraints,
   id_ce_extKeyUsage,
   id_ce_keyUsage,
+  id_ce_nameConstraints,
   id_ce_subjectAltName,
   KeyUsage,
   KeyUsageFlags,
@@ -71,10 +72,12 @@ export class Certificate {
     return this.#extension(id_ce_subjectAltName, SubjectAlternativeName) !== undefined;
   }
 
-  /** Whether it is valid at a time, in milliseconds since 1970, and has no critical extension that nobody here knows. */
+  /** Whether it is valid at a time, in milliseconds since 1970, and has no extension whose meaning would be passed over here. */
   validAt(unixMs: number): boolean {
     const { validity, extensions } = this.#asn1.tbsCertificate;
-    const known = (extensions ?? []).every((one) => !one.critical || UNDERSTOOD.has(one.extnID));
+    const known = (extensions ?? []).every(
+      (one) => UNDERSTOOD.has(one.extnID) || (!one.critical && one.extnID !== id_ce_nameConstraints),
+    );
     const [from, until] = [validity.notBefore.getTime(), validity.notAfter.getTime()];
     return known && from.getTime() <= unixMs && unixMs <= until.getTime();
   }
