@@ -14,10 +14,8 @@ from typing import TYPE_CHECKING, Any
 from visard_wire.version import __version__
 
 if TYPE_CHECKING:
-    from visard_wire.chain import Entry
-
     from visard.admin import Admin
-    from visard.auditlog import Account, Comparison, LogDifference, PartyLog, Verified
+    from visard.auditlog import Account, Comparison, Entry, LogDifference, PartyLog, Verified
     from visard.bulk import Bulk, BulkEnrolment, BulkItem, BulkProgress, Refusal, SearchedFace, SearchedPhoto
     from visard.capture import ArrayLike, Chip, Face, capture
     from visard.certs import CertificatesExist

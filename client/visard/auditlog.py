@@ -13,14 +13,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from visard_wire.chain import GENESIS, Entry
+from visard_wire import chain as wire
 from visard_wire.limits import PARTIES
 
 SETTLE_MS = 10_000  # so long after one party has noted a request the others may still be about to
 # so far may the times of one request lie apart: clocks differ by a minute at most, and requests last ten
 MARGIN_MS = 15 * 60 * 1000
 
-What = tuple[str, str, str, str, str, str]
+Entry = wire.Entry
+GENESIS = wire.GENESIS
+What = tuple[str, str, str, str, str, str, str]
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def _by_request(log: PartyLog) -> dict[bytes, list[Entry]]:
 
 def _account(entries: Sequence[Entry]) -> Account:
     """A write may be sent more than once: what was asked must be the same, and the best outcome counts."""
-    what = frozenset((e.caller, e.operation, e.model, e.subject, e.new_subject, e.grantee) for e in entries)
+    what = frozenset((e.caller, e.operation, e.model, e.gallery, e.subject, e.new_subject, e.grantee) for e in entries)
     outcomes = {e.outcome for e in entries}
     return Account(what, next(best for best in ("ok", "refused", "failed") if best in outcomes))
 

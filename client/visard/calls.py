@@ -11,9 +11,9 @@ from typing import Any, Protocol, TypeVar
 import grpc
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
-from visard_wire import tracing
+from visard_wire import limits, tracing
 from visard_wire.callers import Signer
-from visard_wire.limits import DEFAULT_GALLERY, MAX_INSTEAD, REQUEST_ID_BYTES
+from visard_wire.limits import MAX_INSTEAD, REQUEST_ID_BYTES
 from visard_wire.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc
 
 from visard import opening
@@ -37,9 +37,11 @@ from visard.trust import TrustedKeys, trusted
 
 Operation = common_pb2.Operation
 Request = common_pb2.Request
+Outcome = common_pb2.Outcome
 T = TypeVar("T")
 
 DEFAULT_MODEL = "face"
+DEFAULT_GALLERY = limits.DEFAULT_GALLERY
 # what is asked about subjects, or of one who may be any of them: these are in a gallery
 _IN_GALLERY = frozenset(
     {

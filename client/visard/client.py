@@ -10,13 +10,23 @@ import numpy as np
 import numpy.typing as npt
 from google.protobuf import json_format
 from visard_wire import tracing
-from visard_wire.limits import DEFAULT_GALLERY
-from visard_wire.v1 import common_pb2, gateway_pb2
+from visard_wire.v1 import gateway_pb2
 
 from visard import opening, received
 from visard.admin import Admin
 from visard.bulk import Bulk
-from visard.calls import DEFAULT_DEADLINE, DEFAULT_MODEL, Caller, filled, named, within
+from visard.calls import (
+    DEFAULT_DEADLINE,
+    DEFAULT_GALLERY,
+    DEFAULT_MODEL,
+    Caller,
+    Operation,
+    Outcome,
+    Request,
+    filled,
+    named,
+    within,
+)
 from visard.capture import Chip, Source, as_pictures, capture_all
 from visard.connection import Connection
 from visard.errors import InvalidRequest
@@ -38,8 +48,6 @@ from visard.uploads import forced, gate_for, good_enough, pixels, shared, whole
 __all__ = ["DEFAULT_DEADLINE", "DEFAULT_MODEL", "Client", "Connection", "Photo"]
 
 Photo = Source | Chip
-Operation = common_pb2.Operation
-Request = common_pb2.Request
 
 
 UPLOADED = ("enrol", "verify", "identify", "compare")
@@ -214,21 +222,45 @@ class Client:
         times the references that they search is at most 1 %: its name is in the answer. Where no point carries the gallery they
         refuse (FailedPrecondition), but with ``allow_large_gallery`` search at the strictest one.
         """
-        outcomes, report = await self._ask(
+        wishes = {"largest": largest, "force": force, "allow_large_gallery": allow_large_gallery}
+        if not nearest:
+            (answer,) = await self.identify_each([photo], operating_point=operating_point, **wishes)
+            return answer
+        outcomes, report = await self._search([photo], operating_point, **wishes, nearest=nearest)
+        return Identification(opening.matched_subject(outcomes), report, opening.operating_point(outcomes))
+
+    async def identify_each(
+        self,
+        photos: Sequence[Photo],
+        *,
+        operating_point: str = "",
+        largest: bool = False,
+        allow_large_gallery: bool = False,
+        force: bool = False,
+    ) -> list[Identification]:
+        """Search for each of 1 to 16 photos in one request, which all succeed or none; options as for ``identify``."""
+        outcomes, report = await self._search(
+            photos, operating_point, largest=largest, force=force, allow_large_gallery=allow_large_gallery
+        )
+        point = opening.operating_point(outcomes)
+        return [
+            Identification(opening.only_subject(found), report, point, found, more)
+            for found, more in opening.candidates(outcomes, len(photos))
+        ]
+
+    async def _search(
+        self, photos: Sequence[Photo], operating_point: str, *, largest: bool, force: bool, **options: bool
+    ) -> tuple[list[Outcome], Report]:
+        return await self._ask(
             self._caller.matching.Identify,
             Operation.OPERATION_IDENTIFY,
-            [photo],
+            photos,
             "",
             self._at(operating_point),
             largest=largest,
             force=force,
-            options={"allow_large_gallery": allow_large_gallery, "nearest": nearest},
+            options=options,
         )
-        point = opening.operating_point(outcomes)
-        if nearest:
-            return Identification(opening.matched_subject(outcomes), report, point)
-        found, more = opening.candidates(outcomes)
-        return Identification(opening.only_subject(found), report, point, found, more)
 
     async def compare(
         self, photo: Photo, other: Photo, *, operating_point: str = "", largest: bool = False
@@ -335,7 +367,7 @@ class Client:
         force: bool = False,
         options: Mapping[str, Any] = MappingProxyType({}),
         writes: bool = False,
-    ) -> tuple[list[common_pb2.Outcome], Report]:
+    ) -> tuple[list[Outcome], Report]:
         """Capture, share, seal, send, open; a write keeps its id when it is sent again. ``options``: further fields."""
         chips = await asyncio.to_thread(capture_all, some(photos), largest=largest)
 
@@ -354,7 +386,7 @@ class Client:
         options: Mapping[str, Any] = MappingProxyType({}),
         *,
         writes: bool = False,
-    ) -> tuple[list[common_pb2.Outcome], Report]:
+    ) -> tuple[list[Outcome], Report]:
         started = time.monotonic()
         name = Operation.Name(asked[0]).removeprefix("OPERATION_").lower()  # type: ignore[arg-type]
         async with within(self.deadline):  # models and keys are fetched first: they share the deadline
@@ -370,7 +402,7 @@ class Client:
         options: Mapping[str, Any],
         *,
         writes: bool,
-    ) -> tuple[list[common_pb2.Outcome], gateway_pb2.Result]:
+    ) -> tuple[list[Outcome], gateway_pb2.Result]:
         info = await self.models.info()
         images = await asyncio.to_thread(prepare, info)
 

@@ -71,18 +71,26 @@ def match_bit(outcomes: Sequence[common_pb2.Outcome]) -> bool:
     return bool(bits[0])
 
 
-def candidates(outcomes: Sequence[common_pb2.Outcome]) -> tuple[tuple[Candidate, ...], bool]:
-    """The references that a search has found, those of the strictest points first, and whether there are more.
+Found = tuple[tuple[Candidate, ...], bool]
+
+
+def candidates(outcomes: Sequence[common_pb2.Outcome], images: int) -> list[Found]:
+    """For each image the references that a search has found, those of the strictest points first, and whether there are more.
 
     Raises InconsistentAnswer.
     """
     points = _agreed([tuple(outcome.points) for outcome in outcomes], "the parties searched at different points")
     seed, room = _agreed([(o.cell_seed, o.room) for o in outcomes], "the parties' tables are different ones")
     bits = combine_bits(outcomes)
-    if room not in cells.ROOMS or not points or len(bits) != len(points) * cells.table_bytes(room) * 8:
+    if room not in cells.ROOMS or not points or len(bits) != images * len(points) * cells.table_bytes(room) * 8:
         raise InconsistentAnswer("the answer is no table of candidates")
-    tables = np.packbits(bits, bitorder="little").reshape(len(points), cells.CELLS, -1)
+    tables = np.packbits(bits, bitorder="little").reshape(images, len(points), cells.CELLS, -1)
     keys = cells.hash_keys(seed, room)
+    return [_candidates(of_image, points, keys) for of_image in tables]
+
+
+def _candidates(tables: npt.NDArray[np.uint8], points: Sequence[str], keys: Sequence[Sequence[int]]) -> Found:
+    """Of the tables (points, CELLS, bytes) of one image."""
     try:
         found = [cells.peeled([cell.tobytes() for cell in table], keys) for table in tables]
     except ValueError as error:

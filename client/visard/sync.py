@@ -374,6 +374,25 @@ class SyncClient:
         )
         return self._run(work)
 
+    def identify_each(
+        self,
+        photos: Sequence[Photo],
+        *,
+        operating_point: str = "",
+        largest: bool = False,
+        allow_large_gallery: bool = False,
+        force: bool = False,
+    ) -> list[Identification]:
+        """See Client.identify_each."""
+        work = self._client.identify_each(
+            photos,
+            operating_point=operating_point,
+            largest=largest,
+            allow_large_gallery=allow_large_gallery,
+            force=force,
+        )
+        return self._run(work)
+
     def compare(self, photo: Photo, other: Photo, *, operating_point: str = "", largest: bool = False) -> Verification:
         """See Client.compare."""
         return self._run(self._client.compare(photo, other, operating_point=operating_point, largest=largest))

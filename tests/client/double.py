@@ -129,7 +129,7 @@ class Double(gateway_pb2_grpc.FaceMatchingServicer, gateway_pb2_grpc.ModelRegist
         """What three honest parties would answer."""
         tables = request.operation == common_pb2.OPERATION_IDENTIFY and not request.nearest
         if tables:
-            packed = cells.tables(self.found, SEED, ROOM)
+            packed = cells.tables(self.found, SEED, ROOM) * request.images
         else:
             packed = np.packbits(np.array(self.bits, bool), bitorder="little").tobytes()
         pieces = [os.urandom(len(packed)), os.urandom(len(packed))]

@@ -13,6 +13,7 @@ from visard.bulk.journal import Journal
 from visard.client import Client, Connection
 from visard.errors import InvalidRequest, NoFace, NotAnImage, Unreachable
 from visard_common import errors as faults
+from visard_common.errors import InvalidArgument
 
 from tests.cells import label
 from tests.client.keeping import Keeping, keeping
@@ -242,7 +243,7 @@ async def journal_that_is_not_ours__should_be_refused(
     with Journal(journal_of(people), "face", 0), pytest.raises(InvalidRequest, match="another program"):
         await enrolled(connection, people)
     double.info.published_unix_ms = 7
-    with pytest.raises(InvalidRequest, match="another deployment"):
+    with pytest.raises(InvalidRequest, match="gallery or deployment"):
         await enrolled(connection, people)
     for text in ("nonsense\n", '{"visard_journal": 1, "model": "face", "published_unix_ms": 7}\n{"made": "00"}\n'):
         (tmp_path / "odd").write_text(text)
@@ -327,9 +328,21 @@ async def faces_of_a_group__should_be_answered_from_left_to_right(
         assert [one.answer and one.answer.subject for one in found] == ["ann"] * 3
         middles = [one.box[0] + one.box[2] / 2 for one in found]
         assert [int(middle // 250) for middle in middles] == [0, 1, 2]
-        assert double.calls["Identify"] == 3
+        assert double.calls["Identify"] == 1, "all in one request"
         with pytest.raises(NoFace):
             await client.bulk.faces(bytes(blank(group)))
+
+
+async def group_beyond_a_budget__should_be_asked_about_in_smaller_requests(
+    served: tuple[Keeping, Connection], group: Path
+) -> None:
+    double, connection = served
+    double.found = [[label(1, "ann")], []]
+    double.faults = [InvalidArgument.of("request.images", "at most 2: each is an attempt at this gallery")]
+    async with Client(connection) as client:
+        found = await client.bulk.faces(group, force=True)
+    assert [one.answer and one.answer.subject for one in found] == ["ann"] * 3
+    assert [received.request.images for received in double.received] == [3, 1, 2]
 
 
 def blank(beside: Path) -> bytes:

@@ -24,10 +24,12 @@ from visard.errors import (
 )
 from visard.results import SubjectCount
 from visard_common import errors as faults
+from visard_wire.cells import Label
 from visard_wire.v1 import common_pb2, gateway_pb2
 
+from tests import cells
 from tests.cells import label
-from tests.client.double import Double, chip, connected, serving
+from tests.client.double import ROOM, SEED, Double, Outcomes, chip, connected, serving
 
 Operation = common_pb2.Operation
 
@@ -93,6 +95,31 @@ async def identification__should_name_all_that_are_near_enough(folder: Path) -> 
         )
         double.found = [[ann, other], []]
         assert (await client.identify(chip(1))).subject == "ann"
+
+
+async def several_photos__should_be_answered_each_by_its_own_tables(folder: Path) -> None:
+    ann, ben = label(1, "ann"), label(2, "ben")
+    async with connected(folder) as (double, client):
+        theirs: list[list[list[Label]]] = [[[ann], []], [[], []], [[ben], [ben]]]
+        tables = [cells.tables(found, SEED, ROOM) for found in theirs]
+
+        def answers(outcomes: Outcomes) -> None:
+            for outcome in outcomes:  # in the clear: one piece of three, which two parties hold
+                outcome.bits = 8 * len(b"".join(tables))
+                outcome.piece_own = outcome.piece_previous = bytes(outcome.bits // 8)
+            outcomes[0].piece_own = outcomes[1].piece_previous = b"".join(tables)
+
+        double.spoil = answers
+        found = await client.identify_each([chip(1), chip(2), chip(3)])
+        assert [one.subject for one in found] == ["ann", None, "ben"]
+        assert [len(one.candidates) for one in found] == [1, 0, 1]
+        with pytest.raises(InconsistentAnswer, match="no table"):
+            await client.identify_each([chip(1), chip(2)])
+        assert [received.request.images for received in double.received] == [3, 2]
+        wrong: list[Any] = [[], "photo.jpg"]
+        for photos in wrong:
+            with pytest.raises(InvalidRequest, match="photos"):
+                await client.identify_each(photos)
 
 
 @pytest.mark.parametrize("count", [9, 40, 500])

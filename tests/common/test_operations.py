@@ -1,14 +1,14 @@
 """Each operation is declared once, and whatever is declared is done by a party."""
 
 import pytest
-from visard_common.operations import DECLARED, FIELDS, Charged, Declared, setting
+from visard_common.operations import DECLARED, FIELDS, Charged, Declared, Gallery, Subject, setting
 from visard_party.operations import OPERATIONS
 from visard_wire.v1 import common_pb2
 
 NUMBERS = [number for number in common_pb2.Operation.values() if number]
 # what every request may set, or the place that is checked by another field of the declaration
 GENERAL = {
-    *("request_id", "operation", "subject", "model", "images", "operating_point"),
+    *("request_id", "operation", "subject", "model", "gallery", "images", "operating_point"),
     *("expires_unix_ms", "sent_unix_ms", "caller", "share_digests"),
 }
 
@@ -29,6 +29,10 @@ def declaration__should_make_sense(declared: Declared) -> None:
     assert not (declared.writes and declared.restores)
     assert ("instead_of" in declared.fields) == (declared.writes and declared.signed)
     assert declared.claims <= declared.writes
+    assert (declared.subject is Subject.NONE) or declared.gallery is not Gallery.NONE, "subjects are in a gallery"
+    assert (declared.charged in (Charged.SUBJECT, Charged.SEARCH, Charged.ENROLMENT)) <= (
+        declared.gallery in (Gallery.ENROL, Gallery.VERIFY, Gallery.SEARCH)
+    ), "who looks at references needs their gallery's rules"
     assert (declared.charged is not Charged.NOTHING) == (declared.images.start > 0), "who shows a face is counted"
 
 

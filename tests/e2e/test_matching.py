@@ -35,6 +35,9 @@ async def search__should_name_all_that_are_near_enough(cluster: Cluster, photos:
         assert {candidate.reference_id for candidate in found.candidates} == {*one.references, *other.references}
         assert {candidate.subject for candidate in found.candidates} == {"one-name", "other-name"}
         assert (found.subject, found.known, found.more) == (None, True, False)
+        each = await client.identify_each([photos["biden"], photos["obama2"]], operating_point="default")
+        assert [answer.subject for answer in each] == ["somebody-else", None]
+        assert set(each[1].candidates) == set(found.candidates), "as if it had been asked about alone"
         nearest = await client.identify(photos["obama2"], operating_point="default", nearest=True)
         assert (nearest.subject, nearest.candidates) == ("other-name", ()), "the very photo"
         assert nearest.report.rounds > found.report.rounds

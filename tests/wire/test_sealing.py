@@ -48,6 +48,7 @@ OTHERS: dict[str, object] = {
     "grantee": "enroller/kiosk-7",
     "allow_large_gallery": True,
     "nearest": True,
+    "gallery": "staff",
 }
 CONTEXT = Context.from_request(REQUEST)
 KEY = X25519PrivateKey.generate()
@@ -74,6 +75,7 @@ def every_field__should_be_bound() -> None:
         "reference_ids",
         "instead_of",
         "points",
+        "rules",
         "share_digests",
         "caller",
     }
@@ -89,6 +91,27 @@ def every_field__should_be_bound() -> None:
 
 def reference_ids__should_be_bound_one_by_one() -> None:
     requests = [common_pb2.Request(reference_ids=ids) for ids in ([], ["ab"], ["a", "b"], ["b", "a"], ["ab", ""])]
+    assert len({Context.from_request(request).digest for request in requests}) == len(requests)
+
+
+def rules__should_be_bound_one_by_one_and_not_taken_for_other_late_fields() -> None:
+    def rule(may: str, callers: str) -> common_pb2.GalleryRule:
+        return common_pb2.GalleryRule(may=may, callers=callers)
+
+    several: tuple[list[common_pb2.GalleryRule], ...] = (
+        [],
+        [rule("enrol", "*")],
+        [rule("verify", "*")],
+        [rule("enrol", "*"), rule("verify", "*")],
+        [rule("verify", "*"), rule("enrol", "*")],
+        [rule("enrolv", "erify*")],
+    )
+    requests = [
+        common_pb2.Request(rules=rules, gallery=gallery, nearest=nearest)
+        for rules in several
+        for gallery in ("", "staff", "nearest")
+        for nearest in (False, True)
+    ]
     assert len({Context.from_request(request).digest for request in requests}) == len(requests)
 
 

@@ -13,7 +13,7 @@ from visard.bulk import searching
 from visard.bulk.enrolling import Enrolling, Wishes
 from visard.bulk.journal import Journal, beside
 from visard.bulk.judging import Tally, Told, judge
-from visard.bulk.outcomes import BulkEnrolment, BulkItem, BulkProgress, Refusal, SearchedFace, SearchedPhoto
+from visard.bulk.outcomes import MAX_BATCH, BulkEnrolment, BulkItem, BulkProgress, Refusal, SearchedFace, SearchedPhoto
 from visard.bulk.sources import photos_of, read_source
 from visard.calls import Caller
 from visard.capture import Chip, Source
@@ -27,7 +27,6 @@ __all__ = [
     "beside", "judge", "photos_of", "read_source",
 ]  # fmt: skip
 
-MAX_BATCH = 16  # photos of one request
 AT_ONCE = 8  # requests, where the gateway takes as many
 
 
@@ -112,12 +111,11 @@ class Bulk:
     ) -> list[SearchedFace]:
         """Search for each face of a photo, from left to right; options as for Client.identify. Raises NoFace.
 
-        Each face is a search of its own, and counts as one.
+        Faces go in requests of up to 16, or with ``nearest`` in one each. Each is a search of its own, and counts as one.
         """
         places = await self._places(at_once)
-        wishes: dict[str, object] = {"operating_point": operating_point, "force": force, "nearest": nearest}
-        wishes["allow_large_gallery"] = allow_large_gallery
-        return await searching.faces(self._client, photo, places, **wishes)
+        wishes = {"operating_point": operating_point, "force": force, "allow_large_gallery": allow_large_gallery}
+        return await searching.faces(self._client, photo, places, nearest=nearest, **wishes)
 
     async def _places(self, at_once: int) -> int:
         """How many requests at a time: as wanted, or AT_ONCE, but no more than the gateway takes."""

@@ -6,6 +6,8 @@ from pathlib import Path
 from visard.errors import VisardError
 from visard.results import Identification
 
+MAX_BATCH = 16  # photos of one request
+
 
 @dataclass(frozen=True)
 class BulkItem:

@@ -102,7 +102,7 @@ DECLARED: Mapping[int, Declared] = {
     ),
     common_pb2.OPERATION_IDENTIFY: Declared(
         VERIFIERS,
-        images=range(1, 2),
+        images=range(1, MAX_IMAGES + 1),
         has_share=True,
         gallery=Gallery.SEARCH,
         fields=frozenset({"allow_large_gallery", "nearest"}),

@@ -18,10 +18,12 @@ def gauges(links: PeerLinks, stock: KitStock, runner: Runner, consistency: Consi
     differ = [(str(peer), float(peer in differing)) for peer in links.peers]
     diverged = [(str(peer), float(peer in consistency.watch.diverged)) for peer in links.peers]
     peers = [(str(peer), float(links.connected(peer))) for peer in links.peers]
+    held = [(gallery, float(count)) for gallery, count in sorted(consistency.watch.galleries.items())]
     distrusted = [("", float(bool(stock.trust.problem)))]
     return [
         gauge("visard_kits_available", "Kits in stock.", [(p, x.available) for p, x in levels], "plan"),
         gauge("visard_kits_target", "Kits wanted in stock.", [(p, x.target) for p, x in levels], "plan"),
+        gauge("visard_gallery_references", "References held, by gallery; empty ones are left out.", held, "gallery"),
         gauge("visard_dealer_distrusted", "1 once a kit has failed its audit; nothing is served.", distrusted),
         gauge("visard_runs_active", "Runs in progress, those in the queue included.", [("", runner.active)]),
         gauge("visard_queue_length", "Runs that wait for a slot; only party 0 queues.", [("", runner.waiting)]),

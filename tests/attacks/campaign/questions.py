@@ -158,6 +158,6 @@ def taken(question: str, world: World, outcomes: Sequence[common_pb2.Outcome]) -
         case "identify":
             return opening.matched_subject(outcomes)
         case "search":
-            candidates, more = opening.candidates(outcomes)
+            ((candidates, more),) = opening.candidates(outcomes, 1)
             return "more" if more else {(one.subject, one.operating_point) for one in candidates}
     return opening.output(outcomes, world.network.program.q)[0]

@@ -147,7 +147,7 @@ class Budgets:
             case Charged.SUBJECT:
                 found = [*self._at_subject(Place.of(request), rows, rate), own]
             case Charged.SEARCH:
-                found = self._search(Place.of(request), caller, rate, 1, own)
+                found = self._search(Place.of(request), caller, rate, request.images, own)
             case Charged.ENROLMENT:
                 looked = self._search(Place.of(request), caller, rate, request.images, own) if request.unique else []
                 found = [*looked, self._enrolment(caller, request.images)]

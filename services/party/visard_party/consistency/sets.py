@@ -51,7 +51,8 @@ class Holdings:
         self._names = sorted(names, key=reference_id_of)
         self._hashes = [name_hash(name) for name in self._names]
         self._total = sum(self._hashes)
-        self._subjects = Counter(name.subject for name in self._names if not name.is_right)
+        self._subjects = Counter(_subject(name) for name in self._names if not name.is_right)
+        self._galleries = Counter(name.gallery for name in self._names if not name.is_right)
         self._written = {e.request_id: e.expires_unix_ms for e in log if e.state is State.COMMITTED}
         self._log_total = sum(map(_write_hash, self._written))
         self.note_pending(log)
@@ -63,8 +64,13 @@ class Holdings:
 
     @property
     def counts(self) -> tuple[int, int]:
-        """How many subjects and how many references are held; rights are neither."""
+        """How many subjects and how many references are held; rights are neither. A subject counts in each of its galleries."""
         return len(self._subjects), self._subjects.total()
+
+    @property
+    def galleries(self) -> Mapping[str, int]:
+        """How many references each gallery has that has any."""
+        return +self._galleries
 
     @property
     def writes(self) -> bytes:
@@ -96,7 +102,8 @@ class Holdings:
             self._hashes.insert(at, name_hash(name))
             self._total += self._hashes[at]
             if not name.is_right:
-                self._subjects[name.subject] += 1
+                self._subjects[_subject(name)] += 1
+                self._galleries[name.gallery] += 1
         fresh = {request_id: expires for request_id, expires in writes.items() if request_id not in self._written}
         self._written |= fresh
         self._log_total += sum(map(_write_hash, fresh))
@@ -106,9 +113,12 @@ class Holdings:
         if at < len(self._names) and self._names[at].reference_id == reference_id:
             name = self._names.pop(at)
             self._total -= self._hashes.pop(at)
-            self._subjects[name.subject] -= not name.is_right
-            if not self._subjects[name.subject]:
-                del self._subjects[name.subject]
+            if name.is_right:
+                return
+            self._galleries[name.gallery] -= 1
+            self._subjects[_subject(name)] -= 1
+            if not self._subjects[_subject(name)]:
+                del self._subjects[_subject(name)]
 
     def node(self, prefix: str) -> Node:
         """The references below a prefix of hex digits."""
@@ -116,6 +126,11 @@ class Holdings:
         last = bisect_left(self._names, prefix + "g", key=reference_id_of)
         rows = tuple(self._names[first:last]) if last - first <= LEAF_ROWS else ()
         return Node(prefix, last - first, set_hash(self._hashes[first:last]), rows)
+
+
+def _subject(name: Name) -> tuple[str, str]:
+    """Who it is: a name is another subject's in another gallery."""
+    return name.gallery, name.subject
 
 
 def name_hash(name: Name) -> int:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 from visard_common.errors import FailedPrecondition, InvalidArgument, Unavailable
@@ -68,6 +68,11 @@ class Watch:
     def diverged(self) -> frozenset[int]:
         """Peers that hold other references for certain."""
         return frozenset(self._diverged)
+
+    @property
+    def galleries(self) -> Mapping[str, int]:
+        """How many references each gallery had when the parties last compared what they hold."""
+        return self._holdings.galleries
 
     @property
     def comparing(self) -> list[int]:

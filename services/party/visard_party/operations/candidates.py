@@ -1,7 +1,10 @@
 """The answer of a search: the references that are near enough, in tables whose cells follow from the request."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from visard_engine import searching
+from visard_engine.bits import ReplicatedBits
 from visard_engine.field import Elements
 from visard_engine.kits import Kit, KitPlan
 from visard_engine.nn.program import Program
@@ -27,14 +30,22 @@ def _points(program: Program, point: str) -> list[str]:
     return points.stricter(program, point, MOST_LIMITS - 1)
 
 
-async def outcome(prepared: Prepared, run: Run, kits: list[Kit], probe: Elements) -> common_pb2.Outcome:
-    """What is sealed for the caller of one probe (D,); raises EngineError."""
+async def outcome(prepared: Prepared, run: Run, kits: Sequence[Kit], probes: Sequence[Elements]) -> common_pb2.Outcome:
+    """What is sealed for the caller of some probes (D,): their tables one after the other. Raises EngineError.
+
+    ``kits`` are those of ``plans`` for each probe in turn.
+    """
     program, rows = prepared.network.program, prepared.rows
     names, seed = _points(program, prepared.operating_point), cells.seed_of(prepared.asked.digest)
     labels = Labels(rows.labels, np.array(cells.hash_keys(seed, rows.room), np.uint64), cells.HASHES)
     limits = [program.threshold(name) for name in names]
-    bits = await searching.search(run, kits, probe, rows.shares, limits, labels, program.mean_test)
-    found = bits_outcome(prepared, bits)
+    each = len(kits) // len(probes)
+    tables = [
+        await searching.search(run, kits[k * each :][:each], probe, rows.shares, limits, labels, program.mean_test)
+        for k, probe in enumerate(probes)
+    ]
+    shared = np.concatenate([table.shared for table in tables], axis=1)
+    found = bits_outcome(prepared, ReplicatedBits(shared, sum(table.count for table in tables)))
     found.points.extend(names)
     found.cell_seed, found.room = seed, rows.room
     return found

@@ -1,9 +1,9 @@
-"""Identify: a network evaluated once, everybody who is enrolled compared with, one sealed answer."""
+"""Identify: a network evaluated once a photo, everybody who is enrolled compared with, one sealed answer."""
 
 from collections import Counter
 
 from typing_extensions import override
-from visard_common.errors import FailedPrecondition
+from visard_common.errors import FailedPrecondition, InvalidArgument
 from visard_engine import matching
 from visard_engine.describe import describe_plan
 from visard_engine.kits import Kit, KitPlan
@@ -22,7 +22,10 @@ AHEAD = 2  # searches that kits are kept ready for: those of blocks are the same
 
 
 class Identify(Reading):
-    """Who of the enrolled is it, if anybody? All that are near enough, or with ``nearest`` the nearest one."""
+    """Who of the enrolled is it, if anybody? All that are near enough, or with ``nearest`` the nearest one.
+
+    Photos of one request go through the network together, then are searched for one after the other, each with kits of its own.
+    """
 
     @override
     async def prepare(self, resources: Resources, asked: Asked) -> Prepared:
@@ -35,22 +38,27 @@ class Identify(Reading):
             raise FailedPrecondition("nobody is enrolled")
         program, point = model.program, points.of_search(request, model.program, len(rows))
         if request.nearest:
+            if request.images > 1:
+                raise InvalidArgument.of("request.images", "1 where the nearest is asked for")
             size = len(rows), program.output.size
             searched: tuple[KitPlan, ...] = (matching.identify_plan(program.q, *size, model.tested),)
         else:
             searched = candidates.plans(program, rows, point, model.tested)
             for plan, count in Counter(searched).items():
                 resources.stock.want(plan, AHEAD * count)
-        return Prepared(asked, (describe_plan(program), *searched), (), rows, model, images, point=point)
+        plans = (describe_plan(program),) * request.images + searched * request.images
+        return Prepared(asked, plans, (), rows, model, images, point=point)
 
     @override
     async def perform(
         self, resources: Resources, prepared: Prepared, channel: SessionChannel, kits: list[Kit]
     ) -> Outcome:
-        (probe,) = await resources.describe(prepared, channel, kits[:1])
+        count = prepared.request.images
+        probes = await resources.describe(prepared, channel, kits[:count])
         run = channel.begin_run(prepared.terms)
         if not prepared.request.nearest:
-            return Outcome(await candidates.outcome(prepared, run, kits[1:], probe))
+            return Outcome(await candidates.outcome(prepared, run, kits[count:], probes))
+        (probe,) = probes
         limits = prepared.limit, prepared.network.program.mean_test
         bits = await matching.identify(run, kits[-1], probe, prepared.rows.shares, *limits)
         outcome = bits_outcome(prepared, bits)

@@ -136,7 +136,7 @@ class Request(_message.Message):
     model: _builtins.str
     """Name of a published model: 1 to 64 characters of [a-z0-9._-]."""
     images: _builtins.int
-    """Images in each share: 1 to 16 for Enrol, 1 for Verify, Identify and Run, 2 for Compare, 0 otherwise."""
+    """Images in each share: 1 to 16 for Enrol and Identify (1 with `nearest`), 1 for Verify and Run, 2 for Compare, 0 otherwise."""
     operating_point: _builtins.str
     """Name of the operating point that decides the threshold. Empty takes the model's default; for Identify, the loosest point whose
     false match rate times the references that are searched is at most 1 %.
@@ -526,8 +526,8 @@ class Outcome(_message.Message):
     OUTPUT_SCALE_FIELD_NUMBER: _builtins.int
     bits: _builtins.int
     """Verify, Compare, Identify: the answer's bits as two pieces of a replicated XOR sharing, packed, lowest bit first.
-    Party i holds pieces i and i-1 (mod 3). Of Identify they are a table for each point (visard_wire.cells) of the references
-    that are near enough, or with `nearest` a bit and then the number of a row.
+    Party i holds pieces i and i-1 (mod 3). Of Identify they are for each image a table for each point (visard_wire.cells) of
+    the references that are near enough, or with `nearest` a bit and then the number of a row.
     """
     piece_own: _builtins.bytes
     piece_previous: _builtins.bytes
