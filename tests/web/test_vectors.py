@@ -88,10 +88,15 @@ def answer__should_be_what_the_parties_say_or_an_error(case: Any) -> None:
     assert told == case.get("error", case.get("answer"))
 
 
-def _candidates(told: Sequence[common_pb2.Outcome], _: str) -> Any:
-    found, more = opening.candidates(told)
-    named = [[one.reference_id, one.subject, one.operating_point] for one in found]
-    return {"found": named, "more": more, "subject": opening.only_subject(found)}
+def _candidates(told: Sequence[common_pb2.Outcome], ask: str) -> Any:
+    return [
+        {
+            "found": [[one.reference_id, one.subject, one.operating_point] for one in found],
+            "more": more,
+            "subject": opening.only_subject(found),
+        }
+        for found, more in opening.candidates(told, int(ask.split()[1]))
+    ]
 
 
 def _output(told: Sequence[common_pb2.Outcome], ask: str) -> Any:

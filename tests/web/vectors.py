@@ -137,20 +137,26 @@ def answers() -> Any:
 
 
 def _searches(case: Any) -> None:
-    room, points = 24, ["default", "strict"]
+    points = ["default", "strict"]
     levels = [[label(1, "ada"), label(2, "bob"), label(3, "bob")], [label(2, "bob")]]
-    bits = tables(levels, _SEED, room)
-    told = outcomes(bits, 8 * len(bits), points=points, cell_seed=_SEED, room=room, operating_point="default")
     named = [[f"{2:032x}", "bob", "strict"], [f"{1:032x}", "ada", "default"], [f"{3:032x}", "bob", "default"]]
-    case("a search", "candidates", told, answer={"found": named, "more": False, "subject": "bob"})
-    bits = tables([[label(k) for k in range(9)]], _SEED, room)
-    told = outcomes(bits, 8 * len(bits), points=points[:1], cell_seed=_SEED, room=room)
-    case("a crowd", "candidates", told, answer={"found": [], "more": True, "subject": None})
-    wrong = outcomes(b"\0", 8, points=points, cell_seed=_SEED, room=room)
-    case("no table", "candidates", wrong, error=["InconsistentAnswer", "the answer is no table of candidates"])
-    torn = outcomes(b"\0", 8, points=points, cell_seed=_SEED, room=room)
+    found = {"found": named, "more": False, "subject": "bob"}
+    case("a search", "candidates 1", _search(levels, points), answer=[found])
+    crowd, alone = [label(k) for k in range(9)], [label(1, "ada")]
+    more = {"found": [], "more": True, "subject": None}
+    one = {"found": [[f"{1:032x}", "ada", "default"]], "more": False, "subject": "ada"}
+    case("two images", "candidates 2", _search([crowd, alone], points[:1]), answer=[more, one])
+    wrong = outcomes(b"\0", 8, points=points, cell_seed=_SEED, room=24)
+    case("no table", "candidates 1", wrong, error=["InconsistentAnswer", "the answer is no table of candidates"])
+    torn = outcomes(b"\0", 8, points=points, cell_seed=_SEED, room=24)
     torn[0].room = 56
-    case("two rooms", "candidates", torn, error=["InconsistentAnswer", "the parties' tables are different ones"])
+    case("two rooms", "candidates 1", torn, error=["InconsistentAnswer", "the parties' tables are different ones"])
+
+
+def _search(levels: Sequence[Sequence[Any]], points: Sequence[str]) -> list[common_pb2.Outcome]:
+    """Tables of these references, one after the other."""
+    bits = tables(levels, _SEED, 24)
+    return outcomes(bits, 8 * len(bits), points=points, cell_seed=_SEED, room=24, operating_point="default")
 
 
 def _nearest(case: Any) -> None:

@@ -14,6 +14,7 @@ import type { Detector } from "./capture/detector.ts";
 import type { Chip } from "./capture/faces.ts";
 import { check, ENROLMENT, type Gate, probeGate } from "./capture/gates.ts";
 import type { Picture } from "./capture/pictures.ts";
+import type { Capturer } from "./capture/remote.ts";
 import type { Outcomes } from "./combining.ts";
 import { Deadline } from "./deadline.ts";
 import { NO_SHARES, upload } from "./envelopes.ts";
@@ -101,7 +102,9 @@ export interface IdentifyOptions extends ProbeOptions {
 
 /** What a client is made with. `seen` and `retry` have defaults. */
 export interface ClientOptions extends Omit<Connection, "seen" | "retry">, Partial<Pick<Connection, "seen" | "retry">> {
-  /** Finds faces; without it calls take chips alone. */
+  /** Makes chips of photos, in a worker; without it and a detector calls take chips alone. */
+  readonly capturer?: Capturer;
+  /** Finds faces here. */
   readonly detector?: Detector;
   readonly model?: string;
   readonly gallery?: string;
@@ -153,15 +156,28 @@ export class Client {
 
   /** Which enrolled subject a photo shows, if any. */
   async identify(photo: Photo, options: IdentifyOptions = {}): Promise<Identification> {
-    const { allowLargeGallery = false, nearest = false } = options;
+    if (!options.nearest) return (await this.identifyEach([photo], options))[0] as Identification;
+    const [outcomes, report] = await this.#search([photo], options, true);
+    const subject = await opening.matchedSubject(outcomes);
+    return { subject, candidates: [], more: false, operatingPoint: opening.operatingPoint(outcomes), report };
+  }
+
+  /** Search for each of 1 to 16 photos in one request, which all succeed or none. */
+  async identifyEach(
+    photos: readonly Photo[],
+    options: Omit<IdentifyOptions, "nearest"> = {},
+  ): Promise<Identification[]> {
+    const [outcomes, report] = await this.#search(photos, options, false);
+    const operatingPoint = opening.operatingPoint(outcomes);
+    return opening.candidates(outcomes, photos.length).map(({ found, more }) => {
+      return { subject: opening.onlySubject(found), candidates: found, more, operatingPoint, report };
+    });
+  }
+
+  #search(photos: readonly Photo[], options: IdentifyOptions, nearest: boolean): Promise<[Outcomes, Report]> {
+    const { allowLargeGallery = false } = options;
     const fields = { operation: Operation.IDENTIFY, operatingPoint: this.#at(options), allowLargeGallery, nearest };
-    const [outcomes, report] = await this.#ask(FaceMatching.method.identify, fields, [photo], options);
-    const common = { operatingPoint: opening.operatingPoint(outcomes), report };
-    if (nearest) {
-      return { subject: await opening.matchedSubject(outcomes), candidates: [], more: false, ...common };
-    }
-    const { found, more } = opening.candidates(outcomes);
-    return { subject: opening.onlySubject(found), candidates: found, more, ...common };
+    return this.#ask(FaceMatching.method.identify, fields, photos, options);
   }
 
   /** Forget a subject with all its references, or with `referenceIds` only those; how many. Raises NotFound. */
@@ -264,9 +280,10 @@ export class Client {
   }
 
   #chipOf(photo: Photo, options: CaptureOptions): Promise<Chip> {
-    const { detector } = this.#options;
+    const { capturer, detector } = this.#options;
     if ("face" in photo) return Promise.resolve(photo);
-    if (!detector) throw new InvalidRequest("detector: a client without one takes chips alone");
+    if (capturer) return capturer.capture(photo, options);
+    if (!detector) throw new InvalidRequest("detector: a client without one, or a capturer, takes chips alone");
     return capture(detector, photo, options);
   }
 

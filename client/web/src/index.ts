@@ -12,6 +12,7 @@ export type { Point, Points } from "./capture/geometry.ts";
 export { readPhoto, readVideo } from "./capture/photos.ts";
 export { fromImageData, type Picture } from "./capture/pictures.ts";
 export { type Quality, quality } from "./capture/quality.ts";
+export { type Capturer, RemoteCapturer } from "./capture/remote.ts";
 export {
   type CallOptions,
   Client,

@@ -50,10 +50,23 @@ export function matchBit(outcomes: Outcomes): boolean {
   return bitAt(bits, 0);
 }
 
-/** The references that a search has found, those of the strictest points first, and whether there are more; raises InconsistentAnswer. */
-export function candidates(outcomes: Outcomes): { found: Candidate[]; more: boolean } {
+/** What a search has found for one image: references, those of the strictest points first, and whether there are more. */
+export interface Found {
+  readonly found: readonly Candidate[];
+  readonly more: boolean;
+}
+
+/** For each image what a search has found; raises InconsistentAnswer. */
+export function candidates(outcomes: Outcomes, images: number): Found[] {
   const points = agreed(outcomes, (outcome) => outcome.points, "the parties searched at different points");
-  const labels = tables(outcomes, points.length);
+  const all = tables(outcomes, images * points.length);
+  return Array.from({ length: images }, (_, image) =>
+    ofImage(all.slice(image * points.length, (image + 1) * points.length), points),
+  );
+}
+
+/** Of the labels that an image's table for each point tells; undefined where not all of a table can be told. */
+function ofImage(labels: readonly (Label[] | undefined)[], points: readonly string[]): Found {
   const told = labels.findIndex((one) => one !== undefined && new Set(one.map((label) => label.subject)).size <= MOST);
   const strictness = new Map<string, number>();
   labels.forEach((found, k) => {
@@ -65,19 +78,19 @@ export function candidates(outcomes: Outcomes): { found: Candidate[]; more: bool
   return { found, more: told !== 0 };
 }
 
-/** The references in the table of each point; undefined where not all of a table can be told. Raises InconsistentAnswer. */
-function tables(outcomes: Outcomes, points: number): (Label[] | undefined)[] {
+/** The references in each of so many tables; undefined where not all of a table can be told. Raises InconsistentAnswer. */
+function tables(outcomes: Outcomes, wanted: number): (Label[] | undefined)[] {
   const different = "the parties' tables are different ones";
   const room = agreed(outcomes, (outcome) => outcome.room, different);
   const seed = agreed(outcomes, (outcome) => Array.from(outcome.cellSeed), different);
   const { count, bits } = combineBits(outcomes);
   const size = CELLS * cellBytes(room);
-  if (!ROOMS.includes(room) || points === 0 || count !== points * size * 8) {
+  if (!ROOMS.includes(room) || wanted === 0 || count !== wanted * size * 8) {
     throw new InconsistentAnswer("the answer is no table of candidates");
   }
   const keys = hashKeys(Uint8Array.from(seed), room);
   try {
-    return Array.from({ length: points }, (_, k) => peeled(bits.subarray(k * size, (k + 1) * size), keys));
+    return Array.from({ length: wanted }, (_, k) => peeled(bits.subarray(k * size, (k + 1) * size), keys));
   } catch (error) {
     throw new InconsistentAnswer("the answer names no reference", { cause: error });
   }

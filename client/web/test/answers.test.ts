@@ -49,7 +49,7 @@ function understood(ask: string, outcomes: Outcomes): unknown {
     case "match":
       return [opening.matchBit(outcomes), opening.operatingPoint(outcomes)];
     case "candidates":
-      return candidates(outcomes);
+      return candidates(outcomes, Number(ask.split(" ")[1]));
     case "nearest":
       return opening.matchedSubject(outcomes).then((subject) => subject ?? null);
     case "references":
@@ -61,10 +61,11 @@ function understood(ask: string, outcomes: Outcomes): unknown {
   }
 }
 
-function candidates(outcomes: Outcomes): unknown {
-  const { found, more } = opening.candidates(outcomes);
-  const named = found.map((one) => [one.referenceId, one.subject, one.operatingPoint]);
-  return { found: named, more, subject: opening.onlySubject(found) ?? null };
+function candidates(outcomes: Outcomes, images: number): unknown {
+  return opening.candidates(outcomes, images).map(({ found, more }) => {
+    const named = found.map((one) => [one.referenceId, one.subject, one.operatingPoint]);
+    return { found: named, more, subject: opening.onlySubject(found) ?? null };
+  });
 }
 
 function output(outcomes: Outcomes, q: number): unknown {
