@@ -18,7 +18,8 @@ from visard.owner import publish
 from visard.owner.networks.names import FACE_SMALL
 from visard_engine.field import field_of
 from visard_party.store import open_store
-from visard_party.store.base import Page, Reference, restored
+from visard_party.store.base import restored
+from visard_party.store.contents import Page, Reference
 from visard_wire.secret import Secret
 
 from bench.load import UNLIMITED

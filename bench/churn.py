@@ -26,7 +26,8 @@ from visard_common.limits import MAX_EXPIRY_MS
 from visard_party.consistency.recovery import Decision
 from visard_party.consistency.watch import Watch
 from visard_party.consistency.writes import Writes
-from visard_party.store.base import Change, Reference, Rename, State, Store, Write
+from visard_party.store.base import Store
+from visard_party.store.contents import Change, Reference, Rename, State, Write
 from visard_party.store.sqlite import SqliteStore
 from visard_wire.secret import Secret
 from visard_wire.v1 import peer_pb2

@@ -72,6 +72,8 @@ def stages(runs: list[list[dict[str, Any]]]) -> dict[str, float]:
 
 def _run_workers(row: Row, repeat: int, folder: Path, profile: bool, link: Link | None) -> list[list[dict[str, Any]]]:
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    if row.is_network:
+        rows.write(row, folder)
     workers = []
     hosts = link.hosts if link is not None else ["localhost"] * 3
     for party in range(3):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from visard_party.consistency.recovery import Decision, Recovery
 from visard_party.store import sqlite_writes
-from visard_party.store.base import Change, Reference, Rename, Renew, State, Write
+from visard_party.store.contents import Change, Reference, Rename, Renew, State, Write
 from visard_wire.secret import Secret
 
 P, C, D, U = State.PENDING, State.COMMITTED, State.DROPPED, State.UNKNOWN

@@ -12,6 +12,7 @@ W4  ReLU (W4R) and 2x2 max-pool (W4P) on 250x250, one secret 3x3 convolution (W4
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -50,6 +51,7 @@ TABLES = Tables(1, cells.words_of(ROOM), cells.HASHES)  # at one threshold
 NEAR = (1, 2, 3)  # references that W3M finds
 THOUSANDS, MILLION = (10_000, 100_000), (1_000_000,)
 _PART = 1 << 16
+_PROGRAM, _WEIGHTS = "program.json", "weights.npy"
 _SIDES = {"W4R": 250, "W4P": 250, "W4C": 100}
 
 
@@ -82,9 +84,14 @@ class Network:
     module: nn.Module
 
 
+_kept: dict[tuple[str, int, int], Network] = {}  # compiled by another process
+
+
 @cache
 def network(name: str, q: int, side: int = 0) -> Network:
     """The program of a row; W4 on a picture of this side."""
+    if (name, q, side) in _kept:
+        return _kept[name, q, side]
     if name in _FACES:
         face = face_network(_FACES[name])
         compiled = compile_face_model(network=_FACES[name], q=q)
@@ -103,6 +110,19 @@ def network(name: str, q: int, side: int = 0) -> Network:
     program = Program(q, plane, 0, operations, POINTS)
     weights = np.random.default_rng(_SEED).integers(-(1 << 12), 1 << 12, program.weight_count)
     return Network(program, weights, module)
+
+
+def write(row: Row, folder: Path) -> None:
+    """What the row's network was compiled to, two files: compiling SFace takes ten times as long as running it."""
+    made = network(row.name, row.q, row.n)
+    (folder / _PROGRAM).write_bytes(made.program.to_json())
+    np.save(folder / _WEIGHTS, made.weights)
+
+
+def read(row: Row, folder: Path) -> None:
+    """Take what ``write`` wrote for the row's network, before anything asks for it; there is no torch module then."""
+    program = Program.from_json((folder / _PROGRAM).read_bytes())
+    _kept[row.name, row.q, row.n] = Network(program, np.load(folder / _WEIGHTS), nn.Identity())
 
 
 def _compiled(module: nn.Module, shape: tuple[int, int, int], q: int, margin: float) -> Network:

@@ -33,7 +33,8 @@ from visard_party.consistency.sets import Holdings
 from visard_party.gallery import Rows
 from visard_party.operations.renewal import renew
 from visard_party.store import open_store
-from visard_party.store.base import Change, ModelRecord, Place, Publish, Reference, Store
+from visard_party.store.base import Store
+from visard_party.store.contents import Change, ModelRecord, Place, Publish, Reference
 from visard_wire.secret import Secret
 
 from bench import alternating, rows

@@ -67,6 +67,8 @@ class Worker:
         self.tls = Tls(ca=certs / "ca.pem", cert=certs / f"{name}.pem", key=certs / f"{name}.key")
         self.address: str = settings["addresses"][self.party]
         self.links = PeerLinks(self.party, tuple(settings["addresses"]), self.tls)
+        if self.row.is_network:
+            rows.read(self.row, self.out)
         self.plans = rows.plans(self.row)
         self.profile = Profile() if settings["profile"] else None
         if self.profile is not None:

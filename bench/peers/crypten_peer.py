@@ -24,11 +24,10 @@ import crypten.communicator as comm  # noqa: E402
 from crypten import mpc  # noqa: E402
 from visard.owner.networks import face_resnet  # noqa: E402
 
-from bench.peers.steps import Step, Steps, follow  # noqa: E402
+from bench.peers.steps import Step, Steps, follow, middle, runs  # noqa: E402
 from bench.thesis import thesis_network  # noqa: E402
 
 Secret = Any
-REPEAT, REPEAT_STEPS = 3, 1  # W5 takes half a minute of processor
 
 
 def secret(x: torch.Tensor) -> Secret:
@@ -165,14 +164,13 @@ def measure(name: str, folder: str) -> dict[str, float]:
     run, x = exported(network) if network is not None else ROWS[name]()
     shared = secret(x)
     times, sent, result = [], 0.0, None
-    repeat = REPEAT if network is None else REPEAT_STEPS
-    for _ in range(repeat + 1):
+    for _ in range(runs(name)):
         comm.get().reset_communication_stats()
         started = time.perf_counter(), time.process_time()
         result = run(shared)
         times.append((time.perf_counter() - started[0], time.process_time() - started[1]))
         sent = comm.get().get_communication_stats()["bytes"] / 1e6
-    seconds, cpu = sorted(times[1:])[repeat // 2]
+    seconds, cpu = middle(times)
     found = {"seconds": seconds, "cpu_s": cpu, "sent_mb": sent}
     return found | (
         {"cosine": network.cosine(result.get_plain_text())} if network is not None and result is not None else {}

@@ -1,6 +1,10 @@
-"""Weights for the peers that have no torch, or not our owner's packages: W1 and W2 as arrays, W5 as steps."""
+"""Weights for the peers that have no torch, or not our owner's packages: W1 and W2 as arrays, W5 as steps.
+
+``python -m bench.peers.export FOLDER`` writes them.
+"""
 
 import operator
+import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -85,3 +89,7 @@ class _Exported:
     def _kept(self, *tensors: Any) -> tuple[int, ...]:
         self.arrays += [np.ascontiguousarray(tensor.detach().float().numpy()) for tensor in tensors]
         return tuple(range(len(self.arrays) - len(tensors), len(self.arrays)))
+
+
+if __name__ == "__main__":
+    export(Path(sys.argv[1]))

@@ -1,7 +1,7 @@
 """MPyC's own secure arrays: Shamir sharing in a prime field, three processes over TCP. Weights and input are secret.
 
 ``python -m bench.peers.mpyc_peer ROWS`` starts the three parties and prints one JSON object a row; a row of W4 may name
-the side of its picture, as W4R:100.
+the side of its picture, as W4R:50.
 """
 
 import json
@@ -19,9 +19,9 @@ from bench.thesis import thesis_network
 
 Secret = Any
 Work = Callable[[Secret], Secret]
+Figures = dict[str, float]
 INTEGRAL, FRACTIONAL = 32, 16
 _BASE_PORT = 18600
-_REPEAT = 1  # a single run takes half a minute
 
 
 def matrix_of(layer: nn.Conv2d | nn.Linear) -> Any:
@@ -101,8 +101,8 @@ ROWS: dict[str, Callable[..., tuple[Work, Secret]]] = {
 }
 
 
-async def measure(mpc: Any, name: str) -> tuple[float, float]:
-    """Seconds of the online part, and megabytes this party sent."""
+async def measure(mpc: Any, name: str) -> Figures:
+    """Seconds of the online part, of the clock and of this party's processor, and megabytes this party sent."""
     number = mpc.SecFxp(INTEGRAL + FRACTIONAL, FRACTIONAL)
 
     def share(values: Any) -> Secret:
@@ -113,9 +113,10 @@ async def measure(mpc: Any, name: str) -> tuple[float, float]:
     work, x = ROWS[row](mpc, share, *([int(side)] if side else []))
     await mpc.gather(x)
     await mpc.barrier()
-    before, started = sent(mpc), time.perf_counter()
+    before, started, cpu = sent(mpc), time.perf_counter(), time.process_time()
     await mpc.gather(work(x))
-    return time.perf_counter() - started, (sent(mpc) - before) / 1e6
+    seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+    return {"seconds": seconds, "cpu_s": cpu, "sent_mb": (sent(mpc) - before) / 1e6}
 
 
 def sent(mpc: Any) -> int:
@@ -129,26 +130,27 @@ def party(names: list[str]) -> None:
 
     mpc.run(mpc.start())
     for name in names:
-        seconds, megabytes = mpc.run(measure(mpc, name))
-        if mpc.pid == 0:
-            print(json.dumps({"row": name, "seconds": seconds, "sent_mb": megabytes}), flush=True)
+        print(json.dumps(mpc.run(measure(mpc, name))), flush=True)
     mpc.run(mpc.shutdown())
 
 
 def main(names: str) -> None:
-    """Start three parties; the first one prints."""
+    """Start three parties; print of each row the slowest and what one sent at most, and the processor of all."""
     flags = ["-M3", f"-B{_BASE_PORT}", "--no-log"]
     command = [sys.executable, "-m", "bench.peers.mpyc_peer", names, *flags]
-    started = [subprocess.Popen([*command, f"-I{i}"]) for i in range(3)]
-    codes = [process.wait() for process in started]
-    if any(codes):
+    started = [subprocess.Popen([*command, f"-I{i}"], stdout=subprocess.PIPE, text=True) for i in range(3)]
+    printed = [process.communicate()[0] for process in started]
+    if any(process.returncode for process in started):
         sys.exit("a party of MPyC failed")
+    rows = [[json.loads(line) for line in text.splitlines() if line.startswith("{")] for text in printed]
+    for name, *parties in zip(names.split(","), *rows, strict=True):
+        found = {key: max(party[key] for party in parties) for key in ("seconds", "sent_mb")}
+        print(json.dumps({"row": name} | found | {"cpu_s": sum(party["cpu_s"] for party in parties)}), flush=True)
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     if any(argument.startswith("-I") for argument in sys.argv):
-        chosen = [name for name in sys.argv.pop(1).split(",") if name.partition(":")[0] in ROWS]
-        party(chosen)
+        party(sys.argv.pop(1).split(","))
     else:
         main(sys.argv[1])

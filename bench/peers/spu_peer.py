@@ -1,7 +1,7 @@
 """SecretFlow SPU: ABY3, three parties simulated as threads of one process, 64-bit ring. Weights and input are secret.
 
 Runs in an environment with spu==0.9.5; reads the weights that the caller exported; prints one JSON object a row. The
-simulation has no sockets, which favours it; the time is that of a compiled second run.
+simulation has no sockets, which favours it; the time is that of a compiled program, with the sharing of its inputs.
 """
 
 import json
@@ -18,10 +18,9 @@ import spu
 from jax import lax
 from spu.utils import simulation
 
-from bench.peers.steps import Step, Steps, follow
+from bench.peers.steps import Step, Steps, follow, middle, runs
 
 Arrays = Sequence[Any]
-REPEAT, REPEAT_STEPS = 3, 1  # W5 takes half a minute of processor
 _STAGES = ((32, 3, False), (64, 4, True), (128, 3, True), (256, 3, True), (256, 1, True))
 
 
@@ -134,9 +133,23 @@ ROWS: dict[str, Callable[[Any, Arrays], Any]] = {"W1": face, "W2": thesis, "W3":
 STEPS = ("W5",)
 
 
+class Timed(simulation.Simulator):  # type: ignore[misc]
+    """A simulator that notes of each run of a compiled program the seconds of the clock and of the processor."""
+
+    times: list[tuple[float, float]]
+
+    def __call__(self, executable: Any, *arrays: Any) -> Any:
+        """A run."""
+        started = time.perf_counter(), time.process_time()
+        found = super().__call__(executable, *arrays)
+        self.times.append((time.perf_counter() - started[0], time.process_time() - started[1]))
+        return found
+
+
 def measure(name: str, folder: str) -> dict[str, float | None]:
     """Median seconds of a compiled run, of the clock and of the processor."""
-    simulator = simulation.Simulator.simple(3, spu.ProtocolKind.ABY3, spu.FieldType.FM64)
+    simulator = Timed.simple(3, spu.ProtocolKind.ABY3, spu.FieldType.FM64)
+    simulator.times = []
     network = Steps.read(Path(folder), name) if name in STEPS else None
     weights: Arrays
     if network is not None:
@@ -145,13 +158,10 @@ def measure(name: str, folder: str) -> dict[str, float | None]:
     else:
         x, weights = inputs(name, folder)
         run = simulation.sim_jax(simulator, ROWS[name])
-    times, result = [], None
-    repeat = REPEAT if network is None else REPEAT_STEPS
-    for _ in range(repeat + 1):
-        started = time.perf_counter(), time.process_time()
+    result = None
+    for _ in range(runs(name)):
         result = run(x, weights)
-        times.append((time.perf_counter() - started[0], time.process_time() - started[1]))
-    seconds, cpu = sorted(times[1:])[repeat // 2]
+    seconds, cpu = middle(simulator.times)
     found: dict[str, float | None] = {"seconds": seconds, "cpu_s": cpu, "sent_mb": None}
     return found | ({"cosine": network.cosine(result)} if network is not None else {})
 

@@ -1,6 +1,7 @@
 """A network as steps that a peer follows without torch: arrays in NAME.npz, what to do with them in NAME.json."""
 
 import json
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,6 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float32]
+
+RUNS = {"W5": 1, "W1": 2}  # of a peer, which takes half a minute of processor and ten seconds for these
+_RUNS = 4
 
 
 @dataclass(frozen=True)
@@ -68,3 +72,14 @@ def follow(steps: Sequence[Step], does: Mapping[str, Callable[..., Any]], x: Any
         for value in [value for value in values if last.get(value, k + 1) <= k]:
             del values[value]
     return values[len(steps)]
+
+
+def runs(row: str) -> int:
+    """How often a peer computes a row; where it is more than once, the first run warms up."""
+    return RUNS.get(row, _RUNS)
+
+
+def middle(times: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """The medians of seconds of the clock and of the processor, without the run that warms up."""
+    clock, processor = zip(*(times[1:] or times), strict=True)
+    return statistics.median(clock), statistics.median(processor)

@@ -49,6 +49,7 @@ _IN_GALLERY = frozenset(
         Operation.OPERATION_VERIFY,
         Operation.OPERATION_IDENTIFY,
         Operation.OPERATION_DELETE,
+        Operation.OPERATION_REVIEW,
         Operation.OPERATION_RENAME,
         Operation.OPERATION_GRANT,
         Operation.OPERATION_REVOKE,

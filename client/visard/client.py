@@ -1,19 +1,15 @@
 """The client: photos in, answers out. Shares are made and sealed here; nobody else can put them together."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from types import MappingProxyType
-from typing import Any, Self
+from collections.abc import AsyncIterator, Sequence
+from typing import Self
 
-import numpy as np
-import numpy.typing as npt
 from google.protobuf import json_format
-from visard_wire import tracing
 from visard_wire.v1 import gateway_pb2
 
 from visard import opening, received
 from visard.admin import Admin
+from visard.asking import Asking, Photo
 from visard.bulk import Bulk
 from visard.calls import (
     DEFAULT_DEADLINE,
@@ -22,12 +18,10 @@ from visard.calls import (
     Caller,
     Operation,
     Outcome,
-    Request,
     filled,
     named,
-    within,
 )
-from visard.capture import Chip, Source, as_pictures, capture_all
+from visard.capture import Source, as_pictures
 from visard.connection import Connection
 from visard.errors import InvalidRequest
 from visard.galleries import Galleries
@@ -35,7 +29,6 @@ from visard.registry import Models
 from visard.results import (
     Enrolment,
     Identification,
-    ModelInfo,
     Output,
     Report,
     Status,
@@ -43,23 +36,12 @@ from visard.results import (
     SubjectCount,
     Verification,
 )
-from visard.uploads import forced, gate_for, good_enough, pixels, shared, whole
+from visard.uploads import whole
 
 __all__ = ["DEFAULT_DEADLINE", "DEFAULT_MODEL", "Client", "Connection", "Photo"]
 
-Photo = Source | Chip
-
 
 UPLOADED = ("enrol", "verify", "identify", "compare")
-Method = Callable[..., Awaitable[gateway_pb2.Result]]
-Images = Callable[[ModelInfo], list[npt.NDArray[np.int64]]]
-
-
-def some(photos: Sequence[Photo]) -> Sequence[Photo]:
-    """The photos, if they are a list of at least one; raises InvalidRequest."""
-    if not isinstance(photos, Sequence) or isinstance(photos, str | bytes) or not photos:
-        raise InvalidRequest("photos: a list of at least one")
-    return photos
 
 
 class Client:
@@ -94,6 +76,7 @@ class Client:
         self._caller = Caller(connection, model, deadline, retry=retry)
         self.gallery = gallery
         self.models = Models(self._caller)
+        self._asking = Asking(self._caller, self.models)
         self.galleries = Galleries(self._caller)
         self.admin = Admin(self._caller)
         self.bulk = Bulk(self, self._caller)
@@ -158,6 +141,7 @@ class Client:
         largest: bool = False,
         replace: bool = False,
         unique: bool = False,
+        review: bool = False,
         ttl_seconds: int = 0,
         metadata: bytes = b"",
         force: bool = False,
@@ -167,21 +151,42 @@ class Client:
         A photo that is not good enough to be compared with for long is refused (QualityError), unless ``force`` is set.
 
         ``replace`` erases the subject's earlier references in the same step. ``unique`` refuses somebody who is enrolled
-        under another name (AlreadyExists). ``ttl_seconds`` erases the references after so long; 0 is never. ``metadata``,
-        at most 4096 bytes, is kept as it is, readable by gateway and parties.
+        under another name (AlreadyExists). With ``review`` the references wait, and the answer names others whom the photos
+        may show; where there are none they are accepted at once, else somebody decides (``Client.review``). ``ttl_seconds``
+        erases the references after so long; 0 is never. ``metadata``, at most 4096 bytes, is kept as it is, readable by
+        gateway and parties.
         """
-        options = {"replace": replace, "unique": unique, "ttl_seconds": ttl_seconds, "metadata": metadata}
-        outcomes, report = await self._ask(
+        options = {
+            "replace": replace,
+            "unique": unique,
+            "review": review,
+            "ttl_seconds": ttl_seconds,
+            "metadata": metadata,
+        }
+        outcomes, report = await self._asking.photos(
             self._caller.matching.Enrol,
-            Operation.OPERATION_ENROL,
+            (Operation.OPERATION_ENROL, subject, ""),
             photos,
-            subject,
             largest=largest,
             force=force,
             options=options,
             writes=True,
         )
-        return Enrolment(subject, opening.reference_ids(outcomes), report)
+        ids = opening.reference_ids(outcomes)
+        if not review:
+            return Enrolment(subject, ids, report)
+        candidates, more = opening.others(outcomes, len(photos))
+        if not candidates and not more:
+            await self.review(subject, accept=True, reference_ids=ids)
+        return Enrolment(subject, ids, report, bool(candidates or more), candidates, more)
+
+    async def review(self, subject: str, *, accept: bool, reference_ids: Sequence[str] = ()) -> int:
+        """Accept references that wait, or erase them; all of a subject's, or those named; how many. Raises NotFound.
+
+        For whoever enrolled them, and administrators.
+        """
+        request = self._caller.request(Operation.OPERATION_REVIEW, subject, reference_ids=reference_ids, accept=accept)
+        return await self._caller.change(self._caller.matching.Review, gateway_pb2.ReviewRequest, request)
 
     async def verify(
         self, subject: str, photo: Photo, *, operating_point: str = "", largest: bool = False, force: bool = False
@@ -192,12 +197,10 @@ class Client:
         the largest of several faces is taken; without it they are an error (SeveralFaces). A photo of too poor quality is
         refused (QualityError; stricter points ask for more), unless ``force`` is set.
         """
-        outcomes, report = await self._ask(
+        outcomes, report = await self._asking.photos(
             self._caller.matching.Verify,
-            Operation.OPERATION_VERIFY,
+            (Operation.OPERATION_VERIFY, subject, self._at(operating_point)),
             [photo],
-            subject,
-            self._at(operating_point),
             largest=largest,
             force=force,
         )
@@ -223,6 +226,8 @@ class Client:
         refuse (FailedPrecondition), but with ``allow_large_gallery`` search at the strictest one.
         """
         wishes = {"largest": largest, "force": force, "allow_large_gallery": allow_large_gallery}
+        if not isinstance(nearest, bool):
+            raise InvalidRequest("nearest: True or False")
         if not nearest:
             (answer,) = await self.identify_each([photo], operating_point=operating_point, **wishes)
             return answer
@@ -251,12 +256,10 @@ class Client:
     async def _search(
         self, photos: Sequence[Photo], operating_point: str, *, largest: bool, force: bool, **options: bool
     ) -> tuple[list[Outcome], Report]:
-        return await self._ask(
+        return await self._asking.photos(
             self._caller.matching.Identify,
-            Operation.OPERATION_IDENTIFY,
+            (Operation.OPERATION_IDENTIFY, "", self._at(operating_point)),
             photos,
-            "",
-            self._at(operating_point),
             largest=largest,
             force=force,
             options=options,
@@ -269,12 +272,10 @@ class Client:
 
         They are taken as they are: neither can be replaced by a better one, as a probe can.
         """
-        outcomes, report = await self._ask(
+        outcomes, report = await self._asking.photos(
             self._caller.matching.Compare,
-            Operation.OPERATION_COMPARE,
+            (Operation.OPERATION_COMPARE, "", self._at(operating_point)),
             [photo, other],
-            "",
-            self._at(operating_point),
             largest=largest,
         )
         return Verification(opening.match_bit(outcomes), report, opening.operating_point(outcomes))
@@ -288,7 +289,7 @@ class Client:
         """
         pictures = await asyncio.to_thread(as_pictures, (image, *more))
         asked = (Operation.OPERATION_RUN, "", "")
-        outcomes, report = await self._timed(
+        outcomes, report = await self._asking.pictures(
             self._caller.matching.Run, asked, lambda info: [whole(pictures, info, largest=largest)]
         )
         return Output(*opening.output(outcomes, (await self.models.info()).field_bits), report)
@@ -303,26 +304,39 @@ class Client:
         request = self._caller.request(Operation.OPERATION_RENAME, subject, new_subject=new_subject)
         return await self._caller.change(self._caller.matching.Rename, gateway_pb2.RenameRequest, request)
 
-    async def references(self, subject: str) -> list[StoredReference]:
-        """What is kept about a subject; raises NotFound. No biometric plaintext is kept anywhere, so none can be had."""
+    async def references(self, subject: str, *, waiting: bool = False) -> list[StoredReference]:
+        """What is kept about a subject; raises NotFound. No biometric plaintext is kept anywhere, so none can be had.
+
+        With ``waiting`` those references that wait for a review, instead.
+        """
         ask = filled(
-            gateway_pb2.ListReferencesRequest(), model=self.model, subject=subject, gallery=named(self.gallery)
+            gateway_pb2.ListReferencesRequest(),
+            model=self.model,
+            subject=subject,
+            gallery=named(self.gallery),
+            waiting=waiting,
         )
         response = await self._caller.again(lambda left: self._caller.matching.ListReferences(ask, timeout=left))
         return [received.stored_reference(info) for info in response.references]
 
-    async def subjects(self) -> list[SubjectCount]:
-        """Everybody who is enrolled with the client's model in its gallery, in order of name."""
+    async def subjects(self, *, waiting: bool = False) -> list[SubjectCount]:
+        """Everybody who is enrolled with the client's model in its gallery, in order of name; or who waits for a review."""
         found: list[SubjectCount] = []
         token = ""
         while True:
-            page = await self._subjects_page(token)
+            page = await self._subjects_page(token, waiting=waiting)
             found += [received.taken(SubjectCount, subject) for subject in page.subjects]
             if not (token := page.next_page_token):
                 return found
 
-    async def _subjects_page(self, token: str) -> gateway_pb2.ListSubjectsResponse:
-        ask = filled(gateway_pb2.ListSubjectsRequest(), model=self.model, page_token=token, gallery=named(self.gallery))
+    async def _subjects_page(self, token: str, *, waiting: bool) -> gateway_pb2.ListSubjectsResponse:
+        ask = filled(
+            gateway_pb2.ListSubjectsRequest(),
+            model=self.model,
+            page_token=token,
+            gallery=named(self.gallery),
+            waiting=waiting,
+        )
         return await self._caller.again(lambda left: self._caller.matching.ListSubjects(ask, timeout=left))
 
     async def status(self, *, layers: bool = False) -> Status:
@@ -340,84 +354,11 @@ class Client:
         """
         if not isinstance(operation, str) or operation not in UPLOADED:
             raise InvalidRequest(f"operation: one of {', '.join(UPLOADED)}")
-        info = await self.models.info()
         kind = Operation.Value(f"OPERATION_{operation.upper()}")
         point = self.operating_point if operation != "enrol" else ""
-        chips = await asyncio.to_thread(capture_all, some(photos), largest=largest)
-        if not forced(force):
-            good_enough(photos, chips, gate_for(kind, point, info))
-        images = [pixels(chip, info) for chip in chips]
-        request = self._caller.request(kind, subject, point, len(images))
-        sealed = await self._caller.sealed(request, shared(images, info.field_bits))
+        sealed = await self._asking.sealed((kind, subject, point), photos, largest=largest, force=force)
         return (json_format.MessageToJson(message, indent=None) async for message in sealed.upload())
 
     def _at(self, point: str) -> str:
         """The point that a call names, or else the client's."""
         return self.operating_point if isinstance(point, str) and not point else point
-
-    async def _ask(
-        self,
-        method: Method,
-        operation: int,
-        photos: Sequence[Photo],
-        subject: str,
-        operating_point: str = "",
-        *,
-        largest: bool,
-        force: bool = False,
-        options: Mapping[str, Any] = MappingProxyType({}),
-        writes: bool = False,
-    ) -> tuple[list[Outcome], Report]:
-        """Capture, share, seal, send, open; a write keeps its id when it is sent again. ``options``: further fields."""
-        chips = await asyncio.to_thread(capture_all, some(photos), largest=largest)
-
-        def images(info: ModelInfo) -> list[npt.NDArray[np.int64]]:
-            if not forced(force):
-                good_enough(photos, chips, gate_for(operation, operating_point, info))
-            return [pixels(chip, info) for chip in chips]
-
-        return await self._timed(method, (operation, subject, operating_point), images, options, writes=writes)
-
-    async def _timed(
-        self,
-        method: Method,
-        asked: tuple[int, str, str],
-        images: Images,
-        options: Mapping[str, Any] = MappingProxyType({}),
-        *,
-        writes: bool = False,
-    ) -> tuple[list[Outcome], Report]:
-        started = time.monotonic()
-        name = Operation.Name(asked[0]).removeprefix("OPERATION_").lower()  # type: ignore[arg-type]
-        async with within(self.deadline):  # models and keys are fetched first: they share the deadline
-            with tracing.span(f"visard {name}"):
-                outcomes, result = await self._exchange(method, asked, images, options, writes=writes)
-        return outcomes, received.report(time.monotonic() - started, result)
-
-    async def _exchange(
-        self,
-        method: Method,
-        asked: tuple[int, str, str],
-        prepare: Images,
-        options: Mapping[str, Any],
-        *,
-        writes: bool,
-    ) -> tuple[list[Outcome], gateway_pb2.Result]:
-        info = await self.models.info()
-        images = await asyncio.to_thread(prepare, info)
-
-        def shares() -> list[bytes]:
-            return shared(images, info.field_bits)
-
-        def request() -> Request:
-            return self._caller.request(*asked, len(images), **options)
-
-        if writes:
-            result, sent = await self._caller.write(
-                request(), shares, lambda sealed, left: method(sealed.upload(), timeout=left)
-            )
-        else:
-            result, sent = await self._caller.read(
-                request, shares, lambda sealed, left: method(sealed.upload(), timeout=left)
-            )
-        return opening.open_all(result.results, sent.context, sent.reply_keys), result

@@ -89,6 +89,20 @@ def candidates(outcomes: Sequence[common_pb2.Outcome], images: int) -> list[Foun
     return [_candidates(of_image, points, keys) for of_image in tables]
 
 
+def others(outcomes: Sequence[common_pb2.Outcome], images: int) -> Found:
+    """Whom else the photos of an enrolment may show: the candidates of all of them, and whether there are, or may be, more.
+
+    Raises InconsistentAnswer.
+    """
+    if not all(outcome.compared for outcome in outcomes):
+        return (), True
+    if not any(outcome.points for outcome in outcomes):
+        return (), False
+    found = candidates(outcomes, images)
+    named = {one.reference_id: one for some, _ in reversed(found) for one in some}
+    return tuple(named.values()), any(more for _, more in found)
+
+
 def _candidates(tables: npt.NDArray[np.uint8], points: Sequence[str], keys: Sequence[Sequence[int]]) -> Found:
     """Of the tables (points, CELLS, bytes) of one image."""
     try:

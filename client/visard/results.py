@@ -52,11 +52,18 @@ class Report:
 
 @dataclass(frozen=True)
 class Enrolment:
-    """The references that were stored, one a photo and in their order, by their ids."""
+    """The references that were stored, one a photo and in their order, by their ids.
+
+    Of an enrolment that was to be reviewed: whether they wait, and whom of others the photos may show, those of the strictest
+    points first; ``more``: too many to be named, or not known, as when the answer had to be asked for again.
+    """
 
     subject: str
     references: tuple[str, ...]
     report: Report
+    waiting: bool = False
+    candidates: tuple["Candidate", ...] = ()
+    more: bool = False
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ ASKS: dict[str, Ask] = {
     "identify": lambda client, face: client.identify(face),
     "delete": lambda client, _: client.delete("ada"),
     "rename": lambda client, _: client.rename("ada", "eve"),
+    "review": lambda client, _: client.review("ada", accept=True),
     "ListSubjects": lambda client, _: client.subjects(),
     "ListReferences": lambda client, _: client.references("ada"),
     "ListGalleries": lambda client, _: client.galleries.describe(client.gallery),

@@ -13,6 +13,8 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from visard.cluster import Cluster
 from visard_common.limits import MAX_TEXT
+from visard_common.operations import DECLARED, word
+from visard_common.roles import method_of
 from visard_wire.sealing import envelope_size
 from visard_wire.v1 import common_pb2, dealer_pb2, gateway_pb2, party_pb2
 
@@ -60,11 +62,15 @@ CASES = [
 ]
 
 
+BY_METHOD = {method_of(number): word(number).upper() for number in DECLARED}
+GALLERIES = ("CREATE_GALLERY", "CHANGE_GALLERY", "DELETE_GALLERY")
+
+
 def operation_of(case: Case) -> str:
     name = case.method.name
     if name == "Run":
         return "VERIFY" if case.service == "Party" else "RUN"
-    return "COMPARE" if name == "Deposit" else name.upper()
+    return "COMPARE" if name == "Deposit" else BY_METHOD[name]
 
 
 def asked(operation: str) -> common_pb2.Request:
@@ -73,9 +79,10 @@ def asked(operation: str) -> common_pb2.Request:
     return common_pb2.Request(
         request_id=os.urandom(16),
         operation=Operation.Value(f"OPERATION_{operation}"),
-        subject="ada" if operation in ("ENROL", "VERIFY", "DELETE", "RENAME") else "",
+        subject="ada" if operation in ("ENROL", "VERIFY", "DELETE", "RENAME", "REVIEW") else "",
         new_subject="eve" if operation == "RENAME" else "",
-        model="" if operation in ("REFRESH", "RECOVER") else "face",
+        model="" if operation in ("REFRESH", "RECOVER", *GALLERIES) else "face",
+        gallery="staff" if operation in GALLERIES else "",
         images={"ENROL": 1, "VERIFY": 1, "IDENTIFY": 1, "COMPARE": 2, "RUN": 1}.get(operation, 0),
         program_digest=bytes(32) if operation in ("PUBLISH", "CALIBRATE") else b"",
         points=[common_pb2.OperatingPoint(name="default", distance=1.0)] if operation == "CALIBRATE" else [],

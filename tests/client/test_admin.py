@@ -11,7 +11,7 @@ from visard import audit, received
 from visard.results import Holdings
 from visard_party.consistency.sets import Holdings as Stored
 from visard_party.consistency.watch import node_message
-from visard_party.store.base import Name
+from visard_party.store.contents import Name
 
 
 class Parties:

@@ -105,6 +105,20 @@ def too_few_photos__should_be_refused(place: Path) -> None:
         centre.centred(Network(small(), SHAPE, judges=True), place)
 
 
+def photos_of_the_mean__should_not_be_measured_with(place: Path) -> None:
+    """Points would promise too much: docs/evaluation.md."""
+    (place.parent / "near").symlink_to(place, target_is_directory=True)
+    with pytest.raises(
+        InvalidRequest, match=r"photos of 1 people are to make the mean and to be measured with, person2"
+    ):
+        centre.centred(network(small()), place, [place.parent / "near" / "person2" / "another.png"])
+    assert centre.centred(network(small()), place, [place.parent / "others" / "person2" / "2.png"]).points == {}
+    lines = [f"person0 {i} {i + 1}\nperson0 {i} person1 {i}" for i in (1, 3)]
+    (place.parent / "pairs.txt").write_text("\n".join(lines))
+    asked = ["evaluate", place.parent / "pairs.txt", place, "--centre", place, "--point", "default=1"]
+    assert "of 2 people" in str(CliRunner().invoke(app, list(map(str, asked))).exception)
+
+
 def command__should_say_what_does_not_go_together(place: Path) -> None:
     done = CliRunner().invoke(app, ["model", "publish", "face", "--centre", str(place), "--calibrate", "a.jpg"])
     assert done.exit_code == 2

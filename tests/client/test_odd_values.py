@@ -14,6 +14,7 @@ from visard.admin import Admin
 from visard.capture import Chip
 from visard.client import Client, Connection
 from visard.errors import InvalidRequest, VisardError
+from visard.galleries import Galleries
 from visard.registry import Models
 
 from tests.client.double import serving
@@ -36,6 +37,7 @@ GOOD: dict[str, Any] = {
     "prefixes": [""],
     "party": 1,
     "grantee": "enroller/kiosk-7",
+    "accept": True,
     "points": {"default": 0.5},
 }
 ODD: dict[str, Any] = {
@@ -59,7 +61,7 @@ ODD: dict[str, Any] = {
 }
 PUBLIC = {
     f"{part}{name}": member
-    for part, kind in (("", Client), ("models.", Models), ("admin.", Admin))
+    for part, kind in (("", Client), ("models.", Models), ("galleries.", Galleries), ("admin.", Admin))
     for name, member in inspect.getmembers(kind, inspect.iscoroutinefunction)
     if not name.startswith("_")
 }

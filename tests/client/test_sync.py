@@ -18,8 +18,9 @@ from visard.bulk import Bulk
 from visard.capture import Chip
 from visard.client import Client, Connection
 from visard.errors import InternalError, NotOpen
+from visard.galleries import Galleries
 from visard.registry import Models
-from visard.sync import SyncAdmin, SyncBulk, SyncClient, SyncModels
+from visard.sync import SyncAdmin, SyncBulk, SyncClient, SyncGalleries, SyncModels
 
 from tests.client.double import LONG, Double, serving
 from tests.waiting import becomes
@@ -68,7 +69,8 @@ def readable(kind: type) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("blocking", "other"), [(SyncClient, Client), (SyncModels, Models), (SyncAdmin, Admin), (SyncBulk, Bulk)]
+    ("blocking", "other"),
+    [(SyncClient, Client), (SyncModels, Models), (SyncGalleries, Galleries), (SyncAdmin, Admin), (SyncBulk, Bulk)],
 )
 def both_clients__should_have_the_same_methods(blocking: type, other: type) -> None:
     assert public(blocking) == public(other) != {}
@@ -80,7 +82,7 @@ def both_clients__should_be_made_alike_and_have_the_same_parts(tmp_path: Path) -
     certs.init(tmp_path)
     connection = Connection("localhost:1", tmp_path / "ca.pem", tmp_path / "client.pem", tmp_path / "client.key")
     names = [{name for name in vars(made(connection)) if not name.startswith("_")} for made in (Client, SyncClient)]
-    assert names == [{"admin", "bulk", "models"}] * 2
+    assert names == [{"admin", "bulk", "galleries", "models"}] * 2
 
 
 def parts_of_the_blocking_client__should_answer(served: tuple[Double, Connection]) -> None:

@@ -167,6 +167,18 @@ def versions__should_be_the_same_everywhere() -> None:
             assert allowed <= everything[package], f"{name}: {package}"
 
 
+def one_version__should_have_the_same_hashes_in_every_lock() -> None:
+    """So that an installation from dev.txt, which tests are run in, vouches for what the others name."""
+    found: dict[tuple[str, str], dict[str, frozenset[str]]] = {}
+    for name in LOCKS:
+        for requirement, hashes in entries(name):
+            pinned = canonicalize_name(requirement.name), str(requirement.specifier)
+            found.setdefault(pinned, {})[name] = frozenset(hashes)
+    differ = {pinned: sorted(locks) for pinned, locks in found.items() if len(set(locks.values())) > 1}
+    assert not differ
+    assert sum({"dev.txt", "owner.txt"} <= locks.keys() for locks in found.values()) == len(entries("owner.txt"))
+
+
 @pytest.mark.parametrize("name", ["dev.txt", "owner.txt", *(f"{image}.txt" for image in (*ROLES, "client"))])
 def lock__should_have_what_its_packages_ask_for(name: str) -> None:
     """By what the installed packages say of themselves: pip checks nothing, since it is told to add nothing."""

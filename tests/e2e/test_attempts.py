@@ -91,7 +91,7 @@ async def default_budgets__should_follow_from_the_rate_and_count_searches_at_eve
         for _ in range(5):
             await at_rest(client)
             assert (await client.identify(photos["obama2"], operating_point=POINT)).subject == "ada"
-        with pytest.raises(Exhausted, match="by this caller at this model's gallery: 5 within 3600 s"):
+        with pytest.raises(Exhausted, match="by this caller at this gallery: 5 within 3600 s"):
             await client.identify(photos["obama2"], operating_point=POINT)
         for _ in range(5):
             await at_rest(client)

@@ -96,8 +96,8 @@ def rights__should_be_granted_listed_and_revoked(cluster: Cluster) -> None:
     assert visard(cluster, "admin", "grant", "enroller/cli-desk", "cli-ada").returncode == 0
     assert visard(cluster, "admin", "grant", "owner/cli-desk").returncode == 0
     assert visard(cluster, "admin", "rights").stdout.splitlines() == [
-        "owner/cli-desk\tface\t(every subject)",
-        "enroller/cli-desk\tface\tcli-ada",
+        "owner/cli-desk\tface\t(every subject)\tdefault",
+        "enroller/cli-desk\tface\tcli-ada\tdefault",
     ]
     assert visard(cluster, "admin", "revoke", "enroller/cli-desk", "cli-ada").returncode == 0
     assert visard(cluster, "admin", "revoke", "owner/cli-desk").returncode == 0

@@ -202,7 +202,7 @@ async def budgets__should_follow_the_rates_at_once(small: Cluster, owner: Client
     async with Client(Connection.from_home(small.home), deadline=PATIENCE, retry=False) as desk:
         await at_rest(owner)
         assert (await desk.identify(chip(1))).subject == "ann"
-        with pytest.raises(Exhausted, match="at this model's gallery: 1 within"):
+        with pytest.raises(Exhausted, match="at this gallery: 1 within"):
             await desk.identify(chip(1))
         await owner.models.set_points("face", POINTS, RATES)
         assert searches(await owner.status()) == {"default": 50, "FMR_1E3": 5, "FMR_1E4": 50}

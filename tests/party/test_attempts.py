@@ -9,7 +9,7 @@ from visard_common.tls import Tls
 from visard_party.budgets.attempts import Attempts
 from visard_party.config import PartyConfig
 from visard_party.errors import StoreError
-from visard_party.store.base import Name
+from visard_party.store.contents import Name
 from visard_party.store.sqlite import SqliteStore
 from visard_wire.v1 import common_pb2
 

@@ -11,7 +11,8 @@ from visard_party.auditlog import DAY_MS, AuditLog
 from visard_party.errors import StoreError
 from visard_party.service import lists
 from visard_party.store import open_store
-from visard_party.store.base import Link, Store
+from visard_party.store.base import Store
+from visard_party.store.contents import Link
 from visard_party.store.sqlite import SqliteStore
 from visard_wire.chain import Entry
 from visard_wire.v1 import common_pb2, gateway_pb2

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from visard_common.errors import InvalidArgument, ResourceExhausted
 from visard_party.budgets.budget import _MANY, RISK, Buckets, Budget, Budgets, Charge
-from visard_party.store.base import Name
+from visard_party.store.contents import Name
 from visard_wire.v1 import common_pb2
 
 Operation = common_pb2.Operation
@@ -30,7 +30,8 @@ def spent(buckets: Buckets, charges: list[Charge], now: int, most: int = 10_000)
 
 
 def asked(operation: int, subject: str = "", **fields: object) -> common_pb2.Request:
-    return common_pb2.Request(operation=operation, subject=subject, model="face", **fields)  # type: ignore[arg-type]
+    images = 1 if operation == Operation.OPERATION_IDENTIFY else 0
+    return common_pb2.Request(operation=operation, subject=subject, model="face", **({"images": images} | fields))  # type: ignore[arg-type]
 
 
 @given(st.integers(1, 500), st.integers(1, 86400))

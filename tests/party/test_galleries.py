@@ -6,7 +6,8 @@ import pytest
 from visard_common.errors import NotFound
 from visard_party.operations import galleries
 from visard_party.store import open_store
-from visard_party.store.base import May, Place, Right, Rule, Store
+from visard_party.store.base import Store
+from visard_party.store.contents import May, Place, Right, Rule
 from visard_wire.limits import DEFAULT_GALLERY
 from visard_wire.v1 import common_pb2
 

@@ -12,7 +12,7 @@ from visard_engine.field import field_of
 from visard_party.consistency.changes import MOST, Changes
 from visard_party.errors import StoreError
 from visard_party.gallery import Galleries, Rows
-from visard_party.store.base import Place, Reference
+from visard_party.store.contents import Place, Reference
 from visard_wire.secret import Secret
 
 F31, F61 = field_of(31), field_of(61)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from visard_common.limits import MAX_EXPIRY_MS
 from visard_party.consistency.horizon import STEP_MS, Horizon
 from visard_party.consistency.sets import Holdings, View
-from visard_party.store.base import LogEntry, State
+from visard_party.store.contents import LogEntry, State
 
 LONGEST = 600_000
 START = 1_790_000_000_000

@@ -20,7 +20,8 @@ from visard_party.consistency.writes import Writes
 from visard_party.errors import StoreError
 from visard_party.gallery import Galleries, Rows
 from visard_party.store import open_store
-from visard_party.store.base import (
+from visard_party.store.base import Store, all_rights, restored
+from visard_party.store.contents import (
     Change,
     Page,
     Place,
@@ -31,10 +32,7 @@ from visard_party.store.base import (
     Right,
     Rule,
     State,
-    Store,
     Write,
-    all_rights,
-    restored,
 )
 from visard_wire.secret import Secret
 
@@ -47,6 +45,7 @@ OPERATIONS = (
     "enrol",
     "replace",
     "rename",
+    "move",
     "delete",
     "renew",
     "publish",
@@ -118,6 +117,8 @@ class Party:
         there = sorted(name.reference_id for name in await self.store.names())
         some = tuple(self.random.sample(there, min(len(there), self.random.randrange(4))))
         match operation:
+            case "move":
+                return Rename(some, "new", 7, "elsewhere")
             case "rename":
                 return Rename(some, "new", 7)
             case "delete":

@@ -16,7 +16,7 @@ from visard_engine.nn.program import OPEN, Program
 from visard_engine.warm import program as small_program
 from visard_party import models as models_module
 from visard_party.models import ModelShelf, parse_program
-from visard_party.store.base import ModelRecord
+from visard_party.store.contents import ModelRecord
 from visard_wire.secret import Secret
 from visard_wire.v1 import common_pb2
 

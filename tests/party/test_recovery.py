@@ -5,7 +5,7 @@ import itertools
 import pytest
 from visard_party.consistency.recovery import Decision, decide
 from visard_party.errors import Divergence
-from visard_party.store.base import State
+from visard_party.store.contents import State
 
 from bench.histories import LEADER, PARTIES, Parties, explore
 

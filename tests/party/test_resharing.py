@@ -14,7 +14,7 @@ from visard_party.operations.renewal import SEED_BYTES, common_seed, renew
 from visard_party.operations.resharing import masked
 from visard_party.peers.channel import SessionChannel
 from visard_party.peers.sessions import SESSION_BYTES
-from visard_party.store.base import ModelRecord, Reference, Renew
+from visard_party.store.contents import ModelRecord, Reference, Renew
 from visard_wire.secret import Secret
 
 from tests.engine.nn.test_program import CONV, TAIL, program

@@ -2,14 +2,14 @@
 
 import pytest
 from visard_party.operations import rights
-from visard_party.store.base import Name, Right
+from visard_party.store.contents import Name, Right
 from visard_wire.v1 import common_pb2
 
 KIOSK, OTHER = "enroller/kiosk-7", "enroller/kiosk-8"
 MINE = Name("a", "ada", "face", 1, KIOSK)
 THEIRS = Name("b", "ada", "face", 1, OTHER)
 NOBODYS = Name("c", "ada", "face", 1)
-CHANGES = ("ENROL", "DELETE", "RENAME")
+CHANGES = ("ENROL", "DELETE", "RENAME", "REVIEW")
 
 
 def request(operation: str) -> common_pb2.Request:
@@ -37,6 +37,12 @@ def other_operations__should_take_nothing_from_anybody() -> None:
     assert not any(rights.needs_right(request(name), KIOSK, [THEIRS]) for name in names)
 
 
+def administrator__should_review_what_others_have_enrolled() -> None:
+    for caller in ("admin/default", "admin"):
+        assert not rights.needs_right(request("REVIEW"), caller, [THEIRS])
+    assert rights.needs_right(request("REVIEW"), "enroller/admin", [THEIRS])
+
+
 def callers_of_two_roles__should_be_two_callers() -> None:
     assert rights.needs_right(request("DELETE"), "owner/kiosk-7", [MINE])
 
@@ -51,7 +57,8 @@ def refusal__should_name_the_field_and_the_way_out_and_not_the_owner() -> None:
 
 
 def right__should_have_a_name_that_no_reference_and_no_other_right_has() -> None:
-    words = [("face", "ada", KIOSK), ("face", "", KIOSK), ("fac", "eada", KIOSK), ("face", "ada", OTHER)]
+    words: list[tuple[str, ...]] = [("face", "ada", KIOSK), ("face", "", KIOSK), ("fac", "eada", KIOSK)]
+    words += [("face", "ada", OTHER), ("face", "ada", KIOSK, "staff"), ("face", "ada", KIOSK, "default", "enrol")]
     ids = {Right(*each).right_id for each in words}
     assert len(ids) == len(words)
     assert all(len(right_id) == 32 and int(right_id, 16) for right_id in ids)

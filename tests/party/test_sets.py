@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from visard_party.consistency.sets import LEAF_ROWS, Holdings, SetWatch, View, children, element_hash, set_hash
-from visard_party.store.base import LogEntry, Name, State
+from visard_party.store.contents import LogEntry, Name, State
 
 
 def names(count: int) -> list[Name]:

@@ -22,7 +22,8 @@ from visard_party.operations.resources import Resources
 from visard_party.operations.restoration import Recover
 from visard_party.peers.channel import SessionChannel
 from visard_party.peers.sessions import SESSION_BYTES
-from visard_party.store.base import LogEntry, ModelRecord, Page, Reference, Right, State, Store, Tombstone, restored
+from visard_party.store.base import Store, restored
+from visard_party.store.contents import LogEntry, ModelRecord, Page, Reference, Right, State, Tombstone
 from visard_party.store.sqlite import SqliteStore
 from visard_wire.secret import Secret
 from visard_wire.v1 import common_pb2

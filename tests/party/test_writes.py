@@ -13,7 +13,7 @@ from visard_engine.errors import PeerLost
 from visard_party.consistency import writes as module
 from visard_party.consistency.writes import Writes
 from visard_party.peers.channel import SessionChannel
-from visard_party.store.base import Change, Place, State
+from visard_party.store.contents import Change, Place, State
 from visard_party.store.sqlite import SqliteStore
 
 from tests.party.harness import LinkedParty, linked

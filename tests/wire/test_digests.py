@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from visard_party.consistency.sets import element_hash
 from visard_party.models import Published
-from visard_party.store.base import Name, rows_digest
+from visard_party.store.contents import Name, rows_digest
 from visard_wire.chain import GENESIS, Entry
 from visard_wire.digests import of_parts, of_row_table, sized
 from visard_wire.sealing import Context

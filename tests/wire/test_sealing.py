@@ -49,6 +49,8 @@ OTHERS: dict[str, object] = {
     "allow_large_gallery": True,
     "nearest": True,
     "gallery": "staff",
+    "review": True,
+    "accept": True,
 }
 CONTEXT = Context.from_request(REQUEST)
 KEY = X25519PrivateKey.generate()

@@ -4,7 +4,7 @@ import dataclasses
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from visard_wire.limits import DEFAULT_GALLERY
@@ -113,7 +113,32 @@ def rights(home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(right) for right in found]))
     for right in () if as_json else found:
-        typer.echo(f"{right.grantee}\t{right.model}\t{right.gallery}\t{right.subject or '(every subject)'}")
+        typer.echo(f"{right.grantee}\t{right.model}\t{right.subject or '(every subject)'}\t{right.gallery}")
+
+
+@app.command()
+def review(
+    name: Annotated[str | None, typer.Argument(help="Whose references; left out: list who waits.")] = None,
+    accept: Annotated[bool | None, typer.Option("--accept/--reject", help="They are enrolled, or erased.")] = None,
+    home: Home = DEFAULT_HOME,
+    model: Model = DEFAULT_MODEL,
+    gallery: Gallery = DEFAULT_GALLERY,
+    as_json: Json = False,
+) -> None:
+    """Decide about enrolments that wait because somebody else may be the same person; or list them."""
+    asked: dict[str, Any] = {"model": model, "gallery": gallery, "role": "admin"}
+    if name is None:
+        found = with_client(home, lambda c: c.subjects(waiting=True), **asked)
+        if as_json:
+            typer.echo(json.dumps([dataclasses.asdict(one) for one in found]))
+        for one in () if as_json else found:
+            typer.echo(f"{one.subject}\t{one.references}")
+        return
+    if accept is None:
+        raise typer.BadParameter("one of them, with a name", param_hint="--accept/--reject")
+    done = with_client(home, lambda c: c.review(name, accept=accept), **asked)
+    text = f"{name}: {done} references {'accepted' if accept else 'erased'}"
+    emit(as_json, text, subject=name, accepted=accept, references=done)
 
 
 @app.command()

@@ -76,18 +76,18 @@ def evaluate(
         raise typer.BadParameter("31 or 61", param_hint="--q")
     bring, evaluating, further = owner.bring, owner.evaluation, owner.evaluation.further
     loaded = bring.load(bring.source_of(model, network), weights, decide=False)
+    listed = evaluating.pairs.read_pairs(pairs, directory)  # all that may be refused, before the long work
+    other = _second(second, second_pairs)
     if centre is not None:
-        loaded = owner.centre.centred(loaded, centre)
+        loaded = owner.centre.centred(loaded, centre, [*listed.images, *(other[0] if other is not None else ())])
     found = bring.completed(loaded, shape, point or [], points)
     if operating_point not in found.points:
         raise typer.BadParameter(" or ".join(found.points) or "--point default=", param_hint="--operating-point")
-    listed = evaluating.pairs.read_pairs(pairs, directory)  # all that may be refused, before the long work
     if gallery:
         evaluating.identification.size_of(gallery, len(set(listed.people)))
     named = evaluating.groups.of_names(listed.people)
     if group is not None:
         named = evaluating.groups.read_groups(group, listed.images, listed.people, directory)
-    other = _second(second, second_pairs)
     connection = Connection.from_home(home) if secure else None
     owner.threads.single()
     compiled = bring.compile_network(found, q=q, calibration=calibration, opens=found.judges)

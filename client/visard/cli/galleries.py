@@ -13,10 +13,11 @@ from visard.results import Gallery
 app = typer.Typer(no_args_is_help=True, help="Galleries: who may enrol, verify and search where.")
 
 _CALLERS = "A caller as in its certificate, enroller/NAME; * stands for any letters. May be given several times."
+Some = list[str] | None
 Name = Annotated[str, typer.Argument(help="1 to 64 of a-z 0-9 . _ -")]
-Enrol = Annotated[list[str] | None, typer.Option(help=f"Who may enrol, list, rename and delete. {_CALLERS}")]
-Verify = Annotated[list[str] | None, typer.Option(help=f"Who may verify. {_CALLERS}")]
-Search = Annotated[list[str] | None, typer.Option(help=f"Who may identify. {_CALLERS}")]
+Enrol = Annotated[Some, typer.Option(help=f"Who may enrol, list, rename and delete. {_CALLERS}")]
+Verify = Annotated[Some, typer.Option(help=f"Who may verify. {_CALLERS}")]
+Search = Annotated[Some, typer.Option(help=f"Who may identify. {_CALLERS}")]
 Admin = Annotated[bool, typer.Option("--admin", help="Ask as an administrator: all galleries, and all their rules.")]
 
 
@@ -49,7 +50,7 @@ def create(
     as_json: Json = False,
 ) -> None:
     """Make a gallery; whoever is not named can do nothing in it, and does not hear of it."""
-    rules = {"enrol": enrol or (), "verify": verify or (), "search": search or ()}
+    rules = _rules(enrol, verify, search)
     with_client(home, lambda c: c.galleries.create(name, **rules), role="admin")
     emit(as_json, f"gallery {name} is made", gallery=name, **rules)
 
@@ -64,7 +65,7 @@ def change(
     as_json: Json = False,
 ) -> None:
     """Say anew who may do what in a gallery: what is left out, nobody may."""
-    rules = {"enrol": enrol or (), "verify": verify or (), "search": search or ()}
+    rules = _rules(enrol, verify, search)
     with_client(home, lambda c: c.galleries.change(name, **rules), role="admin")
     emit(as_json, f"gallery {name} has new rules", gallery=name, **rules)
 
@@ -74,6 +75,10 @@ def delete(name: Name, home: Home = DEFAULT_HOME, as_json: Json = False) -> None
     """Remove a gallery that has no references, and every right in it."""
     with_client(home, lambda c: c.galleries.delete(name), role="admin")
     emit(as_json, f"gallery {name} is removed", gallery=name)
+
+
+def _rules(enrol: Some, verify: Some, search: Some) -> dict[str, list[str]]:
+    return {"enrol": enrol or [], "verify": verify or [], "search": search or []}
 
 
 def _kinds(gallery: Gallery) -> list[str]:

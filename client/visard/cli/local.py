@@ -69,6 +69,7 @@ def publish_default(home: Path, network: str = DEFAULT_MODEL) -> bool:
     Where they are not, an operator is told why, and the services stay, so that he can mend them.
     """
     publishing = owner.publish
+    owner.threads.single()
 
     async def work(client: visard.Client) -> list[str]:
         if reasons := [f"party {p.party}: {p.reason}" for p in (await client.status()).parties if not p.ready]:

@@ -75,6 +75,7 @@ def publish(
     if calibrate and centre is not None:
         raise typer.BadParameter("with --centre ranges are checked on --calibration DIR", param_hint="--calibrate")
     bring, publishing = owner.bring, owner.publish
+    owner.threads.single()
     source = bring.source_of(name, source)
     with progress("loading"):
         loaded = bring.load(source, weights, plain=linearise is not None)

@@ -1,8 +1,9 @@
 """Who an answer names, in words and as fields of JSON: of a photo, a folder's, a face's."""
 
+from collections.abc import Iterable
 from typing import Any
 
-from visard.results import Identification
+from visard.results import Candidate, Identification
 
 
 def named(answer: Identification) -> str:
@@ -21,9 +22,13 @@ def words(answer: Identification) -> str:
 
 def fields(answer: Identification) -> dict[str, Any]:
     """For JSON."""
-    candidates = [
-        {"subject": one.subject, "reference_id": one.reference_id, "operating_point": one.operating_point}
-        for one in answer.candidates
-    ]
     point = {"subject": answer.subject, "operating_point": answer.operating_point}
-    return {**point, "candidates": candidates, "more": answer.more}
+    return {**point, "candidates": listed(answer.candidates), "more": answer.more}
+
+
+def listed(candidates: Iterable[Candidate]) -> list[dict[str, str]]:
+    """Candidates for JSON."""
+    return [
+        {"subject": one.subject, "reference_id": one.reference_id, "operating_point": one.operating_point}
+        for one in candidates
+    ]

@@ -32,7 +32,10 @@ def enrol(
     largest: Largest = False,
     force: Force = False,
     replace: Annotated[bool, typer.Option(help="Erase the subject's earlier references in the same step.")] = False,
-    unique: Annotated[bool, typer.Option(help="Refuse somebody who is enrolled under another name.")] = False,
+    unique: Annotated[
+        bool, typer.Option(help="Somebody who may be enrolled under another name waits for visard admin review.")
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="With --unique: is refused.")] = False,
     ttl: Annotated[int, typer.Option(min=0, help="Seconds until the references are erased; 0 for never.")] = 0,
     note: Annotated[str, typer.Option(help="Kept with the references, not secret.")] = "",
     journal: Annotated[
@@ -51,6 +54,8 @@ def enrol(
     With --from the same command again goes on where it stopped, also after it was killed, and enrols nothing twice. Exit status 1
     when a photo was refused, 2 when some are left.
     """
+    if (strict and not unique) or (unique and not strict and (replace or source is not None)):
+        raise typer.BadParameter("goes with --unique, which needs it with --from and --replace", param_hint="--strict")
     if source is not None:
         if name is not None:
             raise typer.BadParameter("either --from, or a name and photos", param_hint="--from")
@@ -84,7 +89,8 @@ def enrol(
             files,
             largest=largest,
             replace=replace,
-            unique=unique,
+            unique=strict,
+            review=unique and not strict,
             ttl_seconds=ttl,
             metadata=note.encode(),
             force=force,
@@ -93,7 +99,12 @@ def enrol(
     with progress(f"enrolling {name}"):
         done = with_client(home, work, model=model, gallery=gallery, deadline=deadline)
     text = f"enrolled {name}: {len(done.references)} references, {done.report.seconds:.2f} s"
-    emit(as_json, text, subject=name, references=list(done.references), **costs(done.report))
+    fields: dict[str, Any] = {"subject": name, "references": list(done.references)}
+    if done.waiting:
+        others = ", ".join(sorted({one.subject for one in done.candidates}) + ["more"] * done.more)
+        text = f"{name} waits for visard admin review: it may be {others}"
+        fields |= {"waiting": True, "candidates": naming.listed(done.candidates), "more": done.more}
+    emit(as_json, text, **fields, **costs(done.report))
 
 
 @app.command()
@@ -175,7 +186,7 @@ def identify(
         raise typer.BadParameter("of one photo, without --largest; -o goes with it", param_hint="--all-faces")
     wishes: dict[str, Any] = {"operating_point": operating_point, "force": force, "nearest": nearest}
     wishes["allow_large_gallery"] = allow_large_gallery
-    asked: dict[str, Any] = {"home": home, "model": model, "deadline": deadline, "as_json": as_json}
+    asked: dict[str, Any] = {"home": home, "model": model, "gallery": gallery, "deadline": deadline, "as_json": as_json}
     if all_faces or photo.is_dir():
         from visard.cli import many  # noqa: PLC0415 -- it loads libraries for pictures
 

@@ -2,10 +2,12 @@
 
 It goes into the last layer's bias and costs nothing. What is alike in all photos of a camera tells nobody apart; taken away, an
 image that is like everybody is like nobody. But a mean holds for its place alone: with another's, several times as many strangers
-match as a point is named for. So the points are measured anew with it, and none of the network's own is kept.
+match as a point is named for. So the points are measured anew with it, and none of the network's own is kept; and on other people
+than those of the mean, whom it pushes farther apart than anybody else.
 """
 
 import copy
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,17 +25,23 @@ FEWEST = 20  # photos that a mean is made of
 _APART = 1e-3  # largest difference, of the mean's length, between what is subtracted and the mean
 
 
-def centred(network: Network, directory: Path) -> Network:
+def centred(network: Network, directory: Path, measured: Sequence[Path] = ()) -> Network:
     """The network less the mean descriptor of the photos in a directory and those below it, without points or a mean test.
 
-    Photos whose face cannot be taken are left out. Raises InvalidRequest for fewer than FEWEST others, and for a network that
-    judges pairs or does not end in a layer with a bias.
+    Photos whose face cannot be taken are left out. ``measured``: photos that it is to be evaluated with. Raises InvalidRequest
+    where one of these lies in a folder of the mean's photos, for fewer than FEWEST photos, and for a network that judges pairs or
+    does not end in a layer with a bias.
     """
     if network.judges or network.shape is None:
         raise InvalidRequest("a mean is subtracted from descriptors: of a network that judges pairs there are none")
     found = sorted(path for path in directory.rglob("*") if is_picture(path))
     if len(found) < FEWEST:
         raise InvalidRequest(f"{directory}: {FEWEST} photos or more make a mean, and there are {len(found)}")
+    if common := {path.resolve().parent for path in found} & {path.resolve().parent for path in measured}:
+        raise InvalidRequest(
+            f"{directory}: photos of {len(common)} people are to make the mean and to be measured with, {min(common).name} for "
+            "one: points measured so let in many times as many strangers as they are named for; take others for the mean"
+        )
     which: embed.Which = "largest" if network.chip else "whole"
     captured = embed.capture_all(found, network.shape, which, lambda: None, network.chip)
     if len(captured.rows) < FEWEST:

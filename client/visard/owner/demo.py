@@ -132,6 +132,7 @@ async def _publish(home: Path, progress: Progress) -> None:
     async with Client(Connection.from_home(home, "owner")) as client:
         if DEFAULT_MODEL not in {model.name for model in await client.models.list()}:
             with progress("publishing the face network: its weights are shared as well"):
+                owner.threads.single()
                 compiled = await asyncio.to_thread(owner.publish.compile_face_model)
                 await owner.publish.publish(client, DEFAULT_MODEL, compiled)
 

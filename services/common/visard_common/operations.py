@@ -25,7 +25,7 @@ class Charged(Enum):
     CALLER = "caller"
     SUBJECT = "caller and subject"
     SEARCH = "caller, gallery and the caller's searches there"
-    ENROLMENT = "the caller's enrolments; one that is to be unique is a search as well"
+    ENROLMENT = "the caller's enrolments; one that is compared with others is a search as well"
 
 
 class Subject(Enum):
@@ -88,7 +88,7 @@ DECLARED: Mapping[int, Declared] = {
         has_share=True,
         subject=Subject.NEEDED,
         gallery=Gallery.ENROL,
-        fields=frozenset({"replace", "unique", "ttl_seconds", "metadata", "instead_of"}),
+        fields=frozenset({"replace", "unique", "review", "ttl_seconds", "metadata", "instead_of"}),
         claims=True,
         charged=Charged.ENROLMENT,
     ),
@@ -118,6 +118,15 @@ DECLARED: Mapping[int, Declared] = {
         subject=Subject.NEEDED,
         gallery=Gallery.ENROL,
         fields=frozenset({"reference_ids", "instead_of"}),
+        claims=True,
+    ),
+    common_pb2.OPERATION_REVIEW: Declared(
+        (*ENROLLERS, *ADMINS),
+        writes=True,
+        subject=Subject.NEEDED,
+        decides=False,
+        gallery=Gallery.ENROL,
+        fields=frozenset({"reference_ids", "accept", "instead_of"}),
         claims=True,
     ),
     common_pb2.OPERATION_RENAME: Declared(

@@ -44,11 +44,11 @@ CHANNEL_OPTIONS = [
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
+    # what no server has seen, as when a connection ends for its age, gRPC sends again by itself (retries, which are on).
     # a restarted service is found again within about a second; an attempt to connect (min) has longer: peers are far, or busy
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.min_reconnect_backoff_ms", 5_000),
     ("grpc.max_reconnect_backoff_ms", 1_000),
-    ("grpc.enable_retries", 0),
 ]
 
 

@@ -10,7 +10,7 @@ from visard_common.roles import method_of
 from visard_common.uploads import refusing_politely
 from visard_wire.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc, party_pb2
 
-from visard_gateway.callers import Context, caller_of
+from visard_gateway.callers import Context, asking, caller_of
 from visard_gateway.config import GatewayConfig
 from visard_gateway.parties import Parties, agreeing
 from visard_gateway.relay import Relay
@@ -36,7 +36,7 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
         return await self._matching(request_iterator, context, common_pb2.OPERATION_VERIFY)
 
     async def Identify(self, request_iterator: Uploads, context: Context) -> gateway_pb2.Result:  # noqa: N802
-        """Compare one photo with everybody in a model's gallery."""
+        """Compare photos with everybody in a gallery."""
         return await self._matching(request_iterator, context, common_pb2.OPERATION_IDENTIFY)
 
     async def Compare(self, request_iterator: Uploads, context: Context) -> gateway_pb2.Result:  # noqa: N802
@@ -89,13 +89,22 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
         done = await self._relay.change(request.request, kind, seconds, caller, request.envelopes)
         return gateway_pb2.RenameResponse(references_renamed=done.references, results=done.results)
 
+    async def Review(  # noqa: N802
+        self, request: gateway_pb2.ReviewRequest, context: Context
+    ) -> gateway_pb2.ReviewResponse:
+        """Accept or reject references that wait."""
+        caller, seconds = caller_of(context, "Review"), remaining(context, CALL_SECONDS)
+        kind = common_pb2.OPERATION_REVIEW
+        done = await self._relay.change(request.request, kind, seconds, caller, request.envelopes)
+        return gateway_pb2.ReviewResponse(references_reviewed=done.references, results=done.results)
+
     async def ListReferences(  # noqa: N802
         self, request: gateway_pb2.ListReferencesRequest, context: Context
     ) -> gateway_pb2.ListReferencesResponse:
         """What is kept about a subject. Who enrolled it hear those who did, and administrators."""
         caller = caller_of(context, "ListReferences")
         seconds = remaining(context, self._config.run_timeout)
-        request.at_unix_ms, request.caller = _now_ms(), str(caller)
+        request.at_unix_ms, request.caller = _now_ms(), asking(request, caller)
         answers = await self._parties.ask_all(lambda stub, _: stub.ListReferences(request, timeout=seconds))
         answer = agreeing(answers, "what is kept")
         for reference in answer.references:
@@ -109,7 +118,7 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
         """A page of subjects, if all three parties tell the same."""
         caller = caller_of(context, "ListSubjects")
         seconds = remaining(context, self._config.run_timeout)
-        request.at_unix_ms, request.caller = _now_ms(), str(caller)
+        request.at_unix_ms, request.caller = _now_ms(), asking(request, caller)
         answers = await self._parties.ask_all(lambda stub, _: stub.ListSubjects(request, timeout=seconds))
         return agreeing(answers, "who is enrolled")
 
@@ -117,7 +126,7 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
         self, request: gateway_pb2.ListGalleriesRequest, context: Context
     ) -> gateway_pb2.ListGalleriesResponse:
         """The galleries of which the caller is told, if all three parties tell the same."""
-        request.caller = str(caller_of(context, "ListGalleries"))
+        request.caller = asking(request, caller_of(context, "ListGalleries"))
         seconds = remaining(context, self._config.run_timeout)
         answers = await self._parties.ask_all(lambda stub, _: stub.ListGalleries(request, timeout=seconds))
         return agreeing(answers, "the galleries")

@@ -19,7 +19,8 @@ from visard_wire.v1 import common_pb2
 from visard_party.errors import StoreError
 from visard_party.faults import known
 from visard_party.metrics import SIGNED
-from visard_party.store.base import Link, Store
+from visard_party.store.base import Store
+from visard_party.store.contents import Link
 
 DAY_MS = 86_400_000
 PRUNE_SECONDS = 3600.0

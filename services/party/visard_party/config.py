@@ -68,13 +68,13 @@ class PartyConfig(ServiceConfig):
         default=None,
         ge=0,
         le=1_000_000,
-        description="all callers' searches in one model's gallery; unset: 1 % for each reference; 0: no limit",
+        description="all callers' searches in one gallery of a model; unset: 1 % for each reference; 0: no limit",
     )
     attempts_search: int | None = Field(
         default=None,
         ge=0,
         le=1_000_000,
-        description="one caller's searches in one model's gallery; unset: 0.5 % for each reference; 0: no limit",
+        description="one caller's searches in one gallery of a model; unset: 0.5 % for each reference; 0: no limit",
     )
     attempts_caller: int = Field(
         default=10_000, ge=0, le=1_000_000, description="a caller's verifications, comparisons and so on; 0: no limit"

@@ -18,7 +18,8 @@ from visard_party.consistency.changes import Changes
 from visard_party.consistency.sets import name_hash, reference_id_of, set_hash
 from visard_party.consistency.writes import Writes
 from visard_party.errors import StoreError
-from visard_party.store.base import Name, Place, Reference, Store
+from visard_party.store.base import Store
+from visard_party.store.contents import Name, Place, Reference
 
 TIDY_SECONDS = 60.0
 

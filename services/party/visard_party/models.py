@@ -21,7 +21,8 @@ from visard_wire.digests import sized
 from visard_wire.v1 import common_pb2
 
 from visard_party.kits.stock import KitStock
-from visard_party.store.base import ModelRecord, Store
+from visard_party.store.base import Store
+from visard_party.store.contents import ModelRecord
 
 
 @dataclass(frozen=True)

@@ -79,13 +79,15 @@ class Context:
 
 def _later(request: common_pb2.Request) -> tuple[bytes, ...]:
     """Fields that came later: where none is set a request has the digest that it always had."""
-    newest = request.gallery or request.rules
+    reviewed = request.review or request.accept
+    newest = request.gallery or request.rules or reviewed
     if not (request.points or request.allow_large_gallery or request.nearest or newest):
         return ()
-    later = b"".join(map(_point, request.points)), bytes([request.allow_large_gallery])
+    later: tuple[bytes, ...] = (b"".join(map(_point, request.points)), bytes([request.allow_large_gallery]))
     if newest:
         nearest = b"nearest" if request.nearest else b""
-        return (*later, nearest, request.gallery.encode(), b"".join(map(_rule, request.rules)))
+        later = (*later, nearest, request.gallery.encode(), b"".join(map(_rule, request.rules)))
+        return (*later, bytes([request.review, request.accept])) if reviewed else later
     return (*later, b"nearest") if request.nearest else later
 
 

@@ -19,7 +19,7 @@ from visard_engine.channel import Payload
 from visard_party import __main__ as program
 from visard_party.consistency.recovery import Recovery
 from visard_party.peers.channel import SessionChannel
-from visard_party.store.base import State
+from visard_party.store.contents import State
 
 ORDER, SENT = "order", "sent"
 ENGINE = "engine: "

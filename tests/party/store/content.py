@@ -1,6 +1,6 @@
 """What tests of stores put into them."""
 
-from visard_party.store.base import ModelRecord, Reference
+from visard_party.store.contents import ModelRecord, Reference
 from visard_wire.secret import Secret
 
 ONE, TWO, THREE = (bytes([k]) * 16 for k in (1, 2, 3))

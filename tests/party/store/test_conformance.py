@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from visard_party.errors import ForeignStore, RequestConflict, StoreError
 from visard_party.store import open_store
-from visard_party.store.base import Change, LogEntry, Place, State, Store, rows_digest
+from visard_party.store.base import Store
+from visard_party.store.contents import Change, LogEntry, Place, State, rows_digest
 
 from tests.party.store.content import ONE, THREE, TWO, reference
 
@@ -183,7 +184,7 @@ WRITER = """
 import asyncio, sys
 from pathlib import Path
 from visard_party.store import open_store
-from visard_party.store.base import Change
+from visard_party.store.contents import (Change)
 from tests.party.store.content import reference
 async def main():
     store = await open_store(sys.argv[1], Path(sys.argv[2]), 0)

@@ -3,7 +3,8 @@
 import os
 from dataclasses import replace
 
-from visard_party.store.base import Calibrate, Change, Committed, Place, Publish, Rename, Renew, Store, Withdraw, Write
+from visard_party.store.base import Store
+from visard_party.store.contents import Calibrate, Change, Committed, Place, Publish, Rename, Renew, Withdraw, Write
 from visard_wire.secret import Secret
 
 from tests.party.store.content import ONE, THREE, TWO, model, reference

@@ -14,22 +14,8 @@ from pymongo.errors import DuplicateKeyError
 from visard import certs
 from visard_party.errors import SchemaMismatch, StoreAway, StoreError, StoreRefused
 from visard_party.store import open_store
-from visard_party.store.base import (
-    Change,
-    Page,
-    Place,
-    Publish,
-    Rename,
-    Renew,
-    Right,
-    Rule,
-    State,
-    Store,
-    Withdraw,
-    Write,
-    all_rights,
-    restored,
-)
+from visard_party.store.base import Store, all_rights, restored
+from visard_party.store.contents import Change, Page, Place, Publish, Rename, Renew, Right, Rule, State, Withdraw, Write
 from visard_party.store.mongo import SELECTION_SECONDS, MongoStore
 from visard_party.store.mongo_reach import TIMEOUT_SECONDS
 from visard_wire.secret import Secret
@@ -210,6 +196,7 @@ WRITES: dict[str, Write] = {
     "enrol": Change((reference("c"), reference("d"))),
     "replace": Change((reference("e"),), ("a",)),
     "rename": Rename(("b",), "eve", 7),
+    "move": Rename(("b",), "eve", 7, "staff"),
     "publish": Publish(model("other")),
     "renew": Renew((("b", Secret(b"new")),), (("face", Secret(b"new")),), 9),
     "withdraw": Withdraw("face"),

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from pymongo.errors import OperationFailure
 from visard_party.store import open_store
-from visard_party.store.base import Change, Page, Place, Publish, restored
+from visard_party.store.base import restored
+from visard_party.store.contents import Change, Page, Place, Publish
 
 from bench.mongod import PASSWORD, USER, Documents, Mongod
 from tests.party.store.content import ONE, TWO, model, reference

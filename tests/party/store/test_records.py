@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from visard_party.errors import StoreError
 from visard_party.store import open_store
-from visard_party.store.base import Committed, Link, May, Page, Place, Right, Rule, Store, Write, all_rights, restored
+from visard_party.store.base import Store, all_rights, restored
+from visard_party.store.contents import Change, Committed, Link, May, Page, Place, Rename, Right, Rule, Write
 from visard_wire.chain import Entry
 
-from tests.party.store.content import ONE, THREE, TWO
+from tests.party.store.content import ONE, THREE, TWO, reference
 
 KIOSK, OTHER = "enroller/kiosk-7", "enroller/kiosk-8"
 FACE = Place("face")
@@ -68,6 +69,24 @@ async def rules__should_be_found_by_gallery_and_replaced_as_one(store: Store) ->
     assert done == Committed(0, frozenset({narrow.right_id, staff.right_id}))
     assert await store.commit(THREE) == Committed(0)
     assert await store.rules("staff") == by_id(there, narrow)
+
+
+async def reference__should_move_to_another_gallery_under_its_name(store: Store) -> None:
+    face, waiting = Place("face"), Place("face").waiting
+    await written(store, ONE, Change((replace(reference("a"), gallery=waiting.gallery), reference("b"))))
+    assert [row.reference_id for row in await store.gallery(waiting)] == ["a"]
+    assert [row.reference_id for row in await store.gallery(face)] == ["b"]
+    assert (await store.count_in(waiting.gallery), await store.count_in(face.gallery), await store.count("face")) == (
+        1,
+        1,
+        2,
+    )
+    await written(store, TWO, Rename(("a",), "eve", 7, face.gallery))
+    assert await store.gallery(waiting) == []
+    (moved,) = await store.references(face, "eve")
+    assert moved == replace(reference("a"), subject="eve", version=2, updated_unix_ms=7)
+    await written(store, THREE, Rename(("a",), "ada", 8))
+    assert [row.gallery for row in await store.gallery(face)] == [face.gallery] * 2
 
 
 async def rights__should_be_paged_and_adopted_and_cleared(store: Store) -> None:

@@ -5,19 +5,8 @@ from pathlib import Path
 import pytest
 from visard_party.errors import RequestConflict
 from visard_party.store import open_store
-from visard_party.store.base import (
-    Change,
-    LogEntry,
-    Page,
-    Place,
-    Publish,
-    Right,
-    State,
-    Store,
-    Tombstone,
-    all_rights,
-    restored,
-)
+from visard_party.store.base import Store, all_rights, restored
+from visard_party.store.contents import Change, LogEntry, Page, Place, Publish, Right, State, Tombstone
 
 from tests.party.store.content import ONE, THREE, TWO, model, reference
 

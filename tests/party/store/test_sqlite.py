@@ -11,7 +11,8 @@ from typing import get_args
 import pytest
 from visard_party.errors import SchemaMismatch, StoreError, StoreFull
 from visard_party.store import open_store
-from visard_party.store.base import (
+from visard_party.store.base import restored
+from visard_party.store.contents import (
     Calibrate,
     Change,
     Page,
@@ -23,7 +24,6 @@ from visard_party.store.base import (
     State,
     Withdraw,
     Write,
-    restored,
 )
 from visard_party.store.sqlite import SqliteStore
 from visard_wire.secret import Secret
@@ -77,7 +77,7 @@ import asyncio, resource, sys
 from pathlib import Path
 from visard_party.errors import StoreFull
 from visard_party.store import open_store
-from visard_party.store.base import Change
+from visard_party.store.contents import (Change, Place)
 from tests.party.store.content import reference
 async def main():
     store = await open_store("sqlite", Path(sys.argv[1]), 0)
@@ -89,7 +89,7 @@ async def main():
             print("staged", k, flush=True)
             await store.commit(request)
         except StoreFull:
-            print("full", k, len(await store.gallery("face")), flush=True)
+            print("full", k, len(await store.gallery(Place("face"))), flush=True)
             return
         print("committed", k, flush=True)
 asyncio.run(main())

@@ -12,7 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from visard_party.store import open_store
-from visard_party.store.base import Change, Store
+from visard_party.store.base import Store
+from visard_party.store.contents import Change
 from visard_wire.secret import Secret
 
 from bench.mongod import Mongod

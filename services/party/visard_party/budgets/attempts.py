@@ -10,7 +10,8 @@ from visard_wire.v1 import common_pb2
 
 from visard_party.budgets.budget import Buckets, Budgets
 from visard_party.config import PartyConfig
-from visard_party.store.base import Name, Store
+from visard_party.store.base import Store
+from visard_party.store.contents import Name
 
 REFUSED = Counter("visard_attempts_refused", "Requests refused because a budget is used up.", registry=REGISTRY)
 

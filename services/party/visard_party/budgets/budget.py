@@ -19,7 +19,7 @@ from visard_common.errors import InvalidArgument, ResourceExhausted
 from visard_common.operations import DECLARED, Charged
 from visard_wire.v1 import common_pb2
 
-from visard_party.store.base import Name, Place
+from visard_party.store.contents import Name, Place
 
 KEY_BYTES = 16
 RISK = 0.01  # of a stranger's matching before a bucket is empty; 2026-11-26
@@ -149,7 +149,8 @@ class Budgets:
             case Charged.SEARCH:
                 found = self._search(Place.of(request), caller, rate, request.images, own)
             case Charged.ENROLMENT:
-                looked = self._search(Place.of(request), caller, rate, request.images, own) if request.unique else []
+                compared = request.unique or request.review
+                looked = self._search(Place.of(request), caller, rate, request.images, own) if compared else []
                 found = [*looked, self._enrolment(caller, request.images)]
             case Charged.CALLER:
                 found = [own]

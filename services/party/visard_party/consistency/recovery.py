@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from visard_party.errors import Divergence
-from visard_party.store.base import State
+from visard_party.store.contents import State
 
 
 class Decision(Enum):

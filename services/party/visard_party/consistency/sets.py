@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from visard_wire.digests import sized
 
-from visard_party.store.base import LogEntry, Name, State
+from visard_party.store.contents import LogEntry, Name, State
 
 HASH_BYTES = 64
 LEAF_ROWS = 16  # an audit lists so few rows instead of splitting them further

@@ -18,7 +18,8 @@ from visard_party.consistency.recovery import Decision, Recovery
 from visard_party.errors import StoreError
 from visard_party.peers.channel import SessionChannel
 from visard_party.peers.links import PeerLinks
-from visard_party.store.base import State, Store, Write
+from visard_party.store.base import Store
+from visard_party.store.contents import State, Write
 
 _STAGED = b"staged"
 _RETRY_SECONDS = 2.0

@@ -25,6 +25,7 @@ DEFAULT_POINT = "default"  # what every model that matches has
 _LARGEST_DISTANCE = 2.0  # on the unit sphere
 _REFERENCE = re.compile(r"[0-9a-f]{32}")
 # those who may enrol: visard_common.roles
+_CALLER = re.compile(r"([a-z]{1,16}(/[A-Za-z0-9._-]{1,64})?)?")
 _CALLERS = re.compile(r"\*|[a-z*]{1,16}(/[A-Za-z0-9._*-]{1,64})?")
 _RULES = tuple(gallery.value for gallery in (Gallery.ENROL, Gallery.VERIFY, Gallery.SEARCH))
 _GRANTEE = re.compile(r"(enroller|owner)/[A-Za-z0-9._-]{1,64}")
@@ -78,6 +79,11 @@ def check_gallery(field: str, value: str) -> None:
         _match(_MODEL, field, value, "1 to 64 of a-z 0-9 . _ -")
 
 
+def check_caller(field: str, value: str) -> None:
+    """Raise InvalidArgument unless this may be who asks, as in "enroller/kiosk-7", or is empty."""
+    _match(_CALLER, field, value, "a caller as in its certificate")
+
+
 def _check_names(request: common_pb2.Request, declared: Declared) -> None:
     if declared.subject is Subject.NEEDED or (declared.subject is Subject.OPTIONAL and request.subject):
         check_subject("request.subject", request.subject)
@@ -108,6 +114,8 @@ def _check_fields(request: common_pb2.Request, declared: Declared) -> None:
     for name in sorted(FIELDS - declared.fields):
         if getattr(request, name):
             raise InvalidArgument.of(f"request.{name}", setting(name))
+    if request.review and (request.unique or request.replace):
+        raise InvalidArgument.of("request.review", "without unique and replace")
     if "program_digest" in declared.fields and len(request.program_digest) != DIGEST_BYTES:
         raise InvalidArgument.of("request.program_digest", f"{DIGEST_BYTES} bytes")
     if request.ttl_seconds > MAX_TTL_SECONDS:

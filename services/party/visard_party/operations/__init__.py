@@ -42,5 +42,6 @@ OPERATIONS: Mapping[int, Operation] = {
     common_pb2.OPERATION_CREATE_GALLERY: galleries.CreateGallery(),
     common_pb2.OPERATION_CHANGE_GALLERY: galleries.ChangeGallery(),
     common_pb2.OPERATION_DELETE_GALLERY: galleries.DeleteGallery(),
+    common_pb2.OPERATION_REVIEW: changes.Review(),
     common_pb2.OPERATION_RUN: evaluation.EvaluateModel(),
 }

@@ -8,11 +8,13 @@ from visard_engine.errors import InputRefused
 from visard_engine.field import Elements
 from visard_engine.kits import Kit, KitPlan
 from visard_engine.session import Run
+from visard_wire.v1 import common_pb2
 
 from visard_party.gallery import Rows
 from visard_party.intake.asked import Asked
+from visard_party.intake.requests import DEFAULT_POINT
 from visard_party.models import Published
-from visard_party.operations import uniqueness
+from visard_party.operations import candidates, uniqueness
 from visard_party.operations.prepared import Prepared
 from visard_party.operations.resources import Resources
 
@@ -26,14 +28,24 @@ def plans(asked: Asked, model: Published, rows: Rows) -> tuple[KitPlan, ...]:
     """Of the kits that this takes: one for the test against the mean, if the model has one, and those of ``uniqueness``."""
     program = model.program
     mean = (matching.mean_plan(program.q, asked.request.images),) if model.tested else ()
+    if asked.request.review:
+        return mean + candidates.plans(program, rows, DEFAULT_POINT, 0) * asked.request.images if rows else mean
     return mean + uniqueness.plans(asked, model, rows)
 
 
-async def check(run: Run, kits: Sequence[Kit], found: Sequence[Elements], prepared: Prepared) -> None:
-    """Raise InputRefused for a descriptor that is too much like the mean, AlreadyExists for one that is somebody else's."""
+async def check(
+    run: Run, kits: Sequence[Kit], found: Sequence[Elements], prepared: Prepared
+) -> common_pb2.Outcome | None:
+    """Raise InputRefused for a descriptor that is too much like the mean, AlreadyExists for one that must not be somebody else's.
+
+    Who it may be, for a review of it; None where it is not to be reviewed, or nobody else is enrolled.
+    """
     mean = prepared.network.program.mean_test
     if mean is not None:
         own, *kits = kits
         if (await matching.resembles_mean(run, own, np.stack(found), mean)).any():
             raise InputRefused("share", "another photo, for this one is too much like an average face")
+    if prepared.request.review:
+        return await candidates.outcome(prepared, run, kits, found) if kits else None
     await uniqueness.check(run, kits, found, prepared)
+    return None

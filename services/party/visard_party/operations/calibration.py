@@ -19,7 +19,7 @@ from visard_party.operations.base import Operation
 from visard_party.operations.prepared import Outcome, Prepared
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
-from visard_party.store.base import Calibrate
+from visard_party.store.contents import Calibrate
 
 
 class CalibrateModel(Operation):

@@ -1,9 +1,10 @@
-"""Delete, rename, expire: writes to references that are there, without a photo."""
+"""Delete, rename, expire, review: writes to references that are there, without a photo."""
 
 from collections.abc import Sequence
 
 from typing_extensions import override
-from visard_common.errors import AlreadyExists, NotFound
+from visard_common.errors import AlreadyExists, InvalidArgument, NotFound
+from visard_common.limits import MAX_REFERENCES
 from visard_engine.kits import Kit
 from visard_wire.v1 import common_pb2
 
@@ -12,7 +13,7 @@ from visard_party.operations.base import Operation
 from visard_party.operations.prepared import Outcome, Prepared, names_of
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
-from visard_party.store.base import Change, Reference, Rename
+from visard_party.store.contents import Change, Place, Reference, Rename
 
 EXPIRE_AT_ONCE = 10_000  # references that one run erases
 
@@ -51,6 +52,7 @@ class Delete(_Changing):
 
 
 def _named(rows: Sequence[Reference], request: common_pb2.Request) -> list[Reference]:
+    """Those of the rows whose ids a request names; raises NotFound for one that is not among them."""
     named = [row for row in rows if row.reference_id in request.reference_ids]
     missing = set(request.reference_ids) - {row.reference_id for row in named}
     if missing:
@@ -94,3 +96,31 @@ class Expire(_Changing):
         if not names:
             raise NotFound("no reference's time is over")
         return Prepared(asked, names=names, write=Change(erase=tuple(name.reference_id for name in names)))
+
+
+class Review(_Changing):
+    """References that an enrolment has left waiting become references like others, or are erased.
+
+    By whoever enrolled them, or has a right to the subject; or an administrator.
+    """
+
+    @override
+    def exclusive(self, request: common_pb2.Request) -> bool:
+        """Nobody may enrol or rename under the name meanwhile."""
+        return request.accept
+
+    @override
+    async def prepare(self, resources: Resources, asked: Asked) -> Prepared:
+        request, place = asked.request, Place.of(asked.request)
+        await resources.models.get(request.model)
+        waiting = await resources.store.references(place.waiting, request.subject)
+        waiting = [row for row in waiting if row.live(request.sent_unix_ms)]
+        if not waiting:
+            raise NotFound(f"no reference of subject {request.subject!r} waits for a review")
+        rows = _named(waiting, request) if request.reference_ids else waiting
+        own = await resources.live(request, request.subject) if request.accept else []
+        if len(rows) + len(own) > MAX_REFERENCES:
+            raise InvalidArgument.of("request.reference_ids", f"a subject has at most {MAX_REFERENCES} references")
+        ids = tuple(row.reference_id for row in rows)
+        accepted = Rename(ids, request.subject, request.sent_unix_ms, place.gallery)
+        return Prepared(asked, names=names_of([*rows, *own]), write=accepted if request.accept else Change(erase=ids))

@@ -10,12 +10,12 @@ from visard_wire.v1 import common_pb2
 from visard_party.intake.asked import Asked
 from visard_party.operations import admission
 from visard_party.operations.base import Operation
-from visard_party.operations.images import images_to_match
+from visard_party.operations.images import descriptors, images_to_match
 from visard_party.operations.prepared import Outcome, Prepared, names_of
 from visard_party.operations.references import ids_outcome, references
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
-from visard_party.store.base import Change
+from visard_party.store.contents import Change
 
 
 class Enrol(Operation):
@@ -50,11 +50,16 @@ class Enrol(Operation):
     ) -> Outcome:
         assert isinstance(prepared.write, Change)
         count = prepared.request.images
-        found = await resources.describe(prepared, channel, kits[:count])
+        found = await descriptors(resources, prepared, channel, kits[:count])
+        told: common_pb2.Outcome | None = None
         if more := kits[count:]:
-            await admission.check(channel.begin_run(prepared.terms), more, found, prepared)
+            told = await admission.check(channel.begin_run(prepared.terms), more, found, prepared)
         changed = await resources.write(prepared, channel, Change(references(prepared, found), prepared.write.erase))
-        return Outcome(ids_outcome(prepared.asked), changed)
+        outcome = ids_outcome(prepared.asked)
+        if told is not None:
+            outcome.MergeFrom(told)
+        outcome.compared = prepared.request.review
+        return Outcome(outcome, changed)
 
     @override
     def repeated(self, resources: Resources, asked: Asked) -> Outcome:

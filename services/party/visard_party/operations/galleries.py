@@ -1,8 +1,8 @@
 """Who may do what in a gallery, and making, changing and removing one.
 
-A gallery's rules are rights (visard_party.store.base.Right): each lets callers whose name fits a pattern enrol, verify or search.
-Parties keep and judge them each for itself. A caller whom no rule lets do what is asked is told that there is no such gallery,
-as if there were none. The gallery that always is lets everybody do everything until an administrator says otherwise.
+A gallery's rules are rights (visard_party.store.contents.Right): each lets callers whose name fits a pattern enrol, verify or
+search. Parties keep and judge them each for itself. A caller whom no rule lets do what is asked is told that there is no such
+gallery, as if there were none. The gallery that always is lets everybody do everything until an administrator says otherwise.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,15 +19,17 @@ from visard_common.errors import (
     ResourceExhausted,
 )
 from visard_common.limits import MAX_GALLERIES
-from visard_common.operations import ADMINS, Gallery
+from visard_common.operations import Gallery
 from visard_wire.limits import DEFAULT_GALLERY
 from visard_wire.v1 import common_pb2
 
 from visard_party.intake.asked import Asked
 from visard_party.operations.prepared import Prepared
 from visard_party.operations.resources import Resources
+from visard_party.operations.rights import is_admin
 from visard_party.operations.ruling import Ruling
-from visard_party.store.base import May, Place, Right, Rule, Store, all_rights
+from visard_party.store.base import Store, all_rights
+from visard_party.store.contents import May, Place, Right, Rule, waiting_room
 
 _EVERYBODY = "*"
 OPEN = tuple(Right("", "", _EVERYBODY, DEFAULT_GALLERY, may) for may in (May.ENROL, May.VERIFY, May.SEARCH))
@@ -38,11 +40,6 @@ def in_force(gallery: str, rules: Sequence[Right]) -> Sequence[Right]:
     return OPEN if gallery == DEFAULT_GALLERY and not rules else rules
 
 
-def is_admin(caller: str) -> bool:
-    """Whether rules do not apply to a caller."""
-    return caller.partition("/")[0] in ADMINS
-
-
 def letting(rules: Iterable[Right], caller: str, may: str = "") -> Iterator[Right]:
     """Those of the rules that let a caller do something, or this."""
     for rule in rules:
@@ -50,11 +47,15 @@ def letting(rules: Iterable[Right], caller: str, may: str = "") -> Iterator[Righ
             yield rule
 
 
-async def require(store: Store, gallery: str, caller: str, may: str) -> None:
-    """Raise NotFound unless there is such a gallery and its rules let the caller do this; administrators may look at all."""
+async def require(store: Store, gallery: str, caller: str, may: str) -> Sequence[Right]:
+    """The rules of a gallery; raises NotFound unless there is such a one and they let the caller do this.
+
+    Administrators may look at all.
+    """
     rules = in_force(gallery, await store.rules(gallery))
     if not (rules if is_admin(caller) else any(letting(rules, caller, may))):
         raise NotFound(f"gallery {gallery!r} is none, or none where {caller or 'this caller'} may do this")
+    return rules
 
 
 async def require_entry(store: Store, asked: Asked) -> None:
@@ -62,11 +63,11 @@ async def require_entry(store: Store, asked: Asked) -> None:
     request, wanted = asked.request, asked.declared.gallery
     if wanted is Gallery.NONE or "rules" in asked.declared.fields:
         return
-    gallery = Place.of(request).gallery
-    await require(store, gallery, asked.caller, wanted.value)
-    if request.unique and not any(letting(in_force(gallery, await store.rules(gallery)), asked.caller, May.SEARCH)):
+    rules = await require(store, Place.of(request).gallery, asked.caller, wanted.value)
+    compares = "request.unique" if request.unique else "request.review" if request.review else ""
+    if compares and not any(letting(rules, asked.caller, May.SEARCH)):
         allowed = "false, for the gallery's rules do not let this caller search in it"
-        raise PermissionDenied(f"request.unique: {allowed}", field="request.unique", allowed=allowed)
+        raise PermissionDenied(f"{compares}: {allowed}", field=compares, allowed=allowed)
 
 
 async def listed(store: Store, gallery: str, caller: str) -> list[tuple[str, list[Right]]]:
@@ -122,7 +123,7 @@ class DeleteGallery(Ruling):
             raise InvalidArgument.of("request.gallery", f"another than {DEFAULT_GALLERY!r}, which always is")
         if not await store.rules(gallery):
             raise NotFound(f"there is no gallery {gallery!r}")
-        if await store.count_in(gallery):
+        if await store.count_in(gallery) or await store.count_in(waiting_room(gallery)):
             raise FailedPrecondition(f"gallery {gallery!r} has references: delete its subjects first")
         rights = [right for right in await all_rights(store) if right.gallery == gallery]
         return Prepared(

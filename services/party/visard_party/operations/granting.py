@@ -8,7 +8,7 @@ from visard_party.intake.asked import Asked
 from visard_party.operations.prepared import Prepared
 from visard_party.operations.resources import Resources
 from visard_party.operations.ruling import Ruling
-from visard_party.store.base import Place, Right, Rule
+from visard_party.store.contents import Place, Right, Rule
 
 
 class GrantRight(Ruling):

@@ -10,7 +10,7 @@ from visard_party.consistency.recovery import Decision
 from visard_party.operations import manifest, resharing
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
-from visard_party.store.base import State
+from visard_party.store.contents import State
 
 RESTORATION_SECONDS = 600.0  # that the target may take to put everything in place
 _ID_BYTES = 16

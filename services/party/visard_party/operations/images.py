@@ -1,12 +1,18 @@
 """The images of a request, and what they are compared with, as this party's shares of them."""
 
+from collections.abc import Sequence
+
 from visard_common.errors import FailedPrecondition, InvalidArgument
 from visard_engine.field import Elements
+from visard_engine.kits import Kit
 from visard_engine.nn.program import MATCH
 
 from visard_party.gallery import Rows
 from visard_party.intake.asked import Asked
 from visard_party.models import Published
+from visard_party.operations.prepared import Prepared
+from visard_party.operations.resources import Resources
+from visard_party.peers.channel import SessionChannel
 
 
 def images_to_match(asked: Asked, model: Published) -> Elements:
@@ -24,6 +30,15 @@ def images_to_match(asked: Asked, model: Published) -> Elements:
     if request.operating_point and request.operating_point not in points:
         raise InvalidArgument.of("request.operating_point", " or ".join(sorted(points)))
     return shared_images(asked, model)
+
+
+async def descriptors(
+    resources: Resources, prepared: Prepared, channel: SessionChannel, kits: Sequence[Kit]
+) -> list[Elements]:
+    """The descriptors (D,) of the request's images, one kit each; raises EngineError and ServiceFault."""
+    assert prepared.model is not None
+    assert prepared.images is not None
+    return await resources.batches.describe(channel, kits, prepared.model, prepared.images)
 
 
 def shared_images(asked: Asked, model: Published) -> Elements:

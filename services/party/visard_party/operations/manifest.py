@@ -10,7 +10,8 @@ from typing import cast
 from visard_wire.secret import Secret
 from visard_wire.v1 import peer_pb2
 
-from visard_party.store.base import LogEntry, ModelRecord, Page, Reference, Right, State, Store, Tombstone
+from visard_party.store.base import Store
+from visard_party.store.contents import LogEntry, ModelRecord, Page, Reference, Right, State, Tombstone
 
 REFERENCES = 200  # a page: at most 4 KiB of metadata each
 ROWS = 1000  # of writes, tombstones, rights: names, ids and numbers

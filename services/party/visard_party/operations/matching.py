@@ -12,11 +12,11 @@ from visard_wire.v1 import common_pb2
 from visard_party.gallery import Rows
 from visard_party.intake.asked import Asked
 from visard_party.operations.base import Reading
-from visard_party.operations.images import images_to_match, rows_to_match
+from visard_party.operations.images import descriptors, images_to_match, rows_to_match
 from visard_party.operations.prepared import Outcome, Prepared
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
-from visard_party.store.base import Place
+from visard_party.store.contents import Place
 
 
 class Verify(Reading):
@@ -41,7 +41,7 @@ class Verify(Reading):
     async def perform(
         self, resources: Resources, prepared: Prepared, channel: SessionChannel, kits: list[Kit]
     ) -> Outcome:
-        (probe,) = await resources.describe(prepared, channel, kits[:-1])
+        (probe,) = await descriptors(resources, prepared, channel, kits[:-1])
         run = channel.begin_run(prepared.terms)
         limits = prepared.limit, prepared.network.program.mean_test
         bits = await matching.verify(run, kits[-1], probe, prepared.rows.shares, *limits)
@@ -65,7 +65,7 @@ class Compare(Reading):
     async def perform(
         self, resources: Resources, prepared: Prepared, channel: SessionChannel, kits: list[Kit]
     ) -> Outcome:
-        photos = np.stack(await resources.describe(prepared, channel, kits[:-1]))
+        photos = np.stack(await descriptors(resources, prepared, channel, kits[:-1]))
         run = channel.begin_run(prepared.terms)
         limits = prepared.limit, prepared.network.program.mean_test
         return Outcome(bits_outcome(prepared, await matching.compare(run, kits[-1], photos, *limits)))

@@ -17,7 +17,7 @@ from visard_party.gallery import Rows
 from visard_party.intake.asked import Asked
 from visard_party.intake.requests import DEFAULT_POINT
 from visard_party.models import Published
-from visard_party.store.base import Name, Reference, Write, rows_digest
+from visard_party.store.contents import Name, Reference, Write, rows_digest
 
 
 @dataclass(frozen=True)

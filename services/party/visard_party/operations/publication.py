@@ -16,7 +16,7 @@ from visard_party.operations.base import Operation
 from visard_party.operations.prepared import Outcome, Prepared
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
-from visard_party.store.base import ModelRecord, Publish
+from visard_party.store.contents import ModelRecord, Publish
 
 
 class PublishModel(Operation):

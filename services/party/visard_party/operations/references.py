@@ -9,7 +9,7 @@ from visard_wire.v1 import common_pb2
 
 from visard_party.intake.asked import Asked
 from visard_party.operations.prepared import Prepared
-from visard_party.store.base import Place, Reference
+from visard_party.store.contents import Place, Reference
 
 
 def references(prepared: Prepared, found: Sequence[Elements]) -> tuple[Reference, ...]:
@@ -23,6 +23,7 @@ def _reference(asked: Asked, name: str, descriptor: Elements) -> Reference:
     born = request.sent_unix_ms
     expires = born + 1000 * request.ttl_seconds if request.ttl_seconds else 0
     share, place = Secret(descriptor.tobytes()), Place.of(request)
+    place = place.waiting if request.review else place
     times, who = (born, born, expires), asked.caller
     return Reference(name, request.subject, place.model, 1, *times, request.metadata, share, who, place.gallery)
 

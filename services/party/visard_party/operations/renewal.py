@@ -32,7 +32,7 @@ from visard_party.operations.base import Operation
 from visard_party.operations.prepared import Outcome, Prepared, names_of
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
-from visard_party.store.base import ModelRecord, Name, Reference, Renew, all_of
+from visard_party.store.contents import ModelRecord, Name, Reference, Renew
 
 SEED_BYTES = 32
 
@@ -50,7 +50,7 @@ class Refresh(Operation):
         models = await _models(resources)
         if not models:
             raise NotFound("nothing is stored yet")
-        rows = [row for model in models for row in await all_of(resources.store, model.name)]
+        rows = [row for model in models for row in await resources.everything_of(model.name)]
         weights = [Name("", "", model.name, model.version) for model in models]
         return Prepared(asked, names=[*names_of(rows), *weights], stored=rows)
 

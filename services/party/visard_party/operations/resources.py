@@ -1,10 +1,7 @@
 """What operations work with: this party's store, models, kits and the rest, and what several of them do with these."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from visard_engine.field import Elements
-from visard_engine.kits import Kit
 from visard_wire.v1 import common_pb2
 
 from visard_party.batching.batches import Batches
@@ -17,7 +14,8 @@ from visard_party.models import ModelShelf
 from visard_party.operations import rights
 from visard_party.operations.prepared import Prepared
 from visard_party.peers.channel import SessionChannel
-from visard_party.store.base import Place, Reference, Store, Write
+from visard_party.store.base import Store, all_of
+from visard_party.store.contents import Place, Reference, Write
 
 
 @dataclass(frozen=True)
@@ -48,13 +46,11 @@ class Resources:
         if foreign and not await self.store.granted(Place.of(request), request.subject, caller):
             raise rights.refusal(request, caller)
 
-    async def describe(self, prepared: Prepared, channel: SessionChannel, kits: Sequence[Kit]) -> list[Elements]:
-        """The descriptors (D,) of the request's images, one kit each; raises EngineError and ServiceFault."""
-        assert prepared.model is not None
-        assert prepared.images is not None
-        return await self.batches.describe(channel, kits, prepared.model, prepared.images)
-
     async def live(self, request: common_pb2.Request, subject: str) -> list[Reference]:
         """A subject's references, but for those whose time is over when the request is sent: they are Expire's alone."""
         rows = await self.store.references(Place.of(request), subject)
         return [row for row in rows if row.live(request.sent_unix_ms)]
+
+    async def everything_of(self, model: str) -> list[Reference]:
+        """Every reference of a model, in whatever gallery, by id; raises StoreError."""
+        return await all_of(self.store, model)

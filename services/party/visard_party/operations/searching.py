@@ -11,12 +11,12 @@ from visard_engine.kits import Kit, KitPlan
 from visard_party.intake.asked import Asked
 from visard_party.operations import candidates, points
 from visard_party.operations.base import Reading
-from visard_party.operations.images import images_to_match, rows_to_match
+from visard_party.operations.images import descriptors, images_to_match, rows_to_match
 from visard_party.operations.matching import bits_outcome
 from visard_party.operations.prepared import Outcome, Prepared
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
-from visard_party.store.base import Place
+from visard_party.store.contents import Place
 
 AHEAD = 2  # searches that kits are kept ready for: those of blocks are the same for all galleries
 
@@ -54,7 +54,7 @@ class Identify(Reading):
         self, resources: Resources, prepared: Prepared, channel: SessionChannel, kits: list[Kit]
     ) -> Outcome:
         count = prepared.request.images
-        probes = await resources.describe(prepared, channel, kits[:count])
+        probes = await descriptors(resources, prepared, channel, kits[:count])
         run = channel.begin_run(prepared.terms)
         if not prepared.request.nearest:
             return Outcome(await candidates.outcome(prepared, run, kits[count:], probes))

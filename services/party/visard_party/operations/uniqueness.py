@@ -14,13 +14,13 @@ from visard_party.models import Published
 from visard_party.operations.images import rows_to_match
 from visard_party.operations.prepared import Prepared
 from visard_party.operations.resources import Resources
-from visard_party.store.base import Place
+from visard_party.store.contents import Place
 
 
 async def others(resources: Resources, asked: Asked, model: Published) -> Rows:
-    """The references of everybody else, which each photo is compared with; none where the request need not be unique."""
+    """The references of everybody else, which each photo is compared with; none where the request does not ask for it."""
     request = asked.request
-    if not request.unique:
+    if not (request.unique or request.review):
         return Rows()
     rows = await resources.galleries.get(Place.of(request), model.model.field)
     return rows_to_match(rows.live(request.expires_unix_ms).without(request.subject), model)

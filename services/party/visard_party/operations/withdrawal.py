@@ -11,7 +11,7 @@ from visard_party.operations.base import Operation
 from visard_party.operations.prepared import Outcome, Prepared
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
-from visard_party.store.base import Withdraw
+from visard_party.store.contents import Withdraw
 
 
 class WithdrawModel(Operation):

@@ -22,7 +22,7 @@ from visard_party.operations import OPERATIONS
 from visard_party.operations.prepared import Outcome
 from visard_party.operations.resources import Resources
 from visard_party.operations.rights import signed_digest
-from visard_party.store.base import State
+from visard_party.store.contents import State
 
 # what the caller is told is over, and does not send again by itself
 _FINAL = frozenset(

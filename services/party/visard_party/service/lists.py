@@ -12,7 +12,9 @@ from visard_wire.v1 import common_pb2, gateway_pb2
 from visard_party.intake import requests
 from visard_party.models import ModelShelf
 from visard_party.operations import galleries
-from visard_party.store.base import May, Place, Reference, Store
+from visard_party.operations.rights import is_admin
+from visard_party.store.base import Store
+from visard_party.store.contents import May, Place, Reference
 
 _PAGE_BYTES = MAX_REQUEST // 2  # of entries of the log; the largest one has some kilobytes
 
@@ -56,10 +58,12 @@ async def _place(
 ) -> Place:
     """What a list is of; raises InvalidArgument, and NotFound for a gallery where the caller may not enrol, or no such model."""
     requests.check_gallery("gallery", request.gallery)
+    requests.check_caller("caller", request.caller)
     gallery = request.gallery or DEFAULT_GALLERY
     await galleries.require(store, gallery, request.caller, May.ENROL)
     await models.get(request.model)
-    return Place(request.model, gallery)
+    place = Place(request.model, gallery)
+    return place.waiting if request.waiting else place
 
 
 async def listed_galleries(
@@ -67,10 +71,11 @@ async def listed_galleries(
 ) -> gateway_pb2.ListGalleriesResponse:
     """The galleries of which the caller is told; raises InvalidArgument, NotFound for one that it is not told of."""
     requests.check_gallery("gallery", request.gallery)
+    requests.check_caller("caller", request.caller)
     told = []
     for name, rules in await galleries.listed(store, request.gallery, request.caller):
         shown = [common_pb2.GalleryRule(may=rule.may, callers=rule.grantee) for rule in rules]
-        enrols = galleries.is_admin(request.caller) or any(rule.may == May.ENROL for rule in rules)
+        enrols = is_admin(request.caller) or any(rule.may == May.ENROL for rule in rules)
         references = await store.count_in(name) if enrols else 0
         told.append(gateway_pb2.Gallery(name=name, rules=shown, references=references))
     if request.gallery and not told:

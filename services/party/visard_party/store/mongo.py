@@ -20,7 +20,7 @@ from typing_extensions import override
 from visard_party.errors import ForeignStore, RequestConflict, SchemaMismatch, StoreError
 from visard_party.gate import Gate
 from visard_party.store import mongo_documents as documents
-from visard_party.store.base import (
+from visard_party.store.contents import (
     NEVER,
     Committed,
     LogEntry,

@@ -7,7 +7,7 @@ from pymongo import ASCENDING
 from visard_wire.chain import Entry
 from visard_wire.secret import Secret
 
-from visard_party.store.base import LogEntry, ModelRecord, Name, Reference, Right, State, Tombstone
+from visard_party.store.contents import LogEntry, ModelRecord, Name, Reference, Right, State, Tombstone
 
 Document = dict[str, Any]
 

@@ -9,7 +9,8 @@ from visard_wire.chain import Entry
 
 from visard_party.errors import StoreError
 from visard_party.store import mongo_documents as documents
-from visard_party.store.base import Link, May, Place, Right, Store
+from visard_party.store.base import Store
+from visard_party.store.contents import Link, May, Place, Right
 
 T = TypeVar("T")
 Document = dict[str, Any]

@@ -10,7 +10,7 @@ from typing import Any
 from pymongo.errors import CollectionInvalid, OperationFailure
 
 from visard_party.store import mongo_documents as documents
-from visard_party.store.base import Page
+from visard_party.store.contents import Page
 from visard_party.store.mongo_writes import MongoWrites
 
 RESTORED = ("refs", "models", "writes", "tombstones", "rights")

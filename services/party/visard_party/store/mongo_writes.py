@@ -12,7 +12,7 @@ from visard_wire.secret import Secret
 
 from visard_party.errors import RequestConflict
 from visard_party.store import mongo_documents as documents
-from visard_party.store.base import (
+from visard_party.store.contents import (
     Calibrate,
     Change,
     Committed,
@@ -141,7 +141,12 @@ class MongoWrites:
             await self._db.refs.update_many(
                 {"_id": {"$in": entry["rename"]}, "touched_by": {"$ne": request_id}},
                 {
-                    "$set": {"subject": entry["subject"], "updated": entry["updated"], "touched_by": request_id},
+                    "$set": {
+                        "subject": entry["subject"],
+                        "updated": entry["updated"],
+                        "touched_by": request_id,
+                        **({"gallery": entry["gallery"]} if entry["gallery"] else {}),
+                    },
                     "$inc": {"version": 1},
                 },
             )
@@ -188,8 +193,8 @@ def _intent(write: Write) -> Document:
     match write:
         case Change(_, erase):
             return {"erase": list(erase)}
-        case Rename(ids, subject, updated):
-            return {"rename": list(ids), "subject": subject, "updated": updated}
+        case Rename(ids, subject, updated, gallery):
+            return {"rename": list(ids), "subject": subject, "updated": updated, "gallery": gallery}
         case Calibrate(name, program):
             return {"calibrate": name, "program": Binary(program)}
         case Withdraw(name):

@@ -14,7 +14,7 @@ from visard_wire.secret import Secret
 
 from visard_party.errors import ForeignStore, SchemaMismatch, StoreBusy, StoreError, StoreFull
 from visard_party.store import sqlite_writes as writes
-from visard_party.store.base import (
+from visard_party.store.contents import (
     NEVER,
     Committed,
     LogEntry,

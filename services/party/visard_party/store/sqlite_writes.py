@@ -3,7 +3,7 @@
 import sqlite3
 
 from visard_party.errors import RequestConflict
-from visard_party.store.base import (
+from visard_party.store.contents import (
     NEVER,
     Calibrate,
     Change,
@@ -46,7 +46,7 @@ CREATE TABLE models (
 CREATE TABLE deletions (request_id BLOB NOT NULL, reference_id TEXT NOT NULL, PRIMARY KEY (request_id, reference_id));
 CREATE TABLE renames (
     request_id BLOB NOT NULL, reference_id TEXT NOT NULL, subject TEXT NOT NULL, updated INTEGER NOT NULL,
-    PRIMARY KEY (request_id, reference_id)
+    gallery TEXT NOT NULL, PRIMARY KEY (request_id, reference_id)
 );
 CREATE TABLE renewals (
     request_id BLOB NOT NULL, target TEXT NOT NULL, name TEXT NOT NULL, share BLOB NOT NULL, updated INTEGER NOT NULL,
@@ -114,8 +114,9 @@ def stage(db: sqlite3.Connection, request_id: bytes, write: Write, digest: bytes
         case Change(add, erase):
             db.executemany(_INSERT_REFERENCE, [_row(r, request_id, visible=False) for r in add])
             db.executemany("INSERT INTO deletions VALUES (?, ?)", [(request_id, i) for i in erase])
-        case Rename(ids, subject, updated):
-            db.executemany("INSERT INTO renames VALUES (?, ?, ?, ?)", [(request_id, i, subject, updated) for i in ids])
+        case Rename(ids, subject, updated, gallery):
+            moves = [(request_id, i, subject, updated, gallery) for i in ids]
+            db.executemany("INSERT INTO renames VALUES (?, ?, ?, ?, ?)", moves)
         case Renew(descriptors, weights, updated):
             for target, shares in (("refs", descriptors), ("models", weights)):
                 rows = [(request_id, target, name, share.reveal(), updated) for name, share in shares]
@@ -198,7 +199,8 @@ _EFFECTS = (
     # a reference whose deletion came first stays deleted
     "DELETE FROM refs WHERE request_id = :id AND reference_id IN (SELECT reference_id FROM tombstones)",
     "UPDATE refs SET visible = 1 WHERE request_id = :id",
-    """UPDATE refs SET subject = r.subject, updated = r.updated, version = version + 1
+    """UPDATE refs SET subject = r.subject, updated = r.updated, version = version + 1,
+       gallery = iif(r.gallery = '', refs.gallery, r.gallery)
        FROM renames r WHERE r.request_id = :id AND r.reference_id = refs.reference_id""",
     """UPDATE refs SET descriptor = n.share, updated = n.updated, version = version + 1
        FROM renewals n WHERE n.request_id = :id AND n.target = 'refs' AND n.name = refs.reference_id""",

@@ -53,6 +53,8 @@ class _OperationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operation.V
     """Say anew who may do what in a gallery (admin)."""
     OPERATION_DELETE_GALLERY: _Operation.ValueType  # 18
     """Remove a gallery that has no references, and all rights in it (admin)."""
+    OPERATION_REVIEW: _Operation.ValueType  # 19
+    """Accept or reject references that wait."""
     OPERATION_RUN: _Operation.ValueType  # 20
     """Evaluate a model whose owner lets callers see its output; the output goes to the caller alone."""
 
@@ -86,6 +88,8 @@ OPERATION_CHANGE_GALLERY: Operation.ValueType  # 17
 """Say anew who may do what in a gallery (admin)."""
 OPERATION_DELETE_GALLERY: Operation.ValueType  # 18
 """Remove a gallery that has no references, and all rights in it (admin)."""
+OPERATION_REVIEW: Operation.ValueType  # 19
+"""Accept or reject references that wait."""
 OPERATION_RUN: Operation.ValueType  # 20
 """Evaluate a model whose owner lets callers see its output; the output goes to the caller alone."""
 Global___Operation: _TypeAlias = Operation  # noqa: Y015
@@ -124,6 +128,8 @@ class Request(_message.Message):
     NEAREST_FIELD_NUMBER: _builtins.int
     GALLERY_FIELD_NUMBER: _builtins.int
     RULES_FIELD_NUMBER: _builtins.int
+    REVIEW_FIELD_NUMBER: _builtins.int
+    ACCEPT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.bytes
     """16 random bytes, chosen by the caller. A write with an id that was seen before is answered again, if all fields of
     the request are the same, and refused otherwise; any other operation is refused.
@@ -175,9 +181,15 @@ class Request(_message.Message):
     """Name of the gallery that the subject is in, or is searched in: 1 to 64 characters of [a-z0-9._-]; empty for the one that
     always is, "default". Of Grant and Revoke: the right is to subjects in it. Empty for Compare, Run, Publish and the like.
     """
+    review: _builtins.bool
+    """Enrol: the references wait, seen by no verification or search, until Review accepts them. The answer holds those of other
+    subjects in the gallery that they may be, as of Identify at the default point. Needs the right to search there as well.
+    """
+    accept: _builtins.bool
+    """Review only: the subject's waiting references, or those that are named, become references like others; else they are erased."""
     @_builtins.property
     def reference_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Delete: only these references of the subject; all of them when there are none. At most 64 ids of 32 hex digits."""
+        """Delete and Review: only these references of the subject; all of them when there are none. At most 64 ids of 32 hex digits."""
 
     @_builtins.property
     def caller(self) -> Global___Caller:
@@ -233,10 +245,12 @@ class Request(_message.Message):
         nearest: _builtins.bool = ...,
         gallery: _builtins.str = ...,
         rules: _abc.Iterable[Global___GalleryRule] | None = ...,
+        review: _builtins.bool = ...,
+        accept: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_large_gallery", b"allow_large_gallery", "caller", b"caller", "expires_unix_ms", b"expires_unix_ms", "gallery", b"gallery", "grantee", b"grantee", "images", b"images", "instead_of", b"instead_of", "metadata", b"metadata", "model", b"model", "nearest", b"nearest", "new_subject", b"new_subject", "operating_point", b"operating_point", "operation", b"operation", "party", b"party", "points", b"points", "program_digest", b"program_digest", "reference_ids", b"reference_ids", "replace", b"replace", "request_id", b"request_id", "rules", b"rules", "sent_unix_ms", b"sent_unix_ms", "share_digests", b"share_digests", "subject", b"subject", "ttl_seconds", b"ttl_seconds", "unique", b"unique"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept", b"accept", "allow_large_gallery", b"allow_large_gallery", "caller", b"caller", "expires_unix_ms", b"expires_unix_ms", "gallery", b"gallery", "grantee", b"grantee", "images", b"images", "instead_of", b"instead_of", "metadata", b"metadata", "model", b"model", "nearest", b"nearest", "new_subject", b"new_subject", "operating_point", b"operating_point", "operation", b"operation", "party", b"party", "points", b"points", "program_digest", b"program_digest", "reference_ids", b"reference_ids", "replace", b"replace", "request_id", b"request_id", "review", b"review", "rules", b"rules", "sent_unix_ms", b"sent_unix_ms", "share_digests", b"share_digests", "subject", b"subject", "ttl_seconds", b"ttl_seconds", "unique", b"unique"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -521,6 +535,7 @@ class Outcome(_message.Message):
     POINTS_FIELD_NUMBER: _builtins.int
     CELL_SEED_FIELD_NUMBER: _builtins.int
     ROOM_FIELD_NUMBER: _builtins.int
+    COMPARED_FIELD_NUMBER: _builtins.int
     OUTPUT_SHARE_FIELD_NUMBER: _builtins.int
     OUTPUT_SHAPE_FIELD_NUMBER: _builtins.int
     OUTPUT_SCALE_FIELD_NUMBER: _builtins.int
@@ -540,6 +555,10 @@ class Outcome(_message.Message):
     """Verify, Compare, Identify: name of the operating point that decided."""
     cell_seed: _builtins.bytes
     room: _builtins.int
+    compared: _builtins.bool
+    """Enrol with `review`: the photos were compared now, so that no tables mean that nobody else is enrolled. An answer that is
+    given again has none.
+    """
     output_share: _builtins.bytes
     """Run: this party's share of a fresh random degree-2 sharing of the output, little-endian field elements; the output is
     3 F(1) - 3 F(2) + F(3). Its shape, and its fractional bits.
@@ -576,13 +595,14 @@ class Outcome(_message.Message):
         points: _abc.Iterable[_builtins.str] | None = ...,
         cell_seed: _builtins.bytes = ...,
         room: _builtins.int = ...,
+        compared: _builtins.bool = ...,
         output_share: _builtins.bytes = ...,
         output_shape: _abc.Iterable[_builtins.int] | None = ...,
         output_scale: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits", b"bits", "cell_seed", b"cell_seed", "operating_point", b"operating_point", "output_scale", b"output_scale", "output_shape", b"output_shape", "output_share", b"output_share", "piece_own", b"piece_own", "piece_previous", b"piece_previous", "points", b"points", "program_digest", b"program_digest", "reference_ids", b"reference_ids", "references_changed", b"references_changed", "room", b"room", "row_digest", b"row_digest", "row_subjects", b"row_subjects"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits", b"bits", "cell_seed", b"cell_seed", "compared", b"compared", "operating_point", b"operating_point", "output_scale", b"output_scale", "output_shape", b"output_shape", "output_share", b"output_share", "piece_own", b"piece_own", "piece_previous", b"piece_previous", "points", b"points", "program_digest", b"program_digest", "reference_ids", b"reference_ids", "references_changed", b"references_changed", "room", b"room", "row_digest", b"row_digest", "row_subjects", b"row_subjects"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

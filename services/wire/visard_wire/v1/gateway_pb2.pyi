@@ -157,6 +157,57 @@ class RenameResponse(_message.Message):
 Global___RenameResponse: _TypeAlias = RenameResponse  # noqa: Y015
 
 @_typing.final
+class ReviewRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    ENVELOPES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def request(self) -> _common_pb2.Request: ...
+    @_builtins.property
+    def envelopes(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.SealedEnvelope]:
+        """Three sealed envelopes without a share, in order of party: see Request.share_digests."""
+
+    def __init__(
+        self,
+        *,
+        request: _common_pb2.Request | None = ...,
+        envelopes: _abc.Iterable[_common_pb2.SealedEnvelope] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelopes", b"envelopes", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewRequest: _TypeAlias = ReviewRequest  # noqa: Y015
+
+@_typing.final
+class ReviewResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFERENCES_REVIEWED_FIELD_NUMBER: _builtins.int
+    RESULTS_FIELD_NUMBER: _builtins.int
+    references_reviewed: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.SealedResult]:
+        """The same for the caller alone, from each party: what a client believes."""
+
+    def __init__(
+        self,
+        *,
+        references_reviewed: _builtins.int = ...,
+        results: _abc.Iterable[_common_pb2.SealedResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["references_reviewed", b"references_reviewed", "results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewResponse: _TypeAlias = ReviewResponse  # noqa: Y015
+
+@_typing.final
 class ListReferencesRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -165,6 +216,7 @@ class ListReferencesRequest(_message.Message):
     AT_UNIX_MS_FIELD_NUMBER: _builtins.int
     GALLERY_FIELD_NUMBER: _builtins.int
     CALLER_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     subject: _builtins.str
     at_unix_ms: _builtins.int
@@ -175,6 +227,8 @@ class ListReferencesRequest(_message.Message):
     """Empty for "default"."""
     caller: _builtins.str
     """The gateway sets this: who asks, as in "enroller/kiosk-7". Who may not enrol in the gallery is told that there is none."""
+    waiting: _builtins.bool
+    """Those that wait for a review, instead."""
     def __init__(
         self,
         *,
@@ -183,10 +237,11 @@ class ListReferencesRequest(_message.Message):
         at_unix_ms: _builtins.int = ...,
         gallery: _builtins.str = ...,
         caller: _builtins.str = ...,
+        waiting: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_unix_ms", b"at_unix_ms", "caller", b"caller", "gallery", b"gallery", "model", b"model", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_unix_ms", b"at_unix_ms", "caller", b"caller", "gallery", b"gallery", "model", b"model", "subject", b"subject", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -987,6 +1042,7 @@ class ListSubjectsRequest(_message.Message):
     AT_UNIX_MS_FIELD_NUMBER: _builtins.int
     GALLERY_FIELD_NUMBER: _builtins.int
     CALLER_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     page_size: _builtins.int
     """1 to 10000; 0 means 1000."""
@@ -996,6 +1052,7 @@ class ListSubjectsRequest(_message.Message):
     """See ListReferencesRequest."""
     gallery: _builtins.str
     caller: _builtins.str
+    waiting: _builtins.bool
     def __init__(
         self,
         *,
@@ -1005,10 +1062,11 @@ class ListSubjectsRequest(_message.Message):
         at_unix_ms: _builtins.int = ...,
         gallery: _builtins.str = ...,
         caller: _builtins.str = ...,
+        waiting: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_unix_ms", b"at_unix_ms", "caller", b"caller", "gallery", b"gallery", "model", b"model", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_unix_ms", b"at_unix_ms", "caller", b"caller", "gallery", b"gallery", "model", b"model", "page_size", b"page_size", "page_token", b"page_token", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

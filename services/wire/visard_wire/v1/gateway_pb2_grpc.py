@@ -78,6 +78,11 @@ class FaceMatchingStub:
                 request_serializer=visard_dot_v1_dot_gateway__pb2.RenameRequest.SerializeToString,
                 response_deserializer=visard_dot_v1_dot_gateway__pb2.RenameResponse.FromString,
                 _registered_method=True)
+        self.Review = channel.unary_unary(
+                '/visard.v1.FaceMatching/Review',
+                request_serializer=visard_dot_v1_dot_gateway__pb2.ReviewRequest.SerializeToString,
+                response_deserializer=visard_dot_v1_dot_gateway__pb2.ReviewResponse.FromString,
+                _registered_method=True)
         self.ListReferences = channel.unary_unary(
                 '/visard.v1.FaceMatching/ListReferences',
                 request_serializer=visard_dot_v1_dot_gateway__pb2.ListReferencesRequest.SerializeToString,
@@ -165,6 +170,13 @@ class FaceMatchingServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Review(self, request, context):
+        """Accept or reject references that an enrolment with `review` has left waiting. Administrators may ask, too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListReferences(self, request, context):
         """What is kept about a subject, but for the shares. No biometric plaintext exists anywhere, so none can be exported.
         """
@@ -241,6 +253,11 @@ def add_FaceMatchingServicer_to_server(servicer, server):
                     servicer.Rename,
                     request_deserializer=visard_dot_v1_dot_gateway__pb2.RenameRequest.FromString,
                     response_serializer=visard_dot_v1_dot_gateway__pb2.RenameResponse.SerializeToString,
+            ),
+            'Review': grpc.unary_unary_rpc_method_handler(
+                    servicer.Review,
+                    request_deserializer=visard_dot_v1_dot_gateway__pb2.ReviewRequest.FromString,
+                    response_serializer=visard_dot_v1_dot_gateway__pb2.ReviewResponse.SerializeToString,
             ),
             'ListReferences': grpc.unary_unary_rpc_method_handler(
                     servicer.ListReferences,
@@ -465,6 +482,33 @@ class FaceMatching:
             '/visard.v1.FaceMatching/Rename',
             visard_dot_v1_dot_gateway__pb2.RenameRequest.SerializeToString,
             visard_dot_v1_dot_gateway__pb2.RenameResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Review(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visard.v1.FaceMatching/Review',
+            visard_dot_v1_dot_gateway__pb2.ReviewRequest.SerializeToString,
+            visard_dot_v1_dot_gateway__pb2.ReviewResponse.FromString,
             options,
             channel_credentials,
             insecure,

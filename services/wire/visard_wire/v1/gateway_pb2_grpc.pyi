@@ -56,6 +56,8 @@ class FaceMatchingStub:
     """Forget a subject and all its references, or some of them: those that the caller enrolled, or has a right to."""
     Rename: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.RenameRequest, _gateway_pb2.RenameResponse]
     """Give a subject's references another name."""
+    Review: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ReviewRequest, _gateway_pb2.ReviewResponse]
+    """Accept or reject references that an enrolment with `review` has left waiting. Administrators may ask, too."""
     ListReferences: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListReferencesRequest, _gateway_pb2.ListReferencesResponse]
     """What is kept about a subject, but for the shares. No biometric plaintext exists anywhere, so none can be exported."""
     ListSubjects: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListSubjectsRequest, _gateway_pb2.ListSubjectsResponse]
@@ -100,6 +102,8 @@ class FaceMatchingAsyncStub(FaceMatchingStub):
     """Forget a subject and all its references, or some of them: those that the caller enrolled, or has a right to."""
     Rename: _aio.UnaryUnaryMultiCallable[_gateway_pb2.RenameRequest, _gateway_pb2.RenameResponse]  # type: ignore[assignment]
     """Give a subject's references another name."""
+    Review: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ReviewRequest, _gateway_pb2.ReviewResponse]  # type: ignore[assignment]
+    """Accept or reject references that an enrolment with `review` has left waiting. Administrators may ask, too."""
     ListReferences: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListReferencesRequest, _gateway_pb2.ListReferencesResponse]  # type: ignore[assignment]
     """What is kept about a subject, but for the shares. No biometric plaintext exists anywhere, so none can be exported."""
     ListSubjects: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListSubjectsRequest, _gateway_pb2.ListSubjectsResponse]  # type: ignore[assignment]
@@ -183,6 +187,14 @@ class FaceMatchingServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.RenameResponse, _abc.Awaitable[_gateway_pb2.RenameResponse]]:
         """Give a subject's references another name."""
+
+    @_abc_1.abstractmethod
+    def Review(
+        self,
+        request: _gateway_pb2.ReviewRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.ReviewResponse, _abc.Awaitable[_gateway_pb2.ReviewResponse]]:
+        """Accept or reject references that an enrolment with `review` has left waiting. Administrators may ask, too."""
 
     @_abc_1.abstractmethod
     def ListReferences(

@@ -378,7 +378,7 @@ Global___ManifestReference: _TypeAlias = ManifestReference  # noqa: Y015
 
 @_typing.final
 class ManifestRight(_message.Message):
-    """A right or a gallery's rule (visard_party.store.base.Right)."""
+    """A right or a gallery's rule (visard_party.store.contents.Right)."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
