@@ -99,6 +99,11 @@ def _candidates(told: Sequence[common_pb2.Outcome], ask: str) -> Any:
     ]
 
 
+def _others(told: Sequence[common_pb2.Outcome], ask: str) -> Any:
+    found, more = opening.others(told, int(ask.split()[1]))
+    return [[[one.reference_id, one.subject, one.operating_point] for one in found], more]
+
+
 def _output(told: Sequence[common_pb2.Outcome], ask: str) -> Any:
     values, scale = opening.output(told, int(ask.split()[1]))
     return [values.reshape(-1).tolist(), list(values.shape), scale]
@@ -107,6 +112,7 @@ def _output(told: Sequence[common_pb2.Outcome], ask: str) -> Any:
 READ: dict[str, Callable[[Sequence[common_pb2.Outcome], str], Any]] = {
     "match": lambda told, _: [opening.match_bit(told), opening.operating_point(told)],
     "candidates": _candidates,
+    "others": _others,
     "nearest": lambda told, _: opening.matched_subject(told),
     "references": lambda told, _: list(opening.reference_ids(told)),
     "changed": lambda told, _: opening.changed(told),

@@ -131,6 +131,7 @@ def answers() -> Any:
     missing["results"].pop()
     missing["error"] = [contradiction, "the answers of three parties are needed, in order"]
     _searches(case)
+    _enrolments(case)
     _nearest(case)
     _others(case)
     return {"request": message(ASKED), "reply_keys": [text(key.reveal()) for key in keys], "cases": cases}
@@ -153,10 +154,28 @@ def _searches(case: Any) -> None:
     case("two rooms", "candidates 1", torn, error=["InconsistentAnswer", "the parties' tables are different ones"])
 
 
-def _search(levels: Sequence[Sequence[Any]], points: Sequence[str]) -> list[common_pb2.Outcome]:
+def _enrolments(case: Any) -> None:
+    """Whom else the photos of an enrolment that is to be reviewed may show."""
+    points = ["default", "strict"]
+    first, second = [[label(1, "ada"), label(2, "bob")], [label(2, "bob")]], [[label(1, "ada")], [label(1, "ada")]]
+    named = [[f"{1:032x}", "ada", "default"], [f"{2:032x}", "bob", "strict"]]
+    told = _search([*first, *second], points, compared=True)
+    case("two photos of an enrolment", "others 2", told, answer=[named, False])
+    crowd = [label(k) for k in range(9)]
+    case("too many others", "others 1", _search([crowd, crowd], points, compared=True), answer=[[], True])
+    case("nobody else", "others 1", [common_pb2.Outcome(compared=True) for _ in range(3)], answer=[[], False])
+    case("given again", "others 1", [common_pb2.Outcome(compared=k < 2) for k in range(3)], answer=[[], True])
+    torn = _search(first, points, compared=True)
+    del torn[1].points[:]
+    different = "the parties searched at different points"
+    case("other points", "others 1", torn, error=["InconsistentAnswer", different])
+
+
+def _search(levels: Sequence[Sequence[Any]], points: Sequence[str], **others: Any) -> list[common_pb2.Outcome]:
     """Tables of these references, one after the other."""
     bits = tables(levels, _SEED, 24)
-    return outcomes(bits, 8 * len(bits), points=points, cell_seed=_SEED, room=24, operating_point="default")
+    told = {"points": points, "cell_seed": _SEED, "room": 24, "operating_point": "default", **others}
+    return outcomes(bits, 8 * len(bits), **told)
 
 
 def _nearest(case: Any) -> None:

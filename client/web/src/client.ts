@@ -36,6 +36,8 @@ import {
   type RenameResponseSchema,
   type Result,
   type ResultSchema,
+  type ReviewRequestSchema,
+  type ReviewResponseSchema,
 } from "./gen/visard/v1/gateway_pb.js";
 import * as opening from "./opening.ts";
 import { SeenInMemory } from "./partykeys.ts";
@@ -49,6 +51,7 @@ const IN_GALLERY: ReadonlySet<Operation> = new Set([
   Operation.VERIFY,
   Operation.IDENTIFY,
   Operation.DELETE,
+  Operation.REVIEW,
   Operation.RENAME,
 ]);
 
@@ -86,6 +89,11 @@ export interface EnrolOptions extends PhotoOptions {
   readonly replace?: boolean;
   /** Refuse somebody who is enrolled under another name (AlreadyExists). */
   readonly unique?: boolean;
+  /**
+   * The references wait, and the answer names others whom the photos may show; where there are none they are accepted at once, else
+   * somebody decides (`Client.review`).
+   */
+  readonly review?: boolean;
   /** Erase the references after so many seconds; 0 is never. */
   readonly ttlSeconds?: number;
   /** At most 4096 bytes, kept as they are, readable by gateway and parties. */
@@ -116,10 +124,13 @@ export interface ClientOptions extends Omit<Connection, "seen" | "retry">, Parti
 
 type Asked = MessageInitShape<typeof RequestSchema> & { operation: Operation };
 type Uploaded = DescMethodClientStreaming<typeof UploadSchema, typeof ResultSchema>;
-/** The two changes are alike, to the names of their messages. */
+/** The changes are alike, to the names of their messages. */
 type GenericChange = DescMethodUnary<typeof DeleteRequestSchema, typeof DeleteResponseSchema>;
 type GenericInput = typeof DeleteRequestSchema;
-type Changed = GenericChange | DescMethodUnary<typeof RenameRequestSchema, typeof RenameResponseSchema>;
+type Changed =
+  | GenericChange
+  | DescMethodUnary<typeof RenameRequestSchema, typeof RenameResponseSchema>
+  | DescMethodUnary<typeof ReviewRequestSchema, typeof ReviewResponseSchema>;
 
 /** A client of one gateway, for one model and gallery. Calls may run at the same time. Errors are those of errors.ts. */
 export class Client {
@@ -136,10 +147,29 @@ export class Client {
 
   /** Store one reference a photo under a subject: at all three parties or at none. */
   async enrol(subject: string, photos: readonly Photo[], options: EnrolOptions = {}): Promise<Enrolment> {
-    const { replace = false, unique = false, ttlSeconds = 0, metadata = new Uint8Array(0) } = options;
-    const fields = { operation: Operation.ENROL, subject, replace, unique, ttlSeconds, metadata };
+    const { replace = false, unique = false, review = false, ttlSeconds = 0, metadata = new Uint8Array(0) } = options;
+    const fields = { operation: Operation.ENROL, subject, replace, unique, review, ttlSeconds, metadata };
     const [outcomes, report] = await this.#ask(FaceMatching.method.enrol, fields, photos, options);
-    return { subject, references: opening.referenceIds(outcomes), report };
+    const references = opening.referenceIds(outcomes);
+    if (!review) return { subject, references, report, waiting: false, candidates: [], more: false };
+    const { found, more } = opening.others(outcomes, photos.length);
+    const waiting = found.length > 0 || more;
+    const { signal } = options;
+    if (!waiting) await this.review(subject, true, { referenceIds: [...references], ...(signal && { signal }) });
+    return { subject, references, report, waiting, candidates: found, more };
+  }
+
+  /**
+   * Accept references that wait, or erase them; all of a subject's, or those named; how many. Raises NotFound. For whoever enrolled
+   * them, and administrators.
+   */
+  review(
+    subject: string,
+    accept: boolean,
+    { referenceIds = [], ...options }: CallOptions & { referenceIds?: string[] } = {},
+  ): Promise<number> {
+    const fields = { operation: Operation.REVIEW, subject, referenceIds, accept };
+    return this.#change(FaceMatching.method.review, fields, options);
   }
 
   /** Whether a photo shows an enrolled subject; raises NotFound for one who is not enrolled. */

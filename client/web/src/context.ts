@@ -60,13 +60,15 @@ function parts(request: Request): Bytes[] {
 
 /** Fields that came later: where none is set a request has the digest that it always had. */
 function later(request: Request): Bytes[] {
-  const { points, rules, allowLargeGallery, nearest, gallery } = request;
-  const newest = gallery !== "" || rules.length > 0;
+  const { points, rules, allowLargeGallery, nearest, gallery, review, accept } = request;
+  const reviewed = review || accept;
+  const newest = gallery !== "" || rules.length > 0 || reviewed;
   if (!(points.length || allowLargeGallery || nearest || newest)) return [];
   const first = [concat(...points.map(point)), flags(allowLargeGallery)];
   const marked = utf8(nearest ? "nearest" : "");
-  if (newest) return [...first, marked, utf8(gallery), concat(...rules.map(rule))];
-  return nearest ? [...first, marked] : first;
+  if (!newest) return nearest ? [...first, marked] : first;
+  const placed = [...first, marked, utf8(gallery), concat(...rules.map(rule))];
+  return reviewed ? [...placed, flags(review, accept)] : placed;
 }
 
 /** A gallery's rule as it is hashed. */

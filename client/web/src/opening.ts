@@ -65,6 +65,20 @@ export function candidates(outcomes: Outcomes, images: number): Found[] {
   );
 }
 
+/**
+ * Whom else the photos of an enrolment may show: the candidates of all of them, and whether there are, or may be, more; raises
+ * InconsistentAnswer.
+ */
+export function others(outcomes: Outcomes, images: number): Found {
+  if (!outcomes.every((outcome) => outcome.compared)) return { found: [], more: true };
+  if (!outcomes.some((outcome) => outcome.points.length)) return { found: [], more: false };
+  const all = candidates(outcomes, images);
+  const named = new Map<string, Candidate>();
+  // as in Python: who is first named by a later photo stands first, at the point that the earliest photo gives
+  for (const { found } of [...all].reverse()) for (const one of found) named.set(one.referenceId, one);
+  return { found: [...named.values()], more: all.some(({ more }) => more) };
+}
+
 /** Of the labels that an image's table for each point tells; undefined where not all of a table can be told. */
 function ofImage(labels: readonly (Label[] | undefined)[], points: readonly string[]): Found {
   const told = labels.findIndex((one) => one !== undefined && new Set(one.map((label) => label.subject)).size <= MOST);

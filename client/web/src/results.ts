@@ -19,10 +19,18 @@ export interface Report {
   readonly parties: readonly PartyCost[];
 }
 
-/** The references that were stored, one a photo and in their order, by their ids. */
+/**
+ * The references that were stored, one a photo and in their order, by their ids.
+ *
+ * Of an enrolment that was to be reviewed: whether they wait, and whom of others the photos may show, those of the strictest points
+ * first; `more`: too many to be named, or not known, as when the answer had to be asked for again.
+ */
 export interface Enrolment {
   readonly subject: string;
   readonly references: readonly string[];
+  readonly waiting: boolean;
+  readonly candidates: readonly Candidate[];
+  readonly more: boolean;
   readonly report: Report;
 }
 

@@ -50,6 +50,8 @@ function understood(ask: string, outcomes: Outcomes): unknown {
       return [opening.matchBit(outcomes), opening.operatingPoint(outcomes)];
     case "candidates":
       return candidates(outcomes, Number(ask.split(" ")[1]));
+    case "others":
+      return others(outcomes, Number(ask.split(" ")[1]));
     case "nearest":
       return opening.matchedSubject(outcomes).then((subject) => subject ?? null);
     case "references":
@@ -66,6 +68,11 @@ function candidates(outcomes: Outcomes, images: number): unknown {
     const named = found.map((one) => [one.referenceId, one.subject, one.operatingPoint]);
     return { found: named, more, subject: opening.onlySubject(found) ?? null };
   });
+}
+
+function others(outcomes: Outcomes, images: number): unknown {
+  const { found, more } = opening.others(outcomes, images);
+  return [found.map((one) => [one.referenceId, one.subject, one.operatingPoint]), more];
 }
 
 function output(outcomes: Outcomes, q: number): unknown {

@@ -51,6 +51,22 @@ test("enrolment should name the references, in its gallery, with what was said o
   assert.deepEqual([request.gallery, request.images, request.unique, request.ttlSeconds], ["door", 2, true, 60]);
 });
 
+test("enrolment that is to be reviewed should be accepted where nobody else is shown, and wait where that is not known", async () => {
+  const { client, deployment } = begun({ gallery: "door" });
+  deployment.answer = (request) =>
+    request.operation === Operation.REVIEW ? { referencesChanged: 1 } : { referenceIds: ["aa"], compared: true };
+  const alone = await client.enrol("ada", [chip()], { review: true });
+  assert.deepEqual([alone.waiting, alone.candidates, alone.more], [false, [], false]);
+  const [asked, accepted] = deployment.seen.map((one) => one.request);
+  assert.deepEqual([asked?.review, asked?.accept, asked?.gallery], [true, false, "door"]);
+  assert.deepEqual([accepted?.accept, accepted?.referenceIds, accepted?.gallery], [true, ["aa"], "door"]);
+  deployment.answer = () => ({ referenceIds: ["aa"], referencesChanged: 1 });
+  const unknown = await client.enrol("ada", [chip()], { review: true });
+  assert.deepEqual([unknown.waiting, unknown.more, deployment.seen.length], [true, true, 3]);
+  assert.equal(await client.review("ada", false), 1);
+  assert.equal(deployment.seen[3]?.request.accept, false);
+});
+
 test("comparison should be in no gallery, and its photos not be judged", async () => {
   const { client, deployment } = begun({ gallery: "door", operatingPoint: "mine" });
   await client.compare(chip(3), chip(4));
