@@ -117,7 +117,8 @@ def published(
 ) -> Iterator[Cluster]:
     """Five services as processes, with the face network published, for as long as the block lasts.
 
-    ``settings``: further lines of a service's file, by its name; ``browsers``: the gateway answers them, too; ``options``: of Cluster.
+    ``settings``: further lines of a service's file, by its name; ``browsers``: the gateway answers them as well;
+    ``options``: of Cluster.
     """
     running = Cluster(home, free_port_base(), **options)
     running.prepare()
