@@ -9,7 +9,7 @@ from the store. A worker that is away makes searches fail, never leave out what 
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
@@ -19,7 +19,8 @@ import grpc
 import numpy as np
 from visard_common.background import Background
 from visard_common.channels import Renewed
-from visard_common.errors import ServiceFault
+from visard_common.errors import ServiceFault, Unavailable
+from visard_common.limits import RETRY_SECONDS
 from visard_common.rpc import fault_of
 from visard_engine.bits import ReplicatedBits
 from visard_engine.field import Elements
@@ -34,7 +35,8 @@ from visard_party.peers.channel import SessionChannel
 from visard_party.store.contents import Place
 from visard_party.tables import Question
 
-LOOK_SECONDS = 10.0
+LOOK_SECONDS = 2.0
+_PIECE = 1 << 20  # bytes
 
 T = TypeVar("T")
 
@@ -74,6 +76,16 @@ class Held:
         """Of all public names, and of who has which."""
         parts = [part.references.to_bytes(8, "big") + part.digest for part in self.parts]
         return of_parts(b"visard parts v1", parts)
+
+
+@dataclass(frozen=True)
+class Described:
+    """By which version of which model photos are described, in which run on which terms."""
+
+    model: str
+    model_digest: bytes
+    terms: bytes
+    session: bytes
 
 
 Searched = Rows | Held
@@ -128,6 +140,31 @@ class Workers:
         channel.add_cost(max(a.rounds for a in answers), sum(a.sent_bytes for a in answers))
         return reduce(_joined, map(_bits, answers))
 
+    def idlest(self) -> int:
+        """The number of the worker that describes photos next, as party 0 sees it; 0 where none can: the party does it itself."""
+        able = [worker for worker in self._all if not worker.state.reason]
+        return 1 + min(able, key=lambda worker: worker.describing).ordinal if able else 0
+
+    async def describe(
+        self, channel: SessionChannel, number: int, named: Described, images: Elements
+    ) -> list[Elements]:
+        """The descriptors (D,) of images (N, C, H, W), from the worker of this number. Raises ServiceFault.
+
+        What it costs is counted in ``channel``.
+        """
+        if number > len(self._all):
+            raise Unavailable("party 0 has more workers than this party", retry_after=RETRY_SECONDS)
+        request = worker_pb2.DescribeRequest(
+            session=named.session,
+            terms=named.terms,
+            model=named.model,
+            model_digest=named.model_digest,
+            photos=len(images),
+        )
+        answer = await self._all[number - 1].describe(request, images.tobytes(), self._seconds)
+        channel.add_cost(answer.rounds, answer.sent_bytes)
+        return list(np.frombuffer(answer.descriptors, images.dtype).reshape(len(images), -1))
+
     @property
     def states(self) -> list[common_pb2.WorkerState]:
         """How they were when they were asked last, in order."""
@@ -152,6 +189,8 @@ class _Worker:
     """One of them, and what has been written since it was asked last."""
 
     def __init__(self, config: PartyConfig, ordinal: int, changes: Changes) -> None:
+        self.ordinal = ordinal
+        self.describing = 0  # photos
         self.name = f"worker {ordinal} of party {config.index}"
         self._stub = Renewed(config.tls, f"party/{config.index}", config.workers[ordinal], worker_pb2_grpc.WorkerStub)
         self._changes = changes
@@ -170,6 +209,17 @@ class _Worker:
         """See Workers.search."""
         with self._faults():
             return await self._stub.current().Search(request, timeout=seconds)
+
+    async def describe(
+        self, request: worker_pb2.DescribeRequest, images: bytes, seconds: float
+    ) -> worker_pb2.DescribeResponse:
+        """See Workers.describe."""
+        self.describing += request.photos
+        try:
+            with self._faults():
+                return await self._stub.current().Describe(_in_pieces(request, images), timeout=seconds)
+        finally:
+            self.describing -= request.photos
 
     async def look(self, seconds: float) -> None:
         """See Workers.look."""
@@ -196,7 +246,10 @@ class _Worker:
         try:
             yield
         except grpc.aio.AioRpcError as error:
-            raise fault_of(error, self.name) from error
+            fault = fault_of(error, self.name)
+            if isinstance(fault, Unavailable):  # until it has said how it is
+                self.state = common_pb2.WorkerState(reason=fault.message)
+            raise fault from error
 
     async def close(self) -> None:
         await self._stub.close()
@@ -211,6 +264,13 @@ async def _all_of(calls: Iterable[Coroutine[None, None, T]]) -> list[T]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _in_pieces(request: worker_pb2.DescribeRequest, images: bytes) -> AsyncIterator[worker_pb2.DescribeRequest]:
+    """Each within what a service takes as one message."""
+    yield request
+    for start in range(0, len(images), _PIECE):
+        yield worker_pb2.DescribeRequest(images=images[start : start + _PIECE])
 
 
 def _bits(answer: worker_pb2.SearchResponse) -> ReplicatedBits:

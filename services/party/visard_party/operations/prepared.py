@@ -57,9 +57,7 @@ class Prepared:
     @property
     def model_digest(self) -> bytes:
         """What they compare of the model: which publication it is, and the version of its shares; empty without a model."""
-        if self.model is None:
-            return b""
-        return self.model.publication + self.model.version.to_bytes(8, "big")
+        return b"" if self.model is None else self.model.digest
 
     @property
     def terms(self) -> bytes:

@@ -5,13 +5,12 @@ from collections import Counter
 from typing_extensions import override
 from visard_common.errors import FailedPrecondition, InvalidArgument
 from visard_engine import matching
-from visard_engine.describe import describe_plan
 from visard_engine.kits import Kit, KitPlan
 
 from visard_party.intake.asked import Asked
 from visard_party.operations import candidates, points
 from visard_party.operations.base import Reading
-from visard_party.operations.images import descriptors, images_to_match
+from visard_party.operations.images import descriptors, images_to_match, network_plans
 from visard_party.operations.matching import bits_outcome
 from visard_party.operations.prepared import Outcome, Prepared
 from visard_party.operations.resources import Resources
@@ -46,23 +45,22 @@ class Identify(Reading):
             searched = candidates.Search.at(program, point, program.mean_test).plans(rows)
             for plan, count in Counter(searched).items():
                 resources.stock.want(plan, AHEAD * count)
-        plans = (describe_plan(program),) * request.images + searched * request.images
+        plans = network_plans(asked, model, request.images) + searched * request.images
         return Prepared(asked, plans, (), rows, model, images, point=point)
 
     @override
     async def perform(
         self, resources: Resources, prepared: Prepared, channel: SessionChannel, kits: list[Kit]
     ) -> Outcome:
-        count = prepared.request.images
-        probes = await descriptors(resources, prepared, channel, kits[:count])
+        probes, kits_left = await descriptors(resources, prepared, channel, kits)
         run = channel.begin_run(prepared.terms)
         if not prepared.request.nearest:
             program = prepared.network.program
             search = candidates.Search.at(program, prepared.operating_point, program.mean_test)
-            return Outcome(await search.outcome(resources, prepared, run, kits[count:], probes))
+            return Outcome(await search.outcome(resources, prepared, run, kits_left, probes))
         (probe,) = probes
         limits = prepared.limit, prepared.network.program.mean_test
-        bits = await matching.identify(run, kits[-1], probe, prepared.own.shares, *limits)
+        bits = await matching.identify(run, kits_left[-1], probe, prepared.own.shares, *limits)
         outcome = bits_outcome(prepared, bits)
         subjects = prepared.own.subjects
         outcome.row_digest = prepared.own.table_digest

@@ -55,8 +55,10 @@ class Course:
         """What is about to be run, and its kits, once all three parties see the same; a follower waits for the proposal."""
         with stage("agreement"):
             proposal = await self._agreeing.proposal(channel, asked.seconds)
-        spread = len(self._config.workers) if proposal is None else proposal.terms.workers
-        asked = replace(asked, workers=spread)
+        if proposal is not None:
+            asked = replace(asked, workers=proposal.terms.workers, describer=proposal.terms.describer)
+        elif workers := self._resources.workers:
+            asked = replace(asked, workers=len(workers), describer=workers.idlest())
         refusal: Refusal | None = None
         prepared = Prepared(asked)
         try:

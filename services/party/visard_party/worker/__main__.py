@@ -19,6 +19,7 @@ from visard_party.peers.servicer import add_peers
 from visard_party.starting import alone_in, awaited
 from visard_party.store import open_store
 from visard_party.worker.config import WorkerConfig
+from visard_party.worker.describing import Describing
 from visard_party.worker.holding import Holding
 from visard_party.worker.searching import Searching
 from visard_party.worker.servicer import WorkerServicer
@@ -48,8 +49,10 @@ async def _assembled(
             kits.keep(work)
             holding.keep(work)
             searching = Searching(config, links, kits.stock, config.number)
+            describing = Describing(config, store, links, kits.stock, config.number)
+            describing.keep(work)
             try:
-                yield links, WorkerServicer(config, links, holding, searching)
+                yield links, WorkerServicer(config, links, holding, searching, describing)
             finally:
                 await work.stop()
     finally:

@@ -1,15 +1,12 @@
 """A search among what a worker holds, together with the workers of the same part at the two other parties."""
 
-import hashlib
 from collections import Counter
-from collections.abc import Sequence
 
 import numpy as np
 from visard_common.errors import InvalidArgument, Unavailable
-from visard_common.limits import RETRY_SECONDS, SESSION_BYTES
+from visard_common.limits import RETRY_SECONDS
 from visard_engine.bits import ReplicatedBits
 from visard_engine.field import Elements
-from visard_engine.kits import KitPlan
 from visard_engine.protocols.mean import Mean
 from visard_wire.v1 import worker_pb2
 
@@ -20,6 +17,7 @@ from visard_party.runs import session
 from visard_party.runs.agreement import Terms
 from visard_party.runs.handshake import Agreeing
 from visard_party.tables import Question, search
+from visard_party.worker.among import agreed, digests, session_of
 from visard_party.worker.holding import View
 
 AHEAD = 2  # searches that kits are kept ready for: those of blocks are the same for all galleries
@@ -41,25 +39,14 @@ class Searching:
         plans = asked.plans(view.field.q, view.rows, len(probes[0])) * len(probes)
         for plan, count in Counter(plans).items():
             self._stock.want(plan, AHEAD * count)
-        name = session_of(request.session, self._number)
+        terms = Terms(request.terms.hex(), "", view.rows.digest.hex(), "", digests(plans))
+        name = session_of(b"search", request.session, self._number)
         async with session.opened(self._config, self._links, name, seconds) as channel:
-            terms = self._terms(view, request, plans)
-            kits = await self._agreeing.kits(
-                channel, terms, plans, await self._agreeing.proposal(channel, self._config.peer_timeout)
-            )
+            kits = await agreed(self._agreeing, channel, terms, plans, self._config.peer_timeout)
             channel.begin_engine()
             run = channel.begin_run(request.terms, view.rows.digest)
             found = await search(run, kits, probes, view.rows, asked)
         return response(found, channel.rounds, channel.sent_bytes, sum(plan.correction_bytes for plan in plans))
-
-    def _terms(self, view: View, request: worker_pb2.SearchRequest, plans: Sequence[KitPlan]) -> Terms:
-        names = tuple(plan.digest.hex() for plan in plans)
-        return Terms(request.terms.hex(), "", view.rows.digest.hex(), "", names)
-
-
-def session_of(party_session: bytes, number: int) -> bytes:
-    """The name of the workers' own session within a run of their parties."""
-    return hashlib.sha256(b"visard worker session" + party_session + bytes([number])).digest()[:SESSION_BYTES]
 
 
 def question_of(request: worker_pb2.SearchRequest) -> Question:

@@ -1,13 +1,15 @@
 """The service Worker: what the party itself calls, and nobody else."""
 
 import asyncio
-from typing import Any
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, TypeVar
 
 import grpc
 from visard_common.deadline import remaining, within
 from visard_common.errors import InvalidArgument, PermissionDenied, Unavailable
 from visard_common.identity import require_party
 from visard_common.limits import SESSION_BYTES
+from visard_common.uploads import refusing_politely
 from visard_wire.v1 import common_pb2, worker_pb2, worker_pb2_grpc
 from visard_wire.version import __version__
 
@@ -16,10 +18,13 @@ from visard_party.runs.runner import PARTING_SECONDS
 from visard_party.service.status import obstacles
 from visard_party.spread import MAX_WORKERS
 from visard_party.worker.config import WorkerConfig
+from visard_party.worker.describing import Describing
 from visard_party.worker.holding import Holding
 from visard_party.worker.searching import Searching
 
 FIELD_BITS = (31, 61)
+
+T = TypeVar("T")
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -27,13 +32,16 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class WorkerServicer(worker_pb2_grpc.WorkerServicer):
     """Each call is its party's alone."""
 
-    def __init__(self, config: WorkerConfig, links: PeerLinks, holding: Holding, searching: Searching) -> None:
+    def __init__(
+        self, config: WorkerConfig, links: PeerLinks, holding: Holding, searching: Searching, describing: Describing
+    ) -> None:
         self._config = config
         self._links = links
         self._holding = holding
         self._searching = searching
+        self._describing = describing
         self._stopping = False
-        self._active: set[asyncio.Task[worker_pb2.SearchResponse]] = set()
+        self._active: set[asyncio.Task[Any]] = set()
 
     async def Tell(self, request: worker_pb2.TellRequest, context: Context) -> common_pb2.WorkerState:  # noqa: N802
         """Hear what was written, and say how this worker is."""
@@ -45,8 +53,7 @@ class WorkerServicer(worker_pb2_grpc.WorkerServicer):
     async def Hold(self, request: worker_pb2.HoldRequest, context: Context) -> worker_pb2.HoldResponse:  # noqa: N802
         """Keep what is held of a place for one run."""
         self._require(context)
-        if self._stopping:
-            raise Unavailable(f"worker {self._config.ordinal} of party {self._config.index} is restarting")
+        self._admit()
         _check_session(request.session)
         if not self._config.ordinal < request.workers <= MAX_WORKERS:
             raise InvalidArgument.of(
@@ -67,16 +74,37 @@ class WorkerServicer(worker_pb2_grpc.WorkerServicer):
         _check_session(request.session)
         seconds = remaining(context, self._config.run_timeout)
         view = self._holding.taken(request.session)
-        task = asyncio.get_running_loop().create_task(self._searching.search(view, request, seconds))
+        return await self._counted(self._searching.search(view, request, seconds))
+
+    async def Describe(  # noqa: N802
+        self, request_iterator: AsyncIterator[worker_pb2.DescribeRequest], context: Context
+    ) -> worker_pb2.DescribeResponse:
+        """Evaluate a network."""
+        self._require(context)
+        seconds = remaining(context, self._config.run_timeout)
+        async with within(seconds, "the photos"), refusing_politely(request_iterator):
+            self._admit()
+            request = await anext(request_iterator, worker_pb2.DescribeRequest())
+            _check_session(request.session)
+            photos = await self._describing.photos(request, request_iterator)
+        return await self._counted(self._describing.describe(request, photos, seconds))
+
+    async def _counted(self, work: Coroutine[Any, Any, T]) -> T:
+        """What is to end before this worker does, unless the party gives it up."""
+        task = asyncio.get_running_loop().create_task(work)
         self._active.add(task)
         try:
             return await task
         finally:
-            task.cancel()  # when the party has given up
+            task.cancel()
             self._active.discard(task)
 
+    def _admit(self) -> None:
+        if self._stopping:
+            raise Unavailable(f"worker {self._config.ordinal} of party {self._config.index} is restarting")
+
     async def drained(self, seconds: float) -> None:
-        """Keep nothing for further runs, and wait until no search is in progress, but no longer than ``seconds``."""
+        """Begin nothing for further runs, and wait until none is in progress, but no longer than ``seconds``."""
         self._stopping = True
         if self._active:
             await asyncio.wait(self._active, timeout=seconds)
