@@ -14,7 +14,7 @@ from visard_party.models import Published
 from visard_party.operations.prepared import Prepared
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
-from visard_party.workers import Described
+from visard_party.workers.asked import Described
 
 
 def images_to_match(asked: Asked, model: Published) -> Elements:

@@ -18,7 +18,7 @@ from visard_party.intake.asked import Asked
 from visard_party.intake.requests import DEFAULT_POINT
 from visard_party.models import Published
 from visard_party.store.contents import Name, Reference, Write, rows_digest
-from visard_party.workers import Searched
+from visard_party.workers.asked import Searched
 
 
 @dataclass(frozen=True)
