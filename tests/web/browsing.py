@@ -10,9 +10,6 @@ from typing import Any
 import pytest
 from PIL import Image
 from visard import certs
-from visard.cluster import Cluster
-
-from tests.conftest import http_address, page_address
 
 ROOT = Path(__file__).parents[2]
 SIZE = 1280, 720  # of a camera
@@ -36,24 +33,21 @@ def filmed(photo: Path, file: Path) -> None:
     picture.save(file, "JPEG", quality=95)
 
 
-def told(cluster: Cluster, folder: Path, **more: Any) -> None:
-    """Write what a script is told: with the certificates of the page's server, and of who uses the page."""
-    site = folder / "site"
-    site.mkdir()
+def told(folder: Path, held: Path, site: str, gateway: str, **more: Any) -> None:
+    """Write what a script is told. ``held``: certificates; whoever uses the page has the client's, its site a new one."""
+    own = folder / "site"
+    own.mkdir()
     for name in ("ca.pem", "ca.key"):
-        shutil.copy(cluster.home / "certs" / name, site)
-    certs.issue(site, "page", "visard://verifier/page", ["localhost"])
-    held = {
-        name: (cluster.home / "certs" / f"client.{kind}").read_text()
-        for name, kind in (("cert", "pem"), ("key", "key"))
-    }
+        shutil.copy(held / name, own)
+    certs.issue(own, "page", "visard://verifier/page", ["localhost"])
     ask = {
         "program": chromium(),
-        "site": page_address(cluster),
-        "gateway": http_address(cluster),
-        "ca": (site / "ca.pem").read_text(),
-        **held,
-        "page": {"cert": (site / "page.pem").read_text(), "key": (site / "page.key").read_text()},
+        "site": site,
+        "gateway": gateway,
+        "ca": (own / "ca.pem").read_text(),
+        "cert": (held / "client.pem").read_text(),
+        "key": (held / "client.key").read_text(),
+        "page": {"cert": (own / "page.pem").read_text(), "key": (own / "page.key").read_text()},
         **more,
     }
     (folder / "ask.json").write_text(json.dumps(ask))
