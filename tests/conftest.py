@@ -120,7 +120,7 @@ def published(
     ``settings``: further lines of a service's file, by its name; ``browsers``: the gateway answers them as well;
     ``options``: of Cluster.
     """
-    running = Cluster(home, free_port_base(), **options)
+    running = Cluster(home, free_port_base(options.get("workers", 0)), **options)
     running.prepare()
     at, origin = http_address(running).replace("https://localhost", "127.0.0.1"), page_address(running)
     http = {"gateway": f'http_listen = "{at}"\nhttp_origins = ["{origin}"]\n'} if browsers else {}
