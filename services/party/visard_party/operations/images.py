@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from visard_common.errors import FailedPrecondition, InvalidArgument
+from visard_common.errors import FailedPrecondition, InvalidArgument, NotFound
 from visard_engine.field import Elements
 from visard_engine.kits import Kit
 from visard_engine.nn.program import MATCH
+from visard_wire.errors import NOBODY_ENROLLED
 
 from visard_party.gallery import Rows
 from visard_party.intake.asked import Asked
@@ -13,6 +14,7 @@ from visard_party.models import Published
 from visard_party.operations.prepared import Prepared
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
+from visard_party.store.contents import Reference
 
 
 def images_to_match(asked: Asked, model: Published) -> Elements:
@@ -22,14 +24,24 @@ def images_to_match(asked: Asked, model: Published) -> Elements:
     what ``shared_images`` raises.
     """
     request = asked.request
-    if model.program.purpose != MATCH:
-        raise FailedPrecondition(
-            f"model {request.model!r} is published to open its output: it can be run, not matched with"
-        )
+    _require_matching(model)
     points = model.program.operating_points
     if request.operating_point and request.operating_point not in points:
         raise InvalidArgument.of("request.operating_point", " or ".join(sorted(points)))
     return shared_images(asked, model)
+
+
+def images_behind(asked: Asked, model: Published, second: Published) -> Elements:
+    """Those of a second model that matches, which lie behind those of the first in a share; raises as ``images_to_match``."""
+    _require_matching(second)
+    return shared_images(asked, second, asked.request.images * model.image_bytes)
+
+
+def _require_matching(model: Published) -> None:
+    if model.program.purpose != MATCH:
+        raise FailedPrecondition(
+            f"model {model.name!r} is published to open its output: it can be run, not matched with"
+        )
 
 
 async def descriptors(
@@ -41,10 +53,14 @@ async def descriptors(
     return await resources.batches.describe(channel, kits, prepared.model, prepared.images)
 
 
-def shared_images(asked: Asked, model: Published) -> Elements:
-    """The shared images (N, C, H, W); raises NotFound without a deposit, InvalidArgument for words that are none of F_p."""
+def shared_images(asked: Asked, model: Published, start: int = 0) -> Elements:
+    """The shared images (N, C, H, W), from this byte of the share on.
+
+    Raises NotFound without a deposit, InvalidArgument for words that are none of F_p.
+    """
     shape = (asked.request.images, *model.program.input_shape)
-    return asked.present.elements(model.model.field).reshape(shape)
+    part = slice(start, start + asked.request.images * model.image_bytes)
+    return asked.present.elements(model.model.field, part).reshape(shape)
 
 
 def rows_to_match(rows: Rows, model: Published) -> Rows:
@@ -53,6 +69,22 @@ def rows_to_match(rows: Rows, model: Published) -> Rows:
         raise FailedPrecondition(
             f"model {model.name!r} has references that another version of visard made: enrol them again"
         )
+    return rows
+
+
+def somebody(rows: Rows) -> Rows:
+    """The rows, if there are any; raises FailedPrecondition."""
+    if not rows:
+        raise FailedPrecondition(NOBODY_ENROLLED)
+    return rows
+
+
+def own_rows(own: Sequence[Reference], asked: Asked, model: Published) -> Rows:
+    """A subject's references as a photo is compared with them: those that live as long as the request; raises NotFound."""
+    request = asked.request
+    rows = rows_to_match(Rows.of(own, model.model.field).live(request.expires_unix_ms), model)
+    if not rows:
+        raise NotFound(f"subject {request.subject!r} is not enrolled")
     return rows
 
 

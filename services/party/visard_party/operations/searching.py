@@ -3,7 +3,7 @@
 from collections import Counter
 
 from typing_extensions import override
-from visard_common.errors import FailedPrecondition, InvalidArgument
+from visard_common.errors import InvalidArgument
 from visard_engine import matching
 from visard_engine.describe import describe_plan
 from visard_engine.kits import Kit, KitPlan
@@ -11,7 +11,7 @@ from visard_engine.kits import Kit, KitPlan
 from visard_party.intake.asked import Asked
 from visard_party.operations import candidates, points
 from visard_party.operations.base import Reading
-from visard_party.operations.images import descriptors, images_to_match, rows_to_match
+from visard_party.operations.images import descriptors, images_to_match, rows_to_match, somebody
 from visard_party.operations.matching import bits_outcome
 from visard_party.operations.prepared import Outcome, Prepared
 from visard_party.operations.resources import Resources
@@ -33,9 +33,7 @@ class Identify(Reading):
         model = await resources.models.get(request.model)
         images = images_to_match(asked, model)
         everybody = await resources.galleries.get(Place.of(request), model.model.field)
-        rows = rows_to_match(everybody.live(request.expires_unix_ms), model)
-        if not rows:
-            raise FailedPrecondition("nobody is enrolled")
+        rows = somebody(rows_to_match(everybody.live(request.expires_unix_ms), model))
         program, point = model.program, points.of_search(request, model.program, len(rows))
         if request.nearest:
             if request.images > 1:
