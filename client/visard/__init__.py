@@ -83,6 +83,7 @@ if TYPE_CHECKING:
         StoredReference,
         SubjectCount,
         Verification,
+        WorkerState,
     )
     from visard.sync import SyncAdmin, SyncBulk, SyncClient, SyncGalleries, SyncModels
 
@@ -125,6 +126,7 @@ _HOMES = {
     "InternalError": "errors",
     "InvalidRequest": "errors",
     "KitAudits": "results",
+    "WorkerState": "results",
     "KitStock": "results",
     "LayerCost": "results",
     "LogDifference": "auditlog",
@@ -266,6 +268,7 @@ __all__ = [
     "Verification",
     "Verified",
     "VisardError",
+    "WorkerState",
     "__version__",
     "capture",
 ]

@@ -12,6 +12,7 @@ from visard_engine.field import field_of
 from visard_party.consistency.changes import MOST, Changes
 from visard_party.errors import StoreError
 from visard_party.gallery import Galleries, Rows
+from visard_party.spread import Part
 from visard_party.store.contents import Place, Reference
 from visard_wire.secret import Secret
 
@@ -35,9 +36,9 @@ class Counting:
     async def models(self) -> list[str]:
         return self.published
 
-    async def gallery(self, model: str) -> list[Reference]:
+    async def gallery(self, place: Place, part: Part) -> list[Reference]:
         self.whole += 1
-        found = list(self.references)
+        found = [row for row in self.references if row.reference_id in part]
         if self.during:
             self.during()
         return found

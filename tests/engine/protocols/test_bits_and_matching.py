@@ -175,7 +175,7 @@ async def admission__should_open_one_bit_which_is_set_if_all_holds(field: Field,
             None if slack is None else replace(one, limit=int(on_sphere(p, x) @ np.array(one.vector)) + slack)
             for slack, one, p, x in ((own, exact, q, probe), (new, of_other, other, photo))
         ]
-        asked = admitted(q, other, photo, least + near, *means, probe, references)
+        asked = admitted(q, other, photo, least + near, means[0], means[1], probe, references)
         outcome = await play(asked.plan, asked.part)
         assert asked.answer_of(outcome) == {near == 0 and own in (None, 0) and new in (None, 0)}
         assert outcome.kinds.count("answer") == 1

@@ -15,6 +15,7 @@ from visard_party.operations.prepared import Prepared
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
 from visard_party.store.contents import Reference
+from visard_party.workers import Searched
 
 
 def images_to_match(asked: Asked, model: Published) -> Elements:
@@ -65,21 +66,27 @@ def shared_images(asked: Asked, model: Published, start: int = 0) -> Elements:
 
 def rows_to_match(rows: Rows, model: Published) -> Rows:
     """Rows as they are, of vectors such as the model's images come to; raises FailedPrecondition for others."""
-    if rows and rows.shares.shape[1] != model.program.output.size:
-        raise FailedPrecondition(
-            f"model {model.name!r} has references that another version of visard made: enrol them again"
-        )
+    if rows:
+        check_size(rows.shares.shape[1], model)
     return rows
 
 
-def somebody(rows: Rows) -> Rows:
+def check_size(size: int, model: Published) -> None:
+    """Raise FailedPrecondition unless references of so many elements are such as the model's images come to."""
+    if size != model.program.output.size:
+        raise FailedPrecondition(
+            f"model {model.name!r} has references that another version of visard made: enrol them again"
+        )
+
+
+def somebody(rows: Searched) -> Searched:
     """The rows, if there are any; raises FailedPrecondition."""
     if not rows:
         raise FailedPrecondition(NOBODY_ENROLLED)
     return rows
 
 
-def own_rows(own: Sequence[Reference], asked: Asked, model: Published) -> Rows:
+def subject_rows(own: Sequence[Reference], asked: Asked, model: Published) -> Rows:
     """A subject's references as a photo is compared with them: those that live as long as the request; raises NotFound."""
     request = asked.request
     rows = rows_to_match(Rows.of(own, model.model.field).live(request.expires_unix_ms), model)

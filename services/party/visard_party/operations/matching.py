@@ -10,7 +10,7 @@ from visard_wire.v1 import common_pb2
 
 from visard_party.intake.asked import Asked
 from visard_party.operations.base import Reading
-from visard_party.operations.images import descriptors, images_to_match, own_rows
+from visard_party.operations.images import descriptors, images_to_match, subject_rows
 from visard_party.operations.prepared import Outcome, Prepared
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
@@ -26,7 +26,7 @@ class Verify(Reading):
         model = await resources.models.get(request.model)
         images = images_to_match(asked, model)
         own = await resources.store.references(Place.of(request), request.subject)
-        rows = own_rows(own, asked, model)
+        rows = subject_rows(own, asked, model)
         plans = (
             describe_plan(model.program),
             matching.verify_plan(model.program.q, len(rows), model.program.output.size, model.tested),
@@ -40,7 +40,7 @@ class Verify(Reading):
         (probe,) = await descriptors(resources, prepared, channel, kits[:-1])
         run = channel.begin_run(prepared.terms)
         limits = prepared.limit, prepared.network.program.mean_test
-        bits = await matching.verify(run, kits[-1], probe, prepared.rows.shares, *limits)
+        bits = await matching.verify(run, kits[-1], probe, prepared.own.shares, *limits)
         return Outcome(bits_outcome(prepared, bits))
 
 

@@ -15,7 +15,7 @@ from visard_wire.v1 import common_pb2
 
 from visard_party.intake.asked import Asked
 from visard_party.operations.base import Operation
-from visard_party.operations.images import descriptors, images_behind, images_to_match, own_rows
+from visard_party.operations.images import descriptors, images_behind, images_to_match, subject_rows
 from visard_party.operations.prepared import Outcome, Prepared, names_of
 from visard_party.operations.resources import Resources
 from visard_party.operations.successors import Moving, moved_to, successor, told
@@ -36,7 +36,7 @@ class Migrate(Operation):
         model, new = await resources.models.get(request.model), await resources.models.get(request.new_model)
         images, behind = images_to_match(asked, model), images_behind(asked, model, new)
         own = await resources.live(request, request.subject)
-        rows = own_rows(own, asked, model)
+        rows = subject_rows(own, asked, model)
         there = await resources.live(request, request.subject, moved_to(request))
         if len(there) >= MAX_REFERENCES:
             raise InvalidArgument.of("request.new_model", f"one where the subject has less than {MAX_REFERENCES}")
@@ -53,7 +53,7 @@ class Migrate(Operation):
         )
         going = [] if request.keep else own
         names, erase = names_of([*going, *there]), Change(erase=tuple(row.reference_id for row in going))
-        return Moving(asked, plans, names, rows, model, images, erase, successor=new, behind=behind, own=own)
+        return Moving(asked, plans, names, rows, model, images, erase, successor=new, behind=behind, before=own)
 
     @override
     async def perform(
@@ -70,7 +70,7 @@ class Migrate(Operation):
         unlike = await matching.like_mean(run, more[0], fresh[None], mean) if mean is not None else None
         limits = prepared.limit, prepared.network.program.mean_test
         # the parties learn this bit and no other
-        if not await matching.admits(run, decision, probe, prepared.rows.shares, *limits, unlike):
+        if not await matching.admits(run, decision, probe, prepared.own.shares, *limits, unlike):
             request = prepared.request
             await resources.store.drop(request.request_id, request.expires_unix_ms)
             return told(prepared.asked, migrated=False)

@@ -22,7 +22,7 @@ class Moving(Prepared):
 
     successor: Published = field(kw_only=True)
     behind: Elements = field(kw_only=True, repr=False)
-    own: Sequence[Reference] = field(kw_only=True)
+    before: Sequence[Reference] = field(kw_only=True)
 
     @property
     @override
@@ -47,8 +47,8 @@ def successor(moving: Moving, descriptor: Elements) -> Reference:
 
     Who enrolled that is who may change this: moving somebody is no way to take over what others have enrolled.
     """
-    request, newest = moving.request, max(moving.own, key=lambda row: (row.created_unix_ms, row.reference_id))
-    ends = [row.expires_unix_ms for row in moving.own]
+    request, newest = moving.request, max(moving.before, key=lambda row: (row.created_unix_ms, row.reference_id))
+    ends = [row.expires_unix_ms for row in moving.before]
     (name,), place, born = reference_ids(moving.asked.digest, 1), moved_to(request), request.sent_unix_ms
     return Reference(
         name,

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from visard_wire.chain import Entry
 
+from visard_party.spread import WHOLE, Part
 from visard_party.store.contents import (
     NEVER,
     Committed,
@@ -62,8 +63,8 @@ class Store(Protocol):
     async def references(self, place: Place, subject: str) -> list[Reference]:
         """A subject's references, by id; those whose time is over are among them until they are erased."""
 
-    async def gallery(self, place: Place) -> list[Reference]:
-        """All references of a place, by id: the same order at every party."""
+    async def gallery(self, place: Place, part: Part = WHOLE) -> list[Reference]:
+        """All references of a place, or those of a part of them, by id: the same order at every party."""
 
     async def by_ids(self, reference_ids: Sequence[str]) -> list[Reference]:
         """Those of these references that are there, by id, of whatever model."""
