@@ -3,15 +3,24 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 
+import grpc
 import numpy as np
 import pytest
+from visard import opening
+from visard.calls import Operation
+from visard.capture import Chip
 from visard.client import Client, Connection
 from visard.cluster import Cluster
+from visard.envelopes import SealedRequest
 from visard.errors import InvalidRequest, NobodyEnrolled, NotFound, PermissionDenied
 from visard.owner import publish
 from visard.owner.networks import calibration
+from visard.uploads import pixels, shared
+from visard_wire.v1 import party_pb2_grpc
 
 from tests.attacks.test_takeover import as_caller
+from tests.attacks.turned import TurnedGateway
+from tests.e2e import raw
 from tests.e2e.test_mean import AVERAGE, SHAPE, chip, described, network
 from tests.waiting import at_rest
 
@@ -202,3 +211,67 @@ async def what_cannot_be_moved__should_be_said(client: Client) -> None:
     for models in ([], [OLD, OLD], [1], OLD):
         with pytest.raises(InvalidRequest, match="models"):
             await client.identify(chip(ADA), models=models)  # type: ignore[arg-type]
+
+
+async def sealed_migration(client: Client, subject: str, photo: Chip) -> SealedRequest:
+    """A migration, signed, as the gateway gets it."""
+    old, new = await client.models.info(OLD), await client.models.info(NEW)
+    parts = [shared([pixels(photo, info)], info.field_bits) for info in (old, new)]
+    asked = client._caller.request(Operation.OPERATION_MIGRATE, subject, images=1, new_model=NEW, model=OLD)
+    return await client._caller.sealed(asked, [first + second for first, second in zip(*parts, strict=True)])
+
+
+@pytest.fixture
+async def gateway(two: Cluster) -> AsyncIterator[TurnedGateway]:
+    channels = [raw.channel(two, two.address(f"party{i}"), "gateway") for i in range(3)]
+    yield TurnedGateway([party_pb2_grpc.PartyStub(channel) for channel in channels])
+    for channel in channels:
+        await channel.close(None)
+
+
+async def answers__should_be_of_one_size_and_tell_the_gateway_nothing(client: Client, gateway: TurnedGateway) -> None:
+    """Whoever is moved, is not, or was and asks again."""
+    await client.enrol("ada", [chip(ADA)])
+    told: list[list[tuple[int, int]]] = []
+    moved = await sealed_migration(client, "ada", chip(ADA, 1))
+    for sealed in (await sealed_migration(client, "ada", chip(BOB)), moved, moved):
+        found = await gateway.hand_in([sealed.request] * 3, sealed)
+        told.append([(answer.references_changed, len(answer.result.ciphertext)) for answer in found])
+        opened = opening.open_all([answer.result for answer in found], sealed.context, sealed.reply_keys)
+        done, reference, erased = opening.moved(opened)
+        assert (done, erased, reference is not None) == ((True, 1, True) if sealed is moved else (False, 0, False))
+    assert told[0] == told[1] == told[2]
+    assert {changed for changed, _ in told[0]} == {0}
+
+
+async def migration_that_failed__should_not_be_made_when_it_would_match(client: Client, gateway: TurnedGateway) -> None:
+    """A gateway has kept the request."""
+    await client.enrol("ada", [chip(ADA)])
+    kept = await sealed_migration(client, "ada", chip(BOB))
+    await gateway.hand_in([kept.request] * 3, kept)
+    await client.enrol("ada", [chip(BOB, 1)])
+    with pytest.raises(grpc.aio.AioRpcError, match="undone or refused"):
+        await gateway.hand_in([kept.request] * 3, kept)
+    assert await enrolled(client, NEW) == {}
+
+
+async def share_of_one_model_alone__should_be_refused(client: Client, gateway: TurnedGateway) -> None:
+    await client.enrol("ada", [chip(ADA)])
+    info = await client.models.info(OLD)
+    asked = client._caller.request(Operation.OPERATION_MIGRATE, "ada", images=1, new_model=NEW)
+    sealed = await client._caller.sealed(asked, shared([pixels(chip(ADA), info)], info.field_bits))
+    with pytest.raises(grpc.aio.AioRpcError, match=r"header\.shares\.size"):
+        await gateway.hand_in([sealed.request] * 3, sealed)
+
+
+async def moves_at_the_same_time__should_wait_for_each_other(client: Client, two: Cluster) -> None:
+    """Of one subject, to and fro: nobody is lost, and nobody waits for ever."""
+    await client.enrol("ada", [chip(ADA)])
+    found = await asyncio.gather(*(client.migrate("ada", chip(ADA, k), NEW) for k in (1, 2)), return_exceptions=True)
+    assert sorted(type(one).__name__ for one in found) == ["Migration", "NotFound"]
+    await client.enrol("ada", [chip(ADA, 3)])
+    async with Client(Connection.from_home(two.home), model=NEW, deadline=120) as other:
+        to, fro = client.migrate("ada", chip(ADA, 4), NEW), other.migrate("ada", chip(ADA, 5), OLD)
+        assert [one.migrated for one in await asyncio.gather(to, fro)] == [True, True]
+    there, back = await enrolled(client, NEW), await enrolled(client, OLD)
+    assert there.get("ada", 0) + back.get("ada", 0) == 1
