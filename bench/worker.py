@@ -110,7 +110,7 @@ class Worker:
         sent, channel.rounds = channel.sent_bytes, 0
         if self.profile is not None:
             self.profile.seconds.clear()
-        _forget_peak()
+        forget_peak()
         wall, cpu = time.perf_counter(), time.process_time()
         result = await work(Run(channel), kits)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
@@ -125,7 +125,7 @@ class Worker:
             "rounds": channel.rounds - 1,
             "sent": channel.sent_bytes - sent - 8,
             "stages": stages,
-            "rss": _peak(),
+            "rss": peak(),
         }
 
     def _work(self) -> Any:
@@ -177,12 +177,12 @@ class Worker:
         return search
 
 
-def _forget_peak() -> None:
+def forget_peak() -> None:
     """The highest memory so far was the compiler's or the dealer's: both are no part of a party."""
     Path("/proc/self/clear_refs").write_text("5")
 
 
-def _peak() -> int:
+def peak() -> int:
     """Bytes of memory at most since then, of which some 0.3 GB are torch, which a party does not have."""
     (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")]
     return int(line.split()[1]) * 1024

@@ -1,6 +1,6 @@
 """The rows that a probe is compared with are those of the store: read once, then brought up to date after every write."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -35,12 +35,12 @@ class Counting:
     async def models(self) -> list[str]:
         return self.published
 
-    async def gallery(self, model: str) -> list[Reference]:
+    async def gallery_parts(self, place: Place, made: Callable[[list[Reference]], Rows]) -> list[Rows]:
         self.whole += 1
         found = list(self.references)
         if self.during:
             self.during()
-        return found
+        return [made(found[k : k + 2]) for k in range(0, len(found), 2)]
 
     async def by_ids(self, reference_ids: Iterable[str]) -> list[Reference]:
         self.single += len(list(reference_ids))
@@ -72,9 +72,7 @@ def same(one: Rows, two: Rows) -> bool:
     """In everything."""
     arrays = [(one.expires, two.expires), (one.shares, two.shares)]
     told = [(list(rows.names), rows.names.labels.shape, rows.digest, len(rows)) for rows in (one, two)]
-    return told[0] == told[1] and all(
-        len(one) == 0 or (a.dtype == b.dtype and np.array_equal(a, b)) for a, b in arrays
-    )
+    return told[0] == told[1] and all(len(one) == 0 or (a.dtype == b.dtype and np.array_equal(a, b)) for a, b in arrays)
 
 
 def rows__should_hold_shares_and_names_in_order() -> None:

@@ -76,12 +76,8 @@ class Rows:
     @classmethod
     def joined(cls, pieces: Sequence["Rows"], total: int) -> "Rows":
         """One after the other."""
-        return cls(
-            Names.joined([piece.names for piece in pieces]),
-            np.concatenate([piece.expires for piece in pieces]),
-            np.concatenate([piece.shares for piece in pieces]),
-            total,
-        )
+        names, expires = Names.joined([piece.names for piece in pieces]), [piece.expires for piece in pieces]
+        return cls(names, np.concatenate(expires), np.concatenate([piece.shares for piece in pieces]), total)
 
     def _pieces(self, touched: Collection[str], present: "Rows") -> Iterator["Rows"]:
         """What lies between touched references, and what comes in their places, in order."""
@@ -124,6 +120,25 @@ class Rows:
     def digest(self) -> bytes:
         """Of the public names, whose order follows from themselves."""
         return set_hash([self.total])
+
+
+async def read(store: Store, place: Place, field_: Field) -> Rows:
+    """All rows of a place, which lie in memory once while they are read. Raises StoreError."""
+    parts = await store.gallery_parts(place, lambda references: Rows.of(references, field_))
+    return await asyncio.to_thread(_stacked, parts) if parts else Rows()
+
+
+def _stacked(parts: list[Rows]) -> Rows:
+    """One after the other; the parts are given up on the way, so that their shares are not there twice."""
+    names, expires = Names.joined([part.names for part in parts]), np.concatenate([part.expires for part in parts])
+    total, width = sum(part.total for part in parts), parts[0].shares.shape[1]
+    shares = np.empty((len(names), width), parts[0].shares.dtype)
+    end = len(shares)
+    while parts:
+        part = parts.pop().shares
+        shares[end - len(part) : end] = part
+        end -= len(part)
+    return Rows(names, expires, shares, total)
 
 
 @dataclass
@@ -181,7 +196,7 @@ class Galleries:
 
     async def _current(self, place: Place, field_: Field, rows: Rows, taken: Changes) -> Rows:
         if taken.everything:
-            return await asyncio.to_thread(Rows.of, await self._store.gallery(place), field_)
+            return await read(self._store, place, field_)
         if not taken.references:
             return rows
         found = await self._store.by_ids(sorted(taken.references))

@@ -6,6 +6,7 @@ when the document's state says so. The effects that follow (making rows visible,
 repeated without harm: they are finished before anybody reads, also after a crash in their midst.
 """
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from typing_extensions import override
 from visard_party.errors import ForeignStore, RequestConflict, SchemaMismatch, StoreError
 from visard_party.gate import Gate
 from visard_party.store import mongo_documents as documents
+from visard_party.store.base import PART, READ_SECONDS
 from visard_party.store.contents import (
     NEVER,
     Committed,
@@ -45,6 +47,7 @@ SELECTION_SECONDS = 3.0
 _DEFAULT_DATABASE = "visard"
 
 T = TypeVar("T")
+U = TypeVar("U")
 Document = dict[str, Any]
 
 
@@ -133,12 +136,12 @@ class MongoStore(MongoRecords):
                 await self._writes.apply(entry)
             self._behind = False
 
-    async def _read(self, work: Callable[[], Awaitable[T]]) -> T:
+    async def _read(self, work: Callable[[], Awaitable[T]], seconds: float = TIMEOUT_SECONDS) -> T:
         async def whole() -> T:
             async with self._reading():
                 return await work()
 
-        return await self._do(whole)
+        return await self._do(whole, seconds)
 
     @override
     async def stage(self, request_id: bytes, write: Write, digest: bytes, expires_unix_ms: int = NEVER) -> None:
@@ -219,9 +222,23 @@ class MongoStore(MongoRecords):
         return [documents.reference_of(row) for row in await self._find("refs", query)]
 
     @override
-    async def gallery(self, place: Place) -> list[Reference]:
-        query = {**place._asdict(), "visible": True}
-        return [documents.reference_of(row) for row in await self._find("refs", query)]
+    async def gallery_parts(self, place: Place, made: Callable[[Sequence[Reference]], T]) -> list[T]:
+        return await self._parts({**place._asdict(), "visible": True}, None, documents.reference_of, made)
+
+    async def _parts(
+        self,
+        query: Document,
+        fields: Document | None,
+        parsed: Callable[[Document], U],
+        made: Callable[[Sequence[U]], T],
+    ) -> list[T]:
+        async def work() -> list[T]:
+            cursor, found = self._db.refs.find(query, fields).sort("_id"), list[T]()
+            while rows := await cursor.to_list(PART):
+                found.append(await asyncio.to_thread(lambda part: made(list(map(parsed, part))), rows))
+            return found
+
+        return await self._read(work, READ_SECONDS)
 
     @override
     async def by_ids(self, reference_ids: Sequence[str]) -> list[Reference]:
@@ -229,8 +246,8 @@ class MongoStore(MongoRecords):
         return [documents.reference_of(row) for row in await self._find("refs", query)]
 
     @override
-    async def names(self) -> list[Name]:
-        return [documents.name_of(row) for row in await self._find("refs", {"visible": True}, documents.NAME_FIELDS)]
+    async def names_parts(self, made: Callable[[Sequence[Name]], T]) -> list[T]:
+        return await self._parts({"visible": True}, documents.NAME_FIELDS, documents.name_of, made)
 
     @override
     async def expired(self, model: str, before_unix_ms: int, limit: int) -> list[Name]:

@@ -96,7 +96,7 @@ class Names(Sequence[Name]):
     @property
     def room(self) -> int:
         """Bytes for a subject in a label."""
-        return 8 * self.labels.shape[1] - cells.ID_BYTES
+        return 8 * int(self.labels.shape[1]) - cells.ID_BYTES
 
     @property
     def subjects(self) -> list[str]:
@@ -109,7 +109,18 @@ class Names(Sequence[Name]):
         if len(packed) > self.room:
             return np.zeros(len(self), np.bool_)
         wanted = np.frombuffer(packed.ljust(self.room, b"\0"), np.uint64)
-        return np.logical_and.reduce(self.labels[:, _ID_WORDS:] == wanted, axis=1)
+        found: npt.NDArray[np.bool_] = np.logical_and.reduce(self.labels[:, _ID_WORDS:] == wanted, axis=1)
+        return found
+
+    @property
+    def order(self) -> npt.NDArray[np.int64]:
+        """Which comes first, second, ... by id, (N,)."""
+        first, second = self.labels[:, :_ID_WORDS].byteswap().T  # as numbers that are ordered as the bytes are
+        return np.lexsort((second, first))
+
+    def picked(self, which: npt.NDArray[np.int64]) -> "Names":
+        """Those at these places, in this order."""
+        return self._picked(which)
 
     def position(self, reference_id: str, first: int = 0) -> int:
         """Where it is, or belongs, among names in order of their ids: from ``first`` on."""

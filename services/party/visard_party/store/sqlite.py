@@ -3,10 +3,10 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from typing_extensions import override
@@ -14,6 +14,7 @@ from visard_wire.secret import Secret
 
 from visard_party.errors import ForeignStore, SchemaMismatch, StoreBusy, StoreError, StoreFull
 from visard_party.store import sqlite_writes as writes
+from visard_party.store.base import PART, READ_SECONDS
 from visard_party.store.contents import (
     NEVER,
     Committed,
@@ -137,9 +138,13 @@ class SqliteStore(SqliteRecords):
         return await self._do(lambda db: [_reference(row) for row in db.execute(query, (*place, subject))])
 
     @override
-    async def gallery(self, place: Place) -> list[Reference]:
+    async def gallery_parts(self, place: Place, made: Callable[[Sequence[Reference]], T]) -> list[T]:
         query = f"SELECT {_COLUMNS} FROM refs WHERE {_IN_PLACE} ORDER BY reference_id"  # noqa: S608
-        return await self._do(lambda db: [_reference(row) for row in db.execute(query, place)])
+
+        def work(db: sqlite3.Connection) -> list[T]:
+            return [made(list(map(_reference, rows))) for rows in _parts(db.execute(query, place))]
+
+        return await self._do(work, seconds=READ_SECONDS)
 
     @override
     async def by_ids(self, reference_ids: Sequence[str]) -> list[Reference]:
@@ -151,9 +156,13 @@ class SqliteStore(SqliteRecords):
         return await self._do(lambda db: [_reference(row) for row in db.execute(query, (listed,))])
 
     @override
-    async def names(self) -> list[Name]:
+    async def names_parts(self, made: Callable[[Sequence[Name]], T]) -> list[T]:
         query = f"SELECT {_NAME} FROM refs WHERE visible ORDER BY reference_id"  # noqa: S608
-        return await self._do(lambda db: [Name(*row) for row in db.execute(query)])
+
+        def work(db: sqlite3.Connection) -> list[T]:
+            return [made([Name(*row) for row in rows]) for rows in _parts(db.execute(query))]
+
+        return await self._do(work, seconds=READ_SECONDS)
 
     @override
     async def expired(self, model: str, before_unix_ms: int, limit: int) -> list[Name]:
@@ -315,6 +324,11 @@ def _check_schema(connection: sqlite3.Connection, owner: int) -> None:
     (found,) = connection.execute("PRAGMA application_id").fetchone()
     if found != owner:
         raise ForeignStore(f"store: the database is that of party {found - APPLICATION_ID - 1}")
+
+
+def _parts(cursor: sqlite3.Cursor) -> Iterator[list[Any]]:
+    while rows := cursor.fetchmany(PART):
+        yield rows
 
 
 def _reference(row: tuple[str, str, str, int, int, int, int, bytes, bytes, str, str]) -> Reference:
