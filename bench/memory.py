@@ -88,10 +88,13 @@ def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--references", type=int, default=1_000_000)
+    parser.add_argument("--store", type=Path, help="a folder in which an earlier call has left its store, or leaves it")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        _in_a_process(_fill, Path(folder), options.references)
-        print(json.dumps(_in_a_process(_measure, Path(folder), options.references), indent=1))
+    with tempfile.TemporaryDirectory() as directory:
+        folder = options.store or Path(directory)
+        if not folder.exists() or not any(folder.iterdir()):
+            _in_a_process(_fill, folder, options.references)
+        print(json.dumps(_in_a_process(_measure, folder, options.references), indent=1))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import uvloop
+from visard_common.memory import give_back_large_arrays
 from visard_common.rpc import FaultInterceptor
 from visard_common.tls import SERVER_OPTIONS, Tls
 from visard_common.vouching import VouchingInterceptor
@@ -193,4 +194,5 @@ def _pieces(bits: ReplicatedBits) -> Elements:
 
 
 if __name__ == "__main__":
+    give_back_large_arrays()  # as a party does
     uvloop.run(Worker(json.loads(sys.argv[1])).serve())

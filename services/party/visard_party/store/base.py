@@ -29,7 +29,7 @@ from visard_party.store.contents import (
 )
 
 PART = 1 << 14  # references of a large reading that are objects at the same time
-READ_SECONDS = 120.0  # for a million of them
+READ_SECONDS = 300.0  # for a million of them
 _PAGE = 1000  # rights or references read at a time
 
 T = TypeVar("T")

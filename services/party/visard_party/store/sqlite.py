@@ -42,6 +42,10 @@ _COLUMNS = (
 )
 _NAME = "reference_id, subject, model, version, enrolled_by, gallery"
 _IN_PLACE = "visible AND model = ? AND gallery = ?"
+_BY_IDS = (
+    f"SELECT {_COLUMNS} FROM refs WHERE visible AND reference_id IN (SELECT value FROM json_each(?)) "  # noqa: S608
+    "ORDER BY reference_id"
+)
 _KINDS = {sqlite3.SQLITE_FULL: StoreFull, sqlite3.SQLITE_IOERR: StoreFull, sqlite3.SQLITE_BUSY: StoreBusy}
 _NOTE_ATTEMPT = "INSERT INTO attempts VALUES (?, ?) ON CONFLICT DO UPDATE SET full_at = max(full_at, excluded.full_at)"
 
@@ -139,21 +143,17 @@ class SqliteStore(SqliteRecords):
 
     @override
     async def gallery_parts(self, place: Place, made: Callable[[Sequence[Reference]], T]) -> list[T]:
-        query = f"SELECT {_COLUMNS} FROM refs WHERE {_IN_PLACE} ORDER BY reference_id"  # noqa: S608
+        query = f"SELECT reference_id FROM refs WHERE {_IN_PLACE} ORDER BY reference_id"  # noqa: S608
 
         def work(db: sqlite3.Connection) -> list[T]:
-            return [made(list(map(_reference, rows))) for rows in _parts(db.execute(query, place))]
+            # ids are sorted in memory, and with them all that is asked for: of a large gallery that is to be no more
+            return [made(_by_ids(db, [row[0] for row in rows])) for rows in _parts(db.execute(query, place))]
 
         return await self._do(work, seconds=READ_SECONDS)
 
     @override
     async def by_ids(self, reference_ids: Sequence[str]) -> list[Reference]:
-        query = (
-            f"SELECT {_COLUMNS} FROM refs WHERE visible AND reference_id IN (SELECT value FROM json_each(?)) "  # noqa: S608
-            "ORDER BY reference_id"
-        )
-        listed = json.dumps(list(reference_ids))
-        return await self._do(lambda db: [_reference(row) for row in db.execute(query, (listed,))])
+        return await self._do(lambda db: _by_ids(db, reference_ids))
 
     @override
     async def names_parts(self, made: Callable[[Sequence[Name]], T]) -> list[T]:
@@ -324,6 +324,10 @@ def _check_schema(connection: sqlite3.Connection, owner: int) -> None:
     (found,) = connection.execute("PRAGMA application_id").fetchone()
     if found != owner:
         raise ForeignStore(f"store: the database is that of party {found - APPLICATION_ID - 1}")
+
+
+def _by_ids(db: sqlite3.Connection, reference_ids: Sequence[str]) -> list[Reference]:
+    return [_reference(row) for row in db.execute(_BY_IDS, (json.dumps(list(reference_ids)),))]
 
 
 def _parts(cursor: sqlite3.Cursor) -> Iterator[list[Any]]:
