@@ -136,6 +136,8 @@ def plans(row: Row) -> list[KitPlan]:
     """What each of a run's kits holds."""
     if row.name == "W3M":
         return list(searching.search_plans(row.q, row.n, DESCRIPTOR, TABLES))
+    if row.name == "W3T":
+        return list(matching.identify_plans(row.q, row.n, DESCRIPTOR))
     return [plan(row)] * row.batch
 
 
@@ -145,8 +147,6 @@ def plan(row: Row) -> KitPlan:
         program = network(row.name, row.q, row.n).program
         verified = Section("coin", 1), Section("inner", program.pairs)
         return KitPlan(row.q, (*embed_plan(program, 1).sections, *verified))
-    if row.name == "W3T":
-        return matching.identify_plan(row.q, row.n, DESCRIPTOR)
     return KitPlan(row.q, (Section("compare", row.n), *matching.checks(DESCRIPTOR)))
 
 

@@ -149,9 +149,9 @@ class Worker:
         probe, references = (shares(row.q, x, party, k + 3) for k, x in enumerate(rows.gallery(row)))
 
         async def match(run: Run, kits: list[Kit]) -> Elements:
-            (kit,) = kits
             if row.name == "W3T":
-                return _pieces(await matching.identify(run, kit, probe, references, rows.limit(row.q)))
+                return _pieces(await matching.identify(run, kits, probe, references, rows.limit(row.q)))
+            (kit,) = kits
             s = Session(run, kit)
             distances = await threshold.distances(s, probe, references)
             found = await threshold.exceeds(s, distances, rows.limit(row.q), probe[:0])

@@ -6,13 +6,16 @@ nothing matches, and who asks is not told why. What comes out is verified: the p
 what was opened of it.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from visard_engine.bits import ReplicatedBits, pack, unpack
 from visard_engine.correlated import KitReader
 from visard_engine.field import Bools, Elements, Words
 from visard_engine.kits import KitPlan
-from visard_engine.protocols import choice, comparison, conjunction, minimum, threshold
+from visard_engine.protocols import choice, comparison, conjunction, minimum, threshold, tournament
+from visard_engine.protocols.blocks import blocks_of
 from visard_engine.protocols.mean import Mean, margins
 from visard_engine.protocols.opening import agree, open_bits
 from visard_engine.protocols.verification import verify as verify_claims
@@ -25,12 +28,19 @@ def verify_plan(q: int, references: int, size: int, tested: int = 0) -> KitPlan:
     return KitPlan(q, (*_decision(references, tested), *checks(size)))
 
 
-def identify_plan(q: int, rows: int, size: int, tested: int = 0) -> KitPlan:
-    """What ``identify`` consumes for a gallery of this many rows of ``size`` numbers, with or without a mean."""
-    levels = minimum.levels(rows)
-    tournament = (Section("min", pairs, level) for level, pairs in enumerate(levels))
-    row = (Section("choose", 1, len(levels)),) if levels else ()
-    return KitPlan(q, (*tournament, *_decision(1, tested), *row, *checks(size)))
+def identify_plans(q: int, rows: int, size: int, tested: int = 0) -> tuple[KitPlan, ...]:
+    """What ``identify`` consumes for a gallery of this many rows of ``size`` numbers, with or without a mean.
+
+    Kits for blocks of rows, the same for every gallery, then one more: it changes where 65,536 rows are twice as many as before.
+    """
+    blocks = (KitPlan(q, _levels(tournament.of_block(n))) for n in blocks_of(rows))
+    above = tournament.above(rows)
+    decided = (*_decision(1, tested), Section("choose", 1, len(above)), *checks(size))
+    return *blocks, KitPlan(q, (*_levels(above), *decided))
+
+
+def _levels(pairs: Sequence[int]) -> tuple[Section, ...]:
+    return tuple(Section("min", n, level) for level, n in enumerate(pairs) if n)
 
 
 def mean_plan(q: int, photos: int) -> KitPlan:
@@ -67,15 +77,6 @@ async def compare(run: Run, kit: KitReader, photos: Elements, limit: int, mean: 
     return ReplicatedBits(found, 1)
 
 
-async def is_known(run: Run, kit: KitReader, probe: Elements, references: Elements, limit: int) -> bool:
-    """The bit of ``verify``, open to the parties; no mean is asked about: an enrolment has said before (``resembles_mean``)."""
-    s = Session(run, kit)
-    found = await _any_within(s, probe, references, limit, margins(s.field, probe[None], None))
-    word = await open_bits(s, found, "answer")
-    await agree(s)
-    return bool(word[0] & np.uint64(1))
-
-
 async def resembles_mean(run: Run, kit: KitReader, photos: Elements, mean: Mean) -> Bools:
     """Which of the photos (T, D) are too much like the mean, (T,), open to the parties: those that are to be stored.
 
@@ -97,24 +98,26 @@ async def _any_within(s: Session, probe: Elements, references: Elements, limit: 
 
 
 async def identify(
-    run: Run, kit: KitReader, probe: Elements, references: Elements, limit: int, mean: Mean | None = None
+    run: Run, kits: Sequence[KitReader], probe: Elements, references: Elements, limit: int, mean: Mean | None = None
 ) -> ReplicatedBits:
-    """Bit 0: whether the nearest row of (N, D) lies within ``limit``, and the probe is not too much like the mean; then the
-    row's number in bits, or zeros if not."""
-    s = Session(run, kit)
+    """Bit 0: whether the nearest row of (N, D), N > 0, lies within ``limit``, and the probe is not too much like the mean; then
+    the row's number in bits, or zeros if not. From kits of ``identify_plans``, in their order. Raises KitError for others."""
+    *blocks, s = (Session(run, kit) for kit in kits)
+    supply = tournament.Supply(s, blocks, len(references))
     distances = await threshold.distances(s, probe, references)
-    least, row = await minimum.minimum(s, distances)
+    least, row = await minimum.minimum(s, distances, supply)
+    supply.drain(row.shape[1])
     match = await threshold.any_within(s, least, limit, margins(s.field, probe[None], mean))
-    found = await _reveal_row(s, match, row)
+    found = await _reveal_row(s, match, row, len(supply.above))
     await verify_claims(s, probe.size)
     await agree(s)
     return ReplicatedBits(found, 1 + row.shape[1])
 
 
-async def _reveal_row(s: Session, match: Words, row: Bools) -> Words:
-    """The match bit, then the row's bits where it matches."""
+async def _reveal_row(s: Session, match: Words, row: Bools, most: int) -> Words:
+    """The match bit, then the row's bits where it matches; of ``most`` that a kit serves."""
     bit = (match & np.uint64(1)).astype(np.bool_)
-    if not row.shape[1]:
-        return pack(bit)
-    shown = await choice.allowed(s, pack(bit), pack(row[:, :, None]))
-    return pack(np.concatenate([bit, (shown[:, :, 0] & np.uint64(1)).astype(np.bool_)], axis=1))
+    filled = np.pad(row, ((0, 0), (0, most - row.shape[1])))
+    shown = await choice.allowed(s, pack(bit), pack(filled[:, :, None]))
+    bits = (shown[:, : row.shape[1], 0] & np.uint64(1)).astype(np.bool_)
+    return pack(np.concatenate([bit, bits], axis=1))

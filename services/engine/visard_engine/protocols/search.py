@@ -58,7 +58,7 @@ def table_bits(words: int, parts: int) -> int:
     return (parts << PART_BITS) * (words + CHECK_WORDS) * 64
 
 
-class _Within(Source):
+class Within(Source):
     """factor (offset + <a, b_j>) for the rows (N, D), and behind them margins of degree 1."""
 
     def __init__(self, s: Session, probe: Elements, rows: Elements, limit: int, margins: Elements) -> None:
@@ -68,7 +68,7 @@ class _Within(Source):
         self._margins = s.field.scale(margins, 1 << mean_stretch(s.field.q))
 
     def __repr__(self) -> str:
-        return f"<_Within: {self._rows.size} secret values>"
+        return f"<Within: {self._rows.size} secret values>"
 
     def shares(self, part: slice) -> Elements:
         """Of degree 2, of some rows; or those of the margins, which lie behind the rows."""
@@ -119,19 +119,8 @@ async def search(
 
     ``sessions`` are of the kits of blocks (``blocks_of``), ``s`` of the last one. Raises KitError, CheckFailed, ViewsDiffer.
     """
-    if len(sessions) != len(blocks_of(len(rows))):
-        raise KitError(f"{len(rows)} rows take {len(blocks_of(len(rows)))} kits of blocks, not {len(sessions)}")
-    source = _Within(s, probe, rows, limits[0], margins)
-    blocks = await s.compute(rows.size, dealt_blocks.read, s, sessions, len(rows), len(limits), margins.size)
-    c = await open_parabolas(s, await s.compute(rows.size, _masked, s, source, blocks), "masked product")
-    s.claims.add(source, await s.compute(c.size, _unmasked, s, c, blocks))
     check = Check(s, probe.size)
-    ahead = [await s.compute(rows.size, one.levels, s, c[one.part], limits) for one in blocks]
-    del blocks, c  # of a large gallery they are what fills the memory
-    masked = np.concatenate([level.masked.reshape(2, -1) for block in ahead for level in block], axis=1)
-    coin, opened = await open_lines_and_bits(s, check.coin(), masked, "digits and coin")
-    within = await s.compute(rows.size, _signs, s, ahead, opened)
-    del ahead, masked, opened
+    coin, within = await compared(s, sessions, check, probe, rows, limits, margins)
     tables = await s.compute(rows.size, _tables, within[: len(sessions)], labels)
     allowed = _allowed(s, within[len(sessions) :], margins.size)
     shown = await _verified(s, check, coin, allowed, tables)
@@ -139,7 +128,33 @@ async def search(
     return shown
 
 
-def _masked(s: Session, source: _Within, blocks: Sequence[Block]) -> Elements:
+async def compared(
+    s: Session,
+    sessions: Sequence[Session],
+    check: Check,
+    probe: Elements,
+    rows: Elements,
+    limits: Sequence[int],
+    margins: Elements,
+) -> tuple[Elements, list[Words]]:
+    """The first two rounds: the coin of the verification, and for each block <z >= 0> of each limit, (limits, 2, words).
+
+    Bits behind a block's rows are random. Raises KitError and ViewsDiffer.
+    """
+    if len(sessions) != len(blocks_of(len(rows))):
+        raise KitError(f"{len(rows)} rows take {len(blocks_of(len(rows)))} kits of blocks, not {len(sessions)}")
+    source = Within(s, probe, rows, limits[0], margins)
+    blocks = await s.compute(rows.size, dealt_blocks.read, s, sessions, len(rows), len(limits), margins.size)
+    c = await open_parabolas(s, await s.compute(rows.size, _masked, s, source, blocks), "masked product")
+    s.claims.add(source, await s.compute(c.size, _unmasked, s, c, blocks))
+    ahead = [await s.compute(rows.size, one.levels, s, c[one.part], limits) for one in blocks]
+    del blocks, c  # of a large gallery they are what fills the memory
+    masked = np.concatenate([level.masked.reshape(2, -1) for block in ahead for level in block], axis=1)
+    coin, opened = await open_lines_and_bits(s, check.coin(), masked, "digits and coin")
+    return coin, await s.compute(rows.size, _signs, s, ahead, opened)
+
+
+def _masked(s: Session, source: Within, blocks: Sequence[Block]) -> Elements:
     """What is opened of each row and margin, block by block."""
     out = np.empty(blocks[-1].part.stop, s.field.dtype)
     for block in blocks:

@@ -39,8 +39,10 @@ class Enrol(Operation):
                 f"model {request.model!r} has {resources.max_references} references, as many as are allowed"
             )
         rows = await admission.others(resources, asked, model)
-        plans = (describe_plan(model.program),) * request.images
-        plans += admission.plans(asked, model, rows)
+        asks = admission.plans(asked, model, rows)
+        if rows:
+            resources.want(asks)
+        plans = (describe_plan(model.program),) * request.images + asks
         erase = Change(erase=tuple(row.reference_id for row in own) if request.replace else ())
         return Prepared(asked, plans, names_of(own), rows, model, images, erase)
 

@@ -1,12 +1,10 @@
 """Identify: a network evaluated once a photo, everybody who is enrolled compared with, one sealed answer."""
 
-from collections import Counter
-
 from typing_extensions import override
 from visard_common.errors import FailedPrecondition, InvalidArgument
 from visard_engine import matching
 from visard_engine.describe import describe_plan
-from visard_engine.kits import Kit, KitPlan
+from visard_engine.kits import Kit
 
 from visard_party.intake.asked import Asked
 from visard_party.operations import candidates, points
@@ -17,8 +15,6 @@ from visard_party.operations.prepared import Outcome, Prepared
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
 from visard_party.store.contents import Place
-
-AHEAD = 2  # searches that kits are kept ready for: those of blocks are the same for all galleries
 
 
 class Identify(Reading):
@@ -40,12 +36,10 @@ class Identify(Reading):
         if request.nearest:
             if request.images > 1:
                 raise InvalidArgument.of("request.images", "1 where the nearest is asked for")
-            size = len(rows), program.output.size
-            searched: tuple[KitPlan, ...] = (matching.identify_plan(program.q, *size, model.tested),)
+            searched = matching.identify_plans(program.q, len(rows), program.output.size, model.tested)
         else:
             searched = candidates.plans(program, rows, point, model.tested)
-            for plan, count in Counter(searched).items():
-                resources.stock.want(plan, AHEAD * count)
+        resources.want(searched)
         plans = (describe_plan(program),) * request.images + searched * request.images
         return Prepared(asked, plans, (), rows, model, images, point=point)
 
@@ -60,7 +54,7 @@ class Identify(Reading):
             return Outcome(await candidates.outcome(prepared, run, kits[count:], probes))
         (probe,) = probes
         limits = prepared.limit, prepared.network.program.mean_test
-        bits = await matching.identify(run, kits[-1], probe, prepared.rows.shares, *limits)
+        bits = await matching.identify(run, kits[count:], probe, prepared.rows.shares, *limits)
         outcome = bits_outcome(prepared, bits)
         subjects = prepared.rows.subjects
         outcome.row_digest = prepared.rows.table_digest
