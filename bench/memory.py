@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 from visard.client import DEFAULT_MODEL
-from visard_common.memory import give_back_large_arrays
+from visard_common.memory import give_back_large_arrays, give_back_small_pieces
 from visard_engine.field import field_of
 from visard_party.consistency.sets import Holdings
 from visard_party.gallery import Rows, read
@@ -58,6 +58,7 @@ async def _measure(folder: Path, count: int) -> dict[str, Any]:
     for names in await store.names_parts(Names.of):
         holdings.add(names)
     del names
+    give_back_small_pieces()  # as the watch does
     note("rows and hashes")
     (fresh,) = stores.references(1, "late")
     request_id = os.urandom(16)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 from visard_common.background import Background
+from visard_common.memory import give_back_small_pieces
 from visard_engine.field import Elements, Field, Words
 from visard_wire.digests import of_row_table
 
@@ -125,7 +126,9 @@ class Rows:
 async def read(store: Store, place: Place, field_: Field) -> Rows:
     """All rows of a place, which lie in memory once while they are read. Raises StoreError."""
     parts = await store.gallery_parts(place, lambda references: Rows.of(references, field_))
-    return await asyncio.to_thread(_stacked, parts) if parts else Rows()
+    rows = await asyncio.to_thread(_stacked, parts) if parts else Rows()
+    give_back_small_pieces()
+    return rows
 
 
 def _stacked(parts: list[Rows]) -> Rows:

@@ -56,25 +56,21 @@ class Node:
 
 @dataclass(frozen=True)
 class _Bucket:
-    """The names whose ids begin alike: in order, the sum of their hashes, and a number for whose each is, (N,)."""
+    """The names whose ids begin alike, in order, and the sum of their hashes."""
 
     names: Names
     total: int
-    people: npt.NDArray[np.int64]
 
     @classmethod
     def of(cls, names: Sequence[Name]) -> "_Bucket":
         """These, in their order."""
-        people = np.array([hash((name.gallery, name.subject)) for name in names], np.int64)
-        return cls(Names.of(names), sum(map(name_hash, names)), people)
+        return cls(Names.of(names), sum(map(name_hash, names)))
 
     def updated(self, gone: npt.NDArray[np.bool_], fresh: "_Bucket") -> "_Bucket":
         """Without some, and with others that are not in it."""
         lost = sum(map(name_hash, self.names.chosen(gone)))
         names = Names.joined([self.names.chosen(~gone), fresh.names])
-        order = names.order
-        people = np.concatenate([self.people[~gone], fresh.people])[order]
-        return _Bucket(names.picked(order), self.total - lost + fresh.total, people)
+        return _Bucket(names.picked(names.order), self.total - lost + fresh.total)
 
 
 _NOTHING = _Bucket.of(())
@@ -105,7 +101,7 @@ class Holdings:
     def counts(self) -> tuple[int, int]:
         """How many subjects and how many references are held; rights are neither. A subject counts in each of its galleries."""
         if self._subjects is None:
-            people = [bucket.people[bucket.names.versions > 0] for bucket in self._buckets.values()]
+            people = [bucket.names.people()[bucket.names.versions > 0] for bucket in self._buckets.values()]
             self._subjects = len(np.unique(np.concatenate(people))) if people else 0
         return self._subjects, self._galleries.total()
 

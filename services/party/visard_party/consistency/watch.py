@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import structlog
 from visard_common.errors import FailedPrecondition, InvalidArgument, Unavailable
 from visard_common.limits import RETRY_SECONDS
+from visard_common.memory import give_back_small_pieces
 from visard_wire.limits import MAX_PREFIXES
 from visard_wire.v1 import gateway_pb2, peer_pb2
 
@@ -221,6 +222,7 @@ def _hashed(names: Sequence[Names], entries: Sequence[LogEntry]) -> Holdings:
     holdings = Holdings((), entries)
     for some in names:
         holdings.add(some)
+    give_back_small_pieces()
     return holdings
 
 

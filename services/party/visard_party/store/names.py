@@ -3,6 +3,7 @@
 A million Names as objects take some half a gigabyte, as much as a party's shares of their descriptors.
 """
 
+import os
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from visard_wire import cells
 from visard_party.store.contents import Name
 
 _ID_WORDS = cells.ID_BYTES // 8
+_ODD = np.uint64(int.from_bytes(os.urandom(8), "little") | 1)
 _PART = 1 << 14  # names at a time that are objects while they are packed
 
 Common = tuple[str, str, str]
@@ -24,15 +26,15 @@ Common = tuple[str, str, str]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Names(Sequence[Name]):
-    """N names: 48 bytes each where subjects are short.
+    """N names: 42 bytes each where subjects are short.
 
     ``labels`` (N, W) are id and subject as words, with room for the longest (visard_wire.cells), ``versions`` (N,), and
-    ``kinds`` (N,) say which of ``common`` a name has: model, who enrolled it, and gallery.
+    ``kinds`` (N,) say which of ``common`` a name has: model, who enrolled it, and gallery; both as wide as they must be.
     """
 
     labels: npt.NDArray[np.uint64]
-    versions: npt.NDArray[np.uint32]
-    kinds: npt.NDArray[np.uint32]
+    versions: npt.NDArray[Any]
+    kinds: npt.NDArray[Any]
     common: tuple[Common, ...] = ()
 
     @classmethod
@@ -49,8 +51,8 @@ class Names(Sequence[Name]):
         number = {one: k for k, one in enumerate(dict.fromkeys(shared))}
         return cls(
             np.frombuffer(packed, np.uint64).reshape(len(names), cells.words_of(room)),
-            np.array([name.version for name in names], np.uint32),
-            np.array([number[one] for one in shared], np.uint32),
+            _unsigned([name.version for name in names]),
+            _unsigned([number[one] for one in shared]),
             tuple(number),
         )
 
@@ -61,7 +63,7 @@ class Names(Sequence[Name]):
             return cls._packed([])
         tables = {id(part.common): part.common for part in parts}  # pieces of one list have one in common
         number = {one: k for k, one in enumerate(dict.fromkeys(chain.from_iterable(tables.values())))}
-        renumbered = {key: np.array([number[one] for one in table], np.uint32) for key, table in tables.items()}
+        renumbered = {key: _unsigned([number[one] for one in table]) for key, table in tables.items()}
         return cls(
             _labels_joined([part.labels for part in parts]),
             np.concatenate([part.versions for part in parts]),
@@ -112,6 +114,16 @@ class Names(Sequence[Name]):
         found: npt.NDArray[np.bool_] = np.logical_and.reduce(self.labels[:, _ID_WORDS:] == wanted, axis=1)
         return found
 
+    def people(self) -> npt.NDArray[np.uint64]:
+        """A number for each subject in its gallery, (N,): the same for the same one, in this process."""
+        galleries = np.array([hash(gallery) for _, _, gallery in self.common] or [0]).astype(np.uint64)
+        mixed = galleries[self.kinds]
+        for word in self.labels[:, _ID_WORDS:].T:
+            further = (mixed ^ word) * _ODD
+            further ^= further >> np.uint64(29)
+            mixed[word != 0] = further[word != 0]  # what a name is filled up with counts for nothing
+        return mixed
+
     @property
     def order(self) -> npt.NDArray[np.int64]:
         """Which comes first, second, ... by id, (N,)."""
@@ -133,6 +145,10 @@ class Names(Sequence[Name]):
 
     def _id(self, at: int) -> bytes:
         return self.labels[at, :_ID_WORDS].tobytes()
+
+
+def _unsigned(numbers: Sequence[int]) -> npt.NDArray[Any]:
+    return np.array(numbers, np.min_scalar_type(max(numbers, default=0)))
 
 
 def _label(packed: bytes) -> tuple[str, str]:
