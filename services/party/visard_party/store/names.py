@@ -117,7 +117,7 @@ class Names(Sequence[Name]):
     def people(self) -> npt.NDArray[np.uint64]:
         """A number for each subject in its gallery, (N,): the same for the same one, in this process."""
         galleries = np.array([hash(gallery) for _, _, gallery in self.common] or [0]).astype(np.uint64)
-        mixed = galleries[self.kinds]
+        mixed: npt.NDArray[np.uint64] = galleries[self.kinds]
         for word in self.labels[:, _ID_WORDS:].T:
             further = (mixed ^ word) * _ODD
             further ^= further >> np.uint64(29)
