@@ -170,10 +170,10 @@ class Worker:
         for k, part in enumerate(parts):
             references[at : at + len(part)] = shares(row.q, part, self.party, 4 + k)
             at += len(part)
-        labels = rows.labels(row)
+        labels, limits = rows.labels(row), [rows.limit(row.q, rows.NEARER)]
 
         async def search(run: Run, kits: list[Kit]) -> Elements:
-            return _pieces(await searching.search(run, kits, own, references, [rows.limit(row.q)], labels))
+            return _pieces(await searching.search(run, kits, own, references, limits, labels))
 
         return search
 
