@@ -1,16 +1,17 @@
-# make demo | test | test-long | cluster-test | attacks | check | docs | lock | chart | sbom | signing-test | lint-manifests | proto | bench | bench-peers |
+# make demo | test | test-web | test-long | cluster-test | attacks | check | docs | lock | chart | sbom | signing-test | lint-manifests | proto | bench | bench-peers |
 # bench-thesis | bench-churn -- every target installs what it needs first: exactly what locks/ says, each file with the hash that it must have.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 HASHED := pip install --quiet --require-hashes --no-deps
+WEB := client/web/node_modules/installed client/web/assets/yunet.onnx
 IMAGES := gateway dealer party client
 PACKAGES := client services/wire services/engine services/common services/party services/dealer services/gateway
 # the machines we run on are small: one thread a process, as in the services
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: all demo test test-long cluster-test test-inside test-outside attacks check docs lock chart sbom signing-test lint-manifests proto bench bench-peers bench-thesis bench-churn clean
+.PHONY: all demo test test-long cluster-test test-inside test-outside test-web attacks check docs lock chart sbom signing-test lint-manifests proto bench bench-peers bench-thesis bench-churn clean
 all: $(STAMP)
 
 # torch has a step of its own, without a hash: one version has several builds (for the processor alone, for each CUDA) with a
@@ -42,6 +43,7 @@ lock: .tools/installed
 	$(COMPILE) --universal locks/tools.in -o locks/tools.txt
 	$(COMPILE) --universal locks/lint.in -o locks/lint.txt
 	$(COMPILE) --universal locks/docs.in -o locks/docs.txt
+	$(COMPILE) --universal locks/node.in -o locks/node.txt
 	$(COMPILE) --no-deps locks/photos.in -o locks/photos.txt
 
 .tools/installed: locks/tools.txt
@@ -84,13 +86,31 @@ INSIDE := $(filter-out $(OUTSIDE) tests/recovery tests/__pycache__,$(patsubst %/
 test: $(STAMP) .photos/obama.jpg
 	$(BIN)/python -m visard_engine.warm
 	$(BIN)/python -m pytest tests/recovery
-	$(MAKE) --no-print-directory --keep-going --jobs=2 test-inside test-outside
+	$(MAKE) --no-print-directory --keep-going --jobs=2 test-inside test-outside test-web
+
+# the web client: its linter, its types, its tests. Node and npm are those of the lock, from a wheel; node_modules is as its lock says
+NPM := cd client/web && PATH="$(CURDIR)/.node/bin:$$PATH" npm
+test-web: $(WEB)
+	$(NPM) test
+
+client/web/node_modules/installed: .node/installed client/web/package-lock.json
+	$(NPM) ci --no-progress
+	touch $@
+
+# the detector's file, as the browser loads it
+client/web/assets/yunet.onnx: $(STAMP) client/web/scripts/detector.py
+	$(BIN)/python client/web/scripts/detector.py $@
+
+.node/installed: locks/node.txt
+	$(PYTHON) -m venv .node
+	.node/bin/$(HASHED) -r locks/node.txt
+	touch $@
 
 # what takes minutes and shows what shorter tests show in parts: wheels alone run the demonstration, each training is repeatable
 test-long: $(STAMP) .photos/obama.jpg
 	$(BIN)/python -m pytest -m long tests/client tests/deploy
 
-test-inside: $(STAMP) .photos/obama.jpg
+test-inside: $(STAMP) .photos/obama.jpg $(WEB)
 	$(BIN)/python -m pytest --durations=10 $(INSIDE)
 
 test-outside: $(STAMP) .photos/obama.jpg
@@ -154,4 +174,4 @@ bench-churn: $(STAMP)
 	$(BIN)/python -m bench.churn
 
 clean:
-	rm -rf .venv .tools .lint .docs .photos .peers .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .tools .lint .docs .node client/web/node_modules .photos .peers .mypy_cache .ruff_cache .pytest_cache .hypothesis

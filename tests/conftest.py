@@ -27,6 +27,7 @@ UNLIMITED = dict.fromkeys(("attempts_subject", "attempts_gallery", "attempts_sea
 SHARED = Path(__file__).parents[2] / "shared"
 BESIDE = ("data/lfw-dev", "data/orl", "reference/face_resnet_descriptors.npz")
 PHOTOS = Path(__file__).parents[1] / ".photos"
+_HTTP, _PAGE = 6, 7  # from a cluster's first port on
 
 
 def pytest_pycollect_makeitem(collector: Any, name: str, obj: object) -> None:
@@ -100,15 +101,30 @@ def _mongod(tmp_path_factory: pytest.TempPathFactory, *, replica_set: bool) -> I
         server.stop()
 
 
+def http_address(cluster: Cluster) -> str:
+    """Where the gateway answers browsers: of the ports that a cluster leaves free."""
+    return f"https://localhost:{cluster.base_port + _HTTP}"
+
+
+def page_address(cluster: Cluster) -> str:
+    """The origin of the one site whose pages may ask there."""
+    return f"https://localhost:{cluster.base_port + _PAGE}"
+
+
 @contextmanager
-def published(home: Path, settings: Mapping[str, str] = MappingProxyType({}), **options: Any) -> Iterator[Cluster]:
+def published(
+    home: Path, settings: Mapping[str, str] = MappingProxyType({}), *, browsers: bool = False, **options: Any
+) -> Iterator[Cluster]:
     """Five services as processes, with the face network published, for as long as the block lasts.
 
-    ``settings``: further lines of a service's file, by its name; ``options``: of Cluster.
+    ``settings``: further lines of a service's file, by its name; ``browsers``: the gateway answers them as well;
+    ``options``: of Cluster.
     """
-    running = Cluster(home, free_port_base(), **options)
+    running = Cluster(home, free_port_base(options.get("workers", 0)), **options)
     running.prepare()
-    for name, lines in settings.items():
+    at, origin = http_address(running).replace("https://localhost", "127.0.0.1"), page_address(running)
+    http = {"gateway": f'http_listen = "{at}"\nhttp_origins = ["{origin}"]\n'} if browsers else {}
+    for name, lines in [*settings.items(), *http.items()]:
         path = home / f"{name}.toml"
         path.write_text(lines + path.read_text())
     try:
@@ -145,5 +161,6 @@ def sealing_key(data_dir: Path) -> X25519PrivateKey:
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Five services as processes, with the face network published. Tests leave no subject; all else is mended after each."""
-    with published(tmp_path_factory.mktemp("home"), expiry_interval=1.0, options=UNLIMITED) as running:
+    home = tmp_path_factory.mktemp("home")
+    with published(home, browsers=True, expiry_interval=1.0, options=UNLIMITED) as running:
         yield running

@@ -1,4 +1,4 @@
-"""All five services on this machine, each a process of its own: for trying visard, and for its tests."""
+"""All services on this machine, each a process of its own: for trying visard, and for its tests."""
 
 import contextlib
 import fcntl
@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -32,7 +32,8 @@ _OFFSETS = {"gateway": 0, "dealer": 1, "party0": 10, "party1": 11, "party2": 12}
 # of the ports without TLS, on this machine alone
 _METRICS = {"gateway": 2, "dealer": 3, "party0": 13, "party1": 14, "party2": 15}
 _HEALTH = {"gateway": 4, "dealer": 5, "party0": 16, "party1": 17, "party2": 18}
-_PORTS = 20  # from a base port on
+_PORTS = 20  # from a base port on; behind them three for each worker: gRPC, metrics and health
+_WORKER = re.compile(r"party(\d)-worker(\d+)")
 
 
 _LISTENING = '"event": "listening"'
@@ -55,7 +56,7 @@ class OtherSettings(InvalidRequest):
 
 @dataclass
 class Cluster:
-    """A gateway, a dealer and three parties under one directory."""
+    """A gateway, a dealer and three parties under one directory, and so many ``workers`` of each party."""
 
     home: Path
     base_port: int = BASE_PORT
@@ -65,24 +66,42 @@ class Cluster:
     expiry_interval: float = 60.0
     traces: str = ""
     separate: bool = False  # an authority for each service and one for callers, as where each operator has its own
+    workers: int = 0  # over which galleries are spread; may be another at each start
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
     _logged: dict[str, int] = field(default_factory=dict)  # bytes of each log before the service was started
 
+    @property
+    def names(self) -> list[str]:
+        """All services, in the order in which they are started; a worker is called as in "party1-worker0"."""
+        return [*SERVICES, *(f"party{party}-worker{ordinal}" for ordinal in range(self.workers) for party in range(3))]
+
     def address(self, name: str) -> str:
         """Where a service listens for gRPC over TLS: host:port."""
-        return f"127.0.0.1:{self.base_port + _OFFSETS[name]}"
+        return self._at(name, _OFFSETS, 0)
 
     def metrics_address(self, name: str) -> str:
         """Where a service offers /metrics over HTTP without TLS: host:port, on this machine alone."""
-        return f"127.0.0.1:{self.base_port + _METRICS[name]}"
+        return self._at(name, _METRICS, 1)
 
     def health_address(self, name: str) -> str:
         """Where a service answers questions for its health without TLS: host:port, on this machine alone."""
-        return f"127.0.0.1:{self.base_port + _HEALTH[name]}"
+        return self._at(name, _HEALTH, 2)
+
+    def _at(self, name: str, ports: Mapping[str, int], nth: int) -> str:
+        worker = _WORKER.fullmatch(name)
+        party, ordinal = map(int, worker.groups()) if worker else (0, 0)
+        offset = _PORTS + 9 * ordinal + 3 * party + nth if worker else ports[name]
+        return f"127.0.0.1:{self.base_port + offset}"
 
     def module(self, name: str) -> str:
         """The program of a service: the module that is run."""
+        if _WORKER.fullmatch(name):
+            return "visard_party.worker"
         return f"visard_{'party' if name.startswith('party') else name}"
+
+    def identity(self, name: str) -> str:
+        """Whose certificate a service has: a worker that of its party."""
+        return name.partition("-")[0]
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -107,7 +126,7 @@ class Cluster:
         (self.home / "logs").mkdir(exist_ok=True)
         if not authority(self.home / "certs").exists():
             self._certify()
-        for name in SERVICES:
+        for name in self.names:
             _write_once(self.home / f"{name}.toml", self._config(name))
         _write_once(self.home / "client.toml", f'gateway = "{self.address("gateway")}"\ncerts = "certs"\n')
 
@@ -146,14 +165,15 @@ class Cluster:
             if found != wanted:
                 raise OtherSettings(key, path)
 
-    def start(self, names: Sequence[str] = SERVICES, seconds: float = START_SECONDS) -> None:
-        """Start services and wait until all are healthy; raises Unavailable with the last words of the first that ended.
+    def start(self, names: Sequence[str] | None = None, seconds: float = START_SECONDS) -> None:
+        """Start services, or all, and wait until they are healthy.
 
-        Raises InvalidRequest where a service is not installed.
+        Raises Unavailable with the last words of the first that ended, InvalidRequest where a service is not installed.
         """
-        for name in names:
-            if find_spec(self.module(name)) is None:
-                raise InvalidRequest(advice(self.module(name)))
+        names = self.names if names is None else names
+        for package in {self.module(name).partition(".")[0]: None for name in names}:
+            if find_spec(package) is None:
+                raise InvalidRequest(advice(package))
         for name in names:
             self.spawn(name)
         end, waiting = time.monotonic() + seconds, list(names)
@@ -172,7 +192,7 @@ class Cluster:
 
     def stop(self) -> None:
         """Stop everything, the gateway first, whatever it takes."""
-        for name in reversed(SERVICES):
+        for name in reversed(self.names):
             if process := self.processes.get(name):
                 process.terminate()
         end = time.monotonic() + STOP_SECONDS
@@ -215,7 +235,9 @@ class Cluster:
         folder = self.home / "certs"
         try:
             pem = (authority(folder), folder / "client.pem", folder / "client.key")
-            return health.serving(self.address(name), pem, 1, certs.ROLES[name].removeprefix("visard://"))
+            return health.serving(
+                self.address(name), pem, 1, certs.ROLES[self.identity(name)].removeprefix("visard://")
+            )
         except Unavailable:
             return False
 
@@ -237,6 +259,9 @@ class Cluster:
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         environment = {k: v for k, v in os.environ.items() if not k.startswith("VISARD_")} | threads
         environment["VISARD_LIFELINE"] = "stdin"
+        if self.workers and name == self.identity(name) and name.startswith("party"):
+            own = [self.address(f"{name}-worker{ordinal}") for ordinal in range(self.workers)]
+            environment["VISARD_WORKERS"] = json.dumps(own)
         with (self.home / "logs" / f"{name}.log").open("ab") as log:
             self._logged[name] = log.tell()
             self.processes[name] = subprocess.Popen(
@@ -259,13 +284,13 @@ class Cluster:
         return self.store.replace("{party}", str(party))
 
     def _config(self, name: str) -> str:
-        folder = self.home.resolve() / "certs"
+        folder, who = self.home.resolve() / "certs", self.identity(name)
         lines = [
             f'listen = "{self.address(name)}"',
             f'metrics_listen = "{self.metrics_address(name)}"',
             f'health_listen = "{self.health_address(name)}"',
             "reflection = true",
-            f'tls = {{ {self._authorities(folder)}, cert = "{folder}/{name}.pem", key = "{folder}/{name}.key" }}',
+            f'tls = {{ {self._authorities(folder)}, cert = "{folder}/{who}.pem", key = "{folder}/{who}.key" }}',
         ]
         parties = ", ".join(f'"{self.address(f"party{i}")}"' for i in range(3))
         if name == "gateway":
@@ -274,14 +299,17 @@ class Cluster:
             lines.append(f'master_key = "{self.home.resolve()}/dealer.master"')
         else:
             lines += [
-                f"index = {name[-1]}",
+                f"index = {who[-1]}",
                 f'data_dir = "{self.home.resolve()}/{name}"',
-                f"peers = [{parties}]",
                 f'dealer = "{self.address("dealer")}"',
                 f"stock_target = {self.stock_target}",
-                f"store = {json.dumps(self._store(int(name[-1])))}",
-                *(f"{key} = {value}" for key, value in self.options.items()),
+                f"store = {json.dumps(self._store(int(who[-1])))}",
             ]
+            if worker := _WORKER.fullmatch(name):
+                like = ", ".join(f'"{self.address(f"party{i}-worker{worker[2]}")}"' for i in range(3))
+                lines += [f"ordinal = {worker[2]}", f"peers = [{like}]", f'store_dir = "{self.home.resolve()}/{who}"']
+            else:
+                lines += [f"peers = [{parties}]", *(f"{key} = {value}" for key, value in self.options.items())]
         if self.traces:
             lines.insert(0, f'traces = "{self.traces}"')
         return "\n".join(lines) + "\n"
@@ -302,17 +330,17 @@ def _told(line: str) -> str:
         return line.strip()
 
 
-def free_port_base() -> int:
+def free_port_base(workers: int = 0) -> int:
     """A base port whose ports are all free now; raises Unavailable where none is.
 
     Processes that ask at the same time begin to look at different ones.
     """
-    bases = list(range(17300, 30000, 20))
+    bases, needed = list(range(17300, 30000, 20)), _PORTS + 9 * workers
     start = os.getpid() * 7 % len(bases)
     for base in bases[start:] + bases[:start]:
-        if all(map(_is_free, range(base, base + _PORTS))):
+        if all(map(_is_free, range(base, base + needed))):
             return base
-    raise Unavailable("no 20 ports in a row are free between 17300 and 30000")
+    raise Unavailable(f"no {needed} ports in a row are free between 17300 and 30000")
 
 
 def _is_free(port: int) -> bool:

@@ -27,6 +27,7 @@ from visard.results import (
     Report,
     Status,
     StoredReference,
+    WorkerState,
 )
 
 T = TypeVar("T")
@@ -62,6 +63,7 @@ def party_status(message: common_pb2.PartyStatus) -> PartyStatus:
         stock=tuple(taken(KitStock, stock) for stock in message.stock),
         models=tuple(map(model_info, message.models)),
         attempts=tuple(taken(Attempts, allowed) for allowed in message.attempts),
+        workers=tuple(taken(WorkerState, worker) for worker in message.workers),
     )
 
 

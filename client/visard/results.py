@@ -250,6 +250,18 @@ class KitAudits:
 
 
 @dataclass(frozen=True)
+class WorkerState:
+    """How a party's worker is, as the party has heard last; ``reason`` says why it cannot search, and is empty where it can.
+
+    ``references`` are what it holds in memory: of a gallery that nobody has searched yet, none.
+    """
+
+    reason: str
+    version: str
+    references: int
+
+
+@dataclass(frozen=True)
 class Attempts:
     """How often a party lets somebody try at an operating point before it refuses, within its ``attempts_seconds``.
 
@@ -269,7 +281,8 @@ class PartyStatus:
     """How a party is: what it sees, what it has in stock, what it keeps.
 
     ``reason`` says to an operator why it is not ready. ``subjects`` and ``references`` are what the store holds, also what has
-    expired and is not yet erased; ``store`` says what kind of store it is.
+    expired and is not yet erased; ``store`` says what kind of store it is. ``workers``, in order, are none where the party searches
+    by itself.
     """
 
     party: int
@@ -286,6 +299,7 @@ class PartyStatus:
     audits: KitAudits
     attempts_seconds: float
     attempts: tuple[Attempts, ...]
+    workers: tuple[WorkerState, ...]
 
 
 @dataclass(frozen=True)

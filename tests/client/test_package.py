@@ -128,6 +128,7 @@ def every_error__should_be_exported() -> None:
         (visard.PeerState, common_pb2.PeerState, set()),
         (visard.KitStock, common_pb2.KitStock, set()),
         (visard.KitAudits, common_pb2.KitAudits, set()),
+        (visard.WorkerState, common_pb2.WorkerState, set()),
         (visard.Attempts, common_pb2.Attempts, set()),
         (visard.ModelInfo, common_pb2.ModelInfo, {"operating_points"}),  # the names of the points, which say more
         (visard.OperatingPoint, common_pb2.OperatingPoint, set()),

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -11,6 +12,7 @@ from visard import certs
 from visard.cluster import free_port_base
 from visard_common import lifecycle
 from visard_common.errors import InvalidArgument, Unavailable
+from visard_common.kitchunks import add_dealer
 from visard_common.limits import MAX_PLAN_BYTES
 from visard_common.tls import Tls
 from visard_dealer.__main__ import ACCESS
@@ -45,7 +47,7 @@ async def dealer(pki: Path, tmp_path: Path) -> AsyncIterator[tuple[KitFactory, s
     async with lifecycle.running(
         config,
         ACCESS,
-        lambda server: dealer_pb2_grpc.add_DealerServicer_to_server(DealerServicer(factory), server),
+        partial(add_dealer, DealerServicer(factory)),
     ):
         yield factory, address
     factory.close()

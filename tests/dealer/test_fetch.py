@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -15,7 +16,8 @@ from grpc import StatusCode
 from visard import certs
 from visard.cluster import free_port_base
 from visard_common import lifecycle
-from visard_common.errors import Unavailable
+from visard_common.errors import ServiceFault, Unavailable
+from visard_common.kitchunks import Chunk, Delivers, add_dealer
 from visard_dealer import factory as factory_module
 from visard_dealer.__main__ import ACCESS
 from visard_dealer.config import DealerConfig
@@ -25,6 +27,7 @@ from visard_engine.errors import PlanError
 from visard_engine.kits import DealtKit, KitPlan, deal_kit
 from visard_engine.sections import Section
 from visard_party.kits.source import DealerSource, Fetched
+from visard_wire.limits import MAX_MESSAGE
 from visard_wire.v1 import dealer_pb2, dealer_pb2_grpc
 
 from tests.dealer.test_dealer import MASTER, PLAN, tls
@@ -41,11 +44,16 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-async def served(servicer: dealer_pb2_grpc.DealerServicer, pki: Path) -> AsyncIterator[grpc.aio.Channel]:
+async def served(servicer: Delivers, pki: Path) -> AsyncIterator[grpc.aio.Channel]:
+    async for channel in served_by(partial(add_dealer, servicer), pki):
+        yield channel
+
+
+async def served_by(add: Callable[[grpc.aio.Server], None], pki: Path) -> AsyncIterator[grpc.aio.Channel]:
     address = f"localhost:{free_port_base()}"
     config = DealerConfig(listen=address, tls=tls(pki, "dealer"), master_key=pki / "unused", drain_seconds=1)
     async with (
-        lifecycle.running(config, ACCESS, lambda s: dealer_pb2_grpc.add_DealerServicer_to_server(servicer, s)),
+        lifecycle.running(config, ACCESS, add),
         tls(pki, "party1").channel(address, "dealer") as channel,
     ):
         yield channel
@@ -176,13 +184,21 @@ def malformed_plan__should_be_a_plan_error(plan: bytes) -> None:
         KitPlan.parse(plan)
 
 
-class Liar(dealer_pb2_grpc.DealerServicer):
+NO_CHUNKS = {  # bytes that are no KitChunk of dealer.proto
+    "cut off": b"\x12\x05abc",
+    "size without an end": b"\x12" + b"\xff" * 12,
+    "header that is none": b"\x0a\x01\x0f",
+    "another wire type": b"\x17",
+}
+
+
+class Liar(Delivers):
     """Sends a kit with one thing wrong."""
 
     def __init__(self, lie: str) -> None:
         self.lie = lie
 
-    async def Fetch(self, request: dealer_pb2.FetchRequest, context: object) -> AsyncIterator[dealer_pb2.KitChunk]:
+    async def Fetch(self, request: dealer_pb2.FetchRequest, context: object) -> AsyncIterator[Chunk]:
         header = dealer_pb2.KitHeader(
             id=request.first, plan_digest=SMALL.digest, seed_own=bytes(16), seed_previous=bytes(16), tag=bytes(32)
         )
@@ -200,8 +216,15 @@ class Liar(dealer_pb2_grpc.DealerServicer):
                 size -= 1
             case "endless":
                 size = 1 << 40
+            case "large":
+                yield dealer_pb2.KitChunk(data=bytes(MAX_MESSAGE))
+            case "late":
+                yield dealer_pb2.KitChunk(data=bytes(size))
+                size = 1
         if self.lie != "header":
             yield dealer_pb2.KitChunk(header=header)
+        if self.lie in NO_CHUNKS:
+            yield NO_CHUNKS[self.lie]
         while size > 0:
             yield dealer_pb2.KitChunk(data=bytes(min(size, 1 << 16)))
             size -= 1 << 16
@@ -210,11 +233,24 @@ class Liar(dealer_pb2_grpc.DealerServicer):
         return dealer_pb2.RevealResponse()
 
 
-@pytest.mark.parametrize("lie", ["seed", "tag", "number", "plan", "short", "endless", "header"])
+@pytest.mark.parametrize("lie", ["seed", "tag", "number", "plan", "short", "endless", "late", "header", *NO_CHUNKS])
 async def wrong_kit__should_be_unavailable(pki: Path, lie: str) -> None:
     async for channel in served(Liar(lie), pki):
         with pytest.raises(Unavailable, match="the dealer sent"):
             await DealerSource(channel).fetch(SMALL, 1)
+
+
+async def piece_larger_than_any_message__should_be_refused_by_its_size(pki: Path) -> None:
+    async for channel in served(Liar("large"), pki):
+        with pytest.raises(ServiceFault, match="larger than max"):
+            await DealerSource(channel).fetch(SMALL, 1)
+
+
+async def nothing_of_what_lay_there_before__should_be_in_a_kit(channel: grpc.aio.Channel) -> None:
+    """A party's room for a kit is not cleared first."""
+    for plan in (SMALL, PLAN, KitPlan(31, (Section("coin", 3),))):
+        dealt = deal_kit(plan, MASTER, 1)
+        assert (await DealerSource(channel).fetch(plan, 1)).corrections == b"".join(dealt.part(1))
 
 
 def dealer_process__should_step_back_keep_its_key_and_say_nothing_of_it(pki: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The dealer shows a kit's seeds to all three parties or to nobody, and delivers it no more; one lying party gets nothing."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -10,6 +11,7 @@ from visard import certs
 from visard.cluster import free_port_base
 from visard_common import lifecycle
 from visard_common.errors import FailedPrecondition, Unavailable
+from visard_common.kitchunks import Chunk, Delivers, add_dealer
 from visard_dealer import reveals
 from visard_dealer.__main__ import ACCESS
 from visard_dealer.config import DealerConfig
@@ -21,7 +23,7 @@ from visard_party.kits.source import DealerSource
 from visard_wire.v1 import dealer_pb2, dealer_pb2_grpc
 
 from tests.dealer.test_dealer import MASTER, tls
-from tests.dealer.test_fetch import SMALL, served
+from tests.dealer.test_fetch import NO_CHUNKS, SMALL, served, served_by
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +39,7 @@ async def address(pki: Path) -> AsyncIterator[str]:
     config = DealerConfig(listen=address, tls=tls(pki, "dealer"), master_key=pki / "unused", drain_seconds=1)
     factory = KitFactory(MASTER, 8 << 20)
     servicer = DealerServicer(factory)
-    async with lifecycle.running(
-        config, ACCESS, lambda server: dealer_pb2_grpc.add_DealerServicer_to_server(servicer, server)
-    ):
+    async with lifecycle.running(config, ACCESS, partial(add_dealer, servicer)):
         yield address
     factory.close()
 
@@ -100,7 +100,7 @@ async def bad_request__should_be_named(pki: Path, address: str, plan: bytes, num
     assert (caught.value.details() or "").startswith(field)
 
 
-class Nonsense(dealer_pb2_grpc.DealerServicer):
+class Nonsense(Delivers):
     """Shows seeds that are none."""
 
     def __init__(self, seeds: list[bytes]) -> None:
@@ -109,7 +109,7 @@ class Nonsense(dealer_pb2_grpc.DealerServicer):
     async def Reveal(self, request: dealer_pb2.RevealRequest, context: object) -> dealer_pb2.RevealResponse:
         return dealer_pb2.RevealResponse(seeds=self.seeds)
 
-    async def Fetch(self, request: dealer_pb2.FetchRequest, context: object) -> AsyncIterator[dealer_pb2.KitChunk]:
+    async def Fetch(self, request: dealer_pb2.FetchRequest, context: object) -> AsyncIterator[Chunk]:
         yield dealer_pb2.KitChunk()
 
 
@@ -117,6 +117,17 @@ class Nonsense(dealer_pb2_grpc.DealerServicer):
 async def seeds_of_a_wrong_size__should_be_no_answer(pki: Path, seeds: list[bytes]) -> None:
     async for channel in served(Nonsense(seeds), pki):
         with pytest.raises(Unavailable, match="wrong size"):
+            await DealerSource(channel).reveal(SMALL, 1)
+
+
+async def answer_that_is_none__should_be_unavailable(pki: Path) -> None:
+    async def answer(request: bytes, context: object) -> bytes:
+        return NO_CHUNKS["another wire type"]
+
+    calls = {"Reveal": grpc.unary_unary_rpc_method_handler(answer)}
+    handler = grpc.method_handlers_generic_handler("visard.v1.Dealer", calls)
+    async for channel in served_by(lambda server: server.add_generic_rpc_handlers((handler,)), pki):
+        with pytest.raises(Unavailable, match="no answer"):
             await DealerSource(channel).reveal(SMALL, 1)
 
 

@@ -11,7 +11,7 @@ from visard_common.config import ServiceConfig, read
 from visard_dealer.config import DealerConfig
 from visard_gateway.config import GatewayConfig
 from visard_party.config import PartyConfig
-from visard_party.runs.runner import _PARTING_SECONDS
+from visard_party.runs.runner import PARTING_SECONDS
 
 from tests.deploy.manifests import (
     K8S,
@@ -191,7 +191,7 @@ def configurations__should_be_taken_by_the_services(
         config = read(CONFIGS[manifest["metadata"]["name"].split("-")[0]], None, **values)
         assert pod_of(manifest)["terminationGracePeriodSeconds"] > config.drain_seconds + 10
         if isinstance(config, PartyConfig):
-            assert config.drain_seconds > config.run_timeout + _PARTING_SECONDS
+            assert config.drain_seconds > config.run_timeout + PARTING_SECONDS
         if isinstance(config, GatewayConfig):
             assert config.drain_seconds > config.upload_timeout + config.run_timeout
         ports = {p["name"]: p["containerPort"] for p in pod_of(manifest)["containers"][0]["ports"]}

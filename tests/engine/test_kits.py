@@ -201,6 +201,18 @@ def dealt_values__should_be_shared_and_hidden_by_corrections(field: Field, n: in
     assert all(reader.left == 0 for reader in readers)
 
 
+def what_lay_in_the_buffers_before__should_be_in_no_kit() -> None:
+    """They are not cleared first; parts are rounded up to words, and what is between them is dealt as zero."""
+    n, found = 5, []
+    for before in (0, 255):
+        spaces = [memoryview(bytearray([before]) * pair_bytes(n, 4)) for _ in range(3)]
+        dealing = Dealing(M31, SEEDS, spaces)
+        dealing.value(np.arange(n, dtype=M31.dtype))
+        dealing.finish()
+        found.append([bytes(space) for space in spaces])
+    assert found[0] == found[1]
+
+
 def corrections__should_look_random_to_whoever_has_two_seeds() -> None:
     """Each pair's are masked by what the third seed gives, whatever was dealt."""
     n = 30_000

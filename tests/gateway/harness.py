@@ -6,23 +6,26 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+from grpc_health.v1 import health as health_service
+from grpc_health.v1 import health_pb2
 from visard import certs
 from visard_common.errors import ServiceFault
+from visard_common.lifecycle import interceptors
 from visard_common.rpc import FaultInterceptor, fault_of
 from visard_common.tls import SERVER_OPTIONS, Tls
 from visard_common.uploads import refusing_politely
-from visard_common.vouching import VouchingInterceptor
-from visard_gateway.admin import AdminServicer
 from visard_gateway.config import GatewayConfig
+from visard_gateway.http.app import Front
+from visard_gateway.http.door import HttpDoor
 from visard_gateway.parties import Parties
-from visard_gateway.registry import ModelRegistryServicer
 from visard_gateway.relay import Relay
-from visard_gateway.servicer import FaceMatchingServicer
+from visard_gateway.services import ACCESS, SERVICES, add_services
 from visard_wire.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc, party_pb2, party_pb2_grpc
 
 Operation = common_pb2.Operation
@@ -45,6 +48,7 @@ class FakeParty(party_pb2_grpc.PartyServicer):
         self.deposit_fault: ServiceFault | None = None
         self.run_fault: ServiceFault | None = None
         self.hang_in: str = ""  # name of a method
+        self.wait_in_run: asyncio.Event | None = None
         self.models = [common_pb2.ModelInfo(name="face", field_bits=31)]
         self.subjects = [gateway_pb2.Subject(subject="ann", references=2)]
         self.references = [gateway_pb2.ReferenceInfo(reference_id="0" * 32)]
@@ -71,6 +75,8 @@ class FakeParty(party_pb2_grpc.PartyServicer):
             if self.run_fault:
                 raise self.run_fault
             await self._maybe_hang("Run")
+            if self.wait_in_run is not None:
+                await self.wait_in_run.wait()
         finally:
             self.run_ended.set()
         sealed = common_pb2.SealedResult(party=self.number, ciphertext=b"answer %d" % self.number)
@@ -125,7 +131,13 @@ class House:
     servers: list[grpc.aio.Server]
     ports: list[int]
     address: str = ""
+    http: str = ""  # as in https://localhost:7305, if there is such a port
+    door: HttpDoor | None = None
     channels: list[grpc.aio.Channel] = field(default_factory=list)
+
+    @property
+    def front(self) -> Front | None:
+        return None if self.door is None else self.door.front
 
     def tls(self, role: str) -> Tls:
         return Tls(ca=self.folder / "ca.pem", cert=self.folder / f"{role}.pem", key=self.folder / f"{role}.key")
@@ -172,21 +184,26 @@ async def running(folder: Path, **settings: Any) -> AsyncIterator[House]:
         house.ports.append(port)
     one, two, three = (f"127.0.0.1:{port}" for port in house.ports)
     settings = {"status_timeout": STATUS_SECONDS, **settings}
-    config = GatewayConfig(listen="127.0.0.1:0", tls=house.tls("gateway"), parties=(one, two, three), **settings)
+    settings = {"tls": house.tls("gateway"), **settings}
+    config = GatewayConfig(listen="127.0.0.1:0", parties=(one, two, three), **settings)
     parties = Parties(config.parties, config.tls)
     relay = Relay(config, parties)
-    gateway = grpc.aio.server(
-        interceptors=[FaultInterceptor(), VouchingInterceptor(config.tls)], options=SERVER_OPTIONS
-    )
-    gateway_pb2_grpc.add_FaceMatchingServicer_to_server(FaceMatchingServicer(config, parties, relay), gateway)
-    gateway_pb2_grpc.add_ModelRegistryServicer_to_server(ModelRegistryServicer(config, parties, relay), gateway)
-    gateway_pb2_grpc.add_AdminServicer_to_server(AdminServicer(config, parties, relay), gateway)
+    within = interceptors(config, ACCESS)
+    gateway = grpc.aio.server(interceptors=within, options=SERVER_OPTIONS)
+    add = partial(add_services, config, parties, relay)
+    add(gateway)
+    house.door = door = HttpDoor(config, SERVICES, add)
+    health = health_service.aio.HealthServicer()  # type: ignore[attr-defined]
+    await health.set("", health_pb2.HealthCheckResponse.SERVING)
     port = gateway.add_secure_port(config.listen, config.tls.server_credentials())
     house.address = f"127.0.0.1:{port}"
     await gateway.start()
+    await door.open(within, health)
+    house.http = f"https://localhost:{door.port}"
     try:
         yield house
     finally:
+        await door.close(0.1)
         for channel in house.channels:
             await channel.close(None)
         await gateway.stop(None)

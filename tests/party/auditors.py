@@ -19,6 +19,7 @@ from visard_party.faults import Refusal
 from visard_party.kits.auditing import Auditor
 from visard_party.kits.source import Fetched, Seeds
 from visard_party.kits.stock import KitStock
+from visard_party.runs.agreement import Terms
 from visard_party.runs.handshake import Agreeing
 
 from tests.party.test_stock import part
@@ -96,9 +97,8 @@ class Party:
 
     async def run(self, channel: Any, plans: tuple[KitPlan, ...], refusal: Refusal | None = None) -> list[Kit]:
         """The kits of a run."""
-        asked = SimpleNamespace(digest=b"asked", caller="verifier")
-        prepared: Any = SimpleNamespace(asked=asked, plans=plans, rows_digest=b"", model_digest=b"")
-        return await self.agreeing.kits(channel, prepared, await self.agreeing.proposal(channel, 60), refusal)
+        terms = Terms("asked", "verifier", "", "", tuple(plan.digest.hex() for plan in plans))
+        return await self.agreeing.kits(channel, terms, plans, await self.agreeing.proposal(channel, 60), refusal)
 
 
 async def run(parties: list[Party], plans: tuple[KitPlan, ...] = (TINY,)) -> list[list[Kit]]:

@@ -84,7 +84,7 @@ def part_that_was_spoilt_for_one_party__should_be_found_by_it(what: str, party: 
     kit = deal_kit(TINY, MASTER, 1)
     right = part(kit, party)
 
-    def flipped(data: bytes | bytearray, at: int) -> bytes:
+    def flipped(data: bytes | bytearray | memoryview, at: int) -> bytes:
         spoilt = bytearray(data)
         spoilt[at] ^= 1
         return bytes(spoilt)

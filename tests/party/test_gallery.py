@@ -12,6 +12,7 @@ from visard_engine.field import field_of
 from visard_party.consistency.changes import MOST, Changes
 from visard_party.errors import StoreError
 from visard_party.gallery import Galleries, Rows
+from visard_party.spread import Part
 from visard_party.store.contents import Place, Reference
 from visard_wire.secret import Secret
 
@@ -35,9 +36,9 @@ class Counting:
     async def models(self) -> list[str]:
         return self.published
 
-    async def gallery_parts(self, place: Place, made: Callable[[list[Reference]], Rows]) -> list[Rows]:
+    async def gallery_parts(self, place: Place, made: Callable[[list[Reference]], Rows], part: Part) -> list[Rows]:
         self.whole += 1
-        found = list(self.references)
+        found = [row for row in self.references if row.reference_id in part]
         if self.during:
             self.during()
         return [made(found[k : k + 2]) for k in range(0, len(found), 2)]

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from visard import certs
+from visard_common.limits import SESSION_BYTES
 from visard_engine.errors import ViewsDiffer
 from visard_engine.field import Elements, Field, field_of
 from visard_engine.prf import Prf
 from visard_party.operations.renewal import SEED_BYTES, common_seed, renew
 from visard_party.operations.resharing import masked
 from visard_party.peers.channel import SessionChannel
-from visard_party.peers.sessions import SESSION_BYTES
 from visard_party.store.contents import ModelRecord, Reference, Renew
 from visard_wire.secret import Secret
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 from visard import certs
-from visard_common.limits import MAX_METADATA_BYTES, MAX_PROGRAM_BYTES, MAX_REQUEST
+from visard_common.limits import MAX_METADATA_BYTES, MAX_PROGRAM_BYTES, MAX_REQUEST, SESSION_BYTES
 from visard_engine.field import M31, Elements
 from visard_engine.nn.program import Program
 from visard_party.consistency.writes import Writes
@@ -21,7 +21,6 @@ from visard_party.operations.prepared import Prepared
 from visard_party.operations.resources import Resources
 from visard_party.operations.restoration import Recover
 from visard_party.peers.channel import SessionChannel
-from visard_party.peers.sessions import SESSION_BYTES
 from visard_party.store.base import Store, restored
 from visard_party.store.contents import LogEntry, ModelRecord, Page, Reference, Right, State, Tombstone
 from visard_party.store.sqlite import SqliteStore

@@ -37,17 +37,25 @@ def up(
     store: Annotated[
         str, typer.Option(envvar="VISARD_STORE", help="sqlite, or mongodb://HOST/NAME{party}: a database a party.")
     ] = "sqlite",
+    shards: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=16,
+            help="Workers of each party over which galleries are spread; 1: each party searches by itself.",
+        ),
+    ] = 1,
     ready_file: Annotated[Path | None, typer.Option(help="File to make when everything is ready.")] = None,
 ) -> None:
     """Start gateway, parties and dealer on this machine; Ctrl-C stops them."""
-    cluster = Cluster(home, port, store=store)
+    cluster = Cluster(home, port, store=store, workers=shards if shards > 1 else 0)
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     with cluster.locked():
         cluster.prepare()
         try:
-            with progress("starting five services"):
+            with progress(f"starting {len(cluster.names)} services"):
                 cluster.start()
             state = "ready" if not model or publish_default(home, network) else "running, but not ready"
             err.print(

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from visard.results import Report, Status
+from visard.results import Report, Status, WorkerState
 
 MATCH, NO_MATCH, ERROR, INTERRUPTED = 0, 1, 2, 130
 _WIDE = 10_000  # columns of what is no terminal: nothing is broken or cut there
@@ -70,6 +70,7 @@ def costs(report: Report) -> dict[str, float]:
 
 def status_table(status: Status) -> Table:
     """The services as a table: the parties, a row each, and in the title whether all are ready."""
+    spread = any(party.workers for party in status.parties)
     table = Table(title=f"visard {status.version}: {'ready' if status.ready else 'not ready'}")
     for heading in (
         "party",
@@ -81,6 +82,7 @@ def status_table(status: Status) -> Table:
         "kits (largest plan)",
         "audits",
         "models",
+        *(["workers"] if spread else []),
     ):
         table.add_column(heading)
     for party in status.parties:
@@ -92,5 +94,10 @@ def status_table(status: Status) -> Table:
         tried = party.audits
         audits = f"{tried.passed} passed, {tried.failed} failed" if tried.one_in else "off"
         counts = (str(party.subjects), str(party.references), str(party.runs_active))
-        table.add_row(str(party.party), ready, peers, *counts, kits, audits, models)
+        workers = [", ".join(map(_worker, party.workers)) or "none"] if spread else []
+        table.add_row(str(party.party), ready, peers, *counts, kits, audits, models, *workers)
     return table
+
+
+def _worker(state: WorkerState) -> str:
+    return state.reason or f"{state.references} references"

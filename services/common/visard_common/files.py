@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 
-def write_durably(path: Path, *parts: bytes | bytearray) -> None:
+def write_durably(path: Path, *parts: bytes | bytearray | memoryview) -> None:
     """Put a file in place as a whole, readable by this user only."""
     temporary = path.with_suffix(f".tmp{os.getpid()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

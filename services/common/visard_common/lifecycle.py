@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
+from typing import Any, Protocol
 
 import grpc
 import structlog
@@ -32,6 +33,17 @@ from visard_common.vouching import VouchingInterceptor
 
 log = structlog.get_logger()
 Options = Sequence[tuple[str, int]]
+Interceptors = Sequence["grpc.aio.ServerInterceptor[Any, Any]"]
+
+
+class Door(Protocol):
+    """Another port of a service, for the same calls within the same interceptors."""
+
+    async def open(self, interceptors: Interceptors, health: Any) -> None:
+        """Begin to serve; raises CannotListen."""
+
+    async def close(self, seconds: float) -> None:
+        """Take nothing new; what is under way has so long."""
 
 
 class Stopped(Exception):
@@ -80,6 +92,13 @@ class Health:
         await self.servicer.set(LIVE, health_pb2.HealthCheckResponse.SERVING)
 
 
+def interceptors(config: ServiceConfig, access: Access, known: Known = nothing_known) -> Interceptors:
+    """What every call goes through, the outermost first."""
+    arrival = ArrivalInterceptor(access, config.max_calls, config.max_calls_per_caller)
+    faults, vouching = FaultInterceptor(known), VouchingInterceptor(config.tls)
+    return [*server_interceptors(), CountInterceptor(), faults, vouching, arrival]
+
+
 @asynccontextmanager
 async def running(
     config: ServiceConfig,
@@ -88,21 +107,21 @@ async def running(
     options: Options = (),
     work: Background | None = None,
     known: Known = nothing_known,
+    door: Door | None = None,
 ) -> AsyncIterator[Health]:
     """A started server with health and, if configured, reflection; on leaving, calls in flight are drained.
 
     ``access`` says who may call what, and so which services reflection lists; ``options`` are further ones of gRPC; health
-    follows the service's background ``work``; ``known`` says which status the service's own exceptions mean. Raises
-    CannotListen.
+    follows the service's background ``work``; ``known`` says which status the service's own exceptions mean;
+    ``door`` is a further port. Raises CannotListen.
     """
     if work is None:
-        async with background() as nothing, running(config, access, add, options, nothing, known) as health:
+        async with background() as nothing, running(config, access, add, options, nothing, known, door) as health:
             yield health
         return
-    arrival = ArrivalInterceptor(access, config.max_calls, config.max_calls_per_caller)
-    vouching = VouchingInterceptor(config.tls)
+    within = interceptors(config, access, known)
     server = grpc.aio.server(
-        interceptors=[*server_interceptors(), CountInterceptor(), FaultInterceptor(known), vouching, arrival],
+        interceptors=within,
         options=[*SERVER_OPTIONS, *options],
         maximum_concurrent_rpcs=config.max_calls,
     )
@@ -121,10 +140,13 @@ async def running(
         await server.start()
         log.info("listening", address=config.listen)
         try:
+            if door is not None:
+                await door.open(within, health.servicer)
             yield health
         finally:
             await health.set(False)
-            await server.stop(left(config.drain_seconds))
+            closing = [] if door is None else [door.close(left(config.drain_seconds))]
+            await asyncio.gather(server.stop(left(config.drain_seconds)), *closing)
     log.info("stopped")
 
 

@@ -6,6 +6,7 @@ range. Sizes are bytes, times seconds unless their name says otherwise.
 """
 
 LEADER, FOLLOWERS = 0, (1, 2)  # who orders the runs, and who follow
+SESSION_BYTES = 16  # that name a run between parties
 
 # messages and uploads
 MAX_REQUEST = 2 << 20  # of gRPC, to any service: the largest carry a program

@@ -6,8 +6,8 @@ from functools import partial
 
 from visard_common import lifecycle, logs, tracing
 from visard_common.config import load
+from visard_common.kitchunks import add_dealer
 from visard_common.metrics import reading
-from visard_wire.v1 import dealer_pb2_grpc
 
 from visard_dealer.config import DealerConfig, master_key
 from visard_dealer.factory import KitFactory
@@ -22,9 +22,7 @@ async def serve(config: DealerConfig) -> None:
     factory = KitFactory(master_key(config.master_key), config.cache_mb << 20)
     servicer = DealerServicer(factory)
     with reading(partial(gauges, factory)):
-        async with lifecycle.running(
-            config, ACCESS, lambda server: dealer_pb2_grpc.add_DealerServicer_to_server(servicer, server)
-        ) as health:
+        async with lifecycle.running(config, ACCESS, partial(add_dealer, servicer)) as health:
             await health.set(True)
             await lifecycle.until_stopped()
     factory.close()

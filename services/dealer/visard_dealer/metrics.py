@@ -11,7 +11,9 @@ if TYPE_CHECKING:  # it counts here
 
 DEALT = Counter("visard_kits_dealt", "Kits made.", registry=REGISTRY)
 REVEALED = Counter("visard_kits_revealed", "Answers with the seeds of an audited kit.", registry=REGISTRY)
-DELIVERED = Counter("visard_delivered_bytes", "Bytes of corrections sent to parties.", ["party"], registry=REGISTRY)
+DELIVERED = Counter(
+    "visard_delivered_bytes", "Bytes of corrections sent to parties, in whole kits.", ["party"], registry=REGISTRY
+)
 
 
 def gauges(factory: "KitFactory") -> list[Metric]:

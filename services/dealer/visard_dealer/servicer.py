@@ -6,10 +6,11 @@ from typing import Any
 import grpc
 from visard_common.errors import FailedPrecondition, InvalidArgument
 from visard_common.identity import require_party
+from visard_common.kitchunks import Chunk, chunk
 from visard_common.limits import MAX_KITS, MAX_PLAN_BYTES
 from visard_engine.errors import PlanError
 from visard_engine.kits import DealtKit, KitPlan
-from visard_wire.v1 import dealer_pb2, dealer_pb2_grpc
+from visard_wire.v1 import dealer_pb2
 
 from visard_dealer.factory import KitFactory
 from visard_dealer.metrics import DELIVERED, REVEALED
@@ -20,16 +21,14 @@ _CHUNK = 1 << 20
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class DealerServicer(dealer_pb2_grpc.DealerServicer):
+class DealerServicer:
     """Kit delivery to the three parties, and what they need to audit it."""
 
     def __init__(self, factory: KitFactory) -> None:
         self._factory = factory
         self._reveals = Reveals()
 
-    async def Fetch(  # noqa: N802
-        self, request: dealer_pb2.FetchRequest, context: Context
-    ) -> AsyncIterator[dealer_pb2.KitChunk]:
+    async def Fetch(self, request: dealer_pb2.FetchRequest, context: Context) -> AsyncIterator[Chunk]:  # noqa: N802
         """The calling party's part of consecutive kits."""
         party = require_party(context)
         plan = _plan(request.plan)
@@ -39,9 +38,9 @@ class DealerServicer(dealer_pb2_grpc.DealerServicer):
         for kit_id in range(request.first, request.first + request.count):
             if self._reveals.shown((plan.digest, kit_id)):
                 raise FailedPrecondition(f"kit {kit_id} was shown to all parties")
-            for chunk in _chunks(plan, kit_id, await self._factory.kit(plan, kit_id), party):
-                yield chunk
-                DELIVERED.labels(party).inc(len(chunk.data))
+            for piece in _chunks(plan, kit_id, await self._factory.kit(plan, kit_id), party):
+                yield piece
+            DELIVERED.labels(party).inc(plan.correction_bytes)
 
     async def Reveal(  # noqa: N802
         self, request: dealer_pb2.RevealRequest, context: Context
@@ -71,7 +70,7 @@ def _check_number(field: str, number: int) -> None:
         raise InvalidArgument.of(field, "1 to 2^62 - 1")
 
 
-def _chunks(plan: KitPlan, kit_id: int, kit: DealtKit, party: int) -> Iterator[dealer_pb2.KitChunk]:
+def _chunks(plan: KitPlan, kit_id: int, kit: DealtKit, party: int) -> Iterator[Chunk]:
     """A party's part of a kit, piece by piece: three parties at once must not hold three copies."""
     keys = kit.keys(party)
     header = dealer_pb2.KitHeader(
@@ -85,4 +84,4 @@ def _chunks(plan: KitPlan, kit_id: int, kit: DealtKit, party: int) -> Iterator[d
     yield dealer_pb2.KitChunk(header=header)
     for corrections in kit.part(party):
         for start in range(0, len(corrections), _CHUNK):
-            yield dealer_pb2.KitChunk(data=bytes(corrections[start : start + _CHUNK]))
+            yield chunk(corrections[start : start + _CHUNK])

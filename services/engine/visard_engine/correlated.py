@@ -44,7 +44,10 @@ def _part(pair: int, n: int) -> slice:
 
 
 class Dealing:
-    """The dealer's half: draws from all three seeds and appends corrections, for each pair into a buffer of its own."""
+    """The dealer's half: draws from all three seeds and appends corrections, for each pair into a buffer of its own.
+
+    Whatever is in the buffers before.
+    """
 
     def __init__(self, field: Field, seeds: tuple[bytes, bytes, bytes], corrections: Sequence[memoryview]) -> None:
         self.field = field
@@ -65,7 +68,9 @@ class Dealing:
             part = differences[_part(pair, n)]
             if self._used + size > len(buffer):
                 raise KitError("the plan is larger than the space for its corrections")
-            buffer[self._used : self._used + part.nbytes] = part.data.cast("B") if part.size else b""
+            end = self._used + part.nbytes
+            buffer[self._used : end] = part.data.cast("B") if part.size else b""
+            buffer[end : self._used + size] = bytes(self._used + size - end)
         self._used += size
 
     def random(self, n: int) -> Elements:

@@ -10,6 +10,8 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from visard_engine.channel import PARTIES
 from visard_engine.correlated import Dealing, SeededReader, pair_bytes
 from visard_engine.errors import KitError, PlanError
@@ -146,12 +148,12 @@ def deal_from(
     plan: KitPlan, seeds: tuple[bytes, bytes, bytes], kit_id: int, dealing_type: type[Dealing] = Dealing
 ) -> DealtKit:
     """The kit that three seeds give: whoever knows all of them can deal it again."""
-    buffers = [memoryview(bytearray(plan.pair_bytes)) for _ in range(PARTIES)]
-    dealing = dealing_type(plan.field, seeds, buffers)
+    one, two, three = (np.empty(plan.pair_bytes, np.uint8).data for _ in range(PARTIES))  # in huge pages if large
+    dealing = dealing_type(plan.field, seeds, (one, two, three))
     for section in plan.sections:
         section.deal(dealing)
     dealing.finish()
-    return DealtKit(seeds, (buffers[0], buffers[1], buffers[2]), seeds_tag(plan, seeds, kit_id))
+    return DealtKit(seeds, (one, two, three), seeds_tag(plan, seeds, kit_id))
 
 
 def seeds_tag(plan: KitPlan, seeds: tuple[bytes, bytes, bytes], kit_id: int) -> bytes:

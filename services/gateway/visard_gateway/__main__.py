@@ -10,10 +10,11 @@ from visard_common.metrics import reading
 
 from visard_gateway.config import GatewayConfig
 from visard_gateway.expiry import Expiry
+from visard_gateway.http.door import HttpDoor
 from visard_gateway.metrics import gauges
 from visard_gateway.parties import Parties
 from visard_gateway.relay import Relay
-from visard_gateway.services import ACCESS, add_services
+from visard_gateway.services import ACCESS, SERVICES, add_services
 
 
 async def serve(config: GatewayConfig) -> None:
@@ -21,10 +22,11 @@ async def serve(config: GatewayConfig) -> None:
     parties = Parties(config.parties, config.tls)
     relay = Relay(config, parties)
     add = partial(add_services, config, parties, relay)
+    door = HttpDoor(config, SERVICES, add)
     with reading(partial(gauges, parties, relay)):
         async with (
             background() as work,
-            lifecycle.running(config, ACCESS, add, config.connection_options, work) as health,
+            lifecycle.running(config, ACCESS, add, config.connection_options, work, door=door) as health,
         ):
             work.every(config.expiry_interval, "expiry", Expiry(config, parties, relay).look)
             await health.set(True)

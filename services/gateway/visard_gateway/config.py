@@ -1,10 +1,14 @@
 """Configuration of the gateway."""
 
+from typing import Annotated
+
 from pydantic import Field
 from visard_common.address import Address
 from visard_common.config import ServiceConfig
 
 _GRACE_SECONDS = 10.0
+
+Origin = Annotated[str, Field(pattern=r"^https?://[^/\s*]+$")]
 
 
 class GatewayConfig(ServiceConfig):
@@ -26,11 +30,27 @@ class GatewayConfig(ServiceConfig):
     )
     admin_timeout: float = Field(default=600.0, gt=0, le=86400, description="longest refresh or recovery in seconds")
 
+    http_listen: Address | None = Field(
+        default=None, description="host:port for HTTP over TLS (Connect, gRPC-Web); absent: no such port"
+    )
+    http_origins: tuple[Origin, ...] = Field(
+        default=(), description="whose pages may ask over HTTP from a browser, as in https://door.example"
+    )
+
+    @property
+    def longest_call(self) -> float:
+        """Seconds after which no call is under way any more."""
+        return max(self.admin_timeout, self.upload_timeout + self.run_timeout) + _GRACE_SECONDS
+
+    @property
+    def longest_connection(self) -> float:
+        """Seconds after which a connection of HTTP ends, whatever goes on there."""
+        return self.connection_age + self.longest_call
+
     @property
     def connection_options(self) -> list[tuple[str, int]]:
         """For gRPC: a connection that is old takes no new calls, and ends when the last of its calls has."""
-        longest = max(self.admin_timeout, self.upload_timeout + self.run_timeout) + _GRACE_SECONDS
         return [
             ("grpc.max_connection_age_ms", int(self.connection_age * 1000)),
-            ("grpc.max_connection_age_grace_ms", int(longest * 1000)),
+            ("grpc.max_connection_age_grace_ms", int(self.longest_call * 1000)),
         ]

@@ -12,9 +12,9 @@ from visard_gateway.relay import Relay
 from visard_gateway.servicer import FaceMatchingServicer
 
 # full names of services to what they have; who may call which method is one table for gateway and parties
-_SERVICES = [gateway_pb2.DESCRIPTOR.services_by_name[name] for name in ("FaceMatching", "ModelRegistry", "Admin")]
-ACCESS = {service.full_name: () for service in _SERVICES} | {
-    f"{service.full_name}/{method.name}": kinds_for(method.name) for service in _SERVICES for method in service.methods
+SERVICES = [gateway_pb2.DESCRIPTOR.services_by_name[name] for name in ("FaceMatching", "ModelRegistry", "Admin")]
+ACCESS = {service.full_name: () for service in SERVICES} | {
+    f"{service.full_name}/{method.name}": kinds_for(method.name) for service in SERVICES for method in service.methods
 }
 
 

@@ -43,7 +43,7 @@ async def _serve(config: PartyConfig, uri: Callable[[], str]) -> None:
             add_party(party, server)
             add_peers(party.links, server)
 
-        with reading(partial(gauges, party.links, party.stock, party.runner, party.consistency)):
+        with reading(partial(gauges, party.links, party.stock, party.runner, party.consistency, party.workers)):
             options = [("grpc.max_concurrent_streams", config.max_calls)]
             async with lifecycle.running(config, ACCESS, add, options, work, meaning(config.index)) as health:
                 work.every(_HEALTH_SECONDS, "health", partial(_show_health, health, party))

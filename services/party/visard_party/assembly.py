@@ -39,6 +39,7 @@ async def assembled(config: PartyConfig, uri: Callable[[], str], work: Backgroun
                 yield party
             finally:
                 await work.stop()
+                await party.workers.close()
     finally:
         await store.close()
 
@@ -54,8 +55,19 @@ async def _begun(config: PartyConfig, store: Store, links: PeerLinks, kits: Kits
     await patiently(resources.attempts.load)
     for peer in links.called:
         work.forever(f"link to party {peer}", partial(links.keep_calling, peer))
-    for part in (kits, consistency, resources.galleries, intake, audit):
+    for part in (kits, consistency, resources.galleries, resources.workers, intake, audit):
         part.keep(work)
     return Party(
-        config, store, links, stock, auditor, models, consistency, resources.attempts.budgets, runner, intake, audit
+        config,
+        store,
+        links,
+        stock,
+        auditor,
+        models,
+        consistency,
+        resources.attempts.budgets,
+        runner,
+        intake,
+        audit,
+        resources.workers,
     )

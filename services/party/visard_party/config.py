@@ -9,6 +9,8 @@ from visard_common.config import ServiceConfig
 from visard_common.tls import Tls
 from visard_wire.vouching import SERVICE_ROLES, check_named
 
+from visard_party.spread import MAX_WORKERS
+
 
 def _not_all(one_in: int) -> int:
     if one_in == 1:
@@ -16,14 +18,11 @@ def _not_all(one_in: int) -> int:
     return one_in
 
 
-class PartyConfig(ServiceConfig):
-    """One party's settings."""
+class ComputingConfig(ServiceConfig):
+    """What a party and its workers have in common: all that computes with its like at the two other parties."""
 
     index: int = Field(ge=0, le=2, description="this party's number")
     data_dir: Path = Field(description="store, kits and sealing keys")
-    sealing_key_hours: float = Field(
-        default=24.0, gt=0, le=168, description="a sealing key is offered so long, and erased an hour later"
-    )
     peers: tuple[Address, Address, Address] = Field(
         description="addresses of parties 0, 1, 2; the own entry is not used"
     )
@@ -47,13 +46,34 @@ class PartyConfig(ServiceConfig):
         le=65536,
         description="memory for kits that wait for their run; what is beyond it waits on disk",
     )
-    max_runs: int = Field(default=8, ge=1, le=64, description="runs at a time (party 0 decides)")
     max_batches: int = Field(default=2, ge=1, le=64, description="of those, at a time in a network (party 0 decides)")
-    max_queue: int = Field(default=64, ge=0, le=4096, description="runs waiting (party 0 decides)")
-    max_deposit_mb: int = Field(default=512, ge=1, le=65536, description="memory for shares that wait for their run")
     peer_timeout: float = Field(default=10.0, gt=0, le=120, description="seconds a peer may take for a round")
     kit_wait: float = Field(default=5.0, gt=0, le=60, description="seconds a run may wait for a kit")
     run_timeout: float = Field(default=60.0, gt=0, le=600, description="longest run in seconds, waiting included")
+
+    @field_validator("tls")
+    @classmethod
+    def _all_services_are_vouched_for(cls, tls: Tls) -> Tls:
+        if tls.roots is not None:
+            check_named(tls.roots, SERVICE_ROLES)
+        return tls
+
+
+class PartyConfig(ComputingConfig):
+    """One party's settings."""
+
+    workers: tuple[Address, ...] = Field(
+        default=(),
+        max_length=MAX_WORKERS,
+        description="addresses of this party's workers, in order, over which the references of a gallery are spread in searches; "
+        "none: it holds them itself (party 0 says how many of them take part)",
+    )
+    sealing_key_hours: float = Field(
+        default=24.0, gt=0, le=168, description="a sealing key is offered so long, and erased an hour later"
+    )
+    max_runs: int = Field(default=8, ge=1, le=64, description="runs at a time (party 0 decides)")
+    max_queue: int = Field(default=64, ge=0, le=4096, description="runs waiting (party 0 decides)")
+    max_deposit_mb: int = Field(default=512, ge=1, le=65536, description="memory for shares that wait for their run")
     refused_callers: frozenset[str] = Field(
         default=frozenset(), description='callers whose certificate is misused or lost, as in "enroller/kiosk-7"'
     )
@@ -92,10 +112,3 @@ class PartyConfig(ServiceConfig):
         default=400, ge=1, le=10_000, description="days for which the log of who asked for what is kept"
     )
     admin_timeout: float = Field(default=600.0, gt=0, le=86400, description="longest refresh or recovery in seconds")
-
-    @field_validator("tls")
-    @classmethod
-    def _all_services_are_vouched_for(cls, tls: Tls) -> Tls:
-        if tls.roots is not None:
-            check_named(tls.roots, SERVICE_ROLES)
-        return tls

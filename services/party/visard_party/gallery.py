@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +15,8 @@ from visard_wire.digests import of_row_table
 
 from visard_party.consistency.changes import Changes
 from visard_party.consistency.sets import name_hash, set_hash
-from visard_party.consistency.writes import Writes
 from visard_party.errors import StoreError
+from visard_party.spread import WHOLE, Part
 from visard_party.store.base import Store
 from visard_party.store.contents import Place, Reference
 from visard_party.store.names import Names
@@ -123,9 +124,9 @@ class Rows:
         return set_hash([self.total])
 
 
-async def read(store: Store, place: Place, field_: Field) -> Rows:
-    """All rows of a place, which lie in memory once while they are read. Raises StoreError."""
-    parts = await store.gallery_parts(place, lambda references: Rows.of(references, field_))
+async def read(store: Store, place: Place, field_: Field, part: Part = WHOLE) -> Rows:
+    """All rows of a place, or those of a part, which lie in memory once while they are read. Raises StoreError."""
+    parts = await store.gallery_parts(place, lambda references: Rows.of(references, field_), part)
     rows = await asyncio.to_thread(_stacked, parts) if parts else Rows()
     give_back_small_pieces()
     return rows
@@ -153,12 +154,23 @@ class _Kept:
     rows: Rows = Rows()
 
 
-class Galleries:
-    """All references of each place: read once, then brought up to date."""
+class Writings(Protocol):
+    """Who says what has been written: the party's writes, and at a worker what the party tells of them."""
 
-    def __init__(self, store: Store, writes: Writes) -> None:
+    def watch(self) -> Changes:
+        """What is written from now on; at first, everything."""
+
+    def unwatch(self, changes: Changes) -> None:
+        """Note nothing more in these changes."""
+
+
+class Galleries:
+    """All references of each place, or one part of them: read once, then brought up to date."""
+
+    def __init__(self, store: Store, writes: Writings, part: Part = WHOLE) -> None:
         self._store = store
         self._writes = writes
+        self._part = part
         self._kept: dict[Place, _Kept] = {}
         self._lock = asyncio.Lock()
 
@@ -175,6 +187,16 @@ class Galleries:
                 kept.changes.give_back(taken)
                 raise
             return kept.rows
+
+    @property
+    def references(self) -> int:
+        """How many are in memory, of all places."""
+        return sum(len(kept.rows) for kept in self._kept.values())
+
+    def close(self) -> None:
+        """Hear of no further write."""
+        for kept in self._kept.values():
+            self._writes.unwatch(kept.changes)
 
     def keep(self, work: Background) -> None:
         """Begin what is done by itself: looking."""
@@ -199,9 +221,10 @@ class Galleries:
 
     async def _current(self, place: Place, field_: Field, rows: Rows, taken: Changes) -> Rows:
         if taken.everything:
-            return await read(self._store, place, field_)
-        if not taken.references:
+            return await read(self._store, place, field_, self._part)
+        touched = {reference_id for reference_id in taken.references if reference_id in self._part}
+        if not touched:
             return rows
-        found = await self._store.by_ids(sorted(taken.references))
+        found = await self._store.by_ids(sorted(touched))
         own = [row for row in found if row.place == place]
-        return await asyncio.to_thread(lambda: rows.updated(taken.references, Rows.of(own, field_)))
+        return await asyncio.to_thread(lambda: rows.updated(touched, Rows.of(own, field_)))

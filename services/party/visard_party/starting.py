@@ -3,7 +3,6 @@
 import fcntl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +14,7 @@ from visard_common.background import HopelessError
 from visard_common.errors import Unavailable
 from visard_common.uploads import refusing_politely
 
-from visard_party.config import PartyConfig
+from visard_party.config import ComputingConfig, PartyConfig
 from visard_party.errors import StoreAway, StoreBusy, StoreError, StoreRefused
 from visard_party.metrics import timed
 from visard_party.store import open_store
@@ -55,19 +54,23 @@ async def opened(config: PartyConfig, uri: Callable[[], str]) -> Store:
     Until it is there health says NOT_SERVING, and every call is answered UNAVAILABLE. ``uri`` is asked for each attempt: a
     password may be corrected meanwhile.
     """
-    attempt = partial(_timed, config, uri)
+    return await awaited(config, ACCESS, lambda: open_store(uri(), config.data_dir, config.index))
+
+
+async def awaited(config: ComputingConfig, access: Access, opening: Callable[[], Awaitable[Store]]) -> Store:
+    """What ``opening`` opens, as ``opened`` does it; who would call the services of ``access`` is told that they wait."""
+
+    async def attempt() -> Store:
+        return timed(await opening())
+
     try:
         return await _once(attempt)
     except _NOT_YET as error:
         log.warning("the store is not there", reason=str(error))
-    away = _Away(f"party {config.index} waits for its store", ACCESS)
+    away = _Away(f"party {config.index} waits for its store", access)
     at_once = config.model_copy(update={"drain_seconds": 0.0})
-    async with lifecycle.running(at_once, ACCESS, lambda server: server.add_generic_rpc_handlers((away,))):
+    async with lifecycle.running(at_once, access, lambda server: server.add_generic_rpc_handlers((away,))):
         return await patiently(attempt)
-
-
-async def _timed(config: PartyConfig, uri: Callable[[], str]) -> Store:
-    return timed(await open_store(uri(), config.data_dir, config.index))
 
 
 async def patiently(work: Callable[[], Awaitable[T]]) -> T:

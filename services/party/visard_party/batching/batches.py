@@ -14,7 +14,7 @@ from contextvars import Context
 from dataclasses import dataclass, field
 
 from visard_common.errors import Unavailable
-from visard_common.limits import FOLLOWERS, LEADER
+from visard_common.limits import FOLLOWERS, LEADER, SESSION_BYTES
 from visard_engine.describe import AT_ONCE
 from visard_engine.errors import ProtocolError
 from visard_engine.field import Elements
@@ -26,7 +26,6 @@ from visard_party.batching.session import NoBatch, opened
 from visard_party.models import Published
 from visard_party.peers.channel import SessionChannel
 from visard_party.peers.links import PeerLinks
-from visard_party.peers.sessions import SESSION_BYTES
 
 _LOOK_SECONDS = 0.05  # a follower that waits for a member looks so often whether its request has ended meanwhile
 

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
+from visard_common.limits import SESSION_BYTES
 from visard_engine.errors import ProtocolError
-
-from visard_party.peers.sessions import SESSION_BYTES
 
 MAX_MEMBERS = 16
 

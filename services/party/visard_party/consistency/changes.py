@@ -20,8 +20,14 @@ class Changes:
     def note(self, request_id: bytes, expires_unix_ms: int, references: Iterable[str] | None) -> None:
         """A write was committed that changed these references; None: nobody knows which."""
         self.writes[request_id] = expires_unix_ms
-        self.references.update(references or ())
-        if references is None or len(self.references) > MOST or len(self.writes) > MOST:
+        self.told(references or ())
+        if references is None or len(self.writes) > MOST:
+            self.forget()
+
+    def told(self, references: Iterable[str]) -> None:
+        """These references were changed, by whatever write."""
+        self.references.update(references)
+        if len(self.references) > MOST:
             self.forget()
 
     def forget(self) -> None:

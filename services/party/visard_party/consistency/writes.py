@@ -6,7 +6,7 @@ state of what is pending, and visard_party.consistency.recovery decides.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from typing import cast
 
 import structlog
@@ -16,6 +16,7 @@ from visard_wire.v1 import peer_pb2
 from visard_party.consistency.changes import Changes
 from visard_party.consistency.recovery import Decision, Recovery
 from visard_party.errors import StoreError
+from visard_party.gate import Gate
 from visard_party.peers.channel import SessionChannel
 from visard_party.peers.links import PeerLinks
 from visard_party.store.base import Store
@@ -43,6 +44,7 @@ class Writes:
         self._changed = asyncio.Condition()
         self._wake = asyncio.Event()
         self._watching: list[Changes] = []
+        self._committing = Gate()  # commits go on together, and none while somebody else reads the store
         self._uncertain: set[bytes] = set()  # commits that failed, and may have been made all the same
         links.on("up", self.report)
         links.on("log", self.hear)
@@ -58,16 +60,21 @@ class Writes:
         return await asyncio.shield(self._commit(request_id))
 
     async def _commit(self, request_id: bytes) -> int:
-        try:
-            done = await self._store.commit(request_id)
-        except BaseException:
-            self._uncertain.add(request_id)
-            await self.forget()
-            raise
-        for watching in self._watching:
-            watching.note(request_id, done.expires_unix_ms, done.references)
+        async with self._committing.reading():
+            try:
+                done = await self._store.commit(request_id)
+            except BaseException:
+                self._uncertain.add(request_id)
+                await self.forget()
+                raise
+            for watching in self._watching:
+                watching.note(request_id, done.expires_unix_ms, done.references)
         await self._tell(done.models)
         return done.changes
+
+    def still(self) -> AbstractAsyncContextManager[None]:
+        """While the block lasts no commit is half done here: what the store has of a write is all of it, noted, or nothing."""
+        return self._committing.writing()
 
     def watch(self) -> Changes:
         """What is committed here from now on; at first, everything."""

@@ -1,9 +1,11 @@
 """A request as a party was asked to take part in it."""
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
 from visard_common.errors import InvalidArgument, NotFound
+from visard_common.limits import SESSION_BYTES
 from visard_common.operations import DECLARED, Declared
 from visard_wire.limits import ATTEMPT_BYTES
 from visard_wire.sealing import Context
@@ -15,12 +17,17 @@ from visard_party.intake.deposits import Deposit
 
 @dataclass(frozen=True)
 class Asked:
-    """A request as this party was asked to take part in it, within so many seconds. ``attempt`` names the session."""
+    """A request as this party was asked to take part in it, within so many seconds. ``attempt`` names the session.
+
+    ``workers``: over how many workers of each party the references of a gallery are spread in this run, as party 0 says; 0 where
+    the parties hold them themselves.
+    """
 
     request: common_pb2.Request
     attempt: bytes
     deposit: Deposit | None  # what its caller has handed in; None where nobody has signed
     seconds: float
+    workers: int = 0
 
     def check(self, now_unix_ms: int) -> None:
         """Raises InvalidArgument where a field is wrong, or another request was deposited under this one's id."""
@@ -39,6 +46,11 @@ class Asked:
     def digest(self) -> bytes:
         """SHA-256 of all that was signed, and handed in."""
         return self.context.digest
+
+    @property
+    def session(self) -> bytes:
+        """The name of its run: the same at all parties that were asked for the same, and another for each attempt."""
+        return hashlib.sha256(b"visard session" + self.digest + self.attempt).digest()[:SESSION_BYTES]
 
     @property
     def declared(self) -> Declared:

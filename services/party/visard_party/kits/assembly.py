@@ -8,7 +8,7 @@ from functools import partial
 from visard_common.background import Background
 from visard_common.limits import LEADER
 
-from visard_party.config import PartyConfig
+from visard_party.config import ComputingConfig
 from visard_party.kits.auditing import Auditor
 from visard_party.kits.files import first_number_in
 from visard_party.kits.source import RenewedDealer
@@ -31,26 +31,29 @@ class Kits:
         self.auditor.keep(work)
 
 
-def first_kit(config: PartyConfig) -> int:
-    """Where party 0 begins the numbers of new plans; 1 at the others, until they have heard it."""
-    return first_number_in(config.data_dir / _FOLDER) if config.index == LEADER else 1
+def first_kit(config: ComputingConfig, worker: int = 0) -> int:
+    """Where party 0, or its worker, begins the numbers of new plans; 1 at the others, until they have heard it.
+
+    ``worker``: see visard_party.kits.ledger.first_number.
+    """
+    return first_number_in(config.data_dir / _FOLDER, worker) if config.index == LEADER else 1
 
 
-def trust(config: PartyConfig) -> Trust:
+def trust(config: ComputingConfig) -> Trust:
     """What this party holds against the dealer."""
     return Trust(config.data_dir / _FOLDER, config.index)
 
 
 @asynccontextmanager
-async def stocked(config: PartyConfig, heard: Callable[[], int]) -> AsyncIterator[Kits]:
+async def stocked(config: ComputingConfig, heard: Callable[[], int], worker: int = 0) -> AsyncIterator[Kits]:
     """The stock, and who audits it, with a channel to the dealer while the block lasts.
 
-    ``heard`` is what party 0 has said of the first number.
+    ``heard`` is what party 0, or its worker, has said of the first number; ``worker`` as in ``first_kit``.
     """
     folder = config.data_dir / _FOLDER
     dealer = RenewedDealer(config.tls, config.dealer)
-    first = partial(first_number_in, folder) if config.index == LEADER else heard
-    stock = KitStock(folder, config.index, dealer, first, config.audit_one_in, config.kit_memory_mb << 20)
+    first = heard if config.index != LEADER else partial(first_number_in, folder, worker)
+    stock = KitStock(folder, config.index, dealer, first, config.audit_one_in, config.kit_memory_mb << 20, worker)
     auditor = Auditor(stock, dealer, config.index)
     try:
         yield Kits(stock, auditor)

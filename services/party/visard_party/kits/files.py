@@ -18,27 +18,34 @@ from visard_engine.kits import TAG_BYTES, Kit, KitPlan
 from visard_engine.prf import KEY_BYTES
 from visard_engine.prss import PairKeys
 
-from visard_party.kits.ledger import first_number
+from visard_party.kits.ledger import first_number, worker_of
 from visard_party.kits.memory import KitMemory
-from visard_party.kits.source import Fetched
+from visard_party.kits.source import Fetched, room
 
 _HEADER = struct.Struct(f"<8s32sQ{KEY_BYTES}s{KEY_BYTES}s{TAG_BYTES}s")
 _MAGIC = b"visardk2"
 _ASIDE = ".audit"
 
 
-def first_number_in(directory: Path) -> int:
-    """Where the numbers of new plans begin: fixed by the clock when the directory is new, and kept in it."""
+def first_number_in(directory: Path, worker: int = 0) -> int:
+    """Where the numbers of new plans begin: fixed by the clock when the directory is new, and kept in it.
+
+    ``worker``: see visard_party.kits.ledger.first_number.
+    """
     path = directory / "first"
     if not path.exists():
-        return renew_first_number(directory)
+        return _fixed(directory, worker)
     return int(path.read_text())
 
 
 def renew_first_number(directory: Path) -> int:
-    """Fix it anew: numbers used until now will not come again."""
+    """Fix it anew, for the same worker: numbers used until now will not come again."""
+    return _fixed(directory, worker_of(first_number_in(directory)))
+
+
+def _fixed(directory: Path, worker: int) -> int:
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    first = first_number(time.time())
+    first = first_number(time.time(), worker)
     write_durably(directory / "first", str(first).encode())
     return first
 
@@ -122,7 +129,7 @@ class KitDirectory:
 
     def _read(self, number: int, file: BinaryIO) -> Fetched:
         header = file.read(_HEADER.size)
-        corrections = bytearray(self._plan.correction_bytes)
+        corrections = room(self._plan)
         whole = file.readinto(corrections) == len(corrections) and not file.read(1)  # type: ignore[attr-defined]
         if not whole or len(header) != _HEADER.size:
             raise KitError(f"kit {number} is not whole")

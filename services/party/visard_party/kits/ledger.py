@@ -5,6 +5,9 @@ used, so a crash can waste kits but never bring one back. Party 0 picks numbers;
 depends on its clock (``first_number``), so that none comes again even when all three parties have lost their disks and the
 dealer has not.
 
+A party's workers have kits of their own: numbers of which the highest six bits say whose they are, those of workers k and up, so
+that no two of them, of however many disks are lost, ever use one kit.
+
 Some numbers are audited (visard_party.kits.audit): their kits are set aside, and never used. A number is set aside for good.
 """
 
@@ -13,14 +16,23 @@ from dataclasses import dataclass, field
 
 # a follower whose stock lies further behind the leader's numbers gives it up: two enrolments of 16 photos at a time
 WINDOW = 32
-MAX_NUMBER = 1 << 60
+MAX_NUMBER = (1 << 62) - 1
 _A_SECOND = 24  # bits: many more numbers than a second can use up
+_A_WORKER = 56  # bits: those of 32-bit seconds, to the year 2106
 Chosen = Callable[[int], bool]  # whether a number is audited
 
 
-def first_number(unix_seconds: float) -> int:
-    """Where to begin after everything was lost: beyond whatever was used before that time."""
-    return max(int(unix_seconds), 1) << _A_SECOND
+def first_number(unix_seconds: float, worker: int = 0) -> int:
+    """Where to begin after everything was lost: beyond whatever was used before that time.
+
+    ``worker`` is 0 for the party itself, k + 1 for its worker k.
+    """
+    return (worker << _A_WORKER) + (max(int(unix_seconds), 1) << _A_SECOND)
+
+
+def worker_of(number: int) -> int:
+    """Whose kit it is: 0 for a party's own, k + 1 for its worker k's."""
+    return number >> _A_WORKER
 
 
 def _none(_: int) -> bool:

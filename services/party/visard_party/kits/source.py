@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import grpc
+import numpy as np
 from typing_extensions import override
 from visard_common.channels import Renewed
 from visard_common.errors import Unavailable
+from visard_common.kitchunks import fetching
 from visard_common.limits import FETCH_SECONDS
 from visard_common.rpc import fault_of
 from visard_common.tls import Tls
@@ -23,13 +25,18 @@ class Fetched:
 
     keys: PairKeys
     tag: bytes
-    corrections: bytes | bytearray
+    corrections: bytes | bytearray | memoryview
 
     def __repr__(self) -> str:
         return f"<Fetched: {len(self.corrections)} bytes of corrections>"
 
 
 Seeds = tuple[bytes, bytes, bytes]
+
+
+def room(plan: KitPlan) -> memoryview:
+    """Where a party's corrections of a kit will lie, with anything in it: in huge pages, which cost little when they are new."""
+    return np.empty(plan.correction_bytes, np.uint8).data
 
 
 class KitSource(Protocol):
@@ -47,25 +54,29 @@ class DealerSource(KitSource):
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = dealer_pb2_grpc.DealerStub(channel)
+        self._fetch = fetching(channel)
 
     @override
     async def fetch(self, plan: KitPlan, number: int) -> Fetched:
         request = dealer_pb2.FetchRequest(plan=plan.json(), first=number, count=1)
-        header, corrections = None, bytearray()
-        call = self._stub.Fetch(request, timeout=FETCH_SECONDS)
+        header, corrections, size = None, room(plan), 0
+        call = self._fetch(request, timeout=FETCH_SECONDS)
         try:
             async for chunk in call:
-                if chunk.HasField("header"):
+                if chunk is None:
+                    raise Unavailable("the dealer sent what is no part of a kit")
+                if not isinstance(chunk, memoryview):
                     header = chunk.header
-                else:
-                    corrections += chunk.data
-                if len(corrections) > plan.correction_bytes:
+                    continue
+                start, size = size, size + len(chunk)
+                if size > len(corrections):
                     break
+                corrections[start:size] = chunk
         except grpc.aio.AioRpcError as error:
             raise fault_of(error, "the dealer") from error
         finally:
             call.cancel()
-        whole = len(corrections) == plan.correction_bytes
+        whole = size == len(corrections)
         if header is None or header.id != number or header.plan_digest != plan.digest or not whole:
             raise Unavailable("the dealer sent another kit than asked for")
         if len(header.tag) != TAG_BYTES:
@@ -79,9 +90,11 @@ class DealerSource(KitSource):
     async def reveal(self, plan: KitPlan, number: int) -> Seeds | None:
         request = dealer_pb2.RevealRequest(plan=plan.json(), id=number)
         try:
-            answer = await self._stub.Reveal(request, timeout=FETCH_SECONDS)
+            answer: dealer_pb2.RevealResponse | None = await self._stub.Reveal(request, timeout=FETCH_SECONDS)
         except grpc.aio.AioRpcError as error:
             raise fault_of(error, "the dealer") from error
+        if answer is None:  # gRPC's word for bytes that are no answer
+            raise Unavailable("the dealer showed what is no answer")
         if not answer.seeds:
             return None
         if [len(seed) for seed in answer.seeds] != [KEY_BYTES] * PARTIES:

@@ -65,7 +65,9 @@ class KitStock:
         first: Callable[[], int] = lambda: 1,
         audit_one_in: int = 0,
         memory_bytes: int = 0,
+        worker: int = 0,
     ) -> None:
+        self.worker = worker  # whose kits these are: visard_party.kits.ledger.worker_of their numbers
         self.trust = Trust(directory, party)
         self.choosing = Choosing(directory, audit_one_in)
         self._directory = directory

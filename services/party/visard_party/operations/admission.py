@@ -7,6 +7,7 @@ from visard_engine import matching
 from visard_engine.errors import InputRefused
 from visard_engine.field import Elements
 from visard_engine.kits import Kit, KitPlan
+from visard_engine.nn.program import Program
 from visard_engine.session import Run
 from visard_wire.v1 import common_pb2
 
@@ -17,24 +18,37 @@ from visard_party.models import Published
 from visard_party.operations import candidates, uniqueness
 from visard_party.operations.prepared import Prepared
 from visard_party.operations.resources import Resources
+from visard_party.workers import Searched
 
 
-async def others(resources: Resources, asked: Asked, model: Published) -> Rows:
-    """The references that each photo is compared with."""
-    return await uniqueness.others(resources, asked, model)
+async def others(resources: Resources, asked: Asked, model: Published) -> Searched:
+    """The references of everybody else, which each photo is compared with; none where the request does not ask for it.
+
+    Of a review they may be the workers'; what is refused at once opens one bit of all of them, which this party holds itself.
+    """
+    request = asked.request
+    if request.review:
+        return await candidates.searched(resources, asked, model, request.subject)
+    return await candidates.own_rows(resources, asked, model, request.subject) if request.unique else Rows()
 
 
-def plans(asked: Asked, model: Published, rows: Rows) -> tuple[KitPlan, ...]:
+def plans(asked: Asked, model: Published, rows: Searched) -> tuple[KitPlan, ...]:
     """Of the kits that this takes: one for the test against the mean, if the model has one, and those of ``uniqueness``."""
     program = model.program
     mean = (matching.mean_plan(program.q, asked.request.images),) if model.tested else ()
     if asked.request.review:
-        return mean + candidates.plans(program, rows, DEFAULT_POINT, 0) * asked.request.images if rows else mean
+        return mean + _search(program).plans(rows) * asked.request.images if rows else mean
+    assert isinstance(rows, Rows)
     return mean + uniqueness.plans(asked, model, rows)
 
 
+def _search(program: Program) -> candidates.Search:
+    """Of a review; photos that are too much like the mean have been refused before."""
+    return candidates.Search.at(program, DEFAULT_POINT, None)
+
+
 async def check(
-    run: Run, kits: Sequence[Kit], found: Sequence[Elements], prepared: Prepared
+    resources: Resources, run: Run, kits: Sequence[Kit], found: Sequence[Elements], prepared: Prepared
 ) -> common_pb2.Outcome | None:
     """Raise InputRefused for a descriptor that is too much like the mean, AlreadyExists for one that must not be somebody else's.
 
@@ -46,6 +60,7 @@ async def check(
         if (await matching.resembles_mean(run, own, np.stack(found), mean)).any():
             raise InputRefused("share", "another photo, for this one is too much like an average face")
     if prepared.request.review:
-        return await candidates.outcome(prepared, run, kits, found) if kits else None
+        search = _search(prepared.network.program)
+        return await search.outcome(resources, prepared, run, kits, found) if prepared.rows else None
     await uniqueness.check(run, kits, found, prepared)
     return None

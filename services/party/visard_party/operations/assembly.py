@@ -11,6 +11,7 @@ from visard_party.models import ModelShelf
 from visard_party.operations.resources import Resources
 from visard_party.peers.links import PeerLinks
 from visard_party.store.base import Store
+from visard_party.workers import Workers
 
 
 def assembled(
@@ -33,5 +34,6 @@ def assembled(
         attempts=Attempts(config, store),
         batches=Batches(links, config.max_batches, config.peer_timeout, config.run_timeout),
         keys=keys,
+        workers=Workers(config, consistency.writes),
         max_references=config.max_references,
     )

@@ -54,8 +54,9 @@ class Enrol(Operation):
         count = prepared.request.images
         found = await descriptors(resources, prepared, channel, kits[:count])
         told: common_pb2.Outcome | None = None
-        if more := kits[count:]:
-            told = await admission.check(channel.begin_run(prepared.terms), more, found, prepared)
+        if kits[count:] or prepared.rows:
+            run = channel.begin_run(prepared.terms)
+            told = await admission.check(resources, run, kits[count:], found, prepared)
         changed = await resources.write(prepared, channel, Change(references(prepared, found), prepared.write.erase))
         outcome = ids_outcome(prepared.asked)
         if told is not None:

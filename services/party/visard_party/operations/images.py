@@ -49,11 +49,17 @@ def shared_images(asked: Asked, model: Published) -> Elements:
 
 def rows_to_match(rows: Rows, model: Published) -> Rows:
     """Rows as they are, of vectors such as the model's images come to; raises FailedPrecondition for others."""
-    if rows and rows.shares.shape[1] != model.program.output.size:
+    if rows:
+        check_size(rows.shares.shape[1], model)
+    return rows
+
+
+def check_size(size: int, model: Published) -> None:
+    """Raise FailedPrecondition unless references of so many elements are such as the model's images come to."""
+    if size != model.program.output.size:
         raise FailedPrecondition(
             f"model {model.name!r} has references that another version of visard made: enrol them again"
         )
-    return rows
 
 
 def tested(model: Published) -> int:

@@ -44,7 +44,7 @@ class Verify(Reading):
         (probe,) = await descriptors(resources, prepared, channel, kits[:-1])
         run = channel.begin_run(prepared.terms)
         limits = prepared.limit, prepared.network.program.mean_test
-        bits = await matching.verify(run, kits[-1], probe, prepared.rows.shares, *limits)
+        bits = await matching.verify(run, kits[-1], probe, prepared.own.shares, *limits)
         return Outcome(bits_outcome(prepared, bits))
 
 

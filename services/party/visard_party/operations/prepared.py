@@ -18,20 +18,21 @@ from visard_party.intake.asked import Asked
 from visard_party.intake.requests import DEFAULT_POINT
 from visard_party.models import Published
 from visard_party.store.contents import Name, Reference, Write, rows_digest
+from visard_party.workers import Searched
 
 
 @dataclass(frozen=True)
 class Prepared:
     """A request as this party is about to run it: fixed before the parties agree to start.
 
-    ``plans`` are those of the kits that its run takes, in order; ``names`` and ``rows`` the references that it reads; ``point``
-    the operating point of a search, which follows from its gallery.
+    ``plans`` are those of the kits that its run takes, in order; ``names`` and ``rows`` the references that it reads, rows also
+    as its workers hold them; ``point`` the operating point of a search, which follows from its gallery.
     """
 
     asked: Asked
     plans: tuple[KitPlan, ...] = ()
     names: Sequence[Name] = ()
-    rows: Rows = field(default_factory=Rows)
+    rows: Searched = field(default_factory=Rows)
     model: Published | None = None
     images: Elements | None = None
     write: Write | None = None
@@ -47,6 +48,11 @@ class Prepared:
     def rows_digest(self) -> bytes:
         """What the parties compare of references: the public names of those that are read."""
         return hashlib.sha256(rows_digest(self.names) + self.rows.digest).digest()
+
+    @property
+    def own(self) -> Rows:
+        """The rows, of an operation that compares with what this party holds itself; none where its workers do."""
+        return self.rows if isinstance(self.rows, Rows) else Rows()
 
     @property
     def model_digest(self) -> bytes:

@@ -19,13 +19,15 @@ from visard_party.operations.prepared import Prepared
 from visard_party.peers.channel import SessionChannel
 from visard_party.store.base import Store, all_of
 from visard_party.store.contents import Place, Reference, Write
+from visard_party.workers import Workers
 
 AHEAD = 2  # searches that kits are kept ready for
 
 
 @dataclass(frozen=True)
 class Resources:
-    """One party's, for all of its runs. ``party`` is its number, ``max_references`` the most that one model may have."""
+    """One party's, for all of its runs. ``party`` is its number, ``max_references`` the most that one model may
+    have; it may have no workers."""
 
     party: int
     store: Store
@@ -36,6 +38,7 @@ class Resources:
     attempts: Attempts
     batches: Batches
     keys: SealingKeys
+    workers: Workers
     max_references: int
 
     async def write(self, prepared: Prepared, channel: SessionChannel, write: Write) -> int:

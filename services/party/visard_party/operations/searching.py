@@ -9,12 +9,12 @@ from visard_engine.kits import Kit
 from visard_party.intake.asked import Asked
 from visard_party.operations import candidates, points
 from visard_party.operations.base import Reading
-from visard_party.operations.images import descriptors, images_to_match, rows_to_match
+from visard_party.operations.images import descriptors, images_to_match
 from visard_party.operations.matching import bits_outcome
 from visard_party.operations.prepared import Outcome, Prepared
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
-from visard_party.store.contents import Place
+from visard_party.workers import Searched
 
 
 class Identify(Reading):
@@ -28,17 +28,17 @@ class Identify(Reading):
         request = asked.request
         model = await resources.models.get(request.model)
         images = images_to_match(asked, model)
-        everybody = await resources.galleries.get(Place.of(request), model.model.field)
-        rows = rows_to_match(everybody.live(request.expires_unix_ms), model)
+        if request.nearest and request.images > 1:
+            raise InvalidArgument.of("request.images", "1 where the nearest is asked for")
+        looking = candidates.own_rows if request.nearest else candidates.searched
+        rows: Searched = await looking(resources, asked, model)
         if not rows:
             raise FailedPrecondition("nobody is enrolled")
         program, point = model.program, points.of_search(request, model.program, len(rows))
         if request.nearest:
-            if request.images > 1:
-                raise InvalidArgument.of("request.images", "1 where the nearest is asked for")
             searched = matching.identify_plans(program.q, len(rows), program.output.size, model.tested)
         else:
-            searched = candidates.plans(program, rows, point, model.tested)
+            searched = candidates.Search.at(program, point, program.mean_test).plans(rows)
         resources.want(searched)
         plans = (describe_plan(program),) * request.images + searched * request.images
         return Prepared(asked, plans, (), rows, model, images, point=point)
@@ -51,13 +51,15 @@ class Identify(Reading):
         probes = await descriptors(resources, prepared, channel, kits[:count])
         run = channel.begin_run(prepared.terms)
         if not prepared.request.nearest:
-            return Outcome(await candidates.outcome(prepared, run, kits[count:], probes))
+            program = prepared.network.program
+            search = candidates.Search.at(program, prepared.operating_point, program.mean_test)
+            return Outcome(await search.outcome(resources, prepared, run, kits[count:], probes))
         (probe,) = probes
         limits = prepared.limit, prepared.network.program.mean_test
-        bits = await matching.identify(run, kits[count:], probe, prepared.rows.shares, *limits)
+        bits = await matching.identify(run, kits[count:], probe, prepared.own.shares, *limits)
         outcome = bits_outcome(prepared, bits)
-        subjects = prepared.rows.subjects
-        outcome.row_digest = prepared.rows.table_digest
+        subjects = prepared.own.subjects
+        outcome.row_digest = prepared.own.table_digest
         if resources.party == 0:  # once is enough: the two others vouch for it
             outcome.row_subjects.extend(subjects)
         return Outcome(outcome)

@@ -11,19 +11,7 @@ from visard_engine.session import Run
 from visard_party.gallery import Rows
 from visard_party.intake.asked import Asked
 from visard_party.models import Published
-from visard_party.operations.images import rows_to_match
 from visard_party.operations.prepared import Prepared
-from visard_party.operations.resources import Resources
-from visard_party.store.contents import Place
-
-
-async def others(resources: Resources, asked: Asked, model: Published) -> Rows:
-    """The references of everybody else, which each photo is compared with; none where the request does not ask for it."""
-    request = asked.request
-    if not (request.unique or request.review):
-        return Rows()
-    rows = await resources.galleries.get(Place.of(request), model.model.field)
-    return rows_to_match(rows.live(request.expires_unix_ms).without(request.subject), model)
 
 
 def plans(asked: Asked, model: Published, rows: Rows) -> tuple[KitPlan, ...]:
@@ -37,5 +25,5 @@ async def check(run: Run, kits: Sequence[Kit], found: Sequence[Elements], prepar
     limit, each = prepared.network.program.threshold(""), len(kits) // len(found)
     for k, descriptor in enumerate(found):
         # within the default distance of any row? the parties learn this bit and no other
-        if await searching.is_known(run, kits[k * each :][:each], descriptor, prepared.rows.shares, limit):
+        if await searching.is_known(run, kits[k * each :][:each], descriptor, prepared.own.shares, limit):
             raise AlreadyExists("a photo shows somebody who is enrolled under another name")

@@ -11,13 +11,11 @@ from dataclasses import dataclass, field
 from struct import Struct
 
 import grpc
-from visard_common.limits import PIECE_BYTES
+from visard_common.limits import PIECE_BYTES, SESSION_BYTES
 from visard_engine.channel import Payload
 from visard_engine.errors import ProtocolError
 from visard_wire.limits import MAX_MESSAGE
 from visard_wire.v1 import peer_pb2
-
-from visard_party.peers.sessions import SESSION_BYTES
 
 _METHOD = "/visard.v1.Peer/Exchange"
 # of Frame the field "message", then of Message "session" with its length, "counter", and "payload": tag bytes of peer.proto

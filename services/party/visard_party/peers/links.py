@@ -22,7 +22,7 @@ from visard_wire.v1 import peer_pb2
 from visard_wire.version import PROTOCOL, __version__
 
 from visard_party.errors import StoreError
-from visard_party.kits.ledger import MAX_NUMBER
+from visard_party.kits.ledger import MAX_NUMBER, worker_of
 from visard_party.peers.evidence import given_up, note
 from visard_party.peers.framing import Incoming, Joiner, Message, Outgoing, exchange
 from visard_party.peers.sessions import Sessions
@@ -59,8 +59,11 @@ class Link:
 class PeerLinks:
     """Both links of a party, and the sessions that go over them."""
 
-    def __init__(self, party: int, addresses: tuple[str, str, str], tls: Tls, first_kit: int = 1) -> None:
+    def __init__(
+        self, party: int, addresses: tuple[str, str, str], tls: Tls, first_kit: int = 1, worker: int = 0
+    ) -> None:
         self.party = party
+        self.worker = worker  # 0 for the party itself, k + 1 for its worker k: each has links to its like alone
         self.peers = tuple(peer for peer in range(3) if peer != party)
         self.called = range(party)  # by this one
         self.sessions = Sessions()
@@ -186,16 +189,25 @@ class PeerLinks:
 
     def _hello(self, key: bytes) -> peer_pb2.Frame:
         hello = peer_pb2.Hello(
-            party=self.party, version=__version__, prss_key=key, protocol=PROTOCOL, first_kit=self.first_kit
+            party=self.party,
+            version=__version__,
+            prss_key=key,
+            protocol=PROTOCOL,
+            first_kit=self.first_kit,
+            worker=self.worker,
         )
         return peer_pb2.Frame(hello=hello)
 
     def _speaks_ours(self, peer: int, hello: peer_pb2.Hello) -> bool:
         """Whether runs with this peer make sense; if not, ``refusals`` says why."""
         self.versions[peer] = hello.version
+        if hello.protocol == PROTOCOL and hello.worker != self.worker:
+            self.refusals[peer] = f"at the address of party {peer}'s {_who(self.worker)} is its {_who(hello.worker)}"
+            log.error("link refused", peer=peer, reason=self.refusals[peer])
+            return False
         if hello.protocol == PROTOCOL:
             self.refusals.pop(peer, None)
-            if peer == LEADER:
+            if peer == LEADER and worker_of(hello.first_kit) == self.worker:
                 self.first_kit = min(max(hello.first_kit, 1), MAX_NUMBER)
             return True
         theirs, ours = f"{hello.version!r} (protocol {hello.protocol})", f"{__version__!r} (protocol {PROTOCOL})"
@@ -269,6 +281,10 @@ class PeerLinks:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _who(worker: int) -> str:
+    return f"worker {worker - 1}" if worker else "own service"
 
 
 async def _frames(call: _Stream) -> Frames:

@@ -8,11 +8,11 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from visard_common.limits import SESSION_BYTES
 from visard_engine.errors import PeerLost
 
 from visard_party.peers.mailbox import Mailbox, SessionAborted
 
-SESSION_BYTES = 16
 Rounds = Sequence[Mapping[str, object]]  # as Views.evidence has them
 MAX_EARLY_SESSIONS = 256
 MAX_EARLY_BYTES = 64 << 20

@@ -29,6 +29,8 @@ from visard_engine.errors import ProtocolError
 
 from visard_party.faults import Refusal
 from visard_party.kits.audit import AuditKey, strictest
+from visard_party.operations.prepared import Prepared
+from visard_party.spread import MAX_WORKERS
 
 NONCE_BYTES = 32
 
@@ -39,7 +41,8 @@ _NONSENSE = (ValueError, TypeError, KeyError, RecursionError)
 class Terms:
     """What all three must see alike: the request, the rows it is compared with, the model, the kit plans, as hex digests.
 
-    And who has signed: two callers could sign one request.
+    And who has signed: two callers could sign one request. ``workers`` is what the leader says: over how many workers of each
+    party the references of a gallery are spread.
     """
 
     request: str
@@ -47,6 +50,14 @@ class Terms:
     rows: str
     model: str
     plans: tuple[str, ...]
+    workers: int = 0
+
+    @classmethod
+    def of(cls, prepared: Prepared) -> "Terms":
+        """Those of a request that is about to be run."""
+        plans = tuple(plan.digest.hex() for plan in prepared.plans)
+        asked, digests = prepared.asked, (prepared.rows_digest.hex(), prepared.model_digest.hex())
+        return cls(asked.digest.hex(), asked.caller, *digests, plans, asked.workers)
 
 
 @dataclass(frozen=True)
@@ -160,7 +171,8 @@ def decode_proposal(data: bytes) -> Proposal:
         terms = raw["terms"]
         plans = tuple(str(plan) for plan in terms["plans"])
         kits = tuple(int(number) for number in raw["kits"])
-        agreed = Terms(str(terms["request"]), str(terms["caller"]), str(terms["rows"]), str(terms["model"]), plans)
+        digests = str(terms["rows"]), str(terms["model"])
+        agreed = Terms(str(terms["request"]), str(terms["caller"]), *digests, plans, _workers(terms["workers"]))
         proposal = Proposal(agreed, kits, str(raw["commitment"]), str(raw["audit"]))
     except _NONSENSE as error:
         raise ProtocolError("the leader's proposal makes no sense") from error
@@ -191,6 +203,12 @@ def decode_verdict(data: bytes) -> Verdict:
         return Verdict(_refusal(raw["refusal"]), (first, second, third), raw["again"] is True, one_in)
     except _NONSENSE as error:
         raise ProtocolError("the leader's verdict makes no sense") from error
+
+
+def _workers(raw: Any) -> int:
+    if not isinstance(raw, int) or not 0 <= raw <= MAX_WORKERS:
+        raise ValueError("a number of workers that makes no sense")
+    return raw
 
 
 def _one_in(raw: Any) -> int:

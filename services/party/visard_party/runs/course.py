@@ -4,6 +4,7 @@ Party 0 leads. It alone queues and picks kit numbers, so that the parties cannot
 """
 
 import time
+from dataclasses import replace
 
 from visard_common.errors import ServiceFault
 from visard_common.metrics import stage
@@ -17,6 +18,7 @@ from visard_party.operations import OPERATIONS, galleries
 from visard_party.operations.prepared import Outcome, Prepared
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
+from visard_party.runs.agreement import Terms
 from visard_party.runs.handshake import Agreeing
 from visard_party.runs.meter import Meter
 from visard_party.runs.queue import Queue
@@ -53,6 +55,8 @@ class Course:
         """What is about to be run, and its kits, once all three parties see the same; a follower waits for the proposal."""
         with stage("agreement"):
             proposal = await self._agreeing.proposal(channel, asked.seconds)
+        spread = len(self._config.workers) if proposal is None else proposal.terms.workers
+        asked = replace(asked, workers=spread)
         refusal: Refusal | None = None
         prepared = Prepared(asked)
         try:
@@ -63,7 +67,7 @@ class Course:
                 raise
             refusal = Refusal.of(fault)
         with stage("agreement"):
-            return prepared, await self._agreeing.kits(channel, prepared, proposal, refusal)
+            return prepared, await self._agreeing.kits(channel, Terms.of(prepared), prepared.plans, proposal, refusal)
 
     async def _prepared(self, asked: Asked) -> Prepared:
         """What the request is about, if its caller may ask for it now; the attempt is counted."""
@@ -76,7 +80,7 @@ class Course:
         if prepared.model is not None:
             self._consistency.model_sets.require_same()
         await self._resources.authorise(prepared)
-        names, rate = prepared.rows.names, prepared.false_match_rate
+        names, rate = prepared.own.names, prepared.false_match_rate
         await self._resources.attempts.spend(request, asked.caller, names, rate)
         return prepared
 

@@ -14,11 +14,11 @@ from visard_common.limits import FOLLOWERS, LEADER, RETRY_SECONDS
 from visard_engine.errors import ProtocolError
 from visard_engine.kits import Kit, KitPlan
 
-from visard_party.config import PartyConfig
+from visard_party.config import ComputingConfig
 from visard_party.faults import Refusal, Refused
 from visard_party.kits.audit import strictest
+from visard_party.kits.ledger import worker_of
 from visard_party.kits.stock import KitAside, KitBurnt, KitStock
-from visard_party.operations.prepared import Prepared
 from visard_party.peers.channel import SessionChannel
 from visard_party.runs import agreement
 from visard_party.runs.agreement import (
@@ -31,26 +31,35 @@ from visard_party.runs.agreement import (
 
 _TRIES = 8  # of a proposal, while runs that begin at the same time make each an audit key
 
+Plans = tuple[KitPlan, ...]
+Offer = tuple[Terms, Plans]
 log = structlog.get_logger()
 
 
 class Agreeing:
     """This party's side of it; one for all runs."""
 
-    def __init__(self, config: PartyConfig, stock: KitStock) -> None:
+    def __init__(self, config: ComputingConfig, stock: KitStock) -> None:
         self._config = config
         self._stock = stock
         self._patience = config.peer_timeout + config.kit_wait  # seconds, for a peer that may wait for its kits
 
     async def kits(
-        self, channel: SessionChannel, prepared: Prepared, proposal: Proposal | None, refusal: Refusal | None
+        self,
+        channel: SessionChannel,
+        terms: Terms,
+        plans: Plans,
+        proposal: Proposal | None,
+        refusal: Refusal | None = None,
     ) -> list[Kit]:
-        """The run's kits, once all three agree; ``proposal`` is None at the leader, and a follower may have a ``refusal``.
+        """A kit for each plan, once all three agree to the terms.
 
-        Raises Refused with the verdict, and ServiceFault.
+        ``proposal`` is None at the leader, and a follower may have a ``refusal``. Raises Refused with the verdict,
+        and ServiceFault.
         """
+        offer = terms, plans
         return await (
-            self._lead(channel, prepared) if proposal is None else self._follow(channel, prepared, proposal, refusal)
+            self._lead(channel, offer) if proposal is None else self._follow(channel, offer, proposal, refusal)
         )
 
     async def proposal(self, channel: SessionChannel, seconds: float) -> Proposal | None:
@@ -60,25 +69,21 @@ class Agreeing:
         message = await channel.exchange({}, (LEADER,), seconds)  # the leader may queue as long as the caller waits
         return agreement.decode_proposal(message[LEADER])
 
-    def _terms(self, prepared: Prepared) -> Terms:
-        plans = tuple(plan.digest.hex() for plan in prepared.plans)
-        digests = prepared.rows_digest.hex(), prepared.model_digest.hex()
-        return Terms(prepared.asked.digest.hex(), prepared.asked.caller, *digests, plans)
-
-    async def _lead(self, channel: SessionChannel, prepared: Prepared) -> list[Kit]:
+    async def _lead(self, channel: SessionChannel, offer: Offer) -> list[Kit]:
         """Propose until all go by one audit key, as they do but for the first run; this party's kits."""
         for _ in range(_TRIES):
-            if (kits := await self._propose(channel, prepared)) is not None:
+            if (kits := await self._propose(channel, offer)) is not None:
                 return kits
         raise Unavailable("the parties do not agree on the key of their audits", retry_after=RETRY_SECONDS)
 
-    async def _propose(self, channel: SessionChannel, prepared: Prepared) -> list[Kit] | None:
+    async def _propose(self, channel: SessionChannel, offer: Offer) -> list[Kit] | None:
         """Propose kit numbers, hear the others, pronounce the verdict; None where all begin again."""
         named, nonce = self._stock.choosing.name, os.urandom(NONCE_BYTES)
-        plans = prepared.plans if named else ()
+        terms, wanted = offer
+        plans = wanted if named else ()
         numbers = await self._reserve(plans)
         committed = agreement.commitment(nonce)
-        proposal = agreement.encode(Proposal(self._terms(prepared), tuple(numbers), committed, named))
+        proposal = agreement.encode(Proposal(terms, tuple(numbers), committed, named))
         await channel.exchange(dict.fromkeys(FOLLOWERS, proposal), ())
         # taken in any case: the others may have taken theirs already
         kits = [await self._take(plan, n) for plan, n in zip(plans, numbers, strict=True)]
@@ -93,7 +98,7 @@ class Agreeing:
             verdict = replace(verdict, again=True, audit_one_in=self._wanted(named, answers) if renewed else None)
         await channel.exchange(dict.fromkeys(FOLLOWERS, agreement.encode(verdict)), ())
         for answer in answers:
-            for plan, floor in zip(prepared.plans, answer.refusal.floors if answer.refusal else (), strict=False):
+            for plan, floor in zip(wanted, answer.refusal.floors if answer.refusal else (), strict=False):
                 await self._stock.raise_floor(plan, floor)
         self._go(refusal)
         coin = agreement.coin(nonces)
@@ -122,26 +127,27 @@ class Agreeing:
         raise Refused(refusal)
 
     async def _follow(
-        self, channel: SessionChannel, prepared: Prepared, proposal: Proposal, refusal: Refusal | None
+        self, channel: SessionChannel, offer: Offer, proposal: Proposal, refusal: Refusal | None
     ) -> list[Kit]:
         """Check the leader's proposal, take the kits it names, and hear the verdict; this party's kits."""
         for _ in range(_TRIES):
-            if (kits := await self._reply(channel, prepared, proposal, refusal)) is not None:
+            if (kits := await self._reply(channel, offer, proposal, refusal)) is not None:
                 return kits
             proposal = agreement.decode_proposal((await channel.exchange({}, (LEADER,), self._patience))[LEADER])
         raise Unavailable("the parties do not agree on the key of their audits", retry_after=RETRY_SECONDS)
 
     async def _reply(
-        self, channel: SessionChannel, prepared: Prepared, proposal: Proposal, refusal: Refusal | None
+        self, channel: SessionChannel, offer: Offer, proposal: Proposal, refusal: Refusal | None
     ) -> list[Kit] | None:
         """None where all begin again."""
+        terms, plans = offer
         choosing, kits = self._stock.choosing, list[Kit]()
         named, wanted = choosing.name, choosing.wanted
-        refusal = refusal or agreement.check(proposal.terms, self._terms(prepared))
+        refusal = refusal or agreement.check(proposal.terms, terms)
         aside = False
         if refusal is None and named and proposal.audit == named:
             try:
-                refusal, kits = await self._take_all(prepared.plans, proposal.kits)
+                refusal, kits = await self._take_all(plans, proposal.kits)
             except KitAside:
                 aside = True
         nonce = os.urandom(NONCE_BYTES)
@@ -153,12 +159,14 @@ class Agreeing:
         if verdict.again:
             await self._renew(verdict, coin)
             return None
-        if len(kits) != len(prepared.plans):
+        if len(kits) != len(plans):
             raise ProtocolError("the leader's verdict is to go, without kits")
         return tossed(kits, coin)
 
-    async def _take_all(self, plans: tuple[KitPlan, ...], numbers: tuple[int, ...]) -> tuple[Refusal | None, list[Kit]]:
-        """The kits, or why not; raises KitAside."""
+    async def _take_all(self, plans: Plans, numbers: tuple[int, ...]) -> tuple[Refusal | None, list[Kit]]:
+        """The kits, or why not; raises KitAside, and ProtocolError for another worker's, which would be used twice."""
+        if any(worker_of(number) != self._stock.worker for number in numbers):
+            raise ProtocolError("the leader's proposal names kits of another worker")
         kits: list[Kit] = []
         try:
             for plan, number in zip(plans, numbers, strict=True):
@@ -172,7 +180,7 @@ class Agreeing:
             return Refusal.of(fault), []
         return None, kits
 
-    async def _reserve(self, plans: tuple[KitPlan, ...]) -> list[int]:
+    async def _reserve(self, plans: Plans) -> list[int]:
         """A number for each plan; none is kept from others when one cannot be had."""
         numbers: list[int] = []
         try:

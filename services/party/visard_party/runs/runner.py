@@ -20,7 +20,7 @@ from visard_party.runs.replay import Replay
 from visard_party.runs.response import response
 
 # a peer that is a little behind still needs the third party's messages when our link to it ends
-_PARTING_SECONDS = 0.5
+PARTING_SECONDS = 0.5
 
 
 class Runner:
@@ -94,12 +94,12 @@ class Runner:
         self._stopping = True
         if self._tasks:
             await asyncio.wait(self._tasks.values(), timeout=seconds)
-            await asyncio.sleep(_PARTING_SECONDS)
+            await asyncio.sleep(PARTING_SECONDS)
 
     async def _run(self, asked: Asked) -> party_pb2.RunResponse:
         request_id = asked.request.request_id
         with structlog.contextvars.bound_contextvars(request=request_id.hex()), self._writes.running(request_id):
-            async with session.opened(self._config, self._links, asked) as channel:
+            async with session.opened(self._config, self._links, asked.session, asked.seconds) as channel:
                 meter = Meter()
                 outcome = await self._course.take(channel, asked, meter)
                 return response(self._config.index, asked, channel, outcome, meter)

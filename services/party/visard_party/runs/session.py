@@ -1,7 +1,6 @@
 """The session of a run: its channel, whose end the peers learn together with the reason."""
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,31 +8,26 @@ from visard_common.deadline import within
 from visard_common.errors import Unavailable
 from visard_engine.errors import PeerLost
 
-from visard_party.config import PartyConfig
+from visard_party.config import ComputingConfig
 from visard_party.faults import Refused, fault_of
-from visard_party.intake.asked import Asked
 from visard_party.peers.channel import SessionChannel
 from visard_party.peers.evidence import told
 from visard_party.peers.links import PeerLinks
 from visard_party.peers.mailbox import SessionAborted
-from visard_party.peers.sessions import SESSION_BYTES
-
-
-def session_of(asked: Asked) -> bytes:
-    """The name of a run's session: the same at all parties that were asked for the same, and another for each attempt."""
-    return hashlib.sha256(b"visard session" + asked.digest + asked.attempt).digest()[:SESSION_BYTES]
 
 
 @asynccontextmanager
-async def opened(config: PartyConfig, links: PeerLinks, asked: Asked) -> AsyncIterator[SessionChannel]:
-    """The run's channel, for as long as the request may take; raises ServiceFault, whatever went wrong."""
+async def opened(
+    config: ComputingConfig, links: PeerLinks, session: bytes, seconds: float
+) -> AsyncIterator[SessionChannel]:
+    """A run's channel, for as long as it may take; raises ServiceFault, whatever went wrong."""
     try:
-        channel = SessionChannel(links, session_of(asked), config.peer_timeout)
+        channel = SessionChannel(links, session, config.peer_timeout)
     except PeerLost as error:
         raise Unavailable(str(error)) from error
     failure: BaseException | None = None
     try:
-        async with within(asked.seconds, "the run"):
+        async with within(seconds, "the run"):
             yield channel
     except BaseException as error:
         failure, fault = error, fault_of(error, f"party {config.index}")

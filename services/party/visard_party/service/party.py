@@ -13,6 +13,7 @@ from visard_party.models import ModelShelf
 from visard_party.peers.links import PeerLinks
 from visard_party.runs.runner import Runner
 from visard_party.store.base import Store
+from visard_party.workers import Workers
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Party:
     runner: Runner
     intake: Intake
     audit: AuditLog
+    workers: Workers
 
     @property
     def ready(self) -> bool:

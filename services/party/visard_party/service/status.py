@@ -34,6 +34,7 @@ async def status(party: Party, *, layers: bool = False) -> common_pb2.PartyStatu
         version=__version__,
         peers=[_peer_state(party, peer) for peer in party.links.peers],
         stock=stock,
+        workers=party.workers.states,
         audits=_audits(party),
         subjects=subjects,
         references=references,

@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 
 from visard_wire.chain import Entry
 
+from visard_party.spread import WHOLE, Part
 from visard_party.store.contents import (
     NEVER,
     Committed,
@@ -67,11 +68,13 @@ class Store(Protocol):
     async def references(self, place: Place, subject: str) -> list[Reference]:
         """A subject's references, by id; those whose time is over are among them until they are erased."""
 
-    async def gallery(self, place: Place) -> list[Reference]:
-        """All references of a place, by id: the same order at every party."""
-        return list(chain.from_iterable(await self.gallery_parts(place, list)))
+    async def gallery(self, place: Place, part: Part = WHOLE) -> list[Reference]:
+        """All references of a place, or those of a part of them, by id: the same order at every party."""
+        return list(chain.from_iterable(await self.gallery_parts(place, list, part)))
 
-    async def gallery_parts(self, place: Place, made: Callable[[Sequence[Reference]], T]) -> list[T]:
+    async def gallery_parts(
+        self, place: Place, made: Callable[[Sequence[Reference]], T], part: Part = WHOLE
+    ) -> list[T]:
         """What is made of the references of ``gallery``, PART at a time, in their order, in one reading.
 
         Only so many are objects at the same time. ``made`` is called in a thread.

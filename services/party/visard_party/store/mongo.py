@@ -18,8 +18,9 @@ from pymongo import ASCENDING, UpdateOne
 from pymongo.errors import ConfigurationError, DuplicateKeyError, InvalidURI
 from typing_extensions import override
 
-from visard_party.errors import ForeignStore, RequestConflict, SchemaMismatch, StoreError
+from visard_party.errors import ForeignStore, RequestConflict, SchemaMismatch, StoreAway, StoreError
 from visard_party.gate import Gate
+from visard_party.spread import WHOLE, Part
 from visard_party.store import mongo_documents as documents
 from visard_party.store.base import PART, READ_SECONDS
 from visard_party.store.contents import (
@@ -66,8 +67,11 @@ class MongoStore(MongoRecords):
         self._behind = True  # some committed write may not have had its effects yet
 
     @classmethod
-    async def open(cls, uri: str, party: int) -> "MongoStore":
-        """Connect and check schema and owner; raises StoreError, whose text never holds the URI's password."""
+    async def open(cls, uri: str, party: int, *, reads_only: bool = False) -> "MongoStore":
+        """Connect and check schema and owner; raises StoreError, whose text never holds the URI's password.
+
+        With ``reads_only`` nothing is written: who writes is another process of this party, which also finishes what was not.
+        """
         milliseconds = int(SELECTION_SECONDS * 1000)
         try:
             client: Any = AsyncIOMotorClient(
@@ -88,26 +92,35 @@ class MongoStore(MongoRecords):
             raise StoreError("store: not a usable mongodb:// URI") from error
         store = cls(client, database, "MongoDB")
         try:
-            await store._do(lambda: store._prepare(party))
+            await store._do(lambda: store._look(party) if reads_only else store._prepare(party))
         except BaseException:
             await store.close()
             raise
         return store
 
-    async def _prepare(self, party: int) -> None:
+    async def _look(self, party: int) -> None:
+        """Beside the party, which may not have begun to use it yet."""
+        await self._describe()
+        found = await self._db.meta.find_one({"_id": "schema"})
+        if found is None:
+            raise StoreAway("store: the party has not begun to use it yet")
+        _check(found, party)
+        self._behind = False
+
+    async def _describe(self) -> None:
         hello = await self._client.admin.command("hello")
         info = await self._client.server_info()
-        self.description = f"MongoDB {info['version']}, {_topology(hello)}"
+        self.description = f"MongoDB {info['version']}, {documents.topology(hello)}"
+
+    async def _prepare(self, party: int) -> None:
+        await self._describe()
         found = await self._db.meta.find_one_and_update(
             {"_id": "schema"},
             {"$setOnInsert": {"version": SCHEMA_VERSION, "party": party}},
             upsert=True,
             return_document=True,
         )
-        if found["version"] != SCHEMA_VERSION:
-            raise SchemaMismatch(f"store: schema version {found['version']}, this program wants {SCHEMA_VERSION}")
-        if found["party"] != party:
-            raise ForeignStore(f"store: the database is that of party {found['party']}")
+        _check(found, party)
         await self._restoration.recover()
         await documents.make_indexes(self._db, "")
         await self._db.seen.create_index([("expires", ASCENDING)])
@@ -222,8 +235,11 @@ class MongoStore(MongoRecords):
         return [documents.reference_of(row) for row in await self._find("refs", query)]
 
     @override
-    async def gallery_parts(self, place: Place, made: Callable[[Sequence[Reference]], T]) -> list[T]:
-        return await self._parts({**place._asdict(), "visible": True}, None, documents.reference_of, made)
+    async def gallery_parts(
+        self, place: Place, made: Callable[[Sequence[Reference]], T], part: Part = WHOLE
+    ) -> list[T]:
+        query = {**place._asdict(), "visible": True, **documents.in_part(part)}
+        return await self._parts(query, None, documents.reference_of, made)
 
     async def _parts(
         self,
@@ -377,7 +393,8 @@ class MongoStore(MongoRecords):
         self._client.close()
 
 
-def _topology(hello: Document) -> str:
-    if "setName" in hello:
-        return f"replica set {hello['setName']}"
-    return "sharded cluster" if hello.get("msg") == "isdbgrid" else "standalone"
+def _check(found: Document, party: int) -> None:
+    if found["version"] != SCHEMA_VERSION:
+        raise SchemaMismatch(f"store: schema version {found['version']}, this program wants {SCHEMA_VERSION}")
+    if found["party"] != party:
+        raise ForeignStore(f"store: the database is that of party {found['party']}")

@@ -12,7 +12,8 @@ import structlog
 from typing_extensions import override
 from visard_wire.secret import Secret
 
-from visard_party.errors import ForeignStore, SchemaMismatch, StoreBusy, StoreError, StoreFull
+from visard_party.errors import ForeignStore, SchemaMismatch, StoreAway, StoreBusy, StoreError, StoreFull
+from visard_party.spread import WHOLE, Part
 from visard_party.store import sqlite_writes as writes
 from visard_party.store.base import PART, READ_SECONDS
 from visard_party.store.contents import (
@@ -46,6 +47,7 @@ _BY_IDS = (
     f"SELECT {_COLUMNS} FROM refs WHERE visible AND reference_id IN (SELECT value FROM json_each(?)) "  # noqa: S608
     "ORDER BY reference_id"
 )
+_IN_PART = "reference_id >= ? AND (? = '' OR reference_id < ?)"
 _KINDS = {sqlite3.SQLITE_FULL: StoreFull, sqlite3.SQLITE_IOERR: StoreFull, sqlite3.SQLITE_BUSY: StoreBusy}
 _NOTE_ATTEMPT = "INSERT INTO attempts VALUES (?, ?) ON CONFLICT DO UPDATE SET full_at = max(full_at, excluded.full_at)"
 
@@ -60,24 +62,28 @@ class SqliteStore(SqliteRecords):
 
     description = f"SQLite {sqlite3.sqlite_version}, embedded"
 
-    def __init__(self, connection: sqlite3.Connection, worker: ThreadPoolExecutor) -> None:
+    def __init__(self, connection: sqlite3.Connection, worker: ThreadPoolExecutor, *, reads_only: bool = False) -> None:
         self._connection = connection
         self._worker = worker
-        self._traces = True  # the log beside the database may hold what was erased
+        self._begin = "BEGIN" if reads_only else "BEGIN IMMEDIATE"
+        self._traces = not reads_only  # the log beside the database may hold what was erased
 
     @classmethod
-    async def open(cls, directory: Path, party: int) -> "SqliteStore":
-        """Open or make a party's database in a directory; raises SchemaMismatch, ForeignStore and StoreError."""
-        worker = ThreadPoolExecutor(1, "store")
+    async def open(cls, directory: Path, party: int, *, reads_only: bool = False) -> "SqliteStore":
+        """Open or make a party's database in a directory; raises SchemaMismatch, ForeignStore and StoreError.
+
+        With ``reads_only`` it is opened beside the party that writes it, and never made: raises StoreAway where there is none.
+        """
+        worker, connect = ThreadPoolExecutor(1, "store"), _connect_to_read if reads_only else _connect
         try:
-            connection = await asyncio.get_running_loop().run_in_executor(worker, _connect, directory, party)
+            connection = await asyncio.get_running_loop().run_in_executor(worker, connect, directory, party)
         except (sqlite3.Error, OSError) as error:
             worker.shutdown()
             raise _failure(f"store in {directory}", error) from error
         except BaseException:
             worker.shutdown()
             raise
-        return cls(connection, worker)
+        return cls(connection, worker, reads_only=reads_only)
 
     async def _do(self, work: Work[T], *, erases: bool = False, seconds: float = TIMEOUT_SECONDS) -> T:
         """Do a transaction in the store's thread: all of it or nothing.
@@ -97,7 +103,7 @@ class SqliteStore(SqliteRecords):
     def _transaction(self, work: Work[T], erases: bool) -> T:
         try:
             with self._connection:
-                self._connection.execute("BEGIN IMMEDIATE")
+                self._connection.execute(self._begin)
                 result = work(self._connection)
             if (
                 erases or self._traces
@@ -142,12 +148,15 @@ class SqliteStore(SqliteRecords):
         return await self._do(lambda db: [_reference(row) for row in db.execute(query, (*place, subject))])
 
     @override
-    async def gallery_parts(self, place: Place, made: Callable[[Sequence[Reference]], T]) -> list[T]:
-        query = f"SELECT reference_id FROM refs WHERE {_IN_PLACE} ORDER BY reference_id"  # noqa: S608
+    async def gallery_parts(
+        self, place: Place, made: Callable[[Sequence[Reference]], T], part: Part = WHOLE
+    ) -> list[T]:
+        query = f"SELECT reference_id FROM refs WHERE {_IN_PLACE} AND {_IN_PART} ORDER BY reference_id"  # noqa: S608
+        named = (*place, part.begin, part.end, part.end)
 
         def work(db: sqlite3.Connection) -> list[T]:
             # ids are sorted in memory, and with them all that is asked for: of a large gallery that is to be no more
-            return [made(_by_ids(db, [row[0] for row in rows])) for rows in _parts(db.execute(query, place))]
+            return [made(_by_ids(db, [row[0] for row in rows])) for rows in _parts(db.execute(query, named))]
 
         return await self._do(work, seconds=READ_SECONDS)
 
@@ -308,6 +317,24 @@ def _connect(directory: Path, party: int) -> sqlite3.Connection:
         with connection:
             writes.abandon_restoration(connection)
         _emptied(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _connect_to_read(directory: Path, party: int) -> sqlite3.Connection:
+    """Beside the party, whose own connection has made the database, and keeps its log."""
+    path = directory / "visard.sqlite"
+    if not path.exists():
+        raise StoreAway(f"store: there is none in {directory} yet")
+    connection = sqlite3.connect(path, timeout=_BUSY_MS / 1000, isolation_level=None)
+    connection.execute("PRAGMA query_only = ON")
+    connection.execute("PRAGMA temp_store = MEMORY")  # a temporary file would keep what is erased
+    try:
+        if connection.execute("PRAGMA user_version").fetchone() == (0,):
+            raise StoreAway(f"store: that in {directory} is being made")
+        _check_schema(connection, APPLICATION_ID + 1 + party)
     except BaseException:
         connection.close()
         raise

@@ -930,6 +930,7 @@ class PartyStatus(_message.Message):
     RUNS_ACTIVE_FIELD_NUMBER: _builtins.int
     MODELS_FIELD_NUMBER: _builtins.int
     STORE_FIELD_NUMBER: _builtins.int
+    WORKERS_FIELD_NUMBER: _builtins.int
     AUDITS_FIELD_NUMBER: _builtins.int
     ATTEMPTS_SECONDS_FIELD_NUMBER: _builtins.int
     ATTEMPTS_FIELD_NUMBER: _builtins.int
@@ -953,6 +954,10 @@ class PartyStatus(_message.Message):
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelInfo]: ...
     @_builtins.property
+    def workers(self) -> _containers.RepeatedCompositeFieldContainer[Global___WorkerState]:
+        """This party's workers, in order; none where it searches by itself."""
+
+    @_builtins.property
     def audits(self) -> Global___KitAudits:
         """Of the dealer's kits that were looked at since this party was started."""
 
@@ -974,17 +979,47 @@ class PartyStatus(_message.Message):
         runs_active: _builtins.int = ...,
         models: _abc.Iterable[Global___ModelInfo] | None = ...,
         store: _builtins.str = ...,
+        workers: _abc.Iterable[Global___WorkerState] | None = ...,
         audits: Global___KitAudits | None = ...,
         attempts_seconds: _builtins.float = ...,
         attempts: _abc.Iterable[Global___Attempts] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["audits", b"audits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "attempts_seconds", b"attempts_seconds", "audits", b"audits", "models", b"models", "party", b"party", "peers", b"peers", "ready", b"ready", "reason", b"reason", "references", b"references", "runs_active", b"runs_active", "stock", b"stock", "store", b"store", "subjects", b"subjects", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "attempts_seconds", b"attempts_seconds", "audits", b"audits", "models", b"models", "party", b"party", "peers", b"peers", "ready", b"ready", "reason", b"reason", "references", b"references", "runs_active", b"runs_active", "stock", b"stock", "store", b"store", "subjects", b"subjects", "version", b"version", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PartyStatus: _TypeAlias = PartyStatus  # noqa: Y015
+
+@_typing.final
+class WorkerState(_message.Message):
+    """How a party's worker is, as the party has heard last."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    REFERENCES_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Why it cannot search, in words for an operator; empty where it can."""
+    version: _builtins.str
+    references: _builtins.int
+    """What it holds in memory, of all places."""
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+        version: _builtins.str = ...,
+        references: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "references", b"references", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WorkerState: _TypeAlias = WorkerState  # noqa: Y015
 
 @_typing.final
 class Attempts(_message.Message):

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14visard/v1/peer.proto\x12\tvisard.v1\"\xf0\x01\n\x05\x46rame\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.visard.v1.HelloH\x00\x12%\n\x07message\x18\x02 \x01(\x0b\x32\x12.visard.v1.MessageH\x00\x12!\n\x05\x63lose\x18\x03 \x01(\x0b\x32\x10.visard.v1.CloseH\x00\x12#\n\x03log\x18\x04 \x01(\x0b\x32\x14.visard.v1.LogReportH\x00\x12#\n\x03set\x18\x05 \x01(\x0b\x32\x14.visard.v1.SetReportH\x00\x12(\n\tmodel_set\x18\x06 \x01(\x0b\x32\x13.visard.v1.ModelSetH\x00\x42\x06\n\x04kind\"^\n\x05Hello\x12\r\n\x05party\x18\x01 \x01(\r\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x10\n\x08prss_key\x18\x03 \x01(\x0c\x12\x10\n\x08protocol\x18\x04 \x01(\r\x12\x11\n\tfirst_kit\x18\x05 \x01(\x04\"\x1a\n\x08ModelSet\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\"J\n\x07Message\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\x0f\n\x07\x63ounter\x18\x02 \x01(\x10\x12\x0f\n\x07payload\x18\x03 \x01(\x0c\x12\x0c\n\x04more\x18\x04 \x01(\x08\"^\n\x05\x43lose\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x13\n\x0bretry_after\x18\x04 \x01(\x01\x12\x11\n\tdeviation\x18\x05 \x01(\t\"E\n\tLogReport\x12$\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x13.visard.v1.LogEntry\x12\x12\n\nwant_reply\x18\x02 \x01(\x08\"j\n\tSetReport\x12\x12\n\nreferences\x18\x01 \x01(\x0c\x12\x0e\n\x06writes\x18\x02 \x01(\x0c\x12\x0f\n\x07pending\x18\x03 \x01(\r\x12\x0f\n\x07horizon\x18\x04 \x01(\x04\x12\x17\n\x0fpending_expires\x18\x05 \x01(\x04\"\xf6\x01\n\x04Page\x12\x30\n\nreferences\x18\x01 \x03(\x0b\x32\x1c.visard.v1.ManifestReference\x12(\n\x06models\x18\x02 \x03(\x0b\x32\x18.visard.v1.ManifestModel\x12(\n\x06writes\x18\x03 \x03(\x0b\x32\x18.visard.v1.ManifestWrite\x12\x30\n\ntombstones\x18\x04 \x03(\x0b\x32\x1c.visard.v1.ManifestTombstone\x12(\n\x06rights\x18\x05 \x03(\x0b\x32\x18.visard.v1.ManifestRight\x12\x0c\n\x04last\x18\x06 \x01(\x08\"B\n\x11ManifestTombstone\x12\x14\n\x0creference_id\x18\x01 \x01(\t\x12\x17\n\x0f\x65xpires_unix_ms\x18\x02 \x01(\x04\"\xdd\x01\n\x11ManifestReference\x12\x14\n\x0creference_id\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\r\x12\x17\n\x0f\x63reated_unix_ms\x18\x05 \x01(\x04\x12\x17\n\x0fupdated_unix_ms\x18\x06 \x01(\x04\x12\x17\n\x0f\x65xpires_unix_ms\x18\x07 \x01(\x04\x12\x10\n\x08metadata\x18\x08 \x01(\x0c\x12\x13\n\x0b\x65nrolled_by\x18\t \x01(\t\x12\x0f\n\x07gallery\x18\n \x01(\t\"^\n\rManifestRight\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x0f\n\x07grantee\x18\x03 \x01(\t\x12\x0f\n\x07gallery\x18\x04 \x01(\t\x12\x0b\n\x03may\x18\x05 \x01(\t\"X\n\rManifestModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07program\x18\x02 \x01(\x0c\x12\x0f\n\x07version\x18\x03 \x01(\r\x12\x17\n\x0f\x63reated_unix_ms\x18\x04 \x01(\x04\"\x95\x01\n\rManifestWrite\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\x12(\n\x05state\x18\x04 \x01(\x0e\x32\x19.visard.v1.LogEntry.State\x12\x0f\n\x07\x63hanges\x18\x05 \x01(\r\x12\x17\n\x0f\x65xpires_unix_ms\x18\x06 \x01(\x04\"\xc9\x01\n\x08LogEntry\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12(\n\x05state\x18\x02 \x01(\x0e\x32\x19.visard.v1.LogEntry.State\"\x7f\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_RUNNING\x10\x01\x12\x11\n\rSTATE_PENDING\x10\x02\x12\x13\n\x0fSTATE_COMMITTED\x10\x03\x12\x11\n\rSTATE_DROPPED\x10\x04\x12\x11\n\rSTATE_UNKNOWN\x10\x05\x32:\n\x04Peer\x12\x32\n\x08\x45xchange\x12\x10.visard.v1.Frame\x1a\x10.visard.v1.Frame(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14visard/v1/peer.proto\x12\tvisard.v1\"\xf0\x01\n\x05\x46rame\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.visard.v1.HelloH\x00\x12%\n\x07message\x18\x02 \x01(\x0b\x32\x12.visard.v1.MessageH\x00\x12!\n\x05\x63lose\x18\x03 \x01(\x0b\x32\x10.visard.v1.CloseH\x00\x12#\n\x03log\x18\x04 \x01(\x0b\x32\x14.visard.v1.LogReportH\x00\x12#\n\x03set\x18\x05 \x01(\x0b\x32\x14.visard.v1.SetReportH\x00\x12(\n\tmodel_set\x18\x06 \x01(\x0b\x32\x13.visard.v1.ModelSetH\x00\x42\x06\n\x04kind\"n\n\x05Hello\x12\r\n\x05party\x18\x01 \x01(\r\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x10\n\x08prss_key\x18\x03 \x01(\x0c\x12\x10\n\x08protocol\x18\x04 \x01(\r\x12\x11\n\tfirst_kit\x18\x05 \x01(\x04\x12\x0e\n\x06worker\x18\x06 \x01(\r\"\x1a\n\x08ModelSet\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\"J\n\x07Message\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\x0f\n\x07\x63ounter\x18\x02 \x01(\x10\x12\x0f\n\x07payload\x18\x03 \x01(\x0c\x12\x0c\n\x04more\x18\x04 \x01(\x08\"^\n\x05\x43lose\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x13\n\x0bretry_after\x18\x04 \x01(\x01\x12\x11\n\tdeviation\x18\x05 \x01(\t\"E\n\tLogReport\x12$\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x13.visard.v1.LogEntry\x12\x12\n\nwant_reply\x18\x02 \x01(\x08\"j\n\tSetReport\x12\x12\n\nreferences\x18\x01 \x01(\x0c\x12\x0e\n\x06writes\x18\x02 \x01(\x0c\x12\x0f\n\x07pending\x18\x03 \x01(\r\x12\x0f\n\x07horizon\x18\x04 \x01(\x04\x12\x17\n\x0fpending_expires\x18\x05 \x01(\x04\"\xf6\x01\n\x04Page\x12\x30\n\nreferences\x18\x01 \x03(\x0b\x32\x1c.visard.v1.ManifestReference\x12(\n\x06models\x18\x02 \x03(\x0b\x32\x18.visard.v1.ManifestModel\x12(\n\x06writes\x18\x03 \x03(\x0b\x32\x18.visard.v1.ManifestWrite\x12\x30\n\ntombstones\x18\x04 \x03(\x0b\x32\x1c.visard.v1.ManifestTombstone\x12(\n\x06rights\x18\x05 \x03(\x0b\x32\x18.visard.v1.ManifestRight\x12\x0c\n\x04last\x18\x06 \x01(\x08\"B\n\x11ManifestTombstone\x12\x14\n\x0creference_id\x18\x01 \x01(\t\x12\x17\n\x0f\x65xpires_unix_ms\x18\x02 \x01(\x04\"\xdd\x01\n\x11ManifestReference\x12\x14\n\x0creference_id\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\r\x12\x17\n\x0f\x63reated_unix_ms\x18\x05 \x01(\x04\x12\x17\n\x0fupdated_unix_ms\x18\x06 \x01(\x04\x12\x17\n\x0f\x65xpires_unix_ms\x18\x07 \x01(\x04\x12\x10\n\x08metadata\x18\x08 \x01(\x0c\x12\x13\n\x0b\x65nrolled_by\x18\t \x01(\t\x12\x0f\n\x07gallery\x18\n \x01(\t\"^\n\rManifestRight\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x0f\n\x07grantee\x18\x03 \x01(\t\x12\x0f\n\x07gallery\x18\x04 \x01(\t\x12\x0b\n\x03may\x18\x05 \x01(\t\"X\n\rManifestModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07program\x18\x02 \x01(\x0c\x12\x0f\n\x07version\x18\x03 \x01(\r\x12\x17\n\x0f\x63reated_unix_ms\x18\x04 \x01(\x04\"\x95\x01\n\rManifestWrite\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\x12(\n\x05state\x18\x04 \x01(\x0e\x32\x19.visard.v1.LogEntry.State\x12\x0f\n\x07\x63hanges\x18\x05 \x01(\r\x12\x17\n\x0f\x65xpires_unix_ms\x18\x06 \x01(\x04\"\xc9\x01\n\x08LogEntry\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12(\n\x05state\x18\x02 \x01(\x0e\x32\x19.visard.v1.LogEntry.State\"\x7f\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_RUNNING\x10\x01\x12\x11\n\rSTATE_PENDING\x10\x02\x12\x13\n\x0fSTATE_COMMITTED\x10\x03\x12\x11\n\rSTATE_DROPPED\x10\x04\x12\x11\n\rSTATE_UNKNOWN\x10\x05\x32:\n\x04Peer\x12\x32\n\x08\x45xchange\x12\x10.visard.v1.Frame\x1a\x10.visard.v1.Frame(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,33 +34,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FRAME']._serialized_start=36
   _globals['_FRAME']._serialized_end=276
   _globals['_HELLO']._serialized_start=278
-  _globals['_HELLO']._serialized_end=372
-  _globals['_MODELSET']._serialized_start=374
-  _globals['_MODELSET']._serialized_end=400
-  _globals['_MESSAGE']._serialized_start=402
-  _globals['_MESSAGE']._serialized_end=476
-  _globals['_CLOSE']._serialized_start=478
-  _globals['_CLOSE']._serialized_end=572
-  _globals['_LOGREPORT']._serialized_start=574
-  _globals['_LOGREPORT']._serialized_end=643
-  _globals['_SETREPORT']._serialized_start=645
-  _globals['_SETREPORT']._serialized_end=751
-  _globals['_PAGE']._serialized_start=754
-  _globals['_PAGE']._serialized_end=1000
-  _globals['_MANIFESTTOMBSTONE']._serialized_start=1002
-  _globals['_MANIFESTTOMBSTONE']._serialized_end=1068
-  _globals['_MANIFESTREFERENCE']._serialized_start=1071
-  _globals['_MANIFESTREFERENCE']._serialized_end=1292
-  _globals['_MANIFESTRIGHT']._serialized_start=1294
-  _globals['_MANIFESTRIGHT']._serialized_end=1388
-  _globals['_MANIFESTMODEL']._serialized_start=1390
-  _globals['_MANIFESTMODEL']._serialized_end=1478
-  _globals['_MANIFESTWRITE']._serialized_start=1481
-  _globals['_MANIFESTWRITE']._serialized_end=1630
-  _globals['_LOGENTRY']._serialized_start=1633
-  _globals['_LOGENTRY']._serialized_end=1834
-  _globals['_LOGENTRY_STATE']._serialized_start=1707
-  _globals['_LOGENTRY_STATE']._serialized_end=1834
-  _globals['_PEER']._serialized_start=1836
-  _globals['_PEER']._serialized_end=1894
+  _globals['_HELLO']._serialized_end=388
+  _globals['_MODELSET']._serialized_start=390
+  _globals['_MODELSET']._serialized_end=416
+  _globals['_MESSAGE']._serialized_start=418
+  _globals['_MESSAGE']._serialized_end=492
+  _globals['_CLOSE']._serialized_start=494
+  _globals['_CLOSE']._serialized_end=588
+  _globals['_LOGREPORT']._serialized_start=590
+  _globals['_LOGREPORT']._serialized_end=659
+  _globals['_SETREPORT']._serialized_start=661
+  _globals['_SETREPORT']._serialized_end=767
+  _globals['_PAGE']._serialized_start=770
+  _globals['_PAGE']._serialized_end=1016
+  _globals['_MANIFESTTOMBSTONE']._serialized_start=1018
+  _globals['_MANIFESTTOMBSTONE']._serialized_end=1084
+  _globals['_MANIFESTREFERENCE']._serialized_start=1087
+  _globals['_MANIFESTREFERENCE']._serialized_end=1308
+  _globals['_MANIFESTRIGHT']._serialized_start=1310
+  _globals['_MANIFESTRIGHT']._serialized_end=1404
+  _globals['_MANIFESTMODEL']._serialized_start=1406
+  _globals['_MANIFESTMODEL']._serialized_end=1494
+  _globals['_MANIFESTWRITE']._serialized_start=1497
+  _globals['_MANIFESTWRITE']._serialized_end=1646
+  _globals['_LOGENTRY']._serialized_start=1649
+  _globals['_LOGENTRY']._serialized_end=1850
+  _globals['_LOGENTRY_STATE']._serialized_start=1723
+  _globals['_LOGENTRY_STATE']._serialized_end=1850
+  _globals['_PEER']._serialized_start=1852
+  _globals['_PEER']._serialized_end=1910
 # @@protoc_insertion_point(module_scope)

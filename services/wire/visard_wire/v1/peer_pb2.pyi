@@ -74,6 +74,7 @@ class Hello(_message.Message):
     PRSS_KEY_FIELD_NUMBER: _builtins.int
     PROTOCOL_FIELD_NUMBER: _builtins.int
     FIRST_KIT_FIELD_NUMBER: _builtins.int
+    WORKER_FIELD_NUMBER: _builtins.int
     party: _builtins.int
     version: _builtins.str
     prss_key: _builtins.bytes
@@ -82,6 +83,8 @@ class Hello(_message.Message):
     """What parties say to each other, as a number: parties of two protocols do not talk (visard_wire.version.PROTOCOL)."""
     first_kit: _builtins.int
     """From party 0: the number that kits of a new plan begin with."""
+    worker: _builtins.int
+    """0 for the party itself; k + 1 for its worker k, which has links to the workers k of the other parties alone."""
     def __init__(
         self,
         *,
@@ -90,10 +93,11 @@ class Hello(_message.Message):
         prss_key: _builtins.bytes = ...,
         protocol: _builtins.int = ...,
         first_kit: _builtins.int = ...,
+        worker: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_kit", b"first_kit", "party", b"party", "protocol", b"protocol", "prss_key", b"prss_key", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_kit", b"first_kit", "party", b"party", "protocol", b"protocol", "prss_key", b"prss_key", "version", b"version", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
