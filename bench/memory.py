@@ -23,8 +23,8 @@ from visard_engine.field import field_of
 from visard_party.consistency.sets import Holdings
 from visard_party.gallery import Rows, read
 from visard_party.store import open_store
+from visard_party.store.base import all_names
 from visard_party.store.contents import Change, Place
-from visard_party.store.names import Names
 
 from bench import stores, worker
 
@@ -54,10 +54,7 @@ async def _measure(folder: Path, count: int) -> dict[str, Any]:
     worker.forget_peak()
     rows = await read(store, _PLACE, _FIELD)
     note("rows")
-    holdings = Holdings((), await store.log())
-    for names in await store.names_parts(Names.of):
-        holdings.add(names)
-    del names
+    holdings = Holdings.of(await all_names(store), await store.log())
     give_back_small_pieces()  # as the watch does
     note("rows and hashes")
     (fresh,) = stores.references(1, "late")

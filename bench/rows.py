@@ -22,7 +22,7 @@ from visard.owner.networks import calibration
 from visard.owner.networks.faces import face_network
 from visard.owner.networks.names import FACE, FACE_SMALL
 from visard.owner.publish import PATTERN_MARGIN, compile_face_model
-from visard_engine import matching, searching
+from visard_engine import matching, nearest, searching
 from visard_engine.field import Integers
 from visard_engine.kits import KitPlan
 from visard_engine.nn.compile import Compiled, compile_module
@@ -139,7 +139,7 @@ def plans(row: Row) -> list[KitPlan]:
     if row.name == "W3M":
         return list(searching.search_plans(row.q, row.n, DESCRIPTOR, TABLES))
     if row.name == "W3T":
-        return list(matching.identify_plans(row.q, row.n, DESCRIPTOR))
+        return list(nearest.identify_plans(row.q, row.n, DESCRIPTOR))
     return [plan(row)] * row.batch
 
 

@@ -16,7 +16,7 @@ from visard_common.memory import give_back_large_arrays
 from visard_common.rpc import FaultInterceptor
 from visard_common.tls import SERVER_OPTIONS, Tls
 from visard_common.vouching import VouchingInterceptor
-from visard_engine import matching, searching
+from visard_engine import nearest, searching
 from visard_engine.bits import ReplicatedBits
 from visard_engine.correlated import joined
 from visard_engine.field import Elements, field_of
@@ -150,7 +150,7 @@ class Worker:
 
         async def match(run: Run, kits: list[Kit]) -> Elements:
             if row.name == "W3T":
-                return _pieces(await matching.identify(run, kits, probe, references, rows.limit(row.q)))
+                return _pieces(await nearest.identify(run, kits, probe, references, rows.limit(row.q)))
             (kit,) = kits
             s = Session(run, kit)
             distances = await threshold.distances(s, probe, references)

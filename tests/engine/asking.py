@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from visard_engine import matching, searching
+from visard_engine import matching, nearest, searching
 from visard_engine.bits import unpack
 from visard_engine.describe import describe, describe_plan, evaluate
 from visard_engine.errors import EngineError
@@ -105,7 +105,7 @@ def described(q: int, purpose: str = MATCH, pixels: Any = PIXELS) -> Question:
 ASKED: dict[str, tuple[Callable[..., Awaitable[Any]], Callable[..., KitPlan | tuple[KitPlan, ...]]]] = {
     "verify": (matching.verify, matching.verify_plan),
     "is_known": (searching.is_known, searching.known_plans),
-    "identify": (matching.identify, matching.identify_plans),
+    "identify": (nearest.identify, nearest.identify_plans),
 }
 
 

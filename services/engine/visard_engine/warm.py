@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import numpy as np
 
-from visard_engine import matching, searching
+from visard_engine import matching, nearest, searching
 from visard_engine.describe import describe, describe_plan
 from visard_engine.in_process import LocalChannel, local_channels
 from visard_engine.kits import Kit, KitPlan, deal_kit, dealt_part
@@ -62,8 +62,8 @@ async def warm(q: int) -> None:
     await _together([describe_plan(small)] * 3, lambda c, kits: describe(Run(c), kits, model, images))
     verify = matching.verify_plan(q, _REFERENCES, probe.size)
     await _together([verify], lambda c, kits: matching.verify(Run(c), kits[0], probe, references, 1))
-    identify = matching.identify_plans(q, _REFERENCES, probe.size)
-    await _together(identify, lambda c, kits: matching.identify(Run(c), kits, probe, references, 1))
+    identify = nearest.identify_plans(q, _REFERENCES, probe.size)
+    await _together(identify, lambda c, kits: nearest.identify(Run(c), kits, probe, references, 1))
     labels = Labels(np.zeros((_REFERENCES, 5), np.uint64), np.zeros((2, 10), np.uint64), 4)
     search = searching.search_plans(q, _REFERENCES, probe.size, searching.Tables(1, 5, labels.parts))
     await _together(search, lambda c, kits: searching.search(Run(c), kits, probe, references, [1], labels))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from visard_engine import matching, searching
+from visard_engine import nearest, searching
 from visard_engine.bits import words_for
 from visard_engine.errors import KitError
 from visard_engine.field import M31, M61, Field
@@ -170,7 +170,7 @@ async def kits_of_another_number_of_rows__should_be_refused() -> None:
 
 def enrolments__should_throw_no_kit_away() -> None:
     size = 128
-    for plans in (matching.identify_plans, searching.known_plans):
+    for plans in (nearest.identify_plans, searching.known_plans):
         for rows in (1, 5000, 70_000):
             assert plans(31, rows, size) == plans(31, rows + 1, size)
         before, after = plans(31, 100_000, size), plans(31, 150_000, size)

@@ -92,6 +92,14 @@ class Holdings:
         self.note_pending(log)
         self.add(names)
 
+    @classmethod
+    def of(cls, names: Iterable[Sequence[Name]], log: Sequence[LogEntry]) -> "Holdings":
+        """Of names that come in parts."""
+        found = cls((), log)
+        for part in names:
+            found.add(part)
+        return found
+
     @property
     def references(self) -> bytes:
         """The hash of all references and rights."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import structlog
 from visard_common.errors import FailedPrecondition, InvalidArgument, Unavailable
@@ -17,9 +17,7 @@ from visard_party.consistency.sets import Holdings, Node, SetWatch, View
 from visard_party.consistency.writes import Writes
 from visard_party.errors import StoreError
 from visard_party.peers.links import Link, PeerLinks
-from visard_party.store.base import Store, all_rights
-from visard_party.store.contents import LogEntry
-from visard_party.store.names import Names
+from visard_party.store.base import Store, all_names
 
 WATCH_SECONDS = 2.0
 _ANEW_SECONDS = 3600.0
@@ -129,9 +127,10 @@ class Watch:
 
     async def _bring_up_to_date(self, taken: Changes) -> None:
         if taken.everything:
-            rights = [right.name for right in await all_rights(self._store)]
-            names = [Names.of(rights), *await self._store.names_parts(Names.of)]
-            self._holdings = await asyncio.to_thread(_hashed, names, await self._store.log())
+            names = await all_names(self._store)
+            self._holdings = await asyncio.to_thread(Holdings.of, names, await self._store.log())
+            del names
+            give_back_small_pieces()
             self._read_at = time.monotonic()
         elif taken.writes:
             ids = sorted(taken.references)
@@ -216,14 +215,6 @@ class Watch:
             await self._read_anew()
         holdings = await self.holdings()
         return gateway_pb2.PartyAudit(nodes=[node_message(holdings.node(prefix)) for prefix in request.prefixes])
-
-
-def _hashed(names: Sequence[Names], entries: Sequence[LogEntry]) -> Holdings:
-    holdings = Holdings((), entries)
-    for some in names:
-        holdings.add(some)
-    give_back_small_pieces()
-    return holdings
 
 
 def node_message(node: Node) -> gateway_pb2.AuditNode:

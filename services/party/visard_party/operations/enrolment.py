@@ -41,7 +41,7 @@ class Enrol(Operation):
         rows = await admission.others(resources, asked, model)
         asks = admission.plans(asked, model, rows)
         if rows:
-            resources.want(asks)
+            resources.stock.want_ahead(asks)
         plans = (describe_plan(model.program),) * request.images + asks
         erase = Change(erase=tuple(row.reference_id for row in own) if request.replace else ())
         return Prepared(asked, plans, names_of(own), rows, model, images, erase)

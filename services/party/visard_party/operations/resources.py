@@ -1,10 +1,7 @@
 """What operations work with: this party's store, models, kits and the rest, and what several of them do with these."""
 
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from visard_engine.kits import KitPlan
 from visard_wire.v1 import common_pb2
 
 from visard_party.batching.batches import Batches
@@ -20,8 +17,6 @@ from visard_party.peers.channel import SessionChannel
 from visard_party.store.base import Store, all_of
 from visard_party.store.contents import Place, Reference, Write
 from visard_party.workers import Workers
-
-AHEAD = 2  # searches that kits are kept ready for
 
 
 @dataclass(frozen=True)
@@ -58,11 +53,6 @@ class Resources:
         """A subject's references, but for those whose time is over when the request is sent: they are Expire's alone."""
         rows = await self.store.references(Place.of(request), subject)
         return [row for row in rows if row.live(request.sent_unix_ms)]
-
-    def want(self, searched: Sequence[KitPlan]) -> None:
-        """Keep kits ready for some searches such as one with these: those of blocks are the same for all galleries."""
-        for plan, count in Counter(searched).items():
-            self.stock.want(plan, AHEAD * count)
 
     async def everything_of(self, model: str) -> list[Reference]:
         """Every reference of a model, in whatever gallery, by id; raises StoreError."""

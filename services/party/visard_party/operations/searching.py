@@ -2,7 +2,7 @@
 
 from typing_extensions import override
 from visard_common.errors import FailedPrecondition, InvalidArgument
-from visard_engine import matching
+from visard_engine import nearest
 from visard_engine.describe import describe_plan
 from visard_engine.kits import Kit
 
@@ -36,10 +36,10 @@ class Identify(Reading):
             raise FailedPrecondition("nobody is enrolled")
         program, point = model.program, points.of_search(request, model.program, len(rows))
         if request.nearest:
-            searched = matching.identify_plans(program.q, len(rows), program.output.size, model.tested)
+            searched = nearest.identify_plans(program.q, len(rows), program.output.size, model.tested)
         else:
             searched = candidates.Search.at(program, point, program.mean_test).plans(rows)
-        resources.want(searched)
+        resources.stock.want_ahead(searched)
         plans = (describe_plan(program),) * request.images + searched * request.images
         return Prepared(asked, plans, (), rows, model, images, point=point)
 
@@ -56,7 +56,7 @@ class Identify(Reading):
             return Outcome(await search.outcome(resources, prepared, run, kits[count:], probes))
         (probe,) = probes
         limits = prepared.limit, prepared.network.program.mean_test
-        bits = await matching.identify(run, kits[count:], probe, prepared.own.shares, *limits)
+        bits = await nearest.identify(run, kits[count:], probe, prepared.own.shares, *limits)
         outcome = bits_outcome(prepared, bits)
         subjects = prepared.own.subjects
         outcome.row_digest = prepared.own.table_digest

@@ -28,6 +28,7 @@ from visard_party.store.contents import (
     Tombstone,
     Write,
 )
+from visard_party.store.names import Names
 
 PART = 1 << 14  # references of a large reading that are objects at the same time
 READ_SECONDS = 300.0  # for a million of them
@@ -188,6 +189,12 @@ async def all_rights(store: Store) -> list[Right]:
     while page := await store.rights(_PAGE, found[-1].right_id if found else ""):
         found += page
     return found
+
+
+async def all_names(store: Store) -> list[Names]:
+    """The public names of all rights and references, in parts that are no objects; raises StoreError."""
+    rights = Names.of(right.name for right in await all_rights(store))
+    return [rights, *await store.names_parts(Names.of)]
 
 
 async def all_of(store: Store, model: str) -> list[Reference]:
