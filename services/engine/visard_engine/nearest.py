@@ -6,9 +6,8 @@ import numpy as np
 
 from visard_engine import matching
 from visard_engine.bits import ReplicatedBits, pack
-from visard_engine.correlated import KitReader
 from visard_engine.field import Bools, Elements, Words
-from visard_engine.kits import KitPlan
+from visard_engine.kits import Kit, KitPlan
 from visard_engine.protocols import choice, minimum, threshold, tournament
 from visard_engine.protocols.blocks import blocks_of
 from visard_engine.protocols.mean import Mean, margins
@@ -34,7 +33,7 @@ def _levels(pairs: Sequence[int]) -> tuple[Section, ...]:
 
 
 async def identify(
-    run: Run, kits: Sequence[KitReader], probe: Elements, references: Elements, limit: int, mean: Mean | None = None
+    run: Run, kits: Sequence[Kit], probe: Elements, references: Elements, limit: int, mean: Mean | None = None
 ) -> ReplicatedBits:
     """Bit 0: whether the nearest row of (N, D), N > 0, lies within ``limit``, and the probe is not too much like the mean; then
     the row's number in bits, or zeros if not. From kits of ``identify_plans``, in their order. Raises KitError for others."""

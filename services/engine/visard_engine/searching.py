@@ -16,9 +16,10 @@ from visard_engine.protocols import search as protocol
 from visard_engine.protocols.blocks import blocks_of
 from visard_engine.protocols.disjunction import PARITIES
 from visard_engine.protocols.mean import Mean, margins
-from visard_engine.protocols.search import Labels
 from visard_engine.sections import Section
 from visard_engine.session import Run, Session
+
+Labels = protocol.Labels  # of the rows: whoever searches brings them
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from visard_engine.nn.operations.norm import Affine
 from visard_engine.nn.operations.pooling import AveragePool, MaxPool
 from visard_engine.nn.operations.weighted import Conv, Filter, Linear
 from visard_engine.nn.program import Program
-from visard_engine.protocols.search import Labels
 from visard_engine.session import Run
 
 _REFERENCES = 70  # more than a word of bits
@@ -64,7 +63,7 @@ async def warm(q: int) -> None:
     await _together([verify], lambda c, kits: matching.verify(Run(c), kits[0], probe, references, 1))
     identify = nearest.identify_plans(q, _REFERENCES, probe.size)
     await _together(identify, lambda c, kits: nearest.identify(Run(c), kits, probe, references, 1))
-    labels = Labels(np.zeros((_REFERENCES, 5), np.uint64), np.zeros((2, 10), np.uint64), 4)
+    labels = searching.Labels(np.zeros((_REFERENCES, 5), np.uint64), np.zeros((2, 10), np.uint64), 4)
     search = searching.search_plans(q, _REFERENCES, probe.size, searching.Tables(1, 5, labels.parts))
     await _together(search, lambda c, kits: searching.search(Run(c), kits, probe, references, [1], labels))
     known = searching.known_plans(q, _REFERENCES, probe.size)
