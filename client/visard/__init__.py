@@ -67,7 +67,6 @@ if TYPE_CHECKING:
         Holdings,
         Identification,
         KitAudits,
-        WorkerState,
         KitStock,
         LayerCost,
         ModelCost,
@@ -83,6 +82,7 @@ if TYPE_CHECKING:
         StoredReference,
         SubjectCount,
         Verification,
+        WorkerState,
     )
     from visard.sync import SyncAdmin, SyncBulk, SyncClient, SyncGalleries, SyncModels
 
@@ -124,7 +124,6 @@ _HOMES = {
     "InternalError": "errors",
     "InvalidRequest": "errors",
     "KitAudits": "results",
-    "WorkerState": "results",
     "KitStock": "results",
     "LayerCost": "results",
     "LogDifference": "auditlog",
@@ -170,6 +169,7 @@ _HOMES = {
     "Unreachable": "errors",
     "UntrustedKey": "errors",
     "Verification": "results",
+    "WorkerState": "results",
     "Verified": "auditlog",
     "VisardError": "errors",
     "capture": "capture",
@@ -212,7 +212,6 @@ __all__ = [
     "InternalError",
     "InvalidRequest",
     "KitAudits",
-    "WorkerState",
     "KitStock",
     "LayerCost",
     "LogDifference",
@@ -260,6 +259,7 @@ __all__ = [
     "Verification",
     "Verified",
     "VisardError",
+    "WorkerState",
     "__version__",
     "capture",
 ]

@@ -281,8 +281,8 @@ class PartyStatus:
     """How a party is: what it sees, what it has in stock, what it keeps.
 
     ``reason`` says to an operator why it is not ready. ``subjects`` and ``references`` are what the store holds, also what has
-    expired and is not yet erased; ``store`` says what kind of store it is. ``workers``, in order, are none where the party searches
-    by itself.
+    expired and is not yet erased; ``store`` says what kind of store it is. ``workers``, in order, are none where the party
+    searches by itself.
     """
 
     party: int

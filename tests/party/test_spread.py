@@ -48,7 +48,7 @@ def parts__should_follow_each_other_and_be_of_one_size(workers: int) -> None:
     assert (workers == 1) == (parts == [Part()])
 
 
-def gallery() -> tuple[Any, list[Any], list[str]]:
+def gallery() -> tuple[Any, Sequence[Any], list[str]]:
     """Directions; each party's shares of them; and their references' ids, in order: as at a party."""
     ids = sorted(hashlib.sha256(bytes([k])).hexdigest()[:32] for k in range(PEOPLE))
     directions = RNG.normal(size=(PEOPLE, SIZE))

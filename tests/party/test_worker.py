@@ -1,5 +1,6 @@
 """A worker's side of it: what it is told, what it keeps for a run, whose kits it uses, and with whom it talks."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -102,8 +103,8 @@ async def views__should_be_few_and_not_for_ever(
         await held.hold(asking(number))
     with pytest.raises(Unavailable, match="too many"):
         await held.hold(asking(MOST_VIEWS))
-    now = holding.time.monotonic() + 61
-    monkeypatch.setattr(holding.time, "monotonic", lambda: now)
+    now = time.monotonic() + 61
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     await held.hold(asking(MOST_VIEWS))
     with pytest.raises(NotFound):
         held.taken((3).to_bytes(16, "big"))
@@ -117,8 +118,8 @@ async def another_number_of_workers__should_be_another_part_beside_the_first(
     held = await holds(read)
     assert [len(await held.hold(asking(k, workers=k))) for k in (1, 2, 3)] == [8, 7, 5]
     assert held.references == 20
-    now = holding.time.monotonic() + holding.IDLE_SECONDS + 1
-    monkeypatch.setattr(holding.time, "monotonic", lambda: now)
+    now = time.monotonic() + holding.IDLE_SECONDS + 1
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     await held.hold(asking(9, workers=3))
     monkeypatch.setattr(type(read), "models", models_with_face)
     await held.look()
