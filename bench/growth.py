@@ -6,6 +6,7 @@ Writes a JSON file, and a PNG beside it: seconds of the engine, and of the proce
 
 import argparse
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,17 +38,15 @@ _SHOWN = (
 console = Console(stderr=True, highlight=False)
 
 
-def measure(sizes: list[int], repeat: int) -> list[dict[str, Any]]:
-    """The figures of each size; raises SystemExit where something else was found than is there."""
-    found = []
+def measure(sizes: list[int], repeat: int) -> Iterator[dict[str, Any]]:
+    """The figures of each size, one after the other; raises SystemExit where something else was found than is there."""
     for size in sizes:
         console.print(f"measuring {size:,} references")
         one = engine.measure(Row("W3M", n=size), repeat)
         if not one["exact"]:
             raise SystemExit(f"bench: of {size:,} references others were found than are near")
         one["rows_per_core_s"] = round(size / one["cpu_s_parties"])
-        found.append({name: one[name] for name in _SHOWN})
-    return found
+        yield {name: one[name] for name in _SHOWN}
 
 
 def draw(points: list[dict[str, Any]], path: Path) -> None:
@@ -80,9 +79,11 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3, help="counted runs; medians are shown")
     parser.add_argument("--output", type=Path, default=Path("bench/out/growth"), help="OUTPUT.json and OUTPUT.png")
     options = parser.parse_args()
-    points = measure(sorted(options.n), options.repeat)
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.with_suffix(".json").write_text(json.dumps(points, indent=1) + "\n")
+    points = list[dict[str, Any]]()
+    for point in measure(sorted(options.n), options.repeat):
+        points.append(point)
+        options.output.with_suffix(".json").write_text(json.dumps(points, indent=1) + "\n")
     draw(points, options.output.with_suffix(".png"))
     table = Table(*_SHOWN, title="a search after the descriptor; medians")
     for point in points:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from visard_engine.field import field_of
 from visard_party.consistency.changes import MOST, Changes
@@ -114,6 +114,7 @@ def stored(rows: dict[int, tuple[str, int, int]]) -> list[Reference]:
     return [replace(reference(k, s, e), version=v) for k, (s, v, e) in sorted(rows.items())]
 
 
+@settings(deadline=None)
 @given(STORED, STORED, st.sets(NUMBERS))
 def updated_rows__should_be_those_of_a_fresh_reading(
     before: dict[int, tuple[str, int, int]], change: dict[int, tuple[str, int, int]], erased: set[int]
@@ -127,6 +128,7 @@ def updated_rows__should_be_those_of_a_fresh_reading(
     assert (list(old.names), old.shares.tolist()) == kept, "who reads the old rows keeps them"
 
 
+@settings(deadline=None)
 @given(STORED, st.sampled_from(SUBJECTS), st.integers(0, 3))
 def part_of_the_rows__should_have_the_digest_of_that_part(
     rows: dict[int, tuple[str, int, int]], subject: str, now: int

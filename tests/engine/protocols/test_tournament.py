@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from visard_engine import nearest, searching
 from visard_engine.bits import words_for
@@ -94,6 +94,7 @@ async def equal_rows__should_give_the_last_of_them() -> None:
     assert sum(bit << k for k, bit in enumerate(position)) == 4096
 
 
+@settings(deadline=None)
 @given(st.integers(1, 20 * BLOCKS[0]))
 def kits__should_serve_every_level(rows: int) -> None:
     served = [tournament.of_block(size) for size in blocks_of(rows)] + [tournament.above(rows)]
