@@ -7,7 +7,7 @@ from visard_engine.kits import Kit
 from visard_wire.v1 import common_pb2
 
 from visard_party.intake.asked import Asked
-from visard_party.operations import admission
+from visard_party.operations import admission, whom
 from visard_party.operations.base import Operation
 from visard_party.operations.images import descriptors, images_to_match, network_plans
 from visard_party.operations.prepared import Outcome, Prepared, names_of
@@ -37,7 +37,7 @@ class Enrol(Operation):
             raise ResourceExhausted(
                 f"model {request.model!r} has {resources.max_references} references, as many as are allowed"
             )
-        rows = await admission.others(resources, asked, model)
+        rows = await whom.others(resources, asked, model)
         plans = network_plans(asked, model, request.images)
         plans += admission.plans(asked, model, rows)
         erase = Change(erase=tuple(row.reference_id for row in own) if request.replace else ())

@@ -18,8 +18,7 @@ from visard_party.operations import OPERATIONS, galleries
 from visard_party.operations.prepared import Outcome, Prepared
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
-from visard_party.runs.agreement import Terms
-from visard_party.runs.handshake import Agreeing
+from visard_party.runs.handshake import Agreeing, offered
 from visard_party.runs.meter import Meter
 from visard_party.runs.queue import Queue
 
@@ -69,7 +68,7 @@ class Course:
                 raise
             refusal = Refusal.of(fault)
         with stage("agreement"):
-            return prepared, await self._agreeing.kits(channel, Terms.of(prepared), prepared.plans, proposal, refusal)
+            return prepared, await self._agreeing.kits(channel, offered(prepared), proposal, refusal)
 
     async def _prepared(self, asked: Asked) -> Prepared:
         """What the request is about, if its caller may ask for it now; the attempt is counted."""

@@ -15,14 +15,9 @@ from visard_wire.v1 import worker_pb2
 from visard_party.batching.batches import Batches
 from visard_party.config import ComputingConfig
 from visard_party.errors import StoreError
-from visard_party.kits.stock import KitStock
 from visard_party.models import ModelShelf, Published
-from visard_party.peers.links import PeerLinks
-from visard_party.runs import session
-from visard_party.runs.agreement import Terms
-from visard_party.runs.handshake import Agreeing
 from visard_party.store.base import Store
-from visard_party.worker.among import agreed, digests, session_of
+from visard_party.worker.among import Among
 
 LOOK_SECONDS = 5.0  # before what is published is ready here
 
@@ -40,14 +35,11 @@ class Photos:
 class Describing:
     """Takes part in the evaluations of its like."""
 
-    def __init__(self, config: ComputingConfig, store: Store, links: PeerLinks, stock: KitStock, number: int) -> None:
-        self._config = config
+    def __init__(self, config: ComputingConfig, store: Store, among: Among) -> None:
         self._store = store
-        self._links = links
-        self._models = ModelShelf(store, stock, config.stock_target)
-        self._number = number
-        self._agreeing = Agreeing(config, stock)
-        self._batches = Batches(links, config.max_batches, config.peer_timeout, config.run_timeout)
+        self._among = among
+        self._models = ModelShelf(store, among.stock, config.stock_target)
+        self._batches = Batches(among.links, config.max_batches, config.peer_timeout, config.run_timeout)
 
     def keep(self, work: Background) -> None:
         """Begin what is done by itself: looking."""
@@ -87,14 +79,14 @@ class Describing:
     async def describe(
         self, request: worker_pb2.DescribeRequest, photos: "Photos", seconds: float
     ) -> worker_pb2.DescribeResponse:
-        """This worker's shares of the descriptors. Raises ServiceFault, EngineError, StoreError, Refused."""
+        """This worker's shares of the descriptors. Raises ServiceFault, StoreError."""
         model = photos.model
         plans = (describe_plan(model.program),) * request.photos
-        terms = Terms(request.terms.hex(), "", "", request.model_digest.hex(), digests(plans))
-        name = session_of(b"describe", request.session, self._number)
-        async with session.opened(self._config, self._links, name, seconds) as channel:
-            kits = await agreed(self._agreeing, channel, terms, plans, self._config.peer_timeout)
-            channel.begin_engine()
+        seen = request.terms, request.model_digest
+        async with self._among.run(f"describe by {model.name}", request.session, seen, plans, seconds) as (
+            channel,
+            kits,
+        ):
             found = await self._batches.describe(channel, kits, model, photos.images)
         return worker_pb2.DescribeResponse(
             descriptors=np.concatenate(found).tobytes(),
