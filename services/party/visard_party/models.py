@@ -56,6 +56,11 @@ class Published:
         said = b"visard publication v1" + sized(self.name.encode()) + self.program.digest + time
         return hashlib.sha256(said).digest()
 
+    @property
+    def digest(self) -> bytes:
+        """Which publication it is, and the version of its shares: what parties compare of a model."""
+        return self.publication + self.version.to_bytes(8, "big")
+
     def info(self, *, layers: bool = False) -> common_pb2.ModelInfo:
         """What callers are told about it: shapes, operating points and what an evaluation costs (and each layer); no weight."""
         program = self.program

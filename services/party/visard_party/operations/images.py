@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from visard_common.errors import FailedPrecondition, InvalidArgument, NotFound
+from visard_engine.describe import describe_plan
 from visard_engine.field import Elements
-from visard_engine.kits import Kit
+from visard_engine.kits import Kit, KitPlan
 from visard_engine.nn.program import MATCH
 from visard_wire.errors import NOBODY_ENROLLED
 
@@ -15,7 +16,7 @@ from visard_party.operations.prepared import Prepared
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
 from visard_party.store.contents import Reference
-from visard_party.workers import Searched
+from visard_party.workers.asked import Described, Searched
 
 
 def images_to_match(asked: Asked, model: Published) -> Elements:
@@ -45,13 +46,25 @@ def _require_matching(model: Published) -> None:
         )
 
 
+def network_plans(asked: Asked, model: Published, images: int) -> tuple[KitPlan, ...]:
+    """Of the kits that images take to be described, which come before all others; none where workers do it, with their own."""
+    return () if asked.describer else (describe_plan(model.program),) * images
+
+
 async def descriptors(
     resources: Resources, prepared: Prepared, channel: SessionChannel, kits: Sequence[Kit]
-) -> list[Elements]:
-    """The descriptors (D,) of the request's images, one kit each; raises EngineError and ServiceFault."""
-    assert prepared.model is not None
-    assert prepared.images is not None
-    return await resources.batches.describe(channel, kits, prepared.model, prepared.images)
+) -> tuple[list[Elements], Sequence[Kit]]:
+    """The descriptors (D,) of the request's images, by the kits of ``network_plans``; and the kits that are left.
+
+    Raises EngineError and ServiceFault.
+    """
+    model, images = prepared.model, prepared.images
+    assert model is not None
+    assert images is not None
+    if describer := prepared.asked.describer:
+        named = Described(model.name, prepared.model_digest, prepared.terms, prepared.asked.session)
+        return await resources.workers.describe(channel, describer, named, images), kits
+    return await resources.batches.describe(channel, kits[: len(images)], model, images), kits[len(images) :]
 
 
 def shared_images(asked: Asked, model: Published, start: int = 0) -> Elements:

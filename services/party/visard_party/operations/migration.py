@@ -15,7 +15,7 @@ from visard_wire.v1 import common_pb2
 
 from visard_party.intake.asked import Asked
 from visard_party.operations.base import Operation
-from visard_party.operations.images import descriptors, images_behind, images_to_match, subject_rows
+from visard_party.operations.images import images_behind, images_to_match, subject_rows
 from visard_party.operations.prepared import Outcome, Prepared, names_of
 from visard_party.operations.resources import Resources
 from visard_party.operations.successors import Moving, moved_to, successor, told
@@ -61,9 +61,11 @@ class Migrate(Operation):
     ) -> Outcome:
         assert isinstance(prepared, Moving)
         assert isinstance(prepared.write, Change)
+        assert prepared.model is not None
+        assert prepared.images is not None
         ours, theirs, decision, *more = kits
-        (probe,) = await descriptors(resources, prepared, channel, [ours])
-        # also of who will not be moved: all of it is done before anything is decided
+        # by both networks at this party, whether it has workers or not; also of who will not be moved
+        (probe,) = await resources.batches.describe(channel, [ours], prepared.model, prepared.images)
         (fresh,) = await resources.batches.describe(channel, [theirs], prepared.successor, prepared.behind)
         run = channel.begin_run(prepared.terms)
         mean = prepared.successor.program.mean_test

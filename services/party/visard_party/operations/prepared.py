@@ -18,7 +18,7 @@ from visard_party.intake.asked import Asked
 from visard_party.intake.requests import DEFAULT_POINT
 from visard_party.models import Published
 from visard_party.store.contents import Name, Reference, Write, rows_digest
-from visard_party.workers import Searched
+from visard_party.workers.asked import Searched
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,7 @@ class Prepared:
     @property
     def model_digest(self) -> bytes:
         """What they compare of the model: which publication it is, and the version of its shares; empty without a model."""
-        if self.model is None:
-            return b""
-        return self.model.publication + self.model.version.to_bytes(8, "big")
+        return b"" if self.model is None else self.model.digest
 
     @property
     def terms(self) -> bytes:
