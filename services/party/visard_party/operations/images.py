@@ -58,11 +58,22 @@ async def descriptors(
 
     Raises EngineError and ServiceFault.
     """
-    model, images = prepared.model, prepared.images
-    assert model is not None
-    assert images is not None
+    assert prepared.model is not None
+    assert prepared.images is not None
+    return await descriptors_by(prepared.model, prepared.images, resources, prepared, channel, kits)
+
+
+async def descriptors_by(
+    model: Published,
+    images: Elements,
+    resources: Resources,
+    prepared: Prepared,
+    channel: SessionChannel,
+    kits: Sequence[Kit],
+) -> tuple[list[Elements], Sequence[Kit]]:
+    """The same of any images, by any model."""
     if describer := prepared.asked.describer:
-        named = Described(model.name, prepared.model_digest, prepared.terms, prepared.asked.session)
+        named = Described(model.name, model.digest, prepared.terms, prepared.asked.session)
         return await resources.workers.describe(channel, describer, named, images), kits
     return await resources.batches.describe(channel, kits[: len(images)], model, images), kits[len(images) :]
 

@@ -9,13 +9,19 @@ from typing_extensions import override
 from visard_common.errors import InvalidArgument, ResourceExhausted
 from visard_common.limits import MAX_REFERENCES
 from visard_engine import matching
-from visard_engine.describe import describe_plan
 from visard_engine.kits import Kit
 from visard_wire.v1 import common_pb2
 
 from visard_party.intake.asked import Asked
 from visard_party.operations.base import Operation
-from visard_party.operations.images import images_behind, images_to_match, subject_rows
+from visard_party.operations.images import (
+    descriptors,
+    descriptors_by,
+    images_behind,
+    images_to_match,
+    network_plans,
+    subject_rows,
+)
 from visard_party.operations.prepared import Outcome, Prepared, names_of
 from visard_party.operations.resources import Resources
 from visard_party.operations.successors import Moving, moved_to, successor, told
@@ -46,8 +52,8 @@ class Migrate(Operation):
             )
         q, size = model.program.q, model.program.output.size
         plans = (
-            describe_plan(model.program),
-            describe_plan(new.program),
+            *network_plans(asked, model, 1),
+            *network_plans(asked, new, 1),
             matching.admission_plan(q, len(rows), size, model.tested, new.tested),
             *((matching.mean_plan(new.program.q, 1),) if new.tested else ()),
         )
@@ -61,12 +67,10 @@ class Migrate(Operation):
     ) -> Outcome:
         assert isinstance(prepared, Moving)
         assert isinstance(prepared.write, Change)
-        assert prepared.model is not None
-        assert prepared.images is not None
-        ours, theirs, decision, *more = kits
-        # by both networks at this party, whether it has workers or not; also of who will not be moved
-        (probe,) = await resources.batches.describe(channel, [ours], prepared.model, prepared.images)
-        (fresh,) = await resources.batches.describe(channel, [theirs], prepared.successor, prepared.behind)
+        (probe,), left = await descriptors(resources, prepared, channel, kits)
+        # also of who will not be moved: all of it is done before anything is decided
+        new, behind = prepared.successor, prepared.behind
+        (fresh,), (decision, *more) = await descriptors_by(new, behind, resources, prepared, channel, left)
         run = channel.begin_run(prepared.terms)
         mean = prepared.successor.program.mean_test
         unlike = await matching.like_mean(run, more[0], fresh[None], mean) if mean is not None else None
