@@ -80,11 +80,15 @@ class Verification:
 
 @dataclass(frozen=True)
 class Candidate:
-    """An enrolled reference that a photo is near enough to, and the strictest operating point at which it is."""
+    """An enrolled reference that a photo is near enough to, and the strictest operating point at which it is.
+
+    ``model`` names that which it is enrolled with, where several were asked.
+    """
 
     subject: str
     reference_id: str
     operating_point: str
+    model: str = ""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,9 @@ nothing matches, and who asks is not told why. What comes out is verified: the p
 what was opened of it.
 """
 
-from visard_engine.bits import ReplicatedBits, unpack
+import numpy as np
+
+from visard_engine.bits import ReplicatedBits, invert, pack, unpack
 from visard_engine.correlated import KitReader
 from visard_engine.field import Bools, Elements, Words
 from visard_engine.kits import KitPlan
@@ -21,6 +23,12 @@ from visard_engine.session import Run, Session
 def verify_plan(q: int, references: int, size: int, tested: int = 0) -> KitPlan:
     """What ``verify`` consumes for this many references of ``size`` numbers, and photos that are compared with a mean."""
     return KitPlan(q, (*decision(references, tested), *checks(size)))
+
+
+def admission_plan(q: int, references: int, size: int, tested: int, others: int) -> KitPlan:
+    """What ``admits`` consumes: as ``verify``, and with bits of so many photos that are compared with another model's mean."""
+    gates = conjunction.levels(1 + others) if others else []
+    return KitPlan(q, (*decision(references, tested), *(Section("and", n) for n in gates), *checks(size)))
 
 
 def mean_plan(q: int, photos: int) -> KitPlan:
@@ -57,17 +65,58 @@ async def compare(run: Run, kit: KitReader, photos: Elements, limit: int, mean: 
     return ReplicatedBits(found, 1)
 
 
+async def admits(
+    run: Run,
+    kit: KitReader,
+    probe: Elements,
+    references: Elements,
+    limit: int,
+    mean: Mean | None = None,
+    refused: ReplicatedBits | None = None,
+) -> bool:
+    """The bit of ``verify``, open to the parties, and that none of the bits ``refused`` is set: one bit, which says no more.
+
+    ``refused`` are those of ``like_mean``, of another kit of this run.
+    """
+    s = Session(run, kit)
+    found = await threshold.any_within(
+        s, await threshold.distances(s, probe, references), limit, margins(s.field, probe[None], mean)
+    )
+    if refused is not None:
+        kept = unpack(invert(s.party, refused.shared), refused.count)
+        both = np.concatenate([unpack(found, 1), kept], axis=1)
+        found = await conjunction.conjunction_of_all(s, pack(both), 1 + refused.count)
+    await verify_claims(s, probe.size)
+    return await _opened(s, found)
+
+
+async def _opened(s: Session, found: Words) -> bool:
+    """The bit that a run is about, once all that it follows from is verified."""
+    word = await open_bits(s, found, "answer")
+    await agree(s)
+    return bool(word[0] & np.uint64(1))
+
+
 async def resembles_mean(run: Run, kit: KitReader, photos: Elements, mean: Mean) -> Bools:
     """Which of the photos (T, D) are too much like the mean, (T,), open to the parties: those that are to be stored.
 
     Nothing is left to be verified: no product is made, and what is opened are lines and bits.
     """
     s = Session(run, kit)
-    mask = await s.compute(len(photos), comparison.read, s.kit, len(photos), comparison.exact(s.field.q))
-    _, negative = await comparison.is_negative(s, mean.margins(s.field, photos), mask, None)
-    found = await open_bits(s, negative, "mean")
+    found = await open_bits(s, await _below_mean(s, photos, mean), "mean")
     await agree(s)
     return unpack(found, len(photos))
+
+
+async def like_mean(run: Run, kit: KitReader, photos: Elements, mean: Mean) -> ReplicatedBits:
+    """The bits of ``resembles_mean``, which stay shared; the run goes on, and ends with all three having seen the same."""
+    return ReplicatedBits(await _below_mean(Session(run, kit), photos, mean), len(photos))
+
+
+async def _below_mean(s: Session, photos: Elements, mean: Mean) -> Words:
+    mask = await s.compute(len(photos), comparison.read, s.kit, len(photos), comparison.exact(s.field.q))
+    _, negative = await comparison.is_negative(s, mean.margins(s.field, photos), mask, None)
+    return negative
 
 
 async def _any_within(s: Session, probe: Elements, references: Elements, limit: int, margin: Elements) -> Words:

@@ -44,6 +44,11 @@ class Published:
         """Photos of a comparison that are compared with the model's mean as well: the one that is asked about, or none."""
         return int(self.program.mean_test is not None)
 
+    @property
+    def image_bytes(self) -> int:
+        """What the share of one image takes."""
+        return self.program.values[0].size * self.model.field.itemsize
+
     @cached_property
     def publication(self) -> bytes:
         """SHA-256 over name, program and time: another for each publication under a name, and after its points have changed."""

@@ -2,16 +2,14 @@
 
 import numpy as np
 from typing_extensions import override
-from visard_common.errors import NotFound
 from visard_engine import matching
 from visard_engine.bits import ReplicatedBits
 from visard_engine.kits import Kit
 from visard_wire.v1 import common_pb2
 
-from visard_party.gallery import Rows
 from visard_party.intake.asked import Asked
 from visard_party.operations.base import Reading
-from visard_party.operations.images import descriptors, images_to_match, network_plans, rows_to_match
+from visard_party.operations.images import descriptors, images_to_match, network_plans, subject_rows
 from visard_party.operations.prepared import Outcome, Prepared
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
@@ -27,9 +25,7 @@ class Verify(Reading):
         model = await resources.models.get(request.model)
         images = images_to_match(asked, model)
         own = await resources.store.references(Place.of(request), request.subject)
-        rows = rows_to_match(Rows.of(own, model.model.field).live(request.expires_unix_ms), model)
-        if not rows:
-            raise NotFound(f"subject {request.subject!r} is not enrolled")
+        rows = subject_rows(own, asked, model)
         plans = (
             *network_plans(asked, model, 1),
             matching.verify_plan(model.program.q, len(rows), model.program.output.size, model.tested),

@@ -102,6 +102,13 @@ class Outcome:
     references_changed: int = 0
     model: Published | None = None
 
+    def counts(self, changes: int) -> None:
+        """Say how many references the write names; where nobody but the caller is to see that it was made, within the seal."""
+        if self.sealed.HasField("migrated"):
+            self.sealed.references_erased = max(changes - 1, 0)
+        else:
+            self.references_changed = changes
+
 
 def names_of(rows: Sequence[Reference]) -> list[Name]:
     """The rows' public names, in the same order."""

@@ -1,14 +1,14 @@
 """Identify: a network evaluated once a photo, everybody who is enrolled compared with, one sealed answer."""
 
 from typing_extensions import override
-from visard_common.errors import FailedPrecondition, InvalidArgument
+from visard_common.errors import InvalidArgument
 from visard_engine import nearest
 from visard_engine.kits import Kit
 
 from visard_party.intake.asked import Asked
 from visard_party.operations import candidates, points, whom
 from visard_party.operations.base import Reading
-from visard_party.operations.images import descriptors, images_to_match, network_plans
+from visard_party.operations.images import descriptors, images_to_match, network_plans, somebody
 from visard_party.operations.matching import bits_outcome
 from visard_party.operations.prepared import Outcome, Prepared
 from visard_party.operations.resources import Resources
@@ -30,9 +30,7 @@ class Identify(Reading):
         if request.nearest and request.images > 1:
             raise InvalidArgument.of("request.images", "1 where the nearest is asked for")
         looking = whom.own_rows if request.nearest else whom.searched
-        rows: Searched = await looking(resources, asked, model)
-        if not rows:
-            raise FailedPrecondition("nobody is enrolled")
+        rows: Searched = somebody(await looking(resources, asked, model))
         program, point = model.program, points.of_search(request, model.program, len(rows))
         if request.nearest:
             searched = nearest.identify_plans(program.q, len(rows), program.output.size, model.tested)

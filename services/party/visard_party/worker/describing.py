@@ -83,7 +83,10 @@ class Describing:
         model = photos.model
         plans = (describe_plan(model.program),) * request.photos
         seen = request.terms, request.model_digest
-        async with self._among.run("describe", request.session, seen, plans, seconds) as (channel, kits):
+        async with self._among.run(f"describe by {model.name}", request.session, seen, plans, seconds) as (
+            channel,
+            kits,
+        ):
             found = await self._batches.describe(channel, kits, model, photos.images)
         return worker_pb2.DescribeResponse(
             descriptors=np.concatenate(found).tobytes(),
