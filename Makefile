@@ -144,7 +144,7 @@ docs: .docs/installed
 # a linter with opinions; those that we do not share are in deploy/checkov.yaml, with the reason
 lint-manifests: .lint/installed
 	mkdir -p .lint/rendered
-	for overlay in try operator; do \
+	for overlay in try scale operator; do \
 	  kubectl kustomize deploy/k8s/overlays/$$overlay > .lint/rendered/$$overlay.yaml || exit 1; done
 	.lint/bin/checkov --config-file deploy/checkov.yaml -d .lint/rendered
 	.lint/bin/checkov --config-file deploy/checkov.yaml -f deploy/Dockerfile
