@@ -34,7 +34,9 @@ LOOK_SECONDS = 60.0
 RETRY_SECONDS = 5.0  # after a look that failed
 LEFT = 1 / 3  # of a certificate's time, below which it is renewed
 PARTIES = range(3)
-WORKERS = range(4)  # of a party, as overlays/scale adds them: each is called by its own name, and has its party's certificate
+WORKERS = range(
+    4
+)  # of a party, as overlays/scale adds them: each is called by its own name, and has its party's certificate
 SERVICES = ("gateway", "dealer", *(f"party-{i}" for i in PARTIES))
 PODS = tuple(f"worker-{i}-{ordinal}.worker-{i}" for i in PARTIES for ordinal in WORKERS)
 AUTHORITY = "authority"
