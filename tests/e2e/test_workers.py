@@ -11,6 +11,7 @@ from visard.errors import Unavailable
 from visard.owner import publish
 
 from tests.conftest import UNLIMITED, published
+from tests.e2e.test_metrics import page
 from tests.e2e.test_migrate import NEW, compiled
 from tests.mending import mend, restarted
 from tests.waiting import PATIENCE, status_that
@@ -59,6 +60,11 @@ async def worker_that_is_away__should_make_searches_fail_and_nothing_else(
             await client.identify(photos["biden"], operating_point=POINT)
         assert (await client.verify("biden", photos["biden"])).match
         await status_that(client, lambda s: "unavailable" in s.parties[1].workers[1].reason)
+        shown = await asyncio.to_thread(page, spread, "party1")
+        assert {line for line in shown.splitlines() if line.startswith("visard_worker_ready")} == {
+            'visard_worker_ready{worker="0"} 1.0',
+            'visard_worker_ready{worker="1"} 0.0',
+        }
     mend(spread)
     async with client_of(spread) as client:
         assert (await client.identify(photos["biden"], operating_point=POINT)).subject == "biden"
