@@ -107,8 +107,8 @@ client/web/assets/yunet.onnx: $(STAMP) client/web/scripts/detector.py
 	touch $@
 
 # what takes minutes and shows what shorter tests show in parts: wheels alone run the demonstration, each training is repeatable
-test-long: $(STAMP) .photos/obama.jpg
-	$(BIN)/python -m pytest -m long tests/client tests/deploy
+test-long: $(STAMP) .photos/obama.jpg $(WEB)
+	$(BIN)/python -m pytest -m long tests/client tests/deploy tests/web
 
 test-inside: $(STAMP) .photos/obama.jpg $(WEB)
 	$(BIN)/python -m pytest --durations=10 $(INSIDE)

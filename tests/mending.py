@@ -3,7 +3,7 @@
 import signal
 
 from visard.client import Connection
-from visard.cluster import SERVICES, Cluster
+from visard.cluster import Cluster
 from visard.errors import VisardError
 from visard.results import Status
 from visard.sync import SyncClient
@@ -12,11 +12,11 @@ from tests.waiting import PATIENCE, becomes
 
 
 def mend(cluster: Cluster) -> None:
-    """Start again what has ended, let go on what was stopped, and wait until all five serve; raises where they do not."""
+    """Start again what has ended, let go on what was stopped, and wait until all serve; raises where they do not."""
     for process in cluster.processes.values():
         if process.poll() is None:
             process.send_signal(signal.SIGCONT)
-    ended = [name for name in SERVICES if not _runs(cluster, name)]
+    ended = [name for name in cluster.names if not _runs(cluster, name)]
     for name in ended:
         if name in cluster.processes:
             cluster.buried(name)
@@ -27,7 +27,7 @@ def mend(cluster: Cluster) -> None:
 
 
 def restarted(cluster: Cluster, name: str) -> None:
-    """Stop one service in order, start it again, and wait until all five serve: parties compare what they hold first."""
+    """Stop one service in order, start it again, and wait until all serve: parties compare what they hold first."""
     cluster.restart(name)
     mend(cluster)
 

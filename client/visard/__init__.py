@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from visard.bulk import Bulk, BulkEnrolment, BulkItem, BulkProgress, Refusal, SearchedFace, SearchedPhoto
     from visard.capture import ArrayLike, Chip, Face, capture
     from visard.certs import CertificatesExist
-    from visard.client import Client
+    from visard.client import Client, Connection
     from visard.cluster import OtherSettings
-    from visard.connection import Connection
     from visard.errors import (
         AlreadyExists,
         CaptureError,
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
         InconsistentAnswer,
         InternalError,
         InvalidRequest,
+        NobodyEnrolled,
         NoFace,
         NotAnImage,
         NotFound,
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         VisardError,
     )
     from visard.galleries import Galleries
+    from visard.migration import Enrolled, Migration, MigrationStatus
     from visard.registry import Models
     from visard.results import (
         Attempts,
@@ -67,7 +68,6 @@ if TYPE_CHECKING:
         Holdings,
         Identification,
         KitAudits,
-        WorkerState,
         KitStock,
         LayerCost,
         ModelCost,
@@ -83,6 +83,7 @@ if TYPE_CHECKING:
         StoredReference,
         SubjectCount,
         Verification,
+        WorkerState,
     )
     from visard.sync import SyncAdmin, SyncBulk, SyncClient, SyncGalleries, SyncModels
 
@@ -109,6 +110,7 @@ _HOMES = {
     "Deviated": "errors",
     "Difference": "results",
     "DoubtfulFace": "errors",
+    "Enrolled": "migration",
     "Enrolment": "results",
     "Entry": "auditlog",
     "Exhausted": "errors",
@@ -124,14 +126,16 @@ _HOMES = {
     "InternalError": "errors",
     "InvalidRequest": "errors",
     "KitAudits": "results",
-    "WorkerState": "results",
     "KitStock": "results",
     "LayerCost": "results",
     "LogDifference": "auditlog",
+    "Migration": "migration",
+    "MigrationStatus": "migration",
     "ModelCost": "results",
     "ModelInfo": "results",
     "Models": "registry",
     "NoFace": "errors",
+    "NobodyEnrolled": "errors",
     "NotAnImage": "errors",
     "NotFound": "errors",
     "NotOpen": "errors",
@@ -170,6 +174,7 @@ _HOMES = {
     "Unreachable": "errors",
     "UntrustedKey": "errors",
     "Verification": "results",
+    "WorkerState": "results",
     "Verified": "auditlog",
     "VisardError": "errors",
     "capture": "capture",
@@ -197,6 +202,7 @@ __all__ = [
     "Deviated",
     "Difference",
     "DoubtfulFace",
+    "Enrolled",
     "Enrolment",
     "Entry",
     "Exhausted",
@@ -212,14 +218,16 @@ __all__ = [
     "InternalError",
     "InvalidRequest",
     "KitAudits",
-    "WorkerState",
     "KitStock",
     "LayerCost",
     "LogDifference",
+    "Migration",
+    "MigrationStatus",
     "ModelCost",
     "ModelInfo",
     "Models",
     "NoFace",
+    "NobodyEnrolled",
     "NotAnImage",
     "NotFound",
     "NotOpen",
@@ -260,6 +268,7 @@ __all__ = [
     "Verification",
     "Verified",
     "VisardError",
+    "WorkerState",
     "__version__",
     "capture",
 ]

@@ -13,12 +13,12 @@ from visard_wire.v1 import gateway_pb2
 
 from visard import opening, received
 from visard.calls import Caller, Operation, Outcome, Request, within
-from visard.capture import Chip, Source, capture_all
+from visard.capture import Chip, Source, as_pictures, capture_all
 from visard.envelopes import SealedRequest
 from visard.errors import InvalidRequest
 from visard.registry import Models
 from visard.results import ModelInfo, Report
-from visard.uploads import forced, gate_for, good_enough, pixels, shared
+from visard.uploads import forced, gate_for, good_enough, pixels, shared, whole
 
 Photo = Source | Chip
 Asked = tuple[int, str, str]  # operation, subject, operating point
@@ -62,6 +62,13 @@ class Asking:
         prepare = await _judged(asked, photos, largest=largest, force=force)
         return await self.pictures(method, asked, prepare, options, writes=writes)
 
+    async def whole(
+        self, method: Method, asked: Asked, images: Sequence[Source], *, largest: bool
+    ) -> tuple[list[Outcome], Report]:
+        """The same for one input of a model that is run, which may take several pictures."""
+        pictures = await asyncio.to_thread(as_pictures, images)
+        return await self.pictures(method, asked, lambda info: [whole(pictures, info, largest=largest)])
+
     async def pictures(
         self,
         method: Method,
@@ -88,14 +95,17 @@ class Asking:
         *,
         writes: bool,
     ) -> tuple[list[Outcome], gateway_pb2.Result]:
-        info = await self._models.info()
-        images = await asyncio.to_thread(prepare, info)
+        # a subject that is moved is shown to both models, of which each has chips and a field of its own
+        names = [options.get("model", ""), *(options[name] for name in ("new_model",) if name in options)]
+        infos = [await self._models.info(name) for name in names]
+        images = [await asyncio.to_thread(prepare, info) for info in infos]
 
         def shares() -> list[bytes]:
-            return shared(images, info.field_bits)
+            parts = [shared(some, info.field_bits) for some, info in zip(images, infos, strict=True)]
+            return [b"".join(of_one) for of_one in zip(*parts, strict=True)]
 
         def request() -> Request:
-            return self._caller.request(*asked, len(images), **options)
+            return self._caller.request(*asked, len(images[0]), **options)
 
         if writes:
             result, sent = await self._caller.write(

@@ -48,6 +48,7 @@ _IN_GALLERY = frozenset(
         Operation.OPERATION_ENROL,
         Operation.OPERATION_VERIFY,
         Operation.OPERATION_IDENTIFY,
+        Operation.OPERATION_MIGRATE,
         Operation.OPERATION_DELETE,
         Operation.OPERATION_REVIEW,
         Operation.OPERATION_RENAME,

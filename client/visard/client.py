@@ -7,7 +7,7 @@ from typing import Self
 from google.protobuf import json_format
 from visard_wire.v1 import gateway_pb2
 
-from visard import opening, received
+from visard import looking, migration, opening
 from visard.admin import Admin
 from visard.asking import Asking, Photo
 from visard.bulk import Bulk
@@ -18,13 +18,12 @@ from visard.calls import (
     Caller,
     Operation,
     Outcome,
-    filled,
-    named,
 )
-from visard.capture import Source, as_pictures
+from visard.capture import Source, capture_all
 from visard.connection import Connection
 from visard.errors import InvalidRequest
 from visard.galleries import Galleries
+from visard.migration import Migration, MigrationStatus
 from visard.registry import Models
 from visard.results import (
     Enrolment,
@@ -36,7 +35,6 @@ from visard.results import (
     SubjectCount,
     Verification,
 )
-from visard.uploads import whole
 
 __all__ = ["DEFAULT_DEADLINE", "DEFAULT_MODEL", "Client", "Connection", "Photo"]
 
@@ -211,12 +209,16 @@ class Client:
         photo: Photo,
         *,
         operating_point: str = "",
+        models: Sequence[str] = (),
         largest: bool = False,
         allow_large_gallery: bool = False,
         nearest: bool = False,
         force: bool = False,
     ) -> Identification:
         """Which enrolled subject a photo shows, if any; ``largest`` and ``force`` as for ``verify``.
+
+        With ``models`` among those who are enrolled with any of these, in a request each; those of whom none is are passed over.
+        A candidate is then a person, at the point that lets the fewest strangers in; strangers have a chance with each model.
 
         All references that are near enough are candidates, each at the strictest of up to three points; with ``nearest`` the one
         that is nearest alone, by a tournament, which takes many more rounds, and the names of all who are enrolled.
@@ -228,10 +230,17 @@ class Client:
         wishes = {"largest": largest, "force": force, "allow_large_gallery": allow_large_gallery}
         if not isinstance(nearest, bool):
             raise InvalidRequest("nearest: True or False")
+        if not isinstance(models, tuple) or models:
+            if nearest:
+                raise InvalidRequest("models: not with nearest")
+            (chip,) = await asyncio.to_thread(capture_all, [photo], largest=largest)
+            return await migration.together(
+                models, lambda name: self._identify([chip], operating_point, name, **wishes), self.models.info
+            )
         if not nearest:
             (answer,) = await self.identify_each([photo], operating_point=operating_point, **wishes)
             return answer
-        outcomes, report = await self._search([photo], operating_point, **wishes, nearest=nearest)
+        outcomes, report = await self._search([photo], operating_point, self.model, **wishes, nearest=nearest)
         return Identification(opening.matched_subject(outcomes), report, opening.operating_point(outcomes))
 
     async def identify_each(
@@ -244,9 +253,13 @@ class Client:
         force: bool = False,
     ) -> list[Identification]:
         """Search for each of 1 to 16 photos in one request, which all succeed or none; options as for ``identify``."""
-        outcomes, report = await self._search(
-            photos, operating_point, largest=largest, force=force, allow_large_gallery=allow_large_gallery
-        )
+        wishes = {"largest": largest, "force": force, "allow_large_gallery": allow_large_gallery}
+        return await self._identify(photos, operating_point, self.model, **wishes)
+
+    async def _identify(
+        self, photos: Sequence[Photo], operating_point: str, model: str, **wishes: bool
+    ) -> list[Identification]:
+        outcomes, report = await self._search(photos, operating_point, model, **wishes)
         point = opening.operating_point(outcomes)
         return [
             Identification(opening.only_subject(found), report, point, found, more)
@@ -254,16 +267,51 @@ class Client:
         ]
 
     async def _search(
-        self, photos: Sequence[Photo], operating_point: str, *, largest: bool, force: bool, **options: bool
+        self, photos: Sequence[Photo], point: str, model: str, *, largest: bool, force: bool, **options: bool
     ) -> tuple[list[Outcome], Report]:
         return await self._asking.photos(
             self._caller.matching.Identify,
-            (Operation.OPERATION_IDENTIFY, "", self._at(operating_point)),
+            (Operation.OPERATION_IDENTIFY, "", self._at(point)),
             photos,
             largest=largest,
             force=force,
-            options=options,
+            options={"model": model, **options},
         )
+
+    async def migrate(
+        self,
+        subject: str,
+        photo: Photo,
+        to: str,
+        *,
+        operating_point: str = "",
+        keep: bool = False,
+        largest: bool = False,
+        force: bool = False,
+    ) -> Migration:
+        """If a photo shows an enrolled subject, enrol it with the model ``to`` in the same request; if not, store nothing.
+
+        The new reference has note and enroller of the subject's newest one, and lives as long as that which lives longest. The
+        model's own references are erased in the same step, which needs a right to them, unless ``keep`` is set.
+        ``operating_point`` and ``largest`` as for ``verify``; quality as for ``enrol``. Raises NotFound.
+        """
+        if not isinstance(to, str) or not to:
+            raise InvalidRequest("to: the name of a model")
+        outcomes, report = await self._asking.photos(
+            self._caller.matching.Migrate,
+            (Operation.OPERATION_MIGRATE, subject, self._at(operating_point)),
+            [photo],
+            largest=largest,
+            force=force,
+            options={"new_model": to, "keep": keep},
+            writes=True,
+        )
+        return Migration(subject, to, *opening.moved(outcomes), report, opening.operating_point(outcomes))
+
+    async def migration(self, to: str) -> MigrationStatus:
+        """How far the client's gallery is on its way from the client's model to another, for who may list both."""
+        old, new = [(name, await looking.subjects(self._caller, name)) for name in (self.model, to)]
+        return migration.compared(self.gallery, old, new)
 
     async def compare(
         self, photo: Photo, other: Photo, *, operating_point: str = "", largest: bool = False
@@ -287,11 +335,8 @@ class Client:
         ``verify``). Only for models whose owner opens their output; raises FailedPrecondition
         for others.
         """
-        pictures = await asyncio.to_thread(as_pictures, (image, *more))
         asked = (Operation.OPERATION_RUN, "", "")
-        outcomes, report = await self._asking.pictures(
-            self._caller.matching.Run, asked, lambda info: [whole(pictures, info, largest=largest)]
-        )
+        outcomes, report = await self._asking.whole(self._caller.matching.Run, asked, (image, *more), largest=largest)
         return Output(*opening.output(outcomes, (await self.models.info()).field_bits), report)
 
     async def delete(self, subject: str, reference_ids: Sequence[str] = ()) -> int:
@@ -309,41 +354,15 @@ class Client:
 
         With ``waiting`` those references that wait for a review, instead.
         """
-        ask = filled(
-            gateway_pb2.ListReferencesRequest(),
-            model=self.model,
-            subject=subject,
-            gallery=named(self.gallery),
-            waiting=waiting,
-        )
-        response = await self._caller.again(lambda left: self._caller.matching.ListReferences(ask, timeout=left))
-        return [received.stored_reference(info) for info in response.references]
+        return await looking.references(self._caller, subject, waiting=waiting)
 
     async def subjects(self, *, waiting: bool = False) -> list[SubjectCount]:
         """Everybody who is enrolled with the client's model in its gallery, in order of name; or who waits for a review."""
-        found: list[SubjectCount] = []
-        token = ""
-        while True:
-            page = await self._subjects_page(token, waiting=waiting)
-            found += [received.taken(SubjectCount, subject) for subject in page.subjects]
-            if not (token := page.next_page_token):
-                return found
-
-    async def _subjects_page(self, token: str, *, waiting: bool) -> gateway_pb2.ListSubjectsResponse:
-        ask = filled(
-            gateway_pb2.ListSubjectsRequest(),
-            model=self.model,
-            page_token=token,
-            gallery=named(self.gallery),
-            waiting=waiting,
-        )
-        return await self._caller.again(lambda left: self._caller.matching.ListSubjects(ask, timeout=left))
+        return await looking.subjects(self._caller, self.model, waiting=waiting)
 
     async def status(self, *, layers: bool = False) -> Status:
         """How the services are, as the gateway and the three parties tell it; with ``layers`` the costs of models by layer."""
-        ask = filled(gateway_pb2.GetStatusRequest(), layers=layers)
-        response = await self._caller.again(lambda left: self._caller.matching.GetStatus(ask, timeout=left))
-        return received.status(response)
+        return await looking.status(self._caller, layers=layers)
 
     async def upload(
         self, operation: str, photos: Sequence[Photo], *, subject: str = "", largest: bool = False, force: bool = False

@@ -4,7 +4,8 @@ VisardError
     CaptureError        the photo: nothing was sent
         NotAnImage, NoFace, DoubtfulFace, SeveralFaces, FaceTooSmall, PartialFace, TooDark, QualityError
     RequestError        the request: change it
-        InvalidRequest (StaleKey), NotFound, AlreadyExists, PermissionDenied, FailedPrecondition
+        InvalidRequest (StaleKey), NotFound, AlreadyExists, PermissionDenied,
+        FailedPrecondition (NobodyEnrolled)
     ServiceError        the service: try again, or ask its operator
         Unavailable (Unreachable), Undone (Deviated), Exhausted, DeadlineExceeded, InternalError
     TrustError          somebody between us and the parties, or one of them, does not keep to the rules
@@ -18,7 +19,16 @@ from typing import Any, cast
 from google.rpc import error_details_pb2, status_pb2
 from grpc import StatusCode
 from grpc.aio import AioRpcError
-from visard_wire.errors import DEVIATES, InvalidRequest, RequestError, SealError, TrustError, UntrustedKey, VisardError
+from visard_wire.errors import (
+    DEVIATES,
+    NOBODY_ENROLLED,
+    InvalidRequest,
+    RequestError,
+    SealError,
+    TrustError,
+    UntrustedKey,
+    VisardError,
+)
 
 
 class CaptureError(VisardError):
@@ -78,6 +88,10 @@ class PermissionDenied(RequestError):
 
 class FailedPrecondition(RequestError):
     """The parties are not in a state to do this; the text says why."""
+
+
+class NobodyEnrolled(FailedPrecondition):
+    """There is nobody to be found: nobody is enrolled with the model in the gallery."""
 
 
 class ServiceError(VisardError):
@@ -140,6 +154,7 @@ __all__ = [
     "InternalError",
     "InvalidRequest",
     "NoFace",
+    "NobodyEnrolled",
     "NotAnImage",
     "NotFound",
     "NotOpen",
@@ -185,6 +200,8 @@ def from_rpc(error: AioRpcError, gateway: str) -> VisardError:
         return Exhausted(text, _retry_after(error))
     if error.code() is StatusCode.INVALID_ARGUMENT and _field(error) in _KEY_FIELDS:
         return StaleKey(text)
+    if error.code() is StatusCode.FAILED_PRECONDITION and text == NOBODY_ENROLLED:
+        return NobodyEnrolled(text)
     if error.code() is StatusCode.ABORTED and _reason(error) == DEVIATES:
         return Deviated(text)
     return _ERRORS.get(error.code(), InternalError)(text)

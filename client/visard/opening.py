@@ -71,6 +71,15 @@ def match_bit(outcomes: Sequence[common_pb2.Outcome]) -> bool:
     return bool(bits[0])
 
 
+def moved(outcomes: Sequence[common_pb2.Outcome]) -> tuple[bool, str | None, int]:
+    """Whether a subject was moved, its new reference if so, and how many others were erased; raises InconsistentAnswer."""
+    if not all(outcome.HasField("migrated") and len(outcome.reference_ids) == 1 for outcome in outcomes):
+        raise InconsistentAnswer("the answer does not say whether the subject was moved")
+    told = [(outcome.migrated, outcome.reference_ids[0], outcome.references_erased) for outcome in outcomes]
+    done, reference, erased = _agreed(told, "the parties do not agree whether the subject was moved")
+    return done, reference if done else None, erased
+
+
 Found = tuple[tuple[Candidate, ...], bool]
 
 

@@ -33,9 +33,11 @@ class Models:
         response = await self._caller.again(lambda left: self._caller.registry.ListModels(ask, timeout=left))
         return [received.model_info(info) for info in response.models]
 
-    async def info(self) -> ModelInfo:
-        """What is known about the client's model but for the costs of its layers, asked for once; raises NotFound."""
-        name = self._caller.model
+    async def info(self, name: str = "") -> ModelInfo:
+        """What is known about the client's model, or another, but for its layers' costs, asked for once; raises NotFound."""
+        if not isinstance(name, str):
+            raise InvalidRequest("name: that of a model, or empty for the client's")
+        name = name or self._caller.model
         async with self._fetching:
             if name not in self._infos:
                 self._infos = {info.name: info for info in await self.list()}

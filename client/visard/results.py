@@ -80,11 +80,15 @@ class Verification:
 
 @dataclass(frozen=True)
 class Candidate:
-    """An enrolled reference that a photo is near enough to, and the strictest operating point at which it is."""
+    """An enrolled reference that a photo is near enough to, and the strictest operating point at which it is.
+
+    ``model`` names that which it is enrolled with, where several were asked.
+    """
 
     subject: str
     reference_id: str
     operating_point: str
+    model: str = ""
 
 
 @dataclass(frozen=True)
@@ -281,8 +285,8 @@ class PartyStatus:
     """How a party is: what it sees, what it has in stock, what it keeps.
 
     ``reason`` says to an operator why it is not ready. ``subjects`` and ``references`` are what the store holds, also what has
-    expired and is not yet erased; ``store`` says what kind of store it is. ``workers``, in order, are none where the party searches
-    by itself.
+    expired and is not yet erased; ``store`` says what kind of store it is. ``workers``, in order, are none where the party
+    searches by itself.
     """
 
     party: int

@@ -41,7 +41,7 @@ def gate_for(operation: int, operating_point: str, info: ModelInfo) -> Gate | No
     """
     if not isinstance(operating_point, str):
         raise InvalidRequest("operating_point: the name of one")
-    if operation == Operation.OPERATION_ENROL:
+    if operation in (Operation.OPERATION_ENROL, Operation.OPERATION_MIGRATE):  # which stores a reference as well
         return ENROLMENT
     if operation not in (Operation.OPERATION_VERIFY, Operation.OPERATION_IDENTIFY):
         return None

@@ -4,14 +4,16 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from math import prod
 from pathlib import Path
 
 import grpc
 import pytest
-from visard.client import Client
+from visard.client import Client, Connection
 from visard.cluster import Cluster
 from visard.envelopes import NO_SHARES, SealedRequest, seal
 from visard.errors import AlreadyExists, FailedPrecondition, InvalidRequest, NotFound, PermissionDenied, VisardError
+from visard.owner import publish
 from visard_common.operations import DECLARED, Gallery, Subject, word
 from visard_wire.callers import Signer
 from visard_wire.v1 import party_pb2, party_pb2_grpc
@@ -19,9 +21,12 @@ from visard_wire.v1 import party_pb2, party_pb2_grpc
 from tests.attacks.test_takeover import as_caller, for_party, request
 from tests.attacks.turned import image_shares
 from tests.e2e import raw
+from tests.e2e.test_mean import SHAPE
+from tests.e2e.test_migrate import compiled
 from tests.waiting import at_rest
 
 STAFF, STRANGER, DOOR = "staff-keeper", "stranger", "door"
+OTHER_MODEL = "other"
 GALLERY, ABSENT = "staff", "no.such.gallery"
 Ask = Callable[[Client, Path], Awaitable[object]]
 # what a caller can ask about subjects or a gallery, by the operation, or by the method where there is none
@@ -29,6 +34,7 @@ ASKS: dict[str, Ask] = {
     "enrol": lambda client, face: client.enrol("mallory", [face]),
     "verify": lambda client, face: client.verify("ada", face),
     "identify": lambda client, face: client.identify(face),
+    "migrate": lambda client, face: client.migrate("ada", face, OTHER_MODEL),
     "delete": lambda client, _: client.delete("ada"),
     "rename": lambda client, _: client.rename("ada", "eve"),
     "review": lambda client, _: client.review("ada", accept=True),
@@ -46,7 +52,16 @@ async def admin(cluster: Cluster) -> AsyncIterator[Client]:
 
 
 @pytest.fixture
-async def keeper(cluster: Cluster, admin: Client, photos: dict[str, Path]) -> AsyncIterator[Client]:
+async def other_model(cluster: Cluster) -> AsyncIterator[None]:
+    """What somebody could be moved to."""
+    async with Client(Connection.from_home(cluster.home, "owner"), deadline=120) as owner:
+        await publish.publish(owner, OTHER_MODEL, compiled(31, mean=False), allow_loose=True)
+        yield
+        await owner.models.withdraw(OTHER_MODEL)
+
+
+@pytest.fixture
+async def keeper(cluster: Cluster, admin: Client, other_model: None, photos: dict[str, Path]) -> AsyncIterator[Client]:
     """Who keeps the gallery of staff, where Ada is enrolled and where a door may verify."""
     await admin.galleries.create(
         GALLERY, enrol=[f"enroller/{STAFF}"], verify=[f"enroller/{STAFF}", "enroller/do*"], search=["enroller/staff-*"]
@@ -115,6 +130,9 @@ async def prepared(
     subject = "ada" if declared.subject is Subject.NEEDED else ""
     new_subject = "eve" if "new_subject" in declared.fields else ""
     fields = {"images": declared.images.start, "subject": subject, "new_subject": new_subject, "gallery": gallery}
+    if "new_model" in declared.fields:
+        fields["new_model"] = OTHER_MODEL
+        shares = [share + bytes(4 * prod(SHAPE)) for share in shares]
     asked = request(word(number).upper(), **fields)
     return seal(asked, shares if declared.has_share else NO_SHARES, await stranger._caller.party_keys(), signer)
 
@@ -175,7 +193,7 @@ async def door__should_verify_and_do_no_more(cluster: Cluster, keeper: Client, p
         assert (await door.verify("ada", photos["obama2"])).match
         seen = await door.galleries.describe(GALLERY)
         assert (seen.enrol, seen.verify, seen.search, seen.references) == ((), ("enroller/do*",), (), 0)
-        for ask in ("enrol", "identify", "delete", "rename", "ListSubjects", "ListReferences"):
+        for ask in ("enrol", "identify", "migrate", "delete", "rename", "ListSubjects", "ListReferences"):
             assert (await told(door, GALLERY, ASKS[ask], photos["obama2"]))[0] is NotFound
         with pytest.raises(NotFound):
             await door.enrol("mallory", [photos["biden"]], unique=True)

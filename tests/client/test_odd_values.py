@@ -38,6 +38,7 @@ GOOD: dict[str, Any] = {
     "party": 1,
     "grantee": "enroller/kiosk-7",
     "accept": True,
+    "to": "face2",
     "points": {"default": 0.5},
 }
 ODD: dict[str, Any] = {

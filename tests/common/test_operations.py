@@ -29,8 +29,9 @@ def declaration__should_make_sense(declared: Declared) -> None:
     assert not (declared.writes and declared.restores)
     assert ("instead_of" in declared.fields) == (declared.writes and declared.signed)
     assert declared.claims <= declared.writes
+    assert (declared.also is Gallery.NONE) or declared.gallery not in (Gallery.NONE, Gallery.ANY, declared.also)
     assert (declared.subject is Subject.NONE) or declared.gallery is not Gallery.NONE, "subjects are in a gallery"
-    assert (declared.charged in (Charged.SUBJECT, Charged.SEARCH, Charged.ENROLMENT)) <= (
+    assert (declared.charged in (Charged.SUBJECT, Charged.SEARCH, Charged.ENROLMENT, Charged.MIGRATION)) <= (
         declared.gallery in (Gallery.ENROL, Gallery.VERIFY, Gallery.SEARCH)
     ), "who looks at references needs their gallery's rules"
     assert (declared.charged is not Charged.NOTHING) == (declared.images.start > 0), "who shows a face is counted"

@@ -10,9 +10,10 @@ from visard.cluster import Cluster
 from visard.errors import Unavailable
 
 from tests.conftest import UNLIMITED, published
-from tests.waiting import until
+from tests.mending import mend, restarted
+from tests.waiting import PATIENCE, status_that
 
-PEOPLE = ("obama", "biden", "merkel", "johnson")
+POINT = "default"
 
 
 @pytest.fixture(scope="module")
@@ -22,16 +23,70 @@ def spread(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield running
 
 
+def client_of(cluster: Cluster, deadline: float = PATIENCE) -> Client:
+    return Client(Connection.from_home(cluster.home), deadline=deadline)
+
+
 async def search__should_find_whoever_is_held_by_whichever_worker(spread: Cluster, photos: dict[str, Path]) -> None:
-    async with Client(Connection.from_home(spread.home)) as client:
-        enrolled = [await client.enrol(f"obama-{k}", [photos["obama"]]) for k in range(6)]
+    async with client_of(spread) as client:
+        enrolled = await client.enrol("obama", [photos["obama"]] * 8)
         await client.enrol("biden", [photos["biden"]])
-        found = await client.identify(photos["obama2"], operating_point="default")
-        assert {c.reference_id for c in found.candidates} == {r for one in enrolled for r in one.references}
-        assert (await client.identify(photos["biden"], operating_point="default")).subject == "biden"
-        for k in range(6):
-            await client.delete(f"obama-{k}")
-        assert (await client.identify(photos["obama2"], operating_point="default")).subject is None
-        nearest = await client.identify(photos["biden"], operating_point="default", nearest=True)
-        assert nearest.subject == "biden"
+        found = await client.identify(photos["obama2"], operating_point=POINT)
+        assert {c.reference_id for c in found.candidates} == set(enrolled.references), "in both parts, but for 1 in 128"
+        each = await client.identify_each([photos["biden"], photos["obama2"]], operating_point=POINT)
+        assert [answer.subject for answer in each] == ["biden", "obama"]
+        status = await status_that(client, lambda s: sum(w.references for w in s.parties[0].workers) == 9)
+        assert [[w.reason for w in party.workers] for party in status.parties] == [["", ""]] * 3
+        assert (await client.identify(photos["biden"], operating_point=POINT, nearest=True)).subject == "biden"
+        await client.delete("obama")
+        assert (await client.identify(photos["obama2"], operating_point=POINT)).subject is None
+        waiting = await client.enrol("joe", [photos["biden"]], review=True)
+        assert {candidate.subject for candidate in waiting.candidates} == {"biden"}
+        async with Client(Connection.from_home(spread.home, "admin")) as admin:
+            await admin.review("joe", accept=False)
         await client.delete("biden")
+
+
+async def worker_that_is_away__should_make_searches_fail_and_nothing_else(
+    spread: Cluster, photos: dict[str, Path]
+) -> None:
+    async with client_of(spread, 10.0) as client:
+        await client.enrol("biden", [photos["biden"]])
+        spread.kill("party1-worker1")
+        with pytest.raises(Unavailable, match="worker 1 of party 1"):
+            await client.identify(photos["biden"], operating_point=POINT)
+        assert (await client.verify("biden", photos["biden"])).match
+        await status_that(client, lambda s: "unavailable" in s.parties[1].workers[1].reason)
+    mend(spread)
+    async with client_of(spread) as client:
+        assert (await client.identify(photos["biden"], operating_point=POINT)).subject == "biden"
+        await client.delete("biden")
+
+
+async def third_worker__should_join_while_searches_go_on(spread: Cluster, photos: dict[str, Path]) -> None:
+    """Parties learn of it one after the other, party 0 last: until then it has no part."""
+    async with client_of(spread) as client:
+        enrolled = await client.enrol("obama", [photos["obama"]] * 12)
+        ended = asyncio.Event()
+
+        async def searching() -> int:
+            count = 0
+            while not ended.is_set():
+                found = await client.identify(photos["obama2"], operating_point=POINT)
+                assert {c.reference_id for c in found.candidates} == set(enrolled.references)
+                count += 1
+            return count
+
+        searches = asyncio.create_task(searching())
+        spread.workers = 3
+        spread.prepare()
+        await asyncio.to_thread(spread.start, spread.names[-3:])
+        for name in ("party2", "party1", "party0"):
+            await asyncio.to_thread(restarted, spread, name)
+        status = await status_that(
+            client, lambda s: bool(s.parties[0].workers[2:]) and s.parties[0].workers[2].references > 0
+        )
+        assert len(status.parties[0].workers) == 3
+        ended.set()
+        assert await searches > 0
+        await client.delete("obama")

@@ -191,6 +191,35 @@ def like_the_mean(q: int, photos: Any, mean: Mean) -> Question:
     )
 
 
+def admitted(
+    q: int,
+    other: int,
+    photo: Any = PROBE,
+    limit: int | None = None,
+    mean: Mean | None = None,
+    others: Mean | None = None,
+    probe: Any = PROBE,
+    gallery: Any = GALLERY,
+) -> Question:
+    """Whether a probe may be moved, as the parties know; ``photo`` is what another model, in another field, makes of it."""
+    field, field_of_other, (count, size) = field_of(q), field_of(other), gallery.shape
+    own, references = (share(field, field.encode(on_sphere(q, x))) for x in (probe, gallery))
+    fresh = share(field_of_other, field_of_other.encode(on_sphere(other, photo)))
+    most = int(halves(q, probe, gallery).min()) if limit is None else limit
+    tested, refused = int(mean is not None), int(others is not None)
+
+    async def part(run: Run, kits: list[Kit]) -> Any:
+        i = run.channel.party
+        unlike = None if others is None else await matching.like_mean(run, kits[1], fresh[i][None], others)
+        return await matching.admits(run, kits[0], own[i], references[i], most, mean, unlike)
+
+    plan = (
+        matching.admission_plan(q, count, size, tested, refused),
+        *((matching.mean_plan(other, 1),) if refused else ()),
+    )
+    return Question(plan, part, lambda results: set(results.values()))
+
+
 def mean_of(q: int, direction: Any, cosine: float) -> Mean:
     """A mean of this direction that nothing may be nearer to than this cosine."""
     vector = np.rint(direction / np.linalg.norm(direction) * 2.0**VECTOR_BITS).astype(np.int64)
@@ -210,6 +239,10 @@ QUESTIONS: dict[str, Callable[[], Question]] = {
     "search": lambda: searched(31, FAR),
     "search in 61 bits": lambda: searched(61, [limit << 24 for limit in FAR]),
     "search with a mean": lambda: searched(31, FAR, mean=mean_of(31, GALLERY[0], 0.9)),
+    "admits": lambda: admitted(31, 61),
+    "admits with means": lambda: admitted(
+        31, 61, mean=mean_of(31, GALLERY[0], 0.9), others=mean_of(61, GALLERY[0], 0.9)
+    ),
     "like the mean": lambda: like_the_mean(31, GALLERY, mean_of(31, GALLERY[0], 0.9)),
 }
 

@@ -48,12 +48,23 @@ def roles__should_grow_by_what_they_add() -> None:
         "Enrol",
         "Delete",
         "Rename",
+        "Migrate",
         "Review",
         "ListSubjects",
         "ListReferences",
     }
     assert may("owner") - may("enroller") == {"Publish", "Calibrate", "Withdraw"}
-    assert not may("admin") & {"Enrol", "Verify", "Identify", "Compare", "Run", "Delete", "Rename", "Publish"}
+    assert not may("admin") & {
+        "Enrol",
+        "Verify",
+        "Identify",
+        "Compare",
+        "Run",
+        "Delete",
+        "Rename",
+        "Migrate",
+        "Publish",
+    }
 
 
 async def permitted(house: House, kind: str, name: str) -> bool:

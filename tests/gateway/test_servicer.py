@@ -63,6 +63,7 @@ METHODS = {
     "Verify": Operation.OPERATION_VERIFY,
     "Identify": Operation.OPERATION_IDENTIFY,
     "Compare": Operation.OPERATION_COMPARE,
+    "Migrate": Operation.OPERATION_MIGRATE,
 }
 
 

@@ -98,7 +98,7 @@ class Party:
     async def run(self, channel: Any, plans: tuple[KitPlan, ...], refusal: Refusal | None = None) -> list[Kit]:
         """The kits of a run."""
         terms = Terms("asked", "verifier", "", "", tuple(plan.digest.hex() for plan in plans))
-        return await self.agreeing.kits(channel, terms, plans, await self.agreeing.proposal(channel, 60), refusal)
+        return await self.agreeing.kits(channel, (terms, plans), await self.agreeing.proposal(channel, 60), refusal)
 
 
 async def run(parties: list[Party], plans: tuple[KitPlan, ...] = (TINY,)) -> list[list[Kit]]:

@@ -25,8 +25,8 @@ def tls(pki: Path, name: str) -> Tls:
 class LinkedParty:
     """One party: its links, their server and the task that calls the others."""
 
-    def __init__(self, pki: Path, index: int, addresses: tuple[str, str, str]) -> None:
-        self.links = PeerLinks(index, addresses, tls(pki, f"party{index}"))
+    def __init__(self, pki: Path, index: int, addresses: tuple[str, str, str], worker: int = 0) -> None:
+        self.links = PeerLinks(index, addresses, tls(pki, f"party{index}"), worker=worker)
         self._tls, self._address = tls(pki, f"party{index}"), addresses[index]
         self._server: grpc.aio.Server | None = None
         self._task: asyncio.Task[None] | None = None
@@ -52,14 +52,14 @@ class LinkedParty:
 
 
 @asynccontextmanager
-async def linked(pki: Path) -> AsyncIterator[list[LinkedParty]]:
-    """Three parties with all links up."""
+async def linked(pki: Path, workers: tuple[int, int, int] = (0, 0, 0)) -> AsyncIterator[list[LinkedParty]]:
+    """Three parties with all links up; or workers of theirs, by number, which have links where the numbers are the same."""
     base = free_port_base()
     addresses = (f"localhost:{base}", f"localhost:{base + 1}", f"localhost:{base + 10}")
-    parties = [LinkedParty(pki, i, addresses) for i in range(3)]
+    parties = [LinkedParty(pki, i, addresses, workers[i]) for i in range(3)]
     async with AsyncExitStack() as stack:
         for party in parties:
             await party.start()
             stack.push_async_callback(party.stop)
-        await until(lambda: all(party.links.up() for party in parties))
+        await until(lambda: len({*workers}) > 1 or all(party.links.up() for party in parties))
         yield parties

@@ -94,6 +94,7 @@ ADA = [Name("a1", "ada", "face", 1), Name("a2", "ada", "face", 1)]
     ("request_", "limits"),
     [
         (asked(Operation.OPERATION_VERIFY, "ada"), [10, 10, 30]),
+        (asked(Operation.OPERATION_MIGRATE, "ada"), [10, 10, 30, 40]),
         (asked(Operation.OPERATION_IDENTIFY), [20, 15, 30, 10]),
         (asked(Operation.OPERATION_COMPARE), [30]),
         (asked(Operation.OPERATION_RUN), [30]),

@@ -9,7 +9,7 @@ KIOSK, OTHER = "enroller/kiosk-7", "enroller/kiosk-8"
 MINE = Name("a", "ada", "face", 1, KIOSK)
 THEIRS = Name("b", "ada", "face", 1, OTHER)
 NOBODYS = Name("c", "ada", "face", 1)
-CHANGES = ("ENROL", "DELETE", "RENAME", "REVIEW")
+CHANGES = ("ENROL", "DELETE", "RENAME", "REVIEW", "MIGRATE")
 
 
 def request(operation: str) -> common_pb2.Request:

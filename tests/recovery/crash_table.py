@@ -26,13 +26,15 @@ from visard.errors import FailedPrecondition, NotFound, ServiceError, VisardErro
 from visard.owner import publish
 from visard.owner.compilers import compiler
 from visard.owner.networks import calibration
+from visard.results import StoredReference
 
 from bench.mongod import Mongod
 from tests.conftest import UNLIMITED
 from tests.recovery.crashing import POINTS, armed
 from tests.waiting import at_rest
 
-OPERATIONS = ("enrol", "delete", "refresh", "grant", "calibrate")
+OPERATIONS = ("enrol", "delete", "refresh", "grant", "calibrate", "migrate")
+MODELS = ("face", "face-2")
 SHAPE = (3, 150, 150)
 SECONDS = 90.0
 
@@ -75,8 +77,11 @@ def chip(number: int) -> Chip:
     return Chip(pixels, pixels)
 
 
-async def publish_small(home: Path) -> None:
-    """Publish the small network at a fresh cluster, as that which faces are matched with, and enrol somebody as "anchor"."""
+async def publish_small(home: Path, *names: str) -> None:
+    """Publish the small network at a fresh cluster, as that which faces are matched with, and enrol somebody as "anchor".
+
+    Under these other ``names`` as well.
+    """
     compiled = compiler()(
         small_network(),
         SHAPE,
@@ -85,7 +90,8 @@ async def publish_small(home: Path) -> None:
         operating_points={"default": 1.99},
     )
     async with Client(Connection.from_home(home, "owner"), deadline=SECONDS) as owner:
-        await publish.publish(owner, "face", compiled, allow_loose=True)
+        for name in ("face", *names):
+            await publish.publish(owner, name, compiled, allow_loose=True)
     async with Client(Connection.from_home(home), deadline=SECONDS) as client:
         await client.enrol("anchor", [chip(0)])
 
@@ -98,7 +104,7 @@ class Table:
         self.number = 0
 
     async def prepare(self) -> None:
-        await publish_small(self.cluster.home)
+        await publish_small(self.cluster.home, *MODELS[1:])
 
     def client(self, role: str = "client", *, retry: bool = True) -> Client:
         return Client(Connection.from_home(self.cluster.home, role), deadline=SECONDS, retry=retry)
@@ -108,7 +114,7 @@ class Table:
         self.number += 1
         subject = f"subject-{self.number}"
         async with self.client() as client, self.client("admin") as administrator:
-            if operation == "delete":
+            if operation in ("delete", "migrate"):
                 await client.enrol(subject, [chip(self.number)])
             versions = await self.versions(client, administrator)
             await at_rest(client)  # the one attempt is to come by the point
@@ -134,6 +140,8 @@ class Table:
                     await client.enrol(subject, [chip(self.number)])
                 elif operation == "delete":
                     await client.delete(subject)
+                elif operation == "migrate":
+                    assert (await client.migrate(subject, chip(self.number), MODELS[1])).migrated
                 elif operation == "grant":
                     await administrator.admin.grant(f"enroller/{subject}")
                 elif operation == "calibrate":
@@ -160,18 +168,22 @@ class Table:
         end = time.monotonic() + SECONDS
         while True:
             try:
-                subjects = [s.subject for s in await client.subjects()]
+                found = [row for name in MODELS for row in await self.references(client, name)]
                 rights = {right.grantee: 1 for right in await administrator.admin.rights()}
                 programs = {m.name: int.from_bytes(m.program_digest, "big") for m in await client.models.list()}
-                return (
-                    rights
-                    | programs
-                    | {r.reference_id: r.version for s in subjects for r in await client.references(s)}
-                )
+                return rights | programs | {row.reference_id: row.version for row in found}
             except (ServiceError, FailedPrecondition, NotFound):
                 if time.monotonic() > end:
                     raise
                 await asyncio.sleep(0.2)
+
+    async def references(self, client: Client, model: str) -> list[StoredReference]:
+        """Everybody's with a model."""
+        client.model = model
+        try:
+            return [row for s in await client.subjects() for row in await client.references(s.subject)]
+        finally:
+            client.model = MODELS[0]
 
     async def judge(
         self, outcome: Outcome, client: Client, administrator: Client, subject: str, before: dict[str, int]
@@ -186,7 +198,8 @@ class Table:
         after = await self.versions(client, administrator)
         changed = {k for k in before.keys() | after.keys() if before.get(k) != after.get(k)}
         outcome.applied = bool(changed)
-        expected = len(before) - 1 if outcome.operation == "refresh" else 1  # all but the program
+        # all but the programs; of somebody who is moved the old reference and the new one
+        expected = {"refresh": len(before) - len(MODELS), "migrate": 2}.get(outcome.operation, 1)
         if found and len(changed) not in (0, expected):
             outcome.problems.append(f"{len(changed)} of {expected} references changed")
         if outcome.answered and not changed:
@@ -195,10 +208,11 @@ class Table:
             outcome.problems.append("an old reference does not match any more")
         if f"enroller/{subject}" in after:
             await administrator.admin.revoke(f"enroller/{subject}")
-        if outcome.operation in ("enrol", "delete") and subject in {s.subject for s in await client.subjects()}:
-            if not (await client.verify(subject, chip(self.number))).match:
-                outcome.problems.append("the reference is there and does not match")
-            await client.delete(subject)
+        for client.model in MODELS if outcome.operation in ("enrol", "delete", "migrate") else ():
+            if subject in {s.subject for s in await client.subjects()}:
+                if not (await client.verify(subject, chip(self.number))).match:
+                    outcome.problems.append("the reference is there and does not match")
+                await client.delete(subject)
 
     @staticmethod
     async def audited(administrator: Client) -> bool:

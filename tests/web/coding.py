@@ -47,6 +47,8 @@ REQUESTS: dict[str, common_pb2.Request] = {
     "gallery": common_pb2.Request(gallery="door", nearest=True),
     "rules": common_pb2.Request(rules=[common_pb2.GalleryRule(may="search", callers="*"), common_pb2.GalleryRule()]),
     "review": common_pb2.Request(review=True),
+    "moved": common_pb2.Request(operation=common_pb2.OPERATION_MIGRATE, model="a", new_model="b"),
+    "kept": common_pb2.Request(operation=common_pb2.OPERATION_MIGRATE, gallery="door", new_model="b", keep=True),
     "accept": common_pb2.Request(operation=common_pb2.OPERATION_REVIEW, gallery="door", nearest=True, accept=True),
 }  # fmt: skip
 

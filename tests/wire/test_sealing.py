@@ -51,6 +51,8 @@ OTHERS: dict[str, object] = {
     "gallery": "staff",
     "review": True,
     "accept": True,
+    "new_model": "face3",
+    "keep": True,
 }
 CONTEXT = Context.from_request(REQUEST)
 KEY = X25519PrivateKey.generate()

@@ -2,7 +2,19 @@
 
 import typer
 
-from visard.cli import admin, certificates, demo, evaluate, galleries, local, models, operate, subjects, train
+from visard.cli import (
+    admin,
+    certificates,
+    demo,
+    evaluate,
+    galleries,
+    local,
+    migrating,
+    models,
+    operate,
+    subjects,
+    train,
+)
 
 HELP = (
     "Match faces where nobody sees the face: photos stay here, and three parties compute on secret shares of them. "
@@ -10,9 +22,10 @@ HELP = (
 )
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=HELP, pretty_exceptions_enable=False)
-for part in (local, subjects, demo, operate, evaluate, train):
+for part in (local, subjects, migrating, demo, operate, evaluate, train):
     app.add_typer(part.app)
 app.add_typer(models.running)
+models.app.command("status")(migrating.status)
 app.add_typer(models.app, name="model")
 app.add_typer(galleries.app, name="gallery")
 app.add_typer(certificates.app, name="certs")

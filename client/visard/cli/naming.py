@@ -1,6 +1,7 @@
 """Who an answer names, in words and as fields of JSON: of a photo, a folder's, a face's."""
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 from visard.results import Candidate, Identification
@@ -27,8 +28,5 @@ def fields(answer: Identification) -> dict[str, Any]:
 
 
 def listed(candidates: Iterable[Candidate]) -> list[dict[str, str]]:
-    """Candidates for JSON."""
-    return [
-        {"subject": one.subject, "reference_id": one.reference_id, "operating_point": one.operating_point}
-        for one in candidates
-    ]
+    """Candidates for JSON; with the model where several were asked."""
+    return [{name: value for name, value in asdict(one).items() if name != "model" or value} for one in candidates]

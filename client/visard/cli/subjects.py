@@ -167,6 +167,10 @@ def identify(
         bool,
         typer.Option("--allow-large-gallery", help="Search also where more are enrolled than any point carries."),
     ] = False,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(help="Search also among those who are enrolled with this model; may be repeated."),
+    ] = None,
     nearest: Annotated[
         bool, typer.Option("--nearest", help="The nearest reference alone: a tournament, for small galleries.")
     ] = False,
@@ -184,6 +188,8 @@ def identify(
     """
     if (all_faces and (largest or photo.is_dir())) or (output is not None and not all_faces):
         raise typer.BadParameter("of one photo, without --largest; -o goes with it", param_hint="--all-faces")
+    if also and (all_faces or nearest or photo.is_dir()):
+        raise typer.BadParameter("of one photo, without --all-faces and --nearest", param_hint="--also")
     wishes: dict[str, Any] = {"operating_point": operating_point, "force": force, "nearest": nearest}
     wishes["allow_large_gallery"] = allow_large_gallery
     asked: dict[str, Any] = {"home": home, "model": model, "gallery": gallery, "deadline": deadline, "as_json": as_json}
@@ -195,7 +201,7 @@ def identify(
         raise typer.Exit(many.identify_folder(photo, wishes={**wishes, "largest": largest}, **asked))
 
     async def work(c: visard.Client) -> Identification:
-        return await c.identify(photo, largest=largest, **wishes)
+        return await c.identify(photo, models=(model, *also) if also else (), largest=largest, **wishes)
 
     with progress("identifying"):
         answer = with_client(home, work, model=model, gallery=gallery, deadline=deadline)

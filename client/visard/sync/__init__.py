@@ -11,6 +11,7 @@ from visard_wire.limits import DEFAULT_GALLERY
 from visard.capture import Source
 from visard.client import DEFAULT_DEADLINE, DEFAULT_MODEL, Client, Connection, Photo
 from visard.errors import NotOpen
+from visard.migration import Migration, MigrationStatus
 from visard.results import (
     Enrolment,
     Identification,
@@ -152,6 +153,7 @@ class SyncClient:
         photo: Photo,
         *,
         operating_point: str = "",
+        models: Sequence[str] = (),
         largest: bool = False,
         allow_large_gallery: bool = False,
         nearest: bool = False,
@@ -161,6 +163,7 @@ class SyncClient:
         work = self._client.identify(
             photo,
             operating_point=operating_point,
+            models=models,
             largest=largest,
             allow_large_gallery=allow_large_gallery,
             nearest=nearest,
@@ -186,6 +189,27 @@ class SyncClient:
             force=force,
         )
         return self._run(work)
+
+    def migrate(
+        self,
+        subject: str,
+        photo: Photo,
+        to: str,
+        *,
+        operating_point: str = "",
+        keep: bool = False,
+        largest: bool = False,
+        force: bool = False,
+    ) -> Migration:
+        """See Client.migrate."""
+        work = self._client.migrate(
+            subject, photo, to, operating_point=operating_point, keep=keep, largest=largest, force=force
+        )
+        return self._run(work)
+
+    def migration(self, to: str) -> MigrationStatus:
+        """See Client.migration."""
+        return self._run(self._client.migration(to))
 
     def compare(self, photo: Photo, other: Photo, *, operating_point: str = "", largest: bool = False) -> Verification:
         """See Client.compare."""

@@ -38,9 +38,9 @@ class SyncModels:
         """See Models.list."""
         return self._run(self._models.list(layers=layers))
 
-    def info(self) -> ModelInfo:
+    def info(self, name: str = "") -> ModelInfo:
         """See Models.info."""
-        return self._run(self._models.info())
+        return self._run(self._models.info(name))
 
     def publish(self, name: str, program: bytes, digest: bytes, weights: npt.NDArray[np.int64], q: int) -> None:
         """See Models.publish."""

@@ -60,15 +60,18 @@ function parts(request: Request): Bytes[] {
 
 /** Fields that came later: where none is set a request has the digest that it always had. */
 function later(request: Request): Bytes[] {
-  const { points, rules, allowLargeGallery, nearest, gallery, review, accept } = request;
+  const { points, rules, allowLargeGallery, nearest, gallery, review, accept, newModel, keep } = request;
   const reviewed = review || accept;
-  const newest = gallery !== "" || rules.length > 0 || reviewed;
+  const moved = newModel !== "" || keep;
+  const newest = gallery !== "" || rules.length > 0 || reviewed || moved;
   if (!(points.length || allowLargeGallery || nearest || newest)) return [];
   const first = [concat(...points.map(point)), flags(allowLargeGallery)];
   const marked = utf8(nearest ? "nearest" : "");
   if (!newest) return nearest ? [...first, marked] : first;
   const placed = [...first, marked, utf8(gallery), concat(...rules.map(rule))];
-  return reviewed ? [...placed, flags(review, accept)] : placed;
+  if (!(reviewed || moved)) return placed;
+  const decided = [...placed, flags(review, accept)];
+  return moved ? [...decided, utf8(newModel), flags(keep)] : decided;
 }
 
 /** A gallery's rule as it is hashed. */

@@ -115,3 +115,37 @@ export class SealError extends TrustError {
 
 /** The parties' answers contradict each other. */
 export class InconsistentAnswer extends TrustError {}
+
+// bundlers shorten the names of classes, but not those of properties
+const NAMED = {
+  VisardError,
+  CaptureError,
+  NotAnImage,
+  NoFace,
+  DoubtfulFace,
+  SeveralFaces,
+  FaceTooSmall,
+  PartialFace,
+  TooDark,
+  QualityError,
+  RequestError,
+  InvalidRequest,
+  StaleKey,
+  NotFound,
+  AlreadyExists,
+  PermissionDenied,
+  FailedPrecondition,
+  ServiceError,
+  Unavailable,
+  Unreachable,
+  Undone,
+  Deviated,
+  Exhausted,
+  DeadlineExceeded,
+  InternalError,
+  TrustError,
+  UntrustedKey,
+  SealError,
+  InconsistentAnswer,
+};
+for (const [name, kind] of Object.entries(NAMED)) Object.defineProperty(kind, "name", { value: name });

@@ -26,6 +26,7 @@ class Charged(Enum):
     SUBJECT = "caller and subject"
     SEARCH = "caller, gallery and the caller's searches there"
     ENROLMENT = "the caller's enrolments; one that is compared with others is a search as well"
+    MIGRATION = "caller, subject and the caller's enrolments"
 
 
 class Subject(Enum):
@@ -57,6 +58,7 @@ class Declared:
     subject: Subject = Subject.NONE
     model: bool = True  # is about one model
     gallery: Gallery = Gallery.NONE
+    also: Gallery = Gallery.NONE  # what its rules must let the caller do besides
     long: bool = False  # is about everything that is stored, and takes as long as an administrator waits
     decides: bool = True  # may name an operating point
     fields: frozenset[str] = frozenset()
@@ -111,6 +113,18 @@ DECLARED: Mapping[int, Declared] = {
     common_pb2.OPERATION_COMPARE: Declared(VERIFIERS, images=range(2, 3), has_share=True, charged=Charged.CALLER),
     common_pb2.OPERATION_RUN: Declared(
         VERIFIERS, images=range(1, 2), has_share=True, decides=False, charged=Charged.CALLER
+    ),
+    common_pb2.OPERATION_MIGRATE: Declared(
+        ENROLLERS,
+        writes=True,
+        images=range(1, 2),
+        has_share=True,
+        subject=Subject.NEEDED,
+        gallery=Gallery.VERIFY,
+        also=Gallery.ENROL,
+        fields=frozenset({"new_model", "keep", "instead_of"}),
+        claims=True,
+        charged=Charged.MIGRATION,
     ),
     common_pb2.OPERATION_DELETE: Declared(
         ENROLLERS,

@@ -8,7 +8,7 @@ what was opened of it.
 
 import numpy as np
 
-from visard_engine.bits import ReplicatedBits, pack, unpack
+from visard_engine.bits import ReplicatedBits, invert, pack, unpack
 from visard_engine.correlated import KitReader
 from visard_engine.field import Bools, Elements, Words
 from visard_engine.kits import KitPlan
@@ -31,6 +31,12 @@ def identify_plan(q: int, rows: int, size: int, tested: int = 0) -> KitPlan:
     tournament = (Section("min", pairs, level) for level, pairs in enumerate(levels))
     row = (Section("choose", 1, len(levels)),) if levels else ()
     return KitPlan(q, (*tournament, *_decision(1, tested), *row, *checks(size)))
+
+
+def admission_plan(q: int, references: int, size: int, tested: int, others: int) -> KitPlan:
+    """What ``admits`` consumes: as ``verify``, and with bits of so many photos that are compared with another model's mean."""
+    gates = conjunction.levels(1 + others) if others else []
+    return KitPlan(q, (*_decision(references, tested), *(Section("and", n) for n in gates), *checks(size)))
 
 
 def mean_plan(q: int, photos: int) -> KitPlan:
@@ -70,7 +76,36 @@ async def compare(run: Run, kit: KitReader, photos: Elements, limit: int, mean: 
 async def is_known(run: Run, kit: KitReader, probe: Elements, references: Elements, limit: int) -> bool:
     """The bit of ``verify``, open to the parties; no mean is asked about: an enrolment has said before (``resembles_mean``)."""
     s = Session(run, kit)
-    found = await _any_within(s, probe, references, limit, margins(s.field, probe[None], None))
+    return await _opened(s, await _any_within(s, probe, references, limit, margins(s.field, probe[None], None)))
+
+
+async def admits(
+    run: Run,
+    kit: KitReader,
+    probe: Elements,
+    references: Elements,
+    limit: int,
+    mean: Mean | None = None,
+    refused: ReplicatedBits | None = None,
+) -> bool:
+    """The bit of ``verify``, open to the parties, and that none of the bits ``refused`` is set: one bit, which says no more.
+
+    ``refused`` are those of ``like_mean``, of another kit of this run.
+    """
+    s = Session(run, kit)
+    found = await threshold.any_within(
+        s, await threshold.distances(s, probe, references), limit, margins(s.field, probe[None], mean)
+    )
+    if refused is not None:
+        kept = unpack(invert(s.party, refused.shared), refused.count)
+        both = np.concatenate([unpack(found, 1), kept], axis=1)
+        found = await conjunction.conjunction_of_all(s, pack(both), 1 + refused.count)
+    await verify_claims(s, probe.size)
+    return await _opened(s, found)
+
+
+async def _opened(s: Session, found: Words) -> bool:
+    """The bit that a run is about, once all that it follows from is verified."""
     word = await open_bits(s, found, "answer")
     await agree(s)
     return bool(word[0] & np.uint64(1))
@@ -82,11 +117,20 @@ async def resembles_mean(run: Run, kit: KitReader, photos: Elements, mean: Mean)
     Nothing is left to be verified: no product is made, and what is opened are lines and bits.
     """
     s = Session(run, kit)
-    mask = await s.compute(len(photos), comparison.read, s.kit, len(photos), comparison.exact(s.field.q))
-    _, negative = await comparison.is_negative(s, mean.margins(s.field, photos), mask, None)
-    found = await open_bits(s, negative, "mean")
+    found = await open_bits(s, await _below_mean(s, photos, mean), "mean")
     await agree(s)
     return unpack(found, len(photos))
+
+
+async def like_mean(run: Run, kit: KitReader, photos: Elements, mean: Mean) -> ReplicatedBits:
+    """The bits of ``resembles_mean``, which stay shared; the run goes on, and ends with all three having seen the same."""
+    return ReplicatedBits(await _below_mean(Session(run, kit), photos, mean), len(photos))
+
+
+async def _below_mean(s: Session, photos: Elements, mean: Mean) -> Words:
+    mask = await s.compute(len(photos), comparison.read, s.kit, len(photos), comparison.exact(s.field.q))
+    _, negative = await comparison.is_negative(s, mean.margins(s.field, photos), mask, None)
+    return negative
 
 
 async def _any_within(s: Session, probe: Elements, references: Elements, limit: int, margin: Elements) -> Words:

@@ -43,6 +43,10 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
         """Compare two photos with each other."""
         return await self._matching(request_iterator, context, common_pb2.OPERATION_COMPARE)
 
+    async def Migrate(self, request_iterator: Uploads, context: Context) -> gateway_pb2.Result:  # noqa: N802
+        """Compare one photo with a subject's references, and enrol it with another model if it is the subject."""
+        return await self._matching(request_iterator, context, common_pb2.OPERATION_MIGRATE)
+
     async def Run(self, request_iterator: Uploads, context: Context) -> gateway_pb2.Result:  # noqa: N802
         """Evaluate a model that opens its output to the caller."""
         return await self._matching(request_iterator, context, common_pb2.OPERATION_RUN)

@@ -44,12 +44,22 @@ class Published:
         """Photos of a comparison that are compared with the model's mean as well: the one that is asked about, or none."""
         return int(self.program.mean_test is not None)
 
+    @property
+    def image_bytes(self) -> int:
+        """What the share of one image takes."""
+        return self.program.values[0].size * self.model.field.itemsize
+
     @cached_property
     def publication(self) -> bytes:
         """SHA-256 over name, program and time: another for each publication under a name, and after its points have changed."""
         time = self.created_unix_ms.to_bytes(8, "big")
         said = b"visard publication v1" + sized(self.name.encode()) + self.program.digest + time
         return hashlib.sha256(said).digest()
+
+    @property
+    def digest(self) -> bytes:
+        """Which publication it is, and the version of its shares: what parties compare of a model."""
+        return self.publication + self.version.to_bytes(8, "big")
 
     def info(self, *, layers: bool = False) -> common_pb2.ModelInfo:
         """What callers are told about it: shapes, operating points and what an evaluation costs (and each layer); no weight."""

@@ -2,6 +2,10 @@
 
 DEVIATES = "PARTY_DEVIATES"  # the reason in the google.rpc.ErrorInfo of an ABORTED that a party's deviation has caused
 
+NOBODY_ENROLLED = (
+    "nobody is enrolled"  # the text of the FAILED_PRECONDITION of a search where there is nobody to be found
+)
+
 
 class VisardError(Exception):
     """Base of all errors of the client; its text is fit for a person."""

@@ -80,14 +80,17 @@ class Context:
 def _later(request: common_pb2.Request) -> tuple[bytes, ...]:
     """Fields that came later: where none is set a request has the digest that it always had."""
     reviewed = request.review or request.accept
-    newest = request.gallery or request.rules or reviewed
+    moved = request.new_model or request.keep
+    newest = request.gallery or request.rules or reviewed or moved
     if not (request.points or request.allow_large_gallery or request.nearest or newest):
         return ()
     later: tuple[bytes, ...] = (b"".join(map(_point, request.points)), bytes([request.allow_large_gallery]))
     if newest:
         nearest = b"nearest" if request.nearest else b""
         later = (*later, nearest, request.gallery.encode(), b"".join(map(_rule, request.rules)))
-        return (*later, bytes([request.review, request.accept])) if reviewed else later
+        if reviewed or moved:
+            later = (*later, bytes([request.review, request.accept]))
+        return (*later, request.new_model.encode(), bytes([request.keep])) if moved else later
     return (*later, b"nearest") if request.nearest else later
 
 

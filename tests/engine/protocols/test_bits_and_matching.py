@@ -1,6 +1,7 @@
 """Threshold, tournament and the questions built on them give the right bits, to nobody but the holder of all pieces."""
 
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from visard_engine.session import Run, Session
 from visard_engine.shamir import is_degree_1, reconstruct
 from visard_engine.views import VIEW_BYTES
 
-from tests.engine.asking import halves, like_the_mean, matched, mean_of, on_sphere
+from tests.engine.asking import admitted, halves, like_the_mean, matched, mean_of, on_sphere
 from tests.engine.harness import Outcome, open_bits, play, run, shares_of, wide_shares_of
 from tests.engine.statistics import looks_balanced, looks_uniform
 
@@ -158,6 +159,27 @@ async def mean__should_take_a_match_away_right_from_its_limit(field: Field, rows
             assert bits == (expected if slack == 0 else [False] * len(bits))
             assert outcome.rounds - without.rounds == 1
             assert outcome.sent_bytes == [size + 2 * field.itemsize + 8 * 4 + VIEW_BYTES for size in without.sent_bytes]
+
+
+@FIELDS
+@pytest.mark.parametrize("rows", [1, 3, 7])
+async def admission__should_open_one_bit_which_is_set_if_all_holds(field: Field, rows: int) -> None:
+    """Near enough, and like neither mean: of the model that compares, nor of the other, whose field may be another."""
+    q, other, rng = field.q, 92 - field.q, np.random.default_rng(rows)
+    references, mean = rng.normal(size=(rows, 8)), rng.normal(size=8)
+    probe, photo = references[0] + rng.normal(size=8) / 50, rng.normal(size=8)
+    exact, of_other = mean_of(q, mean, 0.5), mean_of(other, mean, 0.5)
+    least = int(halves(q, probe, references).min())
+    for near, own, new in product((0, -1), (None, 0, -1), (None, 0, -1)):
+        means = [
+            None if slack is None else replace(one, limit=int(on_sphere(p, x) @ np.array(one.vector)) + slack)
+            for slack, one, p, x in ((own, exact, q, probe), (new, of_other, other, photo))
+        ]
+        asked = admitted(q, other, photo, least + near, means[0], means[1], probe, references)
+        outcome = await play(asked.plan, asked.part)
+        assert asked.answer_of(outcome) == {near == 0 and own in (None, 0) and new in (None, 0)}
+        assert outcome.kinds.count("answer") == 1
+        assert "mean" not in outcome.kinds, "what is not decided by alone is not opened"
 
 
 @FIELDS

@@ -57,5 +57,9 @@ export function planes(picture: Picture, [channels, height, width]: readonly num
   const fitting = resized(picture, width, height);
   if (channels === 1) return grey(fitting);
   const size = width * height;
-  return Uint8Array.from({ length: 3 * size }, (_, k) => fitting.data[3 * (k % size) + Math.floor(k / size)] as number);
+  const levels = new Uint8Array(3 * size);
+  for (let k = 0, at = 0; k < size; k++) {
+    for (let channel = 0; channel < 3; channel++) levels[channel * size + k] = fitting.data[at++] as number;
+  }
+  return levels;
 }

@@ -1,6 +1,6 @@
 /** YuNet itself, on a picture as it is, by ONNX Runtime (wasm): W. Wu, H. Peng, S. Yu, 2023; read as OpenCV reads it. */
 
-import * as ort from "onnxruntime-web/wasm";
+import type * as Runtime from "onnxruntime-web/wasm";
 import type { Face } from "./faces.ts";
 import type { Point } from "./geometry.ts";
 import type { Picture } from "./pictures.ts";
@@ -10,6 +10,8 @@ const SAME = 0.3; // boxes that share more than this part of their union are one
 const STRIDES = [8, 16, 32] as const;
 const UNIT = 32; // sides are filled up to a multiple of it
 const LANDMARKS = 5;
+
+type TensorClass = (typeof Runtime)["Tensor"];
 
 /** What finds faces in a picture as it is: YuNet, or a double of it. */
 export interface Detector {
@@ -27,20 +29,26 @@ export interface DetectorFiles {
 
 /** The detector, loaded once for a page or worker. */
 export class YuNet implements Detector {
-  readonly #session: ort.InferenceSession;
+  readonly #session: Runtime.InferenceSession;
+  readonly #tensor: TensorClass;
   #last: Promise<unknown> = Promise.resolve();
 
-  private constructor(session: ort.InferenceSession) {
+  private constructor(session: Runtime.InferenceSession, tensor: TensorClass) {
     this.#session = session;
+    this.#tensor = tensor;
   }
 
-  /** Load it; nothing is fetched from elsewhere than `files` says. Rejects with a TypeError where a file is not there. */
+  /**
+   * Load it, and with it ONNX Runtime, which a page that captures in a worker does not need; nothing is fetched from elsewhere than
+   * `files` says. Rejects with a TypeError where a file is not there.
+   */
   static async load({ model, runtime }: DetectorFiles = {}): Promise<YuNet> {
+    const ort = await import("onnxruntime-web/wasm");
     ort.env.wasm.numThreads = 1; // threads need a page that is isolated, and the net is small
     if (runtime !== undefined) ort.env.wasm.wasmPaths = runtime;
     const bytes = model instanceof Uint8Array ? model : await fetched(model ?? asset());
     const options = { executionProviders: ["wasm"], logSeverityLevel: 3 } as const;
-    return new YuNet(await ort.InferenceSession.create(bytes, options));
+    return new YuNet(await ort.InferenceSession.create(bytes, options), ort.Tensor);
   }
 
   /** One picture at a time, in the order of the calls. */
@@ -51,10 +59,10 @@ export class YuNet implements Detector {
   }
 
   async #run(picture: Picture): Promise<Face[]> {
-    const input = tensor(picture);
+    const { dims, data } = planes(picture);
+    const input = new this.#tensor("float32", data, dims);
     const outputs = await this.#session.run({ input });
-    const [, , , width] = input.dims as [number, number, number, number];
-    return distinct(STRIDES.flatMap((stride) => decoded(outputs, stride, width / stride)));
+    return distinct(STRIDES.flatMap((stride) => decoded(outputs, stride, dims[3] / stride)));
   }
 }
 
@@ -69,17 +77,20 @@ async function fetched(address: URL): Promise<Uint8Array> {
 }
 
 /** Planes of blue, green and red, filled up with black at the right and below. */
-function tensor({ width, height, data }: Picture): ort.Tensor {
+function planes({ width, height, data }: Picture): {
+  dims: readonly [number, number, number, number];
+  data: Float32Array;
+} {
   const [across, down] = [filledUp(width), filledUp(height)];
-  const planes = new Float32Array(3 * across * down);
+  const filled = new Float32Array(3 * across * down);
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
       for (let channel = 0; channel < 3; channel++) {
-        planes[((2 - channel) * down + y) * across + x] = data[3 * (y * width + x) + channel] as number;
+        filled[((2 - channel) * down + y) * across + x] = data[3 * (y * width + x) + channel] as number;
       }
     }
   }
-  return new ort.Tensor("float32", planes, [1, 3, down, across]);
+  return { dims: [1, 3, down, across], data: filled };
 }
 
 function filledUp(side: number): number {
@@ -87,8 +98,8 @@ function filledUp(side: number): number {
 }
 
 /** What one grid of places has found: a score, a box and landmarks each, relative to the place. */
-function decoded(outputs: ort.InferenceSession.OnnxValueMapType, stride: number, columns: number): Face[] {
-  const of = (name: string): Float32Array => (outputs[`${name}_${stride}`] as ort.Tensor).data as Float32Array;
+function decoded(outputs: Runtime.InferenceSession.OnnxValueMapType, stride: number, columns: number): Face[] {
+  const of = (name: string): Float32Array => (outputs[`${name}_${stride}`] as Runtime.Tensor).data as Float32Array;
   const [classes, objects, boxes, points] = [of("cls"), of("obj"), of("bbox"), of("kps")];
   const faces: Face[] = [];
   classes.forEach((likeness, place) => {

@@ -53,7 +53,7 @@ export function unevenOf(levels: Float64Array): number {
 export function blank(chip: Picture): number {
   const spreads = [0, 1, 2].map((channel) => {
     const levels = inner((at) => chip.data[3 * at + channel] as number);
-    const [high, low] = [extreme(levels, Math.max), extreme(levels, Math.min)];
+    const [high, low] = [extreme(levels, true), extreme(levels, false)];
     return high.map((level, k) => level - (low[k] as number));
   });
   const alike = spreads[0]?.filter((_, k) => spreads.every((spread) => (spread[k] as number) <= TEXTURE));
@@ -61,16 +61,21 @@ export function blank(chip: Picture): number {
 }
 
 /** The highest or lowest level of the pixels around each, within the square. */
-function extreme(levels: Float64Array, pick: (one: number, other: number) => number): Float64Array {
-  const along = (from: Float64Array, step: number): Float64Array =>
-    from.map((level, k) => {
+function extreme(levels: Float64Array, highest: boolean): Float64Array {
+  const along = (from: Float64Array, step: number): Float64Array => {
+    const found = from.slice();
+    for (let k = 0; k < from.length; k++) {
       const place = placeOf(k, step);
-      let found = level;
-      for (let near = Math.max(place - REACH, 0); near <= Math.min(place + REACH, INNER - 1); near++) {
-        found = pick(found, from[k + (near - place) * step] as number);
+      const last = k + (Math.min(place + REACH, INNER - 1) - place) * step;
+      let best = from[k] as number;
+      for (let near = k + (Math.max(place - REACH, 0) - place) * step; near <= last; near += step) {
+        const other = from[near] as number;
+        if (highest ? other > best : other < best) best = other;
       }
-      return found;
-    });
+      found[k] = best;
+    }
+    return found;
+  };
   return along(along(levels, 1), INNER);
 }
 
@@ -80,11 +85,12 @@ function blurred(levels: Float64Array, step: number): Float64Array {
   const weight = bell.reduce((sum, one) => sum + one, 0);
   return levels.map((_, k) => {
     const place = placeOf(k, step);
-    const sum = bell.reduce((total, one, tap) => {
+    let sum = 0;
+    for (let tap = 0; tap < TAPS; tap++) {
       const wanted = Math.abs(place + tap - (TAPS - 1) / 2);
       const mirrored = wanted < INNER ? wanted : 2 * (INNER - 1) - wanted;
-      return total + one * (levels[k + (mirrored - place) * step] as number);
-    }, 0);
+      sum += (bell[tap] as number) * (levels[k + (mirrored - place) * step] as number);
+    }
     return sum / weight;
   });
 }

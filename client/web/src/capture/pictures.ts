@@ -19,6 +19,10 @@ export function fromImageData({ width, height, data }: Pick<ImageData, "width" |
   const rgb = new Uint8Array(3 * width * height);
   for (let k = 0, at = 0; k < data.length; k += 4) {
     const alpha = (data[k + 3] as number) / 255;
+    if (alpha === 1) {
+      for (let channel = 0; channel < 3; channel++) rgb[at++] = data[k + channel] as number;
+      continue;
+    }
     for (let channel = 0; channel < 3; channel++) {
       rgb[at++] = roundEven((data[k + channel] as number) * alpha + 255 * (1 - alpha));
     }
@@ -31,10 +35,11 @@ export function checkSize(width: number, height: number): void {
   if (width * height > MAX_PIXELS) throw new NotAnImage(`the image: larger than ${MAX_PIXELS / 1_000_000} megapixels`);
 }
 
+const WHOLE = 1.5 * 2 ** 52; // added to a number it leaves no room for a fraction, and the processor rounds as is wanted here
+
 /** To the nearest whole number, halves to the even one: as Python and OpenCV round. */
 export function roundEven(value: number): number {
-  const rounded = Math.round(value);
-  return rounded - value === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
+  return value + WHOLE - WHOLE;
 }
 
 /** A part of a picture, which lies within it. */
@@ -90,49 +95,97 @@ export function grey({ width, height, data }: Picture): Uint8Array {
 export function resized(picture: Picture, width: number, height: number, factor?: number): Picture {
   if (width === picture.width && height === picture.height) return picture;
   const smaller = width <= picture.width && height <= picture.height;
-  const taps = (from: number, to: number): Taps[] =>
+  const taps = (from: number, to: number): Taps =>
     smaller ? areaTaps(from, to, factor ? 1 / factor : from / to) : linearTaps(from, to);
   const [across, down] = [taps(picture.width, width), taps(picture.height, height)];
   const halved = smaller && width * 2 === picture.width && height * 2 === picture.height;
-  const round = halved ? (value: number): number => Math.floor(value + 0.5) : roundEven; // OpenCV halves with integers
   const data = new Uint8Array(3 * width * height);
-  const narrowed = new Map<number, Float64Array>(); // rows of the picture, brought to the new width
   const row = new Float64Array(3 * width);
+  const rows = new Rows(picture, across);
+  let at = 0;
   for (let y = 0; y < height; y++) {
-    const { first, weights } = down[y] as Taps;
     row.fill(0);
-    weights.forEach((weight, k) => {
-      const source = narrowed.get(first + k) ?? narrow(picture, first + k, across);
-      narrowed.set(first + k, source);
+    const begin = down.begins[y] as number;
+    for (let k = begin; k < (down.begins[y + 1] as number); k++) {
+      const weight = down.weights[k] as number;
+      const source = rows.at((down.firsts[y] as number) + k - begin);
       for (let x = 0; x < row.length; x++) (row[x] as number) += weight * (source[x] as number);
-    });
-    for (const old of narrowed.keys()) if (old < first) narrowed.delete(old);
-    for (let x = 0; x < row.length; x++) data[3 * y * width + x] = round(row[x] as number);
+    }
+    for (let x = 0; x < row.length; x++) {
+      data[at++] = halved ? Math.floor((row[x] as number) + 0.5) : roundEven(row[x] as number); // OpenCV halves with integers
+    }
   }
   return { width, height, data };
 }
 
-/** What a new pixel is made of along one axis: old ones from the first on, each with its weight. */
+/**
+ * What new pixels are made of along one axis. Pixel k: of old ones from `firsts[k]` on, each with its weight, which stand in `weights`
+ * from `begins[k]` to `begins[k + 1]`.
+ */
 interface Taps {
-  readonly first: number;
-  readonly weights: readonly number[];
+  readonly firsts: Int32Array;
+  readonly begins: Int32Array;
+  readonly weights: Float64Array;
 }
 
-function narrow({ width, data }: Picture, y: number, across: readonly Taps[]): Float64Array {
-  const row = new Float64Array(3 * across.length);
-  across.forEach(({ first, weights }, x) => {
-    weights.forEach((weight, k) => {
-      const at = 3 * (y * width + first + k);
-      for (let channel = 0; channel < 3; channel++) {
-        (row[3 * x + channel] as number) += weight * (data[at + channel] as number);
+/** Rows of a picture brought to a new width, of which the last two are kept: neighbours are made of the same ones. */
+class Rows {
+  readonly #picture: Picture;
+  readonly #taps: Taps;
+  readonly #kept: [Float64Array, Float64Array];
+  readonly #places: [number, number] = [-1, -1];
+
+  constructor(picture: Picture, taps: Taps) {
+    this.#picture = picture;
+    this.#taps = taps;
+    const size = 3 * taps.firsts.length;
+    this.#kept = [new Float64Array(size), new Float64Array(size)];
+  }
+
+  /** The row at y, until the next but one is asked for. */
+  at(y: number): Float64Array {
+    const place = (y & 1) as 0 | 1;
+    const row = this.#kept[place];
+    if (this.#places[place] !== y) this.#narrow(y, row);
+    this.#places[place] = y;
+    return row;
+  }
+
+  #narrow(y: number, row: Float64Array): void {
+    const { width, data } = this.#picture;
+    const { firsts, begins, weights } = this.#taps;
+    for (let x = 0; x < firsts.length; x++) {
+      let red = 0;
+      let green = 0;
+      let blue = 0;
+      let at = 3 * (y * width + (firsts[x] as number));
+      for (let k = begins[x] as number; k < (begins[x + 1] as number); k++) {
+        const weight = weights[k] as number;
+        red += weight * (data[at++] as number);
+        green += weight * (data[at++] as number);
+        blue += weight * (data[at++] as number);
       }
-    });
-  });
-  return row;
+      row[3 * x] = red;
+      row[3 * x + 1] = green;
+      row[3 * x + 2] = blue;
+    }
+  }
 }
 
-function areaTaps(from: number, to: number, ratio: number): Taps[] {
-  return Array.from({ length: to }, (_, k) => {
+function tapsOf(all: readonly { first: number; weights: readonly number[] }[]): Taps {
+  const begins = new Int32Array(all.length + 1);
+  all.forEach(({ weights }, k) => {
+    begins[k + 1] = (begins[k] as number) + weights.length;
+  });
+  return {
+    firsts: Int32Array.from(all, ({ first }) => first),
+    begins,
+    weights: Float64Array.from(all.flatMap(({ weights }) => weights)),
+  };
+}
+
+function areaTaps(from: number, to: number, ratio: number): Taps {
+  const all = Array.from({ length: to }, (_, k) => {
     const [begin, end] = [k * ratio, Math.min((k + 1) * ratio, from)];
     const first = Math.floor(begin);
     const count = Math.max(1, Math.ceil(end - 1e-9) - first);
@@ -140,12 +193,14 @@ function areaTaps(from: number, to: number, ratio: number): Taps[] {
     const whole = covered.reduce((sum, part) => sum + part, 0);
     return { first, weights: covered.map((part) => part / whole) };
   });
+  return tapsOf(all);
 }
 
-function linearTaps(from: number, to: number): Taps[] {
-  return Array.from({ length: to }, (_, k) => {
+function linearTaps(from: number, to: number): Taps {
+  const all = Array.from({ length: to }, (_, k) => {
     const place = Math.min(Math.max(((k + 0.5) * from) / to - 0.5, 0), from - 1);
     const first = Math.min(Math.floor(place), Math.max(from - 2, 0));
     return { first, weights: from === 1 ? [1] : [1 - (place - first), place - first] };
   });
+  return tapsOf(all);
 }

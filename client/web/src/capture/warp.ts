@@ -46,18 +46,23 @@ function reached(photo: Picture, matrix: Matrix, size: number): { part: Picture;
 function sampled({ width, height, data }: Picture, matrix: Matrix, size: number): Picture {
   const [[a, b, x0], [c, d, y0]] = inverse(matrix);
   const out = new Uint8Array(3 * size * size);
+  const level = (place: number): number => data[place] as number;
   let at = 0;
   for (let y = 0; y < size; y++) {
     for (let x = 0; x < size; x++) {
-      const [u, v] = [a * x + b * y + x0, c * x + d * y + y0];
-      const [left, top] = [Math.floor(u), Math.floor(v)];
-      const [right, bottom] = [u - left, v - top];
-      const columns = [clipped(left, 0, width - 1), clipped(left + 1, 0, width - 1)] as const;
-      const rows = [clipped(top, 0, height - 1) * width, clipped(top + 1, 0, height - 1) * width] as const;
+      const u = a * x + b * y + x0;
+      const v = c * x + d * y + y0;
+      const left = Math.floor(u);
+      const top = Math.floor(v);
+      const right = u - left;
+      const bottom = v - top;
+      const west = 3 * clipped(left, 0, width - 1);
+      const east = 3 * clipped(left + 1, 0, width - 1);
+      const north = 3 * width * clipped(top, 0, height - 1);
+      const south = 3 * width * clipped(top + 1, 0, height - 1);
       for (let channel = 0; channel < 3; channel++) {
-        const level = (row: number, column: number): number => data[3 * (row + column) + channel] as number;
-        const upper = level(rows[0], columns[0]) * (1 - right) + level(rows[0], columns[1]) * right;
-        const lower = level(rows[1], columns[0]) * (1 - right) + level(rows[1], columns[1]) * right;
+        const upper = level(north + west + channel) * (1 - right) + level(north + east + channel) * right;
+        const lower = level(south + west + channel) * (1 - right) + level(south + east + channel) * right;
         out[at++] = roundEven(upper * (1 - bottom) + lower * bottom);
       }
     }

@@ -136,10 +136,10 @@ class Budgets:
     ) -> list[Charge]:
         """What a request costs; ``rate`` is the false match rate of its operating point, if that is known.
 
-        A verification counts for each of its subject's references, so that there is no telling them apart by what is left,
-        and a search (an identification, an enrolment that is to be unique: for each of its photos) for the gallery and for
-        its caller there. A search is also noted: it has asked about everybody, which their own budgets then count. It is not
-        refused because somebody's is used up, or anybody could be made not to be found.
+        A verification (or a migration, which is an enrolment besides) counts for each of its subject's references, so that there
+        is no telling them apart by what is left, and a search (an identification, an enrolment that is to be unique: for each of
+        its photos) for the gallery and for its caller there. A search is also noted: it has asked about everybody, which their
+        own budgets then count. It is not refused because somebody's is used up, or anybody could be made not to be found.
         """
         total = Budget("by this caller", self.caller, self.seconds)
         own = Charge(_key("caller", caller), total, total.cost())
@@ -148,6 +148,9 @@ class Budgets:
                 found = [*self._at_subject(Place.of(request), rows, rate), own]
             case Charged.SEARCH:
                 found = self._search(Place.of(request), caller, rate, request.images, own)
+            case Charged.MIGRATION:
+                tried = self._at_subject(Place.of(request), rows, rate)
+                found = [*tried, own, self._enrolment(caller, request.images)]
             case Charged.ENROLMENT:
                 compared = request.unique or request.review
                 looked = self._search(Place.of(request), caller, rate, request.images, own) if compared else []

@@ -20,7 +20,8 @@ class Asked:
     """A request as this party was asked to take part in it, within so many seconds. ``attempt`` names the session.
 
     ``workers``: over how many workers of each party the references of a gallery are spread in this run, as party 0 says; 0 where
-    the parties hold them themselves.
+    the parties hold them themselves. ``describer``: the number of the workers that evaluate the network, k + 1 for workers k; 0
+    where the parties do.
     """
 
     request: common_pb2.Request
@@ -28,6 +29,7 @@ class Asked:
     deposit: Deposit | None  # what its caller has handed in; None where nobody has signed
     seconds: float
     workers: int = 0
+    describer: int = 0
 
     def check(self, now_unix_ms: int) -> None:
         """Raises InvalidArgument where a field is wrong, or another request was deposited under this one's id."""

@@ -26,9 +26,9 @@ class Deposit:
     program: bytes
     caller: str = ""
 
-    def elements(self, field: Field) -> Elements:
-        """The share as field elements; raises InvalidArgument unless every word is below p."""
-        elements = np.frombuffer(bytearray(self.share.reveal()), field.dtype)
+    def elements(self, field: Field, part: slice = slice(None)) -> Elements:
+        """The share, or this part of its bytes, as field elements; raises InvalidArgument unless every word is below p."""
+        elements = np.frombuffer(bytearray(self.share.reveal()[part]), field.dtype)
         if not field.is_reduced(elements):
             raise InvalidArgument.of("share", "words below 2^q - 1")
         return elements

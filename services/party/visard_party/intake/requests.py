@@ -95,6 +95,10 @@ def _check_names(request: common_pb2.Request, declared: Declared) -> None:
         check_subject("request.new_subject", request.new_subject)
         if request.new_subject == request.subject:
             raise InvalidArgument.of("request.new_subject", "another name than before")
+    if "new_model" in declared.fields:
+        check_model("request.new_model", request.new_model)
+        if request.new_model == request.model:
+            raise InvalidArgument.of("request.new_model", "another model than before")
     if declared.model:
         check_model("request.model", request.model)
     elif request.model:

@@ -16,11 +16,11 @@ from visard_party.operations import (
     galleries,
     granting,
     matching,
+    migration,
     publication,
     renewal,
     restoration,
     searching,
-    withdrawal,
 )
 from visard_party.operations.base import Operation
 
@@ -34,7 +34,7 @@ OPERATIONS: Mapping[int, Operation] = {
     common_pb2.OPERATION_IDENTIFY: searching.Identify(),
     common_pb2.OPERATION_PUBLISH: publication.PublishModel(),
     common_pb2.OPERATION_CALIBRATE: calibration.CalibrateModel(),
-    common_pb2.OPERATION_WITHDRAW: withdrawal.WithdrawModel(),
+    common_pb2.OPERATION_WITHDRAW: changes.WithdrawModel(),
     common_pb2.OPERATION_REFRESH: renewal.Refresh(),
     common_pb2.OPERATION_RECOVER: restoration.Recover(),
     common_pb2.OPERATION_GRANT: granting.GrantRight(),
@@ -44,4 +44,5 @@ OPERATIONS: Mapping[int, Operation] = {
     common_pb2.OPERATION_DELETE_GALLERY: galleries.DeleteGallery(),
     common_pb2.OPERATION_REVIEW: changes.Review(),
     common_pb2.OPERATION_RUN: evaluation.EvaluateModel(),
+    common_pb2.OPERATION_MIGRATE: migration.Migrate(),
 }

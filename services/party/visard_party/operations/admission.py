@@ -7,29 +7,15 @@ from visard_engine import matching
 from visard_engine.errors import InputRefused
 from visard_engine.field import Elements
 from visard_engine.kits import Kit, KitPlan
-from visard_engine.nn.program import Program
 from visard_engine.session import Run
 from visard_wire.v1 import common_pb2
 
-from visard_party.gallery import Rows
 from visard_party.intake.asked import Asked
-from visard_party.intake.requests import DEFAULT_POINT
 from visard_party.models import Published
 from visard_party.operations import candidates, uniqueness
 from visard_party.operations.prepared import Prepared
 from visard_party.operations.resources import Resources
-from visard_party.workers import Searched
-
-
-async def others(resources: Resources, asked: Asked, model: Published) -> Searched:
-    """The references of everybody else, which each photo is compared with; none where the request does not ask for it.
-
-    Of a review they may be the workers'; what is refused at once opens one bit of all of them, which this party holds itself.
-    """
-    request = asked.request
-    if request.review:
-        return await candidates.searched(resources, asked, model, request.subject)
-    return await candidates.own_rows(resources, asked, model, request.subject) if request.unique else Rows()
+from visard_party.workers.asked import Searched
 
 
 def plans(asked: Asked, model: Published, rows: Searched) -> tuple[KitPlan, ...]:
@@ -37,14 +23,8 @@ def plans(asked: Asked, model: Published, rows: Searched) -> tuple[KitPlan, ...]
     program = model.program
     mean = (matching.mean_plan(program.q, asked.request.images),) if model.tested else ()
     if asked.request.review:
-        return mean + _search(program).plans(rows) * asked.request.images if rows else mean
-    assert isinstance(rows, Rows)
+        return mean + candidates.Search.for_review(program).plans(rows) * asked.request.images if rows else mean
     return mean + uniqueness.plans(asked, model, rows)
-
-
-def _search(program: Program) -> candidates.Search:
-    """Of a review; photos that are too much like the mean have been refused before."""
-    return candidates.Search.at(program, DEFAULT_POINT, None)
 
 
 async def check(
@@ -60,7 +40,7 @@ async def check(
         if (await matching.resembles_mean(run, own, np.stack(found), mean)).any():
             raise InputRefused("share", "another photo, for this one is too much like an average face")
     if prepared.request.review:
-        search = _search(prepared.network.program)
+        search = candidates.Search.for_review(prepared.network.program)
         return await search.outcome(resources, prepared, run, kits, found) if prepared.rows else None
     await uniqueness.check(run, kits, found, prepared)
     return None

@@ -1,10 +1,10 @@
-"""Delete, rename, expire, review: writes to references that are there, without a photo."""
+"""Delete, rename, expire, review, withdraw: writes to what is there, without a photo."""
 
 from collections.abc import Sequence
 
 from typing_extensions import override
-from visard_common.errors import AlreadyExists, InvalidArgument, NotFound
-from visard_common.limits import MAX_REFERENCES
+from visard_common.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unavailable
+from visard_common.limits import MAX_REFERENCES, RETRY_SECONDS
 from visard_engine.kits import Kit
 from visard_wire.v1 import common_pb2
 
@@ -13,7 +13,7 @@ from visard_party.operations.base import Operation
 from visard_party.operations.prepared import Outcome, Prepared, names_of
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
-from visard_party.store.contents import Change, Place, Reference, Rename
+from visard_party.store.contents import Change, Place, Reference, Rename, Withdraw
 
 EXPIRE_AT_ONCE = 10_000  # references that one run erases
 
@@ -124,3 +124,25 @@ class Review(_Changing):
         ids = tuple(row.reference_id for row in rows)
         accepted = Rename(ids, request.subject, request.sent_unix_ms, place.gallery)
         return Prepared(asked, names=names_of([*rows, *own]), write=accepted if request.accept else Change(erase=ids))
+
+
+class WithdrawModel(_Changing):
+    """Remove a model that has no references."""
+
+    @override
+    def exclusive(self, request: common_pb2.Request) -> bool:
+        """Nobody may enrol with it meanwhile."""
+        return True
+
+    @override
+    async def prepare(self, resources: Resources, asked: Asked) -> Prepared:
+        request = asked.request
+        model = await resources.models.get(request.model)
+        count = await resources.store.count(request.model)
+        over = await resources.store.expired(request.model, request.sent_unix_ms, count) if count else []
+        if len(over) < count:
+            raise FailedPrecondition(f"model {request.model!r} has references: delete their subjects first")
+        if count:  # without its model nobody would erase them
+            text = f"model {request.model!r} has references whose time is over, and which are about to be erased"
+            raise Unavailable(text, retry_after=RETRY_SECONDS)
+        return Prepared(asked, model=model, write=Withdraw(request.model))

@@ -3,14 +3,13 @@
 from typing_extensions import override
 from visard_common.errors import InvalidArgument, ResourceExhausted
 from visard_common.limits import MAX_REFERENCES
-from visard_engine.describe import describe_plan
 from visard_engine.kits import Kit
 from visard_wire.v1 import common_pb2
 
 from visard_party.intake.asked import Asked
-from visard_party.operations import admission
+from visard_party.operations import admission, whom
 from visard_party.operations.base import Operation
-from visard_party.operations.images import descriptors, images_to_match
+from visard_party.operations.images import descriptors, images_to_match, network_plans
 from visard_party.operations.prepared import Outcome, Prepared, names_of
 from visard_party.operations.references import ids_outcome, references
 from visard_party.operations.resources import Resources
@@ -38,8 +37,8 @@ class Enrol(Operation):
             raise ResourceExhausted(
                 f"model {request.model!r} has {resources.max_references} references, as many as are allowed"
             )
-        rows = await admission.others(resources, asked, model)
-        plans = (describe_plan(model.program),) * request.images
+        rows = await whom.others(resources, asked, model)
+        plans = network_plans(asked, model, request.images)
         plans += admission.plans(asked, model, rows)
         erase = Change(erase=tuple(row.reference_id for row in own) if request.replace else ())
         return Prepared(asked, plans, names_of(own), rows, model, images, erase)
@@ -49,12 +48,11 @@ class Enrol(Operation):
         self, resources: Resources, prepared: Prepared, channel: SessionChannel, kits: list[Kit]
     ) -> Outcome:
         assert isinstance(prepared.write, Change)
-        count = prepared.request.images
-        found = await descriptors(resources, prepared, channel, kits[:count])
+        found, more = await descriptors(resources, prepared, channel, kits)
         told: common_pb2.Outcome | None = None
-        if kits[count:] or prepared.rows:
+        if more or prepared.rows:
             run = channel.begin_run(prepared.terms)
-            told = await admission.check(resources, run, kits[count:], found, prepared)
+            told = await admission.check(resources, run, more, found, prepared)
         changed = await resources.write(prepared, channel, Change(references(prepared, found), prepared.write.erase))
         outcome = ids_outcome(prepared.asked)
         if told is not None:

@@ -64,6 +64,8 @@ async def require_entry(store: Store, asked: Asked) -> None:
     if wanted is Gallery.NONE or "rules" in asked.declared.fields:
         return
     rules = await require(store, Place.of(request).gallery, asked.caller, wanted.value)
+    if asked.declared.also is not Gallery.NONE:
+        await require(store, Place.of(request).gallery, asked.caller, asked.declared.also.value)
     compares = "request.unique" if request.unique else "request.review" if request.review else ""
     if compares and not any(letting(rules, asked.caller, May.SEARCH)):
         allowed = "false, for the gallery's rules do not let this caller search in it"

@@ -2,17 +2,14 @@
 
 import numpy as np
 from typing_extensions import override
-from visard_common.errors import NotFound
 from visard_engine import matching
 from visard_engine.bits import ReplicatedBits
-from visard_engine.describe import describe_plan
 from visard_engine.kits import Kit
 from visard_wire.v1 import common_pb2
 
-from visard_party.gallery import Rows
 from visard_party.intake.asked import Asked
 from visard_party.operations.base import Reading
-from visard_party.operations.images import descriptors, images_to_match, rows_to_match
+from visard_party.operations.images import descriptors, images_to_match, network_plans, subject_rows
 from visard_party.operations.prepared import Outcome, Prepared
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
@@ -28,11 +25,9 @@ class Verify(Reading):
         model = await resources.models.get(request.model)
         images = images_to_match(asked, model)
         own = await resources.store.references(Place.of(request), request.subject)
-        rows = rows_to_match(Rows.of(own, model.model.field).live(request.expires_unix_ms), model)
-        if not rows:
-            raise NotFound(f"subject {request.subject!r} is not enrolled")
+        rows = subject_rows(own, asked, model)
         plans = (
-            describe_plan(model.program),
+            *network_plans(asked, model, 1),
             matching.verify_plan(model.program.q, len(rows), model.program.output.size, model.tested),
         )
         return Prepared(asked, plans, (), rows, model, images)
@@ -41,10 +36,10 @@ class Verify(Reading):
     async def perform(
         self, resources: Resources, prepared: Prepared, channel: SessionChannel, kits: list[Kit]
     ) -> Outcome:
-        (probe,) = await descriptors(resources, prepared, channel, kits[:-1])
+        (probe,), (kit,) = await descriptors(resources, prepared, channel, kits)
         run = channel.begin_run(prepared.terms)
         limits = prepared.limit, prepared.network.program.mean_test
-        bits = await matching.verify(run, kits[-1], probe, prepared.own.shares, *limits)
+        bits = await matching.verify(run, kit, probe, prepared.own.shares, *limits)
         return Outcome(bits_outcome(prepared, bits))
 
 
@@ -56,7 +51,8 @@ class Compare(Reading):
         request = asked.request
         model = await resources.models.get(request.model)
         images = images_to_match(asked, model)
-        plans = (describe_plan(model.program),) * 2 + (
+        plans = (
+            *network_plans(asked, model, 2),
             matching.verify_plan(model.program.q, 1, model.program.output.size, 2 * model.tested),
         )
         return Prepared(asked, plans, model=model, images=images)
@@ -65,10 +61,10 @@ class Compare(Reading):
     async def perform(
         self, resources: Resources, prepared: Prepared, channel: SessionChannel, kits: list[Kit]
     ) -> Outcome:
-        photos = np.stack(await descriptors(resources, prepared, channel, kits[:-1]))
+        photos, (kit,) = await descriptors(resources, prepared, channel, kits)
         run = channel.begin_run(prepared.terms)
         limits = prepared.limit, prepared.network.program.mean_test
-        return Outcome(bits_outcome(prepared, await matching.compare(run, kits[-1], photos, *limits)))
+        return Outcome(bits_outcome(prepared, await matching.compare(run, kit, np.stack(photos), *limits)))
 
 
 def bits_outcome(prepared: Prepared, bits: ReplicatedBits) -> common_pb2.Outcome:

@@ -8,6 +8,7 @@ go on. All three parties come to the same: request, program and rows decide it, 
 
 from visard_common.errors import FailedPrecondition
 from visard_engine.nn.program import Program
+from visard_engine.protocols.blocks import MOST_LIMITS
 from visard_wire.v1 import common_pb2
 
 from visard_party.intake.requests import DEFAULT_POINT
@@ -35,7 +36,7 @@ def _looseness(program: Program, name: str) -> tuple[float, bool, str]:
     return program.operating_points[name], name != DEFAULT_POINT, name
 
 
-def stricter(program: Program, name: str, most: int) -> list[str]:
+def stricter(program: Program, name: str, most: int = MOST_LIMITS - 1) -> list[str]:
     """The points at which a search among several decides: this one, then at most so many that are stricter, loosest first.
 
     Of points of one distance one is enough.

@@ -18,7 +18,7 @@ from visard_party.intake.asked import Asked
 from visard_party.intake.requests import DEFAULT_POINT
 from visard_party.models import Published
 from visard_party.store.contents import Name, Reference, Write, rows_digest
-from visard_party.workers import Searched
+from visard_party.workers.asked import Searched
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,7 @@ class Prepared:
     @property
     def model_digest(self) -> bytes:
         """What they compare of the model: which publication it is, and the version of its shares; empty without a model."""
-        if self.model is None:
-            return b""
-        return self.model.publication + self.model.version.to_bytes(8, "big")
+        return b"" if self.model is None else self.model.digest
 
     @property
     def terms(self) -> bytes:
@@ -103,6 +101,13 @@ class Outcome:
     sealed: common_pb2.Outcome = field(default_factory=common_pb2.Outcome)
     references_changed: int = 0
     model: Published | None = None
+
+    def counts(self, changes: int) -> None:
+        """Say how many references the write names; where nobody but the caller is to see that it was made, within the seal."""
+        if self.sealed.HasField("migrated"):
+            self.sealed.references_erased = max(changes - 1, 0)
+        else:
+            self.references_changed = changes
 
 
 def names_of(rows: Sequence[Reference]) -> list[Name]:

@@ -43,15 +43,20 @@ class Resources:
         return await self.writes.make(channel, request.request_id, digest, write, request.expires_unix_ms)
 
     async def authorise(self, prepared: Prepared) -> None:
-        """Raise PermissionDenied unless the caller may change what the request names."""
+        """Raise PermissionDenied unless the caller may change what the request names, of each model."""
         request, caller = prepared.request, prepared.asked.caller
-        foreign = rights.needs_right(request, caller, prepared.names)
-        if foreign and not await self.store.granted(Place.of(request), request.subject, caller):
-            raise rights.refusal(request, caller)
+        for model in sorted({name.model for name in prepared.names}):
+            foreign = rights.needs_right(request, caller, [name for name in prepared.names if name.model == model])
+            place = Place.of(request)._replace(model=model)
+            if foreign and not await self.store.granted(place, request.subject, caller):
+                raise rights.refusal(request, caller)
 
-    async def live(self, request: common_pb2.Request, subject: str) -> list[Reference]:
-        """A subject's references, but for those whose time is over when the request is sent: they are Expire's alone."""
-        rows = await self.store.references(Place.of(request), subject)
+    async def live(self, request: common_pb2.Request, subject: str, place: Place | None = None) -> list[Reference]:
+        """A subject's references, but for those whose time is over when the request is sent: they are Expire's alone.
+
+        Those of the request's place, unless another is named.
+        """
+        rows = await self.store.references(place or Place.of(request), subject)
         return [row for row in rows if row.live(request.sent_unix_ms)]
 
     async def everything_of(self, model: str) -> list[Reference]:

@@ -3,20 +3,19 @@
 from collections import Counter
 
 from typing_extensions import override
-from visard_common.errors import FailedPrecondition, InvalidArgument
+from visard_common.errors import InvalidArgument
 from visard_engine import matching
-from visard_engine.describe import describe_plan
 from visard_engine.kits import Kit, KitPlan
 
 from visard_party.intake.asked import Asked
-from visard_party.operations import candidates, points
+from visard_party.operations import candidates, points, whom
 from visard_party.operations.base import Reading
-from visard_party.operations.images import descriptors, images_to_match
+from visard_party.operations.images import descriptors, images_to_match, network_plans, somebody
 from visard_party.operations.matching import bits_outcome
 from visard_party.operations.prepared import Outcome, Prepared
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
-from visard_party.workers import Searched
+from visard_party.workers.asked import Searched
 
 AHEAD = 2  # searches that kits are kept ready for: those of blocks are the same for all galleries
 
@@ -34,35 +33,31 @@ class Identify(Reading):
         images = images_to_match(asked, model)
         if request.nearest and request.images > 1:
             raise InvalidArgument.of("request.images", "1 where the nearest is asked for")
-        looking = candidates.own_rows if request.nearest else candidates.searched
-        rows: Searched = await looking(resources, asked, model)
-        if not rows:
-            raise FailedPrecondition("nobody is enrolled")
+        looking = whom.own_rows if request.nearest else whom.searched
+        rows: Searched = somebody(await looking(resources, asked, model))
         program, point = model.program, points.of_search(request, model.program, len(rows))
         if request.nearest:
             size = len(rows), program.output.size
             searched: tuple[KitPlan, ...] = (matching.identify_plan(program.q, *size, model.tested),)
         else:
-            searched = candidates.Search.at(program, point, program.mean_test).plans(rows)
+            searched = candidates.Search.at(program, point).plans(rows)
             for plan, count in Counter(searched).items():
                 resources.stock.want(plan, AHEAD * count)
-        plans = (describe_plan(program),) * request.images + searched * request.images
+        plans = network_plans(asked, model, request.images) + searched * request.images
         return Prepared(asked, plans, (), rows, model, images, point=point)
 
     @override
     async def perform(
         self, resources: Resources, prepared: Prepared, channel: SessionChannel, kits: list[Kit]
     ) -> Outcome:
-        count = prepared.request.images
-        probes = await descriptors(resources, prepared, channel, kits[:count])
+        probes, kits_left = await descriptors(resources, prepared, channel, kits)
         run = channel.begin_run(prepared.terms)
         if not prepared.request.nearest:
-            program = prepared.network.program
-            search = candidates.Search.at(program, prepared.operating_point, program.mean_test)
-            return Outcome(await search.outcome(resources, prepared, run, kits[count:], probes))
+            search = candidates.Search.at(prepared.network.program, prepared.operating_point)
+            return Outcome(await search.outcome(resources, prepared, run, kits_left, probes))
         (probe,) = probes
         limits = prepared.limit, prepared.network.program.mean_test
-        bits = await matching.identify(run, kits[-1], probe, prepared.own.shares, *limits)
+        bits = await matching.identify(run, kits_left[-1], probe, prepared.own.shares, *limits)
         outcome = bits_outcome(prepared, bits)
         subjects = prepared.own.subjects
         outcome.row_digest = prepared.own.table_digest

@@ -1,6 +1,6 @@
 """Whether somebody is enrolled already, under another name: what an enrolment that is to be unique asks of each photo."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 
 from visard_common.errors import AlreadyExists
 from visard_engine import matching
@@ -8,13 +8,12 @@ from visard_engine.field import Elements
 from visard_engine.kits import Kit, KitPlan
 from visard_engine.session import Run
 
-from visard_party.gallery import Rows
 from visard_party.intake.asked import Asked
 from visard_party.models import Published
 from visard_party.operations.prepared import Prepared
 
 
-def plans(asked: Asked, model: Published, rows: Rows) -> tuple[KitPlan, ...]:
+def plans(asked: Asked, model: Published, rows: Sized) -> tuple[KitPlan, ...]:
     """Of the kits that this takes: one a photo, none where there is nobody else."""
     if not rows:
         return ()

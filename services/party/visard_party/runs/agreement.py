@@ -41,8 +41,8 @@ _NONSENSE = (ValueError, TypeError, KeyError, RecursionError)
 class Terms:
     """What all three must see alike: the request, the rows it is compared with, the model, the kit plans, as hex digests.
 
-    And who has signed: two callers could sign one request. ``workers`` is what the leader says: over how many workers of each
-    party the references of a gallery are spread.
+    And who has signed: two callers could sign one request. ``workers`` and ``describer`` are what the leader says of who does
+    what (visard_party.intake.asked).
     """
 
     request: str
@@ -51,13 +51,14 @@ class Terms:
     model: str
     plans: tuple[str, ...]
     workers: int = 0
+    describer: int = 0
 
     @classmethod
     def of(cls, prepared: Prepared) -> "Terms":
         """Those of a request that is about to be run."""
         plans = tuple(plan.digest.hex() for plan in prepared.plans)
         asked, digests = prepared.asked, (prepared.rows_digest.hex(), prepared.model_digest.hex())
-        return cls(asked.digest.hex(), asked.caller, *digests, plans, asked.workers)
+        return cls(asked.digest.hex(), asked.caller, *digests, plans, asked.workers, asked.describer)
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,8 @@ def decode_proposal(data: bytes) -> Proposal:
         plans = tuple(str(plan) for plan in terms["plans"])
         kits = tuple(int(number) for number in raw["kits"])
         digests = str(terms["rows"]), str(terms["model"])
-        agreed = Terms(str(terms["request"]), str(terms["caller"]), *digests, plans, _workers(terms["workers"]))
+        who = _workers(terms["workers"]), _workers(terms["describer"])
+        agreed = Terms(str(terms["request"]), str(terms["caller"]), *digests, plans, *who)
         proposal = Proposal(agreed, kits, str(raw["commitment"]), str(raw["audit"]))
     except _NONSENSE as error:
         raise ProtocolError("the leader's proposal makes no sense") from error

@@ -18,8 +18,7 @@ from visard_party.operations import OPERATIONS, galleries
 from visard_party.operations.prepared import Outcome, Prepared
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
-from visard_party.runs.agreement import Terms
-from visard_party.runs.handshake import Agreeing
+from visard_party.runs.handshake import Agreeing, offered
 from visard_party.runs.meter import Meter
 from visard_party.runs.queue import Queue
 
@@ -55,8 +54,10 @@ class Course:
         """What is about to be run, and its kits, once all three parties see the same; a follower waits for the proposal."""
         with stage("agreement"):
             proposal = await self._agreeing.proposal(channel, asked.seconds)
-        spread = len(self._config.workers) if proposal is None else proposal.terms.workers
-        asked = replace(asked, workers=spread)
+        if proposal is not None:
+            asked = replace(asked, workers=proposal.terms.workers, describer=proposal.terms.describer)
+        elif workers := self._resources.workers:
+            asked = replace(asked, workers=len(workers), describer=workers.idlest())
         refusal: Refusal | None = None
         prepared = Prepared(asked)
         try:
@@ -67,7 +68,7 @@ class Course:
                 raise
             refusal = Refusal.of(fault)
         with stage("agreement"):
-            return prepared, await self._agreeing.kits(channel, Terms.of(prepared), prepared.plans, proposal, refusal)
+            return prepared, await self._agreeing.kits(channel, offered(prepared), proposal, refusal)
 
     async def _prepared(self, asked: Asked) -> Prepared:
         """What the request is about, if its caller may ask for it now; the attempt is counted."""

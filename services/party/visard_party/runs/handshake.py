@@ -19,6 +19,7 @@ from visard_party.faults import Refusal, Refused
 from visard_party.kits.audit import strictest
 from visard_party.kits.ledger import worker_of
 from visard_party.kits.stock import KitAside, KitBurnt, KitStock
+from visard_party.operations.prepared import Prepared
 from visard_party.peers.channel import SessionChannel
 from visard_party.runs import agreement
 from visard_party.runs.agreement import (
@@ -36,6 +37,11 @@ Offer = tuple[Terms, Plans]
 log = structlog.get_logger()
 
 
+def offered(prepared: Prepared) -> Offer:
+    """What this party has to say of a request that is about to be run."""
+    return Terms.of(prepared), prepared.plans
+
+
 class Agreeing:
     """This party's side of it; one for all runs."""
 
@@ -47,17 +53,15 @@ class Agreeing:
     async def kits(
         self,
         channel: SessionChannel,
-        terms: Terms,
-        plans: Plans,
+        offer: Offer,
         proposal: Proposal | None,
         refusal: Refusal | None = None,
     ) -> list[Kit]:
-        """A kit for each plan, once all three agree to the terms.
+        """A kit for each plan that is offered, once all three agree to the terms.
 
         ``proposal`` is None at the leader, and a follower may have a ``refusal``. Raises Refused with the verdict,
         and ServiceFault.
         """
-        offer = terms, plans
         return await (
             self._lead(channel, offer) if proposal is None else self._follow(channel, offer, proposal, refusal)
         )

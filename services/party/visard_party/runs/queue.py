@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from visard_common.errors import ResourceExhausted
 from visard_common.limits import LEADER, RETRY_SECONDS
@@ -46,7 +46,10 @@ class Queue:
             async with self._gate.writing():
                 yield
         else:
-            async with self._gate.reading(), self._subjects.of((request.model, request.subject)):
+            models = {request.model, request.new_model or request.model}
+            async with self._gate.reading(), AsyncExitStack() as turns:
+                for model in sorted(models):  # in one order, or two would wait for each other
+                    await turns.enter_async_context(self._subjects.of((model, request.subject)))
                 yield
 
     @asynccontextmanager

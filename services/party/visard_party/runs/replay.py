@@ -58,7 +58,7 @@ class Replay:
         """The outcome of a write that was made before: the same as the first time; raises StoreError."""
         entry = await self._store.entry(asked.request.request_id)
         outcome = OPERATIONS[asked.request.operation].repeated(self._resources, asked)
-        outcome.references_changed = entry.changes if entry is not None else 0
+        outcome.counts(entry.changes if entry is not None else 0)
         return outcome
 
     async def foreclose(self, earlier: bytes, seconds: float) -> None:

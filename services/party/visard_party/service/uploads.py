@@ -70,8 +70,9 @@ async def _share_bytes(party: Party, header: common_pb2.UploadHeader) -> int:
         return program.weight_count * (4 if program.q == 31 else 8)
     if not declared.has_share:
         raise InvalidArgument.of("request.operation", "one that has a share")
-    model = (await party.models.get(header.request.model)).model
-    return header.request.images * model.program.values[0].size * model.field.itemsize
+    request = header.request
+    names = (request.model, request.new_model) if "new_model" in declared.fields else (request.model,)
+    return request.images * sum([(await party.models.get(name)).image_bytes for name in names])
 
 
 def brought(

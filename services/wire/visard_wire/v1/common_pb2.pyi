@@ -57,6 +57,8 @@ class _OperationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operation.V
     """Accept or reject references that wait."""
     OPERATION_RUN: _Operation.ValueType  # 20
     """Evaluate a model whose owner lets callers see its output; the output goes to the caller alone."""
+    OPERATION_MIGRATE: _Operation.ValueType  # 21
+    """If the image is the enrolled subject, enrol it with another model as well: nothing is stored if it is not."""
 
 class Operation(_Operation, metaclass=_OperationEnumTypeWrapper): ...
 
@@ -92,6 +94,8 @@ OPERATION_REVIEW: Operation.ValueType  # 19
 """Accept or reject references that wait."""
 OPERATION_RUN: Operation.ValueType  # 20
 """Evaluate a model whose owner lets callers see its output; the output goes to the caller alone."""
+OPERATION_MIGRATE: Operation.ValueType  # 21
+"""If the image is the enrolled subject, enrol it with another model as well: nothing is stored if it is not."""
 Global___Operation: _TypeAlias = Operation  # noqa: Y015
 
 @_typing.final
@@ -130,6 +134,8 @@ class Request(_message.Message):
     RULES_FIELD_NUMBER: _builtins.int
     REVIEW_FIELD_NUMBER: _builtins.int
     ACCEPT_FIELD_NUMBER: _builtins.int
+    NEW_MODEL_FIELD_NUMBER: _builtins.int
+    KEEP_FIELD_NUMBER: _builtins.int
     request_id: _builtins.bytes
     """16 random bytes, chosen by the caller. A write with an id that was seen before is answered again, if all fields of
     the request are the same, and refused otherwise; any other operation is refused.
@@ -142,7 +148,9 @@ class Request(_message.Message):
     model: _builtins.str
     """Name of a published model: 1 to 64 characters of [a-z0-9._-]."""
     images: _builtins.int
-    """Images in each share: 1 to 16 for Enrol and Identify (1 with `nearest`), 1 for Verify and Run, 2 for Compare, 0 otherwise."""
+    """Images in each share: 1 to 16 for Enrol and Identify (1 with `nearest`), 1 for Verify and Run, 2 for Compare, 1 for Migrate (as
+    the model takes it, and behind it as `new_model` does), 0 otherwise.
+    """
     operating_point: _builtins.str
     """Name of the operating point that decides the threshold. Empty takes the model's default; for Identify, the loosest point whose
     false match rate times the references that are searched is at most 1 %.
@@ -187,6 +195,10 @@ class Request(_message.Message):
     """
     accept: _builtins.bool
     """Review only: the subject's waiting references, or those that are named, become references like others; else they are erased."""
+    new_model: _builtins.str
+    """Migrate only: name of the model that the subject is enrolled with from then on, in the same gallery."""
+    keep: _builtins.bool
+    """Migrate: the subject's references of `model` stay; else they are erased in the same step."""
     @_builtins.property
     def reference_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Delete and Review: only these references of the subject; all of them when there are none. At most 64 ids of 32 hex digits."""
@@ -247,10 +259,12 @@ class Request(_message.Message):
         rules: _abc.Iterable[Global___GalleryRule] | None = ...,
         review: _builtins.bool = ...,
         accept: _builtins.bool = ...,
+        new_model: _builtins.str = ...,
+        keep: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept", b"accept", "allow_large_gallery", b"allow_large_gallery", "caller", b"caller", "expires_unix_ms", b"expires_unix_ms", "gallery", b"gallery", "grantee", b"grantee", "images", b"images", "instead_of", b"instead_of", "metadata", b"metadata", "model", b"model", "nearest", b"nearest", "new_subject", b"new_subject", "operating_point", b"operating_point", "operation", b"operation", "party", b"party", "points", b"points", "program_digest", b"program_digest", "reference_ids", b"reference_ids", "replace", b"replace", "request_id", b"request_id", "review", b"review", "rules", b"rules", "sent_unix_ms", b"sent_unix_ms", "share_digests", b"share_digests", "subject", b"subject", "ttl_seconds", b"ttl_seconds", "unique", b"unique"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept", b"accept", "allow_large_gallery", b"allow_large_gallery", "caller", b"caller", "expires_unix_ms", b"expires_unix_ms", "gallery", b"gallery", "grantee", b"grantee", "images", b"images", "instead_of", b"instead_of", "keep", b"keep", "metadata", b"metadata", "model", b"model", "nearest", b"nearest", "new_model", b"new_model", "new_subject", b"new_subject", "operating_point", b"operating_point", "operation", b"operation", "party", b"party", "points", b"points", "program_digest", b"program_digest", "reference_ids", b"reference_ids", "replace", b"replace", "request_id", b"request_id", "review", b"review", "rules", b"rules", "sent_unix_ms", b"sent_unix_ms", "share_digests", b"share_digests", "subject", b"subject", "ttl_seconds", b"ttl_seconds", "unique", b"unique"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -536,6 +550,8 @@ class Outcome(_message.Message):
     CELL_SEED_FIELD_NUMBER: _builtins.int
     ROOM_FIELD_NUMBER: _builtins.int
     COMPARED_FIELD_NUMBER: _builtins.int
+    MIGRATED_FIELD_NUMBER: _builtins.int
+    REFERENCES_ERASED_FIELD_NUMBER: _builtins.int
     OUTPUT_SHARE_FIELD_NUMBER: _builtins.int
     OUTPUT_SHAPE_FIELD_NUMBER: _builtins.int
     OUTPUT_SCALE_FIELD_NUMBER: _builtins.int
@@ -559,6 +575,11 @@ class Outcome(_message.Message):
     """Enrol with `review`: the photos were compared now, so that no tables mean that nobody else is enrolled. An answer that is
     given again has none.
     """
+    migrated: _builtins.bool
+    """Migrate: whether the image was the subject, so that it is enrolled with the new model; and how many of the subject's references
+    were erased. Both are always there, and an answer has one size whatever it says: whoever passes it on sees sizes.
+    """
+    references_erased: _builtins.int
     output_share: _builtins.bytes
     """Run: this party's share of a fresh random degree-2 sharing of the output, little-endian field elements; the output is
     3 F(1) - 3 F(2) + F(3). Its shape, and its fractional bits.
@@ -596,15 +617,24 @@ class Outcome(_message.Message):
         cell_seed: _builtins.bytes = ...,
         room: _builtins.int = ...,
         compared: _builtins.bool = ...,
+        migrated: _builtins.bool | None = ...,
+        references_erased: _builtins.int | None = ...,
         output_share: _builtins.bytes = ...,
         output_shape: _abc.Iterable[_builtins.int] | None = ...,
         output_scale: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_migrated", b"_migrated", "_references_erased", b"_references_erased", "migrated", b"migrated", "references_erased", b"references_erased"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits", b"bits", "cell_seed", b"cell_seed", "compared", b"compared", "operating_point", b"operating_point", "output_scale", b"output_scale", "output_shape", b"output_shape", "output_share", b"output_share", "piece_own", b"piece_own", "piece_previous", b"piece_previous", "points", b"points", "program_digest", b"program_digest", "reference_ids", b"reference_ids", "references_changed", b"references_changed", "room", b"room", "row_digest", b"row_digest", "row_subjects", b"row_subjects"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_migrated", b"_migrated", "_references_erased", b"_references_erased", "bits", b"bits", "cell_seed", b"cell_seed", "compared", b"compared", "migrated", b"migrated", "operating_point", b"operating_point", "output_scale", b"output_scale", "output_shape", b"output_shape", "output_share", b"output_share", "piece_own", b"piece_own", "piece_previous", b"piece_previous", "points", b"points", "program_digest", b"program_digest", "reference_ids", b"reference_ids", "references_changed", b"references_changed", "references_erased", b"references_erased", "room", b"room", "row_digest", b"row_digest", "row_subjects", b"row_subjects"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__migrated: _TypeAlias = _typing.Literal["migrated"]  # noqa: Y015
+    _WhichOneofArgType__migrated: _TypeAlias = _typing.Literal["_migrated", b"_migrated"]  # noqa: Y015
+    _WhichOneofReturnType__references_erased: _TypeAlias = _typing.Literal["references_erased"]  # noqa: Y015
+    _WhichOneofArgType__references_erased: _TypeAlias = _typing.Literal["_references_erased", b"_references_erased"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__migrated) -> _WhichOneofReturnType__migrated | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__references_erased) -> _WhichOneofReturnType__references_erased | None: ...
 
 Global___Outcome: _TypeAlias = Outcome  # noqa: Y015
 

@@ -68,6 +68,11 @@ class FaceMatchingStub:
                 request_serializer=visard_dot_v1_dot_common__pb2.Upload.SerializeToString,
                 response_deserializer=visard_dot_v1_dot_gateway__pb2.Result.FromString,
                 _registered_method=True)
+        self.Migrate = channel.stream_unary(
+                '/visard.v1.FaceMatching/Migrate',
+                request_serializer=visard_dot_v1_dot_common__pb2.Upload.SerializeToString,
+                response_deserializer=visard_dot_v1_dot_gateway__pb2.Result.FromString,
+                _registered_method=True)
         self.Delete = channel.unary_unary(
                 '/visard.v1.FaceMatching/Delete',
                 request_serializer=visard_dot_v1_dot_gateway__pb2.DeleteRequest.SerializeToString,
@@ -151,6 +156,14 @@ class FaceMatchingServicer:
 
     def Run(self, request_iterator, context):
         """Evaluate a model on an image. Its output goes to the caller alone, and only if the model's owner has published it so.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Migrate(self, request_iterator, context):
+        """If this image is the enrolled subject, enrol it with another model in the same gallery, and let go of the references of this one.
+        Needs the gallery's rules to let the caller verify and enrol.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -241,6 +254,11 @@ def add_FaceMatchingServicer_to_server(servicer, server):
             ),
             'Run': grpc.stream_unary_rpc_method_handler(
                     servicer.Run,
+                    request_deserializer=visard_dot_v1_dot_common__pb2.Upload.FromString,
+                    response_serializer=visard_dot_v1_dot_gateway__pb2.Result.SerializeToString,
+            ),
+            'Migrate': grpc.stream_unary_rpc_method_handler(
+                    servicer.Migrate,
                     request_deserializer=visard_dot_v1_dot_common__pb2.Upload.FromString,
                     response_serializer=visard_dot_v1_dot_gateway__pb2.Result.SerializeToString,
             ),
@@ -426,6 +444,33 @@ class FaceMatching:
             request_iterator,
             target,
             '/visard.v1.FaceMatching/Run',
+            visard_dot_v1_dot_common__pb2.Upload.SerializeToString,
+            visard_dot_v1_dot_gateway__pb2.Result.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Migrate(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/visard.v1.FaceMatching/Migrate',
             visard_dot_v1_dot_common__pb2.Upload.SerializeToString,
             visard_dot_v1_dot_gateway__pb2.Result.FromString,
             options,

@@ -52,6 +52,10 @@ class FaceMatchingStub:
     """Do two images show the same person? Nothing is stored."""
     Run: _grpc.StreamUnaryMultiCallable[_common_pb2.Upload, _gateway_pb2.Result]
     """Evaluate a model on an image. Its output goes to the caller alone, and only if the model's owner has published it so."""
+    Migrate: _grpc.StreamUnaryMultiCallable[_common_pb2.Upload, _gateway_pb2.Result]
+    """If this image is the enrolled subject, enrol it with another model in the same gallery, and let go of the references of this one.
+    Needs the gallery's rules to let the caller verify and enrol.
+    """
     Delete: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.DeleteRequest, _gateway_pb2.DeleteResponse]
     """Forget a subject and all its references, or some of them: those that the caller enrolled, or has a right to."""
     Rename: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.RenameRequest, _gateway_pb2.RenameResponse]
@@ -98,6 +102,10 @@ class FaceMatchingAsyncStub(FaceMatchingStub):
     """Do two images show the same person? Nothing is stored."""
     Run: _aio.StreamUnaryMultiCallable[_common_pb2.Upload, _gateway_pb2.Result]  # type: ignore[assignment]
     """Evaluate a model on an image. Its output goes to the caller alone, and only if the model's owner has published it so."""
+    Migrate: _aio.StreamUnaryMultiCallable[_common_pb2.Upload, _gateway_pb2.Result]  # type: ignore[assignment]
+    """If this image is the enrolled subject, enrol it with another model in the same gallery, and let go of the references of this one.
+    Needs the gallery's rules to let the caller verify and enrol.
+    """
     Delete: _aio.UnaryUnaryMultiCallable[_gateway_pb2.DeleteRequest, _gateway_pb2.DeleteResponse]  # type: ignore[assignment]
     """Forget a subject and all its references, or some of them: those that the caller enrolled, or has a right to."""
     Rename: _aio.UnaryUnaryMultiCallable[_gateway_pb2.RenameRequest, _gateway_pb2.RenameResponse]  # type: ignore[assignment]
@@ -171,6 +179,16 @@ class FaceMatchingServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.Result, _abc.Awaitable[_gateway_pb2.Result]]:
         """Evaluate a model on an image. Its output goes to the caller alone, and only if the model's owner has published it so."""
+
+    @_abc_1.abstractmethod
+    def Migrate(
+        self,
+        request_iterator: _MaybeAsyncIterator[_common_pb2.Upload],
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.Result, _abc.Awaitable[_gateway_pb2.Result]]:
+        """If this image is the enrolled subject, enrol it with another model in the same gallery, and let go of the references of this one.
+        Needs the gallery's rules to let the caller verify and enrol.
+        """
 
     @_abc_1.abstractmethod
     def Delete(

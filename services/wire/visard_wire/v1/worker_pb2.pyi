@@ -219,3 +219,74 @@ class SearchResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SearchResponse: _TypeAlias = SearchResponse  # noqa: Y015
+
+@_typing.final
+class DescribeRequest(_message.Message):
+    """Photos that go through a network: all of it in the first message, but of the images only a piece; the next pieces in the others."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    MODEL_DIGEST_FIELD_NUMBER: _builtins.int
+    IMAGES_FIELD_NUMBER: _builtins.int
+    PHOTOS_FIELD_NUMBER: _builtins.int
+    session: _builtins.bytes
+    terms: _builtins.bytes
+    """As in SearchRequest."""
+    model: _builtins.str
+    model_digest: _builtins.bytes
+    """Which publication it is, and the version of its shares: 40 bytes."""
+    images: _builtins.bytes
+    """This party's shares of the images, one after the other, as little-endian words of the model's field."""
+    photos: _builtins.int
+    def __init__(
+        self,
+        *,
+        session: _builtins.bytes = ...,
+        terms: _builtins.bytes = ...,
+        model: _builtins.str = ...,
+        model_digest: _builtins.bytes = ...,
+        images: _builtins.bytes = ...,
+        photos: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["images", b"images", "model", b"model", "model_digest", b"model_digest", "photos", b"photos", "session", b"session", "terms", b"terms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DescribeRequest: _TypeAlias = DescribeRequest  # noqa: Y015
+
+@_typing.final
+class DescribeResponse(_message.Message):
+    """Their descriptors."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DESCRIPTORS_FIELD_NUMBER: _builtins.int
+    ROUNDS_FIELD_NUMBER: _builtins.int
+    SENT_BYTES_FIELD_NUMBER: _builtins.int
+    KIT_BYTES_FIELD_NUMBER: _builtins.int
+    descriptors: _builtins.bytes
+    """This party's shares, one after the other, as little-endian words of the field."""
+    rounds: _builtins.int
+    """What it has cost at this worker."""
+    sent_bytes: _builtins.int
+    kit_bytes: _builtins.int
+    def __init__(
+        self,
+        *,
+        descriptors: _builtins.bytes = ...,
+        rounds: _builtins.int = ...,
+        sent_bytes: _builtins.int = ...,
+        kit_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["descriptors", b"descriptors", "kit_bytes", b"kit_bytes", "rounds", b"rounds", "sent_bytes", b"sent_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DescribeResponse: _TypeAlias = DescribeResponse  # noqa: Y015

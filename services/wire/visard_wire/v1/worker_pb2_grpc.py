@@ -48,6 +48,11 @@ class WorkerStub:
                 request_serializer=visard_dot_v1_dot_worker__pb2.HoldRequest.SerializeToString,
                 response_deserializer=visard_dot_v1_dot_worker__pb2.HoldResponse.FromString,
                 _registered_method=True)
+        self.Describe = channel.stream_unary(
+                '/visard.v1.Worker/Describe',
+                request_serializer=visard_dot_v1_dot_worker__pb2.DescribeRequest.SerializeToString,
+                response_deserializer=visard_dot_v1_dot_worker__pb2.DescribeResponse.FromString,
+                _registered_method=True)
         self.Search = channel.unary_unary(
                 '/visard.v1.Worker/Search',
                 request_serializer=visard_dot_v1_dot_worker__pb2.SearchRequest.SerializeToString,
@@ -75,6 +80,13 @@ class WorkerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Describe(self, request_iterator, context):
+        """Evaluate a network on photos; this worker's shares of their descriptors.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Search(self, request, context):
         """Search for photos among what is held for a run; this worker's shares of the answer.
         """
@@ -94,6 +106,11 @@ def add_WorkerServicer_to_server(servicer, server):
                     servicer.Hold,
                     request_deserializer=visard_dot_v1_dot_worker__pb2.HoldRequest.FromString,
                     response_serializer=visard_dot_v1_dot_worker__pb2.HoldResponse.SerializeToString,
+            ),
+            'Describe': grpc.stream_unary_rpc_method_handler(
+                    servicer.Describe,
+                    request_deserializer=visard_dot_v1_dot_worker__pb2.DescribeRequest.FromString,
+                    response_serializer=visard_dot_v1_dot_worker__pb2.DescribeResponse.SerializeToString,
             ),
             'Search': grpc.unary_unary_rpc_method_handler(
                     servicer.Search,
@@ -158,6 +175,33 @@ class Worker:
             '/visard.v1.Worker/Hold',
             visard_dot_v1_dot_worker__pb2.HoldRequest.SerializeToString,
             visard_dot_v1_dot_worker__pb2.HoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Describe(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/visard.v1.Worker/Describe',
+            visard_dot_v1_dot_worker__pb2.DescribeRequest.SerializeToString,
+            visard_dot_v1_dot_worker__pb2.DescribeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,8 @@ class WorkerStub:
     """What was written, also when nobody searches; and how the worker is."""
     Hold: _grpc.UnaryUnaryMultiCallable[_worker_pb2.HoldRequest, _worker_pb2.HoldResponse]
     """Bring what is held of a place up to date, and keep it as it is now for one run."""
+    Describe: _grpc.StreamUnaryMultiCallable[_worker_pb2.DescribeRequest, _worker_pb2.DescribeResponse]
+    """Evaluate a network on photos; this worker's shares of their descriptors."""
     Search: _grpc.UnaryUnaryMultiCallable[_worker_pb2.SearchRequest, _worker_pb2.SearchResponse]
     """Search for photos among what is held for a run; this worker's shares of the answer."""
 
@@ -58,6 +60,8 @@ class WorkerAsyncStub(WorkerStub):
     """What was written, also when nobody searches; and how the worker is."""
     Hold: _aio.UnaryUnaryMultiCallable[_worker_pb2.HoldRequest, _worker_pb2.HoldResponse]  # type: ignore[assignment]
     """Bring what is held of a place up to date, and keep it as it is now for one run."""
+    Describe: _aio.StreamUnaryMultiCallable[_worker_pb2.DescribeRequest, _worker_pb2.DescribeResponse]  # type: ignore[assignment]
+    """Evaluate a network on photos; this worker's shares of their descriptors."""
     Search: _aio.UnaryUnaryMultiCallable[_worker_pb2.SearchRequest, _worker_pb2.SearchResponse]  # type: ignore[assignment]
     """Search for photos among what is held for a run; this worker's shares of the answer."""
 
@@ -82,6 +86,14 @@ class WorkerServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_worker_pb2.HoldResponse, _abc.Awaitable[_worker_pb2.HoldResponse]]:
         """Bring what is held of a place up to date, and keep it as it is now for one run."""
+
+    @_abc_1.abstractmethod
+    def Describe(
+        self,
+        request_iterator: _MaybeAsyncIterator[_worker_pb2.DescribeRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_worker_pb2.DescribeResponse, _abc.Awaitable[_worker_pb2.DescribeResponse]]:
+        """Evaluate a network on photos; this worker's shares of their descriptors."""
 
     @_abc_1.abstractmethod
     def Search(

@@ -9,74 +9,29 @@ from the store. A worker that is away makes searches fail, never leave out what 
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Coroutine, Iterable, Sequence
 from functools import reduce
-from typing import TypeVar
+from typing import TypeVar, cast
 
-import grpc
 import numpy as np
 from visard_common.background import Background
-from visard_common.channels import Renewed
-from visard_common.errors import ServiceFault
-from visard_common.rpc import fault_of
+from visard_common.errors import Unavailable
+from visard_common.limits import RETRY_SECONDS
 from visard_engine.bits import ReplicatedBits
+from visard_engine.channel import Channel
 from visard_engine.field import Elements
-from visard_wire.digests import of_parts
-from visard_wire.v1 import common_pb2, worker_pb2, worker_pb2_grpc
+from visard_wire.v1 import common_pb2, worker_pb2
 
 from visard_party.config import PartyConfig
-from visard_party.consistency.changes import Changes
 from visard_party.consistency.writes import Writes
-from visard_party.gallery import Rows
 from visard_party.peers.channel import SessionChannel
-from visard_party.store.contents import Place
 from visard_party.tables import Question
+from visard_party.workers.asked import Described, Held, Wanted
+from visard_party.workers.one import Worker
 
-LOOK_SECONDS = 10.0
+LOOK_SECONDS = 2.0
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Which references a run is about: a field's of a place, but for those whose time is over then, and for one subject's."""
-
-    place: Place
-    field_bits: int
-    at_unix_ms: int
-    without: str = ""
-
-
-@dataclass(frozen=True)
-class Held:
-    """What the workers keep for a run, each its part: public. ``room`` is that of the longest name of all."""
-
-    session: bytes
-    parts: tuple[worker_pb2.HoldResponse, ...] = ()
-
-    def __len__(self) -> int:
-        return sum(part.references for part in self.parts)
-
-    @property
-    def room(self) -> int:
-        """Bytes for a subject in an answer."""
-        return max(part.room for part in self.parts)
-
-    @property
-    def sizes(self) -> set[int]:
-        """Elements of the descriptors: one number, but where a model was published anew in another way."""
-        return {part.descriptor_size for part in self.parts if part.references}
-
-    @property
-    def digest(self) -> bytes:
-        """Of all public names, and of who has which."""
-        parts = [part.references.to_bytes(8, "big") + part.digest for part in self.parts]
-        return of_parts(b"visard parts v1", parts)
-
-
-Searched = Rows | Held
 
 
 class Workers:
@@ -85,7 +40,7 @@ class Workers:
     def __init__(self, config: PartyConfig, writes: Writes) -> None:
         self._writes = writes
         self._seconds, self._patience = config.run_timeout, config.peer_timeout
-        self._all = [_Worker(config, ordinal, writes.watch()) for ordinal in range(len(config.workers))]
+        self._all = [Worker(config, ordinal, writes.watch()) for ordinal in range(len(config.workers))]
 
     def __len__(self) -> int:
         return len(self._all)
@@ -106,7 +61,7 @@ class Workers:
         return Held(session, tuple(held))
 
     async def search(
-        self, channel: SessionChannel, held: Held, terms: bytes, probes: Sequence[Elements], asked: Question
+        self, channel: Channel, held: Held, terms: bytes, probes: Sequence[Elements], asked: Question
     ) -> ReplicatedBits:
         """The tables of some probes (D,), one after the other, of all that is held. Raises ServiceFault.
 
@@ -125,8 +80,31 @@ class Workers:
         )
         having = [worker for worker, part in zip(self._all, held.parts, strict=False) if part.references]
         answers = await _all_of([worker.search(request, self._seconds) for worker in having])
-        channel.add_cost(max(a.rounds for a in answers), sum(a.sent_bytes for a in answers))
+        _carrier(channel).add_cost(max(a.rounds for a in answers), sum(a.sent_bytes for a in answers))
         return reduce(_joined, map(_bits, answers))
+
+    def idlest(self) -> int:
+        """The number of the worker that describes photos next, as party 0 sees it; 0 where none can: the party does it itself."""
+        able = [worker for worker in self._all if not worker.state.reason]
+        return 1 + min(able, key=lambda worker: worker.describing).ordinal if able else 0
+
+    async def describe(self, channel: Channel, number: int, named: Described, images: Elements) -> list[Elements]:
+        """The descriptors (D,) of images (N, C, H, W), from the worker of this number. Raises ServiceFault.
+
+        What it costs is counted in ``channel``.
+        """
+        if number > len(self._all):
+            raise Unavailable("party 0 has more workers than this party", retry_after=RETRY_SECONDS)
+        request = worker_pb2.DescribeRequest(
+            session=named.session,
+            terms=named.terms,
+            model=named.model,
+            model_digest=named.model_digest,
+            photos=len(images),
+        )
+        answer = await self._all[number - 1].describe(request, images.tobytes(), self._seconds)
+        _carrier(channel).add_cost(answer.rounds, answer.sent_bytes)
+        return list(np.frombuffer(answer.descriptors, images.dtype).reshape(len(images), -1))
 
     @property
     def states(self) -> list[common_pb2.WorkerState]:
@@ -148,60 +126,6 @@ class Workers:
             await worker.close()
 
 
-class _Worker:
-    """One of them, and what has been written since it was asked last."""
-
-    def __init__(self, config: PartyConfig, ordinal: int, changes: Changes) -> None:
-        self.name = f"worker {ordinal} of party {config.index}"
-        self._stub = Renewed(config.tls, f"party/{config.index}", config.workers[ordinal], worker_pb2_grpc.WorkerStub)
-        self._changes = changes
-        self.state = common_pb2.WorkerState(reason="it was not asked yet")
-        self._lock = asyncio.Lock()  # else one that asks later could hear sooner, and know less
-
-    async def hold(self, request: worker_pb2.HoldRequest, seconds: float) -> worker_pb2.HoldResponse:
-        """See Workers.hold."""
-        async with self._lock:
-            with self._telling() as told:
-                whole = worker_pb2.HoldRequest(told=told)
-                whole.MergeFrom(request)
-                return await self._stub.current().Hold(whole, timeout=seconds)
-
-    async def search(self, request: worker_pb2.SearchRequest, seconds: float) -> worker_pb2.SearchResponse:
-        """See Workers.search."""
-        with self._faults():
-            return await self._stub.current().Search(request, timeout=seconds)
-
-    async def look(self, seconds: float) -> None:
-        """See Workers.look."""
-        async with self._lock:
-            try:
-                with self._telling() as told:
-                    self.state = await self._stub.current().Tell(told, timeout=seconds)
-            except ServiceFault as fault:
-                self.state = common_pb2.WorkerState(reason=fault.message)
-
-    @contextmanager
-    def _telling(self) -> Iterator[worker_pb2.TellRequest]:
-        """What has been written since it was told last; where that does not reach it, it is told the next time."""
-        taken = self._changes.take()
-        try:
-            with self._faults():
-                yield worker_pb2.TellRequest(changed=sorted(taken.references), everything=taken.everything)
-        except BaseException:
-            self._changes.give_back(taken)
-            raise
-
-    @contextmanager
-    def _faults(self) -> Iterator[None]:
-        try:
-            yield
-        except grpc.aio.AioRpcError as error:
-            raise fault_of(error, self.name) from error
-
-    async def close(self) -> None:
-        await self._stub.close()
-
-
 async def _all_of(calls: Iterable[Coroutine[None, None, T]]) -> list[T]:
     """What all of them answer; when one fails the others are given up."""
     tasks = [asyncio.ensure_future(call) for call in calls]
@@ -211,6 +135,11 @@ async def _all_of(calls: Iterable[Coroutine[None, None, T]]) -> list[T]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _carrier(channel: Channel) -> SessionChannel:
+    """The channel of a party's run, which counts what is done for it elsewhere."""
+    return cast(SessionChannel, channel)
 
 
 def _bits(answer: worker_pb2.SearchResponse) -> ReplicatedBits:

@@ -1,0 +1,71 @@
+/** Chromium as it is installed, without a window, with a file before its camera; and the page of the tests in it. */
+
+import type { Browser, BrowserContext, Page as Tab } from "playwright-core";
+import { chromium } from "playwright-core";
+import type { Page } from "./page.ts";
+
+/** What is asked of a browser. */
+export interface Visit {
+  readonly program: string;
+  /** A file of JPEGs, one after the other. */
+  readonly camera: string;
+  readonly site: string;
+  readonly gateway: string;
+  /** What it shows the gateway, in PEM. */
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** A browser with the page open, and everything that it was seen to do wrong. */
+export interface Visited {
+  readonly browser: Browser;
+  readonly context: BrowserContext;
+  readonly tab: Tab;
+  readonly wrongs: string[];
+  ask<M extends keyof Page>(method: M, ...given: Parameters<Page[M]>): Promise<Awaited<ReturnType<Page[M]>>>;
+}
+
+/** Open the page, with the camera allowed. `watch` sees the context before the page is there. */
+export async function visit(
+  { program, camera, site, gateway, cert, key }: Visit,
+  watch: (context: BrowserContext) => void = () => undefined,
+): Promise<Visited> {
+  const browser = await chromium.launch({
+    executablePath: program,
+    args: [
+      "--use-fake-device-for-media-stream",
+      `--use-file-for-fake-video-capture=${camera}`,
+      "--js-flags=--expose-gc",
+    ],
+  });
+  const shown = { origin: gateway, cert: Buffer.from(cert), key: Buffer.from(key) };
+  const context = await browser.newContext({ clientCertificates: [shown] });
+  await context.grantPermissions(["camera"], { origin: site });
+  watch(context);
+  const tab = await context.newPage();
+  const wrongs: string[] = [];
+  tab.on("pageerror", (error) => wrongs.push(String(error)));
+  tab.on("console", (message) => {
+    if (message.type() === "error") wrongs.push(message.text());
+  });
+  await tab.goto(`${site}/`);
+  try {
+    await tab.waitForSelector("html[data-begun]");
+  } catch (error) {
+    throw new Error(`the page did not begin: ${wrongs.join("; ")}`, { cause: error });
+  }
+  return {
+    browser,
+    context,
+    tab,
+    wrongs,
+    ask: (method, ...given) =>
+      tab.evaluate(
+        ([name, values]) =>
+          (globalThis as unknown as { page: Record<string, (...values: unknown[]) => never> }).page[name as string]?.(
+            ...(values as unknown[]),
+          ) as never,
+        [method, given] as const,
+      ),
+  };
+}

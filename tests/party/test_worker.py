@@ -1,0 +1,165 @@
+"""A worker's side of it: what it is told, what it keeps for a run, whose kits it uses, and with whom it talks."""
+
+import time
+from pathlib import Path
+
+import pytest
+from visard_common.errors import NotFound, Unavailable
+from visard_engine.errors import ProtocolError
+from visard_party.kits.files import first_number_in, renew_first_number
+from visard_party.kits.ledger import first_number, worker_of
+from visard_party.spread import MAX_WORKERS
+from visard_party.store.contents import Change, Place, Reference
+from visard_party.store.sqlite import SqliteStore
+from visard_party.worker import holding
+from visard_party.worker.holding import MOST_VIEWS, Holding
+from visard_wire.secret import Secret
+from visard_wire.v1 import worker_pb2
+
+from tests.party.auditors import OneDealer, run, three
+from tests.party.harness import linked
+from tests.waiting import until
+
+PLACE = Place("face")
+
+
+def reference(number: int, subject: str = "ada") -> Reference:
+    """Its id begins with its number, so that it says in which part it is."""
+    share = Secret(number.to_bytes(4, "little") * 4)
+    return Reference(f"{number:032x}"[::-1], subject, "face", 1, 1, 1, 0, b"", share, "me")
+
+
+async def written(store: SqliteStore, change: Change, number: int) -> list[str]:
+    """Make a write at a store, and say what it has touched."""
+    request_id = number.to_bytes(16, "big")
+    await store.stage(request_id, change, b"digest")
+    await store.commit(request_id)
+    return [row.reference_id for row in change.add] + list(change.erase)
+
+
+def asking(
+    session: int = 1, workers: int = 2, changed: list[str] | None = None, without: str = ""
+) -> worker_pb2.HoldRequest:
+    told = worker_pb2.TellRequest(changed=changed or [])
+    return worker_pb2.HoldRequest(
+        session=session.to_bytes(16, "big"),
+        model="face",
+        gallery=PLACE.gallery,
+        field_bits=31,
+        workers=workers,
+        at_unix_ms=5,
+        without=without,
+        told=told,
+    )
+
+
+async def holds(store: SqliteStore, ordinal: int = 0) -> Holding:
+    return Holding(ordinal, store, 60.0)
+
+
+@pytest.fixture
+async def pair(tmp_path: Path) -> tuple[SqliteStore, SqliteStore]:
+    """The party's store, and the same as a worker reads it."""
+    own = await SqliteStore.open(tmp_path, 0)
+    return own, await SqliteStore.open(tmp_path, 0, reads_only=True)
+
+
+async def part__should_be_held_and_follow_what_is_told(pair: tuple[SqliteStore, SqliteStore]) -> None:
+    store, read = pair
+    await written(store, Change(tuple(reference(k) for k in range(1, 9))), 1)
+    one, two = await holds(read, 0), await holds(read, 1)
+    rows = [await one.hold(asking()), await two.hold(asking())]
+    assert sorted(name.reference_id for part in rows for name in part.names) == sorted(
+        reference(k).reference_id for k in range(1, 9)
+    )
+    assert (len(rows[0]), len(rows[1])) == (7, 1)  # 1 to 7 begin with a digit below 8
+    touched = await written(store, Change((reference(15, "bob"),), (reference(1).reference_id,)), 2)
+    assert len(await one.hold(asking(2))) == 7, "it was told nothing yet"
+    rows = [await one.hold(asking(3, changed=touched)), await two.hold(asking(3, changed=touched))]
+    assert (len(rows[0]), len(rows[1])) == (6, 2)
+    assert [len(await held.hold(asking(4, without="bob"))) for held in (one, two)] == [6, 1]
+    everything = asking(5)
+    everything.told.everything = True
+    assert len(await one.hold(everything)) == 6
+
+
+async def view__should_stay_as_it_was_and_be_taken_once(pair: tuple[SqliteStore, SqliteStore]) -> None:
+    store, read = pair
+    await written(store, Change((reference(1),)), 1)
+    held = await holds(read)
+    rows = await held.hold(asking(1))
+    touched = await written(store, Change(erase=(reference(1).reference_id,)), 2)
+    assert not await held.hold(asking(2, changed=touched))
+    assert held.taken((1).to_bytes(16, "big")).rows is rows
+    with pytest.raises(NotFound):
+        held.taken((1).to_bytes(16, "big"))
+
+
+async def views__should_be_few_and_not_for_ever(
+    pair: tuple[SqliteStore, SqliteStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = await holds(pair[1])
+    for number in range(MOST_VIEWS):
+        await held.hold(asking(number))
+    with pytest.raises(Unavailable, match="too many"):
+        await held.hold(asking(MOST_VIEWS))
+    now = time.monotonic() + 61
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    await held.hold(asking(MOST_VIEWS))
+    with pytest.raises(NotFound):
+        held.taken((3).to_bytes(16, "big"))
+
+
+async def another_number_of_workers__should_be_another_part_beside_the_first(
+    pair: tuple[SqliteStore, SqliteStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, read = pair
+    await written(store, Change(tuple(reference(k) for k in range(1, 9))), 1)
+    held = await holds(read)
+    assert [len(await held.hold(asking(k, workers=k))) for k in (1, 2, 3)] == [8, 7, 5]
+    assert held.references == 20
+    now = time.monotonic() + holding.IDLE_SECONDS + 1
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    await held.hold(asking(9, workers=3))
+    monkeypatch.setattr(type(read), "models", models_with_face)
+    await held.look()
+    assert held.references == 5
+
+
+async def models_with_face(_: SqliteStore) -> list[str]:
+    return ["face"]
+
+
+async def store_that_is_read__should_not_be_written(pair: tuple[SqliteStore, SqliteStore]) -> None:
+    store, read = pair
+    await written(store, Change((reference(1),)), 1)
+    with pytest.raises(Exception, match="store"):
+        await read.stage(b"2".ljust(16), Change((reference(2),)), b"digest")
+    assert len(await store.gallery(PLACE)) == len(await read.gallery(PLACE)) == 1
+
+
+def kit_numbers__should_never_be_those_of_another_worker(tmp_path: Path) -> None:
+    late, numbers = 2**32 - 1, [0, 1, MAX_WORKERS]
+    spans = [(first_number(1, k), first_number(late, k)) for k in numbers]
+    assert all(worker_of(first) == worker_of(last) == k for k, (first, last) in zip(numbers, spans, strict=True))
+    assert spans[-1][1] < 1 << 62, "as the dealer has them"
+    assert worker_of(first_number_in(tmp_path, 7)) == 7
+    assert worker_of(renew_first_number(tmp_path)) == 7
+
+
+async def leader_that_names_another_workers_kit__should_be_refused(tmp_path: Path) -> None:
+    """It would be used twice: here, and by that worker."""
+    async with three(tmp_path, OneDealer(), audits=False) as parties:
+        await run(parties)
+        for party in parties[1:]:
+            party.stock.worker = 3
+        with pytest.raises(ProtocolError, match="another worker"):
+            await run(parties)
+
+
+async def links__should_be_to_the_like_alone(pki: Path) -> None:
+    async with linked(pki, workers=(0, 0, 2)) as parties:
+        await until(lambda: 2 in parties[0].links.refusals)
+        assert "worker 1" in parties[0].links.refusals[2]
+        await until(lambda: parties[0].links.connected(1))
+        assert not parties[0].links.connected(2)
