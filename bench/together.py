@@ -42,11 +42,13 @@ def main() -> None:
     parser.add_argument("--network", choices=tuple(_ROWS), default=FACE_SMALL)
     parser.add_argument("--repeat", type=int, default=5, help="runs of the engine alone; 0: leave it out")
     parser.add_argument("--max-batches", type=int, help="of the parties' settings; unset: as they have it")
+    parser.add_argument("--batch-wait", type=float, help="likewise")
     parser.add_argument("--port", type=int, default=18700, help="base port of the services")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
-        settings = {} if options.max_batches is None else {"max_batches": str(options.max_batches)}
+        asked = {"max_batches": options.max_batches, "batch_wait": options.batch_wait}
+        settings = {name: str(value) for name, value in asked.items() if value is not None}
         cluster = Cluster(Path(directory), options.port, stock_target=8, options=UNLIMITED | settings)
         cluster.prepare()
         try:

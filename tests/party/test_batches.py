@@ -83,9 +83,11 @@ async def alone(images: int) -> tuple[int, int]:
 
 
 @asynccontextmanager
-async def batching(pki: Path, at_once: int = 1) -> AsyncIterator[tuple[list[LinkedParty], list[Batches]]]:
+async def batching(
+    pki: Path, at_once: int = 1, patience: float = 0.0
+) -> AsyncIterator[tuple[list[LinkedParty], list[Batches]]]:
     async with linked(pki) as parties:
-        yield parties, [Batches(party.links, at_once, SECONDS, 2 * SECONDS) for party in parties]
+        yield parties, [Batches(party.links, at_once, SECONDS, 2 * SECONDS, patience) for party in parties]
 
 
 async def results(tasks: list["asyncio.Task[list[Elements]]"]) -> list[Any]:
@@ -110,6 +112,26 @@ async def requests_that_wait__should_make_one_batch(pki: Path) -> None:
         # the first one went alone, the four others in one batch, in as many rounds as one
         assert {request.channels[0].rounds for request in requests} == {(await alone(1))[0]}
         assert len(parties[1].links.sessions.finished) == 5 + 2
+
+
+async def second_batch__should_begin_when_it_is_full(pki: Path) -> None:
+    async with batching(pki, at_once=3, patience=1e6) as (parties, batches):
+        batches[0]._queue.under_way = 1  # and does not end
+        requests = [Request(parties, number) for number in range(1, 6)]
+        tasks = [request.start(batches) for request in requests]
+        for request, started in zip(requests[:4], tasks[:4], strict=True):
+            assert request.equals(await results(started))
+        assert len(batches[0]._queue.waiting) == 1
+        batches[0]._queue.under_way = 0
+        batches[0]._begin()
+        assert requests[4].equals(await results(tasks[4]))
+
+
+async def second_batch__should_begin_when_its_first_member_has_waited_for_long_enough(pki: Path) -> None:
+    async with batching(pki, at_once=2, patience=0.05) as (parties, batches):
+        batches[0]._queue.under_way = 1  # and does not end
+        request = Request(parties, 1)
+        assert request.equals(await results(request.start(batches)))
 
 
 async def request_of_many_images__should_be_a_batch_alone_and_go_a_part_at_a_time(pki: Path) -> None:

@@ -47,6 +47,12 @@ class ComputingConfig(ServiceConfig):
         description="memory for kits that wait for their run; what is beyond it waits on disk",
     )
     max_batches: int = Field(default=2, ge=1, le=64, description="of those, at a time in a network (party 0 decides)")
+    batch_wait: float = Field(
+        default=2.0,
+        ge=0,
+        le=60,
+        description="seconds that requests wait for company while a batch is under way that they cannot join (party 0 decides)",
+    )
     peer_timeout: float = Field(default=10.0, gt=0, le=120, description="seconds a peer may take for a round")
     kit_wait: float = Field(default=5.0, gt=0, le=60, description="seconds a run may wait for a kit")
     run_timeout: float = Field(default=60.0, gt=0, le=600, description="longest run in seconds, waiting included")

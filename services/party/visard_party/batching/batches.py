@@ -8,6 +8,7 @@ them (its caller gives up, its time is over) touches the others. Each goes on al
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import Collection, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from contextvars import Context
@@ -40,13 +41,19 @@ class _Batch:
 
 
 class Batches:
-    """Describes requests' images: several requests in one evaluation of their network where several wait."""
+    """Describes requests' images: several requests in one evaluation of their network where several wait.
 
-    def __init__(self, links: PeerLinks, at_once: int, round_seconds: float, seconds: float) -> None:
+    ``at_once`` and ``patience`` are the queue's ``batches`` and ``patience``, at the leader.
+    """
+
+    def __init__(
+        self, links: PeerLinks, at_once: int, round_seconds: float, seconds: float, patience: float = 0.0
+    ) -> None:
         self._links = links
         self._round_seconds = round_seconds
         self._seconds = seconds
-        self._queue: BatchQueue[Member] = BatchQueue(AT_ONCE, at_once)
+        self._queue: BatchQueue[Member] = BatchQueue(AT_ONCE, at_once, patience)
+        self._looking: asyncio.TimerHandle | None = None
         self._called: dict[bytes, _Batch] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -67,8 +74,13 @@ class Batches:
                 self._queue.waiting.remove(member)
 
     def _begin(self) -> None:
-        while members := self._queue.form():
+        while members := self._queue.form(time.monotonic()):
             self._spawn(self._lead(members))
+        if self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
+        if seconds := self._queue.looks_again(time.monotonic()):
+            self._looking = asyncio.get_running_loop().call_later(seconds, self._begin)
 
     async def _lead(self, members: list[Member]) -> None:
         call = Call(os.urandom(SESSION_BYTES), tuple(member.channel.session for member in members))

@@ -1,7 +1,8 @@
 """Who goes through a network together: party 0 decides, the others check. Pure: queue, messages and decisions.
 
-Requests that come while a batch is under way wait, and then make the next one, as many as there is room for; a request that
-finds none under way begins one at once. So nobody waits for company, and under load there is company.
+A request that finds no batch under way begins one at once. Those that come meanwhile wait for company: they make the next batch
+when there are as many as it has room for, or when the first of them has waited for long enough, or when none is under way any
+more. Two batches of one image cost a machine that is busy anyway half as much again as one of two.
 """
 
 import json
@@ -26,21 +27,32 @@ class Waiting(Protocol):
     def size(self) -> int:
         """How many images it has."""
 
+    @property
+    def since(self) -> float:
+        """When it began to wait, by the monotonic clock."""
+
 
 W = TypeVar("W", bound=Waiting)
 
 
 @dataclass
 class BatchQueue(Generic[W]):
-    """The leader's queue: at most ``batches`` under way, each with at most ``room`` images (or one member's)."""
+    """The leader's queue: at most ``batches`` under way, each with at most ``room`` images (or one member's).
+
+    For ``patience`` seconds a request waits for company, while a batch is under way.
+    """
 
     room: int
     batches: int
+    patience: float = 0.0
     waiting: list[W] = field(default_factory=list)
     under_way: int = 0
 
-    def form(self) -> list[W]:
-        """The next batch: the first in the queue and whoever fits with it; nobody while as many are under way as may be."""
+    def form(self, now: float) -> list[W]:
+        """The next batch: the first in the queue and whoever fits with it.
+
+        Nobody while as many are under way as may be, or while one is and this one waits for company.
+        """
         if self.under_way >= self.batches or not self.waiting:
             return []
         first, *others = self.waiting
@@ -49,9 +61,17 @@ class BatchQueue(Generic[W]):
             if other.network == first.network and other.size <= left and len(chosen) < MAX_MEMBERS:
                 chosen.append(other)
                 left -= other.size
+        if left > 0 and len(chosen) < MAX_MEMBERS and self.looks_again(now):
+            return []
         self.waiting = [member for member in self.waiting if member not in chosen]
         self.under_way += 1
         return chosen
+
+    def looks_again(self, now: float) -> float:
+        """In how many seconds the first in the queue will have waited for long enough; 0 where it is not a matter of time."""
+        if not self.waiting or not 0 < self.under_way < self.batches:
+            return 0.0
+        return max(0.0, self.waiting[0].since + self.patience - now)
 
 
 @dataclass(frozen=True)

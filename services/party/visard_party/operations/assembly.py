@@ -32,7 +32,7 @@ def assembled(
         writes=consistency.writes,
         galleries=Galleries(store, consistency.writes),
         attempts=Attempts(config, store),
-        batches=Batches(links, config.max_batches, config.peer_timeout, config.run_timeout),
+        batches=Batches(links, config.max_batches, config.peer_timeout, config.run_timeout, config.batch_wait),
         keys=keys,
         workers=Workers(config, consistency.writes),
         max_references=config.max_references,
