@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -10,10 +11,13 @@ import pytest
 from pydantic import ValidationError
 from visard.cluster import Cluster
 from visard_common.config import read
+from visard_common.errors import FailedPrecondition
 from visard_party.config import PartyConfig
+from visard_party.kits.assembly import trust
 from visard_party.kits.auditing import Counts
 from visard_party.kits.trust import Trust
 from visard_party.service import status
+from visard_party.worker.config import WorkerConfig
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +39,26 @@ def operator__should_bring_a_party_back(prepared: Cluster) -> None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, env=os.environ)
         return done.stdout
 
-    trust = Trust(config.data_dir / "kits", 1)
-    trust.lose("the dealer failed the audit of kit 7 of plan abc (tag)")
+    held = Trust(config.data_dir / "kits", 1)
+    held.lose("the dealer failed the audit of kit 7 of plan abc (tag)")
     assert "party 1 believes the dealer again; before: the dealer failed the audit of kit 7" in said()
-    assert trust.problem == ""
+    assert held.problem == ""
     assert said() == "nothing is held against it\n"
+
+
+def operator__should_bring_a_worker_back(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path, workers=2)
+    cluster.prepare()
+    file = cluster.home / "party1-worker1.toml"
+    config = read(WorkerConfig, file)
+    lost = trust(config, config.number)
+    lost.lose("the dealer failed the audit of kit 7 of plan abc (tag)")
+    with pytest.raises(FailedPrecondition, match=r"worker 1 of party 1: .*python -m visard_party\.worker\.believe"):
+        lost.require()
+    command = [sys.executable, "-m", "visard_party.worker.believe", "--config", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, env=os.environ)
+    assert done.stdout.startswith("worker 1 of party 1 believes the dealer again; before: the dealer failed")
+    assert lost.problem == ""
 
 
 def one_kit_in_sixteen__should_be_audited_unless_the_operator_says_otherwise(prepared: Cluster) -> None:

@@ -15,12 +15,7 @@ from visard_party.kits.assembly import trust
 def main() -> None:
     """Say what was held against the dealer, and forget it."""
     config = load(PartyConfig, sys.argv[1:])
-    problem = trust(config).restore()
-    print(
-        f"party {config.index} believes the dealer again; before: {problem}"
-        if problem
-        else "nothing is held against it"
-    )
+    print(trust(config).restored())
 
 
 if __name__ == "__main__":

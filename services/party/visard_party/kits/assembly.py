@@ -39,9 +39,9 @@ def first_kit(config: ComputingConfig, worker: int = 0) -> int:
     return first_number_in(config.data_dir / _FOLDER, worker) if config.index == LEADER else 1
 
 
-def trust(config: ComputingConfig) -> Trust:
-    """What this party holds against the dealer."""
-    return Trust(config.data_dir / _FOLDER, config.index)
+def trust(config: ComputingConfig, worker: int = 0) -> Trust:
+    """What this party, or its worker, holds against the dealer; ``worker`` as in ``first_kit``."""
+    return Trust(config.data_dir / _FOLDER, config.index, worker)
 
 
 @asynccontextmanager

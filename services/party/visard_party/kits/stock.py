@@ -70,7 +70,7 @@ class KitStock:
         worker: int = 0,
     ) -> None:
         self.worker = worker  # whose kits these are: visard_party.kits.ledger.worker_of their numbers
-        self.trust = Trust(directory, party)
+        self.trust = Trust(directory, party, worker)
         self.choosing = Choosing(directory, audit_one_in)
         self._directory = directory
         self._party = party

@@ -1,6 +1,7 @@
 """Whether the dealer is believed: it is, until one of its kits fails an audit, and then again when an operator has said so.
 
-What is held against it lies in a file, so that a restart does not forget it. ``python -m visard_party.believe`` removes the file.
+What is held against it lies in a file, so that a restart does not forget it. ``python -m visard_party.believe`` removes the file;
+of a worker ``python -m visard_party.worker.believe``.
 """
 
 from pathlib import Path
@@ -8,15 +9,14 @@ from pathlib import Path
 from visard_common.errors import FailedPrecondition
 from visard_common.files import sync_directory, write_durably
 
-REMEDY = "nothing is served until its operator runs python -m visard_party.believe"
-
 
 class Trust:
-    """This party's view of the dealer."""
+    """The view of the dealer that a party has; or its worker k, of the number k + 1."""
 
-    def __init__(self, directory: Path, party: int) -> None:
+    def __init__(self, directory: Path, party: int, worker: int = 0) -> None:
         self._path = directory / "dealer-failed"
-        self._party = party
+        self._who = f"worker {worker - 1} of party {party}" if worker else f"party {party}"
+        self._program = "visard_party.worker.believe" if worker else "visard_party.believe"
 
     @property
     def problem(self) -> str:
@@ -26,10 +26,16 @@ class Trust:
         except FileNotFoundError:
             return ""
 
+    @property
+    def obstacle(self) -> str:
+        """The same in words for an operator, with what to do."""
+        remedy = f"nothing is served until its operator runs python -m {self._program}"
+        return f"{problem}: {remedy}" if (problem := self.problem) else ""
+
     def require(self) -> None:
         """Raises FailedPrecondition while the dealer is not believed."""
-        if problem := self.problem:
-            raise FailedPrecondition(f"party {self._party}: {problem}: {REMEDY}")
+        if obstacle := self.obstacle:
+            raise FailedPrecondition(f"{self._who}: {obstacle}")
 
     def lose(self, problem: str) -> None:
         """Believe the dealer no more, durably; the first reason stays. Raises OSError."""
@@ -43,3 +49,8 @@ class Trust:
             self._path.unlink(missing_ok=True)
             sync_directory(self._path.parent)
         return problem
+
+    def restored(self) -> str:
+        """Believe it again, and say so in a line."""
+        problem = self.restore()
+        return f"{self._who} believes the dealer again; before: {problem}" if problem else "nothing is held against it"

@@ -92,6 +92,7 @@ class SessionChannel:
         self._round_seconds = round_seconds
         self.waited_seconds = 0.0  # for the turn of what is done for this session in another one
         self._carried_bytes = 0
+        self.kit_bytes = 0
         self._links = links
         self.session = session
         ends = {peer: links.link(peer) for peer in links.peers}  # raises PeerLost before anything is opened
@@ -159,10 +160,11 @@ class SessionChannel:
         """Note that this session has waited for its turn in another one."""
         self.waited_seconds += seconds
 
-    def add_cost(self, rounds: int, sent_bytes: int) -> None:
-        """Count what was done for this session in another one."""
+    def add_cost(self, rounds: int, sent_bytes: int, kit_bytes: int = 0) -> None:
+        """Count what was done for this session in another one; ``kit_bytes`` of kits that are not this party's own."""
         self.rounds += rounds
         self._carried_bytes += sent_bytes
+        self.kit_bytes += kit_bytes
 
     async def exchange(
         self, outgoing: Mapping[int, Payload], incoming: Collection[int], seconds: float | None = None

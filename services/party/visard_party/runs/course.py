@@ -46,6 +46,7 @@ class Course:
             prepared, kits = await self._agreed(channel, asked)
             meter.kit_bytes = sum(kit.plan.correction_bytes for kit in kits)
             outcome = await self._performed(channel, prepared, kits, meter)
+            meter.kit_bytes += channel.kit_bytes
             if asked.declared.restores:
                 self._consistency.watch.mended()
             return outcome

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from visard_wire.v1 import common_pb2
 from visard_wire.version import __version__
 
-from visard_party.kits.trust import REMEDY
 from visard_party.models import Published
 from visard_party.peers.links import PeerLinks
 from visard_party.service.party import Party
@@ -15,7 +14,7 @@ async def status(party: Party, *, layers: bool = False) -> common_pb2.PartyStatu
     """What an operator wants to know; not ready while there is a reason. ``layers``: what each layer costs. Raises StoreError."""
     subjects, references = (await party.consistency.watch.holdings()).counts
     reasons = obstacles(party.links, party.consistency.model_sets.differing())
-    reasons += [f"{problem}: {REMEDY}"] if (problem := party.stock.trust.problem) else []
+    reasons += [obstacle] if (obstacle := party.stock.trust.obstacle) else []
     reasons += [party.consistency.watch.problem] if party.consistency.watch.problem else []
     stock = [
         common_pb2.KitStock(

@@ -42,8 +42,11 @@ class Working:
     @property
     def state(self) -> common_pb2.WorkerState:
         """How it is, for its party."""
-        reason = " and ".join(obstacles(self.among.links, []))
-        return common_pb2.WorkerState(reason=reason, version=__version__, references=self.holding.references)
+        reasons = obstacles(self.among.links, [])
+        reasons += [obstacle] if (obstacle := self.among.stock.trust.obstacle) else []
+        return common_pb2.WorkerState(
+            reason=" and ".join(reasons), version=__version__, references=self.holding.references
+        )
 
     def admit(self) -> None:
         """Raises Unavailable once this worker is stopping."""

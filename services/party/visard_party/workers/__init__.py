@@ -80,7 +80,8 @@ class Workers:
         )
         having = [worker for worker, part in zip(self._all, held.parts, strict=False) if part.references]
         answers = await _all_of([worker.search(request, self._seconds) for worker in having])
-        _carrier(channel).add_cost(max(a.rounds for a in answers), sum(a.sent_bytes for a in answers))
+        sent, kits = sum(a.sent_bytes for a in answers), sum(a.kit_bytes for a in answers)
+        _carrier(channel).add_cost(max(a.rounds for a in answers), sent, kits)
         return reduce(_joined, map(_bits, answers))
 
     def idlest(self) -> int:
@@ -103,7 +104,7 @@ class Workers:
             photos=len(images),
         )
         answer = await self._all[number - 1].describe(request, images.tobytes(), self._seconds)
-        _carrier(channel).add_cost(answer.rounds, answer.sent_bytes)
+        _carrier(channel).add_cost(answer.rounds, answer.sent_bytes, answer.kit_bytes)
         return list(np.frombuffer(answer.descriptors, images.dtype).reshape(len(images), -1))
 
     @property
