@@ -108,7 +108,7 @@ client/web/assets/yunet.onnx: $(STAMP) client/web/scripts/detector.py
 
 # what takes minutes and shows what shorter tests show in parts: wheels alone run the demonstration, each training is repeatable
 test-long: $(STAMP) .photos/obama.jpg $(WEB)
-	$(BIN)/python -m pytest -m long tests/client tests/deploy tests/web
+	$(BIN)/python -m pytest -m long tests/client tests/deploy tests/e2e tests/party tests/web
 
 test-inside: $(STAMP) .photos/obama.jpg $(WEB)
 	$(BIN)/python -m pytest --durations=10 $(INSIDE)
@@ -144,7 +144,7 @@ docs: .docs/installed
 # a linter with opinions; those that we do not share are in deploy/checkov.yaml, with the reason
 lint-manifests: .lint/installed
 	mkdir -p .lint/rendered
-	for overlay in try operator; do \
+	for overlay in try scale operator; do \
 	  kubectl kustomize deploy/k8s/overlays/$$overlay > .lint/rendered/$$overlay.yaml || exit 1; done
 	.lint/bin/checkov --config-file deploy/checkov.yaml -d .lint/rendered
 	.lint/bin/checkov --config-file deploy/checkov.yaml -f deploy/Dockerfile

@@ -80,14 +80,14 @@ def issue(directory: Path, name: str, role: str, hosts: Iterable[str] = ()) -> N
     _issue(directory, name, role, list(hosts))
 
 
-def renew(directory: Path, name: str) -> None:
-    """A new certificate and key for a role, for the same host names. Needs ca.key. Services take it without a restart."""
+def renew(directory: Path, name: str, more: Iterable[str] = ()) -> None:
+    """A new certificate and key for a role, for the same hosts and ``more``. Needs ca.key. Services take it without a restart."""
     path = directory / f"{name}.pem"
     old = x509.load_pem_x509_certificate(_existing(path).read_bytes())
     names = old.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     hosts = [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
     (role,) = names.get_values_for_type(x509.UniformResourceIdentifier)
-    _issue(directory, name, role, hosts)
+    _issue(directory, name, role, list(dict.fromkeys([*hosts, *more])))
 
 
 def trust(directory: Path, files: Mapping[str, Path]) -> Mapping[str, Sequence[x509.Certificate]]:

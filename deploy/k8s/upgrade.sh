@@ -1,5 +1,5 @@
 #!/bin/sh
-# Give each party and each database of a namespace the version that was applied, one pod at a time.
+# Give each party, its workers and its database the version that was applied, one pod of the namespace at a time.
 #
 #   kubectl apply -k OVERLAY && deploy/k8s/upgrade.sh [--at-once] NAMESPACE [OPTION OF KUBECTL...]
 #
@@ -23,15 +23,16 @@ fi
 case ${1-} in "" | -*) usage ;; esac
 namespace=$1
 shift
-ours='app.kubernetes.io/part-of=visard,app.kubernetes.io/name in (party,party-mongodb)'
-sets='{range .items[*]}set {.metadata.name} party={.metadata.labels.visard\.dev/party} {.metadata.generation}={.status.observedGeneration} revision={.status.updateRevision}{"\n"}{end}'
+ours='app.kubernetes.io/part-of=visard,app.kubernetes.io/name in (party,party-mongodb,worker)'
+sets='{range .items[*]}set {.metadata.name} party={.metadata.labels.visard\.dev/party} {.metadata.generation}={.status.observedGeneration} revision={.status.updateRevision} replicas={.spec.replicas}{"\n"}{end}'
 pods='{range .items[*]}pod {.metadata.name} revision={.metadata.labels.controller-revision-hash} ready={.status.conditions[?(@.type=="Ready")].status} deleted={.metadata.deletionTimestamp} started={.status.containerStatuses[*].started}{"\n"}{end}'
 
 ask() {
   kubectl --namespace "$namespace" "$@"
 }
 
-# One line a set, a party's database before the party: its state and its pod.
+# One line a pod: its state and its name. Party 0 comes last, since it leads: what it asks for the two others know by then. And a
+# party's database and workers come before the party, which asks them.
 #   good   of the applied version, and ready          dead  of another version, and does not start
 #   stale  of another version, and ready              away  of another version, starts, and is not ready
 #   comes  of the applied version and not ready, or about to be
@@ -42,14 +43,18 @@ look() {
   } | awk '
     $1 == "pod" { revision[$2] = $3; ready[$2] = $4; deleted[$2] = $5; started[$2] = $0 ~ /started=.*true/ && $0 !~ /started=.*false/ }
     $1 == "set" {
-      pod = $2 "-0"; split($4, generation, "="); state = "comes"
-      if (pod in revision && deleted[pod] == "deleted=" && generation[1] == generation[2]) {
-        is_ready = ready[pod] == "ready=True"
-        if (revision[pod] == $5) state = is_ready ? "good" : "comes"
-        else state = is_ready ? "stale" : started[pod] ? "away" : "dead"
+      split($4, generation, "="); split($6, count, "=")
+      rank = $2 ~ /mongodb/ ? 0 : $2 ~ /^worker/ ? 1 : 2
+      for (k = 0; k < count[2]; k++) {
+        pod = $2 "-" k; state = "comes"
+        if (pod in revision && deleted[pod] == "deleted=" && generation[1] == generation[2]) {
+          is_ready = ready[pod] == "ready=True"
+          if (revision[pod] == $5) state = is_ready ? "good" : "comes"
+          else state = is_ready ? "stale" : started[pod] ? "away" : "dead"
+        }
+        print $3, rank, k, state, pod
       }
-      print $3, ($2 ~ /mongodb/ ? 0 : 1), state, pod
-    }' | sort | cut -d' ' -f3-
+    }' | sort -k1,1r -k2,2n -k3,3n | cut -d' ' -f4-
 }
 
 # the pod to be replaced now; nothing where all must first get ready, or none is left

@@ -164,5 +164,8 @@ def renewed_certificate__should_keep_role_and_hosts(pki: Path, name: str) -> Non
     assert after.serial_number != before.serial_number
     assert (pki / f"{name}.key").read_bytes() != key
     assert (pki / f"{name}.key").stat().st_mode & 0o777 == 0o600
+    certs.renew(pki, name, ["*.party0.example", "localhost"])
+    more = x509.load_pem_x509_certificate((pki / f"{name}.pem").read_bytes())
+    assert set(more.extensions.get_extension_for_class(kind).value) == names[0] | {x509.DNSName("*.party0.example")}
     with pytest.raises(InvalidRequest, match="does not exist"):
         certs.renew(pki, "nobody")

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-NAMES = tuple(f"{kind}-{i}" for i in range(3) for kind in ("party-mongodb", "party"))
+NAMES = tuple(f"{kind}-{i}" for i in (2, 1, 0) for kind in ("party-mongodb", "party"))
+WORKERS = 2  # of a party that has a set of them
 Manifest = dict[str, Any]
 
 
@@ -30,7 +31,7 @@ class Pod:
 
 @dataclass
 class Sets:
-    """StatefulSets of one pod each, all serving at first."""
+    """StatefulSets of one pod each, and of several workers, all serving at first. A pod has its set's name where it is alone."""
 
     revision: str = "one"
     names: tuple[str, ...] = NAMES
@@ -40,7 +41,7 @@ class Sets:
 
     def __post_init__(self) -> None:
         self.wanted = dict.fromkeys(self.names, self.revision)
-        self.pods = {name: Pod(self.revision, started=True, ready=True) for name in self.names}
+        self.pods = {pod: Pod(self.revision, started=True, ready=True) for name in self.names for pod in pods_of(name)}
 
     def apply(self, revisions: Mapping[str, str]) -> None:
         """Another version of some sets; forgets what was deleted."""
@@ -48,7 +49,7 @@ class Sets:
         self.deleted = []
 
     def replaced(self) -> list[str]:
-        """The sets whose pods were deleted, in this order."""
+        """The pods that were deleted, in this order, each by the name of its set where that has one."""
         return [name for name, _ in self.deleted]
 
     def delete(self, name: str) -> None:
@@ -60,25 +61,28 @@ class Sets:
         """One moment."""
         for name, pod in self.pods.items():
             if pod.deleted:
-                self.pods[name] = Pod(self.wanted[name])
+                self.pods[name] = Pod(self.wanted[name if name in self.wanted else name.rpartition("-")[0]])
             elif not pod.started:
                 pod.started = "dead" not in pod.revision
             else:
                 pod.ready = "unready" not in pod.revision
-        parties = [pod for name, pod in self.pods.items() if "mongodb" not in name]
+        parties = [pod for name, pod in self.pods.items() if name.count("-") == 1]
         if not all(pod.started and "unready" not in pod.revision for pod in parties):
             for pod in parties:
                 pod.ready = False
 
     def shown(self, kind: str) -> list[Manifest]:
         """What the API would list."""
-        return [self._set(name) if kind == "statefulsets" else self.pod(name) for name in self.names]
+        if kind == "statefulsets":
+            return [self._set(name) for name in self.names]
+        return [self.pod(name) for name in self.pods]
 
     def _set(self, name: str) -> Manifest:
         return {
             "apiVersion": "apps/v1",
             "kind": "StatefulSet",
             "metadata": {"name": name, "labels": {"visard.dev/party": name[-1]}, "generation": 3},
+            "spec": {"replicas": len(pods_of(name))},
             "status": {"observedGeneration": 3, "updateRevision": self.wanted[name]},
         }
 
@@ -86,15 +90,25 @@ class Sets:
         """One pod as the API would show it."""
         pod = self.pods[name]
         deleted = {"deletionTimestamp": "2026-11-28T00:00:00Z"} if pod.deleted else {}
-        labels = {"controller-revision-hash": pod.revision, "visard.dev/party": name[-1]}
+        labels = {"controller-revision-hash": pod.revision}
         ready = {"type": "Ready", "status": str(pod.ready)}
         scheduled = {"type": "PodScheduled", "status": "True"}
         return {
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": {"name": f"{name}-0", "labels": labels, **deleted},
+            "metadata": {"name": name if name.startswith("worker") else f"{name}-0", "labels": labels, **deleted},
             "status": {"conditions": [scheduled, ready], "containerStatuses": [{"name": "x", "started": pod.started}]},
         }
+
+
+def pods_of(name: str) -> list[str]:
+    """The pods of a set."""
+    return [f"{name}-{k}" for k in range(WORKERS)] if name.startswith("worker") else [name]
+
+
+def _named(pod: str) -> str:
+    """A pod by the name that it has in ``Sets``."""
+    return pod if pod.startswith("worker") else pod.removesuffix("-0")
 
 
 DISCOVERY: dict[str, Manifest] = {
@@ -124,7 +138,7 @@ DISCOVERY |= {
     "/api/v1": _resources("v1", "pods", "Pod"),
     "/apis/apps/v1": _resources("apps/v1", "statefulsets", "StatefulSet"),
 }
-SELECTOR = "app.kubernetes.io/part-of=visard,app.kubernetes.io/name in (party,party-mongodb)"
+SELECTOR = "app.kubernetes.io/part-of=visard,app.kubernetes.io/name in (party,party-mongodb,worker)"
 
 
 @contextmanager
@@ -145,10 +159,10 @@ def served(sets: Sets) -> Iterator[str]:
                     sets.pass_time()
                 self._answer({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": sets.shown(kind)})
             else:
-                self._answer(sets.pod(kind.removesuffix("-0")))
+                self._answer(sets.pod(_named(kind)))
 
         def do_DELETE(self) -> None:
-            name = self.path.rsplit("/", 1)[1].removesuffix("-0")
+            name = _named(self.path.rsplit("/", 1)[1])
             sets.delete(name)
             self._answer(sets.pod(name))
 

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 K8S = Path(__file__).parents[2] / "deploy" / "k8s"
-OVERLAYS = ("try", "operator", "gateway", "dealer")
+OVERLAYS = ("try", "scale", "operator", "gateway", "dealer")
 Manifest = dict[str, Any]
 WORKLOADS = ("Deployment", "StatefulSet")
 
@@ -57,7 +57,8 @@ def secrets_of(manifest: Manifest) -> set[str]:
     """The Secrets that a workload's pods can read."""
     found = {volume["secret"]["secretName"] for volume in pod_of(manifest)["volumes"] if "secret" in volume}
     for container in containers_of(manifest):
-        found |= {v["valueFrom"]["secretKeyRef"]["name"] for v in container.get("env", ()) if "valueFrom" in v}
+        given = [v["valueFrom"] for v in container.get("env", ()) if "valueFrom" in v]
+        found |= {value["secretKeyRef"]["name"] for value in given if "secretKeyRef" in value}
     return found
 
 

@@ -10,8 +10,9 @@ import pytest
 from visard_common.config import ServiceConfig, read
 from visard_dealer.config import DealerConfig
 from visard_gateway.config import GatewayConfig
-from visard_party.config import PartyConfig
+from visard_party.config import ComputingConfig, PartyConfig
 from visard_party.runs.runner import PARTING_SECONDS
+from visard_party.worker.config import WorkerConfig
 
 from tests.deploy.manifests import (
     K8S,
@@ -28,7 +29,14 @@ from tests.deploy.manifests import (
     selects,
 )
 
-CONFIGS: dict[str, type[ServiceConfig]] = {"gateway": GatewayConfig, "dealer": DealerConfig, "party": PartyConfig}
+CONFIGS: dict[str, type[ServiceConfig]] = {
+    "gateway": GatewayConfig,
+    "dealer": DealerConfig,
+    "party": PartyConfig,
+    "worker": WorkerConfig,
+}
+# what a pod is told besides its file
+GIVEN: dict[str, dict[str, Any]] = {"worker": {"ordinal": 1}}
 
 
 def workloads(overlay: str) -> list[Manifest]:
@@ -70,13 +78,14 @@ def mixed_secrets(manifests: list[Manifest]) -> list[str]:
 def pod__should_read_the_secrets_of_one_party_at_most(overlay: str) -> None:
     assert mixed_secrets(rendered(overlay)) == []
     readers = [
-        (s, name_of(m), m["metadata"]["namespace"])
+        (s, labels_of(m)["app.kubernetes.io/name"], m["metadata"]["namespace"])
         for m in workloads(overlay)
         for s in secrets_of(m)
         if "party-tls" in s
     ]
-    assert len(readers) == len({(s, namespace) for s, _, namespace in readers})
-    assert len(readers) == {"try": 3, "operator": 1}.get(overlay, 0)
+    assert len(readers) == len(set(readers))
+    assert {role for _, role, _ in readers} <= {"party", "worker"}
+    assert len(readers) == {"try": 3, "scale": 6, "operator": 1}.get(overlay, 0)
 
 
 def pod_with_another_partys_secret__should_be_noticed() -> None:
@@ -188,9 +197,10 @@ def configurations__should_be_taken_by_the_services(
     assert found
     for manifest in found:
         values = config_of(manifest, overlay)
-        config = read(CONFIGS[manifest["metadata"]["name"].split("-")[0]], None, **values)
+        role = manifest["metadata"]["name"].split("-")[0]
+        config = read(CONFIGS[role], None, **values, **GIVEN.get(role, {}))
         assert pod_of(manifest)["terminationGracePeriodSeconds"] > config.drain_seconds + 10
-        if isinstance(config, PartyConfig):
+        if isinstance(config, ComputingConfig):
             assert config.drain_seconds > config.run_timeout + PARTING_SECONDS
         if isinstance(config, GatewayConfig):
             assert config.drain_seconds > config.upload_timeout + config.run_timeout
@@ -201,7 +211,7 @@ def configurations__should_be_taken_by_the_services(
             ("metrics", config.metrics_listen),
         ):
             assert str(address) == f"0.0.0.0:{ports[name]}"
-        if isinstance(config, PartyConfig):
+        if isinstance(config, ComputingConfig):
             assert labels_of(manifest)["visard.dev/party"] == str(config.index)
         assert config.reflection is False
 
@@ -230,7 +240,8 @@ def services_in_configurations__should_exist_with_their_port(overlay: str) -> No
 def secrets__should_come_in_files_that_the_services_read(overlay: str, tmp_path: Path) -> None:
     (tmp_path / "visard_store").write_text("mongodb://party:hush@party-mongodb-0:27017/visard\n")
     for manifest in workloads(overlay):
-        assert not any("valueFrom" in v for c in containers_of(manifest) for v in c.get("env", ())), name_of(manifest)
+        given = [v for c in containers_of(manifest) for v in c.get("env", ()) if "valueFrom" in v]
+        assert all(v["valueFrom"].keys() == {"fieldRef"} for v in given), name_of(manifest)
     for manifest in services(overlay):
         if manifest["kind"] == "StatefulSet":
             (container,) = pod_of(manifest)["containers"]
@@ -238,7 +249,10 @@ def secrets__should_come_in_files_that_the_services_read(overlay: str, tmp_path:
             (mount,) = [m["name"] for m in container["volumeMounts"] if m["mountPath"] == directory]
             (volume,) = [v["secret"] for v in pod_of(manifest)["volumes"] if v["name"] == mount]
             assert volume["items"] == [{"key": "uri", "path": "visard_store"}]
-            config = read(PartyConfig, None, **config_of(manifest, overlay), _secrets_dir=tmp_path)
+            role = manifest["metadata"]["name"].split("-")[0]
+            values = config_of(manifest, overlay) | GIVEN.get(role, {})
+            config = read(CONFIGS[role], None, **values, _secrets_dir=tmp_path)
+            assert isinstance(config, ComputingConfig)
             assert config.store.startswith("mongodb://party:hush@")
             assert config.store.endswith("/visard")
 

@@ -14,6 +14,18 @@ def policies__should_allow_the_arrows_of_the_architecture_and_no_others() -> Non
     assert arrows(rendered("try")) == CELL
 
 
+SPREAD = {
+    *((f"party-{i}", f"worker-{i}", 7320) for i in range(3)),
+    *((f"worker-{i}", f"worker-{j}", 7320) for i in range(3) for j in range(3)),
+    *((f"worker-{i}", "dealer", 7301) for i in range(3)),
+    *((f"worker-{i}", f"party-mongodb-{i}", 27017) for i in range(3)),
+}
+
+
+def workers__should_reach_their_like_and_be_reached_by_their_own_party() -> None:
+    assert arrows(rendered("scale")) == CELL | SPREAD
+
+
 def operators_party__should_reach_its_database_and_networks_by_address_only() -> None:
     manifests = rendered("operator")
     assert arrows(manifests) == {("party-0", "party-mongodb-0", 27017)}
@@ -37,6 +49,9 @@ def policies__should_open_a_cell_to_callers_prometheus_and_names_only() -> None:
         ("certificates", "egress", DNS, 53)
     }
     assert beyond(rendered("try")) == OUTSIDE | keeper
+    workers = [f"worker-{i}" for i in range(3)]
+    theirs = {*((w, "ingress", PROMETHEUS, 7391) for w in workers), *((w, "egress", DNS, 53) for w in workers)}
+    assert beyond(rendered("scale")) == OUTSIDE | keeper | theirs
 
 
 def operators_party__should_be_open_to_these_networks_only() -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.deploy.api import NAMES, Sets, served
 from tests.deploy.manifests import K8S
 
-PARTIES = [f"party-{i}" for i in range(3)]
+PARTIES = [f"party-{i}" for i in (2, 1, 0)]  # party 0 leads, and comes last
 Upgrade = Callable[..., tuple[int, str]]
 
 
@@ -42,6 +42,16 @@ def pods__should_be_replaced_one_at_a_time_while_all_are_ready(upgrade: Upgrade)
     assert {(pod.revision, pod.ready) for pod in sets.pods.values()} == {("two", True)}
 
 
+def workers__should_be_replaced_one_at_a_time_before_the_party_that_asks_them(upgrade: Upgrade) -> None:
+    sets = Sets("one", names=("worker-0", "party-0", "party-1", "worker-1"))
+    sets.apply(dict.fromkeys(sets.names, "two"))
+    status, said = upgrade(sets)
+    assert status == 0, said
+    assert sets.deleted == [
+        (pod, 0) for pod in ("worker-1-0", "worker-1-1", "party-1", "worker-0-0", "worker-0-1", "party-0")
+    ]
+
+
 def pods_of_the_applied_version__should_stay(upgrade: Upgrade) -> None:
     sets = applied("two")
     status, said = upgrade(sets)
@@ -55,8 +65,8 @@ def pods_of_the_applied_version__should_stay(upgrade: Upgrade) -> None:
 def bad_version__should_stop_at_the_first_party(upgrade: Upgrade, bad: str) -> None:
     sets = applied(bad)
     status, said = upgrade(sets, wait=1)
-    assert (status, sets.replaced()) == (1, ["party-0"])
-    assert "comes party-0-0" in said
+    assert (status, sets.replaced()) == (1, ["party-2"])
+    assert "comes party-2-0" in said
     assert "apply the version before" in said
 
 
@@ -65,17 +75,17 @@ def version_that_does_not_start__should_be_taken_back(upgrade: Upgrade) -> None:
     upgrade(sets, wait=1)
     sets.apply(dict.fromkeys(PARTIES, "one"))
     status, said = upgrade(sets)
-    assert (status, sets.replaced()) == (0, ["party-0"]), said
+    assert (status, sets.replaced()) == (0, ["party-2"]), said
 
 
 def half_an_upgrade__should_be_taken_back_from_where_it_broke(upgrade: Upgrade) -> None:
     sets = Sets("one")
-    sets.apply({"party-0": "two", "party-1": "two", "party-2": "dead"})
+    sets.apply({"party-2": "two", "party-1": "two", "party-0": "dead"})
     upgrade(sets, wait=1)
     assert sets.replaced() == PARTIES
     sets.apply(dict.fromkeys(PARTIES, "one"))
     status, said = upgrade(sets)
-    assert (status, sets.replaced()) == (0, ["party-2", "party-0", "party-1"]), said
+    assert (status, sets.replaced()) == (0, ["party-0", "party-2", "party-1"]), said
 
 
 def version_that_never_gets_ready__should_be_taken_back_at_once(upgrade: Upgrade) -> None:
@@ -84,9 +94,9 @@ def version_that_never_gets_ready__should_be_taken_back_at_once(upgrade: Upgrade
     sets.apply(dict.fromkeys(PARTIES, "one"))
     status, said = upgrade(sets, wait=1)
     assert (status, sets.replaced()) == (1, []), said
-    assert "away party-0-0" in said
+    assert "away party-2-0" in said
     status, said = upgrade(sets, "--at-once")
-    assert (status, sets.replaced()) == (0, ["party-0"]), said
+    assert (status, sets.replaced()) == (0, ["party-2"]), said
 
 
 def other_protocol__should_go_to_all_parties_at_once(upgrade: Upgrade) -> None:

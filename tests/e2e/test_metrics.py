@@ -41,6 +41,7 @@ SAMPLES = {
         "visard_attempts_refused_total",
         "visard_shares_accepted_total",
         "visard_deviations_total",
+        "visard_unvouched_certificates_total",
     ),
 }
 EVERYWHERE = (

@@ -79,7 +79,10 @@ def renew(
     name: Annotated[
         str, typer.Argument(help="gateway, dealer, party0, party1, party2, verifier, client, owner, admin.")
     ],
+    host: Annotated[
+        list[str] | None, typer.Option(help="Further names and addresses, as of a party's workers.")
+    ] = None,
 ) -> None:
     """Renew a certificate and its key for the same role and hosts; services take it without a restart."""
-    certs.renew(directory, name)
+    certs.renew(directory, name, host or ())
     out.print(f"{name}.pem and {name}.key are new")

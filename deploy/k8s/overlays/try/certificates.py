@@ -34,7 +34,11 @@ LOOK_SECONDS = 60.0
 RETRY_SECONDS = 5.0  # after a look that failed
 LEFT = 1 / 3  # of a certificate's time, below which it is renewed
 PARTIES = range(3)
+WORKERS = range(
+    4
+)  # of a party, as overlays/scale adds them: each is called by its own name, and has its party's certificate
 SERVICES = ("gateway", "dealer", *(f"party-{i}" for i in PARTIES))
+PODS = tuple(f"worker-{i}-{ordinal}.worker-{i}" for i in PARTIES for ordinal in WORKERS)
 AUTHORITY = "authority"
 # Secrets with a certificate, each with its name in the directory of visard.certs
 PAIRS = {
@@ -96,7 +100,7 @@ def look(kept: Secrets, renew: frozenset[str] = frozenset()) -> bool:
 
 def draft(work: Path) -> None:
     """Every role and its host names once, of an authority of their own."""
-    certs.init(work, ["localhost", "127.0.0.1", *SERVICES])
+    certs.init(work, ["localhost", "127.0.0.1", *SERVICES, *PODS])
     for i in PARTIES:
         host = f"party-mongodb-{i}"
         certs.issue(work, host, f"visard://store/{i}", [host])

@@ -39,7 +39,9 @@ class Describing:
         self._store = store
         self._among = among
         self._models = ModelShelf(store, among.stock, config.stock_target)
-        self._batches = Batches(among.links, config.max_batches, config.peer_timeout, config.run_timeout)
+        self._batches = Batches(
+            among.links, config.max_batches, config.peer_timeout, config.run_timeout, config.batch_wait
+        )
 
     def keep(self, work: Background) -> None:
         """Begin what is done by itself: looking."""
