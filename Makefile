@@ -108,7 +108,7 @@ client/web/assets/yunet.onnx: $(STAMP) client/web/scripts/detector.py
 
 # what takes minutes and shows what shorter tests show in parts: wheels alone run the demonstration, each training is repeatable
 test-long: $(STAMP) .photos/obama.jpg $(WEB)
-	$(BIN)/python -m pytest -m long tests/client tests/deploy tests/web
+	$(BIN)/python -m pytest -m long tests/client tests/deploy tests/e2e tests/party tests/web
 
 test-inside: $(STAMP) .photos/obama.jpg $(WEB)
 	$(BIN)/python -m pytest --durations=10 $(INSIDE)

@@ -4,7 +4,7 @@ W1  dlib's face network (``face-small``), one or more images; W5 SFace (``face``
 W2  the thesis' network: 1x100x100; convolutions 4@7, 8@5, 16@3, 32@3 with 2x2 max-pool and ReLU; 512-256-64
 W3  distances on the sphere of one probe to N references of 128 numbers, and the comparison of each with a threshold;
     W3T the tournament for the nearest instead; W3M the search for all that are near enough, of a million references: synthetic
-    directions, of which three are near the probe's
+    ones around real descriptors (random directions where these are not there), of which three are near the probe
 W4  ReLU (W4R) and 2x2 max-pool (W4P) on 250x250, one secret 3x3 convolution (W4C) on 100x100; of a row with n they are on
     n x n (bench.sizes)
 """
@@ -22,7 +22,7 @@ from visard.owner.networks import calibration
 from visard.owner.networks.faces import face_network
 from visard.owner.networks.names import FACE, FACE_SMALL
 from visard.owner.publish import PATTERN_MARGIN, compile_face_model
-from visard_engine import matching, searching
+from visard_engine import matching, nearest, searching
 from visard_engine.field import Integers
 from visard_engine.kits import KitPlan
 from visard_engine.nn.compile import Compiled, compile_module
@@ -49,6 +49,8 @@ _FACES = {"W1": FACE_SMALL, "W5": FACE}
 ROOM = cells.ROOMS[0]  # bytes for a name in W3M
 TABLES = Tables(1, cells.words_of(ROOM), cells.HASHES)  # at one threshold
 NEAR = (1, 2, 3)  # references that W3M finds
+NEARER, AWAY = 0.2, 0.4  # of W3M: the threshold, and how far others are from real descriptors, so that none is found
+REAL = Path("../shared/reference/face_resnet_descriptors.npz")
 THOUSANDS, MILLION = (10_000, 100_000), (1_000_000,)
 _PART = 1 << 16
 _PROGRAM, _WEIGHTS = "program.json", "weights.npy"
@@ -136,6 +138,8 @@ def plans(row: Row) -> list[KitPlan]:
     """What each of a run's kits holds."""
     if row.name == "W3M":
         return list(searching.search_plans(row.q, row.n, DESCRIPTOR, TABLES))
+    if row.name == "W3T":
+        return list(nearest.identify_plans(row.q, row.n, DESCRIPTOR))
     return [plan(row)] * row.batch
 
 
@@ -145,8 +149,6 @@ def plan(row: Row) -> KitPlan:
         program = network(row.name, row.q, row.n).program
         verified = Section("coin", 1), Section("inner", program.pairs)
         return KitPlan(row.q, (*embed_plan(program, 1).sections, *verified))
-    if row.name == "W3T":
-        return matching.identify_plan(row.q, row.n, DESCRIPTOR)
     return KitPlan(row.q, (Section("compare", row.n), *matching.checks(DESCRIPTOR)))
 
 
@@ -169,16 +171,30 @@ def gallery(row: Row) -> tuple[Integers, Integers]:
 
 def large_gallery(row: Row) -> tuple[Integers, Iterator[Integers]]:
     """Probe (D,) and references of W3M, some at a time: nobody needs all of them as integers."""
-    probe = np.random.default_rng(_SEED).normal(size=DESCRIPTOR)
+    people = _people()
+
+    def around(rng: np.random.Generator, centres: npt.NDArray[np.float64], away: float) -> npt.NDArray[np.float64]:
+        return np.asarray(centres + away * rng.normal(size=centres.shape) / DESCRIPTOR**0.5)
+
+    probe = around(np.random.default_rng(_SEED), people[0], AWAY)
 
     def part(start: int) -> Integers:
         rng = np.random.default_rng([_SEED + 3, start])
-        found = rng.normal(size=(min(_PART, row.n - start), DESCRIPTOR))
+        found = around(rng, people[rng.integers(len(people), size=min(_PART, row.n - start))], AWAY)
         if not start:
-            found[list(NEAR)] = probe + found[list(NEAR)] / 20
+            found[list(NEAR)] = around(rng, np.repeat(probe[None], len(NEAR), axis=0), NEARER / 4)
         return _on_sphere(row.q, found)
 
     return _on_sphere(row.q, probe), (part(start) for start in range(0, row.n, _PART))
+
+
+def _people() -> npt.NDArray[np.float64]:
+    """Descriptors of real photos, or as many random directions, at length one."""
+    if REAL.exists():
+        found = np.load(REAL)["descriptors"].astype(np.float64)
+    else:
+        found = np.random.default_rng(_SEED).normal(size=(27, DESCRIPTOR))
+    return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True))
 
 
 def labels(row: Row) -> Labels:
@@ -194,9 +210,9 @@ def _on_sphere(q: int, vectors: npt.NDArray[np.float64]) -> Integers:
     return np.asarray(np.rint(vectors / length * 2.0 ** unit_bits(q)), np.int64)
 
 
-def limit(q: int) -> int:
-    """DISTANCE as half a squared one, in integers."""
-    return int(DISTANCE**2 / 2 * 4 ** unit_bits(q))
+def limit(q: int, distance: float = DISTANCE) -> int:
+    """A distance as half a squared one, in integers."""
+    return int(distance**2 / 2 * 4 ** unit_bits(q))
 
 
 def halves(q: int, probe: Integers, references: Integers) -> Integers:

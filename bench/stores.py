@@ -30,7 +30,7 @@ from visard.owner import publish
 from visard.owner.networks.names import FACE_SMALL
 from visard_engine.field import field_of
 from visard_party.consistency.sets import Holdings
-from visard_party.gallery import Rows
+from visard_party.gallery import Rows, read
 from visard_party.operations.renewal import renew
 from visard_party.store import open_store
 from visard_party.store.base import Store
@@ -59,10 +59,10 @@ async def _measure(uri: str, folder: Path, count: int) -> dict[str, Any]:
             DEFAULT_MODEL, network.program.to_json(), 1, 1, Secret(os.urandom(network.weights.size * 4))
         )
         await _apply(store, Publish(model))
-        result["fill_s"] = round(await _timed(_fill(store, count)), 2)
+        result["fill_s"] = round(await _timed(fill(store, count)), 2)
         result["names_s"] = round(await _timed(store.names()), 3)
         before, started, cpu = _rss_mb(), time.perf_counter(), time.process_time()
-        kept = Rows.of(await store.gallery(Place(DEFAULT_MODEL)), field_of(31))
+        kept = await read(store, Place(DEFAULT_MODEL), field_of(31))
         result["load_s"] = round(time.perf_counter() - started, 3)
         result["load_cpu_ms"] = round(1000 * (time.process_time() - cpu))
         gc.collect()
@@ -90,7 +90,8 @@ async def _apply(store: Store, write: Any) -> None:
     await store.commit(request_id)
 
 
-def _references(count: int, subject: str) -> tuple[Reference, ...]:
+def references(count: int, subject: str) -> tuple[Reference, ...]:
+    """So many references of subjects whose names begin like this, with random shares."""
     raw = os.urandom(count * _WIDTH)
     shares = (np.frombuffer(raw, np.uint32) >> 1).tobytes()
     return tuple(
@@ -113,7 +114,7 @@ async def _writes(store: Store) -> float:
     """Durable writes of one reference a second, one after the other: staged, then committed."""
     seconds = 0.0
     for k in range(WRITES):
-        change = Change(_references(1, f"single-{k}"))
+        change = Change(references(1, f"single-{k}"))
         seconds += await _timed(_apply(store, change))
     return WRITES / seconds
 
@@ -123,7 +124,7 @@ async def _bring_up_to_date(store: Store, kept: Rows, holdings: Holdings) -> dic
     seconds, busy = list[float](), list[float]()
     for k in range(UPDATES):
         request_id = os.urandom(16)
-        await store.stage(request_id, Change(_references(1, f"late-{k}")), b"")
+        await store.stage(request_id, Change(references(1, f"late-{k}")), b"")
         done = await store.commit(request_id)
         assert done.references is not None
         started, cpu = time.perf_counter(), time.process_time()
@@ -139,9 +140,10 @@ async def _bring_up_to_date(store: Store, kept: Rows, holdings: Holdings) -> dic
     }
 
 
-async def _fill(store: Store, count: int) -> None:
+async def fill(store: Store, count: int) -> None:
+    """Enrol so many references, a thousand at a time."""
     for start in range(0, count, CHUNK):
-        await _apply(store, Change(_references(min(CHUNK, count - start), f"many-{start}")))
+        await _apply(store, Change(references(min(CHUNK, count - start), f"many-{start}")))
 
 
 async def _refresh(store: Store, model: ModelRecord) -> None:

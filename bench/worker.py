@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import uvloop
+from visard_common.memory import give_back_large_arrays
 from visard_common.rpc import FaultInterceptor
 from visard_common.tls import SERVER_OPTIONS, Tls
 from visard_common.vouching import VouchingInterceptor
-from visard_engine import matching, searching
+from visard_engine import nearest, searching
 from visard_engine.bits import ReplicatedBits
 from visard_engine.correlated import joined
 from visard_engine.field import Elements, field_of
@@ -110,7 +111,7 @@ class Worker:
         sent, channel.rounds = channel.sent_bytes, 0
         if self.profile is not None:
             self.profile.seconds.clear()
-        _forget_peak()
+        forget_peak()
         wall, cpu = time.perf_counter(), time.process_time()
         result = await work(Run(channel), kits)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
@@ -125,7 +126,7 @@ class Worker:
             "rounds": channel.rounds - 1,
             "sent": channel.sent_bytes - sent - 8,
             "stages": stages,
-            "rss": _peak(),
+            "rss": peak(),
         }
 
     def _work(self) -> Any:
@@ -148,9 +149,9 @@ class Worker:
         probe, references = (shares(row.q, x, party, k + 3) for k, x in enumerate(rows.gallery(row)))
 
         async def match(run: Run, kits: list[Kit]) -> Elements:
-            (kit,) = kits
             if row.name == "W3T":
-                return _pieces(await matching.identify(run, kit, probe, references, rows.limit(row.q)))
+                return _pieces(await nearest.identify(run, kits, probe, references, rows.limit(row.q)))
+            (kit,) = kits
             s = Session(run, kit)
             distances = await threshold.distances(s, probe, references)
             found = await threshold.exceeds(s, distances, rows.limit(row.q), probe[:0])
@@ -169,20 +170,20 @@ class Worker:
         for k, part in enumerate(parts):
             references[at : at + len(part)] = shares(row.q, part, self.party, 4 + k)
             at += len(part)
-        labels = rows.labels(row)
+        labels, limits = rows.labels(row), [rows.limit(row.q, rows.NEARER)]
 
         async def search(run: Run, kits: list[Kit]) -> Elements:
-            return _pieces(await searching.search(run, kits, own, references, [rows.limit(row.q)], labels))
+            return _pieces(await searching.search(run, kits, own, references, limits, labels))
 
         return search
 
 
-def _forget_peak() -> None:
+def forget_peak() -> None:
     """The highest memory so far was the compiler's or the dealer's: both are no part of a party."""
     Path("/proc/self/clear_refs").write_text("5")
 
 
-def _peak() -> int:
+def peak() -> int:
     """Bytes of memory at most since then, of which some 0.3 GB are torch, which a party does not have."""
     (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")]
     return int(line.split()[1]) * 1024
@@ -193,4 +194,5 @@ def _pieces(bits: ReplicatedBits) -> Elements:
 
 
 if __name__ == "__main__":
+    give_back_large_arrays()  # as a party does
     uvloop.run(Worker(json.loads(sys.argv[1])).serve())

@@ -1,6 +1,5 @@
 """SFace through the services: who is enrolled is found, and who is not is not, as the network that is published says in float."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -74,28 +73,29 @@ async def twenty_one_faces__should_be_decided_as_in_float(published: Cluster, fa
 
 
 @pytest.mark.timeout(1800)
-def photo__should_move_its_subject_from_one_face_network_to_the_other(
+async def photo__should_move_its_subject_from_one_face_network_to_the_other(
     published: Cluster, photos: dict[str, Path]
 ) -> None:
-    """Both networks of visard, from dlib's to SFace: two fields of view of one photo in one upload."""
+    """Both networks of visard, from dlib's to SFace: two cuts of one photo in one upload."""
     to = ("--to", MODEL)
-    assert visard(published, "enrol", "obama", str(photos["obama"]), "--note", "desk 3").returncode == 0
-    try:
-        refused = visard(published, "migrate", "obama", str(photos["biden"]), *to)
-        assert (refused.returncode, refused.stdout.partition(" (")[0]) == (1, "no match: nothing was stored")
-        left = visard(published, "model", "status", *to)
-        assert (left.returncode, left.stdout.splitlines()[-1]) == (1, f"left to move to {MODEL}: 1: obama")
-        moved = visard(published, "migrate", "obama", str(photos["obama2"]), *to)
-        assert moved.returncode == 0, moved.stderr
-        assert moved.stdout.startswith(f"moved obama to {MODEL}; with face: 1 references erased")
-        done = json.loads(visard(published, "model", "status", *to, "--json").stdout)
-        assert (done["old"]["subjects"], done["new"]["subjects"], done["both"], done["left"]) == (0, 1, 0, [])
-        found = visard(published, "identify", str(photos["obama"]), "--also", MODEL, "--operating-point", "default")
-        assert (found.returncode, found.stdout.split()[0]) == (0, "obama")
-        assert visard(published, "verify", "obama", str(photos["obama"]), "--model", MODEL).returncode == 0
-        assert visard(published, "verify", "obama", str(photos["biden"]), "--model", MODEL).returncode == 1
-        counted = visard(published, "model", "status").stdout.splitlines()
-        assert {f"{MODEL}\t1\t1", "face\t0\t0"} <= set(counted)
-    finally:
-        for model in ("face", MODEL):
-            visard(published, "delete", "obama", "--model", model)
+    async with Client(Connection.from_home(published.home), deadline=300) as client:
+        await client.enrol("obama", [photos["obama"]])
+        try:
+            refused = visard(published, "migrate", "obama", str(photos["biden"]), *to)
+            assert (refused.returncode, refused.stdout.partition(" (")[0]) == (1, "no match: nothing was stored")
+            left = visard(published, "model", "status", *to)
+            assert (left.returncode, left.stdout.splitlines()[-1]) == (1, f"left to move to {MODEL}: 1: obama")
+            moved = visard(published, "migrate", "obama", str(photos["obama2"]), *to)
+            assert moved.returncode == 0, moved.stderr
+            assert moved.stdout.startswith(f"moved obama to {MODEL}; with face: 1 references erased")
+            counted = visard(published, "model", "status").stdout.splitlines()
+            assert {f"{MODEL}\t1\t1", "face\t0\t0"} <= set(counted)
+            found = await client.identify(photos["obama"], models=["face", MODEL], operating_point="default")
+            assert [(one.subject, one.model) for one in found.candidates] == [("obama", MODEL)]
+            client.model = MODEL
+            assert (await client.verify("obama", photos["obama"])).match
+            assert not (await client.verify("obama", photos["biden"])).match
+        finally:
+            for client.model in ("face", MODEL):
+                for subject in await client.subjects():
+                    await client.delete(subject.subject)

@@ -8,9 +8,11 @@ import pytest
 from visard.client import Client, Connection
 from visard.cluster import Cluster
 from visard.errors import Unavailable
+from visard.owner import publish
 
 from tests.conftest import UNLIMITED, published
 from tests.e2e.test_metrics import page
+from tests.e2e.test_migrate import NEW, compiled
 from tests.mending import mend, restarted
 from tests.waiting import PATIENCE, status_that
 
@@ -67,6 +69,22 @@ async def worker_that_is_away__should_make_searches_fail_and_nothing_else(
     async with client_of(spread) as client:
         assert (await client.identify(photos["biden"], operating_point=POINT)).subject == "biden"
         await client.delete("biden")
+
+
+async def subject__should_be_moved_to_another_model(spread: Cluster, photos: dict[str, Path]) -> None:
+    """Both networks are evaluated by workers, in two fields; the workers hold the new reference, and not the old one."""
+    async with Client(Connection.from_home(spread.home, "owner"), deadline=PATIENCE) as owner:
+        await publish.publish(owner, NEW, compiled(61, mean=True), allow_loose=True)
+        async with client_of(spread) as client:
+            await client.enrol("biden", [photos["biden"]])
+            assert not (await client.migrate("biden", photos["obama"], NEW)).migrated
+            done = await client.migrate("biden", photos["biden"], NEW)
+            assert (done.migrated, done.erased) == (True, 1)
+            found = await client.identify(photos["biden"], models=["face", NEW], operating_point=POINT)
+            assert [(one.subject, one.model) for one in found.candidates] == [("biden", NEW)]
+            client.model = NEW
+            await client.delete("biden")
+        await owner.models.withdraw(NEW)
 
 
 async def third_worker__should_join_while_searches_go_on(spread: Cluster, photos: dict[str, Path]) -> None:

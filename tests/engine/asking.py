@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from visard_engine import matching, searching
+from visard_engine import matching, nearest, searching
 from visard_engine.bits import unpack
 from visard_engine.describe import describe, describe_plan, evaluate
 from visard_engine.errors import EngineError
@@ -102,6 +102,13 @@ def described(q: int, purpose: str = MATCH, pixels: Any = PIXELS) -> Question:
     return Question(describe_plan(network), part, lambda results: on_line(field, results).tolist())
 
 
+ASKED: dict[str, tuple[Callable[..., Awaitable[Any]], Callable[..., KitPlan | tuple[KitPlan, ...]]]] = {
+    "verify": (matching.verify, matching.verify_plan),
+    "is_known": (searching.is_known, searching.known_plans),
+    "identify": (nearest.identify, nearest.identify_plans),
+}
+
+
 def matched(
     q: int,
     question: str,
@@ -115,16 +122,16 @@ def matched(
     The limit is the smallest at which the probe matches, if none is given.
     """
     field, (count, size) = field_of(q), gallery.shape
-    ask: Callable[..., Awaitable[Any]] = getattr(matching, question)
+    ask, plans = ASKED[question]
     tested = (int(mean is not None),) if question != "is_known" else ()
-    plan = (matching.identify_plan if question == "identify" else matching.verify_plan)(q, count, size, *tested)
+    plan = plans(q, count, size, *tested)
     own, references = (share(field, field.encode(on_sphere(q, x))) for x in (probe, gallery))
     most = int(halves(q, probe, gallery).min()) if limit is None else limit
     means = (mean,) if tested else ()
 
     async def part(run: Run, kits: list[Kit]) -> Any:
         i = run.channel.party
-        return await ask(run, kits[0], own[i], references[i], most, *means)
+        return await ask(run, kits if isinstance(plan, tuple) else kits[0], own[i], references[i], most, *means)
 
     def answer(results: Mapping[int, Any]) -> Any:
         if question == "is_known":

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from visard_party.consistency.sets import LEAF_ROWS, Holdings, SetWatch, View, children, element_hash, set_hash
 from visard_party.store.contents import LogEntry, Name, State
+from visard_party.store.names import Names
 
 
 def names(count: int) -> list[Name]:
@@ -100,3 +101,29 @@ def peers__should_be_watched_one_by_one() -> None:
     assert [watch.compare(peer, A, B) for peer in (1, 2, 1)] == [False, False, True]
     watch.forget(2)
     assert not watch.compare(2, A, B)
+
+
+def subjects__should_be_counted_once_in_each_gallery() -> None:
+    people = ["ada", "ad", "adb", "a" * 8, "a" * 9, "b" * 60, "b" * 61, *(f"person-{k}" for k in range(500))]
+    rows = [
+        Name(os.urandom(16).hex(), who, "face", 1 + k, "", where) for k in range(3) for who in people for where in "xy"
+    ]
+    rows.append(Name(os.urandom(16).hex(), "nobody", "face", 0))
+    assert Holdings(rows, ()).counts == (2 * len(people), 6 * len(people))
+    assert Holdings(rows[-1:], ()).counts == (0, 0)
+
+
+def names__should_come_out_as_they_went_in() -> None:
+    rows = sorted(names(300), key=lambda name: name.reference_id)
+    rows[7] = replace(rows[7], subject="x" * 128, version=70_000, enrolled_by="enroller/a", gallery="other")
+    kept = Names.of(rows)
+    assert list(kept) == rows
+    assert list(kept[5:9]) == rows[5:9]
+    assert kept.subjects == [name.subject for name in rows]
+    assert [kept.find(name.reference_id) for name in rows] == list(range(300))
+    assert kept.find("f" * 32) is None
+    shuffled = Names.of(random.sample(rows, 300))
+    assert list(shuffled.picked(shuffled.order)) == rows
+    assert kept.of_subject("s3").tolist() == [name.subject == "s3" for name in rows]
+    assert not kept.of_subject("s3" + "x" * 200).any()
+    assert kept.chosen(~kept.of_subject("x" * 128)).room == 24, "the room of a long name goes with it"

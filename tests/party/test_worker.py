@@ -1,10 +1,13 @@
 """A worker's side of it: what it is told, what it keeps for a run, whose kits it uses, and with whom it talks."""
 
 import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
-from visard_common.errors import NotFound, Unavailable
+from visard_common.errors import InvalidArgument, NotFound, PermissionDenied, Unavailable
 from visard_engine.errors import ProtocolError
 from visard_party.kits.files import first_number_in, renew_first_number
 from visard_party.kits.ledger import first_number, worker_of
@@ -13,6 +16,7 @@ from visard_party.store.contents import Change, Place, Reference
 from visard_party.store.sqlite import SqliteStore
 from visard_party.worker import holding
 from visard_party.worker.holding import MOST_VIEWS, Holding
+from visard_party.worker.servicer import WorkerServicer
 from visard_wire.secret import Secret
 from visard_wire.v1 import worker_pb2
 
@@ -163,3 +167,61 @@ async def links__should_be_to_the_like_alone(pki: Path) -> None:
         assert "worker 1" in parties[0].links.refusals[2]
         await until(lambda: parties[0].links.connected(1))
         assert not parties[0].links.connected(2)
+
+
+class Calling:
+    """What a servicer sees of a call: who it is by its certificate."""
+
+    def __init__(self, role: str) -> None:
+        self._role = role
+
+    def auth_context(self) -> dict[str, list[bytes]]:
+        return {"x509_subject_alternative_name": [f"visard://{self._role}".encode()]}
+
+    def time_remaining(self) -> float | None:
+        return None
+
+
+@pytest.fixture
+def vouched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever calls is who its certificate says: tests/trust is about that."""
+    monkeypatch.setattr("visard_common.identity.check_peer", lambda *_: None)
+
+
+@pytest.mark.usefixtures("vouched")
+@pytest.mark.parametrize("role", ["party/1", "gateway", "dealer", "admin"])
+async def whoever_is_not_its_party__should_be_refused_by_a_worker(role: str) -> None:
+    working: Any = SimpleNamespace(config=SimpleNamespace(index=0, ordinal=1, run_timeout=60.0))
+    servicer, context = WorkerServicer(working), cast(Any, Calling(role))
+
+    async def nothing() -> AsyncIterator[worker_pb2.DescribeRequest]:
+        yield worker_pb2.DescribeRequest()
+
+    calls: list[Callable[[], Awaitable[Any]]] = [
+        lambda: servicer.Tell(worker_pb2.TellRequest(), context),
+        lambda: servicer.Hold(asking(), context),
+        lambda: servicer.Search(worker_pb2.SearchRequest(), context),
+        lambda: servicer.Describe(nothing(), context),
+    ]
+    assert len(calls) == len(worker_pb2.DESCRIPTOR.services_by_name["Worker"].methods)
+    for call in calls:
+        with pytest.raises(PermissionDenied, match=r"may (not )?call"):
+            await call()
+
+
+@pytest.mark.usefixtures("vouched")
+@pytest.mark.parametrize(
+    ("field", "request_"),
+    [
+        ("session", worker_pb2.HoldRequest(workers=2, field_bits=31)),
+        ("workers", worker_pb2.HoldRequest(session=bytes(16), workers=1, field_bits=31)),
+        ("workers", worker_pb2.HoldRequest(session=bytes(16), workers=MAX_WORKERS + 1, field_bits=31)),
+        ("field_bits", worker_pb2.HoldRequest(session=bytes(16), workers=2, field_bits=30)),
+    ],
+)
+async def request_that_makes_no_sense__should_be_refused_by_name(field: str, request_: worker_pb2.HoldRequest) -> None:
+    config = SimpleNamespace(index=0, ordinal=1, run_timeout=60.0)
+    working: Any = SimpleNamespace(config=config, admit=lambda: None)
+    with pytest.raises(InvalidArgument) as caught:
+        await WorkerServicer(working).Hold(request_, cast(Any, Calling("party/0")))
+    assert caught.value.field == field

@@ -32,7 +32,7 @@ def main() -> None:
         "begun": found["begun"],
         "capture": median(found["captures"]),
         "sealed": median(sealed),
-        "sealed_worst": max(sealed),
+        "sealed_range": [round(min(sealed), 3), round(max(sealed), 3)],
         "answered": median(one["whole"] for one in found["asked"]),
         "still": found["still"],
         "held_mb": [round(found[when] / 1e6, 1) for when in ("before", "after")],

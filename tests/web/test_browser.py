@@ -1,6 +1,7 @@
 """In Chromium, with a camera: somebody is enrolled and recognised at real services, and only sealed shares leave the page."""
 
 import base64
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from visard import SyncClient, certs
+from visard.capture import Picture, as_picture, capture, chip_pixels
 from visard.cluster import Cluster, free_port_base
 from visard.connection import Connection
 from visard.sharing import combine
@@ -17,7 +20,7 @@ from visard_wire.sealing import Context, envelope_size, open_share
 from visard_wire.v1 import common_pb2
 
 from tests.conftest import http_address, page_address, sealing_key
-from tests.web.browsing import filmed, run, told
+from tests.web.browsing import SIZE, filmed, run, told
 
 PEOPLE = {
     "enrolled": "Amanda_Bynes/Amanda_Bynes_0001.jpg",
@@ -28,16 +31,18 @@ SUBJECT = "somebody-before-a-camera"
 CHIP, SHAPE = "dlib-150", (3, 150, 150)
 MOST_SCRIPT = 150_000  # bytes, gzipped
 HEAD = 5  # flags and length of a message
+FEW = 6  # grey levels
 LEAK = 30e6  # bytes; a photo that is kept each time is ten times as much
 RUN = 64  # bytes of a picture that would not be among others by chance
 
 
 @dataclass(frozen=True)
 class Visit:
-    """What became of a visit: the answers, what the page saw of who was enrolled, and all bodies that it sent."""
+    """What became of a visit: the answers, what the page saw of who was enrolled, files that it read, all bodies that it sent."""
 
     answers: Any
     seen: dict[str, bytes]
+    read: dict[str, Picture]
     sent: list[tuple[str, bytes]]
 
     @property
@@ -53,14 +58,37 @@ def visit(cluster: Cluster, shared: Path, tmp_path_factory: pytest.TempPathFacto
     for name, photo in PEOPLE.items():
         filmed(shared / "data" / "lfw-dev" / photo, folder / f"{name}.mjpeg")
     places = page_address(cluster), http_address(cluster)
-    told(folder, cluster.home / "certs", *places, subject=SUBJECT, chip=CHIP, shape=SHAPE)
+    files = {name: base64.b64encode(data).decode() for name, data in drawn().items()}
+    told(folder, cluster.home / "certs", *places, subject=SUBJECT, chip=CHIP, shape=SHAPE, files=files)
     try:
         answers = run("browsing.ts", folder)
     finally:
         _forget(cluster)
-    seen = {name: base64.b64decode(one) for name, one in json.loads((folder / "seen.json").read_text()).items()}
-    sent = json.loads((folder / "sent.json").read_text())
-    return Visit(answers, seen, [(one["method"], base64.b64decode(one["body"])) for one in sent])
+    seen, read, sent = (json.loads((folder / f"{name}.json").read_text()) for name in ("seen", "read", "sent"))
+    return Visit(
+        answers,
+        {name: base64.b64decode(one) for name, one in seen.items()},
+        {name: picture(base64.b64decode(one["data"]), one["width"], one["height"]) for name, one in read.items()},
+        [(one["method"], base64.b64decode(one["body"])) for one in sent],
+    )
+
+
+def picture(data: bytes, width: int, height: int) -> Picture:
+    """RGB as a page has it."""
+    return np.frombuffer(data, np.uint8).reshape(height, width, 3)
+
+
+def drawn() -> dict[str, bytes]:
+    """Files that people may choose: a photo that lies on its side but for what its EXIF says, and one half transparent."""
+    slope = np.add.outer(np.arange(48), 2 * np.arange(64))
+    levels = np.stack([slope, 200 - slope, np.full_like(slope, 90)], -1).astype(np.uint8)
+    upside = Image.Exif()
+    upside[0x0112] = 6  # orientation: a quarter turn with the clock
+    turned, clear = io.BytesIO(), io.BytesIO()
+    Image.fromarray(levels).save(turned, "JPEG", quality=95, subsampling=0, exif=upside)
+    alpha = np.full((48, 64, 1), 128, np.uint8)
+    Image.fromarray(np.concatenate([levels, alpha], -1)).save(clear, "PNG")
+    return {"turned": turned.getvalue(), "clear": clear.getvalue()}
 
 
 def _forget(cluster: Cluster) -> None:
@@ -93,6 +121,28 @@ def people__should_be_recognised(visit: Visit) -> None:
     assert (same["verified"]["answer"], same["identified"]["answer"]) == (True, SUBJECT)
     assert (other["verified"]["answer"], other["identified"]["answer"]) == (False, None)
     assert (other["forgotten"], other["missing"]["error"]) == (1, "NotFound")
+
+
+def files__should_be_read_as_in_python(visit: Visit) -> None:
+    for name, data in drawn().items():
+        own = as_picture(data).astype(int)
+        assert visit.read[name].shape == own.shape
+        assert np.abs(visit.read[name] - own).max() <= FEW, name
+
+
+def camera__should_be_read_as_it_is_and_its_face_be_cut_as_in_python(
+    visit: Visit, shared: Path, tmp_path: Path
+) -> None:
+    """Shown as in a mirror, read as it is; this camera's levels are others, for Chromium takes a JPEG's for those of a video."""
+    filmed(shared / "data" / "lfw-dev" / PEOPLE["enrolled"], tmp_path / "frame.jpg")
+    seen, frame = picture(visit.seen["photo"], *SIZE), as_picture(tmp_path / "frame.jpg")
+    alike, mirrored = (np.corrcoef(one.ravel(), frame.ravel())[0, 1] for one in (seen, seen[:, ::-1]))
+    assert alike > 0.99
+    assert mirrored < 0.9
+    chip = chip_pixels(capture(seen), CHIP).transpose(2, 0, 1)
+    difference = np.abs(np.frombuffer(visit.seen["chip"], np.uint8).reshape(SHAPE).astype(int) - chip)
+    assert difference.mean() < 0.5
+    assert difference.max() <= FEW
 
 
 def changes_on_the_way__should_be_noticed(visit: Visit) -> None:

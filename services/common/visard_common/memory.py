@@ -21,3 +21,10 @@ def give_back_large_arrays() -> None:
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, OWN_PAGES_BYTES)
         mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
+
+
+def give_back_small_pieces() -> None:
+    """What lies free among smaller arrays leaves the process: after much was read that is kept in another form."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

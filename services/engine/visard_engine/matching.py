@@ -1,4 +1,4 @@
-"""Verification and identification on shared descriptors: which protocols, in which order, from which kit.
+"""Verification on shared descriptors: which protocols, in which order, from which kit.
 
 A vector (D,) is a descriptor of ``size`` D and of length one, as visard_engine.describe gives them; a ``limit`` is half a squared
 distance (Program.threshold). A model with a mean says of each photo that is compared whether it is too much like it: then
@@ -12,7 +12,7 @@ from visard_engine.bits import ReplicatedBits, invert, pack, unpack
 from visard_engine.correlated import KitReader
 from visard_engine.field import Bools, Elements, Words
 from visard_engine.kits import KitPlan
-from visard_engine.protocols import choice, comparison, conjunction, minimum, threshold
+from visard_engine.protocols import comparison, conjunction, threshold
 from visard_engine.protocols.mean import Mean, margins
 from visard_engine.protocols.opening import agree, open_bits
 from visard_engine.protocols.verification import verify as verify_claims
@@ -22,21 +22,13 @@ from visard_engine.session import Run, Session
 
 def verify_plan(q: int, references: int, size: int, tested: int = 0) -> KitPlan:
     """What ``verify`` consumes for this many references of ``size`` numbers, and photos that are compared with a mean."""
-    return KitPlan(q, (*_decision(references, tested), *checks(size)))
-
-
-def identify_plan(q: int, rows: int, size: int, tested: int = 0) -> KitPlan:
-    """What ``identify`` consumes for a gallery of this many rows of ``size`` numbers, with or without a mean."""
-    levels = minimum.levels(rows)
-    tournament = (Section("min", pairs, level) for level, pairs in enumerate(levels))
-    row = (Section("choose", 1, len(levels)),) if levels else ()
-    return KitPlan(q, (*tournament, *_decision(1, tested), *row, *checks(size)))
+    return KitPlan(q, (*decision(references, tested), *checks(size)))
 
 
 def admission_plan(q: int, references: int, size: int, tested: int, others: int) -> KitPlan:
     """What ``admits`` consumes: as ``verify``, and with bits of so many photos that are compared with another model's mean."""
     gates = conjunction.levels(1 + others) if others else []
-    return KitPlan(q, (*_decision(references, tested), *(Section("and", n) for n in gates), *checks(size)))
+    return KitPlan(q, (*decision(references, tested), *(Section("and", n) for n in gates), *checks(size)))
 
 
 def mean_plan(q: int, photos: int) -> KitPlan:
@@ -44,7 +36,7 @@ def mean_plan(q: int, photos: int) -> KitPlan:
     return KitPlan(q, (Section("compare", photos),))
 
 
-def _decision(distances: int, tested: int) -> tuple[Section, ...]:
+def decision(distances: int, tested: int) -> tuple[Section, ...]:
     """What ``threshold.any_within`` consumes."""
     gates = [*conjunction.levels(distances), *(conjunction.levels(1 + tested) if tested else ())]
     return Section("compare", distances + tested), *(Section("and", n) for n in gates)
@@ -71,12 +63,6 @@ async def compare(run: Run, kit: KitReader, photos: Elements, limit: int, mean: 
     found = await _any_within(s, photos[0], photos[1:], limit, margins(s.field, photos, mean))
     await agree(s)
     return ReplicatedBits(found, 1)
-
-
-async def is_known(run: Run, kit: KitReader, probe: Elements, references: Elements, limit: int) -> bool:
-    """The bit of ``verify``, open to the parties; no mean is asked about: an enrolment has said before (``resembles_mean``)."""
-    s = Session(run, kit)
-    return await _opened(s, await _any_within(s, probe, references, limit, margins(s.field, probe[None], None)))
 
 
 async def admits(
@@ -138,27 +124,3 @@ async def _any_within(s: Session, probe: Elements, references: Elements, limit: 
     found = await threshold.any_within(s, distances, limit, margin)
     await verify_claims(s, probe.size)
     return found
-
-
-async def identify(
-    run: Run, kit: KitReader, probe: Elements, references: Elements, limit: int, mean: Mean | None = None
-) -> ReplicatedBits:
-    """Bit 0: whether the nearest row of (N, D) lies within ``limit``, and the probe is not too much like the mean; then the
-    row's number in bits, or zeros if not."""
-    s = Session(run, kit)
-    distances = await threshold.distances(s, probe, references)
-    least, row = await minimum.minimum(s, distances)
-    match = await threshold.any_within(s, least, limit, margins(s.field, probe[None], mean))
-    found = await _reveal_row(s, match, row)
-    await verify_claims(s, probe.size)
-    await agree(s)
-    return ReplicatedBits(found, 1 + row.shape[1])
-
-
-async def _reveal_row(s: Session, match: Words, row: Bools) -> Words:
-    """The match bit, then the row's bits where it matches."""
-    bit = (match & np.uint64(1)).astype(np.bool_)
-    if not row.shape[1]:
-        return pack(bit)
-    shown = await choice.allowed(s, pack(bit), pack(row[:, :, None]))
-    return pack(np.concatenate([bit, (shown[:, :, 0] & np.uint64(1)).astype(np.bool_)], axis=1))

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import numpy as np
 
-from visard_engine import matching, searching
+from visard_engine import matching, nearest, searching
 from visard_engine.describe import describe, describe_plan
 from visard_engine.in_process import LocalChannel, local_channels
 from visard_engine.kits import Kit, KitPlan, deal_kit, dealt_part
@@ -16,7 +16,6 @@ from visard_engine.nn.operations.norm import Affine
 from visard_engine.nn.operations.pooling import AveragePool, MaxPool
 from visard_engine.nn.operations.weighted import Conv, Filter, Linear
 from visard_engine.nn.program import Program
-from visard_engine.protocols.search import Labels
 from visard_engine.session import Run
 
 _REFERENCES = 70  # more than a word of bits
@@ -51,7 +50,7 @@ async def _together(plans: Sequence[KitPlan], body: Callable[[LocalChannel, list
 
 
 async def warm(q: int) -> None:
-    """Run the network, a verification, a search and a tournament. The shares are all zero: a sharing like any other."""
+    """Run the network, a verification, searches and a tournament. The shares are all zero: a sharing like any other."""
     small = program(q)
     model = Model(small, np.zeros(small.weight_count, np.uint32 if q == 31 else np.uint64))
     image = np.zeros((1, *small.input_shape), model.field.dtype)
@@ -60,12 +59,15 @@ async def warm(q: int) -> None:
     references = np.zeros((_REFERENCES, probe.size), model.field.dtype)
     images = np.repeat(image, 3, axis=0)
     await _together([describe_plan(small)] * 3, lambda c, kits: describe(Run(c), kits, model, images))
-    verify, identify = (of(q, _REFERENCES, small.output.size) for of in (matching.verify_plan, matching.identify_plan))
+    verify = matching.verify_plan(q, _REFERENCES, probe.size)
     await _together([verify], lambda c, kits: matching.verify(Run(c), kits[0], probe, references, 1))
-    await _together([identify], lambda c, kits: matching.identify(Run(c), kits[0], probe, references, 1))
-    labels = Labels(np.zeros((_REFERENCES, 5), np.uint64), np.zeros((2, 10), np.uint64), 4)
+    identify = nearest.identify_plans(q, _REFERENCES, probe.size)
+    await _together(identify, lambda c, kits: nearest.identify(Run(c), kits, probe, references, 1))
+    labels = searching.Labels(np.zeros((_REFERENCES, 5), np.uint64), np.zeros((2, 10), np.uint64), 4)
     search = searching.search_plans(q, _REFERENCES, probe.size, searching.Tables(1, 5, labels.parts))
     await _together(search, lambda c, kits: searching.search(Run(c), kits, probe, references, [1], labels))
+    known = searching.known_plans(q, _REFERENCES, probe.size)
+    await _together(known, lambda c, kits: searching.is_known(Run(c), kits, probe, references, 1))
 
 
 async def _both() -> None:

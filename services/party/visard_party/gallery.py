@@ -1,26 +1,25 @@
 """What a probe is compared with: references as one matrix of shares, kept in memory and brought up to date after writes."""
 
 import asyncio
-from bisect import bisect_left
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import structlog
 from visard_common.background import Background
+from visard_common.memory import give_back_small_pieces
 from visard_engine.field import Elements, Field, Words
-from visard_wire import cells
 from visard_wire.digests import of_row_table
 
 from visard_party.consistency.changes import Changes
-from visard_party.consistency.sets import name_hash, reference_id_of, set_hash
+from visard_party.consistency.sets import name_hash, set_hash
 from visard_party.errors import StoreError
 from visard_party.spread import WHOLE, Part
 from visard_party.store.base import Store
-from visard_party.store.contents import Name, Place, Reference
+from visard_party.store.contents import Place, Reference
+from visard_party.store.names import Names
 
 TIDY_SECONDS = 60.0
 
@@ -31,15 +30,13 @@ log = structlog.get_logger()
 class Rows:
     """N references of one place, by id: public names, times of expiry (N,), this party's descriptor shares (N, D).
 
-    ``labels`` (N, W) are the names as words, with room for the longest (visard_wire.cells). ``total`` is the sum of the names'
-    hashes.
+    ``total`` is the sum of the names' hashes.
     """
 
-    names: tuple[Name, ...] = ()
+    names: Names = field(default_factory=lambda: Names.of(()))
     expires: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     shares: Elements = field(default_factory=lambda: np.zeros((0, 0), np.uint32), repr=False)
     total: int = 0
-    labels: Words = field(default_factory=lambda: np.zeros((0, cells.words_of(cells.ROOMS[0])), np.uint64))
 
     @classmethod
     def of(cls, references: Sequence[Reference], field_: Field) -> "Rows":
@@ -47,8 +44,8 @@ class Rows:
         raw = b"".join(row.descriptor.reveal() for row in references)
         shares = np.frombuffer(raw, field_.dtype).reshape(len(references), -1 if references else 0)
         expires = np.array([row.expires_unix_ms for row in references], np.int64)
-        names = tuple(row.name for row in references)
-        return cls(names, expires, shares, sum(map(name_hash, names)), _labels(names))
+        names = [row.name for row in references]
+        return cls(Names.of(names), expires, shares, sum(map(name_hash, names)))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -59,14 +56,13 @@ class Rows:
 
     def without(self, subject: str) -> "Rows":
         """Those of all subjects but one."""
-        return self._where(np.array([name.subject != subject for name in self.names], bool))
+        return self._where(~self.names.of_subject(subject))
 
     def _where(self, chosen: npt.NDArray[np.bool_]) -> "Rows":
         if chosen.all():
             return self
-        names = tuple(self.names[k] for k in np.flatnonzero(chosen))
-        others = sum(name_hash(self.names[k]) for k in np.flatnonzero(~chosen))
-        return Rows(names, self.expires[chosen], self.shares[chosen], self.total - others, self.labels[chosen])
+        others = sum(map(name_hash, self.names.chosen(~chosen)))
+        return Rows(self.names.chosen(chosen), self.expires[chosen], self.shares[chosen], self.total - others)
 
     def updated(self, touched: Collection[str], present: "Rows") -> "Rows":
         """These rows after a change: of the touched references only those that are present are left, as they are there.
@@ -76,45 +72,46 @@ class Rows:
         pieces = [piece for piece in self._pieces(touched, present) if piece]
         if not pieces:
             return Rows()
-        gone = sum(name_hash(self.names[at]) for at in map(self._find, touched) if at is not None)
-        return Rows(
-            tuple(chain.from_iterable(piece.names for piece in pieces)),
-            np.concatenate([piece.expires for piece in pieces]),
-            np.concatenate([piece.shares for piece in pieces]),
-            self.total - gone + present.total,
-            _joined([piece.labels for piece in pieces]),
-        )
+        gone = sum(name_hash(self.names[at]) for at in map(self.names.find, touched) if at is not None)
+        return Rows.joined(pieces, self.total - gone + present.total)
+
+    @classmethod
+    def joined(cls, pieces: Sequence["Rows"], total: int) -> "Rows":
+        """One after the other."""
+        names, expires = Names.joined([piece.names for piece in pieces]), [piece.expires for piece in pieces]
+        return cls(names, np.concatenate(expires), np.concatenate([piece.shares for piece in pieces]), total)
 
     def _pieces(self, touched: Collection[str], present: "Rows") -> Iterator["Rows"]:
         """What lies between touched references, and what comes in their places, in order."""
         start = 0
         for reference_id in sorted(touched):
-            at = bisect_left(self.names, reference_id, lo=start, key=reference_id_of)
+            at = self.names.position(reference_id, start)
             yield self._cut(start, at)
-            fresh = present._find(reference_id)
+            fresh = present.names.find(reference_id)
             if fresh is not None:
                 yield present._cut(fresh, fresh + 1)
-            start = at if self._find(reference_id) is None else at + 1
+            start = at if self.names.find(reference_id) is None else at + 1
         yield self._cut(start, len(self))
 
     def _cut(self, start: int, stop: int) -> "Rows":
         """A piece; its total is not known."""
         part = slice(start, stop)
-        return Rows(self.names[part], self.expires[part], self.shares[part], labels=self.labels[part])
+        return Rows(self.names[part], self.expires[part], self.shares[part])
 
-    def _find(self, reference_id: str) -> int | None:
-        at = bisect_left(self.names, reference_id, key=reference_id_of)
-        return at if at < len(self) and self.names[at].reference_id == reference_id else None
+    @property
+    def labels(self) -> Words:
+        """The names as words (N, W), with room for the longest (visard_wire.cells)."""
+        return self.names.labels
 
     @property
     def room(self) -> int:
         """Bytes for a subject in a label."""
-        return 8 * int(self.labels.shape[1]) - cells.ID_BYTES
+        return self.names.room
 
     @property
     def subjects(self) -> list[str]:
         """Whose reference each row is."""
-        return [name.subject for name in self.names]
+        return self.names.subjects
 
     @property
     def table_digest(self) -> bytes:
@@ -127,16 +124,25 @@ class Rows:
         return set_hash([self.total])
 
 
-def _labels(names: Sequence[Name]) -> Words:
-    room = cells.room_for(max((len(name.subject.encode()) for name in names), default=0))
-    packed = b"".join(cells.Label(name.reference_id, name.subject).packed(room) for name in names)
-    return np.frombuffer(packed, np.uint64).reshape(len(names), cells.words_of(room))
+async def read(store: Store, place: Place, field_: Field, part: Part = WHOLE) -> Rows:
+    """All rows of a place, or those of a part, which lie in memory once while they are read. Raises StoreError."""
+    parts = await store.gallery_parts(place, lambda references: Rows.of(references, field_), part)
+    rows = await asyncio.to_thread(_stacked, parts) if parts else Rows()
+    give_back_small_pieces()
+    return rows
 
 
-def _joined(labels: Sequence[Words]) -> Words:
-    """One after the other, each with room for the longest of all: a name is filled up with zeros."""
-    width = max(part.shape[1] for part in labels)
-    return np.concatenate([np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in labels])
+def _stacked(parts: list[Rows]) -> Rows:
+    """One after the other; the parts are given up on the way, so that their shares are not there twice."""
+    names, expires = Names.joined([part.names for part in parts]), np.concatenate([part.expires for part in parts])
+    total, width = sum(part.total for part in parts), parts[0].shares.shape[1]
+    shares = np.empty((len(names), width), parts[0].shares.dtype)
+    end = len(shares)
+    while parts:
+        part = parts.pop().shares
+        shares[end - len(part) : end] = part
+        end -= len(part)
+    return Rows(names, expires, shares, total)
 
 
 @dataclass
@@ -215,7 +221,7 @@ class Galleries:
 
     async def _current(self, place: Place, field_: Field, rows: Rows, taken: Changes) -> Rows:
         if taken.everything:
-            return await asyncio.to_thread(Rows.of, await self._store.gallery(place, self._part), field_)
+            return await read(self._store, place, field_, self._part)
         touched = {reference_id for reference_id in taken.references if reference_id in self._part}
         if not touched:
             return rows

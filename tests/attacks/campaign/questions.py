@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from visard import opening
-from visard_engine import matching, searching
+from visard_engine import matching, nearest, searching
 from visard_engine.bits import ReplicatedBits
 from visard_engine.describe import describe, describe_plan, evaluate
 from visard_engine.field import Elements, Integers
@@ -46,14 +46,14 @@ def plans_of(question: str, network: Network, images: int, references: int) -> t
         case "verify":
             return (*each, matching.verify_plan(q, references, size, 1))
         case "identify":
-            return (*each, matching.identify_plan(q, references, size, 1))
+            return (*each, *nearest.identify_plans(q, references, size, 1))
         case "search":
             shape = Tables(len(POINTS), cells.words_of(ROOM), cells.HASHES)
             return (*each, *searching.search_plans(q, references, size, shape, 1))
         case "enrol":
             return (*each, matching.mean_plan(q, images))
         case "enrol unique":
-            known = (matching.verify_plan(q, references, size),) * images
+            known = searching.known_plans(q, references, size) * images
             return (*each, matching.mean_plan(q, images), *known)
     return each
 
@@ -84,15 +84,16 @@ class Desk:
             case "verify":
                 return await matching.verify(run, first, found[0], *args, mean)
             case "identify":
-                return await matching.identify(run, first, found[0], *args, mean)
+                return await nearest.identify(run, self.kits[count:], found[0], *args, mean)
             case "search":
                 limits = [self.limit, self.limit // 2]
                 labels = labels_of(len(self.references))
                 return await searching.search(run, self.kits[count:], found[0], self.references, limits, labels, mean)
         if (await matching.resembles_mean(run, first, np.stack(found), mean)).any():
             return LIKE_THE_MEAN
-        for kit, descriptor in zip(rest, found, strict=False):
-            if await matching.is_known(run, kit, descriptor, *args):
+        each = len(rest) // len(found)
+        for k, descriptor in enumerate(found if rest else ()):
+            if await searching.is_known(run, rest[k * each :][:each], descriptor, *args):
                 return KNOWN
         return np.stack(found)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from visard_engine import matching
+from visard_engine import matching, nearest
 from visard_engine.bits import words_for
 from visard_engine.field import M31, M61, Field
 from visard_engine.kits import Kit, KitPlan
@@ -100,10 +100,10 @@ async def distances__should_be_local(field: Field) -> None:
     assert outcome.sent_bytes == [0] * 3
 
 
-async def ask(question: Any, plan: KitPlan, probe: Any, references: Any, limit: int) -> Outcome:
+async def ask(question: Any, plan: KitPlan | tuple[KitPlan, ...], probe: Any, references: Any, limit: int) -> Outcome:
     async def part(own: Run, kits: list[Kit]) -> Any:
         i = own.channel.party
-        return await question(own, kits[0], probe[i], references[i], limit)
+        return await question(own, kits if isinstance(plan, tuple) else kits[0], probe[i], references[i], limit)
 
     return await play(plan, part)
 
@@ -130,9 +130,7 @@ async def questions__should_be_answered_right_up_to_the_limit(field: Field, rows
     assert verified.rounds == 3 + len(gates) + 3 + 2
     ands = sum(8 * 4 * words_for(k) + VIEW_BYTES for k in gates)
     assert verified.sent_bytes == [comparison_bytes(field, rows) + ands + verification_bytes(field, 8)] * 3
-    known = await ask(matching.is_known, matching.verify_plan(field.q, rows, 8), *shares, limit)
-    assert known.results == [match] * 3
-    identified = await ask(matching.identify, matching.identify_plan(field.q, rows, 8), *shares, limit)
+    identified = await ask(nearest.identify, nearest.identify_plans(field.q, rows, 8), *shares, limit)
     count = identified.results[0].count
     assert count == 1 + (rows - 1).bit_length()
     bits = open_bits([r.shared for r in identified.results], count)
@@ -232,7 +230,7 @@ async def identification__should_show_uniform_words(apart: int) -> None:
     """A gallery of equal rows, near or far: what each party hears in every round says nothing."""
     rows, size = 3000, 4
     references, probe = (shares_of(M31, on_sphere(31, x)) for x in (np.full((rows, size), apart), np.ones(size)))
-    outcome = await ask(matching.identify, matching.identify_plan(31, rows, size), probe, references, 5)
+    outcome = await ask(nearest.identify, nearest.identify_plans(31, rows, size), probe, references, 5)
     kinds = set(outcome.kinds)
     assert kinds == {
         *("masked product", "digits, level 1", "digits, level 2", "sign and positions", "choice"),

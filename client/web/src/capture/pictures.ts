@@ -18,11 +18,13 @@ export function fromImageData({ width, height, data }: Pick<ImageData, "width" |
   checkSize(width, height);
   const rgb = new Uint8Array(3 * width * height);
   for (let k = 0, at = 0; k < data.length; k += 4) {
-    const alpha = (data[k + 3] as number) / 255;
-    if (alpha === 1) {
-      for (let channel = 0; channel < 3; channel++) rgb[at++] = data[k + channel] as number;
+    if (data[k + 3] === 255) {
+      rgb[at++] = data[k] as number;
+      rgb[at++] = data[k + 1] as number;
+      rgb[at++] = data[k + 2] as number;
       continue;
     }
+    const alpha = (data[k + 3] as number) / 255;
     for (let channel = 0; channel < 3; channel++) {
       rgb[at++] = roundEven((data[k + channel] as number) * alpha + 255 * (1 - alpha));
     }

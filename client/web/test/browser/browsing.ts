@@ -22,6 +22,7 @@ interface Ask {
   subject: string;
   chip: string;
   shape: number[];
+  files: Record<string, string>;
 }
 
 const FOLDER = process.argv[2] ?? ".";
@@ -52,6 +53,12 @@ async function before<T>(person: string, work: (visited: Visited) => Promise<T>)
   }
 }
 
+async function readAll(ask: Visited["ask"]): Promise<Record<string, unknown>> {
+  const found: Record<string, unknown> = {};
+  for (const [name, file] of Object.entries(ASK.files)) found[name] = await ask("read", file);
+  return found;
+}
+
 const served = await files({ gateway, ca, cert, key });
 const server = await serve(served, Number(new URL(site).port), ASK.page, gateway);
 try {
@@ -59,8 +66,10 @@ try {
     hints: await ask("hints"),
     enrolled: await ask("enrol", subject),
     seen: await ask("seen", ASK.chip, ASK.shape),
+    read: await readAll(ask),
   }));
   writeFileSync(join(FOLDER, "seen.json"), JSON.stringify(enrolled.seen));
+  writeFileSync(join(FOLDER, "read.json"), JSON.stringify(enrolled.read));
   const same = await before("same", async (visited) => ({
     lies: await lies(visited, gateway, subject),
     verified: await visited.ask("verify", subject),

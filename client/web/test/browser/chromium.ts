@@ -4,6 +4,8 @@ import type { Browser, BrowserContext, Page as Tab } from "playwright-core";
 import { chromium } from "playwright-core";
 import type { Page } from "./page.ts";
 
+const PATIENCE_MS = 120_000; // with a machine that has other work
+
 /** What is asked of a browser. */
 export interface Visit {
   readonly program: string;
@@ -32,6 +34,7 @@ export async function visit(
 ): Promise<Visited> {
   const browser = await chromium.launch({
     executablePath: program,
+    timeout: PATIENCE_MS,
     args: [
       "--use-fake-device-for-media-stream",
       `--use-file-for-fake-video-capture=${camera}`,
@@ -42,6 +45,7 @@ export async function visit(
   const context = await browser.newContext({ clientCertificates: [shown] });
   await context.grantPermissions(["camera"], { origin: site });
   watch(context);
+  context.setDefaultTimeout(PATIENCE_MS);
   const tab = await context.newPage();
   const wrongs: string[] = [];
   tab.on("pageerror", (error) => wrongs.push(String(error)));

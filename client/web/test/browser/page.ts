@@ -10,6 +10,7 @@ import {
   type PhotoOptions,
   type Picture,
   RemoteCapturer,
+  readPhoto,
   readVideo,
   Signer,
   Trust,
@@ -87,6 +88,13 @@ const page = {
     }
     going = false;
     return { seconds, still };
+  },
+  /** A file as it is read that somebody has chosen; both in base64. */
+  read: async (file: string): Promise<{ width: number; height: number; data: string }> => {
+    const { width, height, data } = await readPhoto(
+      new Blob([Uint8Array.from(atob(file), (one) => one.charCodeAt(0))]),
+    );
+    return { width, height, data: base64(data) };
   },
   /** A photo as it was read, and its chip as the model takes it, in base64. */
   seen: async (chip: string, shape: readonly number[]): Promise<Record<string, string>> => {

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from visard_engine.bits import words_for, xor_public
-from visard_engine.correlated import Dealing
+from visard_engine.correlated import Dealing, DealtValue, KitReader
 from visard_engine.field import Elements, Field, Words
 from visard_engine.kernels import bitslice
 from visard_engine.kernels import opening as kernels
 from visard_engine.protocols import comparison, gates, mean, sizes
-from visard_engine.protocols.comparison import Digits, Mask
+from visard_engine.protocols.comparison import Digits
 from visard_engine.protocols.gates import Gate
 from visard_engine.protocols.normalise import unit_bits
 from visard_engine.session import Session
@@ -81,73 +81,76 @@ def deal_shown(d: Dealing, n: int, _: int) -> None:
 
 @dataclass(frozen=True)
 class Level:
-    """A block's comparison with one limit before its gates: lowest bits of c, lt of the highest digit, the inputs masked."""
+    """A block's comparison with one limit before its gates: what is public of c, what is shared, and what was dealt for them.
+
+    ``lowest`` are the lowest bits of c, ``less`` lt of the highest digit and the lowest bits of r, ``masked`` the gates' masked
+    inputs (2, inputs, words), ``gates`` what was dealt (2, rows, words).
+    """
 
     lowest: Words
     less: Words
     masked: Words
+    gates: Words
 
     def __repr__(self) -> str:
         return f"<Level: {self.less.size} secret words>"
 
+    def sign(self, s: Session, opened: Words) -> Words:
+        """<z >= 0>, (2, words), from the opened bits of its gates (inputs, words); local."""
+        out = gates.outputs(s, digits(s.field.q).gates[0], opened, self.gates)
+        return xor_public(s.party, self.less ^ out[:, 0], ~self.lowest)
+
 
 @dataclass(frozen=True)
 class Block:
-    """Some of what is compared, with its dealt masks and one set of gates' masks (2, rows, words) a limit."""
+    """Some of what is compared, at most as many as its kit serves, with their r; what is dealt besides is still in the kit.
+
+    So of a large gallery little more than r is in memory while c is opened, and no r when that is done.
+    """
 
     part: slice
-    mask: Mask
-    gates: list[Words]
+    kit: KitReader
+    size: int
+    limits: int
+    r: DealtValue
+
+    @classmethod
+    def read(cls, kit: KitReader, part: slice, size: int, limits: int) -> "Block":
+        """Of a part of the rows, from a kit that serves ``size``."""
+        return cls(part, kit, size, limits, kit.random(size)[: part.stop - part.start])
 
     def __repr__(self) -> str:
-        return f"<Block: {self.mask!r}>"
+        return f"<Block: {self.r.own.size} secret values>"
 
     def masked(self, s: Session, z: Elements) -> Elements:
         """Shares of c = 2z + r, of degree 2 and otherwise random; local."""
         zero = s.prss.zero_sharing(s.field, z.size)
-        return kernels.mask(z, self.mask.r.own, self.mask.r.previous, zero, s.kit.factors)
+        return kernels.mask(z, self.r.own, self.r.previous, zero, s.kit.factors)
 
     def unmasked(self, s: Session, c: Elements) -> Elements:
         """What z is used as from here on, of degree 1."""
-        return kernels.unmask(c, self.mask.r.own, self.mask.r.previous, s.kit.factors)
+        return kernels.unmask(c, self.r.own, self.r.previous, s.kit.factors)
 
     def levels(self, s: Session, c: Elements, limits: Sequence[int]) -> list[Level]:
-        """The comparison with each limit, from c of the first one; local. Of margins there is one."""
-        q, found, gate = s.field.q, [], digits(s.field.q).gates[0]
-        for limit, masks in zip(limits, self.gates, strict=False):
+        """The comparison with each limit, from c of the first one; local, once. Of margins there is one."""
+        q, words, gate = s.field.q, words_for(c.size), digits(s.field.q).gates[0]
+        mask = comparison.read_bits(self.kit, self.size, digits(q), self.r)
+        dealt = [*mask.gates, *(gates.read(self.kit, gate, self.size) for _ in range(self.limits - 1))]
+        monomials, lowest = _first(mask.monomials, words), _first(mask.lowest, words)
+        found = []
+        for limit, masks in zip(limits, (_first(one, words) for one in dealt), strict=False):
             shift = (limit - limits[0]) << stretch(q) + 1
             of_limit = s.field.add(c, np.full_like(c, s.field.element(shift))) if shift else c
-            lt, eq = bitslice.leaves(of_limit, q, _DIGITS, self.mask.monomials, gates.public_piece(s))
+            lt, eq = bitslice.leaves(of_limit, q, _DIGITS, monomials, gates.public_piece(s))
             inputs = comparison.inputs_of(lt[:, ::-1], eq[:, ::-1], gate)
-            lowest = bitslice.transpose(of_limit, 0, 1)[0]
-            found.append(Level(lowest, lt[:, -1], inputs ^ masks[:, : gate.inputs]))
+            public = bitslice.transpose(of_limit, 0, 1)[0]
+            found.append(Level(public, lt[:, -1] ^ lowest, inputs ^ masks[:, : gate.inputs], masks))
         return found
 
-    def signs(self, s: Session, levels: Sequence[Level], opened: Words) -> Words:
-        """<z >= 0> of each limit, (limits, 2, words), from the opened bits of its gates; local."""
-        gate = digits(s.field.q).gates[0]
-        found = []
-        for level, masks, part in zip(levels, self.gates, np.split(opened, len(levels)), strict=True):
-            out = gates.outputs(s, gate, part.reshape(gate.inputs, -1), masks)
-            negative = level.less ^ out[:, 0] ^ self.mask.lowest
-            found.append(xor_public(s.party, negative, ~level.lowest))
-        return np.stack(found)
 
-
-def _read(s: Session, part: slice, size: int, limits: int) -> Block:
-    """From the session's kit masks for a part of the rows, at most as many as the kit serves."""
-    count, words = part.stop - part.start, words_for(part.stop - part.start)
-    chosen = digits(s.field.q)
-    mask = comparison.read(s.kit, size, chosen)
-    more = [gates.read(s.kit, chosen.gates[0], size) for _ in range(limits - 1)]
-    kept = Mask(
-        chosen,
-        mask.r[:count],
-        np.ascontiguousarray(mask.lowest[:, :words]),
-        np.ascontiguousarray(mask.monomials[:, :, :words]),
-        [],
-    )
-    return Block(part, kept, [np.ascontiguousarray(one[:, :, :words]) for one in (*mask.gates, *more)])
+def _first(dealt: Words, words: int) -> Words:
+    """Of as many words."""
+    return np.ascontiguousarray(dealt[..., :words])
 
 
 def read(s: Session, sessions: Sequence[Session], rows: int, limits: int, margins: int) -> list[Block]:
@@ -155,8 +158,8 @@ def read(s: Session, sessions: Sequence[Session], rows: int, limits: int, margin
     found, start = [], 0
     for session, size in zip(sessions, blocks_of(rows), strict=True):
         stop = min(start + size, rows)
-        found.append(_read(session, slice(start, stop), size, limits))
+        found.append(Block.read(session.kit, slice(start, stop), size, limits))
         start = stop
     if margins:
-        found.append(_read(s, slice(rows, rows + margins), margins, 1))
+        found.append(Block.read(s.kit, slice(rows, rows + margins), margins, 1))
     return found

@@ -152,7 +152,12 @@ class Mask:
 
 def read(kit: KitReader, n: int, digits: Digits) -> Mask:
     """The party's half of ``deal``."""
-    r, rows = kit.random(n), kit.bits(digits.rows, n)
+    return read_bits(kit, n, digits, kit.random(n))
+
+
+def read_bits(kit: KitReader, n: int, digits: Digits, r: DealtValue) -> Mask:
+    """What comes behind r."""
+    rows = kit.bits(digits.rows, n)
     dealt = [gates.read(kit, gate, n) for gate in digits.gates]
     monomials = rows[:, 1:] if digits.lowest_bit_is_dealt else rows
     return Mask(

@@ -9,6 +9,7 @@ comparison's bit, and the lower bits are chosen by it (<i> = <i_a> ^ <w> (<i_a> 
 of their own. A winner is always one of the values, minus what is known with degree 1: see ``Sums``.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ from typing_extensions import override
 
 from visard_engine.bits import invert, pack, unpack, words_for
 from visard_engine.claims import Folded, Source, Stream
-from visard_engine.correlated import Dealing
+from visard_engine.correlated import Dealing, KitReader
 from visard_engine.field import Bools, Elements, Field, Words
 from visard_engine.kernels import arithmetic
 from visard_engine.protocols import choice, comparison, gates, maximum, sizes
@@ -85,6 +86,24 @@ def deal(d: Dealing, n: int, bits: int) -> None:
         gates.deal(d, choice.gate(bits), words_for(n), beta[None])
 
 
+@dataclass(frozen=True)
+class Dealt:
+    """One party's half of ``deal``: exact ReLUs of n pairs, and the masks of what is opened with their signs."""
+
+    relu: maximum.Dealt
+    masks: Words  # (2, rows, words)
+
+
+def read(kit: KitReader, n: int, bits: int) -> Dealt:
+    """The party's half of ``deal``."""
+    relu = maximum.read(kit, n, 0)
+    sign = relu.beta_bits[:, None]
+    return Dealt(relu, gates.read(kit, choice.gate(bits), n, sign) if bits else sign)
+
+
+Supply = Callable[[int, int], Dealt]  # from a level, the first is 0, and its pairs
+
+
 def levels(n: int) -> list[int]:
     """Pairs compared at each level of a tournament of n."""
     out = []
@@ -94,25 +113,31 @@ def levels(n: int) -> list[int]:
     return out
 
 
-async def minimum(s: Session, z: Sums) -> tuple[Sums, Bools]:
-    """The least of n values, as one, and its position's bits, (2, ceil(log2 n)) of one bool each."""
+async def minimum(s: Session, z: Sums, supply: Supply | None = None) -> tuple[Sums, Bools]:
+    """The least of n values, as one, and its position's bits, (2, ceil(log2 n)) of one bool each.
+
+    What is dealt for each level comes from ``supply``, else from the session's kit.
+    """
     path: Bools = np.zeros((2, 0, z.share.size), np.bool_)  # (pieces, bits so far, candidates)
     while z.share.size > 1:
-        z, path = await _level(s, z, path)
+        pairs, level = z.share.size // 2, path.shape[1]
+        if supply is None:
+            dealt = await s.compute(pairs, read, s.kit, pairs, level)
+        else:
+            dealt = await s.compute(pairs, supply, level, pairs)
+        z, path = await _level(s, z, path, dealt)
     return z, path[:, :, 0]
 
 
-async def _level(s: Session, z: Sums, path: Bools) -> tuple[Sums, Bools]:
+async def _level(s: Session, z: Sums, path: Bools, dealt: Dealt) -> tuple[Sums, Bools]:
     """Halve the candidates: neighbours 2j and 2j + 1 meet; a last odd one passes."""
-    pairs, bits = z.share.size // 2, path.shape[1]
+    pairs = z.share.size // 2
     a, b, bye = z[: 2 * pairs : 2], z[1 : 2 * pairs : 2], z[2 * pairs :]
-    dealt = await s.compute(pairs, maximum.read, s.kit, pairs, 0)
-    masks = gates.read(s.kit, choice.gate(bits), pairs, dealt.beta_bits[:, None]) if bits else dealt.beta_bits[:, None]
     source = Difference(s.field.subtract(a.offset, b.offset), b.rows, a.rows)
-    c, negative = await comparison.is_negative(s, s.field.subtract(a.share, b.share), dealt.mask, source)
+    c, negative = await comparison.is_negative(s, s.field.subtract(a.share, b.share), dealt.relu.mask, source)
     second = invert(s.party, negative)
-    v, chosen = await _open_and_choose(s, second, path[:, :, : 2 * pairs], masks)
-    larger = await s.compute(pairs, maximum.finish, s.kit, c, v, dealt)
+    v, chosen = await _open_and_choose(s, second, path[:, :, : 2 * pairs], dealt.masks)
+    larger = await s.compute(pairs, maximum.finish, s.kit, c, v, dealt.relu)
     new_bit = unpack(second, pairs)[:, None]
     met = np.concatenate([chosen, new_bit], axis=1)
     passed = np.concatenate([path[:, :, 2 * pairs :], np.zeros((2, 1, bye.share.size), np.bool_)], axis=1)

@@ -36,6 +36,8 @@ from visard_engine.protocols.opening import confirm, open_lines, open_lines_and_
 from visard_engine.protocols.verification import Check
 from visard_engine.session import Session
 
+_FOLDED = 1 << 16  # rows at a time, whose random factors are in memory
+
 
 @dataclass(frozen=True)
 class Labels:
@@ -56,7 +58,7 @@ def table_bits(words: int, parts: int) -> int:
     return (parts << PART_BITS) * (words + CHECK_WORDS) * 64
 
 
-class _Within(Source):
+class Within(Source):
     """factor (offset + <a, b_j>) for the rows (N, D), and behind them margins of degree 1."""
 
     def __init__(self, s: Session, probe: Elements, rows: Elements, limit: int, margins: Elements) -> None:
@@ -66,7 +68,7 @@ class _Within(Source):
         self._margins = s.field.scale(margins, 1 << mean_stretch(s.field.q))
 
     def __repr__(self) -> str:
-        return f"<_Within: {self._rows.size} secret values>"
+        return f"<Within: {self._rows.size} secret values>"
 
     def shares(self, part: slice) -> Elements:
         """Of degree 2, of some rows; or those of the margins, which lie behind the rows."""
@@ -82,21 +84,26 @@ class _Within(Source):
 
     @override
     def fold_each(self, opened: Elements, stream: Stream, into: Sequence[Folded]) -> None:
-        factors = np.stack([stream.elements(opened.size) for _ in into])
-        ours = np.ascontiguousarray(factors[:, : len(self._rows)])
-        sums = fold_all_rows(ours, self._rows)  # of a large gallery reading them is what takes time
-        for one, g, folded in zip(into, factors, sums, strict=True):
+        field, count = self._field, len(self._rows)
+        sums, known = np.zeros((len(into), self._rows.shape[1]), opened.dtype), np.zeros(len(into), opened.dtype)
+        for part in [slice(start, min(start + _FOLDED, count)) for start in range(0, count, _FOLDED)]:
+            factors = np.stack([stream.elements(part.stop - part.start) for _ in into])
+            # of a large gallery reading the rows is what takes time
+            sums = field.add(sums, fold_all_rows(factors, self._rows[part]))
+            offsets = np.concatenate([summed(g) for g in factors])
+            known = field.add(known, field.scale(offsets, self._factor * self._offset))
+            known = field.subtract(known, arithmetic.products(factors, opened[part]))
+        for one, folded, rest in zip(into, sums, known, strict=True):
             one.left.append(self._probe)
-            one.right.append(self._field.scale(folded, self._factor))
-            self._know(opened, g, one)
+            one.right.append(field.scale(folded, self._factor))
+            one.rest = field.add(one.rest, field.add(rest[None], self._of_margins(opened[count:], stream)))
 
-    def _know(self, opened: Elements, g: Elements, into: Folded) -> None:
-        """Of the combination with factors ``g`` what is of degree 1."""
-        field, ours, others = self._field, g[: len(self._rows)], g[len(self._rows) :]
-        known = field.scale(summed(ours), self._factor * self._offset)
-        if others.size:
-            known = field.add(known, arithmetic.products(self._margins[None], others))
-        into.rest = field.add(into.rest, field.subtract(known, arithmetic.products(opened[None], g)))
+    def _of_margins(self, opened: Elements, stream: Stream) -> Elements:
+        """The combination of what is of degree 1, (1,)."""
+        if not opened.size:
+            return self._field.encode([0])
+        differences = self._field.subtract(self._margins, opened)
+        return arithmetic.products(differences[None], stream.elements(opened.size))
 
 
 async def search(
@@ -112,18 +119,8 @@ async def search(
 
     ``sessions`` are of the kits of blocks (``blocks_of``), ``s`` of the last one. Raises KitError, CheckFailed, ViewsDiffer.
     """
-    if len(sessions) != len(blocks_of(len(rows))):
-        raise KitError(f"{len(rows)} rows take {len(blocks_of(len(rows)))} kits of blocks, not {len(sessions)}")
-    source = _Within(s, probe, rows, limits[0], margins)
-    blocks = await s.compute(rows.size, dealt_blocks.read, s, sessions, len(rows), len(limits), margins.size)
-    share = await s.compute(rows.size, _masked, s, source, blocks)
-    c = await open_parabolas(s, share, "masked product")
-    s.claims.add(source, await s.compute(c.size, _unmasked, s, c, blocks))
     check = Check(s, probe.size)
-    ahead = [await s.compute(rows.size, one.levels, s, c[one.part], limits) for one in blocks]
-    masked = np.concatenate([level.masked.reshape(2, -1) for block in ahead for level in block], axis=1)
-    coin, opened = await open_lines_and_bits(s, check.coin(), masked, "digits and coin")
-    within = await s.compute(rows.size, _signs, s, blocks, ahead, opened)
+    coin, within = await compared(s, sessions, check, probe, rows, limits, margins)
     tables = await s.compute(rows.size, _tables, within[: len(sessions)], labels)
     allowed = _allowed(s, within[len(sessions) :], margins.size)
     shown = await _verified(s, check, coin, allowed, tables)
@@ -131,22 +128,57 @@ async def search(
     return shown
 
 
-def _masked(s: Session, source: _Within, blocks: Sequence[Block]) -> Elements:
+async def compared(
+    s: Session,
+    sessions: Sequence[Session],
+    check: Check,
+    probe: Elements,
+    rows: Elements,
+    limits: Sequence[int],
+    margins: Elements,
+) -> tuple[Elements, list[Words]]:
+    """The first two rounds: the coin of the verification, and for each block <z >= 0> of each limit, (limits, 2, words).
+
+    Bits behind a block's rows are random. Raises KitError and ViewsDiffer.
+    """
+    if len(sessions) != len(blocks_of(len(rows))):
+        raise KitError(f"{len(rows)} rows take {len(blocks_of(len(rows)))} kits of blocks, not {len(sessions)}")
+    source = Within(s, probe, rows, limits[0], margins)
+    blocks = await s.compute(rows.size, dealt_blocks.read, s, sessions, len(rows), len(limits), margins.size)
+    c = await open_parabolas(s, await s.compute(rows.size, _masked, s, source, blocks), "masked product")
+    s.claims.add(source, await s.compute(c.size, _unmasked, s, c, blocks))
+    ahead = [await s.compute(rows.size, one.levels, s, c[one.part], limits) for one in blocks]
+    del blocks, c  # of a large gallery they are what fills the memory
+    masked = np.concatenate([level.masked.reshape(2, -1) for block in ahead for level in block], axis=1)
+    coin, opened = await open_lines_and_bits(s, check.coin(), masked, "digits and coin")
+    return coin, await s.compute(rows.size, _signs, s, ahead, opened)
+
+
+def _masked(s: Session, source: Within, blocks: Sequence[Block]) -> Elements:
     """What is opened of each row and margin, block by block."""
-    return np.concatenate([block.masked(s, source.shares(block.part)) for block in blocks])
+    out = np.empty(blocks[-1].part.stop, s.field.dtype)
+    for block in blocks:
+        out[block.part] = block.masked(s, source.shares(block.part))
+    return out
 
 
 def _unmasked(s: Session, c: Elements, blocks: Sequence[Block]) -> Elements:
-    return np.concatenate([block.unmasked(s, c[block.part]) for block in blocks])
+    out = np.empty_like(c)
+    for block in blocks:
+        out[block.part] = block.unmasked(s, c[block.part])
+    return out
 
 
-def _signs(s: Session, blocks: Sequence[Block], ahead: Sequence[Sequence[Level]], opened: Words) -> list[Words]:
+def _signs(s: Session, ahead: Sequence[Sequence[Level]], opened: Words) -> list[Words]:
     """For each block <z >= 0> of each limit, (limits, 2, words), from the gates' opened bits of all."""
     found, start = [], 0
-    for block, levels in zip(blocks, ahead, strict=True):
-        size = sum(level.masked[0].size for level in levels)
-        found.append(block.signs(s, levels, opened[start : start + size]))
-        start += size
+    for levels in ahead:
+        signs = []
+        for level in levels:
+            part = opened[start : start + level.masked[0].size]
+            signs.append(level.sign(s, part.reshape(level.masked.shape[1], -1)))
+            start += part.size
+        found.append(np.stack(signs))
     return found
 
 

@@ -6,19 +6,23 @@ against accidents, not against a party that lies.
 """
 
 import hashlib
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
+import numpy as np
+import numpy.typing as npt
 from visard_wire.digests import sized
 
 from visard_party.store.contents import LogEntry, Name, State
+from visard_party.store.names import Names
 
 HASH_BYTES = 64
 LEAF_ROWS = 16  # an audit lists so few rows instead of splitting them further
 _MODULUS = 1 << 8 * HASH_BYTES
-_DIGITS = "0123456789abcdef"
+_HEX = "0123456789abcdef"
+_DIGITS = 3  # of an id, that say in which bucket it is: of a million, some 250 are in each
 
 
 def element_hash(parts: Iterable[bytes]) -> int:
@@ -34,6 +38,12 @@ def set_hash(hashes: Iterable[int]) -> bytes:
     return (sum(hashes) % _MODULUS).to_bytes(HASH_BYTES, "big")
 
 
+def name_hash(name: Name) -> int:
+    """The hash of a reference in a set of them: of its public name."""
+    parts = (name.reference_id, name.subject, name.model, str(name.version), name.enrolled_by, name.gallery)
+    return element_hash(part.encode() for part in parts)
+
+
 @dataclass(frozen=True)
 class Node:
     """The references whose ids begin with a prefix: how many, their hash, and themselves if they are few."""
@@ -44,18 +54,51 @@ class Node:
     rows: tuple[Name, ...]
 
 
+@dataclass(frozen=True)
+class _Bucket:
+    """The names whose ids begin alike, in order, and the sum of their hashes."""
+
+    names: Names
+    total: int
+
+    @classmethod
+    def of(cls, names: Sequence[Name]) -> "_Bucket":
+        """These, in their order."""
+        return cls(Names.of(names), sum(map(name_hash, names)))
+
+    def updated(self, gone: npt.NDArray[np.bool_], fresh: "_Bucket") -> "_Bucket":
+        """Without some, and with others that are not in it."""
+        lost = sum(map(name_hash, self.names.chosen(gone)))
+        names = Names.joined([self.names.chosen(~gone), fresh.names])
+        return _Bucket(names.picked(names.order), self.total - lost + fresh.total)
+
+
+_NOTHING = _Bucket.of(())
+
+
 class Holdings:
-    """What a party holds, hashed: its references and rights by id, and its committed writes. Kept up to date one by one."""
+    """What a party holds, hashed: its references and rights by id, and its committed writes. Kept up to date one by one.
+
+    References lie in buckets by the first digits of their ids: a change copies one, and an audit hashes one.
+    """
 
     def __init__(self, names: Sequence[Name], log: Sequence[LogEntry]) -> None:
-        self._names = sorted(names, key=reference_id_of)
-        self._hashes = [name_hash(name) for name in self._names]
-        self._total = sum(self._hashes)
-        self._subjects = Counter(_subject(name) for name in self._names if not name.is_right)
-        self._galleries = Counter(name.gallery for name in self._names if not name.is_right)
+        self._buckets: dict[str, _Bucket] = {}
+        self._total = 0
+        self._subjects: int | None = None  # until it is counted
+        self._galleries = Counter[str]()
         self._written = {e.request_id: e.expires_unix_ms for e in log if e.state is State.COMMITTED}
         self._log_total = sum(map(_write_hash, self._written))
         self.note_pending(log)
+        self.add(names)
+
+    @classmethod
+    def of(cls, names: Iterable[Sequence[Name]], log: Sequence[LogEntry]) -> "Holdings":
+        """Of names that come in parts."""
+        found = cls((), log)
+        for part in names:
+            found.add(part)
+        return found
 
     @property
     def references(self) -> bytes:
@@ -65,7 +108,10 @@ class Holdings:
     @property
     def counts(self) -> tuple[int, int]:
         """How many subjects and how many references are held; rights are neither. A subject counts in each of its galleries."""
-        return len(self._subjects), self._subjects.total()
+        if self._subjects is None:
+            people = [bucket.names.people()[bucket.names.versions > 0] for bucket in self._buckets.values()]
+            self._subjects = len(np.unique(np.concatenate(people))) if people else 0
+        return self._subjects, self._galleries.total()
 
     @property
     def galleries(self) -> Mapping[str, int]:
@@ -89,68 +135,74 @@ class Holdings:
             del self._written[request_id]
             self._log_total -= _write_hash(request_id)
 
-    def update(self, touched: Iterable[str], present: Iterable[Name], writes: Mapping[bytes, int]) -> None:
+    def add(self, names: Sequence[Name]) -> None:
+        """References and rights that are not there yet."""
+        by_digits: dict[str, list[Name]] = {}
+        for name in names:
+            by_digits.setdefault(name.reference_id[:_DIGITS], []).append(name)
+        for digits, some in by_digits.items():
+            old = self._buckets.get(digits, _NOTHING)
+            self._put(digits, old.updated(np.zeros(len(old.names), np.bool_), _Bucket.of(some)))
+            self._count(some, 1)
+
+    def _put(self, digits: str, bucket: _Bucket) -> None:
+        self._total += bucket.total - self._buckets.get(digits, _NOTHING).total
+        self._buckets[digits] = bucket
+        if not bucket.names:
+            del self._buckets[digits]
+
+    def _count(self, names: Iterable[Name], sign: int) -> None:
+        self._subjects = None
+        for name in names:
+            self._galleries[name.gallery] += sign * (not name.is_right)
+
+    def update(self, touched: Iterable[str], present: Sequence[Name], writes: Mapping[bytes, int]) -> None:
         """Of the references that these new writes have touched only those that are present are left, as they are.
 
         ``writes``: ids, and when their requests expire.
         """
+        by_digits: dict[str, list[str]] = {}
         for reference_id in touched:
-            self._remove(reference_id)
-        for name in present:
-            at = bisect_left(self._names, name.reference_id, key=reference_id_of)
-            self._names.insert(at, name)
-            self._hashes.insert(at, name_hash(name))
-            self._total += self._hashes[at]
-            if not name.is_right:
-                self._subjects[_subject(name)] += 1
-                self._galleries[name.gallery] += 1
+            by_digits.setdefault(reference_id[:_DIGITS], []).append(reference_id)
+        for digits, ids in by_digits.items():
+            self._remove(digits, ids)
+        self.add(present)
         fresh = {request_id: expires for request_id, expires in writes.items() if request_id not in self._written}
         self._written |= fresh
         self._log_total += sum(map(_write_hash, fresh))
 
-    def _remove(self, reference_id: str) -> None:
-        at = bisect_left(self._names, reference_id, key=reference_id_of)
-        if at < len(self._names) and self._names[at].reference_id == reference_id:
-            name = self._names.pop(at)
-            self._total -= self._hashes.pop(at)
-            if name.is_right:
-                return
-            self._galleries[name.gallery] -= 1
-            self._subjects[_subject(name)] -= 1
-            if not self._subjects[_subject(name)]:
-                del self._subjects[_subject(name)]
+    def _remove(self, digits: str, ids: Iterable[str]) -> None:
+        bucket = self._buckets.get(digits, _NOTHING)
+        gone = np.zeros(len(bucket.names), np.bool_)
+        gone[[at for at in map(bucket.names.find, ids) if at is not None]] = True
+        if gone.any():
+            self._count(bucket.names.chosen(gone), -1)
+            self._put(digits, bucket.updated(gone, _NOTHING))
 
     def node(self, prefix: str) -> Node:
         """The references below a prefix of hex digits."""
-        first = bisect_left(self._names, prefix, key=reference_id_of)
-        last = bisect_left(self._names, prefix + "g", key=reference_id_of)
-        rows = tuple(self._names[first:last]) if last - first <= LEAF_ROWS else ()
-        return Node(prefix, last - first, set_hash(self._hashes[first:last]), rows)
+        if len(prefix) > _DIGITS:
+            bucket = self._buckets.get(prefix[:_DIGITS], _NOTHING)
+            names = [name for name in bucket.names if name.reference_id.startswith(prefix)]
+            return Node(prefix, len(names), set_hash(map(name_hash, names)), _few(names))
+        below = [bucket for digits, bucket in sorted(self._buckets.items()) if digits.startswith(prefix)]
+        count = sum(len(bucket.names) for bucket in below)
+        rows = chain.from_iterable(bucket.names for bucket in below) if count <= LEAF_ROWS else ()
+        return Node(prefix, count, set_hash(bucket.total for bucket in below), tuple(rows))
 
 
-def _subject(name: Name) -> tuple[str, str]:
-    """Who it is: a name is another subject's in another gallery."""
-    return name.gallery, name.subject
-
-
-def name_hash(name: Name) -> int:
-    """The hash of a reference in a set of them: of its public name."""
-    parts = (name.reference_id, name.subject, name.model, str(name.version), name.enrolled_by, name.gallery)
-    return element_hash(part.encode() for part in parts)
+def _few(names: Sequence[Name]) -> tuple[Name, ...]:
+    """They, if they are few enough to be listed."""
+    return tuple(names) if len(names) <= LEAF_ROWS else ()
 
 
 def _write_hash(request_id: bytes) -> int:
     return element_hash([request_id])
 
 
-def reference_id_of(name: Name) -> str:
-    """The key by which rows are sorted at every party: their id."""
-    return name.reference_id
-
-
 def children(prefix: str) -> list[str]:
     """The sixteen prefixes that divide what is below one."""
-    return [prefix + digit for digit in _DIGITS]
+    return [prefix + digit for digit in _HEX]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import structlog
 from visard_common.errors import FailedPrecondition, InvalidArgument, Unavailable
 from visard_common.limits import RETRY_SECONDS
+from visard_common.memory import give_back_small_pieces
 from visard_wire.limits import MAX_PREFIXES
 from visard_wire.v1 import gateway_pb2, peer_pb2
 
@@ -16,7 +17,7 @@ from visard_party.consistency.sets import Holdings, Node, SetWatch, View
 from visard_party.consistency.writes import Writes
 from visard_party.errors import StoreError
 from visard_party.peers.links import Link, PeerLinks
-from visard_party.store.base import Store, all_rights
+from visard_party.store.base import Store, all_names
 
 WATCH_SECONDS = 2.0
 _ANEW_SECONDS = 3600.0
@@ -126,9 +127,10 @@ class Watch:
 
     async def _bring_up_to_date(self, taken: Changes) -> None:
         if taken.everything:
-            names = [*await self._store.names(), *[right.name for right in await all_rights(self._store)]]
-            entries = await self._store.log()
-            self._holdings = await asyncio.to_thread(Holdings, names, entries)
+            names = await all_names(self._store)
+            self._holdings = await asyncio.to_thread(Holdings.of, names, await self._store.log())
+            del names
+            give_back_small_pieces()
             self._read_at = time.monotonic()
         elif taken.writes:
             ids = sorted(taken.references)

@@ -6,7 +6,8 @@ Decisions are in ledger.py and audit.py, files in files.py, a plan's in shelf.py
 import asyncio
 import contextlib
 import shutil
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -28,6 +29,7 @@ from visard_party.kits.trust import Trust
 
 _BACKOFF = (0.2, 5.0)  # seconds between attempts to reach the dealer: at first, at most
 _DISTRUST_SECONDS = 1.0  # between two looks whether the dealer is believed again
+AHEAD = 2  # searches that kits are kept ready for
 MAX_PLANS = 64  # plans kept in stock; the one not used for longest gives way
 
 log = structlog.get_logger()
@@ -92,6 +94,11 @@ class KitStock:
         while len(self._shelves) > MAX_PLANS:
             self._shelves.pop(next(iter(self._shelves))).clear()
         self._work.set()
+
+    def want_ahead(self, plans: Sequence[KitPlan]) -> None:
+        """Keep kits for AHEAD searches in stock, of which one takes these: those of blocks are the same for all galleries."""
+        for plan, count in Counter(plans).items():
+            self.want(plan, AHEAD * count)
 
     def _shelf(self, plan: KitPlan, target: int) -> Shelf:
         return Shelf(self._directory, plan, self._party, target, self._first(), self.choosing, self.memory)

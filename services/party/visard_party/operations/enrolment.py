@@ -38,8 +38,10 @@ class Enrol(Operation):
                 f"model {request.model!r} has {resources.max_references} references, as many as are allowed"
             )
         rows = await whom.others(resources, asked, model)
-        plans = network_plans(asked, model, request.images)
-        plans += admission.plans(asked, model, rows)
+        asks = admission.plans(asked, model, rows)
+        if rows:
+            resources.stock.want_ahead(asks)
+        plans = network_plans(asked, model, request.images) + asks
         erase = Change(erase=tuple(row.reference_id for row in own) if request.replace else ())
         return Prepared(asked, plans, names_of(own), rows, model, images, erase)
 

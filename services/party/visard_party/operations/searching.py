@@ -1,11 +1,9 @@
 """Identify: a network evaluated once a photo, everybody who is enrolled compared with, one sealed answer."""
 
-from collections import Counter
-
 from typing_extensions import override
 from visard_common.errors import InvalidArgument
-from visard_engine import matching
-from visard_engine.kits import Kit, KitPlan
+from visard_engine import nearest
+from visard_engine.kits import Kit
 
 from visard_party.intake.asked import Asked
 from visard_party.operations import candidates, points, whom
@@ -16,8 +14,6 @@ from visard_party.operations.prepared import Outcome, Prepared
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
 from visard_party.workers.asked import Searched
-
-AHEAD = 2  # searches that kits are kept ready for: those of blocks are the same for all galleries
 
 
 class Identify(Reading):
@@ -37,12 +33,10 @@ class Identify(Reading):
         rows: Searched = somebody(await looking(resources, asked, model))
         program, point = model.program, points.of_search(request, model.program, len(rows))
         if request.nearest:
-            size = len(rows), program.output.size
-            searched: tuple[KitPlan, ...] = (matching.identify_plan(program.q, *size, model.tested),)
+            searched = nearest.identify_plans(program.q, len(rows), program.output.size, model.tested)
         else:
             searched = candidates.Search.at(program, point).plans(rows)
-            for plan, count in Counter(searched).items():
-                resources.stock.want(plan, AHEAD * count)
+        resources.stock.want_ahead(searched)
         plans = network_plans(asked, model, request.images) + searched * request.images
         return Prepared(asked, plans, (), rows, model, images, point=point)
 
@@ -57,7 +51,7 @@ class Identify(Reading):
             return Outcome(await search.outcome(resources, prepared, run, kits_left, probes))
         (probe,) = probes
         limits = prepared.limit, prepared.network.program.mean_test
-        bits = await matching.identify(run, kits_left[-1], probe, prepared.own.shares, *limits)
+        bits = await nearest.identify(run, kits_left, probe, prepared.own.shares, *limits)
         outcome = bits_outcome(prepared, bits)
         subjects = prepared.own.subjects
         outcome.row_digest = prepared.own.table_digest

@@ -3,7 +3,7 @@
 from collections.abc import Sequence, Sized
 
 from visard_common.errors import AlreadyExists
-from visard_engine import matching
+from visard_engine import searching
 from visard_engine.field import Elements
 from visard_engine.kits import Kit, KitPlan
 from visard_engine.session import Run
@@ -14,17 +14,15 @@ from visard_party.operations.prepared import Prepared
 
 
 def plans(asked: Asked, model: Published, rows: Sized) -> tuple[KitPlan, ...]:
-    """Of the kits that this takes: one a photo, none where there is nobody else."""
-    if not rows:
-        return ()
+    """Of the kits that this takes: for each photo those of blocks, and one more; none where there is nobody else."""
     program = model.program
-    return (matching.verify_plan(program.q, len(rows), program.output.size),) * asked.request.images
+    return searching.known_plans(program.q, len(rows), program.output.size) * asked.request.images
 
 
 async def check(run: Run, kits: Sequence[Kit], found: Sequence[Elements], prepared: Prepared) -> None:
     """Raise AlreadyExists if a descriptor is that of anybody else; there are no kits where there is nobody else."""
-    limit = prepared.network.program.threshold("")
-    for kit, descriptor in zip(kits, found if kits else (), strict=True):
+    limit, each = prepared.network.program.threshold(""), len(kits) // len(found)
+    for k, descriptor in enumerate(found):
         # within the default distance of any row? the parties learn this bit and no other
-        if await matching.is_known(run, kit, descriptor, prepared.own.shares, limit):
+        if await searching.is_known(run, kits[k * each :][:each], descriptor, prepared.own.shares, limit):
             raise AlreadyExists("a photo shows somebody who is enrolled under another name")

@@ -5,8 +5,9 @@ it. All three parties stage before any commits (visard_party.consistency.writes)
 (visard_party.consistency.recovery). Every backend passes tests/party/store.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
+from typing import Protocol, TypeVar
 
 from visard_wire.chain import Entry
 
@@ -27,8 +28,13 @@ from visard_party.store.contents import (
     Tombstone,
     Write,
 )
+from visard_party.store.names import Names
 
+PART = 1 << 14  # references of a large reading that are objects at the same time
+READ_SECONDS = 300.0  # for a million of them
 _PAGE = 1000  # rights or references read at a time
+
+T = TypeVar("T")
 
 
 class Store(Protocol):
@@ -65,12 +71,25 @@ class Store(Protocol):
 
     async def gallery(self, place: Place, part: Part = WHOLE) -> list[Reference]:
         """All references of a place, or those of a part of them, by id: the same order at every party."""
+        return list(chain.from_iterable(await self.gallery_parts(place, list, part)))
+
+    async def gallery_parts(
+        self, place: Place, made: Callable[[Sequence[Reference]], T], part: Part = WHOLE
+    ) -> list[T]:
+        """What is made of the references of ``gallery``, PART at a time, in their order, in one reading.
+
+        Only so many are objects at the same time. ``made`` is called in a thread.
+        """
 
     async def by_ids(self, reference_ids: Sequence[str]) -> list[Reference]:
         """Those of these references that are there, by id, of whatever model."""
 
     async def names(self) -> list[Name]:
         """The public names of all references, by id."""
+        return list(chain.from_iterable(await self.names_parts(list)))
+
+    async def names_parts(self, made: Callable[[Sequence[Name]], T]) -> list[T]:
+        """What is made of these names, as ``gallery_parts`` does it."""
 
     async def expired(self, model: str, before_unix_ms: int, limit: int) -> list[Name]:
         """References of a model, in whatever gallery, whose time is over, by id."""
@@ -170,6 +189,12 @@ async def all_rights(store: Store) -> list[Right]:
     while page := await store.rights(_PAGE, found[-1].right_id if found else ""):
         found += page
     return found
+
+
+async def all_names(store: Store) -> list[Names]:
+    """The public names of all rights and references, in parts that are no objects; raises StoreError."""
+    rights = Names.of(right.name for right in await all_rights(store))
+    return [rights, *await store.names_parts(Names.of)]
 
 
 async def all_of(store: Store, model: str) -> list[Reference]:

@@ -6,6 +6,7 @@ when the document's state says so. The effects that follow (making rows visible,
 repeated without harm: they are finished before anybody reads, also after a crash in their midst.
 """
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -21,6 +22,7 @@ from visard_party.errors import ForeignStore, RequestConflict, SchemaMismatch, S
 from visard_party.gate import Gate
 from visard_party.spread import WHOLE, Part
 from visard_party.store import mongo_documents as documents
+from visard_party.store.base import PART, READ_SECONDS
 from visard_party.store.contents import (
     NEVER,
     Committed,
@@ -46,6 +48,7 @@ SELECTION_SECONDS = 3.0
 _DEFAULT_DATABASE = "visard"
 
 T = TypeVar("T")
+U = TypeVar("U")
 Document = dict[str, Any]
 
 
@@ -107,7 +110,7 @@ class MongoStore(MongoRecords):
     async def _describe(self) -> None:
         hello = await self._client.admin.command("hello")
         info = await self._client.server_info()
-        self.description = f"MongoDB {info['version']}, {_topology(hello)}"
+        self.description = f"MongoDB {info['version']}, {documents.topology(hello)}"
 
     async def _prepare(self, party: int) -> None:
         await self._describe()
@@ -146,12 +149,12 @@ class MongoStore(MongoRecords):
                 await self._writes.apply(entry)
             self._behind = False
 
-    async def _read(self, work: Callable[[], Awaitable[T]]) -> T:
+    async def _read(self, work: Callable[[], Awaitable[T]], seconds: float = TIMEOUT_SECONDS) -> T:
         async def whole() -> T:
             async with self._reading():
                 return await work()
 
-        return await self._do(whole)
+        return await self._do(whole, seconds)
 
     @override
     async def stage(self, request_id: bytes, write: Write, digest: bytes, expires_unix_ms: int = NEVER) -> None:
@@ -232,9 +235,26 @@ class MongoStore(MongoRecords):
         return [documents.reference_of(row) for row in await self._find("refs", query)]
 
     @override
-    async def gallery(self, place: Place, part: Part = WHOLE) -> list[Reference]:
-        query = {**place._asdict(), "visible": True, **_in_part(part)}
-        return [documents.reference_of(row) for row in await self._find("refs", query)]
+    async def gallery_parts(
+        self, place: Place, made: Callable[[Sequence[Reference]], T], part: Part = WHOLE
+    ) -> list[T]:
+        query = {**place._asdict(), "visible": True, **documents.in_part(part)}
+        return await self._parts(query, None, documents.reference_of, made)
+
+    async def _parts(
+        self,
+        query: Document,
+        fields: Document | None,
+        parsed: Callable[[Document], U],
+        made: Callable[[Sequence[U]], T],
+    ) -> list[T]:
+        async def work() -> list[T]:
+            cursor, found = self._db.refs.find(query, fields).sort("_id"), list[T]()
+            while rows := await cursor.to_list(PART):
+                found.append(await asyncio.to_thread(lambda part: made(list(map(parsed, part))), rows))
+            return found
+
+        return await self._read(work, READ_SECONDS)
 
     @override
     async def by_ids(self, reference_ids: Sequence[str]) -> list[Reference]:
@@ -242,8 +262,8 @@ class MongoStore(MongoRecords):
         return [documents.reference_of(row) for row in await self._find("refs", query)]
 
     @override
-    async def names(self) -> list[Name]:
-        return [documents.name_of(row) for row in await self._find("refs", {"visible": True}, documents.NAME_FIELDS)]
+    async def names_parts(self, made: Callable[[Sequence[Name]], T]) -> list[T]:
+        return await self._parts({"visible": True}, documents.NAME_FIELDS, documents.name_of, made)
 
     @override
     async def expired(self, model: str, before_unix_ms: int, limit: int) -> list[Name]:
@@ -373,19 +393,8 @@ class MongoStore(MongoRecords):
         self._client.close()
 
 
-def _topology(hello: Document) -> str:
-    if "setName" in hello:
-        return f"replica set {hello['setName']}"
-    return "sharded cluster" if hello.get("msg") == "isdbgrid" else "standalone"
-
-
 def _check(found: Document, party: int) -> None:
     if found["version"] != SCHEMA_VERSION:
         raise SchemaMismatch(f"store: schema version {found['version']}, this program wants {SCHEMA_VERSION}")
     if found["party"] != party:
         raise ForeignStore(f"store: the database is that of party {found['party']}")
-
-
-def _in_part(part: Part) -> Document:
-    ends = {"$gte": part.begin} | ({"$lt": part.end} if part.end else {})
-    return {} if part == WHOLE else {"_id": ends}

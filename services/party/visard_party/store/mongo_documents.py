@@ -7,6 +7,7 @@ from pymongo import ASCENDING
 from visard_wire.chain import Entry
 from visard_wire.secret import Secret
 
+from visard_party.spread import WHOLE, Part
 from visard_party.store.contents import LogEntry, ModelRecord, Name, Reference, Right, State, Tombstone
 
 Document = dict[str, Any]
@@ -152,3 +153,16 @@ async def make_indexes(database: Any, prefix: str) -> None:
     for name, indexes in keys.items():
         for fields in indexes:
             await database[prefix + name].create_index([(field, ASCENDING) for field in fields])
+
+
+def topology(hello: Document) -> str:
+    """What kind of server it is, from its greeting."""
+    if "setName" in hello:
+        return f"replica set {hello['setName']}"
+    return "sharded cluster" if hello.get("msg") == "isdbgrid" else "standalone"
+
+
+def in_part(part: Part) -> Document:
+    """What a query asks for besides, of ids of a part."""
+    ends = {"$gte": part.begin} | ({"$lt": part.end} if part.end else {})
+    return {} if part == WHOLE else {"_id": ends}

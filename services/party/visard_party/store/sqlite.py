@@ -3,10 +3,10 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from typing_extensions import override
@@ -15,6 +15,7 @@ from visard_wire.secret import Secret
 from visard_party.errors import ForeignStore, SchemaMismatch, StoreAway, StoreBusy, StoreError, StoreFull
 from visard_party.spread import WHOLE, Part
 from visard_party.store import sqlite_writes as writes
+from visard_party.store.base import PART, READ_SECONDS
 from visard_party.store.contents import (
     NEVER,
     Committed,
@@ -42,6 +43,10 @@ _COLUMNS = (
 )
 _NAME = "reference_id, subject, model, version, enrolled_by, gallery"
 _IN_PLACE = "visible AND model = ? AND gallery = ?"
+_BY_IDS = (
+    f"SELECT {_COLUMNS} FROM refs WHERE visible AND reference_id IN (SELECT value FROM json_each(?)) "  # noqa: S608
+    "ORDER BY reference_id"
+)
 _IN_PART = "reference_id >= ? AND (? = '' OR reference_id < ?)"
 _KINDS = {sqlite3.SQLITE_FULL: StoreFull, sqlite3.SQLITE_IOERR: StoreFull, sqlite3.SQLITE_BUSY: StoreBusy}
 _NOTE_ATTEMPT = "INSERT INTO attempts VALUES (?, ?) ON CONFLICT DO UPDATE SET full_at = max(full_at, excluded.full_at)"
@@ -143,24 +148,30 @@ class SqliteStore(SqliteRecords):
         return await self._do(lambda db: [_reference(row) for row in db.execute(query, (*place, subject))])
 
     @override
-    async def gallery(self, place: Place, part: Part = WHOLE) -> list[Reference]:
-        query = f"SELECT {_COLUMNS} FROM refs WHERE {_IN_PLACE} AND {_IN_PART} ORDER BY reference_id"  # noqa: S608
+    async def gallery_parts(
+        self, place: Place, made: Callable[[Sequence[Reference]], T], part: Part = WHOLE
+    ) -> list[T]:
+        query = f"SELECT reference_id FROM refs WHERE {_IN_PLACE} AND {_IN_PART} ORDER BY reference_id"  # noqa: S608
         named = (*place, part.begin, part.end, part.end)
-        return await self._do(lambda db: [_reference(row) for row in db.execute(query, named)])
+
+        def work(db: sqlite3.Connection) -> list[T]:
+            # ids are sorted in memory, and with them all that is asked for: of a large gallery that is to be no more
+            return [made(_by_ids(db, [row[0] for row in rows])) for rows in _parts(db.execute(query, named))]
+
+        return await self._do(work, seconds=READ_SECONDS)
 
     @override
     async def by_ids(self, reference_ids: Sequence[str]) -> list[Reference]:
-        query = (
-            f"SELECT {_COLUMNS} FROM refs WHERE visible AND reference_id IN (SELECT value FROM json_each(?)) "  # noqa: S608
-            "ORDER BY reference_id"
-        )
-        listed = json.dumps(list(reference_ids))
-        return await self._do(lambda db: [_reference(row) for row in db.execute(query, (listed,))])
+        return await self._do(lambda db: _by_ids(db, reference_ids))
 
     @override
-    async def names(self) -> list[Name]:
+    async def names_parts(self, made: Callable[[Sequence[Name]], T]) -> list[T]:
         query = f"SELECT {_NAME} FROM refs WHERE visible ORDER BY reference_id"  # noqa: S608
-        return await self._do(lambda db: [Name(*row) for row in db.execute(query)])
+
+        def work(db: sqlite3.Connection) -> list[T]:
+            return [made([Name(*row) for row in rows]) for rows in _parts(db.execute(query))]
+
+        return await self._do(work, seconds=READ_SECONDS)
 
     @override
     async def expired(self, model: str, before_unix_ms: int, limit: int) -> list[Name]:
@@ -340,6 +351,15 @@ def _check_schema(connection: sqlite3.Connection, owner: int) -> None:
     (found,) = connection.execute("PRAGMA application_id").fetchone()
     if found != owner:
         raise ForeignStore(f"store: the database is that of party {found - APPLICATION_ID - 1}")
+
+
+def _by_ids(db: sqlite3.Connection, reference_ids: Sequence[str]) -> list[Reference]:
+    return [_reference(row) for row in db.execute(_BY_IDS, (json.dumps(list(reference_ids)),))]
+
+
+def _parts(cursor: sqlite3.Cursor) -> Iterator[list[Any]]:
+    while rows := cursor.fetchmany(PART):
+        yield rows
 
 
 def _reference(row: tuple[str, str, str, int, int, int, int, bytes, bytes, str, str]) -> Reference:

@@ -1,7 +1,5 @@
 """A search among what a worker holds, together with the workers of the same part at the two other parties."""
 
-from collections import Counter
-
 import numpy as np
 from visard_common.errors import InvalidArgument, Unavailable
 from visard_common.limits import RETRY_SECONDS
@@ -14,8 +12,6 @@ from visard_party.tables import Question, search
 from visard_party.worker.among import Among
 from visard_party.worker.holding import View
 
-AHEAD = 2  # searches that kits are kept ready for: those of blocks are the same for all galleries
-
 
 async def searched(
     among: Among, view: View, request: worker_pb2.SearchRequest, seconds: float
@@ -23,8 +19,7 @@ async def searched(
     """This worker's shares of the answer. Raises ServiceFault."""
     asked, probes = question_of(request), probes_of(view, request)
     plans = asked.plans(view.field.q, view.rows, len(probes[0])) * len(probes)
-    for plan, count in Counter(plans).items():
-        among.stock.want(plan, AHEAD * count)
+    among.stock.want_ahead(plans)
     seen = request.terms, view.rows.digest
     async with among.run("search", request.session, seen, plans, seconds) as (channel, kits):
         found = await search(channel.begin_run(*seen), kits, probes, view.rows, asked)
