@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from visard_common.errors import InvalidArgument, NotFound, PermissionDenied, Unavailable
+from visard_common.errors import FailedPrecondition, InvalidArgument, PermissionDenied, Unavailable
 from visard_engine.errors import ProtocolError
 from visard_party.kits.files import first_number_in, renew_first_number
 from visard_party.kits.ledger import first_number, worker_of
@@ -17,6 +17,7 @@ from visard_party.store.sqlite import SqliteStore
 from visard_party.worker import holding
 from visard_party.worker.holding import MOST_VIEWS, Holding
 from visard_party.worker.servicer import WorkerServicer
+from visard_party.worker.working import Working
 from visard_wire.secret import Secret
 from visard_wire.v1 import worker_pb2
 
@@ -95,7 +96,7 @@ async def view__should_stay_as_it_was_and_be_taken_once(pair: tuple[SqliteStore,
     touched = await written(store, Change(erase=(reference(1).reference_id,)), 2)
     assert not await held.hold(asking(2, changed=touched))
     assert held.taken((1).to_bytes(16, "big")).rows is rows
-    with pytest.raises(NotFound):
+    with pytest.raises(Unavailable, match="no longer"):
         held.taken((1).to_bytes(16, "big"))
 
 
@@ -110,7 +111,7 @@ async def views__should_be_few_and_not_for_ever(
     now = time.monotonic() + 61
     monkeypatch.setattr(time, "monotonic", lambda: now)
     await held.hold(asking(MOST_VIEWS))
-    with pytest.raises(NotFound):
+    with pytest.raises(Unavailable, match="no longer"):
         held.taken((3).to_bytes(16, "big"))
 
 
@@ -209,6 +210,20 @@ async def whoever_is_not_its_party__should_be_refused_by_a_worker(role: str) -> 
             await call()
 
 
+def servicer_of(config: Any) -> WorkerServicer:
+    return WorkerServicer(Working(config, cast(Any, None), cast(Any, None), cast(Any, None)))
+
+
+@pytest.mark.usefixtures("vouched")
+async def worker_at_the_address_of_another__should_refuse() -> None:
+    """Or two might answer for one part, and nobody for the other."""
+    servicer = servicer_of(SimpleNamespace(index=0, ordinal=1, run_timeout=60.0))
+    context = cast(Any, Calling("party/0"))
+    for call in (lambda: servicer.Tell(worker_pb2.TellRequest(), context), lambda: servicer.Hold(asking(), context)):
+        with pytest.raises(FailedPrecondition, match="address of worker 0 of party 0 is its worker 1"):
+            await call()
+
+
 @pytest.mark.usefixtures("vouched")
 @pytest.mark.parametrize(
     ("field", "request_"),
@@ -221,7 +236,7 @@ async def whoever_is_not_its_party__should_be_refused_by_a_worker(role: str) -> 
 )
 async def request_that_makes_no_sense__should_be_refused_by_name(field: str, request_: worker_pb2.HoldRequest) -> None:
     config = SimpleNamespace(index=0, ordinal=1, run_timeout=60.0)
-    working: Any = SimpleNamespace(config=config, admit=lambda: None)
+    request_.told.ordinal = 1
     with pytest.raises(InvalidArgument) as caught:
-        await WorkerServicer(working).Hold(request_, cast(Any, Calling("party/0")))
+        await servicer_of(config).Hold(request_, cast(Any, Calling("party/0")))
     assert caught.value.field == field

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import structlog
 from visard_common.background import Background
-from visard_common.errors import NotFound, Unavailable
+from visard_common.errors import Unavailable
 from visard_common.limits import RETRY_SECONDS
 from visard_engine.field import Field, field_of
 from visard_wire.v1 import worker_pb2
@@ -74,10 +74,10 @@ class Holding:
         return sum(spread.galleries.references for spread in self._spreads.values())
 
     def taken(self, session: bytes) -> View:
-        """What is kept for a run, which is not kept any longer; raises NotFound."""
+        """What is kept for a run, which is not kept any longer; raises Unavailable."""
         view = self._views.pop(session, None)
         if view is None:
-            raise NotFound("nothing is held for this run, or no longer")
+            raise Unavailable("a worker holds nothing for this run, or no longer", retry_after=RETRY_SECONDS)
         return view
 
     async def _read(self, workers: int, place: Place, field_: Field) -> Rows:

@@ -5,7 +5,7 @@ from typing import Any
 
 import grpc
 from visard_common.deadline import remaining, within
-from visard_common.errors import InvalidArgument, PermissionDenied
+from visard_common.errors import FailedPrecondition, InvalidArgument, PermissionDenied
 from visard_common.identity import require_party
 from visard_common.limits import SESSION_BYTES
 from visard_common.uploads import refusing_politely
@@ -30,6 +30,7 @@ class WorkerServicer(worker_pb2_grpc.WorkerServicer):
     async def Tell(self, request: worker_pb2.TellRequest, context: Context) -> common_pb2.WorkerState:  # noqa: N802
         """Hear what was written, and say how this worker is."""
         self._require(context)
+        self._check(request)
         self._working.holding.hear(request)
         return self._working.state
 
@@ -37,6 +38,7 @@ class WorkerServicer(worker_pb2_grpc.WorkerServicer):
         """Keep what is held of a place for one run."""
         self._require(context)
         self._working.admit()
+        self._check(request.told)
         _check_session(request.session)
         ordinal = self._config.ordinal
         if not ordinal < request.workers <= MAX_WORKERS:
@@ -70,6 +72,12 @@ class WorkerServicer(worker_pb2_grpc.WorkerServicer):
             _check_session(request.session)
             photos = await describing.photos(request, request_iterator)
         return await self._working.counted(describing.describe(request, photos, seconds))
+
+    def _check(self, told: worker_pb2.TellRequest) -> None:
+        """Raises FailedPrecondition where the party means another of its workers: two would answer for one part."""
+        own, party = self._config.ordinal, self._config.index
+        if told.ordinal != own:
+            raise FailedPrecondition(f"at the address of worker {told.ordinal} of party {party} is its worker {own}")
 
     def _require(self, context: Context) -> None:
         if require_party(context) != self._config.index:

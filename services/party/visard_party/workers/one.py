@@ -67,7 +67,9 @@ class Worker:
         taken = self._changes.take()
         try:
             with self._faults():
-                yield worker_pb2.TellRequest(changed=sorted(taken.references), everything=taken.everything)
+                yield worker_pb2.TellRequest(
+                    ordinal=self.ordinal, changed=sorted(taken.references), everything=taken.everything
+                )
         except BaseException:
             self._changes.give_back(taken)
             raise

@@ -26,8 +26,11 @@ class TellRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    ORDINAL_FIELD_NUMBER: _builtins.int
     CHANGED_FIELD_NUMBER: _builtins.int
     EVERYTHING_FIELD_NUMBER: _builtins.int
+    ordinal: _builtins.int
+    """Which of its workers the party calls, from 0: another one refuses."""
     everything: _builtins.bool
     """More may have changed: everything is read again."""
     @_builtins.property
@@ -37,12 +40,13 @@ class TellRequest(_message.Message):
     def __init__(
         self,
         *,
+        ordinal: _builtins.int = ...,
         changed: _abc.Iterable[_builtins.str] | None = ...,
         everything: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "everything", b"everything"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "everything", b"everything", "ordinal", b"ordinal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
