@@ -6,11 +6,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import grpc
 import pytest
 from visard_common.errors import FailedPrecondition, InvalidArgument, PermissionDenied, Unavailable
 from visard_engine.errors import ProtocolError
-from visard_party.kits.files import first_number_in, renew_first_number
-from visard_party.kits.ledger import first_number, worker_of
+from visard_party.kits.ledger import MAX_NUMBER, first_number, kit_id
+from visard_party.kits.source import DealerSource
+from visard_party.runs.agreement import Proposal, Terms, decode_proposal, encode
 from visard_party.spread import MAX_WORKERS
 from visard_party.store.contents import Change, Place, Reference
 from visard_party.store.sqlite import SqliteStore
@@ -19,9 +21,9 @@ from visard_party.worker.holding import MOST_VIEWS, Holding
 from visard_party.worker.servicer import WorkerServicer
 from visard_party.worker.working import Working
 from visard_wire.secret import Secret
-from visard_wire.v1 import worker_pb2
+from visard_wire.v1 import dealer_pb2, worker_pb2
 
-from tests.party.auditors import OneDealer, run, three
+from tests.party.auditors import TINY
 from tests.party.harness import linked
 from tests.waiting import until
 
@@ -100,17 +102,26 @@ async def view__should_stay_as_it_was_and_be_taken_once(pair: tuple[SqliteStore,
         held.taken((1).to_bytes(16, "big"))
 
 
-async def views__should_be_few_and_not_for_ever(
+async def views__should_be_few_and_end_with_their_runs(
     pair: tuple[SqliteStore, SqliteStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held = await holds(pair[1])
-    for number in range(MOST_VIEWS):
+    store, read = pair
+    held = await holds(read)
+    for number in range(2 * MOST_VIEWS):  # of nothing: none is kept
+        await held.hold(asking(number))
+    touched = await written(store, Change((reference(1),)), 1)
+    await held.hold(asking(0, changed=touched))
+    for number in range(1, MOST_VIEWS):
         await held.hold(asking(number))
     with pytest.raises(Unavailable, match="too many"):
         await held.hold(asking(MOST_VIEWS))
+    held.hear(worker_pb2.TellRequest(ended=[(7).to_bytes(16, "big")]))
+    await held.hold(asking(MOST_VIEWS))
+    with pytest.raises(Unavailable, match="no longer"):
+        held.taken((7).to_bytes(16, "big"))
     now = time.monotonic() + 61
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    await held.hold(asking(MOST_VIEWS))
+    await held.hold(asking(MOST_VIEWS + 1))
     with pytest.raises(Unavailable, match="no longer"):
         held.taken((3).to_bytes(16, "big"))
 
@@ -143,23 +154,46 @@ async def store_that_is_read__should_not_be_written(pair: tuple[SqliteStore, Sql
     assert len(await store.gallery(PLACE)) == len(await read.gallery(PLACE)) == 1
 
 
-def kit_numbers__should_never_be_those_of_another_worker(tmp_path: Path) -> None:
-    late, numbers = 2**32 - 1, [0, 1, MAX_WORKERS]
-    spans = [(first_number(1, k), first_number(late, k)) for k in numbers]
-    assert all(worker_of(first) == worker_of(last) == k for k, (first, last) in zip(numbers, spans, strict=True))
-    assert spans[-1][1] < 1 << 62, "as the dealer has them"
-    assert worker_of(first_number_in(tmp_path, 7)) == 7
-    assert worker_of(renew_first_number(tmp_path)) == 7
+def kit_ids__should_never_be_those_of_another_worker() -> None:
+    numbers = [1, first_number(1), first_number(2**32 - 1), MAX_NUMBER]
+    spans = [[kit_id(number, worker) for number in numbers] for worker in range(MAX_WORKERS + 1)]
+    flat = [one for span in spans for one in span]
+    assert flat == sorted(set(flat))
+    assert flat[-1] < 1 << 62, "as the dealer has them"
+    for wrong in (0, MAX_NUMBER + 1, 1 << 57):
+        with pytest.raises(ValueError, match="numbered"):
+            kit_id(wrong, 1)
 
 
-async def leader_that_names_another_workers_kit__should_be_refused(tmp_path: Path) -> None:
-    """It would be used twice: here, and by that worker."""
-    async with three(tmp_path, OneDealer(), audits=False) as parties:
-        await run(parties)
-        for party in parties[1:]:
-            party.stock.worker = 3
-        with pytest.raises(ProtocolError, match="another worker"):
-            await run(parties)
+async def leader_that_names_numbers_out_of_range__should_reach_no_other_workers_kits(tmp_path: Path) -> None:
+    """Or what one process of a party uses, another would have the dealer show."""
+    asked: list[int] = []
+
+    class Stub:
+        async def Reveal(self, request: dealer_pb2.RevealRequest, timeout: float) -> dealer_pb2.RevealResponse:
+            asked.append(request.id)
+            return dealer_pb2.RevealResponse()
+
+    async with grpc.aio.insecure_channel("localhost:1") as channel:
+        for worker in (0, 1, MAX_WORKERS):
+            source = DealerSource(channel, worker)
+            source._stub = cast(Any, Stub())
+            for number in (MAX_NUMBER + 1, 1 << 57, 0):
+                with pytest.raises(Unavailable, match="numbered"):
+                    await source.fetch(TINY, number)
+                with pytest.raises(Unavailable, match="numbered"):
+                    await source.reveal(TINY, number)
+            for number in (1, MAX_NUMBER):
+                assert await source.reveal(TINY, number) is None
+    assert len(set(asked)) == len(asked) == 6
+    terms = Terms("", "", "", "", ("00",))
+    for number, good in ((MAX_NUMBER, True), (MAX_NUMBER + 1, False)):
+        message = encode(Proposal(terms, (number,), "", "key"))
+        if good:
+            assert decode_proposal(message).kits == (number,)
+        else:
+            with pytest.raises(ProtocolError):
+                decode_proposal(message)
 
 
 async def links__should_be_to_the_like_alone(pki: Path) -> None:

@@ -31,16 +31,13 @@ class Kits:
         self.auditor.keep(work)
 
 
-def first_kit(config: ComputingConfig, worker: int = 0) -> int:
-    """Where party 0, or its worker, begins the numbers of new plans; 1 at the others, until they have heard it.
-
-    ``worker``: see visard_party.kits.ledger.first_number.
-    """
-    return first_number_in(config.data_dir / _FOLDER, worker) if config.index == LEADER else 1
+def first_kit(config: ComputingConfig) -> int:
+    """Where party 0, or its worker, begins the numbers of new plans; 1 at the others, until they have heard it."""
+    return first_number_in(config.data_dir / _FOLDER) if config.index == LEADER else 1
 
 
 def trust(config: ComputingConfig, worker: int = 0) -> Trust:
-    """What this party, or its worker, holds against the dealer; ``worker`` as in ``first_kit``."""
+    """What this party, or its worker, holds against the dealer; ``worker`` as in visard_party.kits.ledger.kit_id."""
     return Trust(config.data_dir / _FOLDER, config.index, worker)
 
 
@@ -48,11 +45,11 @@ def trust(config: ComputingConfig, worker: int = 0) -> Trust:
 async def stocked(config: ComputingConfig, heard: Callable[[], int], worker: int = 0) -> AsyncIterator[Kits]:
     """The stock, and who audits it, with a channel to the dealer while the block lasts.
 
-    ``heard`` is what party 0, or its worker, has said of the first number; ``worker`` as in ``first_kit``.
+    ``heard`` is what party 0, or its worker, has said of the first number; ``worker`` as in ``trust``.
     """
     folder = config.data_dir / _FOLDER
-    dealer = RenewedDealer(config.tls, config.dealer)
-    first = heard if config.index != LEADER else partial(first_number_in, folder, worker)
+    dealer = RenewedDealer(config.tls, config.dealer, worker)
+    first = heard if config.index != LEADER else partial(first_number_in, folder)
     stock = KitStock(folder, config.index, dealer, first, config.audit_one_in, config.kit_memory_mb << 20, worker)
     auditor = Auditor(stock, dealer, config.index)
     try:

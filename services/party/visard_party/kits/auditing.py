@@ -18,6 +18,7 @@ from visard_common.errors import ServiceFault
 from visard_engine.errors import KitError
 
 from visard_party.kits.audit import differing
+from visard_party.kits.ledger import kit_id
 from visard_party.kits.shelf import Shelf
 from visard_party.kits.source import KitSource, Seeds
 from visard_party.kits.stock import KitStock
@@ -128,7 +129,8 @@ class Auditor:
         await self._stock.distrust(f"the dealer failed the audit of kit {number} of plan {plan} ({', '.join(found)})")
 
     def _differing(self, shelf: Shelf, number: int, seeds: Seeds) -> tuple[str, ...]:
-        return differing(shelf.plan, number, self._party, shelf.files.read_aside(number), seeds)
+        named = kit_id(number, self._stock.worker)
+        return differing(shelf.plan, named, self._party, shelf.files.read_aside(number), seeds)
 
     def close(self) -> None:
         """Stop after the kit in work."""

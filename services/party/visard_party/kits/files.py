@@ -18,7 +18,7 @@ from visard_engine.kits import TAG_BYTES, Kit, KitPlan
 from visard_engine.prf import KEY_BYTES
 from visard_engine.prss import PairKeys
 
-from visard_party.kits.ledger import first_number, worker_of
+from visard_party.kits.ledger import first_number
 from visard_party.kits.memory import KitMemory
 from visard_party.kits.source import Fetched, room
 
@@ -27,25 +27,18 @@ _MAGIC = b"visardk2"
 _ASIDE = ".audit"
 
 
-def first_number_in(directory: Path, worker: int = 0) -> int:
-    """Where the numbers of new plans begin: fixed by the clock when the directory is new, and kept in it.
-
-    ``worker``: see visard_party.kits.ledger.first_number.
-    """
+def first_number_in(directory: Path) -> int:
+    """Where the numbers of new plans begin: fixed by the clock when the directory is new, and kept in it."""
     path = directory / "first"
     if not path.exists():
-        return _fixed(directory, worker)
+        return renew_first_number(directory)
     return int(path.read_text())
 
 
 def renew_first_number(directory: Path) -> int:
-    """Fix it anew, for the same worker: numbers used until now will not come again."""
-    return _fixed(directory, worker_of(first_number_in(directory)))
-
-
-def _fixed(directory: Path, worker: int) -> int:
+    """Fix it anew: numbers used until now will not come again."""
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    first = first_number(time.time(), worker)
+    first = first_number(time.time())
     write_durably(directory / "first", str(first).encode())
     return first
 

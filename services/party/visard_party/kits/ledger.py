@@ -5,8 +5,8 @@ used, so a crash can waste kits but never bring one back. Party 0 picks numbers;
 depends on its clock (``first_number``), so that none comes again even when all three parties have lost their disks and the
 dealer has not.
 
-A party's workers have kits of their own: numbers of which the highest six bits say whose they are, those of workers k and up, so
-that no two of them, of however many disks are lost, ever use one kit.
+A party's workers have kits of their own: the dealer knows a kit by ``kit_id``, whose highest bits are whoever fetches it, by its
+own configuration. So whatever numbers a peer names, no two processes of a party ask for one kit, to use it or to see its seeds.
 
 Some numbers are audited (visard_party.kits.audit): their kits are set aside, and never used. A number is set aside for good.
 """
@@ -16,23 +16,22 @@ from dataclasses import dataclass, field
 
 # a follower whose stock lies further behind the leader's numbers gives it up: two enrolments of 16 photos at a time
 WINDOW = 32
-MAX_NUMBER = (1 << 62) - 1
 _A_SECOND = 24  # bits: many more numbers than a second can use up
 _A_WORKER = 56  # bits: those of 32-bit seconds, to the year 2106
+MAX_NUMBER = (1 << _A_WORKER) - 1
 Chosen = Callable[[int], bool]  # whether a number is audited
 
 
-def first_number(unix_seconds: float, worker: int = 0) -> int:
-    """Where to begin after everything was lost: beyond whatever was used before that time.
-
-    ``worker`` is 0 for the party itself, k + 1 for its worker k.
-    """
-    return (worker << _A_WORKER) + (max(int(unix_seconds), 1) << _A_SECOND)
+def first_number(unix_seconds: float) -> int:
+    """Where to begin after everything was lost: beyond whatever was used before that time."""
+    return max(int(unix_seconds), 1) << _A_SECOND
 
 
-def worker_of(number: int) -> int:
-    """Whose kit it is: 0 for a party's own, k + 1 for its worker k's."""
-    return number >> _A_WORKER
+def kit_id(number: int, worker: int) -> int:
+    """What the dealer calls a kit: ``worker`` is 0 for a party's own, k + 1 for its worker k's. Raises ValueError."""
+    if not 0 < number <= MAX_NUMBER:
+        raise ValueError(f"kits are numbered from 1 to {MAX_NUMBER}")
+    return (worker << _A_WORKER) + number
 
 
 def _none(_: int) -> bool:

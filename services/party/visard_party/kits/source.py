@@ -1,6 +1,7 @@
 """Where kits come from: the dealer's service, or what stands for it in tests."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import grpc
@@ -17,6 +18,8 @@ from visard_engine.kits import TAG_BYTES, KitPlan
 from visard_engine.prf import KEY_BYTES
 from visard_engine.prss import PairKeys
 from visard_wire.v1 import dealer_pb2, dealer_pb2_grpc
+
+from visard_party.kits.ledger import kit_id
 
 
 @dataclass(frozen=True, repr=False)
@@ -50,15 +53,17 @@ class KitSource(Protocol):
 
 
 class DealerSource(KitSource):
-    """Kits from the dealer's service."""
+    """Kits from the dealer's service, for a party or its ``worker`` (visard_party.kits.ledger.kit_id)."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, worker: int = 0) -> None:
+        self._worker = worker
         self._stub = dealer_pb2_grpc.DealerStub(channel)
         self._fetch = fetching(channel)
 
     @override
     async def fetch(self, plan: KitPlan, number: int) -> Fetched:
-        request = dealer_pb2.FetchRequest(plan=plan.json(), first=number, count=1)
+        named = self._named(number)
+        request = dealer_pb2.FetchRequest(plan=plan.json(), first=named, count=1)
         header, corrections, size = None, room(plan), 0
         call = self._fetch(request, timeout=FETCH_SECONDS)
         try:
@@ -77,7 +82,7 @@ class DealerSource(KitSource):
         finally:
             call.cancel()
         whole = size == len(corrections)
-        if header is None or header.id != number or header.plan_digest != plan.digest or not whole:
+        if header is None or header.id != named or header.plan_digest != plan.digest or not whole:
             raise Unavailable("the dealer sent another kit than asked for")
         if len(header.tag) != TAG_BYTES:
             raise Unavailable("the dealer sent a tag of a wrong size")
@@ -88,7 +93,7 @@ class DealerSource(KitSource):
 
     @override
     async def reveal(self, plan: KitPlan, number: int) -> Seeds | None:
-        request = dealer_pb2.RevealRequest(plan=plan.json(), id=number)
+        request = dealer_pb2.RevealRequest(plan=plan.json(), id=self._named(number))
         try:
             answer: dealer_pb2.RevealResponse | None = await self._stub.Reveal(request, timeout=FETCH_SECONDS)
         except grpc.aio.AioRpcError as error:
@@ -102,12 +107,18 @@ class DealerSource(KitSource):
         one, two, three = answer.seeds
         return one, two, three
 
+    def _named(self, number: int) -> int:
+        try:
+            return kit_id(number, self._worker)
+        except ValueError as error:  # a peer has named it
+            raise Unavailable(str(error)) from error
+
 
 class RenewedDealer(KitSource):
-    """The dealer at an address, whatever becomes of our certificates."""
+    """The dealer at an address, whatever becomes of our certificates; ``worker`` as in DealerSource."""
 
-    def __init__(self, tls: Tls, address: str) -> None:
-        self._source = Renewed(tls, "dealer", address, DealerSource)
+    def __init__(self, tls: Tls, address: str, worker: int = 0) -> None:
+        self._source = Renewed(tls, "dealer", address, partial(DealerSource, worker=worker))
 
     @override
     async def fetch(self, plan: KitPlan, number: int) -> Fetched:

@@ -69,7 +69,7 @@ class KitStock:
         memory_bytes: int = 0,
         worker: int = 0,
     ) -> None:
-        self.worker = worker  # whose kits these are: visard_party.kits.ledger.worker_of their numbers
+        self.worker = worker  # whose kits these are (visard_party.kits.ledger.kit_id)
         self.trust = Trust(directory, party, worker)
         self.choosing = Choosing(directory, audit_one_in)
         self._directory = directory

@@ -16,7 +16,11 @@ class Trust:
     def __init__(self, directory: Path, party: int, worker: int = 0) -> None:
         self._path = directory / "dealer-failed"
         self._who = f"worker {worker - 1} of party {party}" if worker else f"party {party}"
-        self._program = "visard_party.worker.believe" if worker else "visard_party.believe"
+        self._remedy = (
+            "this worker serves nothing until its operator runs python -m visard_party.worker.believe"
+            if worker
+            else "nothing is served until its operator runs python -m visard_party.believe"
+        )
 
     @property
     def problem(self) -> str:
@@ -29,8 +33,7 @@ class Trust:
     @property
     def obstacle(self) -> str:
         """The same in words for an operator, with what to do."""
-        remedy = f"nothing is served until its operator runs python -m {self._program}"
-        return f"{problem}: {remedy}" if (problem := self.problem) else ""
+        return f"{problem}: {self._remedy}" if (problem := self.problem) else ""
 
     def require(self) -> None:
         """Raises FailedPrecondition while the dealer is not believed."""

@@ -34,6 +34,6 @@ def assembled(
         attempts=Attempts(config, store),
         batches=Batches(links, config.max_batches, config.peer_timeout, config.run_timeout, config.batch_wait),
         keys=keys,
-        workers=Workers(config, consistency.writes),
+        workers=Workers(config, consistency.writes, stock.distrust),
         max_references=config.max_references,
     )

@@ -20,9 +20,11 @@ async def searched(resources: Resources, asked: Asked, model: Published, without
     request = asked.request
     if not asked.workers:
         return await own_rows(resources, asked, model, without)
-    if asked.workers > len(resources.workers):
+    own = len(resources.workers)
+    # fewer while they come to be more; were they a few of many, each would have to hold more than it has room for
+    if not asked.workers <= own <= 2 * asked.workers:
         raise Unavailable(
-            f"party {resources.party} has {len(resources.workers)} workers, of the {asked.workers} that party 0 asks for",
+            f"party {resources.party} has {own} workers, and party 0 asks for {asked.workers}",
             retry_after=RETRY_SECONDS,
         )
     wanted = Wanted(Place.of(request), model.program.q, request.expires_unix_ms, without)

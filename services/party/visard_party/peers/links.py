@@ -22,7 +22,7 @@ from visard_wire.v1 import peer_pb2
 from visard_wire.version import PROTOCOL, __version__
 
 from visard_party.errors import StoreError
-from visard_party.kits.ledger import MAX_NUMBER, worker_of
+from visard_party.kits.ledger import MAX_NUMBER
 from visard_party.peers.evidence import given_up, note
 from visard_party.peers.framing import Incoming, Joiner, Message, Outgoing, exchange
 from visard_party.peers.sessions import Sessions
@@ -207,7 +207,7 @@ class PeerLinks:
             return False
         if hello.protocol == PROTOCOL:
             self.refusals.pop(peer, None)
-            if peer == LEADER and worker_of(hello.first_kit) == self.worker:
+            if peer == LEADER:
                 self.first_kit = min(max(hello.first_kit, 1), MAX_NUMBER)
             return True
         theirs, ours = f"{hello.version!r} (protocol {hello.protocol})", f"{__version__!r} (protocol {PROTOCOL})"

@@ -29,6 +29,7 @@ from visard_engine.errors import ProtocolError
 
 from visard_party.faults import Refusal
 from visard_party.kits.audit import AuditKey, strictest
+from visard_party.kits.ledger import MAX_NUMBER
 from visard_party.operations.prepared import Prepared
 from visard_party.spread import MAX_WORKERS
 
@@ -179,7 +180,7 @@ def decode_proposal(data: bytes) -> Proposal:
     except _NONSENSE as error:
         raise ProtocolError("the leader's proposal makes no sense") from error
     expected = len(proposal.terms.plans) if proposal.audit else 0
-    if len(proposal.kits) != expected or any(not 0 < number < 1 << 62 for number in kits):
+    if len(proposal.kits) != expected or any(not 0 < number <= MAX_NUMBER for number in kits):
         raise ProtocolError("the leader's proposal makes no sense")
     return proposal
 
@@ -228,6 +229,6 @@ def _nonce(raw: Any) -> str:
 def _refusal(raw: Any) -> Refusal | None:
     if raw is None:
         return None
-    floors = tuple(int(floor) for floor in raw["floors"])
+    floors = tuple(min(max(int(floor), 1), MAX_NUMBER) for floor in raw["floors"])
     retry = None if raw["retry_after"] is None else float(raw["retry_after"])
     return Refusal(str(raw["code"]), str(raw["message"]), retry, floors, bool(raw["stale_kits"]))

@@ -17,7 +17,6 @@ from visard_engine.kits import Kit, KitPlan
 from visard_party.config import ComputingConfig
 from visard_party.faults import Refusal, Refused
 from visard_party.kits.audit import strictest
-from visard_party.kits.ledger import worker_of
 from visard_party.kits.stock import KitAside, KitBurnt, KitStock
 from visard_party.operations.prepared import Prepared
 from visard_party.peers.channel import SessionChannel
@@ -168,9 +167,7 @@ class Agreeing:
         return tossed(kits, coin)
 
     async def _take_all(self, plans: Plans, numbers: tuple[int, ...]) -> tuple[Refusal | None, list[Kit]]:
-        """The kits, or why not; raises KitAside, and ProtocolError for another worker's, which would be used twice."""
-        if any(worker_of(number) != self._stock.worker for number in numbers):
-            raise ProtocolError("the leader's proposal names kits of another worker")
+        """The kits, or why not; raises KitAside."""
         kits: list[Kit] = []
         try:
             for plan, number in zip(plans, numbers, strict=True):

@@ -31,6 +31,7 @@ class Runner:
         self._links = links
         self._writes = consistency.writes
         self._course = Course(config, resources, consistency)
+        self._workers = resources.workers
         self._replay = Replay(resources)
         self._tasks: dict[bytes, asyncio.Task[party_pb2.RunResponse]] = {}
         self._stopping = False
@@ -101,7 +102,10 @@ class Runner:
         with structlog.contextvars.bound_contextvars(request=request_id.hex()), self._writes.running(request_id):
             async with session.opened(self._config, self._links, asked.session, asked.seconds) as channel:
                 meter = Meter()
-                outcome = await self._course.take(channel, asked, meter)
+                try:
+                    outcome = await self._course.take(channel, asked, meter)
+                finally:
+                    self._workers.ended(asked.session)
                 return response(self._config.index, asked, channel, outcome, meter)
 
 

@@ -46,6 +46,7 @@ SCHEMA_VERSION = 6
 RESTORATION_SECONDS = 600.0  # to put a million references in place
 SELECTION_SECONDS = 3.0
 _DEFAULT_DATABASE = "visard"
+_KEPT = {"descriptor": {"$ne": Binary(b"")}}  # not half erased: a worker reads beside the party, whose own readers wait
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -238,7 +239,7 @@ class MongoStore(MongoRecords):
     async def gallery_parts(
         self, place: Place, made: Callable[[Sequence[Reference]], T], part: Part = WHOLE
     ) -> list[T]:
-        query = {**place._asdict(), "visible": True, **documents.in_part(part)}
+        query = {**place._asdict(), "visible": True, **_KEPT, **documents.in_part(part)}
         return await self._parts(query, None, documents.reference_of, made)
 
     async def _parts(
@@ -258,7 +259,7 @@ class MongoStore(MongoRecords):
 
     @override
     async def by_ids(self, reference_ids: Sequence[str]) -> list[Reference]:
-        query = {"_id": {"$in": list(reference_ids)}, "visible": True}
+        query = {"_id": {"$in": list(reference_ids)}, "visible": True, **_KEPT}
         return [documents.reference_of(row) for row in await self._find("refs", query)]
 
     @override

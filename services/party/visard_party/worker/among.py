@@ -14,6 +14,7 @@ from visard_party.peers.links import PeerLinks
 from visard_party.runs import session
 from visard_party.runs.agreement import Terms
 from visard_party.runs.handshake import Agreeing
+from visard_party.service.status import obstacles
 
 
 class Among:
@@ -24,6 +25,12 @@ class Among:
         self.stock = stock
         self._config = config
         self._agreeing = Agreeing(config, stock)
+
+    @property
+    def reason(self) -> str:
+        """Why nothing can be run, in words for an operator; empty where it can."""
+        trust = self.stock.trust.obstacle
+        return " and ".join([*obstacles(self.links, []), *([trust] if trust else [])])
 
     @asynccontextmanager
     async def run(
@@ -36,8 +43,7 @@ class Among:
         name = session_of(what, party_session, self.links.worker)
         terms = Terms(seen[0].hex(), "", seen[1].hex(), "", tuple(plan.digest.hex() for plan in plans))
         async with session.opened(self._config, self.links, name, seconds) as channel:
-            # the parties ask their workers at the same time
-            proposal = await self._agreeing.proposal(channel, self._config.peer_timeout)
+            proposal = await self._agreeing.proposal(channel, seconds)  # the leader may wait for its kits
             kits = await self._agreeing.kits(channel, (terms, plans), proposal)
             channel.begin_engine()
             yield channel, kits

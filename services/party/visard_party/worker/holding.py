@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class View:
-    """Rows of a run, with their field, until it searches or its time is over."""
+    """Rows of a run, with their field, until it searches, or has ended, or its time is over."""
 
     rows: Rows
     field: Field
@@ -61,12 +61,15 @@ class Holding:
         place, field_ = Place(request.model, request.gallery), field_of(request.field_bits)
         rows = (await self._read(request.workers, place, field_)).live(request.at_unix_ms)
         rows = rows.without(request.without) if request.without else rows
-        self._views[request.session] = View(rows, field_, time.monotonic() + self._seconds)
+        if rows:  # or nobody will ask for it
+            self._views[request.session] = View(rows, field_, time.monotonic() + self._seconds)
         return rows
 
     def hear(self, told: worker_pb2.TellRequest) -> None:
         """What the party says was written."""
         self._told.hear(told.changed, everything=told.everything)
+        for session in told.ended:
+            self._views.pop(session, None)
 
     @property
     def references(self) -> int:
@@ -106,7 +109,7 @@ class Holding:
         for workers, spread in list(self._spreads.items()):
             if spread.asked < newest - IDLE_SECONDS:
                 self._spreads.pop(workers).galleries.close()
-        for spread in self._spreads.values():
+        for spread in list(self._spreads.values()):
             try:
                 await spread.galleries.tidy()
             except StoreError as error:

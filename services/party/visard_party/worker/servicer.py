@@ -9,7 +9,7 @@ from visard_common.errors import FailedPrecondition, InvalidArgument, Permission
 from visard_common.identity import require_party
 from visard_common.limits import SESSION_BYTES
 from visard_common.uploads import refusing_politely
-from visard_wire.v1 import common_pb2, worker_pb2, worker_pb2_grpc
+from visard_wire.v1 import worker_pb2, worker_pb2_grpc
 
 from visard_party.spread import MAX_WORKERS
 from visard_party.worker.searching import searched
@@ -27,7 +27,9 @@ class WorkerServicer(worker_pb2_grpc.WorkerServicer):
         self._working = working
         self._config = working.config
 
-    async def Tell(self, request: worker_pb2.TellRequest, context: Context) -> common_pb2.WorkerState:  # noqa: N802
+    async def Tell(  # noqa: N802
+        self, request: worker_pb2.TellRequest, context: Context
+    ) -> worker_pb2.TellResponse:
         """Hear what was written, and say how this worker is."""
         self._require(context)
         self._check(request)

@@ -8,13 +8,12 @@ from typing import Any, TypeVar
 
 from visard_common.background import Background
 from visard_common.errors import Unavailable
-from visard_wire.v1 import common_pb2
+from visard_wire.v1 import common_pb2, worker_pb2
 from visard_wire.version import __version__
 
 from visard_party.kits.assembly import first_kit, stocked
 from visard_party.peers.links import PeerLinks
 from visard_party.runs.runner import PARTING_SECONDS
-from visard_party.service.status import obstacles
 from visard_party.starting import awaited
 from visard_party.store import open_store
 from visard_party.worker.among import Among
@@ -40,13 +39,11 @@ class Working:
         self._active: set[asyncio.Task[Any]] = set()
 
     @property
-    def state(self) -> common_pb2.WorkerState:
+    def state(self) -> worker_pb2.TellResponse:
         """How it is, for its party."""
-        reasons = obstacles(self.among.links, [])
-        reasons += [obstacle] if (obstacle := self.among.stock.trust.obstacle) else []
-        return common_pb2.WorkerState(
-            reason=" and ".join(reasons), version=__version__, references=self.holding.references
-        )
+        reason, held = self.among.reason, self.holding.references
+        state = common_pb2.WorkerState(reason=reason, version=__version__, references=held)
+        return worker_pb2.TellResponse(state=state, distrusted=self.among.stock.trust.problem)
 
     def admit(self) -> None:
         """Raises Unavailable once this worker is stopping."""
@@ -80,7 +77,7 @@ async def assembled(config: WorkerConfig, uri: Callable[[], str], work: Backgrou
     where = config.store_dir or config.data_dir
     store = await awaited(config, ACCESS, lambda: open_store(uri(), where, config.index, reads_only=True))
     try:
-        first = first_kit(config, config.number)
+        first = first_kit(config)
         links = PeerLinks(config.index, config.addresses, config.tls, first, config.number)
         async with stocked(config, lambda: links.first_kit, config.number) as kits:
             among = Among(config, links, kits.stock)

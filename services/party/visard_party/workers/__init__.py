@@ -9,7 +9,8 @@ from the store. A worker that is away makes searches fail, never leave out what 
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from functools import reduce
 from typing import TypeVar, cast
 
@@ -30,15 +31,18 @@ from visard_party.workers.asked import Described, Held, Wanted
 from visard_party.workers.one import Worker
 
 LOOK_SECONDS = 2.0
+STILL_SECONDS = 2.0  # for which commits wait at most
 
 T = TypeVar("T")
+Distrust = Callable[[str], Awaitable[None]]
 
 
 class Workers:
-    """The workers of this party, in order."""
+    """The workers of this party, in order. ``distrust`` is called with what one of them holds against the dealer."""
 
-    def __init__(self, config: PartyConfig, writes: Writes) -> None:
+    def __init__(self, config: PartyConfig, writes: Writes, distrust: Distrust) -> None:
         self._writes = writes
+        self._distrust = distrust
         self._seconds, self._patience = config.run_timeout, config.peer_timeout
         self._all = [Worker(config, ordinal, writes.watch()) for ordinal in range(len(config.workers))]
 
@@ -56,9 +60,25 @@ class Workers:
             at_unix_ms=wanted.at_unix_ms,
             without=wanted.without,
         )
-        async with self._writes.still():  # they read the store
-            held = await _all_of([worker.hold(request, self._patience) for worker in self._all[:count]])
-        return Held(session, tuple(held))
+        try:
+            return await self._held_now(request)
+        except TimeoutError:  # one reads a whole part: not while commits wait
+            await _all_of([worker.hold(request, self._patience) for worker in self._all[:count]])
+        try:
+            return await self._held_now(request)
+        except TimeoutError as error:
+            raise Unavailable("the workers are slow to say what they hold", retry_after=RETRY_SECONDS) from error
+
+    async def _held_now(self, request: worker_pb2.HoldRequest) -> Held:
+        """What they hold, with no commit half done while they read the store; raises TimeoutError."""
+        async with self._writes.still(), asyncio.timeout(STILL_SECONDS):
+            held = await _all_of([worker.hold(request, self._patience) for worker in self._all[: request.workers]])
+        return Held(request.session, tuple(held))
+
+    def ended(self, session: bytes) -> None:
+        """A run is over, however it went: what is held for it is let go, as they are told the next time."""
+        for worker in self._all:
+            worker.ended.append(session)
 
     async def search(
         self, channel: Channel, held: Held, terms: bytes, probes: Sequence[Elements], asked: Question
@@ -86,8 +106,13 @@ class Workers:
 
     def idlest(self) -> int:
         """The number of the worker that describes photos next, as party 0 sees it; 0 where none can: the party does it itself."""
-        able = [worker for worker in self._all if not worker.state.reason]
-        return 1 + min(able, key=lambda worker: worker.describing).ordinal if able else 0
+        now = time.monotonic()
+        able = [worker for worker in self._all if not worker.state.reason and worker.rests_until <= now]
+        if not able:
+            return 0
+        chosen = min(able, key=lambda worker: (worker.describing, worker.used))
+        chosen.used = now
+        return 1 + chosen.ordinal
 
     async def describe(self, channel: Channel, number: int, named: Described, images: Elements) -> list[Elements]:
         """The descriptors (D,) of images (N, C, H, W), from the worker of this number. Raises ServiceFault.
@@ -118,8 +143,14 @@ class Workers:
             work.every(LOOK_SECONDS, "workers", self.look)
 
     async def look(self) -> None:
-        """Tell them what was written, so that what is erased leaves their memory, and hear how they are."""
-        await asyncio.gather(*(worker.look(self._patience) for worker in self._all))
+        """Tell them what was written, so that what is erased leaves their memory, and hear how they are.
+
+        What one of them holds against the dealer, this party does as well.
+        """
+        found = await asyncio.gather(*(worker.look(self._patience) for worker in self._all))
+        for worker, problem in zip(self._all, found, strict=True):
+            if problem:
+                await self._distrust(f"at {worker.name}, {problem}")
 
     async def close(self) -> None:
         """Close the channels to them."""

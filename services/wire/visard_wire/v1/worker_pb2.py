@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from visard_wire.v1 import common_pb2 as visard_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16visard/v1/worker.proto\x12\tvisard.v1\x1a\x16visard/v1/common.proto\"C\n\x0bTellRequest\x12\x0f\n\x07ordinal\x18\x03 \x01(\r\x12\x0f\n\x07\x63hanged\x18\x01 \x03(\t\x12\x12\n\neverything\x18\x02 \x01(\x08\"\xae\x01\n\x0bHoldRequest\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07gallery\x18\x03 \x01(\t\x12\x12\n\nfield_bits\x18\x04 \x01(\r\x12\x0f\n\x07workers\x18\x05 \x01(\r\x12\x12\n\nat_unix_ms\x18\x06 \x01(\x04\x12\x0f\n\x07without\x18\x07 \x01(\t\x12$\n\x04told\x18\x08 \x01(\x0b\x32\x16.visard.v1.TellRequest\"Y\n\x0cHoldResponse\x12\x12\n\nreferences\x18\x01 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\x12\x0c\n\x04room\x18\x03 \x01(\r\x12\x17\n\x0f\x64\x65scriptor_size\x18\x04 \x01(\r\"\xa2\x01\n\rSearchRequest\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\r\n\x05terms\x18\x02 \x01(\x0c\x12\x0e\n\x06probes\x18\x03 \x01(\x0c\x12\x0e\n\x06photos\x18\x04 \x01(\r\x12\x0e\n\x06limits\x18\x05 \x03(\x04\x12\x0c\n\x04mean\x18\x06 \x03(\x12\x12\x12\n\nmean_limit\x18\x07 \x01(\x12\x12\x0c\n\x04room\x18\x08 \x01(\r\x12\x11\n\tcell_seed\x18\t \x01(\x0c\"\x80\x01\n\x0eSearchResponse\x12\x11\n\tpiece_own\x18\x01 \x01(\x0c\x12\x16\n\x0epiece_previous\x18\x02 \x01(\x0c\x12\x0c\n\x04\x62its\x18\x03 \x01(\r\x12\x0e\n\x06rounds\x18\x04 \x01(\r\x12\x12\n\nsent_bytes\x18\x05 \x01(\x04\x12\x11\n\tkit_bytes\x18\x06 \x01(\x04\"v\n\x0f\x44\x65scribeRequest\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\r\n\x05terms\x18\x02 \x01(\x0c\x12\r\n\x05model\x18\x03 \x01(\t\x12\x14\n\x0cmodel_digest\x18\x04 \x01(\x0c\x12\x0e\n\x06images\x18\x05 \x01(\x0c\x12\x0e\n\x06photos\x18\x06 \x01(\r\"^\n\x10\x44\x65scribeResponse\x12\x13\n\x0b\x64\x65scriptors\x18\x01 \x01(\x0c\x12\x0e\n\x06rounds\x18\x02 \x01(\r\x12\x12\n\nsent_bytes\x18\x03 \x01(\x04\x12\x11\n\tkit_bytes\x18\x04 \x01(\x04\x32\xff\x01\n\x06Worker\x12\x36\n\x04Tell\x12\x16.visard.v1.TellRequest\x1a\x16.visard.v1.WorkerState\x12\x37\n\x04Hold\x12\x16.visard.v1.HoldRequest\x1a\x17.visard.v1.HoldResponse\x12\x45\n\x08\x44\x65scribe\x12\x1a.visard.v1.DescribeRequest\x1a\x1b.visard.v1.DescribeResponse(\x01\x12=\n\x06Search\x12\x18.visard.v1.SearchRequest\x1a\x19.visard.v1.SearchResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16visard/v1/worker.proto\x12\tvisard.v1\x1a\x16visard/v1/common.proto\"R\n\x0bTellRequest\x12\x0f\n\x07ordinal\x18\x03 \x01(\r\x12\x0f\n\x07\x63hanged\x18\x01 \x03(\t\x12\x12\n\neverything\x18\x02 \x01(\x08\x12\r\n\x05\x65nded\x18\x04 \x03(\x0c\"I\n\x0cTellResponse\x12%\n\x05state\x18\x01 \x01(\x0b\x32\x16.visard.v1.WorkerState\x12\x12\n\ndistrusted\x18\x02 \x01(\t\"\xae\x01\n\x0bHoldRequest\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07gallery\x18\x03 \x01(\t\x12\x12\n\nfield_bits\x18\x04 \x01(\r\x12\x0f\n\x07workers\x18\x05 \x01(\r\x12\x12\n\nat_unix_ms\x18\x06 \x01(\x04\x12\x0f\n\x07without\x18\x07 \x01(\t\x12$\n\x04told\x18\x08 \x01(\x0b\x32\x16.visard.v1.TellRequest\"Y\n\x0cHoldResponse\x12\x12\n\nreferences\x18\x01 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\x12\x0c\n\x04room\x18\x03 \x01(\r\x12\x17\n\x0f\x64\x65scriptor_size\x18\x04 \x01(\r\"\xa2\x01\n\rSearchRequest\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\r\n\x05terms\x18\x02 \x01(\x0c\x12\x0e\n\x06probes\x18\x03 \x01(\x0c\x12\x0e\n\x06photos\x18\x04 \x01(\r\x12\x0e\n\x06limits\x18\x05 \x03(\x04\x12\x0c\n\x04mean\x18\x06 \x03(\x12\x12\x12\n\nmean_limit\x18\x07 \x01(\x12\x12\x0c\n\x04room\x18\x08 \x01(\r\x12\x11\n\tcell_seed\x18\t \x01(\x0c\"\x80\x01\n\x0eSearchResponse\x12\x11\n\tpiece_own\x18\x01 \x01(\x0c\x12\x16\n\x0epiece_previous\x18\x02 \x01(\x0c\x12\x0c\n\x04\x62its\x18\x03 \x01(\r\x12\x0e\n\x06rounds\x18\x04 \x01(\r\x12\x12\n\nsent_bytes\x18\x05 \x01(\x04\x12\x11\n\tkit_bytes\x18\x06 \x01(\x04\"v\n\x0f\x44\x65scribeRequest\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\r\n\x05terms\x18\x02 \x01(\x0c\x12\r\n\x05model\x18\x03 \x01(\t\x12\x14\n\x0cmodel_digest\x18\x04 \x01(\x0c\x12\x0e\n\x06images\x18\x05 \x01(\x0c\x12\x0e\n\x06photos\x18\x06 \x01(\r\"^\n\x10\x44\x65scribeResponse\x12\x13\n\x0b\x64\x65scriptors\x18\x01 \x01(\x0c\x12\x0e\n\x06rounds\x18\x02 \x01(\r\x12\x12\n\nsent_bytes\x18\x03 \x01(\x04\x12\x11\n\tkit_bytes\x18\x04 \x01(\x04\x32\x80\x02\n\x06Worker\x12\x37\n\x04Tell\x12\x16.visard.v1.TellRequest\x1a\x17.visard.v1.TellResponse\x12\x37\n\x04Hold\x12\x16.visard.v1.HoldRequest\x1a\x17.visard.v1.HoldResponse\x12\x45\n\x08\x44\x65scribe\x12\x1a.visard.v1.DescribeRequest\x1a\x1b.visard.v1.DescribeResponse(\x01\x12=\n\x06Search\x12\x18.visard.v1.SearchRequest\x1a\x19.visard.v1.SearchResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,19 +33,21 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'visard_wire.v1.worker_pb2',
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_TELLREQUEST']._serialized_start=61
-  _globals['_TELLREQUEST']._serialized_end=128
-  _globals['_HOLDREQUEST']._serialized_start=131
-  _globals['_HOLDREQUEST']._serialized_end=305
-  _globals['_HOLDRESPONSE']._serialized_start=307
-  _globals['_HOLDRESPONSE']._serialized_end=396
-  _globals['_SEARCHREQUEST']._serialized_start=399
-  _globals['_SEARCHREQUEST']._serialized_end=561
-  _globals['_SEARCHRESPONSE']._serialized_start=564
-  _globals['_SEARCHRESPONSE']._serialized_end=692
-  _globals['_DESCRIBEREQUEST']._serialized_start=694
-  _globals['_DESCRIBEREQUEST']._serialized_end=812
-  _globals['_DESCRIBERESPONSE']._serialized_start=814
-  _globals['_DESCRIBERESPONSE']._serialized_end=908
-  _globals['_WORKER']._serialized_start=911
-  _globals['_WORKER']._serialized_end=1166
+  _globals['_TELLREQUEST']._serialized_end=143
+  _globals['_TELLRESPONSE']._serialized_start=145
+  _globals['_TELLRESPONSE']._serialized_end=218
+  _globals['_HOLDREQUEST']._serialized_start=221
+  _globals['_HOLDREQUEST']._serialized_end=395
+  _globals['_HOLDRESPONSE']._serialized_start=397
+  _globals['_HOLDRESPONSE']._serialized_end=486
+  _globals['_SEARCHREQUEST']._serialized_start=489
+  _globals['_SEARCHREQUEST']._serialized_end=651
+  _globals['_SEARCHRESPONSE']._serialized_start=654
+  _globals['_SEARCHRESPONSE']._serialized_end=782
+  _globals['_DESCRIBEREQUEST']._serialized_start=784
+  _globals['_DESCRIBEREQUEST']._serialized_end=902
+  _globals['_DESCRIBERESPONSE']._serialized_start=904
+  _globals['_DESCRIBERESPONSE']._serialized_end=998
+  _globals['_WORKER']._serialized_start=1001
+  _globals['_WORKER']._serialized_end=1257
 # @@protoc_insertion_point(module_scope)

@@ -3,7 +3,6 @@
 import grpc
 import warnings
 
-from visard_wire.v1 import common_pb2 as visard_dot_v1_dot_common__pb2
 from visard_wire.v1 import worker_pb2 as visard_dot_v1_dot_worker__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -41,7 +40,7 @@ class WorkerStub:
         self.Tell = channel.unary_unary(
                 '/visard.v1.Worker/Tell',
                 request_serializer=visard_dot_v1_dot_worker__pb2.TellRequest.SerializeToString,
-                response_deserializer=visard_dot_v1_dot_common__pb2.WorkerState.FromString,
+                response_deserializer=visard_dot_v1_dot_worker__pb2.TellResponse.FromString,
                 _registered_method=True)
         self.Hold = channel.unary_unary(
                 '/visard.v1.Worker/Hold',
@@ -100,7 +99,7 @@ def add_WorkerServicer_to_server(servicer, server):
             'Tell': grpc.unary_unary_rpc_method_handler(
                     servicer.Tell,
                     request_deserializer=visard_dot_v1_dot_worker__pb2.TellRequest.FromString,
-                    response_serializer=visard_dot_v1_dot_common__pb2.WorkerState.SerializeToString,
+                    response_serializer=visard_dot_v1_dot_worker__pb2.TellResponse.SerializeToString,
             ),
             'Hold': grpc.unary_unary_rpc_method_handler(
                     servicer.Hold,
@@ -147,7 +146,7 @@ class Worker:
             target,
             '/visard.v1.Worker/Tell',
             visard_dot_v1_dot_worker__pb2.TellRequest.SerializeToString,
-            visard_dot_v1_dot_common__pb2.WorkerState.FromString,
+            visard_dot_v1_dot_worker__pb2.TellResponse.FromString,
             options,
             channel_credentials,
             insecure,

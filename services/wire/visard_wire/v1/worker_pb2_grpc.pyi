@@ -7,7 +7,6 @@ workers that have the same part at the two other parties.
 
 from collections import abc as _abc
 from grpc import aio as _aio
-from visard_wire.v1 import common_pb2 as _common_pb2
 from visard_wire.v1 import worker_pb2 as _worker_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -39,7 +38,7 @@ class WorkerStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> WorkerAsyncStub: ...
-    Tell: _grpc.UnaryUnaryMultiCallable[_worker_pb2.TellRequest, _common_pb2.WorkerState]
+    Tell: _grpc.UnaryUnaryMultiCallable[_worker_pb2.TellRequest, _worker_pb2.TellResponse]
     """What was written, also when nobody searches; and how the worker is."""
     Hold: _grpc.UnaryUnaryMultiCallable[_worker_pb2.HoldRequest, _worker_pb2.HoldResponse]
     """Bring what is held of a place up to date, and keep it as it is now for one run."""
@@ -56,7 +55,7 @@ class WorkerAsyncStub(WorkerStub):
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
-    Tell: _aio.UnaryUnaryMultiCallable[_worker_pb2.TellRequest, _common_pb2.WorkerState]  # type: ignore[assignment]
+    Tell: _aio.UnaryUnaryMultiCallable[_worker_pb2.TellRequest, _worker_pb2.TellResponse]  # type: ignore[assignment]
     """What was written, also when nobody searches; and how the worker is."""
     Hold: _aio.UnaryUnaryMultiCallable[_worker_pb2.HoldRequest, _worker_pb2.HoldResponse]  # type: ignore[assignment]
     """Bring what is held of a place up to date, and keep it as it is now for one run."""
@@ -76,7 +75,7 @@ class WorkerServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _worker_pb2.TellRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_common_pb2.WorkerState, _abc.Awaitable[_common_pb2.WorkerState]]:
+    ) -> _typing.Union[_worker_pb2.TellResponse, _abc.Awaitable[_worker_pb2.TellResponse]]:
         """What was written, also when nobody searches; and how the worker is."""
 
     @_abc_1.abstractmethod
