@@ -56,7 +56,7 @@ async def worker_that_is_away__should_make_searches_fail_and_nothing_else(
     async with client_of(spread, 10.0) as client:
         await client.enrol("biden", [photos["biden"]])
         spread.kill("party1-worker1")
-        with pytest.raises(Unavailable, match="worker 1 of party 1"):
+        with pytest.raises(Unavailable, match="worker 1 of party"):
             await client.identify(photos["biden"], operating_point=POINT)
         assert (await client.verify("biden", photos["biden"])).match
         await status_that(client, lambda s: "unavailable" in s.parties[1].workers[1].reason)
