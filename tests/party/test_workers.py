@@ -13,9 +13,10 @@ import pytest
 from visard_common.errors import Unavailable
 from visard_party import workers as module
 from visard_party.consistency.changes import Changes
+from visard_party.operations import whom
 from visard_party.store.contents import Place
 from visard_party.workers import Workers, one
-from visard_party.workers.asked import Described, Wanted
+from visard_party.workers.asked import Described, Held, Wanted
 from visard_wire.v1 import common_pb2, worker_pb2
 
 from tests.waiting import until
@@ -197,3 +198,27 @@ async def what_a_worker_holds_against_the_dealer__should_be_its_partys_too(home:
     home.stubs[1].distrusted = "the dealer failed the audit of kit 7"
     await home.workers.look()
     assert home.distrusted == ["at worker 1 of party 0, the dealer failed the audit of kit 7"]
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "own", "fits"), [(2, 2, True), (2, 3, True), (2, 4, True), (2, 5, False), (3, 2, False)]
+)
+async def party_0_that_asks_for_too_few_or_too_many__should_be_refused(asked_for: int, own: int, fits: bool) -> None:
+    """One that lies could else have a few workers read what is meant for many."""
+
+    class Several:
+        def __len__(self) -> int:
+            return own
+
+        async def hold(self, *_: object) -> Held:
+            return Held(bytes(16))
+
+    resources: Any = SimpleNamespace(party=1, workers=Several())
+    request = common_pb2.Request(model="face", gallery="default")
+    asked: Any = SimpleNamespace(request=request, workers=asked_for, session=bytes(16))
+    model: Any = SimpleNamespace(program=SimpleNamespace(q=31))
+    if fits:
+        assert len(await whom.searched(resources, asked, model)) == 0
+        return
+    with pytest.raises(Unavailable, match=f"party 1 has {own} workers, and party 0 asks for {asked_for}"):
+        await whom.searched(resources, asked, model)

@@ -12,7 +12,8 @@ import pytest
 from motor.motor_asyncio import AsyncIOMotorCollection, AsyncIOMotorGridFSBucket
 from pymongo.errors import DuplicateKeyError
 from visard import certs
-from visard_party.errors import SchemaMismatch, StoreAway, StoreError, StoreRefused
+from visard_party.errors import ForeignStore, SchemaMismatch, StoreAway, StoreError, StoreRefused
+from visard_party.spread import WHOLE, part_of
 from visard_party.store import open_store
 from visard_party.store.base import Store, all_rights, restored
 from visard_party.store.contents import Change, Page, Place, Publish, Rename, Renew, Right, Rule, State, Withdraw, Write
@@ -92,6 +93,27 @@ async def other_schema__should_be_refused(standalone: Mongod) -> None:
         client["future"].meta.replace_one({"_id": "schema"}, {"version": 99}, upsert=True)
     with pytest.raises(SchemaMismatch, match="99"):
         await opened(standalone, "future")
+
+
+async def worker__should_read_beside_its_party_and_nothing_that_is_half_erased(replica_set: Mongod) -> None:
+    uri = replica_set.uri("beside")
+    with pytest.raises(StoreAway, match="not begun"):
+        await open_store(uri, Path(), 0, reads_only=True)
+    store = await open_store(uri, Path(), 0)
+    worker = await open_store(uri, Path(), 0, reads_only=True)
+    with pytest.raises(ForeignStore):
+        await open_store(uri, Path(), 1, reads_only=True)
+    await store.stage(ONE, Change((reference("0a"), reference("0b"), reference("f0"))), b"1")
+    assert await worker.gallery(Place("face")) == []
+    await store.commit(ONE)
+    for part, found in ((WHOLE, ["0a", "0b", "f0"]), (part_of(0, 2), ["0a", "0b"]), (part_of(1, 2), ["f0"])):
+        assert [row.reference_id for row in await worker.gallery(Place("face"), part)] == found
+    with Documents(uri) as client:  # as while the party erases it
+        client.get_default_database().refs.update_one({"_id": "0a"}, {"$set": {"descriptor": b""}})
+    assert [row.reference_id for row in await worker.gallery(Place("face"))] == ["0b", "f0"]
+    assert [row.reference_id for row in await worker.by_ids(["0a", "0b"])] == ["0b"]
+    await worker.close()
+    await store.close()
 
 
 async def restarted_primary__should_be_waited_for(server: Mongod) -> None:
