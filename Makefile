@@ -11,7 +11,7 @@ PACKAGES := client services/wire services/engine services/common services/party 
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: all demo test test-long cluster-test test-inside test-outside test-web attacks check docs lock chart sbom signing-test lint-manifests proto bench bench-peers bench-thesis bench-churn clean
+.PHONY: all demo test test-long cluster-test test-inside test-outside test-web browser attacks check docs lock chart sbom signing-test lint-manifests proto bench bench-peers bench-thesis bench-churn clean
 all: $(STAMP)
 
 # torch has a step of its own, without a hash: one version has several builds (for the processor alone, for each CUDA) with a
@@ -83,10 +83,16 @@ demo: $(STAMP) .photos/obama.jpg
 # of recovery kill services and wait for them: alone, and first
 OUTSIDE := $(addprefix tests/,client deploy docs e2e)
 INSIDE := $(filter-out $(OUTSIDE) tests/recovery tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
-test: $(STAMP) .photos/obama.jpg
+test: $(STAMP) .photos/obama.jpg browser
 	$(BIN)/python -m visard_engine.warm
 	$(BIN)/python -m pytest tests/recovery
 	$(MAKE) --no-print-directory --keep-going --jobs=2 test-inside test-outside test-web
+
+# tests/web drives a real browser, the distribution's: where there is none, and it may not be installed here, they say what is missing
+AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
+browser:
+	@command -v chromium google-chrome > /dev/null || { $(AS_ROOT) apt-get update --quiet && \
+	  $(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends chromium; } || true
 
 # the web client: its linter, its types, its tests. Node and npm are those of the lock, from a wheel; node_modules is as its lock says
 NPM := cd client/web && PATH="$(CURDIR)/.node/bin:$$PATH" npm
@@ -107,7 +113,7 @@ client/web/assets/yunet.onnx: $(STAMP) client/web/scripts/detector.py
 	touch $@
 
 # what takes minutes and shows what shorter tests show in parts: wheels alone run the demonstration, each training is repeatable
-test-long: $(STAMP) .photos/obama.jpg $(WEB)
+test-long: $(STAMP) .photos/obama.jpg $(WEB) browser
 	$(BIN)/python -m pytest -m long tests/client tests/deploy tests/e2e tests/party tests/web
 
 test-inside: $(STAMP) .photos/obama.jpg $(WEB)
