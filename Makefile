@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 HASHED := pip install --quiet --require-hashes --no-deps
-WEB := client/web/node_modules/installed client/web/assets/yunet.onnx
+WEB := client/web/node_modules/installed client/web/assets/yunet.onnx client/web/src/gen/generated
 IMAGES := gateway dealer party client
 PACKAGES := client services/wire services/engine services/common services/party services/dealer services/gateway
 # the machines we run on are small: one thread a process, as in the services
@@ -101,6 +101,11 @@ test-web: $(WEB)
 
 client/web/node_modules/installed: .node/installed client/web/package-lock.json
 	$(NPM) ci --no-progress
+	touch $@
+
+# messages, for whoever runs what is not built; npm test makes them anew
+client/web/src/gen/generated: client/web/node_modules/installed $(wildcard protos/visard/v1/*.proto)
+	$(NPM) run generate
 	touch $@
 
 # the detector's file, as the browser loads it

@@ -69,8 +69,6 @@ async def silence__should_end_a_connection(folder: Path, monkeypatch: pytest.Mon
 async def answer__should_not_wait_for_a_client_that_does_not_read(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections_, "IDLE_SECONDS", SOON)
-    monkeypatch.setattr(app, "IDLE_SECONDS", SOON)
     async with running(folder, http_listen=ANY_PORT) as house:
         for party in house.parties:
             party.subjects = [gateway_pb2.Subject(subject="x" * 1000) for _ in range(4_000)]
@@ -85,6 +83,8 @@ async def answer__should_not_wait_for_a_client_that_does_not_read(
         path = "/visard.v1.FaceMatching/ListSubjects"
         head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n"
         await eventually(lambda: len(connections()) == 1)
+        monkeypatch.setattr(connections_, "IDLE_SECONDS", SOON)  # now: it had all the time to connect
+        monkeypatch.setattr(app, "IDLE_SECONDS", SOON)
         writer.write(3 * (head.encode() + b"{}"))  # one answer after the other: asyncio takes the first whole
         await eventually(lambda: not connections())
         writer.transport.abort()
