@@ -18,7 +18,7 @@ from pymongo import ASCENDING, UpdateOne
 from pymongo.errors import ConfigurationError, DuplicateKeyError, InvalidURI
 from typing_extensions import override
 
-from visard_party.errors import ForeignStore, RequestConflict, SchemaMismatch, StoreAway, StoreError
+from visard_party.errors import RequestConflict, StoreAway, StoreError
 from visard_party.gate import Gate
 from visard_party.spread import WHOLE, Part
 from visard_party.store import mongo_documents as documents
@@ -46,7 +46,6 @@ SCHEMA_VERSION = 6
 RESTORATION_SECONDS = 600.0  # to put a million references in place
 SELECTION_SECONDS = 3.0
 _DEFAULT_DATABASE = "visard"
-_KEPT = {"descriptor": {"$ne": Binary(b"")}}  # not half erased: a worker reads beside the party, whose own readers wait
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -105,7 +104,7 @@ class MongoStore(MongoRecords):
         found = await self._db.meta.find_one({"_id": "schema"})
         if found is None:
             raise StoreAway("store: the party has not begun to use it yet")
-        _check(found, party)
+        documents.check_owner(found, SCHEMA_VERSION, party)
         self._behind = False
 
     async def _describe(self) -> None:
@@ -121,7 +120,7 @@ class MongoStore(MongoRecords):
             upsert=True,
             return_document=True,
         )
-        _check(found, party)
+        documents.check_owner(found, SCHEMA_VERSION, party)
         await self._restoration.recover()
         await documents.make_indexes(self._db, "")
         await self._db.seen.create_index([("expires", ASCENDING)])
@@ -239,7 +238,7 @@ class MongoStore(MongoRecords):
     async def gallery_parts(
         self, place: Place, made: Callable[[Sequence[Reference]], T], part: Part = WHOLE
     ) -> list[T]:
-        query = {**place._asdict(), "visible": True, **_KEPT, **documents.in_part(part)}
+        query = {**place._asdict(), "visible": True, **documents.KEPT, **documents.in_part(part)}
         return await self._parts(query, None, documents.reference_of, made)
 
     async def _parts(
@@ -259,7 +258,7 @@ class MongoStore(MongoRecords):
 
     @override
     async def by_ids(self, reference_ids: Sequence[str]) -> list[Reference]:
-        query = {"_id": {"$in": list(reference_ids)}, "visible": True, **_KEPT}
+        query = {"_id": {"$in": list(reference_ids)}, "visible": True, **documents.KEPT}
         return [documents.reference_of(row) for row in await self._find("refs", query)]
 
     @override
@@ -392,10 +391,3 @@ class MongoStore(MongoRecords):
     async def close(self) -> None:
         self._reach.close()
         self._client.close()
-
-
-def _check(found: Document, party: int) -> None:
-    if found["version"] != SCHEMA_VERSION:
-        raise SchemaMismatch(f"store: schema version {found['version']}, this program wants {SCHEMA_VERSION}")
-    if found["party"] != party:
-        raise ForeignStore(f"store: the database is that of party {found['party']}")

@@ -7,11 +7,14 @@ from pymongo import ASCENDING
 from visard_wire.chain import Entry
 from visard_wire.secret import Secret
 
+from visard_party.errors import ForeignStore, SchemaMismatch
 from visard_party.spread import WHOLE, Part
 from visard_party.store.contents import LogEntry, ModelRecord, Name, Reference, Right, State, Tombstone
 
 Document = dict[str, Any]
 
+# not half erased: a worker reads beside the party, whose own readers wait for the end of a write
+KEPT = {"descriptor": {"$ne": Binary(b"")}}
 NAME_FIELDS = {"subject": 1, "model": 1, "version": 1, "enrolled_by": 1, "gallery": 1}
 
 
@@ -166,3 +169,11 @@ def in_part(part: Part) -> Document:
     """What a query asks for besides, of ids of a part."""
     ends = {"$gte": part.begin} | ({"$lt": part.end} if part.end else {})
     return {} if part == WHOLE else {"_id": ends}
+
+
+def check_owner(found: Document, version: int, party: int) -> None:
+    """Raises SchemaMismatch, ForeignStore unless the database is of this schema, and of this party."""
+    if found["version"] != version:
+        raise SchemaMismatch(f"store: schema version {found['version']}, this program wants {version}")
+    if found["party"] != party:
+        raise ForeignStore(f"store: the database is that of party {found['party']}")
