@@ -1,8 +1,8 @@
 """A party's workers, as the party sees them: who holds which part of a gallery, and a search as the sum of theirs.
 
-The party computes the descriptors, and asks each worker twice: what it holds, which the three parties compare before they begin;
-and for its part of the answer. Workers of one part search with each other as parties do. Their answers are tables over XOR, so
-that the whole one is their XOR, and what a caller gets does not depend on how many there are.
+One of them evaluates the network. For a search the party asks each twice: what it holds, which the three parties compare before
+they begin; and for its part of the answer. Workers of one part search with each other as parties do. Their answers are tables
+over XOR, so that the whole one is their XOR, and what a caller gets does not depend on how many there are.
 
 Writes stay the party's: it tells each worker which references were written since it has asked last, and the worker reads them
 from the store. A worker that is away makes searches fail, never leave out what it holds.
