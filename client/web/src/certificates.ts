@@ -74,12 +74,18 @@ export class Certificate {
 
   /** Whether it is valid at a time, in milliseconds since 1970, and has no extension whose meaning would be passed over here. */
   validAt(unixMs: number): boolean {
-    const { validity, extensions } = this.#asn1.tbsCertificate;
+    const { extensions } = this.#asn1.tbsCertificate;
     const known = (extensions ?? []).every(
       (one) => UNDERSTOOD.has(one.extnID) || (!one.critical && one.extnID !== id_ce_nameConstraints),
     );
-    const [from, until] = [validity.notBefore.getTime(), validity.notAfter.getTime()];
-    return known && from.getTime() <= unixMs && unixMs <= until.getTime();
+    const [from, until] = this.validity;
+    return known && from <= unixMs && unixMs <= until;
+  }
+
+  /** Milliseconds since 1970 of the first and the last moment at which it is valid. */
+  get validity(): readonly [from: number, until: number] {
+    const { notBefore, notAfter } = this.#asn1.tbsCertificate.validity;
+    return [notBefore.getTime().getTime(), notAfter.getTime().getTime()];
   }
 
   /** Whether it is an authority's that may stand so many authorities above a holder's (0: directly). */
