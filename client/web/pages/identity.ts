@@ -1,29 +1,64 @@
-/** As whom the pages ask: a certificate with its key, and the way to the gateway that proves it. */
+/** As whom the pages ask: a key with its certificate, and the way to the gateway that proves it. */
 
 import { Certificate } from "../src/certificates.ts";
 import { ConnectTransport } from "../src/connect.ts";
-import { Signer } from "../src/statements.ts";
+import { BrowserKey } from "../src/keys.ts";
+import { SeenInMemory, type SerialStore } from "../src/partykeys.ts";
+import { type RequestSigner, Signer } from "../src/statements.ts";
 import type { Transport } from "../src/transport.ts";
+import { SeenInDatabase } from "../src/vault.ts";
+import type { Config } from "./config.ts";
 
 /** Somebody who may ask. */
 export interface Identity {
   /** As in "enroller/kiosk-7". */
   readonly name: string;
-  readonly signer: Signer;
+  /** When its certificate ends; undefined where nobody renews it. */
+  readonly until: Date | undefined;
+  readonly signer: RequestSigner;
   readonly transport: Transport;
+  readonly seen: SerialStore;
+  /** Erase the key. */
+  forget(): Promise<void>;
+}
+
+/** The key of an earlier visit, renewed where it is time; undefined where there is none, or the site has no registrar. */
+export async function kept({ registrar, gateway }: Config): Promise<Identity | undefined> {
+  if (!registrar) return undefined;
+  const key = await BrowserKey.open({ registrar }).catch(() => undefined); // a browser may have no IndexedDB for a page
+  if (key?.due) await key.renew().catch(() => undefined); // it is good for as long again: the next visit tries anew
+  return key && of(key, gateway);
+}
+
+/** A key of the browser's own, by invitation. */
+export async function invited({ registrar, gateway }: Config, invitation: string): Promise<Identity> {
+  return of(await BrowserKey.enrol(invitation, { registrar }), gateway);
+}
+
+function of(key: BrowserKey, gateway: string): Identity {
+  return {
+    name: key.role,
+    until: new Date(key.notAfterUnixMs),
+    signer: key,
+    transport: new ConnectTransport({ gateway, signer: key }),
+    seen: new SeenInDatabase(),
+    forget: () => key.forget(),
+  };
 }
 
 /**
  * Somebody by a certificate and a key in PEM, which this tab alone knows; the gateway is shown the certificate by the browser, over
- * TLS, from where the system keeps it. Raises InvalidRequest, RangeError.
+ * TLS, where the system has it. Raises InvalidRequest.
  */
-export async function fromFiles(gateway: string, chain: string, key: string): Promise<Identity> {
-  const signer = await Signer.fromPem(chain, key);
-  const [own] = Certificate.readPem(chain);
-  const [uri = ""] = own?.uris ?? [];
+export async function fromFiles({ gateway }: Config, chain: string, pem: string): Promise<Identity> {
+  const signer = await Signer.fromPem(chain, pem);
+  const [uri = ""] = Certificate.readPem(chain)[0]?.uris ?? [];
   return {
     name: uri.replace("visard://", ""),
+    until: undefined,
     signer,
     transport: new ConnectTransport({ gateway, credentials: "include" }),
+    seen: new SeenInMemory(),
+    forget: () => Promise.resolve(),
   };
 }

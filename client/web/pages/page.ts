@@ -1,9 +1,10 @@
 /** The pages for people: one script, a view for each address behind the #, two languages. docs/web.md says how a site serves them. */
 
 import { RemoteCapturer } from "../src/capture/remote.ts";
+import { invitationIn } from "../src/keys.ts";
 import { type Config, configOf } from "./config.ts";
 import { h } from "./dom.ts";
-import type { Identity } from "./identity.ts";
+import { type Identity, kept } from "./identity.ts";
 import { key } from "./keyview.ts";
 import { operator } from "./operator.ts";
 import { enrol, kiosk, verify } from "./people.ts";
@@ -18,11 +19,15 @@ class Pages implements Site {
   readonly capturer: RemoteCapturer;
   identity: Identity | undefined;
   language: Language = languageOf(navigator.languages);
+  invitation: string | undefined;
   #view: View | undefined;
 
-  constructor(config: Config, capturer: RemoteCapturer) {
-    [this.config, this.capturer] = [config, capturer];
-    addEventListener("hashchange", () => this.show(true));
+  constructor(config: Config, capturer: RemoteCapturer, invitation?: string) {
+    [this.config, this.capturer, this.invitation] = [config, capturer, invitation];
+    addEventListener("hashchange", () => {
+      this.invitation = taken() ?? this.invitation;
+      this.show(true);
+    });
   }
 
   get say(): ReturnType<typeof sayer> {
@@ -31,6 +36,7 @@ class Pages implements Site {
 
   become(identity: Identity | undefined): void {
     this.identity = identity;
+    this.invitation = undefined;
     this.show(true);
   }
 
@@ -87,12 +93,23 @@ function capturing(): RemoteCapturer {
   return new RemoteCapturer(worker);
 }
 
+/** The invitation in the page's address, which is taken out of it at once: nobody who looks or goes back finds it there. */
+function taken(): string | undefined {
+  const invitation = invitationIn(location.href);
+  if (invitation !== undefined) history.replaceState(null, "", "#/key");
+  return invitation;
+}
+
 try {
+  const invitation = taken();
   const response = await fetch("config.json", { cache: "no-cache", redirect: "error" });
   if (!response.ok) throw new Error(`config.json: ${response.status}`);
-  const site = new Pages(await configOf(await response.json()), capturing());
+  const config = await configOf(await response.json());
+  const site = new Pages(config, capturing(), invitation);
+  if (invitation === undefined) site.identity = await kept(config);
   site.show(false);
   document.documentElement.dataset["begun"] = "";
+  performance.mark("begun");
 } catch (error) {
   const say = sayer(languageOf(navigator.languages));
   const what = error instanceof Error ? error.message : String(error);

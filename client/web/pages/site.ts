@@ -23,6 +23,8 @@ export interface Site {
   readonly language: Language;
   readonly say: Say;
   readonly identity: Identity | undefined;
+  /** What the page was opened with, until a key is made of it. */
+  readonly invitation: string | undefined;
   /** Ask as somebody else from now on; undefined: as nobody. */
   become(identity: Identity | undefined): void;
 }
@@ -35,8 +37,8 @@ export function clientOf({ config, capturer, identity }: Site): Client | undefin
   let client = clients.get(identity);
   if (!client) {
     const { trust, model, gallery } = config;
-    const { transport, signer } = identity;
-    client = new Client({ transport, trust, signer, capturer, model, gallery });
+    const { transport, signer, seen } = identity;
+    client = new Client({ transport, trust, signer, seen, capturer, model, gallery });
     clients.set(identity, client);
   }
   return client;

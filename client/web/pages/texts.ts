@@ -12,11 +12,15 @@ const EN = {
   promise:
     "Your picture does not leave this browser: three parties get a sealed share each, and none of them can see a face.",
   broken: "This site is not set up well: {what}",
-  noKey: "This browser has no key yet. Choose one on the page “Key”.",
+  noKey: "This browser has no key yet. The page “Key” says how to get one.",
 
   keyHeading: "This browser's key",
   keyUsed: "Requests are signed as {name}.",
-  keyFiles: "Choose a certificate and its key. Both stay in this tab, and are forgotten with it.",
+  keyUntil: "Its certificate is valid until {date}, and renewed before.",
+  keyInvited: "You are invited. A key is made that never leaves this browser, and takes the place of one of before.",
+  keyMake: "Make this browser's key",
+  keyByLink: "Open the link of an invitation in this browser: your administrator has it.",
+  keyFiles: "Or choose a certificate and its key. Both stay in this tab, and are forgotten with it.",
   keyCertificate: "Certificate (PEM)",
   keyPrivate: "Private key (PEM)",
   keyTake: "Use this key",
@@ -159,11 +163,17 @@ const DE: Table = {
   promise:
     "Ihr Bild verlässt diesen Browser nicht: drei Parteien erhalten je einen versiegelten Anteil, und keine von ihnen kann ein Gesicht sehen.",
   broken: "Diese Seite ist nicht richtig eingerichtet: {what}",
-  noKey: "Dieser Browser hat noch keinen Schlüssel. Wählen Sie einen auf der Seite „Schlüssel“.",
+  noKey: "Dieser Browser hat noch keinen Schlüssel. Die Seite „Schlüssel“ sagt, wie er zu einem kommt.",
 
   keyHeading: "Der Schlüssel dieses Browsers",
   keyUsed: "Anfragen werden unterschrieben als {name}.",
-  keyFiles: "Wählen Sie ein Zertifikat und seinen Schlüssel. Beide bleiben in diesem Tab und werden mit ihm vergessen.",
+  keyUntil: "Sein Zertifikat gilt bis {date} und wird vorher erneuert.",
+  keyInvited:
+    "Sie sind eingeladen. Es wird ein Schlüssel erzeugt, der diesen Browser nie verlässt; er ersetzt einen früheren.",
+  keyMake: "Den Schlüssel dieses Browsers erzeugen",
+  keyByLink: "Öffnen Sie den Link einer Einladung in diesem Browser: Ihr Administrator hat ihn.",
+  keyFiles:
+    "Oder wählen Sie ein Zertifikat und seinen Schlüssel. Beide bleiben in diesem Tab und werden mit ihm vergessen.",
   keyCertificate: "Zertifikat (PEM)",
   keyPrivate: "Privater Schlüssel (PEM)",
   keyTake: "Diesen Schlüssel verwenden",

@@ -1,5 +1,5 @@
 /**
- * `node scripts/pages.ts`: the pages for people, as a site serves them: build/pages, with SHA256SUMS of everything in it.
+ * `node scripts/pages.ts [FOLDER]`: the pages for people, as a site serves them, into build/pages or a folder, with SHA256SUMS of all.
  *
  * The same sources give the same bytes; only config.json, which each site writes for itself, is not among them.
  */
@@ -52,7 +52,7 @@ function integrity(contents: Uint8Array | undefined): string {
 
 async function main(): Promise<void> {
   const { files } = await pages();
-  const target = join(HOME, "build", "pages");
+  const target = process.argv[2] ?? join(HOME, "build", "pages");
   rmSync(target, { recursive: true, force: true });
   const sums: string[] = [];
   for (const [path, contents] of files) {

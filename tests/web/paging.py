@@ -1,0 +1,82 @@
+"""The pages for people as a site serves them, and somebody who uses them in a browser."""
+
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from visard import pages, serving
+from visard.cluster import Cluster
+
+from tests.conftest import http_address, page_address
+from tests.web.browsing import ROOT, filmed, run, told
+
+PEOPLE = {
+    "enrolled": "Amanda_Bynes/Amanda_Bynes_0001.jpg",
+    "same": "Amanda_Bynes/Amanda_Bynes_0002.jpg",
+    "other": "Al_Pacino/Al_Pacino_0001.jpg",
+}
+CONSENT = """\
+version = "2026-11"
+en = '''
+An example: a site writes its own.
+
+A template of my face is kept in three shares, at three parties, to recognise me at this door. None of them can see my face.
+I can take this back at any time, on this page: then everything is erased.'''
+de = '''
+Ein Beispiel: jede Seite schreibt ihr eigenes.
+
+Eine Vorlage meines Gesichts wird in drei Anteilen bei drei Parteien aufbewahrt, damit ich an dieser Tür erkannt werde.
+Keine von ihnen kann mein Gesicht sehen. Ich kann dies jederzeit auf dieser Seite widerrufen: dann wird alles gelöscht.'''
+"""
+
+
+def built(folder: Path) -> Path:
+    """The pages, bundled anew."""
+    path = f"{ROOT / '.node' / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    script = ROOT / "client" / "web" / "scripts" / "pages.ts"
+    done = subprocess.run(
+        ["node", script, folder], env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"make test-web installs Node and packages: {done.stderr[-2000:]}"
+    return folder
+
+
+@contextmanager
+def served(folder: Path, address: str, tls: tuple[Path, Path]) -> Iterator[None]:
+    """A site's folder at an address of this machine."""
+    with serving.Server(serving.Served.read(folder), "127.0.0.1", urlsplit(address).port or 0, tls) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def used(folder: Path, running: Cluster, lfw: Path, subject: str, **more: Any) -> Any:
+    """What somebody was told who has used the pages: the answers of people.ts."""
+    for name, photo in PEOPLE.items():
+        filmed(lfw / photo, folder / f"{name}.mjpeg")
+    held = running.home / "certs"
+    told(folder, held, page_address(running), http_address(running), subject=subject, **more)
+    ask = json.loads((folder / "ask.json").read_text())
+    ask["held"] = {"cert": str(held / "client.pem"), "key": str(held / "client.key")}
+    (folder / "ask.json").write_text(json.dumps(ask))
+    (folder / "consent.toml").write_text(CONSENT)
+    site = pages.Site(http_address(running), held / "ca.pem", consent=folder / "consent.toml")
+    pages.write(site, built(folder / "pages"), folder / "written")
+    own = folder / "site"
+    with served(folder / "written", page_address(running), (own / "page.pem", own / "page.key")):
+        import time
+        t=time.time()
+        try:
+            return run("people.ts", folder)
+        finally:
+            print("TOOK", time.time()-t)

@@ -1,0 +1,69 @@
+"""The pages for people, in Chromium, at real services: with consent and without, for everybody, on a phone, in two languages."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from visard import SyncClient
+from visard.cluster import Cluster
+from visard.connection import Connection
+
+from tests.conftest import http_address, page_address
+from tests.web.paging import used
+
+SUBJECT = "somebody-at-a-page"
+PHONE = 360  # pixels
+
+
+@pytest.fixture(scope="module")
+def answers(cluster: Cluster, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("pages")
+    try:
+        return used(folder, cluster, shared / "data" / "lfw-dev", SUBJECT)
+    finally:
+        _forget(cluster)
+
+
+def _forget(cluster: Cluster) -> None:
+    """Tests leave no subject, whatever became of them."""
+    with SyncClient(Connection.from_home(cluster.home)) as client:
+        if any(one.subject == SUBJECT for one in client.subjects()):
+            client.delete(SUBJECT)
+
+
+def somebody__should_be_enrolled_with_consent_alone(answers: Any) -> None:
+    assert answers["without consent"] is False
+    assert answers["key"] == "Requests are signed as enroller/default."
+    assert answers["enrolled"]["kind"] == "good"
+    assert SUBJECT in answers["enrolled"]["text"]
+    assert re.fullmatch(r"1 ?2026-11, \d{4}-\d\d-\d\dT[\d:.]+Z", answers["consent"])
+
+
+def people__should_be_told_who_they_are(answers: Any) -> None:
+    assert (answers["verified, other"]["kind"], answers["identified"]["kind"]) == ("bad", "good")
+    assert answers["identified"]["text"] == SUBJECT
+
+
+def withdrawal__should_erase(answers: Any) -> None:
+    assert answers["withdrawn"]["text"] == f"{SUBJECT} is erased: 1 references."
+    assert answers["afterwards"]["error"] == "NotFound"
+
+
+def operator__should_see_three_parties(answers: Any) -> None:
+    assert [row[:6] for row in answers["parties"]] == ["0ready", "1ready", "2ready"]
+    assert len(answers["headings"]) == 6
+
+
+def every_page__should_be_for_everybody(answers: Any) -> None:
+    """Nothing that axe-core objects to, in either language; on a phone nothing is beside the screen."""
+    assert answers["wrong"] == {}
+    assert len(answers["wide"]) == 17
+    assert {name: wide for name, wide in answers["wide"].items() if wide > PHONE} == {}
+    assert answers["german"] == ["de", "Der Schlüssel dieses Browsers"]
+    assert answers["focus"] == "H1"
+
+
+def pages__should_keep_to_their_policy(answers: Any, cluster: Cluster) -> None:
+    assert (answers["violations"], answers["wrongs"]) == ([], [])
+    assert set(answers["scripts"]) <= {page_address(cluster), http_address(cluster)}
