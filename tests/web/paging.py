@@ -74,9 +74,4 @@ def used(folder: Path, running: Cluster, lfw: Path, subject: str, **more: Any) -
     pages.write(site, built(folder / "pages"), folder / "written")
     own = folder / "site"
     with served(folder / "written", page_address(running), (own / "page.pem", own / "page.key")):
-        import time
-        t=time.time()
-        try:
-            return run("people.ts", folder)
-        finally:
-            print("TOOK", time.time()-t)
+        return run("people.ts", folder)

@@ -1,6 +1,10 @@
 """The pages for people, in Chromium, at real services: with consent and without, for everybody, on a phone, in two languages."""
 
 import re
+import socket
+import ssl
+import tomllib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,7 @@ from tests.web.paging import used
 
 SUBJECT = "somebody-at-a-page"
 PHONE = 360  # pixels
+PATHS = ("/", "/index.html", "/page.js", "/config.json", "/enrol", "/visard.v1.FaceMatching/GetStatus")
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +46,13 @@ def somebody__should_be_enrolled_with_consent_alone(answers: Any) -> None:
 
 
 def people__should_be_told_who_they_are(answers: Any) -> None:
+    assert answers["same"]["kind"] == "good"
     assert (answers["verified, other"]["kind"], answers["identified"]["kind"]) == ("bad", "good")
     assert answers["identified"]["text"] == SUBJECT
 
 
 def withdrawal__should_erase(answers: Any) -> None:
-    assert answers["withdrawn"]["text"] == f"{SUBJECT} is erased: 1 references."
+    assert answers["withdrawn"]["text"] == f"{SUBJECT} is erased. References: 1."
     assert answers["afterwards"]["error"] == "NotFound"
 
 
@@ -58,7 +64,7 @@ def operator__should_see_three_parties(answers: Any) -> None:
 def every_page__should_be_for_everybody(answers: Any) -> None:
     """Nothing that axe-core objects to, in either language; on a phone nothing is beside the screen."""
     assert answers["wrong"] == {}
-    assert len(answers["wide"]) == 17
+    assert len(answers["wide"]) == 15
     assert {name: wide for name, wide in answers["wide"].items() if wide > PHONE} == {}
     assert answers["german"] == ["de", "Der Schlüssel dieses Browsers"]
     assert answers["focus"] == "H1"
@@ -67,3 +73,30 @@ def every_page__should_be_for_everybody(answers: Any) -> None:
 def pages__should_keep_to_their_policy(answers: Any, cluster: Cluster) -> None:
     assert (answers["violations"], answers["wrongs"]) == ([], [])
     assert set(answers["scripts"]) <= {page_address(cluster), http_address(cluster)}
+
+
+def gateway__should_serve_no_page_on_any_of_its_ports(cluster: Cluster) -> None:
+    """Whoever could change a page could change what it does with a face: there is none to change."""
+    certs = cluster.home / "certs"
+    context = ssl.create_default_context(cafile=str(certs / "ca.pem"))
+    context.load_cert_chain(certs / "client.pem", certs / "client.key")
+    settings = tomllib.loads((cluster.home / "gateway.toml").read_text())
+    ports = {name: settings[name].rpartition(":")[2] for name in settings if name.endswith("listen")}
+    assert set(ports) == {"listen", "http_listen", "metrics_listen", "health_listen"}
+    for name, port in ports.items():
+        secured = context if name in ("listen", "http_listen") else None
+        for path in PATHS:
+            answer = _asked(int(port), path, secured)
+            assert b"<" not in answer, (name, path)
+            assert b"text/html" not in answer.lower(), (name, path)
+            assert b"javascript" not in answer.lower(), (name, path)
+
+
+def _asked(port: int, path: str, context: ssl.SSLContext | None) -> bytes:
+    """All that a port says to a browser that wants a page; nothing where it does not speak HTTP/1.1."""
+    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/html\r\nConnection: close\r\n\r\n"
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=30) as plain:
+        with context.wrap_socket(plain, server_hostname="localhost") if context else plain as connection:
+            connection.sendall(request.encode())
+            return b"".join(iter(lambda: connection.recv(65536), b""))
+    return b""

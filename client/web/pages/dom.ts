@@ -36,15 +36,15 @@ export function tick(label: string, input: HTMLInputElement): HTMLElement {
   return h("label", { class: "tick" }, input, h("span", {}, label));
 }
 
-/** A table with a caption, which is scrolled by itself where it is wider than the page. */
-export function table(caption: string, heads: readonly string[], rows: readonly (readonly Child[])[]): HTMLElement {
+/** A table with its name for screen readers, which is scrolled by itself where it is wider than the page. */
+export function table(name: string, heads: readonly string[], rows: readonly (readonly Child[])[]): HTMLElement {
   const head = h("tr", {}, ...heads.map((one) => h("th", { scope: "col" }, one)));
   const body = rows.map((cells) =>
     h("tr", {}, ...cells.map((cell, k) => (k ? h("td", {}, cell) : h("th", { scope: "row" }, cell)))),
   );
   return h(
     "div",
-    { class: "wide", tabindex: "0", role: "region", "aria-label": caption },
-    h("table", {}, h("caption", {}, caption), h("thead", {}, head), h("tbody", {}, ...body)),
+    { class: "wide", tabindex: "0", role: "region", "aria-label": name },
+    h("table", { "aria-label": name }, h("thead", {}, head), h("tbody", {}, ...body)),
   );
 }

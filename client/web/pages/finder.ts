@@ -9,6 +9,7 @@ import { quality } from "../src/capture/quality.ts";
 import { QualityError } from "../src/errors.ts";
 import { button, h, labelled } from "./dom.ts";
 import type { Site } from "./site.ts";
+import type { Key } from "./texts.ts";
 
 const PAUSE_MS = 250; // between two looks
 const STEADY = 2; // looks that say the same before it is said to people
@@ -16,11 +17,19 @@ const STEADY = 2; // looks that say the same before it is said to people
 /** What is seen at each look while the camera is on. */
 export type Seen = (hints: readonly Hint[]) => void;
 
+/** What a view wants of it: whether a photo may be chosen instead, and what its switch is called. */
+export interface FinderOptions {
+  readonly file?: boolean;
+  readonly switches?: readonly [on: Key, off: Key];
+  readonly seen?: Seen;
+}
+
 /** The camera of a view. Close it with the view. */
 export class Finder {
   readonly root: HTMLElement;
   readonly #site: Site;
   readonly #gate: Gate;
+  readonly #switches: readonly [on: Key, off: Key];
   readonly #seen: Seen;
   readonly #video = h("video", { muted: true, playsinline: true });
   readonly #hint = h("p", { class: "hint", role: "status" });
@@ -31,12 +40,13 @@ export class Finder {
   #looking = 0; // which series of looks is the present one
   #lit = false;
 
-  /** `gate` judges what is seen; `file`: whether a photo may be chosen instead. */
-  constructor(site: Site, gate: Gate, { file = true, seen = () => undefined }: { file?: boolean; seen?: Seen } = {}) {
+  /** `gate` judges what is seen. */
+  constructor(site: Site, gate: Gate, options: FinderOptions = {}) {
     const { say } = site;
-    [this.#site, this.#gate, this.#seen] = [site, gate, seen];
+    const { file = true, switches = ["cameraOn", "cameraOff"], seen = (): void => undefined } = options;
+    [this.#site, this.#gate, this.#switches, this.#seen] = [site, gate, switches, seen];
     this.#video.setAttribute("aria-label", say("cameraPicture"));
-    this.#switch = button(say("cameraOn"), () => void (this.on ? this.close() : this.open()));
+    this.#switch = button(say(switches[0]), () => void (this.on ? this.close() : this.open()));
     this.#torch = button(say("torch"), () => this.#light(), { hidden: "" });
     const chosen = labelled(say("file"), this.#file);
     const row = h("div", { class: "row" }, this.#switch, this.#torch);
@@ -62,7 +72,8 @@ export class Finder {
     }
     if (series !== this.#looking) return camera.close();
     this.#camera = camera;
-    this.#switch.textContent = say("cameraOff");
+    this.#seen(["no face"]); // nor anybody yet
+    this.#switch.textContent = say(this.#switches[1]);
     this.#torch.hidden = !camera.hasTorch;
     await this.#look(series);
   }
@@ -71,7 +82,7 @@ export class Finder {
     this.#looking++;
     this.#camera?.close();
     this.#camera = undefined;
-    this.#switch.textContent = this.#site.say("cameraOn");
+    this.#switch.textContent = this.#site.say(this.#switches[0]);
     this.#torch.hidden = true;
     this.#hint.textContent = "";
   }

@@ -8,11 +8,12 @@ import type { Client } from "../src/client.ts";
 import { QualityError } from "../src/errors.ts";
 import type { Identification } from "../src/results.ts";
 import type { Consent } from "./config.ts";
-import { button, h, labelled, tick } from "./dom.ts";
+import { h, labelled, tick } from "./dom.ts";
 import { Finder } from "./finder.ts";
 import { Answer, clientOf, form, lines, type Open, page, type Site } from "./site.ts";
 
 const STRICT = PROBE.get(1e-5) as Gate; // hints go by the strictest: what it lets through passes at any point
+const SHOWN_MS = 10_000; // of a kiosk's answer
 const NAME = "[A-Za-z0-9._@\\-]{1,128}";
 
 /** Somebody consents, and is enrolled; or takes the consent back, and is erased. */
@@ -116,24 +117,28 @@ export const verify: Open = (site) => {
   return { root, close: () => finder.close() };
 };
 
-/** Whoever stands there is searched for, once, until they have gone. */
+/** Whoever stands there is searched for, once, until they have gone; the answer is for them, and does not stay for others. */
 export const kiosk: Open = (site) => {
   const { say } = site;
   const client = clientOf(site);
   if (!client) return { root: page(say("kioskHeading"), "kiosk", ...lines(say, "promise", "noKey")) };
   const answer = new Answer(site);
   let [asked, busy] = [false, false];
+  let shown: ReturnType<typeof setTimeout> | undefined;
   const search = async (): Promise<void> => {
     answer.stage("capture");
     const chip = await photographed(finder, answer);
     if (!chip) return;
+    asked = true; // also where it fails: nobody searches again and again
     const { text, known } = told(site, await client.identify(chip, { onStage: answer.stage }));
     answer.tell(text, known ? "good" : "bad");
-    asked = true;
+    clearTimeout(shown);
+    shown = setTimeout(() => answer.tell(say("nextPerson")), SHOWN_MS);
   };
   const seen = (hints: readonly Hint[]): void => {
-    if (hints[0] === "no face" && asked) {
+    if (hints[0] === "no face" && asked && !busy) {
       asked = false;
+      clearTimeout(shown);
       answer.clear();
     }
     if (hints.length || asked || busy) return;
@@ -142,18 +147,13 @@ export const kiosk: Open = (site) => {
       busy = false;
     });
   };
-  const finder: Finder = new Finder(site, STRICT, { file: false, seen });
-  const again = button(say("kioskStart"), () => {
-    asked = false;
-    answer.clear();
-    if (!finder.on) void finder.open();
-  });
-  const root = page(say("kioskHeading"), "kiosk", ...lines(say, "promise"), finder.root, again, answer.root);
+  const finder: Finder = new Finder(site, STRICT, { file: false, switches: ["kioskStart", "kioskStop"], seen });
+  const root = page(say("kioskHeading"), "kiosk", ...lines(say, "promise"), finder.root, answer.root);
   return { root, close: () => finder.close() };
 };
 
 function told({ say }: Site, { subject, candidates, more }: Identification): { text: string; known: boolean } {
-  if (subject !== undefined) return { text: say("welcome", { name: subject }), known: true };
+  if (subject !== undefined) return { text: subject, known: true };
   const names = [...new Set(candidates.map((one) => one.subject))].join(", ");
   if (names) return { text: say("several", { names }), known: true };
   return { text: say(more ? "tooMany" : "stranger"), known: more };

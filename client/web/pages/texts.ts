@@ -51,7 +51,7 @@ const EN = {
   withdrawText: "Everything that is stored under your name is erased at all three parties, at once.",
   withdrawSure: "Yes, erase everything under this name.",
   withdrawNow: "Withdraw and erase",
-  erased: "{name} is erased: {count} references.",
+  erased: "{name} is erased. References: {count}.",
 
   verifyHeading: "Is it you?",
   verifyNow: "Verify",
@@ -61,11 +61,10 @@ const EN = {
   kioskHeading: "Who stands here?",
   kioskStart: "Start",
   kioskStop: "Stop",
-  welcome: "{name}",
   several: "Several people come into question: {names}",
   tooMany: "Too many people come into question.",
   stranger: "Not known here.",
-  nextPerson: "The next person, please: step aside first.",
+  nextPerson: "For another search step aside first.",
 
   operatorHeading: "Operator",
   refresh: "Look again",
@@ -204,7 +203,7 @@ const DE: Table = {
   withdrawText: "Alles, was unter Ihrem Namen gespeichert ist, wird bei allen drei Parteien sofort gelöscht.",
   withdrawSure: "Ja, alles unter diesem Namen löschen.",
   withdrawNow: "Widerrufen und löschen",
-  erased: "{name} ist gelöscht: {count} Referenzen.",
+  erased: "{name} ist gelöscht. Referenzen: {count}.",
 
   verifyHeading: "Sind Sie es?",
   verifyNow: "Prüfen",
@@ -214,11 +213,10 @@ const DE: Table = {
   kioskHeading: "Wer steht hier?",
   kioskStart: "Beginnen",
   kioskStop: "Beenden",
-  welcome: "{name}",
   several: "Mehrere kommen in Frage: {names}",
   tooMany: "Zu viele kommen in Frage.",
   stranger: "Hier nicht bekannt.",
-  nextPerson: "Der Nächste bitte: erst zur Seite treten.",
+  nextPerson: "Für eine neue Suche erst zur Seite treten.",
 
   operatorHeading: "Betrieb",
   refresh: "Noch einmal nachsehen",

@@ -50,7 +50,7 @@ async function pictured(tab: Tab, name: string): Promise<void> {
   if (!ASK.pictures) return;
   // whoever stands there is nobody's concern: colours remain, and no face
   for (const video of await tab.locator("video").all()) {
-    await video.evaluate((element) => element.style.setProperty("filter", "blur(48px)"));
+    await video.evaluate((element) => Object.assign(element.style, { filter: "blur(48px)", clipPath: "inset(0)" }));
   }
   await tab.screenshot({ path: join(ASK.pictures, `page-${name}.png`), fullPage: true });
 }
@@ -77,8 +77,10 @@ async function framed(tab: Tab, hint: string): Promise<void> {
   await tab.locator(".finder .hint").getByText(hint).waitFor();
 }
 
-async function everyView(tab: Tab, how: string): Promise<void> {
-  for (const name of ["enrol", "verify", "kiosk", "operator", "key"]) {
+const VIEWS = ["enrol", "verify", "kiosk", "operator", "key"];
+
+async function everyView(tab: Tab, how: string, views = VIEWS): Promise<void> {
+  for (const name of views) {
     await view(tab, name);
     await tab.waitForFunction(() => !document.querySelector("[aria-busy]"));
     await looked(tab, `${name}, ${how}`);
@@ -91,6 +93,7 @@ async function keyChosen(tab: Tab): Promise<void> {
   await tab.locator("input[name=own]").setInputFiles(ASK.held.key);
   await tab.locator("main button").click();
   found["key"] = (await said(tab)).text;
+  await pictured(tab, "key");
 }
 
 async function enrolled(tab: Tab): Promise<void> {
@@ -106,6 +109,17 @@ async function enrolled(tab: Tab): Promise<void> {
   await pictured(tab, "enrol");
   await tab.locator("input[name=name]").press("Enter");
   found["enrolled"] = await said(tab);
+}
+
+/** For its picture, with the camera. */
+async function verifiedLive(tab: Tab): Promise<void> {
+  if (!ASK.pictures) return;
+  await view(tab, "verify");
+  await tab.locator("input[name=name]").fill(subject);
+  await framed(tab, "Hold still");
+  await tab.locator("button.main").click();
+  await said(tab);
+  await pictured(tab, "verify");
 }
 
 /** With a photo that is chosen. */
@@ -161,12 +175,13 @@ const { browser, context, tab, wrongs } = await visit({ ...ASK, camera: join(FOL
 try {
   await tab.evaluate(AXE);
   found["begun"] = await tab.evaluate(() => performance.getEntriesByName("begun")[0]?.startTime);
-  await everyView(tab, "without a key");
+  await everyView(tab, "without a key", ["enrol", "operator", "key"]);
   await keyChosen(tab);
   await everyView(tab, ENGLISH);
   await enrolled(tab);
+  await verifiedLive(tab);
   await verified(tab, "same");
-  await pictured(tab, "verify");
+  found["same"] = found["verified, same"];
   await verified(tab, "other");
   await identified(tab);
   await operated(tab);
