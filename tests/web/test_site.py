@@ -153,6 +153,17 @@ def settings__should_have_the_address_as_it_is(gateway: str, authority: Path) ->
     assert pages.settings(pages.Site(gateway, authority))["gateway"] == gateway
 
 
+def settings__should_have_each_operators_authority(tmp_path: Path) -> None:
+    roles = {"gateway": "g", "dealer": "d", "party/0": "0", "party/1": "1", "party/2": "2", "enroller/*": "e"}
+    for folder in roles.values():
+        certs.init(tmp_path / folder, only=["client"])
+    lines = [f'"{role}" = "{folder}/ca.pem"\n' for role, folder in roles.items()]
+    (tmp_path / "roots.toml").write_text("".join(lines))
+    told = pages.settings(pages.Site(GATEWAY, tmp_path / "roots.toml"))
+    assert told["roots"] == {role: (tmp_path / folder / "ca.pem").read_text() for role, folder in roles.items()}
+    assert "authority" not in told
+
+
 @pytest.mark.parametrize(
     "text",
     ["", 'version = "1"', 'en = "x"', 'version = 1\nen = "x"', 'version = "1"\nen = " "', 'version = "1"\nfr = "x"'],
