@@ -81,6 +81,7 @@ COMMON, WIRE, PARTY = "services/common/visard_common", "services/wire/visard_wir
             {
                 f"{WIRE}/partykeys.py": 1,
                 f"{WIRE}/callers.py": 1,
+                f"{WIRE}/proofs.py": 1,
                 f"{PARTY}/intake/callers.py": 1,
                 f"{PARTY}/intake/sealingkeys.py": 1,
                 "client/visard/trust.py": 1,
