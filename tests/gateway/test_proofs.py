@@ -8,13 +8,21 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from grpc import StatusCode
 from visard import certs
+from visard.registrar import authority
+from visard.registrar.config import Folder
 from visard_common.errors import PermissionDenied, ResourceExhausted
 from visard_gateway.http.proofs import Nonces
 from visard_wire.errors import UntrustedKey
 from visard_wire.proofs import MAX_HEADER, WINDOW_MS, header, hosts_of, read
 from visard_wire.statements import Holder
+from visard_wire.v1 import gateway_pb2
 
+from tests.client.registering import SETTINGS
 from tests.gateway.harness import House, running
 from tests.gateway.over_http import ANY_PORT, JSON, ORIGIN, STATUS, asked
 
@@ -99,6 +107,28 @@ async def proof__should_not_outlive_its_authority(tmp_path: Path, folder: Path) 
         ca.write_bytes(alone)
         status, message = await told(house, proof(holder(tmp_path / "leaving")))
         assert (status, "authority" in message) == (403, True)
+
+
+async def registrar__should_vouch_for_callers_alone(tmp_path: Path) -> None:
+    """Over TLS and in a header: its keys are callers, and whoever has stolen its authority's key is nothing else."""
+    certs.init(tmp_path / "certs")
+    authority.make(tmp_path / "registrar", tmp_path / "certs", SETTINGS, ["localhost"])
+    below, key = Folder(tmp_path / "registrar"), ec.generate_private_key(ec.SECP256R1())
+    own, signing = x509.load_pem_x509_certificate(below.ca.read_bytes()), certs.authority_key(below.path)
+    async with running(tmp_path / "certs", http_listen=ANY_PORT) as house:
+        for role, expected in (("enroller/ada", 200), ("admin/ada", 403), ("enroller/ada,admin/ada", 403)):
+            uris = [x509.UniformResourceIdentifier(f"visard://{one}") for one in role.split(",")]
+            made = certs.begun(x509.Name([]), own.subject, key.public_key())
+            made = made.add_extension(x509.SubjectAlternativeName(uris), critical=True)
+            leaf = made.sign(signing, hashes.SHA256())
+            chain = [one.public_bytes(Encoding.DER) for one in (leaf, own)]
+            assert (await told(house, proof(Holder(chain, key))))[0] == expected
+            pem = b"".join(one.public_bytes(Encoding.PEM) for one in (leaf, own))
+            (house.folder / "signed.pem").write_bytes(pem)
+            certs.write_key(house.folder / "signed.key", key)
+            assert (await asked(house, STATUS, role="signed"))[0] == expected
+            call = house.matching("signed").GetStatus(gateway_pb2.GetStatusRequest())
+            assert (await call.code() is StatusCode.OK) == (expected == 200)
 
 
 async def page__should_be_allowed_to_prove(house: House) -> None:

@@ -3,7 +3,7 @@
 Either one authority vouches for everybody, or each operator has its own and every role is pinned to the roots of whoever
 bears it: then an operator's root is worth nothing for another's name, as a trust domain's bundle is in SPIFFE. Pure.
 
-An authority below a root whose certificate names roles, as the registrar's names ``visard://enroller/*``, vouches for these alone.
+An authority whose own certificate names roles, as the registrar's names ``visard://enroller/*``, vouches for these alone.
 
 A pattern is ``gateway``, ``dealer``, ``party/0`` to ``party/2``, ``KIND/NAME`` for one caller or ``KIND/*`` for all of a kind; a
 caller who is pinned by name is vouched for by those roots alone, and not by the kind's.

@@ -63,7 +63,7 @@ class Proofs:
 
     def __init__(self, tls: Tls, clock: Callable[[], float] = time.time) -> None:
         self._tls = tls
-        self._now = lambda: int(clock() * 1000)
+        self._clock = clock
         self._nonces = Nonces(self._now)
         self._hosts = self._read()
 
@@ -87,6 +87,9 @@ class Proofs:
             "x509_pem_cert": [pem[0]],
             "x509_pem_cert_chain": [b"".join(pem)],
         }
+
+    def _now(self) -> int:
+        return int(self._clock() * 1000)
 
     def _names(self) -> frozenset[str]:
         """The hosts in our certificate, as its file says now; while that cannot be read, as it said before."""
