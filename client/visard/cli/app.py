@@ -12,6 +12,7 @@ from visard.cli import (
     migrating,
     models,
     operate,
+    registrar,
     subjects,
     train,
     web,
@@ -32,3 +33,4 @@ app.add_typer(galleries.app, name="gallery")
 app.add_typer(web.app, name="web")
 app.add_typer(certificates.app, name="certs")
 app.add_typer(admin.app, name="admin")
+app.add_typer(registrar.app, name="registrar")

@@ -22,6 +22,7 @@ const CURVES: Readonly<Record<string, { name: string; bytes: number }>> = {
   "06052b81040022": { name: "P-384", bytes: 48 },
   "06052b81040023": { name: "P-521", bytes: 66 },
 };
+const ROLES = "visard://";
 const EC_KEY = "1.2.840.10045.2.1";
 const ECDSA: Readonly<Record<string, string>> = {
   "1.2.840.10045.4.3.2": "SHA-256",
@@ -86,6 +87,17 @@ export class Certificate {
   get validity(): readonly [from: number, until: number] {
     const { notBefore, notAfter } = this.#asn1.tbsCertificate.validity;
     return [notBefore.getTime().getTime(), notAfter.getTime().getTime()];
+  }
+
+  /** Whether it, an authority's, may vouch for these names: where its own are roles, as in `visard://enroller/*`, for these alone. */
+  mayName(uris: readonly string[]): boolean {
+    const [allowed, wanted] = [this.uris, uris].map((all) => all.filter((uri) => uri.startsWith(ROLES))) as [
+      string[],
+      string[],
+    ];
+    const within = (uri: string): boolean =>
+      allowed.some((one) => uri === one || (one.endsWith("/*") && uri.startsWith(one.slice(0, -1))));
+    return !allowed.length || wanted.every(within);
   }
 
   /** Whether it is an authority's that may stand so many authorities above a holder's (0: directly). */

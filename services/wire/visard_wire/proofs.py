@@ -57,9 +57,9 @@ def read(value: str) -> common_pb2.Proof:
 def verify(
     trust: Trust, proof: common_pb2.Proof, hosts: Collection[str], path: str, now_unix_ms: int, about: bytes = b""
 ) -> list[str]:
-    """The URIs in the certificate of who made a proof for this host, path and time; raises UntrustedKey. The nonce is not looked up.
+    """The URIs in the certificate of who made a proof for this host, path and time; raises UntrustedKey.
 
-    ``hosts``: all names that the server has.
+    ``hosts``: all names that the server has. Whether the nonce was taken before is for the server to say.
     """
     if proof.host not in hosts:
         raise UntrustedKey("the proof of role is for another host")
