@@ -1,7 +1,8 @@
 """``python -m tests.web.measuring``: how fast a page in Chromium is, and what it holds. docs/web.md has the figures.
 
 One line of JSON. Seconds: until the page is ready, and those for people, of a capture, from the shutter to the sealed upload, to
-the answer, and the longest that the page stood still; MB that its process holds before and after a hundred captures; kB of all scripts, gzipped.
+the answer, and the longest that the page stood still; MB that its process holds before and after a hundred captures; kB of all
+scripts, gzipped.
 """
 
 import json

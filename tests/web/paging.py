@@ -1,7 +1,8 @@
 """The pages for people as a site serves them, and somebody who uses them in a browser."""
 
-import json
+import asyncio
 import os
+import queue
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,10 @@ from urllib.parse import urlsplit
 
 from visard import pages, serving
 from visard.cluster import Cluster
+from visard.invitations import invite
+from visard.registrar import authority as making
+from visard.registrar.config import Folder, Settings
+from visard.registrar.server import Server
 
 from tests.conftest import http_address, page_address
 from tests.web.browsing import ROOT, filmed, run, told
@@ -21,6 +26,7 @@ PEOPLE = {
     "same": "Amanda_Bynes/Amanda_Bynes_0002.jpg",
     "other": "Al_Pacino/Al_Pacino_0001.jpg",
 }
+NAME = "desk"  # of the key that is invited
 CONSENT = """\
 version = "2026-11"
 en = '''
@@ -60,18 +66,39 @@ def served(folder: Path, address: str, tls: tuple[Path, Path]) -> Iterator[None]
             thread.join()
 
 
+@contextmanager
+def registrar(folder: Path, authority: Path, site: str) -> Iterator[str]:
+    """A registrar below an authority, for the pages of one site; its address."""
+    making.make(folder, authority, Settings("127.0.0.1:0", f"{site}/", (site,)), ["localhost"])
+    server, ports, loop = Server(Folder(folder), Folder(folder).read()), queue.Queue[int](), asyncio.new_event_loop()
+
+    async def serve() -> None:
+        ports.put(await server.start())
+
+    loop.create_task(serve())
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield f"https://localhost:{ports.get()}"
+    finally:
+        asyncio.run_coroutine_threadsafe(server.stop(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
 def used(folder: Path, running: Cluster, lfw: Path, subject: str, **more: Any) -> Any:
     """What somebody was told who has used the pages: the answers of people.ts."""
     for name, photo in PEOPLE.items():
         filmed(lfw / photo, folder / f"{name}.mjpeg")
-    held = running.home / "certs"
-    told(folder, held, page_address(running), http_address(running), subject=subject, **more)
-    ask = json.loads((folder / "ask.json").read_text())
-    ask["held"] = {"cert": str(held / "client.pem"), "key": str(held / "client.key")}
-    (folder / "ask.json").write_text(json.dumps(ask))
-    (folder / "consent.toml").write_text(CONSENT)
-    site = pages.Site(http_address(running), held / "ca.pem", consent=folder / "consent.toml")
-    pages.write(site, built(folder / "pages"), folder / "written")
+    held, address = running.home / "certs", page_address(running)
+    files = {"cert": str(held / "client.pem"), "key": str(held / "client.key")}
     own = folder / "site"
-    with served(folder / "written", page_address(running), (own / "page.pem", own / "page.key")):
-        return run("people.ts", folder)
+    with registrar(folder / "registrar", held, address) as signing:
+        link = invite(folder / "registrar", NAME, "client", None, 10).link
+        told(folder, held, address, http_address(running), subject=subject, chosen=files, invitation=link, **more)
+        (folder / "consent.toml").write_text(CONSENT)
+        site = pages.Site(http_address(running), held / "ca.pem", signing, consent=folder / "consent.toml")
+        pages.write(site, built(folder / "pages"), folder / "written")
+        with served(folder / "written", address, (own / "page.pem", own / "page.key")):
+            return run("people.ts", folder)

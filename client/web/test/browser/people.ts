@@ -16,7 +16,8 @@ interface Ask {
   gateway: string;
   cert: string;
   key: string;
-  held: { cert: string; key: string };
+  chosen: { cert: string; key: string };
+  invitation: string;
   subject: string;
   pictures?: string;
 }
@@ -87,13 +88,37 @@ async function everyView(tab: Tab, how: string, views = VIEWS): Promise<void> {
   }
 }
 
+/** The link of an invitation is opened: what it says leaves the address at once, and the key stays from one visit to the next. */
+async function keyInvited(tab: Tab): Promise<void> {
+  await tab.goto(ASK.invitation);
+  await tab.waitForSelector('html[data-view="key"]');
+  found["address"] = await tab.evaluate(() => location.href);
+  await tab.evaluate(AXE);
+  await looked(tab, "key, invited");
+  await tab.locator("main button").click();
+  found["invited"] = (await said(tab)).text;
+  await pictured(tab, "key");
+  await tab.reload();
+  await tab.waitForSelector("html[data-begun]");
+  await tab.evaluate(AXE);
+  found["kept"] = (await said(tab)).text;
+}
+
+async function keyForgotten(tab: Tab): Promise<void> {
+  await view(tab, "key");
+  await tab.locator("main button").click();
+  await tab.locator("input[name=chain]").waitFor();
+  await tab.reload();
+  await tab.waitForSelector("html[data-begun]");
+  await tab.evaluate(AXE);
+}
+
 async function keyChosen(tab: Tab): Promise<void> {
   await view(tab, "key");
-  await tab.locator("input[name=chain]").setInputFiles(ASK.held.cert);
-  await tab.locator("input[name=own]").setInputFiles(ASK.held.key);
+  await tab.locator("input[name=chain]").setInputFiles(ASK.chosen.cert);
+  await tab.locator("input[name=own]").setInputFiles(ASK.chosen.key);
   await tab.locator("main button").click();
   found["key"] = (await said(tab)).text;
-  await pictured(tab, "key");
 }
 
 async function enrolled(tab: Tab): Promise<void> {
@@ -176,7 +201,7 @@ try {
   await tab.evaluate(AXE);
   found["begun"] = await tab.evaluate(() => performance.getEntriesByName("begun")[0]?.startTime);
   await everyView(tab, "without a key", ["enrol", "operator", "key"]);
-  await keyChosen(tab);
+  await keyInvited(tab);
   await everyView(tab, ENGLISH);
   await enrolled(tab);
   await verifiedLive(tab);
@@ -188,6 +213,8 @@ try {
   await withdrawn(tab);
   await verified(tab, "same");
   found["afterwards"] = found["verified, same"];
+  await keyForgotten(tab);
+  await keyChosen(tab);
   await tab.locator("header select").selectOption("de");
   await everyView(tab, "de");
   found["german"] = [await tab.locator("html").getAttribute("lang"), await tab.locator("h1").textContent()];
