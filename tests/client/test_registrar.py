@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import grpc
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -34,6 +35,7 @@ from visard_wire.vouching import Trust
 from tests.client.registering import (
     AT,
     DAY,
+    PATIENCE,
     SETTINGS,
     Clock,
     csr,
@@ -234,19 +236,25 @@ async def authority__should_vouch_for_no_server(folder: Folder) -> None:
     names = x509.SubjectAlternativeName([x509.DNSName("localhost")])
     made = certs.begun(x509.Name([]), own.subject, key.public_key()).add_extension(names, critical=True)
     forged = made.sign(certs.authority_key(folder.path), hashes.SHA256())
-    for name, pair in (("forged", (forged, key)),):
-        certs.write_key(folder.path / f"{name}.key", pair[1])
-        chain = pair[0].public_bytes(Encoding.PEM) + own.public_bytes(Encoding.PEM)
-        (folder.path / f"{name}.pem").write_bytes(chain)
+    chain = b"".join(one.public_bytes(Encoding.PEM) for one in (forged, own))
+    cert, private = folder.path / "forged.pem", folder.path / "forged.key"
+    cert.write_bytes(chain)
+    certs.write_key(private, key)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder.path / "forged.pem", folder.path / "forged.key")
+    context.load_cert_chain(cert, private)
+    context.set_alpn_protocols(["h2"])
     server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, ssl=context)
-    client = ssl.create_default_context(cafile=str(folder.path.parent / "certs" / "ca.pem"))
+    port = server.sockets[0].getsockname()[1]
+    ca = folder.path.parent / "certs" / "ca.pem"
+    client = ssl.create_default_context(cafile=str(ca))
     with pytest.raises(ssl.SSLCertVerificationError, match="purpose"):
-        await asyncio.open_connection(
-            "127.0.0.1", server.sockets[0].getsockname()[1], ssl=client, server_hostname="localhost"
-        )
+        await asyncio.open_connection("127.0.0.1", port, ssl=client, server_hostname="localhost")
+    credentials = grpc.ssl_channel_credentials(ca.read_bytes())
+    async with grpc.aio.secure_channel(f"localhost:{port}", credentials) as channel:
+        with pytest.raises(grpc.aio.AioRpcError, match="CERTIFICATE_VERIFY_FAILED"):
+            await channel.unary_unary("/any/Call")(b"", timeout=PATIENCE)
     server.close()
+    await server.wait_closed()
 
 
 def directory__should_be_made_once_and_below_an_authority(folder: Folder, tmp_path: Path) -> None:

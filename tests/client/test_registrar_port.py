@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from visard.registrar.config import Folder
 from visard.registrar.rates import EACH
-from visard.registrar.server import MOST, Server
+from visard.registrar.server import MOST_EACH, Server
 from visard.registrar.service import ENROL, MAX_BODY, RENEW
 from visard_wire.statements import Holder
 from visard_wire.vouching import Trust
@@ -118,7 +118,8 @@ async def port__should_answer_no_crowd(port: int, folder: Folder) -> None:
     assert int(headers["retry-after"]) >= 1
     context = ssl.create_default_context(cafile=str(folder.path.parent / "certs" / "ca.pem"))
     held = [
-        await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="localhost") for _ in range(MOST)
+        await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="localhost")
+        for _ in range(MOST_EACH)
     ]
     with pytest.raises((ConnectionError, IndexError, ssl.SSLError)):
         await said(port, folder, asking("/health", method="GET"))

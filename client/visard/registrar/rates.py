@@ -20,7 +20,7 @@ class Rates:
 
     def take(self, address: str) -> float:
         """Seconds to wait, or 0 where one may ask now, which is counted then."""
-        now, key = self._clock(), _network(address)
+        now, key = self._clock(), network(address)
         self._all = min(ALL, self._all + (now - self._since) / ALL_SECONDS)
         self._since = now
         left, since = self._each.get(key, (float(EACH), now))
@@ -37,8 +37,8 @@ class Rates:
         return wait
 
 
-def _network(address: str) -> str:
-    """Who has one address of IPv6 has 2^64 of them."""
+def network(address: str) -> str:
+    """Whose an address is: who has one of IPv6 has 2^64 of them."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:

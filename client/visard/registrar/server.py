@@ -21,11 +21,11 @@ import structlog
 from visard.errors import InvalidRequest, PermissionDenied, VisardError
 from visard.registrar.authority import Signed
 from visard.registrar.config import Folder, Settings
-from visard.registrar.rates import Rates
+from visard.registrar.rates import Rates, network
 from visard.registrar.service import ENROL, MAX_BODY, RENEW, Registrar
 
 HEALTH = "/health"
-MOST = 64  # connections
+MOST, MOST_EACH = 64, 16  # connections: in all, and of one address
 REQUEST_SECONDS = 10.0  # from the handshake to the answer's end
 HEADER_BYTES = 16 << 10
 PIECE = 4 << 10
@@ -68,7 +68,7 @@ class Server:
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._tls.minimum_version = ssl.TLSVersion.TLSv1_3
         self._tls.load_cert_chain(*folder.tls)
-        self._open: set[asyncio.Task[None]] = set()
+        self._open: dict[asyncio.Task[None], str] = {}  # connections, and whose they are
 
     async def start(self) -> int:
         """Listen; the port. Raises OSError."""
@@ -87,25 +87,27 @@ class Server:
         self._server.close()
         if self._open:
             await asyncio.wait(self._open, timeout=REQUEST_SECONDS)
-        for task in self._open:
+        for task in list(self._open):
             task.cancel()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
-        if task is None or len(self._open) >= MOST:
+        address, *_ = writer.get_extra_info("peername") or ("",)
+        whose = network(str(address))
+        if task is None or len(self._open) >= MOST or list(self._open.values()).count(whose) >= MOST_EACH:
             writer.transport.abort()
             return
-        self._open.add(task)
+        self._open[task] = whose
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
-                await self._talk(reader, writer)
+                await self._talk(reader, writer, whose)
         except (TimeoutError, OSError, h11.LocalProtocolError):
             log.info("a connection ended before its answer")
         finally:
-            self._open.discard(task)
+            del self._open[task]
             writer.transport.abort()
 
-    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, whose: str) -> None:
         http, asked = h11.Connection(h11.SERVER, HEADER_BYTES), Asked()
         try:
             await _read(http, reader, asked)
@@ -114,8 +116,7 @@ class Server:
         except h11.RemoteProtocolError as error:
             answer = _refused(error.error_status_hint, "not HTTP/1.1 as it is spoken here")
         else:
-            address, *_ = writer.get_extra_info("peername") or ("",)
-            answer = await self._answer(asked, str(address))
+            answer = await self._answer(asked, whose)
         origin = asked.headers.get("origin", "")
         shared = [("access-control-allow-origin", origin), ("access-control-expose-headers", "retry-after")]
         headers = [*answer.headers, *(shared if origin in self._settings.origins else []), ("vary", "Origin")]
@@ -129,7 +130,7 @@ class Server:
         writer.close()
         await writer.wait_closed()
 
-    async def _answer(self, asked: Asked, address: str) -> Answer:
+    async def _answer(self, asked: Asked, whose: str) -> Answer:
         origin = asked.headers.get("origin")
         if origin is not None and origin not in self._settings.origins:
             return _refused(403, "this origin may not ask here")
@@ -145,7 +146,7 @@ class Server:
             return _refused(405, "POST", ("allow", "POST"))
         if asked.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             return _refused(415, "application/json")  # which a page of a foreign origin cannot send without asking
-        if wait := self._rates.take(address):
+        if wait := self._rates.take(whose):
             return _refused(429, "too many requests", ("retry-after", str(math.ceil(wait))))
         return await self._signed(asked)
 

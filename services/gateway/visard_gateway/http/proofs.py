@@ -78,7 +78,7 @@ class Proofs:
             proof = read(header)
             uris = verify(vouching.trust, proof, self._names(), method, self._now())
         except UntrustedKey as error:
-            log.info("a proof of role is refused", reason=str(error))
+            log.debug("a proof of role is refused", reason=str(error))
             raise PermissionDenied(str(error)) from error
         self._nonces.take(" ".join(sorted(str(role) for uri in uris if (role := Role.parse(uri)))), proof.nonce)
         pem = [x509.load_der_x509_certificate(one).public_bytes(Encoding.PEM) for one in proof.chain]
