@@ -1,8 +1,6 @@
 """The pages for people as a site serves them, and somebody who uses them in a browser."""
 
-import asyncio
 import os
-import queue
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -14,18 +12,14 @@ from urllib.parse import urlsplit
 from visard import pages, serving
 from visard.cluster import Cluster
 from visard.invitations import invite
-from visard.registrar import authority as making
+from visard.registrar import authority
 from visard.registrar.config import Folder, Settings
-from visard.registrar.server import Server
 
 from tests.conftest import http_address, page_address
 from tests.web.browsing import ROOT, filmed, run, told
+from tests.web.test_browser import PEOPLE
+from tests.web.test_keys import serving as registrar
 
-PEOPLE = {
-    "enrolled": "Amanda_Bynes/Amanda_Bynes_0001.jpg",
-    "same": "Amanda_Bynes/Amanda_Bynes_0002.jpg",
-    "other": "Al_Pacino/Al_Pacino_0001.jpg",
-}
 NAME = "desk"  # of the key that is invited
 CONSENT = """\
 version = "2026-11"
@@ -66,27 +60,6 @@ def served(folder: Path, address: str, tls: tuple[Path, Path]) -> Iterator[None]
             thread.join()
 
 
-@contextmanager
-def registrar(folder: Path, authority: Path, site: str) -> Iterator[str]:
-    """A registrar below an authority, for the pages of one site; its address."""
-    making.make(folder, authority, Settings("127.0.0.1:0", f"{site}/", (site,)), ["localhost"])
-    server, ports, loop = Server(Folder(folder), Folder(folder).read()), queue.Queue[int](), asyncio.new_event_loop()
-
-    async def serve() -> None:
-        ports.put(await server.start())
-
-    loop.create_task(serve())
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        yield f"https://localhost:{ports.get()}"
-    finally:
-        asyncio.run_coroutine_threadsafe(server.stop(), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
-
-
 def used(folder: Path, running: Cluster, lfw: Path, subject: str, **more: Any) -> Any:
     """What somebody was told who has used the pages: the answers of people.ts."""
     for name, photo in PEOPLE.items():
@@ -94,8 +67,10 @@ def used(folder: Path, running: Cluster, lfw: Path, subject: str, **more: Any) -
     held, address = running.home / "certs", page_address(running)
     files = {"cert": str(held / "client.pem"), "key": str(held / "client.key")}
     own = folder / "site"
-    with registrar(folder / "registrar", held, address) as signing:
-        link = invite(folder / "registrar", NAME, "client", None, 10).link
+    signs = Folder(folder / "registrar")
+    authority.make(signs.path, held, Settings("127.0.0.1:0", f"{address}/", (address,)), ["localhost"])
+    with registrar(signs) as signing:
+        link = invite(signs.path, NAME, "client", None, 10).link
         told(folder, held, address, http_address(running), subject=subject, chosen=files, invitation=link, **more)
         (folder / "consent.toml").write_text(CONSENT)
         site = pages.Site(http_address(running), held / "ca.pem", signing, consent=folder / "consent.toml")
