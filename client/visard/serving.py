@@ -21,6 +21,7 @@ _TYPES: Mapping[str, str] = {
     ".js": "text/javascript; charset=utf-8",
     ".mjs": "text/javascript; charset=utf-8",
     ".json": "application/json",
+    ".txt": "text/plain; charset=utf-8",
     ".wasm": "application/wasm",
 }
 

@@ -73,7 +73,7 @@ def used(folder: Path, running: Cluster, lfw: Path, subject: str, **more: Any) -
         link = invite(signs.path, NAME, "client", None, 10).link
         told(folder, held, address, http_address(running), subject=subject, chosen=files, invitation=link, **more)
         (folder / "consent.toml").write_text(CONSENT)
-        site = pages.Site(http_address(running), held / "ca.pem", signing, consent=folder / "consent.toml")
+        site = pages.Site(http_address(running), held / "ca.pem", signing, consent=folder / "consent.toml", review=True)
         pages.write(site, built(folder / "pages"), folder / "written")
         with served(folder / "written", address, (own / "page.pem", own / "page.key")):
             return run("people.ts", folder)

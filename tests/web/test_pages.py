@@ -27,18 +27,21 @@ def answers(cluster: Cluster, shared: Path, tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("pages")
     try:
         return used(folder, cluster, shared / "data" / "lfw-dev", SUBJECT)
-    finally:
+    except BaseException:
         _forget(cluster)
+        raise
 
 
 def _forget(cluster: Cluster) -> None:
-    """Tests leave no subject, whatever became of them."""
-    with SyncClient(Connection.from_home(cluster.home)) as client:
-        if not any(one.subject == SUBJECT for one in client.subjects()):
-            return
-        with SyncClient(Connection.from_home(cluster.home, "admin")) as admin:
-            admin.admin.grant("enroller/default", SUBJECT)  # another key has enrolled them
-        client.delete(SUBJECT)
+    """Tests leave no subject, whatever became of them; another key has enrolled these."""
+    at = Connection.from_home
+    with SyncClient(at(cluster.home, "admin")) as admin, SyncClient(at(cluster.home)) as client:
+        admin.admin.grant("enroller/default")
+        if f"{SUBJECT}-again" in {one.subject for one in client.subjects(waiting=True)}:
+            client.review(f"{SUBJECT}-again", accept=False)
+        if SUBJECT in {one.subject for one in client.subjects()}:
+            client.delete(SUBJECT)
+        admin.admin.revoke("enroller/default")
 
 
 def somebody__should_be_enrolled_with_consent_alone(answers: Any) -> None:
@@ -58,6 +61,11 @@ def people__should_be_told_who_they_are(answers: Any) -> None:
     assert answers["same"]["kind"] == "good"
     assert (answers["verified, other"]["kind"], answers["identified"]["kind"]) == ("bad", "good")
     assert answers["identified"]["text"] == SUBJECT
+
+
+def somebody_enrolled_already__should_wait_until_an_operator_says_no(answers: Any) -> None:
+    assert answers["waits"].startswith(f"{SUBJECT}-again waits for a review")
+    assert answers["rejected"]["text"] == f"{SUBJECT}-again: done."
 
 
 def withdrawal__should_erase(answers: Any) -> None:

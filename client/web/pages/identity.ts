@@ -9,6 +9,8 @@ import type { Transport } from "../src/transport.ts";
 import { SeenInDatabase } from "../src/vault.ts";
 import type { Config } from "./config.ts";
 
+const HOUR_MS = 3_600_000;
+
 /** Somebody who may ask. */
 export interface Identity {
   /** As in "enroller/kiosk-7". */
@@ -35,14 +37,23 @@ export async function invited({ registrar, gateway }: Config, invitation: string
   return of(await BrowserKey.enrol(invitation, { registrar }), gateway);
 }
 
+/** A kiosk's page stays open for weeks: its key is renewed meanwhile. */
 function of(key: BrowserKey, gateway: string): Identity {
+  const renewing = setInterval(() => {
+    if (key.due) key.renew().catch(() => undefined); // asked again in an hour, for days
+  }, HOUR_MS);
   return {
     name: key.role,
-    until: new Date(key.notAfterUnixMs),
+    get until() {
+      return new Date(key.notAfterUnixMs);
+    },
     signer: key,
     transport: new ConnectTransport({ gateway, signer: key }),
     seen: new SeenInDatabase(),
-    forget: () => key.forget(),
+    forget: () => {
+      clearInterval(renewing);
+      return key.forget();
+    },
   };
 }
 

@@ -50,7 +50,7 @@ function consenting(site: Site, client: Client, consent: Consent, finder: Finder
     const metadata = utf8(JSON.stringify({ consent: version, at: new Date().toISOString() }));
     const options = { metadata, review: config.review, onStage: answer.stage };
     const { waiting } = await client.enrol(name.value, [chip], options);
-    if (waiting) answer.tell(say("waits", { name: name.value }));
+    if (waiting) answer.tell(say("waits", { name: name.value }), "bad");
     else answer.tell(say("enrolled", { name: name.value, version }), "good");
     finder.close();
   };

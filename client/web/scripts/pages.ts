@@ -39,6 +39,7 @@ export async function pages(): Promise<{ files: Map<string, Uint8Array>; warning
   files.set("assets/yunet.onnx", readFileSync(join(HOME, "assets", "yunet.onnx")));
   for (const name of [`${LOADER}.mjs`, `${LOADER}.wasm`])
     files.set(`assets/${name}`, readFileSync(join(RUNTIME, name)));
+  for (const name of ["LICENSE", "NOTICE"]) files.set(`${name}.txt`, readFileSync(join(HOME, "..", "..", name)));
   const html = readFileSync(join(HOME, "pages", "index.html"), "utf8");
   const filled = html.replace(/\{([a-z.]+)\}/g, (_, name: string) => integrity(files.get(name)));
   files.set("index.html", Buffer.from(filled));

@@ -166,7 +166,7 @@ async function identified(tab: Tab): Promise<void> {
 
 async function operated(tab: Tab): Promise<void> {
   await view(tab, "operator");
-  await tab.getByRole("button", { name: subject }).click();
+  await tab.getByRole("button", { name: `Show the consent of ${subject}`, exact: true }).click();
   const row = tab.getByRole("row").filter({ hasText: subject }).first();
   await row.getByText(/\d{4}-\d{2}-\d{2}T/).waitFor();
   found["consent"] = (await row.textContent())?.replace(subject, "");
@@ -180,6 +180,21 @@ async function operated(tab: Tab): Promise<void> {
     .allTextContents();
   found["headings"] = await tab.locator("main h2").allTextContents();
   await pictured(tab, "operator");
+}
+
+/** Whoever is enrolled already, under another name, waits until an operator says no. */
+async function reviewed(tab: Tab): Promise<void> {
+  await view(tab, "enrol");
+  await tab.locator("input[name=agreed]").check();
+  await tab.locator("input[name=name]").fill(`${subject}-again`);
+  await tab.locator("input[name=photo]").setInputFiles(join(FOLDER, "same.mjpeg"));
+  await tab.locator("button.main").first().click();
+  found["waits"] = (await said(tab)).text;
+}
+
+async function rejected(tab: Tab): Promise<void> {
+  await tab.getByRole("button", { name: `Reject ${subject}-again` }).click();
+  found["rejected"] = await said(tab);
 }
 
 async function withdrawn(tab: Tab): Promise<void> {
@@ -209,7 +224,9 @@ try {
   found["same"] = found["verified, same"];
   await verified(tab, "other");
   await identified(tab);
+  await reviewed(tab);
   await operated(tab);
+  await rejected(tab);
   await withdrawn(tab);
   await verified(tab, "same");
   found["afterwards"] = found["verified, same"];
