@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
+import structlog
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from visard.client import DEFAULT_MODEL, Client, Connection
 from visard.cluster import Cluster, free_port_base
@@ -40,6 +41,10 @@ def pytest_pycollect_makeitem(collector: Any, name: str, obj: object) -> None:
 def pytest_configure() -> None:
     """Programs that a script starts in the background ignore Ctrl-C, and so do those that they start; tests send it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # what a service logs within a test: plain, because a traceback that is coloured and framed costs 50 ms, and some have thousands
+    *others, _ = structlog.get_config()["processors"]
+    plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*others, plain])
 
 
 @pytest.hookimpl(wrapper=True)
