@@ -31,6 +31,7 @@ SECTIONS = (
         Section("squares", 20, 7),
     ),
     *(Section("search", 70, 1), Section("search", 64, 3), Section("shown", 130)),
+    *(Section("lockout", 1), Section("lockout", 100)),
 )
 
 
@@ -101,6 +102,7 @@ def sections__should_cost_what_their_protocols_say(q: int) -> None:
     assert held(Section("truncate", 192, 9)) == 2 * 64 * item
     assert held(Section("and", 192)) == 11 * 8
     assert held(Section("choose", 192, 5)) == 5 * 8
+    assert held(Section("lockout", 191)) == 64 * item  # and one for the bit
     assert held(Section("degree", 192)) == held(Section("coin", 192)) == 0
     assert held(Section("inner", 192)) == 2 * 8  # one element each time, whatever the length
     assert held(Section("squares", 192, 50)) == 64 * item
