@@ -56,6 +56,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "admin audit-log": [],
     "admin grant": [ODD],
     "admin revoke": [ODD],
+    "admin unlock": [ODD],
     "admin review": [ODD, "--accept"],
     "gallery change": [ODD],
     "gallery create": [ODD],

@@ -8,8 +8,9 @@ from visard_engine.errors import KitError, PlanError
 from visard_engine.field import M31, M61, Field
 from visard_engine.kits import Kit, KitPlan, deal_from, deal_kit, dealt_part, seeds_tag
 from visard_engine.protocols import comparison
+from visard_engine.protocols.kinds import KINDS
 from visard_engine.prss import PairKeys
-from visard_engine.sections import KINDS, MAX_ELEMENTS, Section
+from visard_engine.sections import MAX_ELEMENTS, Section
 from visard_engine.shamir import is_degree_1, reconstruct
 
 from tests.engine.statistics import looks_balanced, looks_uniform

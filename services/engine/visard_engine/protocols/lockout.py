@@ -23,8 +23,6 @@ from visard_engine.protocols import sizes
 from visard_engine.protocols.opening import open_lines, open_lines_and_bits
 from visard_engine.session import Session
 
-MOST = 100  # failures in a row that may be allowed at all, 2026-11: NIST SP 800-63B, section 5.2.2
-
 
 def arrays(field: Field, n: int, extent: int) -> sizes.Arrays:
     """What ``deal`` corrects."""
