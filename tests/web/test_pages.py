@@ -81,7 +81,7 @@ def operator__should_see_three_parties(answers: Any) -> None:
 def every_page__should_be_for_everybody(answers: Any) -> None:
     """Nothing that axe-core objects to, in either language; on a phone nothing is beside the screen."""
     assert answers["wrong"] == {}
-    assert len(answers["wide"]) == 16
+    assert len(answers["wide"]) == 13
     assert {name: wide for name, wide in answers["wide"].items() if wide > PHONE} == {}
     assert answers["german"] == ["de", "Der Schlüssel dieses Browsers"]
     assert answers["focus"] == "H1"
