@@ -252,7 +252,7 @@ async def authority__should_vouch_for_no_server(folder: Folder) -> None:
     credentials = grpc.ssl_channel_credentials(ca.read_bytes())
     async with grpc.aio.secure_channel(f"localhost:{port}", credentials) as channel:
         with pytest.raises(grpc.aio.AioRpcError, match="CERTIFICATE_VERIFY_FAILED"):
-            await channel.unary_unary("/any/Call")(b"", timeout=PATIENCE)
+            await channel.unary_unary("/any/Call", None, None)(b"", timeout=PATIENCE)
     server.close()
     await server.wait_closed()
 
