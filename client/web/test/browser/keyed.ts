@@ -24,8 +24,8 @@ const worker = new Worker("/worker.js", { type: "module" });
 worker.postMessage({ model: "/assets/yunet.onnx", runtime: "/assets/" });
 const capturer = new RemoteCapturer(worker);
 const invitation = invitationIn(location.href);
-history.replaceState(null, "", location.pathname);
 const key = invitation ? await BrowserKey.enrol(invitation, { registrar }) : await BrowserKey.open({ registrar });
+history.replaceState(null, "", location.pathname);
 
 function told(error: unknown): string {
   return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
