@@ -56,6 +56,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "admin audit-log": [],
     "admin grant": [ODD],
     "admin revoke": [ODD],
+    "admin unlock": [ODD],
     "admin review": [ODD, "--accept"],
     "admin invite": [ODD],
     "registrar init": ["ca.pem/" + ODD, "--page", "https://door.example"],

@@ -38,6 +38,8 @@ def _held(row: tuple[str, str, int, str, str] | None) -> str:
     subject, model, version, caller, gallery = row
     if not model:
         return f"rule of gallery {gallery} ({caller or 'that it is'})"
+    if gallery.startswith("!"):
+        return f"failures of {subject} ({model}, gallery {gallery[1:]})"
     if version == 0:
         return f"right of {caller} to {subject or 'every subject'} ({model}, gallery {gallery})"
     return f"{subject} ({model}, gallery {gallery}, version {version}, by {caller})"
@@ -104,6 +106,19 @@ def revoke(
     with_client(home, lambda c: c.admin.revoke(grantee, subject), model=model, gallery=gallery, role="admin")
     text = f"{grantee} has no longer this right to {subject or 'every subject'} of {model} in gallery {gallery}"
     emit(as_json, text, grantee=grantee, subject=subject, model=model, gallery=gallery)
+
+
+@app.command()
+def unlock(
+    subject: Annotated[str, typer.Argument(help="Whose failed verifications are forgotten.")],
+    home: Home = DEFAULT_HOME,
+    model: Model = DEFAULT_MODEL,
+    gallery: Gallery = DEFAULT_GALLERY,
+    as_json: Json = False,
+) -> None:
+    """Let a subject be verified again that too many failed verifications in a row have locked."""
+    with_client(home, lambda c: c.admin.unlock(subject), model=model, gallery=gallery, role="admin")
+    emit(as_json, f"{subject} is not locked in gallery {gallery}", subject=subject, model=model, gallery=gallery)
 
 
 @app.command()

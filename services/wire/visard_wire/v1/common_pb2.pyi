@@ -59,6 +59,8 @@ class _OperationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operation.V
     """Evaluate a model whose owner lets callers see its output; the output goes to the caller alone."""
     OPERATION_MIGRATE: _Operation.ValueType  # 21
     """If the image is the enrolled subject, enrol it with another model as well: nothing is stored if it is not."""
+    OPERATION_UNLOCK: _Operation.ValueType  # 22
+    """Forget a subject's failed verifications, in a gallery that locks (admin)."""
 
 class Operation(_Operation, metaclass=_OperationEnumTypeWrapper): ...
 
@@ -96,6 +98,8 @@ OPERATION_RUN: Operation.ValueType  # 20
 """Evaluate a model whose owner lets callers see its output; the output goes to the caller alone."""
 OPERATION_MIGRATE: Operation.ValueType  # 21
 """If the image is the enrolled subject, enrol it with another model as well: nothing is stored if it is not."""
+OPERATION_UNLOCK: Operation.ValueType  # 22
+"""Forget a subject's failed verifications, in a gallery that locks (admin)."""
 Global___Operation: _TypeAlias = Operation  # noqa: Y015
 
 @_typing.final
@@ -272,14 +276,16 @@ Global___Request: _TypeAlias = Request  # noqa: Y015
 
 @_typing.final
 class GalleryRule(_message.Message):
-    """That callers may do something in a gallery."""
+    """That callers may do something in a gallery. Or, once at most, that it locks: then `may` is "lock", and `callers` says after how many
+    failed verifications in a row a subject is, 1 to 100 as a decimal number ("5").
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MAY_FIELD_NUMBER: _builtins.int
     CALLERS_FIELD_NUMBER: _builtins.int
     may: _builtins.str
-    """enrol (and list, rename, delete there), verify, or search."""
+    """enrol (and list, rename, delete there), verify, or search; or lock."""
     callers: _builtins.str
     """As in "enroller/kiosk-7"; * stands for any letters: "enroller/kiosk-*", or "*" for everybody whose role allows it."""
     def __init__(
