@@ -92,7 +92,8 @@ class Trust:
     def names(self, chain: Sequence[bytes]) -> list[str]:
         """The URIs in a certificate that may name them, its chain in DER, its own first; raises UntrustedKey.
 
-        Each is issued by the next one. Where roles are pinned the certificate names one, and a root that is pinned for that one has issued it.
+        Each is issued by the next one. Where roles are pinned the certificate names one, and a root that is pinned for that one
+        has issued it.
         """
         if not 1 <= len(chain) <= MAX_CHAIN or max(map(len, chain)) > MAX_CERTIFICATE_BYTES:
             raise UntrustedKey(f"a chain of 1 to {MAX_CHAIN} certificates of at most {MAX_CERTIFICATE_BYTES} bytes")
