@@ -19,7 +19,7 @@ from visard_party.store.contents import Change, Name, Place, Reference, Rename, 
 EXPIRE_AT_ONCE = 10_000  # references that one run erases
 
 
-class Changing(Operation):
+class _Changing(Operation):
     """A write of which nothing is told but how many references it names."""
 
     @override
@@ -38,7 +38,7 @@ class Changing(Operation):
         return Outcome(references_changed=await resources.write(prepared, channel, prepared.write))
 
 
-class Delete(Changing):
+class Delete(_Changing):
     """Erase all references of a subject, or those that are named."""
 
     @override
@@ -74,7 +74,7 @@ async def _subject(resources: Resources, request: common_pb2.Request) -> list[Re
     return rows
 
 
-class RenameSubject(Changing):
+class RenameSubject(_Changing):
     """Give all references of a subject to another one, which must not exist yet."""
 
     @override
@@ -95,7 +95,7 @@ class RenameSubject(Changing):
         return True
 
 
-class Expire(Changing):
+class Expire(_Changing):
     """Erase references whose time is over when the request is sent."""
 
     @override
@@ -107,7 +107,7 @@ class Expire(Changing):
         return await _erasing(resources, asked, names)
 
 
-class Review(Changing):
+class Review(_Changing):
     """References that an enrolment has left waiting become references like others, or are erased.
 
     By whoever enrolled them, or has a right to the subject; or an administrator.
@@ -135,7 +135,7 @@ class Review(Changing):
         return Prepared(asked, names=names_of([*rows, *own]), write=accepted if request.accept else Change(erase=ids))
 
 
-class WithdrawModel(Changing):
+class WithdrawModel(_Changing):
     """Remove a model that has no references."""
 
     @override
@@ -157,7 +157,7 @@ class WithdrawModel(Changing):
         return Prepared(asked, model=model, write=Withdraw(request.model))
 
 
-class Unlock(Changing):
+class Unlock(_Changing):
     """Forget a subject's failures."""
 
     @override
