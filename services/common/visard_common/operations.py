@@ -184,7 +184,7 @@ DECLARED: Mapping[int, Declared] = {
     common_pb2.OPERATION_UNLOCK: Declared(
         ADMINS,
         writes=True,
-        subject=Subject.NEEDED,
+        subject=Subject.OPTIONAL,
         decides=False,
         gallery=Gallery.ANY,
         fields=frozenset({"instead_of"}),
