@@ -34,7 +34,7 @@ lock: .tools/installed
 	$(COMPILE) --universal --all-extras --group dev $(PACKAGES:%=%/pyproject.toml) locks/build.in -o locks/dev.txt
 	$(COMPILE) --universal --extra cli --extra local --extra owner --extra tracing --constraints locks/dev.txt \
 	  client/pyproject.toml locks/build.in -o locks/owner.txt
-	$(COMPILE) $(IMAGE) --extra cli --extra tracing client/pyproject.toml -o locks/client.txt
+	$(COMPILE) $(IMAGE) --extra cli --extra registrar --extra tracing client/pyproject.toml -o locks/client.txt
 	for role in gateway dealer party; do \
 	  $(COMPILE) $(IMAGE) --extra tracing services/$$role/pyproject.toml -o locks/$$role.txt || exit 1; done
 	$(COMPILE) $(IMAGE) locks/build.in -o locks/build.txt

@@ -54,6 +54,7 @@ _IN_GALLERY = frozenset(
         Operation.OPERATION_RENAME,
         Operation.OPERATION_GRANT,
         Operation.OPERATION_REVOKE,
+        Operation.OPERATION_UNLOCK,
     }
 )
 DEFAULT_DEADLINE = 60.0  # seconds

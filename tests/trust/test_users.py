@@ -81,15 +81,25 @@ COMMON, WIRE, PARTY = "services/common/visard_common", "services/wire/visard_wir
             {
                 f"{WIRE}/partykeys.py": 1,
                 f"{WIRE}/callers.py": 1,
+                f"{WIRE}/proofs.py": 1,
                 f"{PARTY}/intake/callers.py": 1,
                 f"{PARTY}/intake/sealingkeys.py": 1,
                 "client/visard/trust.py": 1,
             },
         ),
         (
+            "a proof of role is believed",
+            r"(?<!def )(?<!\.)\bverify\([a-z_.]*trust, ",
+            {"services/gateway/visard_gateway/http/proofs.py": 1, "client/visard/registrar/service.py": 1},
+        ),
+        (
             "one authority is believed for everybody",
             r"\bTrust\.one\(",
-            {f"{COMMON}/tls.py": 1, "client/visard/connection.py": 1},
+            {
+                f"{COMMON}/tls.py": 1,
+                "client/visard/connection.py": 1,
+                "client/visard/registrar/service.py": 1,  # of itself: it renews what it has signed
+            },
         ),
         (
             "the file of that authority is named",

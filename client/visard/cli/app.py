@@ -12,6 +12,7 @@ from visard.cli import (
     migrating,
     models,
     operate,
+    registrar,
     subjects,
     train,
 )
@@ -30,3 +31,4 @@ app.add_typer(models.app, name="model")
 app.add_typer(galleries.app, name="gallery")
 app.add_typer(certificates.app, name="certs")
 app.add_typer(admin.app, name="admin")
+app.add_typer(registrar.app, name="registrar")

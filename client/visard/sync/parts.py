@@ -77,13 +77,17 @@ class SyncGalleries:
         """See Galleries.describe."""
         return self._run(self._galleries.describe(name))
 
-    def create(self, name: str, *, enrol: Callers = (), verify: Callers = (), search: Callers = ()) -> None:
+    def create(
+        self, name: str, *, enrol: Callers = (), verify: Callers = (), search: Callers = (), lock_after: int = 0
+    ) -> None:
         """See Galleries.create."""
-        self._run(self._galleries.create(name, enrol=enrol, verify=verify, search=search))
+        self._run(self._galleries.create(name, enrol=enrol, verify=verify, search=search, lock_after=lock_after))
 
-    def change(self, name: str, *, enrol: Callers = (), verify: Callers = (), search: Callers = ()) -> None:
+    def change(
+        self, name: str, *, enrol: Callers = (), verify: Callers = (), search: Callers = (), lock_after: int = 0
+    ) -> None:
         """See Galleries.change."""
-        self._run(self._galleries.change(name, enrol=enrol, verify=verify, search=search))
+        self._run(self._galleries.change(name, enrol=enrol, verify=verify, search=search, lock_after=lock_after))
 
     def delete(self, name: str) -> None:
         """See Galleries.delete."""
@@ -120,6 +124,10 @@ class SyncAdmin:
     def revoke(self, grantee: str, subject: str = "") -> None:
         """See Admin.revoke."""
         self._run(self._admin.revoke(grantee, subject))
+
+    def unlock(self, subject: str) -> None:
+        """See Admin.unlock."""
+        self._run(self._admin.unlock(subject))
 
     def rights(self) -> list[Right]:
         """See Admin.rights."""

@@ -65,6 +65,10 @@ class Declared:
     claims: bool = False  # changes references in its caller's name, who needs a right where others have enrolled them
     charged: Charged = Charged.NOTHING
     restores: bool = False  # writes one party's store anew, from the others
+    tells: bool = (
+        False  # the parties hear whether a face is the subject's before they write: not where failures are counted
+    )
+    counted: bool = False  # a failure is counted where the gallery locks: a write too, but its id may not come again
 
     @property
     def signed(self) -> bool:
@@ -101,6 +105,7 @@ DECLARED: Mapping[int, Declared] = {
         subject=Subject.NEEDED,
         gallery=Gallery.VERIFY,
         charged=Charged.SUBJECT,
+        counted=True,
     ),
     common_pb2.OPERATION_IDENTIFY: Declared(
         VERIFIERS,
@@ -125,6 +130,7 @@ DECLARED: Mapping[int, Declared] = {
         fields=frozenset({"new_model", "keep", "instead_of"}),
         claims=True,
         charged=Charged.MIGRATION,
+        tells=True,
     ),
     common_pb2.OPERATION_DELETE: Declared(
         ENROLLERS,
@@ -176,6 +182,14 @@ DECLARED: Mapping[int, Declared] = {
         subject=Subject.OPTIONAL,
         gallery=Gallery.ANY,
         fields=frozenset({"grantee", "instead_of"}),
+    ),
+    common_pb2.OPERATION_UNLOCK: Declared(
+        ADMINS,
+        writes=True,
+        subject=Subject.NEEDED,
+        decides=False,
+        gallery=Gallery.ANY,
+        fields=frozenset({"instead_of"}),
     ),
     common_pb2.OPERATION_CREATE_GALLERY: Declared(
         ADMINS, writes=True, model=False, decides=False, gallery=Gallery.ANY, fields=frozenset({"rules", "instead_of"})

@@ -13,4 +13,8 @@ KEY_ID_BYTES = 8
 MAX_INSTEAD = 8  # earlier requests that a write stands for
 MAX_PREFIXES = 256  # of an audit
 MAX_RULES = 64  # of a gallery
+LOCK_AFTER = (
+    5  # failed verifications in a row that lock, unless something else is said; 2026-11: NIST SP 800-63B, 5.2.3
+)
+MAX_LOCK_AFTER = 100  # the same, 5.2.2
 DEFAULT_GALLERY = "default"  # which always is, and is meant where none is named

@@ -39,6 +39,7 @@ OPERATIONS: Mapping[int, Operation] = {
     common_pb2.OPERATION_RECOVER: restoration.Recover(),
     common_pb2.OPERATION_GRANT: granting.GrantRight(),
     common_pb2.OPERATION_REVOKE: granting.RevokeRight(),
+    common_pb2.OPERATION_UNLOCK: changes.Unlock(),
     common_pb2.OPERATION_CREATE_GALLERY: galleries.CreateGallery(),
     common_pb2.OPERATION_CHANGE_GALLERY: galleries.ChangeGallery(),
     common_pb2.OPERATION_DELETE_GALLERY: galleries.DeleteGallery(),
