@@ -15,7 +15,6 @@ from visard_engine.protocols.opening import agree
 from visard_engine.protocols.verification import verify
 from visard_engine.sections import Section
 from visard_engine.session import Run, Session
-from visard_engine.stack import Matrix
 
 
 def identify_plans(q: int, rows: int, size: int, tested: int = 0) -> tuple[KitPlan, ...]:
@@ -34,7 +33,7 @@ def _levels(pairs: Sequence[int]) -> tuple[Section, ...]:
 
 
 async def identify(
-    run: Run, kits: Sequence[Kit], probe: Elements, references: Matrix, limit: int, mean: Mean | None = None
+    run: Run, kits: Sequence[Kit], probe: Elements, references: threshold.Gallery, limit: int, mean: Mean | None = None
 ) -> ReplicatedBits:
     """Bit 0: whether the nearest row of (N, D), N > 0, lies within ``limit``, and the probe is not too much like the mean; then
     the row's number in bits, or zeros if not. From kits of ``identify_plans``, in their order. Raises KitError for others."""

@@ -26,11 +26,13 @@ from visard_engine.protocols.normalise import unit_bits
 from visard_engine.session import Session
 from visard_engine.stack import Matrix, parts_of
 
+Gallery = Matrix  # (N, D), as one matrix or in pieces
+
 
 class Distances(Rows):
     """Half the squared distances of a probe (D,) to the rows (N, D) of a gallery, all of one length."""
 
-    def __init__(self, field: Field, probe: Elements, gallery: Matrix) -> None:
+    def __init__(self, field: Field, probe: Elements, gallery: Gallery) -> None:
         self._field, self._probe, self._gallery = field, probe, gallery
 
     def __repr__(self) -> str:
@@ -70,7 +72,7 @@ def _square(field: Field) -> int:
     return 1 << 2 * unit_bits(field.q)
 
 
-async def distances(s: Session, probe: Elements, gallery: Matrix) -> Sums:
+async def distances(s: Session, probe: Elements, gallery: Gallery) -> Sums:
     """Half the squared distances (N,) of (D,) to each of (N, D), vectors of one length: local."""
     rows = Distances(s.field, probe, gallery)
     share = await s.compute(gallery.size, rows.share)
