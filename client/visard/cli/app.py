@@ -15,6 +15,7 @@ from visard.cli import (
     registrar,
     subjects,
     train,
+    web,
 )
 
 HELP = (
@@ -29,6 +30,7 @@ app.add_typer(models.running)
 models.app.command("status")(migrating.status)
 app.add_typer(models.app, name="model")
 app.add_typer(galleries.app, name="gallery")
+app.add_typer(web.app, name="web")
 app.add_typer(certificates.app, name="certs")
 app.add_typer(admin.app, name="admin")
 app.add_typer(registrar.app, name="registrar")

@@ -125,9 +125,9 @@ class SyncAdmin:
         """See Admin.revoke."""
         self._run(self._admin.revoke(grantee, subject))
 
-    def unlock(self, subject: str) -> None:
+    def unlock(self, subject: str = "") -> int:
         """See Admin.unlock."""
-        self._run(self._admin.unlock(subject))
+        return self._run(self._admin.unlock(subject))
 
     def rights(self) -> list[Right]:
         """See Admin.rights."""
