@@ -13,4 +13,7 @@ KEY_ID_BYTES = 8
 MAX_INSTEAD = 8  # earlier requests that a write stands for
 MAX_PREFIXES = 256  # of an audit
 MAX_RULES = 64  # of a gallery
+DIGEST_BYTES = 32  # SHA-256
+SERIES_BYTES = 16  # the name of one export
+MAX_CROSSING = 128  # references of a page that goes to another deployment
 DEFAULT_GALLERY = "default"  # which always is, and is meant where none is named
