@@ -54,7 +54,7 @@ if TYPE_CHECKING:
         UntrustedKey,
         VisardError,
     )
-    from visard.galleries import Galleries
+    from visard.galleries import ExportedGallery, Galleries, ImportedGallery
     from visard.migration import Enrolled, Migration, MigrationStatus
     from visard.registry import Models
     from visard.results import (
@@ -114,6 +114,7 @@ _HOMES = {
     "Enrolment": "results",
     "Entry": "auditlog",
     "Exhausted": "errors",
+    "ExportedGallery": "galleries",
     "Face": "capture",
     "FaceTooSmall": "errors",
     "FailedPrecondition": "errors",
@@ -122,6 +123,7 @@ _HOMES = {
     "Held": "results",
     "Holdings": "results",
     "Identification": "results",
+    "ImportedGallery": "galleries",
     "InconsistentAnswer": "errors",
     "InternalError": "errors",
     "InvalidRequest": "errors",
@@ -206,6 +208,7 @@ __all__ = [
     "Enrolment",
     "Entry",
     "Exhausted",
+    "ExportedGallery",
     "Face",
     "FaceTooSmall",
     "FailedPrecondition",
@@ -214,6 +217,7 @@ __all__ = [
     "Held",
     "Holdings",
     "Identification",
+    "ImportedGallery",
     "InconsistentAnswer",
     "InternalError",
     "InvalidRequest",
