@@ -11,7 +11,7 @@ PACKAGES := client services/wire services/engine services/common services/party 
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: all demo test test-long cluster-test test-inside test-outside test-web browser attacks check docs lock chart sbom signing-test lint-manifests proto bench bench-peers bench-thesis bench-churn clean
+.PHONY: all demo test test-long cluster-test test-recovery test-inside test-outside test-web browser attacks check docs lock chart sbom signing-test lint-manifests proto bench bench-peers bench-thesis bench-churn clean
 all: $(STAMP)
 
 # torch has a step of its own, without a hash: one version has several builds (for the processor alone, for each CUDA) with a
@@ -34,7 +34,7 @@ lock: .tools/installed
 	$(COMPILE) --universal --all-extras --group dev $(PACKAGES:%=%/pyproject.toml) locks/build.in -o locks/dev.txt
 	$(COMPILE) --universal --extra cli --extra local --extra owner --extra tracing --constraints locks/dev.txt \
 	  client/pyproject.toml locks/build.in -o locks/owner.txt
-	$(COMPILE) $(IMAGE) --extra cli --extra tracing client/pyproject.toml -o locks/client.txt
+	$(COMPILE) $(IMAGE) --extra cli --extra registrar --extra tracing client/pyproject.toml -o locks/client.txt
 	for role in gateway dealer party; do \
 	  $(COMPILE) $(IMAGE) --extra tracing services/$$role/pyproject.toml -o locks/$$role.txt || exit 1; done
 	$(COMPILE) $(IMAGE) locks/build.in -o locks/build.txt
@@ -79,14 +79,13 @@ demo: $(STAMP) .photos/obama.jpg
 	$(BIN)/python -m visard_engine.warm
 	$(BIN)/visard demo $(PHOTOS)
 
-# two halves at a time, because tests with services wait more than they compute; one that fails does not stop the other. Those
-# of recovery kill services and wait for them: alone, and first
+# four parts, two at a time, because tests with services wait more than they compute: the longest first, and those of recovery,
+# which wait most, beside it. One that fails does not stop the others
 OUTSIDE := $(addprefix tests/,client deploy docs e2e)
 INSIDE := $(filter-out $(OUTSIDE) tests/recovery tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
 test: $(STAMP) .photos/obama.jpg browser
 	$(BIN)/python -m visard_engine.warm
-	$(BIN)/python -m pytest tests/recovery
-	$(MAKE) --no-print-directory --keep-going --jobs=2 test-inside test-outside test-web
+	$(MAKE) --no-print-directory --keep-going --jobs=2 test-outside test-recovery test-inside test-web
 
 # tests/web drives a real browser, the distribution's: where there is none, and it may not be installed here, they say what is missing
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
@@ -120,6 +119,9 @@ client/web/assets/yunet.onnx: $(STAMP) client/web/scripts/detector.py
 # what takes minutes and shows what shorter tests show in parts: wheels alone run the demonstration, each training is repeatable
 test-long: $(STAMP) .photos/obama.jpg $(WEB) browser
 	$(BIN)/python -m pytest -m long tests/client tests/deploy tests/e2e tests/party tests/web
+
+test-recovery: $(STAMP) .photos/obama.jpg
+	$(BIN)/python -m pytest --durations=10 tests/recovery
 
 test-inside: $(STAMP) .photos/obama.jpg $(WEB)
 	$(BIN)/python -m pytest --durations=10 $(INSIDE)

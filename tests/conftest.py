@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import inspect
 import signal
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
+import structlog
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from visard.client import DEFAULT_MODEL, Client, Connection
 from visard.cluster import Cluster, free_port_base
@@ -19,6 +19,7 @@ from visard.owner.networks.names import FACE_SMALL
 from visard_party.intake.sealingfiles import KeyFiles
 
 from bench.mongod import Mongod
+from tests import naming
 from tests.mending import mend
 
 # tests ask about one subject again and again; those of the budgets have clusters of their own
@@ -28,18 +29,16 @@ SHARED = Path(__file__).parents[2] / "shared"
 BESIDE = ("data/lfw-dev", "data/orl", "reference/face_resnet_descriptors.npz")
 PHOTOS = Path(__file__).parents[1] / ".photos"
 _HTTP, _PAGE = 6, 7  # from a cluster's first port on
-
-
-def pytest_pycollect_makeitem(collector: Any, name: str, obj: object) -> None:
-    """A function that looks like a test and would not run ends the collection: nobody would miss it."""
-    looks = name.startswith("test_") or "_should_" in name
-    if looks and inspect.isfunction(obj) and not collector.funcnamefilter(name):
-        raise collector.CollectError(f"{name} would not run: tests are named subject__should_outcome")
+pytest_pycollect_makeitem = naming.pytest_pycollect_makeitem
 
 
 def pytest_configure() -> None:
     """Programs that a script starts in the background ignore Ctrl-C, and so do those that they start; tests send it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # what a service logs within a test: plain, for a traceback that is coloured and framed costs 50 ms, and some log thousands
+    *others, _ = structlog.get_config()["processors"]
+    plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*others, plain])
 
 
 @pytest.hookimpl(wrapper=True)

@@ -94,6 +94,14 @@ class Admin:
         """
         return await crossing.imported(self._caller, source, file, told)
 
+    async def unlock(self, subject: str) -> None:
+        """Forget the failed verifications of a subject, with the client's model in its gallery: it is locked no more.
+
+        Raises NotFound where nothing is counted of it. Find out why it was locked before.
+        """
+        request = self._caller.request(Operation.OPERATION_UNLOCK, subject)
+        await self._caller.change(self._caller.admin.Unlock, gateway_pb2.UnlockRequest, request)
+
     async def rights(self) -> list[Right]:
         """All rights that were granted, to whatever model."""
         found: list[Right] = []

@@ -56,6 +56,7 @@ _IN_GALLERY = frozenset(
         Operation.OPERATION_REVOKE,
         Operation.OPERATION_EXPORT,
         Operation.OPERATION_IMPORT,
+        Operation.OPERATION_UNLOCK,
     }
 )
 DEFAULT_DEADLINE = 60.0  # seconds

@@ -56,11 +56,11 @@ def init(
         raise CertificatesExist(f"{directory}: there are certificates here already; remove them to make new ones")
     ca_key = ec.generate_private_key(ec.SECP256R1())
     ca = _authority(ca_key)
-    _write_key(directory / "ca.key", ca_key)
+    write_key(directory / "ca.key", ca_key)
     for name, role in ((name, ROLES[name]) for name in ROLES if name in only):
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _certificate(ca, ca_key, key.public_key(), role, list(hosts))
-        _write_key(directory / f"{name}.key", key)
+        write_key(directory / f"{name}.key", key)
         (directory / f"{name}.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     # last, so that an interrupted run can be started again
     (directory / "ca.pem").write_bytes(ca.public_bytes(serialization.Encoding.PEM))
@@ -83,7 +83,7 @@ def issue(directory: Path, name: str, role: str, hosts: Iterable[str] = ()) -> N
 def renew(directory: Path, name: str, more: Iterable[str] = ()) -> None:
     """A new certificate and key for a role, for the same hosts and ``more``. Needs ca.key. Services take it without a restart."""
     path = directory / f"{name}.pem"
-    old = x509.load_pem_x509_certificate(_existing(path).read_bytes())
+    old = x509.load_pem_x509_certificate(existing(path).read_bytes())
     names = old.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     hosts = [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
     (role,) = names.get_values_for_type(x509.UniformResourceIdentifier)
@@ -123,20 +123,22 @@ def _file_of(role: str) -> str:
 
 
 def _issue(directory: Path, name: str, role: str, hosts: list[str]) -> None:
-    ca = x509.load_pem_x509_certificate(_existing(directory / "ca.pem").read_bytes())
+    ca = x509.load_pem_x509_certificate(existing(directory / "ca.pem").read_bytes())
     key = ec.generate_private_key(ec.SECP256R1())
-    certificate = _certificate(ca, _ca_key(directory), key.public_key(), role, hosts)
-    _write_key(directory / f"{name}.key", key)
+    certificate = _certificate(ca, authority_key(directory), key.public_key(), role, hosts)
+    write_key(directory / f"{name}.key", key)
     _write(directory / f"{name}.pem", certificate.public_bytes(serialization.Encoding.PEM))
 
 
-def _ca_key(directory: Path) -> ec.EllipticCurvePrivateKey:
-    key = serialization.load_pem_private_key(_existing(directory / "ca.key").read_bytes(), None)
+def authority_key(directory: Path) -> ec.EllipticCurvePrivateKey:
+    """The key in ca.key; raises InvalidRequest where there is none."""
+    key = serialization.load_pem_private_key(existing(directory / "ca.key").read_bytes(), None)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
     return key
 
 
-def _existing(path: Path) -> Path:
+def existing(path: Path) -> Path:
+    """The path; raises InvalidRequest where there is no such file."""
     if not path.is_file():
         raise InvalidRequest(f"{path} does not exist")
     return path
@@ -147,8 +149,9 @@ def _authority(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
     common = f"visard root {os.urandom(4).hex()}"
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
     usage = x509.KeyUsage(True, False, False, False, False, True, True, False, False)
-    builder = _builder(name, name, key.public_key(), _AUTHORITY_DAYS)
-    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    builder = begun(name, name, key.public_key(), _AUTHORITY_DAYS)
+    # one authority may stand below it: a registrar's (visard.registrar)
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=1), critical=True)
     return builder.add_extension(usage, critical=True).sign(key, hashes.SHA256())
 
 
@@ -160,32 +163,35 @@ def _certificate(
     hosts: list[str],
 ) -> x509.Certificate:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, role.removeprefix("visard://"))])
-    names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(role), *map(_host_name, hosts)]
+    names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(role), *map(host_name, hosts)]
     usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-    builder = _builder(name, ca.subject, key)
+    builder = begun(name, ca.subject, key)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
     return builder.sign(ca_key, hashes.SHA256())
 
 
-def _builder(
+def begun(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int = _VALID_DAYS
 ) -> x509.CertificateBuilder:
+    """A certificate valid from now on, to which extensions are added before it is signed."""
     now = datetime.datetime.now(datetime.UTC)
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key)
     builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(minutes=5))
     return builder.not_valid_after(now + datetime.timedelta(days=days))
 
 
-def _host_name(host: str) -> x509.GeneralName:
+def host_name(host: str) -> x509.GeneralName:
+    """A host's name or address among alternative names."""
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
         return x509.DNSName(host)
 
 
-def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
+def write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
+    """Write a key in PEM, for its owner alone."""
     encoding, encryption = serialization.Encoding.PEM, serialization.NoEncryption()
     _write_private(path, key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, encryption))
 

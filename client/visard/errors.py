@@ -5,7 +5,7 @@ VisardError
         NotAnImage, NoFace, DoubtfulFace, SeveralFaces, FaceTooSmall, PartialFace, TooDark, QualityError
     RequestError        the request: change it
         InvalidRequest (StaleKey), NotFound, AlreadyExists, PermissionDenied,
-        FailedPrecondition (NobodyEnrolled)
+        FailedPrecondition (NobodyEnrolled, SubjectLocked)
     ServiceError        the service: try again, or ask its operator
         Unavailable (Unreachable), Undone (Deviated), Exhausted, DeadlineExceeded, InternalError
     TrustError          somebody between us and the parties, or one of them, does not keep to the rules
@@ -22,6 +22,7 @@ from grpc.aio import AioRpcError
 from visard_wire.errors import (
     DEVIATES,
     NOBODY_ENROLLED,
+    SUBJECT_LOCKED,
     InvalidRequest,
     RequestError,
     SealError,
@@ -92,6 +93,10 @@ class FailedPrecondition(RequestError):
 
 class NobodyEnrolled(FailedPrecondition):
     """There is nobody to be found: nobody is enrolled with the model in the gallery."""
+
+
+class SubjectLocked(FailedPrecondition):
+    """Too many verifications of the subject have failed in a row, in a gallery that locks: an administrator can unlock it."""
 
 
 class ServiceError(VisardError):
@@ -166,6 +171,7 @@ __all__ = [
     "ServiceError",
     "SeveralFaces",
     "StaleKey",
+    "SubjectLocked",
     "TooDark",
     "TrustError",
     "Unavailable",
@@ -202,6 +208,8 @@ def from_rpc(error: AioRpcError, gateway: str) -> VisardError:
         return StaleKey(text)
     if error.code() is StatusCode.FAILED_PRECONDITION and text == NOBODY_ENROLLED:
         return NobodyEnrolled(text)
+    if error.code() is StatusCode.FAILED_PRECONDITION and text == SUBJECT_LOCKED:
+        return SubjectLocked(text)
     if error.code() is StatusCode.ABORTED and _reason(error) == DEVIATES:
         return Deviated(text)
     return _ERRORS.get(error.code(), InternalError)(text)

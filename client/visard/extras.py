@@ -2,11 +2,14 @@
 
 _EXTRAS = {
     "face_recognition_models": "owner",
+    "h11": "registrar",
     "matplotlib": "owner",
     "onnx": "owner",
     "pillow_heif": "heic",
     "rich": "cli",
     "safetensors": "owner",
+    "segno": "cli",
+    "structlog": "registrar",
     "torch": "owner",
     "typer": "cli",
     "visard_dealer": "local",

@@ -1,8 +1,9 @@
 """Galleries: references apart from others, each with its own list of who may do what. ``galleries`` of a client."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from visard_wire.limits import MAX_LOCK_AFTER
 from visard_wire.v1 import common_pb2, gateway_pb2
 
 from visard import received
@@ -60,14 +61,25 @@ class Galleries:
         response = await self._caller.again(lambda left: self._caller.matching.ListGalleries(ask, timeout=left))
         return [received.gallery(told) for told in response.galleries]
 
-    async def create(self, name: str, *, enrol: Callers = (), verify: Callers = (), search: Callers = ()) -> None:
-        """Make a gallery; raises AlreadyExists. Whoever is not named can do nothing in it, and does not hear of it."""
-        request = self._stating(Operation.OPERATION_CREATE_GALLERY, name, enrol, verify, search)
+    async def create(
+        self, name: str, *, enrol: Callers = (), verify: Callers = (), search: Callers = (), lock_after: int = 0
+    ) -> None:
+        """Make a gallery; raises AlreadyExists. Whoever is not named can do nothing in it, and does not hear of it.
+
+        With ``lock_after``, 1 to 100, so many verifications of a subject that fail in a row lock it (``SubjectLocked``), until an
+        administrator unlocks it: 5 is what NIST SP 800-63B asks for. None do with 0.
+        """
+        request = self._stating(Operation.OPERATION_CREATE_GALLERY, name, enrol, verify, search, lock_after)
         await self._caller.change(self._caller.admin.CreateGallery, gateway_pb2.GalleryRequest, request)
 
-    async def change(self, name: str, *, enrol: Callers = (), verify: Callers = (), search: Callers = ()) -> None:
-        """Say anew who may do what in a gallery, all of it; raises NotFound. Holds for every request that begins later."""
-        request = self._stating(Operation.OPERATION_CHANGE_GALLERY, name, enrol, verify, search)
+    async def change(
+        self, name: str, *, enrol: Callers = (), verify: Callers = (), search: Callers = (), lock_after: int = 0
+    ) -> None:
+        """Say anew who may do what in a gallery, all of it; raises NotFound. Holds for every request that begins later.
+
+        ``lock_after`` as well: where it is left out, the gallery locks no more.
+        """
+        request = self._stating(Operation.OPERATION_CHANGE_GALLERY, name, enrol, verify, search, lock_after)
         await self._caller.change(self._caller.admin.ChangeGallery, gateway_pb2.GalleryRequest, request)
 
     async def delete(self, name: str) -> None:
@@ -76,14 +88,21 @@ class Galleries:
         await self._caller.change(self._caller.admin.DeleteGallery, gateway_pb2.GalleryRequest, request)
 
     def _stating(
-        self, operation: int, name: str, enrol: Callers, verify: Callers, search: Callers
+        self, operation: int, name: str, enrol: Callers, verify: Callers, search: Callers, lock_after: int
     ) -> common_pb2.Request:
         rules = [
             filled(common_pb2.GalleryRule(), may=may, callers=callers)
             for may, some in (("enrol", enrol), ("verify", verify), ("search", search))
             for callers in _several(may, some)
         ]
-        return self._caller.request(operation, model="", gallery=name, rules=rules)
+        return self._caller.request(operation, model="", gallery=name, rules=[*rules, *_lock(lock_after)])
+
+
+def _lock(after: int) -> Iterator[common_pb2.GalleryRule]:
+    if isinstance(after, bool) or not isinstance(after, int) or not 0 <= after <= MAX_LOCK_AFTER:
+        raise InvalidRequest(f"lock_after: 1 to {MAX_LOCK_AFTER} failures in a row, or 0 for none")
+    if after:
+        yield common_pb2.GalleryRule(may="lock", callers=str(after))
 
 
 def _several(may: str, callers: Callers) -> Callers:

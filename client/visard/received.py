@@ -45,7 +45,8 @@ def gallery(message: gateway_pb2.Gallery) -> Gallery:
     by_kind = {
         may: tuple(rule.callers for rule in message.rules if rule.may == may) for may in ("enrol", "verify", "search")
     }
-    return taken(Gallery, message, **by_kind)
+    locks = [rule.callers for rule in message.rules if rule.may == "lock"]
+    return taken(Gallery, message, **by_kind, lock_after=int(locks[0]) if locks and locks[0].isdecimal() else 0)
 
 
 def status(message: gateway_pb2.GetStatusResponse) -> Status:

@@ -330,7 +330,8 @@ class Right:
 class Gallery:
     """A gallery as its caller may see it: patterns of callers who may do what, of others than administrators only their own.
 
-    ``references`` counts those of all models; 0 for callers who may not enrol there.
+    ``references`` counts those of all models; 0 for callers who may not enrol there. So many failed verifications in a row lock a
+    subject there, or none where ``lock_after`` is 0.
     """
 
     name: str
@@ -338,6 +339,7 @@ class Gallery:
     enrol: tuple[str, ...]
     verify: tuple[str, ...]
     search: tuple[str, ...]
+    lock_after: int = 0
 
 
 @dataclass(frozen=True)

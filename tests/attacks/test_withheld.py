@@ -22,6 +22,7 @@ from tests.e2e import raw
 Operation = common_pb2.Operation
 VICTIM = "victim"
 MANY = 8
+BRIEF = 6.0  # seconds: an attempt of which the parties do not meet would wait for a minute
 
 
 @pytest.fixture
@@ -128,7 +129,7 @@ async def write_that_is_run_many_times_at_once__should_be_made_once(
     asked = client._caller.request(Operation.OPERATION_RENAME, VICTIM, new_subject="renamed")
     sealed = await client._caller.sealed(asked, NO_SHARES)
     outcomes = await asyncio.gather(
-        *(gateway.run([sealed.request] * 3, sealed) for _ in range(MANY)), return_exceptions=True
+        *(gateway.run([sealed.request] * 3, sealed, seconds=BRIEF) for _ in range(MANY)), return_exceptions=True
     )
     assert all(not isinstance(one, BaseException) or isinstance(one, grpc.aio.AioRpcError) for one in outcomes)
     async with asyncio.timeout(60):

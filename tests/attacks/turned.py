@@ -39,14 +39,20 @@ class TurnedGateway:
         return await self.run(requests, sealed, handed_in=True)
 
     async def run(
-        self, requests: Sequence[common_pb2.Request], sealed: SealedRequest, *, handed_in: bool = False
+        self,
+        requests: Sequence[common_pb2.Request],
+        sealed: SealedRequest,
+        *,
+        handed_in: bool = False,
+        seconds: float = SECONDS,
     ) -> list[party_pb2.RunResponse]:
+        """An attempt, which is given up after so many seconds."""
         attempt = os.urandom(16)
         runs = [
             party_pb2.RunRequest(request=request, attempt=attempt, envelope=None if handed_in else envelope)
             for request, envelope in zip(requests, sealed.envelopes, strict=True)
         ]
-        calls = [stub.Run(run, timeout=SECONDS) for stub, run in zip(self.stubs, runs, strict=True)]
+        calls = [stub.Run(run, timeout=seconds) for stub, run in zip(self.stubs, runs, strict=True)]
         answers = await asyncio.gather(*calls, return_exceptions=True)
         for answer in answers:
             if isinstance(answer, BaseException):

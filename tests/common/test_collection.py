@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HOOK = "from tests.conftest import pytest_pycollect_makeitem\n"
+HOOK = "from tests.naming import pytest_pycollect_makeitem\n"
 
 
 def collected(folder: Path, source: str) -> "subprocess.CompletedProcess[str]":

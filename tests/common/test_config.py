@@ -7,18 +7,20 @@ import sys
 from pathlib import Path
 
 import pytest
-from visard.cluster import SERVICES, Cluster
+from visard.cluster import Cluster
+
+from tests.common.begun import begun
 
 PASSWORD = "s3cr3t"
 
 
 def printed(cluster: Cluster, name: str, *options: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    module = "party" if name.startswith("party") else name
-    command = [sys.executable, "-m", f"visard_{module}", "--config", f"{cluster.home}/{name}.toml", "--print-config"]
-    command += options
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=60, check=False, env=os.environ | environment
-    )
+    given = ("--config", f"{cluster.home}/{name}.toml", "--print-config", *options)
+    return begun(service_of(name), *given, environment=environment)
+
+
+def service_of(name: str) -> str:
+    return "party" if name.startswith("party") else name
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +30,15 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
     return cluster
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize("name", ["dealer", "party0", "gateway"])
 def printed_configuration__should_be_whole_and_hold_no_key(prepared: Cluster, name: str) -> None:
-    done = printed(prepared, name, VISARD_DRAIN_SECONDS="7.5")
+    command = [sys.executable, "-m", f"visard_{service_of(name)}", "--config", f"{prepared.home}/{name}.toml"]
+    environment = os.environ | {"VISARD_DRAIN_SECONDS": "7.5"}
+    done = subprocess.run(
+        [*command, "--print-config"], capture_output=True, text=True, timeout=60, check=False, env=environment
+    )
     assert done.returncode == 0, done.stderr
+    assert done.stdout == printed(prepared, name, VISARD_DRAIN_SECONDS="7.5").stdout
     shown = json.loads(done.stdout)
     assert shown["listen"] == prepared.address(name)
     assert shown["drain_seconds"] == 7.5

@@ -31,6 +31,7 @@ from visard_common.tls import Tls
 from visard_gateway.config import GatewayConfig
 from visard_wire.v1 import gateway_pb2, gateway_pb2_grpc
 
+from tests.common.begun import begun
 from tests.waiting import PATIENCE
 
 ASK = gateway_pb2.GetStatusRequest()
@@ -173,11 +174,16 @@ async def health_and_reflection__should_answer(served: tuple[Behaviour, str], pk
         assert {"visard.v1.FaceMatching", "grpc.health.v1.Health"} <= names
 
 
-def dealer(pki: Path, tmp_path: Path, *lines: str, **environment: str) -> "subprocess.Popen[str]":
+def configured(pki: Path, tmp_path: Path, *lines: str) -> Path:
+    """The file of a dealer's settings."""
     names = {kind: f"{pki}/{file}" for kind, file in (("ca", "ca.pem"), ("cert", "dealer.pem"), ("key", "dealer.key"))}
     quoted = ", ".join(f'{kind} = "{path}"' for kind, path in names.items())
     config = tmp_path / "dealer.toml"
     config.write_text("\n".join([f"tls = {{ {quoted} }}", f'master_key = "{tmp_path}/master"', *lines]))
+    return config
+
+
+def dealer(config: Path, **environment: str) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "visard_dealer", "--config", str(config)]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | environment)
 
@@ -195,10 +201,18 @@ def dealer(pki: Path, tmp_path: Path, *lines: str, **environment: str) -> "subpr
 def wrong_configuration__should_be_named(
     pki: Path, tmp_path: Path, line: str, environment: dict[str, str], named: str
 ) -> None:
-    _, text = dealer(pki, tmp_path, line, **environment).communicate(timeout=PATIENCE)
+    text = begun("dealer", "--config", str(configured(pki, tmp_path, line)), environment=environment).stderr
     assert text.startswith("configuration: ")
     assert named in text
     assert "Traceback" not in text
+
+
+def wrong_configuration__should_end_the_process_in_one_line(pki: Path, tmp_path: Path) -> None:
+    process = dealer(configured(pki, tmp_path, 'listen = "nowhere"'))
+    _, text = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    assert text.startswith("configuration: listen")
+    assert text.count("\n") == 1
 
 
 async def callers__should_connect_anew_without_losing_a_call(pki: Path) -> None:
@@ -243,7 +257,8 @@ def time_to_finish__should_run_from_the_signal_on(monkeypatch: pytest.MonkeyPatc
 
 
 def stopped_service__should_say_so_in_json_and_end_cleanly(pki: Path, tmp_path: Path) -> None:
-    process = dealer(pki, tmp_path, 'listen = "localhost:1"', VISARD_LISTEN=f"localhost:{free_port_base()}")
+    settings = configured(pki, tmp_path, 'listen = "localhost:1"')
+    process = dealer(settings, VISARD_LISTEN=f"localhost:{free_port_base()}")
     assert process.stderr is not None
     first = json.loads(process.stderr.readline())
     assert (first["event"], first["service"], first["level"]) == ("listening", "dealer", "info")
@@ -255,7 +270,7 @@ def stopped_service__should_say_so_in_json_and_end_cleanly(pki: Path, tmp_path: 
 
 def memory_of_a_service__should_be_private(pki: Path, tmp_path: Path) -> None:
     """No core dump, whatever the shell or the system allows; and only root may look into it."""
-    process = dealer(pki, tmp_path, f'listen = "localhost:{free_port_base()}"')
+    process = dealer(configured(pki, tmp_path, f'listen = "localhost:{free_port_base()}"'))
     assert process.stderr is not None
     assert "listening" in process.stderr.readline()
     folder = Path("/proc") / str(process.pid)

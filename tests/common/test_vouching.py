@@ -1,7 +1,5 @@
 """A service lets a caller's role count only if a root that is pinned for it has issued the certificate."""
 
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -30,6 +28,7 @@ from visard_common.vouching import (
 )
 from visard_wire.vouching import Trust
 
+from tests.common.begun import begun
 from tests.wire.test_vouching import Authority
 
 OWNERS = {"party0": "party/0", "party1": "party/1", "party2": "party/2", "dealer": "dealer", "gateway": "gateway"}
@@ -224,7 +223,7 @@ PARTY = 'listen = "127.0.0.1:1"\nindex = 0\ndata_dir = "d"\npeers = ["a:1", "b:1
     ],
 )
 def wrong_roots__should_end_the_start_with_a_line_that_names_the_field(
-    pki: Path, module: str, roots: dict[str, str] | None, ca: str | None, line: str
+    pki: Path, monkeypatch: pytest.MonkeyPatch, module: str, roots: dict[str, str] | None, ca: str | None, line: str
 ) -> None:
     (pki / "empty").touch()
     text = DEALER if module == "dealer" else PARTY
@@ -232,8 +231,8 @@ def wrong_roots__should_end_the_start_with_a_line_that_names_the_field(
     if roots is not None:
         text += "[tls.roots]\n" + "".join(f'"{role}" = "{file}"\n' for role, file in roots.items())
     (pki / "service.toml").write_text(text)
-    command = [sys.executable, "-m", f"visard_{module}", "--config", "service.toml"]
-    done = subprocess.run(command, cwd=pki, capture_output=True, text=True, timeout=120, check=False)
+    monkeypatch.chdir(pki)
+    done = begun(module, "--config", "service.toml")
     assert done.returncode == 1
     assert done.stderr.startswith(f"configuration: {line}"), done.stderr
     assert done.stderr.count("\n") == 1

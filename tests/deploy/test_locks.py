@@ -30,7 +30,7 @@ ROLES = ("gateway", "dealer", "party")
 HOMES = {name.replace("-", "_"): folder / name.replace("-", "_") for name, folder in PROJECTS.items()}
 ASKED = {
     "owner": "visard[cli,local,owner,tracing]",
-    "client": "visard[cli,tracing]",
+    "client": "visard[cli,registrar,tracing]",
     **{role: f"visard-{role}[tracing]" for role in ROLES},
 }
 # in a step of its own: see the Makefile

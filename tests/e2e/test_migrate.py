@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import grpc
 import numpy as np
@@ -187,7 +188,8 @@ async def who_may_not_verify_or_not_enrol__should_move_nobody(two: Cluster, clie
         await admin.galleries.create("staff", enrol=["*"], verify=["*"])
         client.gallery = "staff"
         await client.enrol("ada", [chip(ADA)])
-        for rules in ({"enrol": ["*"]}, {"verify": ["*"]}, {"search": ["*"]}):
+        some: tuple[dict[str, Any], ...] = ({"enrol": ["*"]}, {"verify": ["*"]}, {"search": ["*"]})
+        for rules in some:
             await admin.galleries.change("staff", **rules)
             with pytest.raises(NotFound, match="staff"):
                 await client.migrate("ada", chip(ADA, 1), NEW)

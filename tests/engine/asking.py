@@ -227,6 +227,34 @@ def admitted(
     return Question(plan, part, lambda results: set(results.values()))
 
 
+def counted(q: int, failed: int, allowed: int, *, match: bool = True, wrong: tuple[int, int] | None = None) -> Question:
+    """A verification of a subject with so many failures in a row: the bit, and the counter afterwards; "locked" where it is.
+
+    ``wrong``: a party, and what it adds to its share of the counter.
+    """
+    field, size = field_of(q), GALLERY.shape[1]
+    own, references = (share(field, field.encode(on_sphere(q, x))) for x in (PROBE, GALLERY))
+    counters = share(field, field.encode(np.arange(allowed + 1) == failed))
+    limit = int(halves(q, PROBE, GALLERY).min()) - (not match)
+
+    async def part(run: Run, kits: list[Kit]) -> Any:
+        i, (kit,) = run.channel.party, kits
+        counter = counters[i]
+        if wrong is not None and wrong[0] == i:
+            counter = field.add(counter, np.full_like(counter, field.element(wrong[1])))
+        if await matching.is_locked(run, kit, counter):
+            return "locked"
+        return await matching.verify_counted(run, kit, own[i], references[i], limit, None, counter)
+
+    def answer(results: Mapping[int, Any]) -> Any:
+        if "locked" in results.values():
+            return set(results.values())
+        bits = together({i: bits.shared for i, (bits, _) in results.items()}, 1)
+        return bits, on_line(field, {i: after for i, (_, after) in results.items()}).tolist()
+
+    return Question(matching.counted_plan(q, len(GALLERY), size, 0, allowed), part, answer)
+
+
 def mean_of(q: int, direction: Any, cosine: float) -> Mean:
     """A mean of this direction that nothing may be nearer to than this cosine."""
     vector = np.rint(direction / np.linalg.norm(direction) * 2.0**VECTOR_BITS).astype(np.int64)
@@ -250,6 +278,8 @@ QUESTIONS: dict[str, Callable[[], Question]] = {
     "admits with means": lambda: admitted(
         31, 61, mean=mean_of(31, GALLERY[0], 0.9), others=mean_of(61, GALLERY[0], 0.9)
     ),
+    "verify and count": lambda: counted(31, 2, 5, match=False),
+    "verify and count in 61 bits": lambda: counted(61, 2, 5),
     "like the mean": lambda: like_the_mean(31, GALLERY, mean_of(31, GALLERY[0], 0.9)),
 }
 

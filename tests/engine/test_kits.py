@@ -8,8 +8,9 @@ from visard_engine.errors import KitError, PlanError
 from visard_engine.field import M31, M61, Field
 from visard_engine.kits import Kit, KitPlan, deal_from, deal_kit, dealt_part, seeds_tag
 from visard_engine.protocols import comparison
+from visard_engine.protocols.kinds import KINDS
 from visard_engine.prss import PairKeys
-from visard_engine.sections import KINDS, MAX_ELEMENTS, Section
+from visard_engine.sections import MAX_ELEMENTS, Section
 from visard_engine.shamir import is_degree_1, reconstruct
 
 from tests.engine.statistics import looks_balanced, looks_uniform
@@ -31,6 +32,7 @@ SECTIONS = (
         Section("squares", 20, 7),
     ),
     *(Section("search", 70, 1), Section("search", 64, 3), Section("shown", 130)),
+    *(Section("lockout", 1), Section("lockout", 100)),
 )
 
 
@@ -101,6 +103,7 @@ def sections__should_cost_what_their_protocols_say(q: int) -> None:
     assert held(Section("truncate", 192, 9)) == 2 * 64 * item
     assert held(Section("and", 192)) == 11 * 8
     assert held(Section("choose", 192, 5)) == 5 * 8
+    assert held(Section("lockout", 191)) == 64 * item  # and one for the bit
     assert held(Section("degree", 192)) == held(Section("coin", 192)) == 0
     assert held(Section("inner", 192)) == 2 * 8  # one element each time, whatever the length
     assert held(Section("squares", 192, 50)) == 64 * item

@@ -16,6 +16,7 @@ KINDS = {
     *("degree", "masked product", "masked line", "digits, level 1", "digits, level 2", "sign", "sign and positions"),
     *("digits and coin", "tables and triples"),
     *("conjunction", "choice", "coin", "triples", "differences", "alarms", "answer", "mean"),
+    *("lockout", "failures"),
     *("last views", "agreement"),
 }
 

@@ -224,3 +224,13 @@ async def withdrawn_model__should_leave_the_memory() -> None:
     await kept.tidy()
     assert kept._kept == {}
     assert changes.everything  # unwatched
+
+
+async def change_of_another_place__should_cost_no_copy() -> None:
+    """As each verification is that is counted, beside a gallery that may be large."""
+    kept, store, changes = galleries()
+    rows = await kept.get(Place("face"), F31)
+    store.references.append(replace(reference(7), gallery="!default"))
+    changes.told({reference(7).reference_id, reference(8).reference_id})
+    assert await kept.get(Place("face"), F31) is rows
+    assert (store.whole, store.single) == (1, 2)

@@ -22,19 +22,21 @@ from torch import nn
 from visard.capture import Chip
 from visard.client import Client, Connection
 from visard.cluster import SERVICES, Cluster, free_port_base
-from visard.errors import FailedPrecondition, NotFound, ServiceError, VisardError
+from visard.errors import FailedPrecondition, NotFound, ServiceError, SubjectLocked, VisardError
 from visard.owner import publish
 from visard.owner.compilers import compiler
 from visard.owner.networks import calibration
 from visard.results import StoredReference
+from visard_wire.limits import DEFAULT_GALLERY
 
 from bench.mongod import Mongod
 from tests.conftest import UNLIMITED
 from tests.recovery.crashing import POINTS, armed
 from tests.waiting import at_rest
 
-OPERATIONS = ("enrol", "delete", "refresh", "grant", "calibrate", "migrate")
+OPERATIONS = ("enrol", "delete", "refresh", "grant", "calibrate", "migrate", "count")
 MODELS = ("face", "face-2")
+DOORS = "doors"  # a gallery where one failed verification locks, with the second model
 SHAPE = (3, 150, 150)
 SECONDS = 90.0
 
@@ -87,13 +89,19 @@ async def publish_small(home: Path, *names: str) -> None:
         SHAPE,
         q=31,
         calibration=calibration.patterns(SHAPE)[:6],
-        operating_points={"default": 1.99},
+        operating_points={"default": 1.99, "strict": 0.01},
     )
     async with Client(Connection.from_home(home, "owner"), deadline=SECONDS) as owner:
         for name in ("face", *names):
             await publish.publish(owner, name, compiled, allow_loose=True)
     async with Client(Connection.from_home(home), deadline=SECONDS) as client:
         await client.enrol("anchor", [chip(0)])
+
+
+def at_doors(client: Client) -> Client:
+    """A client that asks there."""
+    client.model, client.gallery = MODELS[1], DOORS
+    return client
 
 
 class Table:
@@ -105,6 +113,8 @@ class Table:
 
     async def prepare(self) -> None:
         await publish_small(self.cluster.home, *MODELS[1:])
+        async with self.client("admin") as administrator:
+            await administrator.galleries.create(DOORS, enrol=["*"], verify=["*"], lock_after=1)
 
     def client(self, role: str = "client", *, retry: bool = True) -> Client:
         return Client(Connection.from_home(self.cluster.home, role), deadline=SECONDS, retry=retry)
@@ -116,6 +126,9 @@ class Table:
         async with self.client() as client, self.client("admin") as administrator:
             if operation in ("delete", "migrate"):
                 await client.enrol(subject, [chip(self.number)])
+            if operation == "count":
+                await at_doors(client).enrol(subject, [chip(self.number)])
+                client.model, client.gallery = MODELS[0], DEFAULT_GALLERY
             versions = await self.versions(client, administrator)
             await at_rest(client)  # the one attempt is to come by the point
             self.cluster.armed(party).write_text(point)
@@ -142,6 +155,9 @@ class Table:
                     await client.delete(subject)
                 elif operation == "migrate":
                     assert (await client.migrate(subject, chip(self.number), MODELS[1])).migrated
+                elif operation == "count":
+                    stranger = chip(-self.number % 10_000)
+                    assert not (await at_doors(client).verify(subject, stranger, operating_point="strict")).match
                 elif operation == "grant":
                     await administrator.admin.grant(f"enroller/{subject}")
                 elif operation == "calibrate":
@@ -197,12 +213,13 @@ class Table:
             await asyncio.sleep(0.3)
         after = await self.versions(client, administrator)
         changed = {k for k in before.keys() | after.keys() if before.get(k) != after.get(k)}
-        outcome.applied = bool(changed)
+        counted = outcome.operation == "count" and await self.locked(client, subject)
+        outcome.applied = bool(changed) or counted
         # all but the programs; of somebody who is moved the old reference and the new one
-        expected = {"refresh": len(before) - len(MODELS), "migrate": 2}.get(outcome.operation, 1)
+        expected = {"refresh": len(before) - len(MODELS), "migrate": 2, "count": 0}.get(outcome.operation, 1)
         if found and len(changed) not in (0, expected):
             outcome.problems.append(f"{len(changed)} of {expected} references changed")
-        if outcome.answered and not changed:
+        if outcome.answered and not outcome.applied:
             outcome.problems.append("an acknowledged write is lost")
         if not (await client.verify("anchor", chip(0))).match:
             outcome.problems.append("an old reference does not match any more")
@@ -213,6 +230,17 @@ class Table:
                 if not (await client.verify(subject, chip(self.number))).match:
                     outcome.problems.append("the reference is there and does not match")
                 await client.delete(subject)
+
+    async def locked(self, client: Client, subject: str) -> bool:
+        """Whether the subject's one failed verification is counted; it is erased then, with what is counted."""
+        try:
+            assert (await at_doors(client).verify(subject, chip(self.number))).match
+        except SubjectLocked:
+            return True
+        finally:
+            await client.delete(subject)
+            client.model, client.gallery = MODELS[0], DEFAULT_GALLERY
+        return False
 
     @staticmethod
     async def audited(administrator: Client) -> bool:

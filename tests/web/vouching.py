@@ -21,12 +21,15 @@ _BEGIN, _END = datetime.datetime(2026, 1, 1), datetime.datetime(2126, 1, 1)
 class Authority:
     """An authority, which may be another's."""
 
-    def __init__(self, name: str, issuer: "Authority | None" = None, depth: int | None = None) -> None:
+    def __init__(self, name: str, issuer: "Authority | None" = None, depth: int | None = None, *only: str) -> None:
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         by = issuer or self
         builder = _begun(self.name, by.name, self.key.public_key())
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=depth), critical=True)
+        if only:
+            names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri) for uri in only])
+            builder = builder.add_extension(names, critical=False)
         self.root = builder.sign(by.key, hashes.SHA256())
 
     @property
@@ -76,6 +79,7 @@ def vouching() -> Any:
     deeper = Authority("too deep", deep)
     strictly = Authority("directly", None, 0)
     below = Authority("below", strictly)
+    limited = Authority("registrar", one, 0, "visard://enroller/*", "visard://verifier/door")
     trusts = {
         "one": {"": one.pem},
         "direct": {"": strictly.pem},
@@ -92,6 +96,11 @@ def vouching() -> Any:
         "one between is missing": ("one", middle.issue(party0).chain, None),
         "by a holder": ("one", [*strange.issue(party0).chain, *one.issue(party0).chain], None),
         "no authority between": ("direct", [*below.issue(party0).chain, below.der], None),
+        "for whom it may": ("one", [*limited.issue("visard://enroller/a").chain, limited.der], ["visard://enroller/a"]),
+        "for one whom it may": ("one", [*limited.issue("visard://verifier/door").chain, limited.der], ["visard://verifier/door"]),
+        "for another name": ("one", [*limited.issue("visard://verifier/doors").chain, limited.der], None),
+        "for a party": ("one", [*limited.issue(party0).chain, limited.der], None),
+        "for one more": ("one", [*limited.issue("visard://enroller/a", party0).chain, limited.der], None),
         "ended": ("one", one.issue(party0, end=datetime.datetime(2026, 2, 1)).chain, None),
         "critical and unknown": ("one", one.issue(party0, odd=True).chain, None),
         "nameless": ("one", one.issue().chain, None),

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from visard_wire.limits import DEFAULT_GALLERY
 
-from visard import auditlog
+from visard import auditlog, invitations
 from visard.calls import DEFAULT_MODEL
 from visard.cli.output import MATCH, NO_MATCH, confirm, emit, out, progress
 from visard.cli.session import DEFAULT_HOME, Gallery, Home, Json, Model, with_client
@@ -38,6 +38,8 @@ def _held(row: tuple[str, str, int, str, str] | None) -> str:
     subject, model, version, caller, gallery = row
     if not model:
         return f"rule of gallery {gallery} ({caller or 'that it is'})"
+    if gallery.startswith("!"):
+        return f"failures of {subject} ({model}, gallery {gallery[1:]})"
     if version == 0:
         return f"right of {caller} to {subject or 'every subject'} ({model}, gallery {gallery})"
     return f"{subject} ({model}, gallery {gallery}, version {version}, by {caller})"
@@ -107,6 +109,19 @@ def revoke(
 
 
 @app.command()
+def unlock(
+    subject: Annotated[str, typer.Argument(help="Whose failed verifications are forgotten.")],
+    home: Home = DEFAULT_HOME,
+    model: Model = DEFAULT_MODEL,
+    gallery: Gallery = DEFAULT_GALLERY,
+    as_json: Json = False,
+) -> None:
+    """Let a subject be verified again that too many failed verifications in a row have locked."""
+    with_client(home, lambda c: c.admin.unlock(subject), model=model, gallery=gallery, role="admin")
+    emit(as_json, f"{subject} is not locked in gallery {gallery}", subject=subject, model=model, gallery=gallery)
+
+
+@app.command()
 def rights(home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
     """List who has a right to what others have enrolled."""
     found = with_client(home, lambda c: c.admin.rights(), role="admin")
@@ -139,6 +154,29 @@ def review(
     done = with_client(home, lambda c: c.review(name, accept=accept), **asked)
     text = f"{name}: {done} references {'accepted' if accept else 'erased'}"
     emit(as_json, text, subject=name, accepted=accept, references=done)
+
+
+@app.command()
+def invite(
+    name: Annotated[str, typer.Argument(help="Who is invited: 1 to 64 of A-Z a-z 0-9 . _ -")],
+    role: Annotated[str, typer.Option(help="client (an enroller), or verifier.")] = "client",
+    gallery: Annotated[
+        str | None, typer.Option(help="Where; the link says so, and the answer which rules must allow it.")
+    ] = None,
+    minutes: Annotated[int, typer.Option(min=1, max=7 * 24 * 60, help="For how long the link is good.")] = 10,
+    directory: Annotated[
+        Path | None, typer.Option("--registrar", help="The registrar's directory; otherwise registrar/ in the home.")
+    ] = None,
+    home: Home = DEFAULT_HOME,
+    as_json: Json = False,
+) -> None:
+    """Print a link, and its QR code, with which one browser gets a certificate of the registrar's, once."""
+    made = invitations.invite(directory or home / "registrar", name, role, gallery, minutes)
+    if not as_json:
+        invitations.draw(made.link)
+    emit(as_json, made.link, **dataclasses.asdict(made))
+    if gallery is not None and not as_json:
+        out.print(f"rules of gallery {gallery} must name {made.role}: see visard gallery show {gallery} --admin")
 
 
 @app.command()

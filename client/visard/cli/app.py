@@ -13,6 +13,7 @@ from visard.cli import (
     migrating,
     models,
     operate,
+    registrar,
     subjects,
     train,
 )
@@ -37,3 +38,4 @@ for name, command in (
 app.add_typer(galleries.app, name="gallery")
 app.add_typer(certificates.app, name="certs")
 app.add_typer(admin.app, name="admin")
+app.add_typer(registrar.app, name="registrar")

@@ -5,6 +5,7 @@ import json
 from typing import Annotated
 
 import typer
+from visard_wire.limits import LOCK_AFTER, MAX_LOCK_AFTER
 
 from visard.cli.output import emit
 from visard.cli.session import DEFAULT_HOME, Home, Json, with_client
@@ -18,6 +19,13 @@ Name = Annotated[str, typer.Argument(help="1 to 64 of a-z 0-9 . _ -")]
 Enrol = Annotated[Some, typer.Option(help=f"Who may enrol, list, rename and delete. {_CALLERS}")]
 Verify = Annotated[Some, typer.Option(help=f"Who may verify. {_CALLERS}")]
 Search = Annotated[Some, typer.Option(help=f"Who may identify. {_CALLERS}")]
+Lock = Annotated[
+    int,
+    typer.Option(
+        min=0, max=MAX_LOCK_AFTER, help="Failed verifications in a row that lock a subject there; 0 for none."
+    ),
+]
+Locks = Annotated[bool, typer.Option("--lock", help=f"The same as --lock-after {LOCK_AFTER}.")]
 Admin = Annotated[bool, typer.Option("--admin", help="Ask as an administrator: all galleries, and all their rules.")]
 
 
@@ -37,7 +45,8 @@ def show(name: Name, home: Home = DEFAULT_HOME, as_admin: Admin = False, as_json
     gallery = with_client(home, lambda c: c.galleries.describe(name), role="admin" if as_admin else "client")
     rules = {may: ", ".join(getattr(gallery, may)) or "nobody" for may in ("enrol", "verify", "search")}
     told = "\n".join(f"{may}: {callers}" for may, callers in rules.items())
-    emit(as_json, f"{gallery.references} references\n{told}", **dataclasses.asdict(gallery))
+    locks = f"\nlocks after {gallery.lock_after} failures in a row" if gallery.lock_after else ""
+    emit(as_json, f"{gallery.references} references\n{told}{locks}", **dataclasses.asdict(gallery))
 
 
 @app.command()
@@ -46,13 +55,15 @@ def create(
     enrol: Enrol = None,
     verify: Verify = None,
     search: Search = None,
+    lock_after: Lock = 0,
+    lock: Locks = False,
     home: Home = DEFAULT_HOME,
     as_json: Json = False,
 ) -> None:
     """Make a gallery; whoever is not named can do nothing in it, and does not hear of it."""
-    rules = _rules(enrol, verify, search)
-    with_client(home, lambda c: c.galleries.create(name, **rules), role="admin")
-    emit(as_json, f"gallery {name} is made", gallery=name, **rules)
+    rules, after = _rules(enrol, verify, search), lock_after or LOCK_AFTER * lock
+    with_client(home, lambda c: c.galleries.create(name, lock_after=after, **rules), role="admin")
+    emit(as_json, f"gallery {name} is made", gallery=name, **rules, lock_after=after)
 
 
 @app.command()
@@ -61,13 +72,15 @@ def change(
     enrol: Enrol = None,
     verify: Verify = None,
     search: Search = None,
+    lock_after: Lock = 0,
+    lock: Locks = False,
     home: Home = DEFAULT_HOME,
     as_json: Json = False,
 ) -> None:
-    """Say anew who may do what in a gallery: what is left out, nobody may."""
-    rules = _rules(enrol, verify, search)
-    with_client(home, lambda c: c.galleries.change(name, **rules), role="admin")
-    emit(as_json, f"gallery {name} has new rules", gallery=name, **rules)
+    """Say anew who may do what in a gallery: what is left out, nobody may; and without --lock it locks no more."""
+    rules, after = _rules(enrol, verify, search), lock_after or LOCK_AFTER * lock
+    with_client(home, lambda c: c.galleries.change(name, lock_after=after, **rules), role="admin")
+    emit(as_json, f"gallery {name} has new rules", gallery=name, **rules, lock_after=after)
 
 
 @app.command()

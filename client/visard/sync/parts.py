@@ -77,13 +77,17 @@ class SyncGalleries:
         """See Galleries.describe."""
         return self._run(self._galleries.describe(name))
 
-    def create(self, name: str, *, enrol: Callers = (), verify: Callers = (), search: Callers = ()) -> None:
+    def create(
+        self, name: str, *, enrol: Callers = (), verify: Callers = (), search: Callers = (), lock_after: int = 0
+    ) -> None:
         """See Galleries.create."""
-        self._run(self._galleries.create(name, enrol=enrol, verify=verify, search=search))
+        self._run(self._galleries.create(name, enrol=enrol, verify=verify, search=search, lock_after=lock_after))
 
-    def change(self, name: str, *, enrol: Callers = (), verify: Callers = (), search: Callers = ()) -> None:
+    def change(
+        self, name: str, *, enrol: Callers = (), verify: Callers = (), search: Callers = (), lock_after: int = 0
+    ) -> None:
         """See Galleries.change."""
-        self._run(self._galleries.change(name, enrol=enrol, verify=verify, search=search))
+        self._run(self._galleries.change(name, enrol=enrol, verify=verify, search=search, lock_after=lock_after))
 
     def delete(self, name: str) -> None:
         """See Galleries.delete."""
@@ -134,6 +138,10 @@ class SyncAdmin:
     def import_gallery(self, source: str, file: Path, told: Callable[[int], object] | None = None) -> ImportedGallery:
         """See Admin.import_gallery; ``told`` is called in the client's thread."""
         return self._run(self._admin.import_gallery(source, file, told))
+
+    def unlock(self, subject: str) -> None:
+        """See Admin.unlock."""
+        self._run(self._admin.unlock(subject))
 
     def rights(self) -> list[Right]:
         """See Admin.rights."""

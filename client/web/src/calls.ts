@@ -20,7 +20,7 @@ import { FaceMatching } from "./gen/visard/v1/gateway_pb.js";
 import { MAX_INSTEAD, REQUEST_ID_BYTES } from "./limits.ts";
 import { type SerialStore, type TrustedKeys, trusted } from "./partykeys.ts";
 import { Places } from "./places.ts";
-import type { Signer } from "./statements.ts";
+import type { RequestSigner } from "./statements.ts";
 import type { CallOptions, Transport } from "./transport.ts";
 import type { Trust } from "./vouching.ts";
 
@@ -35,7 +35,7 @@ const AT_A_TIME = 16; // of a gateway that says nothing
 export interface Connection {
   readonly transport: Transport;
   readonly trust: Trust;
-  readonly signer: Signer;
+  readonly signer: RequestSigner;
   readonly seen: SerialStore;
   /** While the services are exhausted or away a call is made again. */
   readonly retry: boolean;

@@ -22,6 +22,7 @@ const CURVES: Readonly<Record<string, { name: string; bytes: number }>> = {
   "06052b81040022": { name: "P-384", bytes: 48 },
   "06052b81040023": { name: "P-521", bytes: 66 },
 };
+const ROLES = "visard://";
 const EC_KEY = "1.2.840.10045.2.1";
 const ECDSA: Readonly<Record<string, string>> = {
   "1.2.840.10045.4.3.2": "SHA-256",
@@ -74,12 +75,29 @@ export class Certificate {
 
   /** Whether it is valid at a time, in milliseconds since 1970, and has no extension whose meaning would be passed over here. */
   validAt(unixMs: number): boolean {
-    const { validity, extensions } = this.#asn1.tbsCertificate;
+    const { extensions } = this.#asn1.tbsCertificate;
     const known = (extensions ?? []).every(
       (one) => UNDERSTOOD.has(one.extnID) || (!one.critical && one.extnID !== id_ce_nameConstraints),
     );
-    const [from, until] = [validity.notBefore.getTime(), validity.notAfter.getTime()];
-    return known && from.getTime() <= unixMs && unixMs <= until.getTime();
+    const [from, until] = this.validity;
+    return known && from <= unixMs && unixMs <= until;
+  }
+
+  /** Milliseconds since 1970 of the first and the last moment at which it is valid. */
+  get validity(): readonly [from: number, until: number] {
+    const { notBefore, notAfter } = this.#asn1.tbsCertificate.validity;
+    return [notBefore.getTime().getTime(), notAfter.getTime().getTime()];
+  }
+
+  /** Whether it, an authority's, may vouch for these names: where its own are roles, as in `visard://enroller/*`, for these alone. */
+  mayName(uris: readonly string[]): boolean {
+    const [allowed, wanted] = [this.uris, uris].map((all) => all.filter((uri) => uri.startsWith(ROLES))) as [
+      string[],
+      string[],
+    ];
+    const within = (uri: string): boolean =>
+      allowed.some((one) => uri === one || (one.endsWith("/*") && uri.startsWith(one.slice(0, -1))));
+    return !allowed.length || wanted.every(within);
   }
 
   /** Whether it is an authority's that may stand so many authorities above a holder's (0: directly). */

@@ -20,6 +20,7 @@ import { createConnectTransport } from "@connectrpc/connect-web";
 import { VisardError } from "./errors.ts";
 import { fromConnect } from "./failures.ts";
 import { type Upload, UploadSchema } from "./gen/visard/v1/common_pb.js";
+import type { RequestSigner } from "./statements.ts";
 import type { CallOptions, Transport } from "./transport.ts";
 
 const HEAD = 5; // flags and length of a message
@@ -30,6 +31,8 @@ export interface ConnectOptions {
   readonly gateway: string;
   /** Whether the browser shows the gateway a certificate of its own; "omit" by default. */
   readonly credentials?: RequestCredentials;
+  /** Who asks, proven with each request; for a browser that shows no certificate. */
+  readonly signer?: Pick<RequestSigner, "proof">;
   /** Instead of the platform's. */
   readonly fetch?: typeof globalThis.fetch;
 }
@@ -43,9 +46,13 @@ export class ConnectTransport implements Transport {
   readonly #fetch: typeof globalThis.fetch;
   readonly #unary: Unary;
 
-  constructor({ gateway, credentials = "omit", fetch = globalThis.fetch }: ConnectOptions) {
+  constructor({ gateway, credentials = "omit", signer, fetch = globalThis.fetch }: ConnectOptions) {
     this.#gateway = gateway;
-    this.#fetch = (input, init) => fetch(input, { ...init, credentials, redirect: "error" });
+    this.#fetch = async (input, init) => {
+      const headers = new Headers(init?.headers);
+      if (signer) headers.set("authorization", await signer.proof(String(input)));
+      return await fetch(input, { ...init, headers, credentials, redirect: "error" });
+    };
     this.#unary = createConnectTransport({ baseUrl: gateway, useBinaryFormat: true, fetch: this.#fetch });
   }
 

@@ -31,6 +31,12 @@ function integer(bytes: Uint8Array): Bytes {
   return concat(header(INTEGER, sign.length + digits.length), sign, digits);
 }
 
+/** An element: its body, of less than 256 bytes, behind its tag and length. */
+export function wrapped(tag: number, ...parts: readonly Uint8Array[]): Bytes {
+  const body = concat(...parts);
+  return concat(header(tag, body.length), body);
+}
+
 /** Bodies are below 256 bytes: two integers of 66 at most. */
 function header(tag: number, length: number): Bytes {
   return length < 128 ? Uint8Array.of(tag, length) : Uint8Array.of(tag, 0x81, length);

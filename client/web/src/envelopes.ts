@@ -13,7 +13,7 @@ import {
 import { CHUNK_BYTES, PARTIES } from "./limits.ts";
 import { commitment, keyId, newReplyKey, sealShare } from "./sealing.ts";
 import type { Secret } from "./secret.ts";
-import type { Signer } from "./statements.ts";
+import type { RequestSigner } from "./statements.ts";
 
 /** What a request brings that has no images: the keys for its answers alone. */
 export const NO_SHARES: readonly Uint8Array[] = Array.from({ length: PARTIES }, () => new Uint8Array(0));
@@ -32,7 +32,7 @@ export async function seal(
   request: Request,
   shares: readonly Uint8Array[],
   publicKeys: readonly Uint8Array[],
-  signer: Signer,
+  signer: Pick<RequestSigner, "sign">,
 ): Promise<SealedRequest> {
   if (shares.length !== PARTIES || publicKeys.length !== PARTIES) {
     throw new InvalidRequest(`shares and keys: ${PARTIES} of each`);

@@ -5,7 +5,8 @@
  *         CaptureError        the photo: nothing was sent
  *             NotAnImage, NoFace, DoubtfulFace, SeveralFaces, FaceTooSmall, PartialFace, TooDark, QualityError
  *         RequestError        the request: change it
- *             InvalidRequest (StaleKey), NotFound, AlreadyExists, PermissionDenied, FailedPrecondition
+ *             InvalidRequest (StaleKey), NotFound, AlreadyExists, PermissionDenied,
+ *             FailedPrecondition (SubjectLocked)
  *         ServiceError        the service: try again, or ask its operator
  *             Unavailable (Unreachable), Undone (Deviated), Exhausted, DeadlineExceeded, InternalError
  *         TrustError          somebody between us and the parties, or one of them, does not keep to the rules
@@ -68,6 +69,9 @@ export class PermissionDenied extends RequestError {}
 
 /** The parties are not in a state to do this; the text says why. */
 export class FailedPrecondition extends RequestError {}
+
+/** Too many verifications of the subject have failed in a row, in a gallery that locks: an administrator can unlock it. */
+export class SubjectLocked extends FailedPrecondition {}
 
 /** The service could not answer: the same request may succeed later. */
 export class ServiceError extends VisardError {}
@@ -135,6 +139,7 @@ const NAMED = {
   AlreadyExists,
   PermissionDenied,
   FailedPrecondition,
+  SubjectLocked,
   ServiceError,
   Unavailable,
   Unreachable,

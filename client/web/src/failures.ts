@@ -5,6 +5,7 @@ import * as errors from "./errors.ts";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "./gen/google/rpc/error_details_pb.js";
 
 const DEVIATES = "PARTY_DEVIATES"; // the reason of an error that a party's deviation has caused
+const LOCKED = "the subject is locked after too many failed verifications: an administrator can unlock it"; // visard_wire.errors
 const KEY_FIELDS = ["header.shares.key_id", "envelope.key_id"];
 const KINDS: ReadonlyMap<Code, new (message: string, options?: ErrorOptions) => errors.VisardError> = new Map([
   [Code.InvalidArgument, errors.InvalidRequest],
@@ -29,6 +30,7 @@ export function fromConnect(error: ConnectError, gateway: string): errors.Visard
   if (error.code === Code.InvalidArgument && KEY_FIELDS.includes(field(error)))
     return new errors.StaleKey(text, options);
   if (error.code === Code.Aborted && reason(error) === DEVIATES) return new errors.Deviated(text, options);
+  if (error.code === Code.FailedPrecondition && text === LOCKED) return new errors.SubjectLocked(text, options);
   return new (KINDS.get(error.code) ?? errors.InternalError)(text, options);
 }
 

@@ -26,8 +26,10 @@ export {
 } from "./client.ts";
 export { type ConnectOptions, ConnectTransport } from "./connect.ts";
 export * from "./errors.ts";
+export { BrowserKey, invitationIn, type KeyOptions } from "./keys.ts";
 export { SeenInMemory, type SerialStore } from "./partykeys.ts";
 export type * from "./results.ts";
-export { Signer } from "./statements.ts";
+export { type RequestSigner, Signer } from "./statements.ts";
 export type { Transport } from "./transport.ts";
+export { Database, type Kept, SeenInDatabase, type Vault } from "./vault.ts";
 export { Trust } from "./vouching.ts";

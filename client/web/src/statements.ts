@@ -1,22 +1,35 @@
 /** Statements: what the holder of a certificate signs with its key, and what makes others believe it (visard_wire.statements). */
 
-import { create } from "@bufbuild/protobuf";
-import { type Bytes, concat, utf8 } from "./bytes.ts";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { base64Encode } from "@bufbuild/protobuf/wire";
+import { type Bytes, concat, random, uint64, utf8 } from "./bytes.ts";
 import { Certificate, fromPem } from "./certificates.ts";
 import { Context } from "./context.ts";
 import { toDer } from "./der.ts";
+import { sized } from "./digests.ts";
 import { InvalidRequest, UntrustedKey } from "./errors.ts";
-import { CallerSchema, type Request } from "./gen/visard/v1/common_pb.js";
+import { CallerSchema, ProofSchema, type Request } from "./gen/visard/v1/common_pb.js";
 import type { Trust } from "./vouching.ts";
 
 const SIGNED = utf8("visard/v1/caller");
+const PROVEN = utf8("visard/v1/proof");
+const NONCE_BYTES = 16;
+
+/** Who asks: what a client and a transport need of it. A `Signer`, or a `BrowserKey`. */
+export interface RequestSigner {
+  /** Say in a request who asks: after its other fields are set. */
+  sign(request: Request): Promise<void>;
+
+  /** The header Authorization of a request to this address, for once and a minute: `about`, SHA-256, is what it vouches for. */
+  proof(url: string, about?: Uint8Array): Promise<string>;
+}
 
 /**
  * Who asks: signs requests with a certificate's key, so that the gateway cannot ask in a caller's name.
  *
  * The key is one of WebCrypto's for ECDSA, P-256, and need not be extractable: one that lives in IndexedDB never leaves it.
  */
-export class Signer {
+export class Signer implements RequestSigner {
   readonly #chain: readonly Bytes[];
   readonly #key: CryptoKey;
 
@@ -47,11 +60,25 @@ export class Signer {
     }
   }
 
-  /** Say in a request who asks: after its other fields are set. */
   async sign(request: Request): Promise<void> {
-    const statement = concat(SIGNED, (await Context.of(request)).digest);
+    const signature = await this.#signature(concat(SIGNED, (await Context.of(request)).digest));
+    request.caller = create(CallerSchema, { chain: [...this.#chain], signature });
+  }
+
+  /** It admits a request at a server's port for HTTP (visard_wire.proofs); what is in the request is signed by `sign`. */
+  async proof(url: string, about: Uint8Array = new Uint8Array(0)): Promise<string> {
+    const { hostname, pathname } = new URL(url);
+    const host = hostname.replace(/^\[|\]$/g, ""); // of an IPv6 address
+    const [timeUnixMs, nonce] = [BigInt(Date.now()), random(NONCE_BYTES)];
+    const parts = [utf8(host), utf8(pathname), uint64(timeUnixMs), nonce, about];
+    const signature = await this.#signature(concat(PROVEN, ...parts.map(sized)));
+    const proof = create(ProofSchema, { chain: [...this.#chain], host, timeUnixMs, nonce, signature });
+    return `Visard ${base64Encode(toBinary(ProofSchema, proof), "url")}`;
+  }
+
+  async #signature(statement: Bytes): Promise<Bytes> {
     const raw = await crypto.subtle.sign({ name: "ECDSA", hash: "SHA-256" }, this.#key, statement);
-    request.caller = create(CallerSchema, { chain: [...this.#chain], signature: toDer(new Uint8Array(raw)) });
+    return toDer(new Uint8Array(raw));
   }
 }
 

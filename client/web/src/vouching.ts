@@ -65,7 +65,10 @@ export class Trust {
     }
     const certificates = read(chain);
     const [leaf, ...between] = certificates ?? [];
-    if (leaf?.named && (await issued(leaf, between, this.#vouching(leaf.uris), nowUnixMs, 0))) return leaf.uris;
+    const uris = leaf?.uris ?? [];
+    const naming = (by: Certificate): boolean => by.mayName(uris);
+    const roots = this.#vouching(uris).filter(naming);
+    if (leaf?.named && (await issued(leaf, between.filter(naming), roots, nowUnixMs, 0))) return uris;
     const whom = this.#pinned ? "an authority that vouches for its role here" : "this deployment's authority";
     throw new UntrustedKey(`a certificate of ${whom}, valid now`);
   }

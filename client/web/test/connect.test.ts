@@ -98,6 +98,21 @@ for (const [code, details, kind] of CASES) {
   });
 }
 
+test("locked subject should be told by the words of its refusal", async () => {
+  const words = "the subject is locked after too many failed verifications: an administrator can unlock it";
+  for (const [message, kind] of [
+    [words, errors.SubjectLocked],
+    ["nobody is enrolled", errors.FailedPrecondition],
+  ] as const) {
+    const body = new TextEncoder().encode(JSON.stringify({ error: { code: "failed_precondition", message } }));
+    const { transport } = answering(() => stream({ flags: 2, data: body }));
+    await assert.rejects(
+      transport.upload(FaceMatching.method.verify, PARTS, LIMITS),
+      (error: Error) => error.constructor === kind,
+    );
+  }
+});
+
 test("gateway that is not there should be told in words", async () => {
   const { transport } = answering(() => Promise.reject(new TypeError("fetch failed")));
   const { getStatus } = FaceMatching.method;

@@ -66,6 +66,10 @@ class Declared:
     claims: bool = False  # changes references in its caller's name, who needs a right where others have enrolled them
     charged: Charged = Charged.NOTHING
     restores: bool = False  # writes one party's store anew, from the others
+    tells: bool = (
+        False  # the parties hear whether a face is the subject's before they write: not where failures are counted
+    )
+    counted: bool = False  # a failure is counted where the gallery locks: a write too, but its id may not come again
 
     @property
     def signed(self) -> bool:
@@ -102,6 +106,7 @@ DECLARED: Mapping[int, Declared] = {
         subject=Subject.NEEDED,
         gallery=Gallery.VERIFY,
         charged=Charged.SUBJECT,
+        counted=True,
     ),
     common_pb2.OPERATION_IDENTIFY: Declared(
         VERIFIERS,
@@ -126,6 +131,7 @@ DECLARED: Mapping[int, Declared] = {
         fields=frozenset({"new_model", "keep", "instead_of"}),
         claims=True,
         charged=Charged.MIGRATION,
+        tells=True,
     ),
     common_pb2.OPERATION_DELETE: Declared(
         ENROLLERS,
@@ -177,6 +183,14 @@ DECLARED: Mapping[int, Declared] = {
         subject=Subject.OPTIONAL,
         gallery=Gallery.ANY,
         fields=frozenset({"grantee", "instead_of"}),
+    ),
+    common_pb2.OPERATION_UNLOCK: Declared(
+        ADMINS,
+        writes=True,
+        subject=Subject.NEEDED,
+        decides=False,
+        gallery=Gallery.ANY,
+        fields=frozenset({"instead_of"}),
     ),
     common_pb2.OPERATION_CREATE_GALLERY: Declared(
         ADMINS, writes=True, model=False, decides=False, gallery=Gallery.ANY, fields=frozenset({"rules", "instead_of"})

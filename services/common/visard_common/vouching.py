@@ -25,6 +25,7 @@ REFUSED = Counter(
     "visard_unvouched_certificates", "Certificates of another root than is pinned for their role.", registry=REGISTRY
 )
 REMEMBERED = 1024
+_BEGIN = b"-----BEGIN CERTIFICATE-----"
 REMEMBER_SECONDS = 60.0  # a certificate that ends, or begins, is looked at again so often
 
 log = structlog.get_logger()
@@ -57,10 +58,11 @@ class Vouching:
     def check(self, role: str, pem: bytes) -> None:
         """Raises PermissionDenied unless a root that is pinned for this role issued a peer's certificate.
 
-        ``pem`` is its chain, its own first, which names the role. One authority for all needs no check: TLS has made it.
+        ``pem`` is its chain, its own first, which names the role. What one authority for all has issued itself needs no check:
+        TLS has made it. One between may vouch for some roles alone, of which TLS knows nothing.
         """
         trust = self.trust
-        if not trust.separate:
+        if not trust.separate and not trust.limited and pem.count(_BEGIN) <= 1:
             return
         if len(self._seen) >= REMEMBERED or self._clock() - self._since > REMEMBER_SECONDS:
             self._seen.clear()

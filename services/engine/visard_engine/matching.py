@@ -12,7 +12,7 @@ from visard_engine.bits import ReplicatedBits, invert, pack, unpack
 from visard_engine.correlated import KitReader
 from visard_engine.field import Bools, Elements, Words
 from visard_engine.kits import KitPlan
-from visard_engine.protocols import comparison, conjunction, threshold
+from visard_engine.protocols import comparison, conjunction, lockout, threshold
 from visard_engine.protocols.mean import Mean, margins
 from visard_engine.protocols.opening import agree, open_bits
 from visard_engine.protocols.verification import verify as verify_claims
@@ -23,6 +23,11 @@ from visard_engine.session import Run, Session
 def verify_plan(q: int, references: int, size: int, tested: int = 0) -> KitPlan:
     """What ``verify`` consumes for this many references of ``size`` numbers, and photos that are compared with a mean."""
     return KitPlan(q, (*decision(references, tested), *checks(size)))
+
+
+def counted_plan(q: int, references: int, size: int, tested: int, allowed: int) -> KitPlan:
+    """What ``verify_counted`` consumes: as ``verify``, and a counter of so many failures in a row."""
+    return KitPlan(q, (*decision(references, tested), *checks(size), Section("lockout", allowed)))
 
 
 def admission_plan(q: int, references: int, size: int, tested: int, others: int) -> KitPlan:
@@ -55,6 +60,29 @@ async def verify(
     found = await _any_within(s, probe, references, limit, margins(s.field, probe[None], mean))
     await agree(s)
     return ReplicatedBits(found, 1)
+
+
+async def is_locked(run: Run, kit: KitReader, counter: Elements) -> bool:
+    """Whether a counter, shares (allowed + 1,), has come to its end, open to the parties; where it has, all three have seen that.
+
+    Nothing of the kit is used up.
+    """
+    s = Session(run, kit)
+    over = await lockout.is_over(s, counter)
+    if over:
+        await agree(s)
+    return over
+
+
+async def verify_counted(
+    run: Run, kit: KitReader, probe: Elements, references: Elements, limit: int, mean: Mean | None, counter: Elements
+) -> tuple[ReplicatedBits, Elements]:
+    """``verify``, and the counter afterwards; before, it has not come to its end. Fresh shares (allowed + 1,), as it was."""
+    s = Session(run, kit)
+    found = await _any_within(s, probe, references, limit, margins(s.field, probe[None], mean))
+    after = await lockout.counted(s, found, counter[:-1])
+    await agree(s)
+    return ReplicatedBits(found, 1), after
 
 
 async def compare(run: Run, kit: KitReader, photos: Elements, limit: int, mean: Mean | None = None) -> ReplicatedBits:

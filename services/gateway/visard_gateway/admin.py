@@ -61,6 +61,14 @@ class AdminServicer(gateway_pb2_grpc.AdminServicer):
         )
         return gateway_pb2.RevokeResponse(results=done.results)
 
+    async def Unlock(self, request: gateway_pb2.UnlockRequest, context: Context) -> gateway_pb2.UnlockResponse:  # noqa: N802
+        """Forget a subject's failed verifications."""
+        caller, seconds = caller_of(context, "Unlock"), remaining(context, CALL_SECONDS)
+        done = await self._relay.change(
+            request.request, common_pb2.OPERATION_UNLOCK, seconds, caller, request.envelopes
+        )
+        return gateway_pb2.UnlockResponse(results=done.results)
+
     async def CreateGallery(  # noqa: N802
         self, request: gateway_pb2.GalleryRequest, context: Context
     ) -> gateway_pb2.GalleryResponse:

@@ -227,4 +227,6 @@ class Galleries:
             return rows
         found = await self._store.by_ids(sorted(touched))
         own = [row for row in found if row.place == place]
+        if not own and all(rows.names.find(reference_id) is None for reference_id in touched):
+            return rows  # what has changed is another place's
         return await asyncio.to_thread(lambda: rows.updated(touched, Rows.of(own, field_)))

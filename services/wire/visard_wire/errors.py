@@ -6,6 +6,9 @@ NOBODY_ENROLLED = (
     "nobody is enrolled"  # the text of the FAILED_PRECONDITION of a search where there is nobody to be found
 )
 
+# the text of the FAILED_PRECONDITION of a verification of somebody of whom too many in a row have failed
+SUBJECT_LOCKED = "the subject is locked after too many failed verifications: an administrator can unlock it"
+
 
 class VisardError(Exception):
     """Base of all errors of the client; its text is fit for a person."""

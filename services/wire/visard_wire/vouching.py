@@ -3,6 +3,8 @@
 Either one authority vouches for everybody, or each operator has its own and every role is pinned to the roots of whoever
 bears it: then an operator's root is worth nothing for another's name, as a trust domain's bundle is in SPIFFE. Pure.
 
+An authority whose own certificate names roles, as the registrar's names ``visard://enroller/*``, vouches for these alone.
+
 A pattern is ``gateway``, ``dealer``, ``party/0`` to ``party/2``, ``KIND/NAME`` for one caller or ``KIND/*`` for all of a kind; a
 caller who is pinned by name is vouched for by those roots alone, and not by the kind's.
 """
@@ -63,6 +65,11 @@ class Trust:
         """Whether roles are pinned to roots."""
         return bool(self.pinned)
 
+    @property
+    def limited(self) -> bool:
+        """Whether one of those who vouch for everybody may do so for some roles alone."""
+        return any(_named(one) for one in self._everybody)
+
     def of(self, role: str) -> Roots:
         """The roots that may vouch for a role, as in "party/0": none for one that nobody is pinned for."""
         if not self.pinned:
@@ -90,7 +97,7 @@ class Trust:
             leaf, *between = (x509.load_der_x509_certificate(one) for one in chain)
             found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
             uris = found.get_values_for_type(x509.UniformResourceIdentifier)
-            _check_chain(self._vouching(uris), leaf, between)
+            _check_chain(self._vouching(uris), leaf, between, uris)
         except (VerificationError, ValueError, UnsupportedAlgorithm, x509.ExtensionNotFound) as error:
             raise UntrustedKey(f"a certificate of {self._whom()}, valid now") from error
         return uris
@@ -190,7 +197,27 @@ def _key(certificate: x509.Certificate) -> bytes:
     return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
-def _check_chain(authorities: Roots, leaf: x509.Certificate, between: list[x509.Certificate]) -> None:
+def _check_chain(
+    authorities: Roots, leaf: x509.Certificate, between: list[x509.Certificate], uris: Sequence[str]
+) -> None:
     policy = PolicyBuilder().store(Store(list(authorities))).time(datetime.datetime.now(datetime.UTC))
     policy = policy.extension_policies(ca_policy=_AUTHORITY, ee_policy=_HOLDER)
-    policy.build_client_verifier().verify(leaf, between)
+    _, *above = policy.build_client_verifier().verify(leaf, between).chain
+    roles = [uri for uri in uris if uri.startswith(SCHEME)]
+    for authority in above:
+        allowed = _named(authority)
+        if allowed and not all(any(_within(role, one) for one in allowed) for role in roles):
+            raise ValueError("an authority that may not vouch for this role")
+
+
+def _named(authority: x509.Certificate) -> list[str]:
+    """The roles for which alone an authority vouches, as in visard://enroller/*; none where it may for any."""
+    try:
+        names = authority.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    return [uri for uri in names.get_values_for_type(x509.UniformResourceIdentifier) if uri.startswith(SCHEME)]
+
+
+def _within(role: str, allowed: str) -> bool:
+    return role == allowed or (allowed.endswith("/*") and role.startswith(allowed[:-1]))

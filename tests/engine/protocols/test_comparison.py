@@ -4,11 +4,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from visard_engine import sections
 from visard_engine.field import M31, M61, Field, field_of
 from visard_engine.kernels import bitslice
 from visard_engine.kits import KitPlan
-from visard_engine.protocols import comparison
+from visard_engine.protocols import comparison, kinds
 from visard_engine.protocols.comparison import Digits
 from visard_engine.sections import Section
 from visard_engine.session import Session
@@ -31,10 +30,10 @@ def values(field: Field, missed: int) -> np.ndarray:
 async def compared(patch: pytest.MonkeyPatch, digits: Digits, z: np.ndarray, *, wide: bool) -> Outcome:
     field = field_of(digits.q)
     shares = (wide_shares_of if wide else shares_of)(field, z)
-    kind = sections.Kind(
+    kind = kinds.Kind(
         lambda d, n, _: (comparison.deal(d, n, digits), None)[1], lambda f, n, _: comparison.arrays(f, n, digits)
     )
-    patch.setitem(sections.KINDS, "digits", kind)
+    patch.setitem(kinds.KINDS, "digits", kind)
 
     async def body(s: Session, party: int) -> Any:
         mask = comparison.read(s.kit, z.size, digits)

@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from visard_engine import sections
 from visard_engine.bits import words_for
 from visard_engine.kits import KitPlan
-from visard_engine.protocols import choice, comparison, conjunction, gates, sizes
+from visard_engine.protocols import choice, comparison, conjunction, gates, kinds, sizes
 from visard_engine.protocols.comparison import Digits
 from visard_engine.protocols.gates import Gate
 from visard_engine.sections import Section
@@ -35,10 +34,10 @@ SHAPES = sorted(set(shapes()), key=repr)
 async def evaluated(patch: pytest.MonkeyPatch, gate: Gate, bits: np.ndarray) -> Outcome:
     """A gate on bits (inputs, n), from a kit of its own."""
     n, shares = bits.shape[1], replicated(bits, 7)
-    kind = sections.Kind(
+    kind = kinds.Kind(
         lambda d, n, _: gates.deal(d, gate, words_for(n)), lambda field, n, _: sizes.bits(len(gate.dealt), n)
     )
-    patch.setitem(sections.KINDS, "gate", kind)
+    patch.setitem(kinds.KINDS, "gate", kind)
 
     async def body(s: Session, party: int) -> Any:
         (out,) = await gates.evaluate(s, [(gate, shares[party], gates.read(s.kit, gate, n))], "gate")

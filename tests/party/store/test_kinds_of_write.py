@@ -52,6 +52,23 @@ async def renaming__should_move_references_and_raise_their_versions(store: Store
     assert [r.version for r in await store.references(Place("face"), "bob")] == [1]
 
 
+async def what_goes_beside__should_go_uncounted(store: Store) -> None:
+    """Counters of failures: they go with references, or are replaced, and a write does not name them."""
+    counter = replace(reference("c"), gallery="!default")
+    await store.stage(ONE, Change((reference("a"), counter)), b"1")
+    await store.commit(ONE)
+    await store.stage(TWO, Rename(("a",), "eve", 7, beside=("c",)), b"2")
+    assert (await store.commit(TWO)).changes == 1
+    (moved,) = await store.references(Place("face").counting, "eve")
+    assert (moved.reference_id, moved.version) == ("c", 2)
+    await store.stage(THREE, Change((replace(counter, reference_id="d", subject="eve"),), beside=("c",)), b"3")
+    done = await store.commit(THREE)
+    assert (done.changes, done.references) == (1, frozenset(("c", "d")))
+    assert [row.reference_id for row in await store.references(Place("face").counting, "eve")] == ["d"]
+    assert [row.reference_id for row in await store.gallery(Place("face"))] == ["a"]
+    assert [stone.reference_id for stone in await store.tombstones("", 9)] == ["c"]
+
+
 async def renewal__should_change_shares_and_nothing_else(store: Store) -> None:
     await store.stage(ONE, Change((reference("a"), reference("b"))), b"1")
     await store.commit(ONE)

@@ -5,6 +5,7 @@ import functools
 import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -217,6 +218,7 @@ HELD, HELD_BY = Right("face", "", "enroller/kiosk-7"), b"h" * 16
 WRITES: dict[str, Write] = {
     "enrol": Change((reference("c"), reference("d"))),
     "replace": Change((reference("e"),), ("a",)),
+    "count": Change((replace(reference("e"), gallery="!default"),), beside=("a",)),
     "rename": Rename(("b",), "eve", 7),
     "move": Rename(("b",), "eve", 7, "staff"),
     "publish": Publish(model("other")),

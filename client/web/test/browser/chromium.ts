@@ -11,6 +11,7 @@ export interface Visit {
   readonly program: string;
   /** A file of JPEGs, one after the other. */
   readonly camera: string;
+  /** Where the page is; a path and a fragment may follow. */
   readonly site: string;
   readonly gateway: string;
   /** What it shows the gateway, in PEM. */
@@ -18,20 +19,23 @@ export interface Visit {
   readonly key: string;
 }
 
+/** What a page lets a test ask. */
+type Methods = Record<string, (...given: never[]) => unknown>;
+
 /** A browser with the page open, and everything that it was seen to do wrong. */
-export interface Visited {
+export interface Visited<P extends Methods = Page> {
   readonly browser: Browser;
   readonly context: BrowserContext;
   readonly tab: Tab;
   readonly wrongs: string[];
-  ask<M extends keyof Page>(method: M, ...given: Parameters<Page[M]>): Promise<Awaited<ReturnType<Page[M]>>>;
+  ask<M extends keyof P>(method: M, ...given: Parameters<P[M]>): Promise<Awaited<ReturnType<P[M]>>>;
 }
 
 /** Open the page, with the camera allowed. `watch` sees the context before the page is there. */
-export async function visit(
+export async function visit<P extends Methods = Page>(
   { program, camera, site, gateway, cert, key }: Visit,
   watch: (context: BrowserContext) => void = () => undefined,
-): Promise<Visited> {
+): Promise<Visited<P>> {
   const browser = await chromium.launch({
     executablePath: program,
     timeout: PATIENCE_MS,
@@ -43,7 +47,7 @@ export async function visit(
   });
   const shown = { origin: gateway, cert: Buffer.from(cert), key: Buffer.from(key) };
   const context = await browser.newContext({ clientCertificates: [shown] });
-  await context.grantPermissions(["camera"], { origin: site });
+  await context.grantPermissions(["camera"], { origin: new URL(site).origin });
   watch(context);
   context.setDefaultTimeout(PATIENCE_MS);
   const tab = await context.newPage();
@@ -52,7 +56,7 @@ export async function visit(
   tab.on("console", (message) => {
     if (message.type() === "error") wrongs.push(message.text());
   });
-  await tab.goto(`${site}/`);
+  await tab.goto(new URL(site).href);
   try {
     await tab.waitForSelector("html[data-begun]");
   } catch (error) {

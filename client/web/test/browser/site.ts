@@ -20,10 +20,10 @@ const TYPES: ReadonlyMap<string, string> = new Map([
 /** What is served, by its path. */
 export type Files = ReadonlyMap<string, Uint8Array>;
 
-/** The page with its worker, ONNX Runtime and the detector's file. */
-export async function files(setup: unknown): Promise<Files> {
+/** A page with its worker, ONNX Runtime and the detector's file. */
+export async function files(setup: unknown, page = "page.ts"): Promise<Files> {
   const { outputFiles } = await build({
-    entryPoints: { page: join(import.meta.dirname, "page.ts"), worker: join(HOME, "src", "worker.ts") },
+    entryPoints: { page: join(import.meta.dirname, page), worker: join(HOME, "src", "worker.ts") },
     bundle: true,
     splitting: true,
     minify: true,
@@ -56,13 +56,13 @@ export function serve(
   served: Files,
   port: number,
   tls: { cert: string; key: string },
-  gateway: string,
+  ...reached: string[]
 ): Promise<Server> {
   const policy = [
     "default-src 'none'",
     "script-src 'self' 'wasm-unsafe-eval'",
     "worker-src 'self'",
-    `connect-src 'self' ${gateway}`,
+    `connect-src 'self' ${reached.join(" ")}`,
     "base-uri 'none'",
     "form-action 'none'",
     "frame-ancestors 'none'",

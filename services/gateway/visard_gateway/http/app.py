@@ -21,7 +21,9 @@ Pairs = list[tuple[bytes, bytes]]
 OPENAPI = "/openapi.json"
 _GRPC = b"application/grpc"
 _WEB = b"application/grpc-web"
-_ASKED = b"content-type, connect-protocol-version, connect-timeout-ms, grpc-timeout, x-grpc-web, x-user-agent"
+_ASKED = (
+    b"authorization, content-type, connect-protocol-version, connect-timeout-ms, grpc-timeout, x-grpc-web, x-user-agent"
+)
 _SHOWN = b"grpc-status, grpc-message, grpc-status-details-bin"
 _PREFLIGHT_SECONDS = b"7200"  # how long a browser may remember what it may ask; no browser does so for longer
 

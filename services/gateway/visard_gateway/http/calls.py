@@ -36,15 +36,15 @@ class Details:
 class Context:
     """What handlers and interceptors use of grpc.aio.ServicerContext."""
 
-    def __init__(self, peer: Peer, metadata: Pairs, seconds_left: Callable[[], float | None]) -> None:
-        self._peer = peer
+    def __init__(self, caller: Callable[[], Peer], metadata: Pairs, seconds_left: Callable[[], float | None]) -> None:
+        self._caller = caller
         self._metadata = metadata
         self._seconds_left = seconds_left
         self._code: grpc.StatusCode | None = None
 
     def auth_context(self) -> Peer:
-        """The names and certificates of who calls."""
-        return self._peer
+        """The names and certificates of who calls; raises ServiceFault for a proof of role that is none."""
+        return self._caller()
 
     def invocation_metadata(self) -> Pairs:
         """The request's headers."""

@@ -17,6 +17,7 @@ from visard_common.rpc import abort
 
 from visard_gateway.http.calls import EXCHANGE, Call, Context, Dispatch, Handlers
 from visard_gateway.http.faults import Binary, Ended, Json
+from visard_gateway.http.proofs import Caller, Proofs
 
 # the caller's fault is told by the handler; after these there is nobody to tell it to
 _GONE = (Code.CANCELED, Code.DEADLINE_EXCEEDED)
@@ -39,8 +40,9 @@ class Collected:
 class Judge:
     """Begins each call before its request is read: whoever may not call is told so at once."""
 
-    def __init__(self, dispatch: Dispatch, total: int) -> None:
+    def __init__(self, dispatch: Dispatch, proofs: Proofs, total: int) -> None:
         self._dispatch = dispatch
+        self._proofs = proofs
         self._total = total
         self.active = 0
 
@@ -48,11 +50,13 @@ class Judge:
         """Begin the call; raises ConnectError."""
         exchange, method = EXCHANGE.get(), ctx.method
         metadata = tuple((str(key), str(value)) for key, value in ctx.request_headers.allitems())
-        context = Context(exchange.peer, metadata, lambda: _seconds(ctx))
+        header, path = ctx.request_headers.get("authorization") or "", f"/{method.service_name}/{method.name}"
+        caller = Caller(lambda: self._proofs.peer(exchange.peer, header, path))
+        context = Context(caller, metadata, lambda: _seconds(ctx))
         if self.active >= self._total:
             await _too_many(context)
         self.active += 1
-        call = self._dispatch.begin(f"/{method.service_name}/{method.name}", context)
+        call = self._dispatch.begin(path, context)
         try:
             await call.begin()
         except BaseException:
@@ -90,6 +94,7 @@ class Services(ConnectASGIApplication[Any]):
         services: Sequence[ServiceDescriptor],
         handlers: Handlers,
         interceptors: Interceptors,
+        proofs: Proofs,
         total: int,
     ) -> None:
         endpoints = {
@@ -98,7 +103,7 @@ class Services(ConnectASGIApplication[Any]):
             for method in service.methods
             if not method.server_streaming
         }
-        self.judge = Judge(Dispatch(handlers, interceptors), total)
+        self.judge = Judge(Dispatch(handlers, interceptors), proofs, total)
         super().__init__(
             service=None,
             endpoints=lambda _: endpoints,

@@ -11,6 +11,7 @@ from visard_gateway.config import GatewayConfig
 from visard_gateway.http.app import Front
 from visard_gateway.http.connect import Collected, Services
 from visard_gateway.http.openapi import document
+from visard_gateway.http.proofs import Proofs
 from visard_gateway.http.server import HttpServer
 
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
@@ -40,7 +41,8 @@ class HttpDoor:
         found = Collected()
         self._add(found)
         health_pb2_grpc.add_HealthServicer_to_server(health, found)
-        services = Services([*self._services, _HEALTH], found.handlers, interceptors, self._config.max_calls)
+        proofs = Proofs(self._config.tls)
+        services = Services([*self._services, _HEALTH], found.handlers, interceptors, proofs, self._config.max_calls)
         self.front = Front(services, document(self._services), self._config.http_origins)
         self._server = HttpServer(
             self._config.http_listen,

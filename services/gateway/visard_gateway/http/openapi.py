@@ -46,7 +46,7 @@ def document(services: Sequence[ServiceDescriptor]) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "tags": [{"name": service.full_name} for service in services],
-        "security": [{"certificate": []}],
+        "security": [{"certificate": []}, {"proof": []}],
         "paths": {
             f"/{service.full_name}/{method.name}": {"post": _operation(service, method)}
             for service in services
@@ -54,7 +54,12 @@ def document(services: Sequence[ServiceDescriptor]) -> dict[str, Any]:
         },
         "components": {
             "securitySchemes": {
-                "certificate": {"type": "mutualTLS", "description": "Its URI names the caller's role."}
+                "certificate": {"type": "mutualTLS", "description": "Its URI names the caller's role."},
+                "proof": {
+                    "type": "http",
+                    "scheme": "Visard",
+                    "description": "For who shows no certificate: visard.v1.Proof, signed with its key, in base64url.",
+                },
             },
             "schemas": {**schemas, _ERROR: _error()},
         },

@@ -1,7 +1,7 @@
 """The HTTP port: TLS as on the gRPC port, HTTP/1.1 and HTTP/2 by hypercorn, and an end to every wait.
 
 A certificate is asked for and not demanded: a browser shows none when it asks whether its page may call (CORS). Whoever shows
-none has no role, and may call nothing; one that no authority here has issued ends the handshake.
+none, and proves no role by a header, has none, and may call nothing; one that no authority here has issued ends the handshake.
 """
 
 import asyncio

@@ -61,7 +61,7 @@ class Batches:
         self, channel: SessionChannel, kits: Sequence[Kit], model: Published, images: Elements
     ) -> list[Elements]:
         """The descriptors (D,) of a request's images (N, C, H, W), one kit each; raises EngineError and ServiceFault."""
-        member = Member(channel, kits, model, images)
+        member = Member(channel, kits, model, images, rounds=channel.rounds)
         if self._links.party != LEADER:
             await self._join(member)
             return await member.descriptors

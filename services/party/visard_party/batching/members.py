@@ -30,6 +30,7 @@ class Member:
         repr=False, default_factory=lambda: asyncio.get_running_loop().create_future()
     )
     since: float = field(default_factory=time.monotonic)
+    rounds: int = 0  # of the engine, that its request has been through before
 
     @property
     def network(self) -> object:
@@ -44,6 +45,7 @@ class Member:
     def begin(self) -> None:
         """Its turn has come; the call was a part of the agreement, not a round of the engine."""
         self.channel.begin_engine()
+        self.channel.add_cost(self.rounds, 0)
         self.channel.add_wait(time.monotonic() - self.since)
 
     def fail(self, error: BaseException) -> None:

@@ -21,7 +21,8 @@ class Asked:
 
     ``workers``: over how many workers of each party the references of a gallery are spread in this run, as party 0 says; 0 where
     the parties hold them themselves. ``describer``: the number of the workers that evaluate the network, k + 1 for workers k; 0
-    where the parties do.
+    where the parties do. ``lock_after``: how many failed verifications in a row lock a subject of its gallery; 0 where none
+    do, or what is asked is no verification.
     """
 
     request: common_pb2.Request
@@ -30,6 +31,7 @@ class Asked:
     seconds: float
     workers: int = 0
     describer: int = 0
+    lock_after: int = 0
 
     def check(self, now_unix_ms: int) -> None:
         """Raises InvalidArgument where a field is wrong, or another request was deposited under this one's id."""

@@ -14,7 +14,7 @@ from visard_common.limits import (
     MAX_TTL_SECONDS,
 )
 from visard_common.operations import DECLARED, FIELDS, Declared, Gallery, Subject, setting, word
-from visard_wire.limits import DIGEST_BYTES, MAX_INSTEAD, MAX_RULES, PARTIES, REQUEST_ID_BYTES
+from visard_wire.limits import DIGEST_BYTES, MAX_INSTEAD, MAX_LOCK_AFTER, MAX_RULES, PARTIES, REQUEST_ID_BYTES
 from visard_wire.v1 import common_pb2
 
 _SUBJECT = re.compile(r"[A-Za-z0-9._@-]{1,128}")
@@ -27,6 +27,7 @@ _REFERENCE = re.compile(r"[0-9a-f]{32}")
 _CALLER = re.compile(r"([a-z]{1,16}(/[A-Za-z0-9._-]{1,64})?)?")
 _CALLERS = re.compile(r"\*|[a-z*]{1,16}(/[A-Za-z0-9._*-]{1,64})?")
 _RULES = tuple(gallery.value for gallery in (Gallery.ENROL, Gallery.VERIFY, Gallery.SEARCH))
+LOCK = "lock"  # the rule of a gallery whose subjects are locked after so many failed verifications in a row
 _GRANTEE = re.compile(r"(enroller|owner)/[A-Za-z0-9._-]{1,64}")
 
 
@@ -163,10 +164,20 @@ def _check_rules(rules: Sequence[common_pb2.GalleryRule]) -> None:
     if len(rules) > MAX_RULES or len({(rule.may, rule.callers) for rule in rules}) < len(rules):
         raise InvalidArgument.of("request.rules", f"at most {MAX_RULES}, each once")
     for rule in rules:
+        if rule.may == LOCK:
+            _check_lock(rules)
+            continue
         if rule.may not in _RULES:
-            raise InvalidArgument.of("request.rules.may", f"one of {', '.join(_RULES)}")
+            raise InvalidArgument.of("request.rules.may", f"one of {', '.join((*_RULES, LOCK))}")
         allowed = "a caller as in its certificate, enroller/NAME, where * stands for any letters"
         _match(_CALLERS, "request.rules.callers", rule.callers, allowed)
+
+
+def _check_lock(rules: Sequence[common_pb2.GalleryRule]) -> None:
+    """Of a gallery that locks: after how many failures, once."""
+    numbers = [rule.callers for rule in rules if rule.may == LOCK]
+    if len(numbers) > 1 or not re.fullmatch(r"[1-9][0-9]{0,2}", numbers[0]) or int(numbers[0]) > MAX_LOCK_AFTER:
+        raise InvalidArgument.of("request.rules.callers", f"of lock, once: 1 to {MAX_LOCK_AFTER}, a number")
 
 
 def _check_instead(request: common_pb2.Request) -> None:

@@ -32,6 +32,7 @@ OPERATIONS: Mapping[int, Operation] = {
     common_pb2.OPERATION_PUBLISH: publication.PublishModel(),
     common_pb2.OPERATION_CALIBRATE: calibration.CalibrateModel(),
     common_pb2.OPERATION_WITHDRAW: changes.WithdrawModel(),
+    common_pb2.OPERATION_UNLOCK: changes.Unlock(),
     common_pb2.OPERATION_REVIEW: changes.Review(),
     common_pb2.OPERATION_RUN: evaluation.EvaluateModel(),
     common_pb2.OPERATION_MIGRATE: migration.Migrate(),

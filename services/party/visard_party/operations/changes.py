@@ -10,15 +10,16 @@ from visard_wire.v1 import common_pb2
 
 from visard_party.intake.asked import Asked
 from visard_party.operations.base import Operation
+from visard_party.operations.counters import left_behind
 from visard_party.operations.prepared import Outcome, Prepared, names_of
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
-from visard_party.store.contents import Change, Place, Reference, Rename, Withdraw
+from visard_party.store.contents import Change, Name, Place, Reference, Rename, Withdraw
 
 EXPIRE_AT_ONCE = 10_000  # references that one run erases
 
 
-class _Changing(Operation):
+class Changing(Operation):
     """A write of which nothing is told but how many references it names."""
 
     @override
@@ -37,7 +38,7 @@ class _Changing(Operation):
         return Outcome(references_changed=await resources.write(prepared, channel, prepared.write))
 
 
-class Delete(_Changing):
+class Delete(Changing):
     """Erase all references of a subject, or those that are named."""
 
     @override
@@ -47,8 +48,14 @@ class Delete(_Changing):
         rows = await _subject(resources, request)
         if request.reference_ids:
             rows = _named(rows, request)
-        erase = tuple(row.reference_id for row in rows)
-        return Prepared(asked, names=names_of(rows), write=Change(erase=erase))
+        return await _erasing(resources, asked, names_of(rows))
+
+
+async def _erasing(resources: Resources, asked: Asked, names: Sequence[Name]) -> Prepared:
+    """References that go, and with the last ones of a subject what was counted of it."""
+    counters = names_of(await left_behind(resources.store, names))
+    erase, beside = (tuple(name.reference_id for name in some) for some in (names, counters))
+    return Prepared(asked, names=names, write=Change(erase=erase, beside=beside), beside=counters)
 
 
 def _named(rows: Sequence[Reference], request: common_pb2.Request) -> list[Reference]:
@@ -67,7 +74,7 @@ async def _subject(resources: Resources, request: common_pb2.Request) -> list[Re
     return rows
 
 
-class RenameSubject(_Changing):
+class RenameSubject(Changing):
     """Give all references of a subject to another one, which must not exist yet."""
 
     @override
@@ -77,8 +84,10 @@ class RenameSubject(_Changing):
         rows = await _subject(resources, request)
         if await resources.live(request, request.new_subject):
             raise AlreadyExists(f"subject {request.new_subject!r} is enrolled already")
-        rename = Rename(tuple(row.reference_id for row in rows), request.new_subject, request.sent_unix_ms)
-        return Prepared(asked, names=names_of(rows), write=rename)
+        counters = await resources.store.references(Place.of(request).counting, request.subject)
+        ids, beside = (tuple(row.reference_id for row in some) for some in (rows, counters))
+        rename = Rename(ids, request.new_subject, request.sent_unix_ms, beside=beside)
+        return Prepared(asked, names=names_of(rows), write=rename, beside=names_of(counters))
 
     @override
     def exclusive(self, request: common_pb2.Request) -> bool:
@@ -86,7 +95,7 @@ class RenameSubject(_Changing):
         return True
 
 
-class Expire(_Changing):
+class Expire(Changing):
     """Erase references whose time is over when the request is sent."""
 
     @override
@@ -95,10 +104,10 @@ class Expire(_Changing):
         names = await resources.store.expired(request.model, request.sent_unix_ms, EXPIRE_AT_ONCE)
         if not names:
             raise NotFound("no reference's time is over")
-        return Prepared(asked, names=names, write=Change(erase=tuple(name.reference_id for name in names)))
+        return await _erasing(resources, asked, names)
 
 
-class Review(_Changing):
+class Review(Changing):
     """References that an enrolment has left waiting become references like others, or are erased.
 
     By whoever enrolled them, or has a right to the subject; or an administrator.
@@ -126,7 +135,7 @@ class Review(_Changing):
         return Prepared(asked, names=names_of([*rows, *own]), write=accepted if request.accept else Change(erase=ids))
 
 
-class WithdrawModel(_Changing):
+class WithdrawModel(Changing):
     """Remove a model that has no references."""
 
     @override
@@ -146,3 +155,17 @@ class WithdrawModel(_Changing):
             text = f"model {request.model!r} has references whose time is over, and which are about to be erased"
             raise Unavailable(text, retry_after=RETRY_SECONDS)
         return Prepared(asked, model=model, write=Withdraw(request.model))
+
+
+class Unlock(Changing):
+    """Forget a subject's failures."""
+
+    @override
+    async def prepare(self, resources: Resources, asked: Asked) -> Prepared:
+        request = asked.request
+        await resources.models.get(request.model)
+        counters = await resources.store.references(Place.of(request).counting, request.subject)
+        if not counters:
+            raise NotFound(f"no failures of subject {request.subject!r} are counted")
+        erase = Change(beside=tuple(row.reference_id for row in counters))
+        return Prepared(asked, write=erase, beside=names_of(counters))

@@ -6,6 +6,7 @@ gallery, as if there were none. The gallery that always is lets everybody do eve
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from itertools import groupby
 
@@ -32,6 +33,10 @@ from visard_party.store.base import Store, all_rights
 from visard_party.store.contents import May, Place, Right, Rule, waiting_room
 
 _EVERYBODY = "*"
+UNCOUNTED = (
+    "the gallery locks after failed verifications, and a migration is none that is counted: see docs/operations.md"
+)
+_ITS_OWN = (May.EXIST, May.LOCK)
 OPEN = tuple(Right("", "", _EVERYBODY, DEFAULT_GALLERY, may) for may in (May.ENROL, May.VERIFY, May.SEARCH))
 
 
@@ -43,7 +48,7 @@ def in_force(gallery: str, rules: Sequence[Right]) -> Sequence[Right]:
 def letting(rules: Iterable[Right], caller: str, may: str = "") -> Iterator[Right]:
     """Those of the rules that let a caller do something, or this."""
     for rule in rules:
-        if rule.may != May.EXIST and may in ("", rule.may) and fnmatchcase(caller, rule.grantee):
+        if rule.may not in _ITS_OWN and may in ("", rule.may) and fnmatchcase(caller, rule.grantee):
             yield rule
 
 
@@ -66,6 +71,8 @@ async def require_entry(store: Store, asked: Asked) -> None:
     rules = await require(store, Place.of(request).gallery, asked.caller, wanted.value)
     if asked.declared.also is not Gallery.NONE:
         await require(store, Place.of(request).gallery, asked.caller, asked.declared.also.value)
+    if asked.declared.tells and any(rule.may == May.LOCK for rule in rules):
+        raise FailedPrecondition(UNCOUNTED)
     compares = "request.unique" if request.unique else "request.review" if request.review else ""
     if compares and not any(letting(rules, asked.caller, May.SEARCH)):
         allowed = "false, for the gallery's rules do not let this caller search in it"
@@ -82,6 +89,19 @@ async def require_right(store: Store, prepared: Prepared) -> None:
             raise refusal(request, caller)
 
 
+async def counted(store: Store, asked: Asked) -> Asked:
+    """A verification with what its gallery says of failures in a row; what is not counted as it is. Raises StoreError."""
+    if not asked.declared.counted:
+        return asked
+    rules = await store.rules(Place.of(asked.request).gallery)
+    return replace(asked, lock_after=next((int(rule.grantee) for rule in rules if rule.may == May.LOCK), 0))
+
+
+def lock_rule(gallery: str, allowed: int) -> Right:
+    """The rule that so many do."""
+    return Right("", "", str(allowed), gallery, May.LOCK)
+
+
 async def listed(store: Store, gallery: str, caller: str) -> list[tuple[str, list[Right]]]:
     """The galleries of which a caller is told, in order of name, or only this one, each with the rules that it is told."""
     stored = sorted(await store.rules(gallery), key=lambda rule: (rule.gallery, rule.may, rule.grantee))
@@ -90,8 +110,10 @@ async def listed(store: Store, gallery: str, caller: str) -> list[tuple[str, lis
         found.setdefault(DEFAULT_GALLERY, list(OPEN))
     told = []
     for name, rules in sorted(found.items()):
-        shown = [rule for rule in rules if rule.may != May.EXIST] if is_admin(caller) else list(letting(rules, caller))
-        if shown or is_admin(caller):
+        shown = [rule for rule in rules if rule.may != May.EXIST]
+        if not is_admin(caller):
+            shown = [rule for rule in shown if rule.may == May.LOCK or any(letting([rule], caller))]
+        if is_admin(caller) or any(letting(shown, caller)):
             told.append((name, shown))
     return told
 

@@ -8,34 +8,28 @@ from visard_engine.kits import Kit
 from visard_wire.v1 import common_pb2
 
 from visard_party.intake.asked import Asked
+from visard_party.operations import locking
 from visard_party.operations.base import Reading
-from visard_party.operations.images import descriptors, images_to_match, network_plans, subject_rows
+from visard_party.operations.counters import Counting
+from visard_party.operations.images import descriptors, images_to_match, network_plans
 from visard_party.operations.prepared import Outcome, Prepared
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
-from visard_party.store.contents import Place
 
 
 class Verify(Reading):
-    """Is this photo the subject?"""
+    """Is this photo the subject? Where the gallery locks, answered when it is counted."""
 
     @override
     async def prepare(self, resources: Resources, asked: Asked) -> Prepared:
-        request = asked.request
-        model = await resources.models.get(request.model)
-        images = images_to_match(asked, model)
-        own = await resources.store.references(Place.of(request), request.subject)
-        rows = subject_rows(own, asked, model)
-        plans = (
-            *network_plans(asked, model, 1),
-            matching.verify_plan(model.program.q, len(rows), model.program.output.size, model.tested),
-        )
-        return Prepared(asked, plans, (), rows, model, images)
+        return await locking.prepared(resources, asked)
 
     @override
     async def perform(
         self, resources: Resources, prepared: Prepared, channel: SessionChannel, kits: list[Kit]
     ) -> Outcome:
+        if isinstance(prepared, Counting):
+            return Outcome(bits_outcome(prepared, await locking.verified(resources, prepared, channel, kits)))
         (probe,), (kit,) = await descriptors(resources, prepared, channel, kits)
         run = channel.begin_run(prepared.terms)
         limits = prepared.limit, prepared.network.program.mean_test

@@ -5,6 +5,8 @@ the old model, and not too much like the mean of either. If it is not set nothin
 again (as any write that was refused); the answer has the same size.
 """
 
+from dataclasses import replace
+
 from typing_extensions import override
 from visard_common.errors import InvalidArgument, ResourceExhausted
 from visard_common.limits import MAX_REFERENCES
@@ -14,6 +16,7 @@ from visard_wire.v1 import common_pb2
 
 from visard_party.intake.asked import Asked
 from visard_party.operations.base import Operation
+from visard_party.operations.counters import left_behind
 from visard_party.operations.images import (
     descriptors,
     descriptors_by,
@@ -58,8 +61,15 @@ class Migrate(Operation):
             *((matching.mean_plan(new.program.q, 1),) if new.tested else ()),
         )
         going = [] if request.keep else own
-        names, erase = names_of([*going, *there]), Change(erase=tuple(row.reference_id for row in going))
-        return Moving(asked, plans, names, rows, model, images, erase, successor=new, behind=behind, before=own)
+        names, counters = names_of([*going, *there]), await left_behind(resources.store, names_of(going))
+        erase, beside = (tuple(row.reference_id for row in some) for some in (going, counters))
+        return Moving(
+            *(asked, plans, names, rows, model, images, Change(erase=erase, beside=beside)),
+            beside=names_of(counters),
+            successor=new,
+            behind=behind,
+            before=own,
+        )
 
     @override
     async def perform(
@@ -81,7 +91,7 @@ class Migrate(Operation):
             await resources.store.drop(request.request_id, request.expires_unix_ms)
             return told(prepared.asked, migrated=False)
         outcome = told(prepared.asked, migrated=True)
-        write = Change((successor(prepared, fresh),), prepared.write.erase)
+        write = replace(prepared.write, add=(successor(prepared, fresh),))
         outcome.counts(await resources.write(prepared, channel, write))
         return outcome
 

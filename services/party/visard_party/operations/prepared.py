@@ -26,7 +26,8 @@ class Prepared:
     """A request as this party is about to run it: fixed before the parties agree to start.
 
     ``plans`` are those of the kits that its run takes, in order; ``names`` and ``rows`` the references that it reads, rows also
-    as its workers hold them; ``point`` the operating point of a search, which follows from its gallery.
+    as its workers hold them; ``beside`` whatever else the parties must hold alike, which is nobody's: a gallery's rule, counters.
+    ``point`` is the operating point of a search, which follows from its gallery.
     """
 
     asked: Asked
@@ -38,6 +39,7 @@ class Prepared:
     write: Write | None = None
     point: str = ""
     stored: Sequence[Reference] = ()
+    beside: Sequence[Name] = ()
 
     @property
     def request(self) -> common_pb2.Request:
@@ -47,7 +49,7 @@ class Prepared:
     @property
     def rows_digest(self) -> bytes:
         """What the parties compare of references: the public names of those that are read."""
-        return hashlib.sha256(rows_digest(self.names) + self.rows.digest).digest()
+        return hashlib.sha256(rows_digest([*self.names, *self.beside]) + self.rows.digest).digest()
 
     @property
     def own(self) -> Rows:

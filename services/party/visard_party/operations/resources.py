@@ -1,6 +1,6 @@
 """What operations work with: this party's store, models, kits and the rest, and what several of them do with these."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from visard_wire.v1 import common_pb2
 
@@ -22,7 +22,8 @@ from visard_party.workers import Workers
 @dataclass(frozen=True)
 class Resources:
     """One party's, for all of its runs. ``party`` is its number, ``max_references`` the most that one model may
-    have; it may have no workers."""
+    have; it may have no workers. ``locked`` are counters that were seen to have come to their end (operations.locking).
+    """
 
     party: int
     store: Store
@@ -36,6 +37,7 @@ class Resources:
     workers: Workers
     abroad: Abroad
     max_references: int
+    locked: dict[tuple[str, int], None] = field(default_factory=dict)
 
     async def write(self, prepared: Prepared, channel: SessionChannel, write: Write) -> int:
         """Make a write at all three parties; how many references it names. Raises EngineError, StoreError, RequestConflict."""

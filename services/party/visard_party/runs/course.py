@@ -18,7 +18,7 @@ from visard_party.operations import OPERATIONS, galleries
 from visard_party.operations.prepared import Outcome, Prepared
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
-from visard_party.runs.handshake import Agreeing, offered
+from visard_party.runs.handshake import Agreeing, Heard, offered
 from visard_party.runs.meter import Meter
 from visard_party.runs.queue import Queue
 
@@ -42,19 +42,25 @@ class Course:
         """One run from the queue to its outcome; raises ServiceFault, EngineError, StoreError and Refused."""
         if not asked.declared.restores:
             self._consistency.watch.require_agreement()
+        asked = await galleries.counted(self._resources.store, asked)
         async with self._queue.place(asked, meter):
-            prepared, kits = await self._agreed(channel, asked)
-            meter.kit_bytes = sum(kit.plan.correction_bytes for kit in kits)
-            outcome = await self._performed(channel, prepared, kits, meter)
-            meter.kit_bytes += channel.kit_bytes
-            if asked.declared.restores:
-                self._consistency.watch.mended()
-            return outcome
+            with stage("agreement"):
+                proposal = await self._agreeing.proposal(channel, asked.seconds)
+            # not before: what party 0 has put in order is taken in this order
+            async with self._queue.counting(asked):
+                return await self._ordered(channel, asked, proposal, meter)
 
-    async def _agreed(self, channel: SessionChannel, asked: Asked) -> tuple[Prepared, list[Kit]]:
-        """What is about to be run, and its kits, once all three parties see the same; a follower waits for the proposal."""
-        with stage("agreement"):
-            proposal = await self._agreeing.proposal(channel, asked.seconds)
+    async def _ordered(self, channel: SessionChannel, asked: Asked, proposal: Heard, meter: Meter) -> Outcome:
+        prepared, kits = await self._agreed(channel, asked, proposal)
+        meter.kit_bytes = sum(kit.plan.correction_bytes for kit in kits)
+        outcome = await self._performed(channel, prepared, kits, meter)
+        meter.kit_bytes += channel.kit_bytes
+        if asked.declared.restores:
+            self._consistency.watch.mended()
+        return outcome
+
+    async def _agreed(self, channel: SessionChannel, asked: Asked, proposal: Heard) -> tuple[Prepared, list[Kit]]:
+        """What is about to be run, and its kits, once all three parties see the same; a follower has heard a proposal."""
         if proposal is not None:
             asked = replace(asked, workers=proposal.terms.workers, describer=proposal.terms.describer)
         elif workers := self._resources.workers:
@@ -74,7 +80,7 @@ class Course:
     async def _prepared(self, asked: Asked) -> Prepared:
         """What the request is about, if its caller may ask for it now; the attempt is counted."""
         request, operation = asked.request, OPERATIONS[asked.request.operation]
-        if asked.declared.writes:  # it waits for what is undecided; a recovery decides that itself
+        if asked.declared.writes or asked.lock_after:  # it waits for what is undecided; a recovery decides that itself
             alone = operation.exclusive(request)
             await self._consistency.writes.quiet(request.request_id, self._config.peer_timeout / 2, alone=alone)
         await galleries.require_entry(self._resources.store, asked)

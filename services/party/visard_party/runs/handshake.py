@@ -33,6 +33,7 @@ _TRIES = 8  # of a proposal, while runs that begin at the same time make each an
 
 Plans = tuple[KitPlan, ...]
 Offer = tuple[Terms, Plans]
+Heard = Proposal | None  # of party 0; nothing at party 0 itself
 log = structlog.get_logger()
 
 

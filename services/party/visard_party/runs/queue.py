@@ -14,6 +14,7 @@ from visard_party.gate import Gate, Turns
 from visard_party.intake.asked import Asked
 from visard_party.operations import OPERATIONS
 from visard_party.runs.meter import Meter
+from visard_party.store.contents import Place
 
 
 class Queue:
@@ -24,6 +25,7 @@ class Queue:
         self._most = config.max_queue
         self._gate = Gate()
         self._subjects = Turns()  # else two callers could both find a name free, and share it
+        self._counters = Turns()
         self._slots = asyncio.Semaphore(config.max_runs)
         self.waiting = 0
 
@@ -38,9 +40,12 @@ class Queue:
 
     @asynccontextmanager
     async def _turn(self, asked: Asked) -> AsyncIterator[None]:
-        """Exclusive operations go on alone among the writes, and a subject's writes one after another."""
+        """Exclusive operations go on alone among the writes, and a subject's writes one after another.
+
+        So do verifications whose failures are counted.
+        """
         request = asked.request
-        if not asked.declared.takes_turns:
+        if not asked.declared.takes_turns and not asked.lock_after:
             yield
         elif OPERATIONS[request.operation].exclusive(request):
             async with self._gate.writing():
@@ -51,6 +56,15 @@ class Queue:
                 for model in sorted(models):  # in one order, or two would wait for each other
                     await turns.enter_async_context(self._subjects.of((model, request.subject)))
                 yield
+
+    @asynccontextmanager
+    async def counting(self, asked: Asked) -> AsyncIterator[None]:
+        """A subject's turn, where its failures are counted: at every party, or party 0 could let two begin from one counter."""
+        if not asked.lock_after:
+            yield
+            return
+        async with self._counters.of((Place.of(asked.request), asked.request.subject)):
+            yield
 
     @asynccontextmanager
     async def _slot(self, meter: Meter) -> AsyncIterator[None]:

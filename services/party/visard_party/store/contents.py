@@ -41,10 +41,20 @@ class Place(NamedTuple):
         """Where references wait that are to be reviewed before they come here; no request names it."""
         return Place(self.model, waiting_room(self.gallery))
 
+    @property
+    def counting(self) -> "Place":
+        """Where the counters of its subjects' failures are, as rows like references; no request names it."""
+        return Place(self.model, counting_room(self.gallery))
+
 
 def waiting_room(gallery: str) -> str:
     """The name of the place beside a gallery where references wait for a review: no gallery can have it."""
     return f"~{gallery}"
+
+
+def counting_room(gallery: str) -> str:
+    """The name of the place beside a gallery where counters of failed verifications are: no gallery can have it."""
+    return f"!{gallery}"
 
 
 @dataclass(frozen=True)
@@ -105,7 +115,8 @@ class Name:
 class May(StrEnum):
     """What a right allows: to change what others have enrolled, or by a gallery's rules to use the gallery.
 
-    ``EXIST`` is the right that a gallery has itself, from the request that makes it to the one that removes it.
+    ``EXIST`` is the right that a gallery has itself, from the request that makes it to the one that removes it; ``LOCK`` is
+    another one of its own, whose ``grantee`` is a number: so many failed verifications in a row lock a subject there.
     """
 
     CHANGE = "change"
@@ -113,6 +124,7 @@ class May(StrEnum):
     VERIFY = "verify"
     SEARCH = "search"
     EXIST = "exist"
+    LOCK = "lock"
 
 
 @dataclass(frozen=True)
@@ -154,20 +166,28 @@ class ModelRecord:
 
 @dataclass(frozen=True)
 class Change:
-    """Insert references and erase others, as one: to enrol, to replace, to delete. What is erased never comes back."""
+    """Insert references and erase others, as one: to enrol, to replace, to delete. What is erased never comes back.
+
+    ``beside`` are counters that are erased with them, which nobody counts among the references that a write names.
+    """
 
     add: tuple[Reference, ...] = ()
     erase: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Rename:
-    """Give references to another subject, or to the same one in another gallery; without a name the gallery stays."""
+    """Give references to another subject, or to the same one in another gallery; without a name the gallery stays.
+
+    ``beside`` are counters that go with them.
+    """
 
     reference_ids: tuple[str, ...]
     subject: str
     updated_unix_ms: int
     gallery: str = ""
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ class MongoWrites:
 
     async def _put_payload(self, request_id: bytes, write: Write) -> None:
         match write:
-            case Change(add, _) if add:
+            case Change(add=add) if add:
                 await self.insert("refs", [documents.reference(r, request_id, visible=False) for r in add])
             case Publish(model):
                 await self.put_model(request_id, model, visible=False)
@@ -191,10 +191,10 @@ class MongoWrites:
 def _intent(write: Write) -> Document:
     """What a staged write will do beyond showing what was put in place."""
     match write:
-        case Change(_, erase):
-            return {"erase": list(erase)}
-        case Rename(ids, subject, updated, gallery):
-            return {"rename": list(ids), "subject": subject, "updated": updated, "gallery": gallery}
+        case Change(_, erase, beside):
+            return {"erase": [*erase, *beside]}
+        case Rename(ids, subject, updated, gallery, beside):
+            return {"rename": [*ids, *beside], "subject": subject, "updated": updated, "gallery": gallery}
         case Calibrate(name, program):
             return {"calibrate": name, "program": Binary(program)}
         case Withdraw(name):

@@ -111,11 +111,11 @@ def stage(db: sqlite3.Connection, request_id: bytes, write: Write, digest: bytes
     row = (request_id, kind, digest, State.PENDING, changes_of(write), expires)
     db.execute("INSERT INTO writes VALUES (?, ?, ?, ?, ?, ?)", row)
     match write:
-        case Change(add, erase):
+        case Change(add, erase, beside):
             db.executemany(_INSERT_REFERENCE, [_row(r, request_id, visible=False) for r in add])
-            db.executemany("INSERT INTO deletions VALUES (?, ?)", [(request_id, i) for i in erase])
-        case Rename(ids, subject, updated, gallery):
-            moves = [(request_id, i, subject, updated, gallery) for i in ids]
+            db.executemany("INSERT INTO deletions VALUES (?, ?)", [(request_id, i) for i in (*erase, *beside)])
+        case Rename(ids, subject, updated, gallery, beside):
+            moves = [(request_id, i, subject, updated, gallery) for i in (*ids, *beside)]
             db.executemany("INSERT INTO renames VALUES (?, ?, ?, ?, ?)", moves)
         case Renew(descriptors, weights, updated):
             for target, shares in (("refs", descriptors), ("models", weights)):

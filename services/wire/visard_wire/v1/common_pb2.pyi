@@ -59,9 +59,11 @@ class _OperationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operation.V
     """Evaluate a model whose owner lets callers see its output; the output goes to the caller alone."""
     OPERATION_MIGRATE: _Operation.ValueType  # 21
     """If the image is the enrolled subject, enrol it with another model as well: nothing is stored if it is not."""
-    OPERATION_EXPORT: _Operation.ValueType  # 22
+    OPERATION_UNLOCK: _Operation.ValueType  # 22
+    """Forget a subject's failed verifications, in a gallery that locks (admin)."""
+    OPERATION_EXPORT: _Operation.ValueType  # 23
     """New shares of a page of a gallery for the parties of another deployment, whose authorities each operator has pinned (admin)."""
-    OPERATION_IMPORT: _Operation.ValueType  # 23
+    OPERATION_IMPORT: _Operation.ValueType  # 24
     """Store a page of a gallery that another deployment has exported, and whose authorities each operator has pinned (admin)."""
 
 class Operation(_Operation, metaclass=_OperationEnumTypeWrapper): ...
@@ -100,9 +102,11 @@ OPERATION_RUN: Operation.ValueType  # 20
 """Evaluate a model whose owner lets callers see its output; the output goes to the caller alone."""
 OPERATION_MIGRATE: Operation.ValueType  # 21
 """If the image is the enrolled subject, enrol it with another model as well: nothing is stored if it is not."""
-OPERATION_EXPORT: Operation.ValueType  # 22
+OPERATION_UNLOCK: Operation.ValueType  # 22
+"""Forget a subject's failed verifications, in a gallery that locks (admin)."""
+OPERATION_EXPORT: Operation.ValueType  # 23
 """New shares of a page of a gallery for the parties of another deployment, whose authorities each operator has pinned (admin)."""
-OPERATION_IMPORT: Operation.ValueType  # 23
+OPERATION_IMPORT: Operation.ValueType  # 24
 """Store a page of a gallery that another deployment has exported, and whose authorities each operator has pinned (admin)."""
 Global___Operation: _TypeAlias = Operation  # noqa: Y015
 
@@ -284,14 +288,16 @@ Global___Request: _TypeAlias = Request  # noqa: Y015
 
 @_typing.final
 class GalleryRule(_message.Message):
-    """That callers may do something in a gallery."""
+    """That callers may do something in a gallery. Or, once at most, that it locks: then `may` is "lock", and `callers` says after how many
+    failed verifications in a row a subject is, 1 to 100 as a decimal number ("5").
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MAY_FIELD_NUMBER: _builtins.int
     CALLERS_FIELD_NUMBER: _builtins.int
     may: _builtins.str
-    """enrol (and list, rename, delete there), verify, or search."""
+    """enrol (and list, rename, delete there), verify, or search; or lock."""
     callers: _builtins.str
     """As in "enroller/kiosk-7"; * stands for any letters: "enroller/kiosk-*", or "*" for everybody whose role allows it."""
     def __init__(
@@ -341,6 +347,50 @@ class Caller(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Caller: _TypeAlias = Caller  # noqa: Y015
+
+@_typing.final
+class Proof(_message.Message):
+    """Who asks at an HTTP port without a certificate shown over TLS: in the header "Authorization: Visard ...", in base64url
+    without padding (visard_wire.proofs). It admits one request and vouches for nothing in it: that is what Caller does.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHAIN_FIELD_NUMBER: _builtins.int
+    HOST_FIELD_NUMBER: _builtins.int
+    TIME_UNIX_MS_FIELD_NUMBER: _builtins.int
+    NONCE_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    host: _builtins.str
+    """The name of the server's host that is asked, as in its certificate: no port."""
+    time_unix_ms: _builtins.int
+    """When it was made, within a minute of the server's clock; and 16 random bytes."""
+    nonce: _builtins.bytes
+    signature: _builtins.bytes
+    """ECDSA / SHA-256 (DER) by the certificate's key over "visard/v1/proof" and five parts, each behind its length in four
+    bytes: host, path, time in eight bytes (lengths and time with the highest byte first), nonce, and SHA-256 of what is
+    vouched for, or nothing.
+    """
+    @_builtins.property
+    def chain(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """As in Caller."""
+
+    def __init__(
+        self,
+        *,
+        chain: _abc.Iterable[_builtins.bytes] | None = ...,
+        host: _builtins.str = ...,
+        time_unix_ms: _builtins.int = ...,
+        nonce: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chain", b"chain", "host", b"host", "nonce", b"nonce", "signature", b"signature", "time_unix_ms", b"time_unix_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Proof: _TypeAlias = Proof  # noqa: Y015
 
 @_typing.final
 class UploadHeader(_message.Message):

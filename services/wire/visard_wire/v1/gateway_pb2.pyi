@@ -649,6 +649,54 @@ class GrantResponse(_message.Message):
 Global___GrantResponse: _TypeAlias = GrantResponse  # noqa: Y015
 
 @_typing.final
+class UnlockRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    ENVELOPES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def request(self) -> _common_pb2.Request: ...
+    @_builtins.property
+    def envelopes(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.SealedEnvelope]:
+        """Three sealed envelopes without a share, in order of party: see Request.share_digests."""
+
+    def __init__(
+        self,
+        *,
+        request: _common_pb2.Request | None = ...,
+        envelopes: _abc.Iterable[_common_pb2.SealedEnvelope] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelopes", b"envelopes", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnlockRequest: _TypeAlias = UnlockRequest  # noqa: Y015
+
+@_typing.final
+class UnlockResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.SealedResult]:
+        """That it is done, for the caller alone, from each party."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[_common_pb2.SealedResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnlockResponse: _TypeAlias = UnlockResponse  # noqa: Y015
+
+@_typing.final
 class RevokeRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -945,6 +945,11 @@ class AdminStub:
                 request_serializer=visard_dot_v1_dot_gateway__pb2.RevokeRequest.SerializeToString,
                 response_deserializer=visard_dot_v1_dot_gateway__pb2.RevokeResponse.FromString,
                 _registered_method=True)
+        self.Unlock = channel.unary_unary(
+                '/visard.v1.Admin/Unlock',
+                request_serializer=visard_dot_v1_dot_gateway__pb2.UnlockRequest.SerializeToString,
+                response_deserializer=visard_dot_v1_dot_gateway__pb2.UnlockResponse.FromString,
+                _registered_method=True)
         self.CreateGallery = channel.unary_unary(
                 '/visard.v1.Admin/CreateGallery',
                 request_serializer=visard_dot_v1_dot_gateway__pb2.GalleryRequest.SerializeToString,
@@ -1018,6 +1023,13 @@ class AdminServicer:
 
     def Revoke(self, request, context):
         """Take such a right back.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Unlock(self, request, context):
+        """Forget a subject's failed verifications, in a gallery that locks: it may be verified again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1101,6 +1113,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.Revoke,
                     request_deserializer=visard_dot_v1_dot_gateway__pb2.RevokeRequest.FromString,
                     response_serializer=visard_dot_v1_dot_gateway__pb2.RevokeResponse.SerializeToString,
+            ),
+            'Unlock': grpc.unary_unary_rpc_method_handler(
+                    servicer.Unlock,
+                    request_deserializer=visard_dot_v1_dot_gateway__pb2.UnlockRequest.FromString,
+                    response_serializer=visard_dot_v1_dot_gateway__pb2.UnlockResponse.SerializeToString,
             ),
             'CreateGallery': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateGallery,
@@ -1274,6 +1291,33 @@ class Admin:
             '/visard.v1.Admin/Revoke',
             visard_dot_v1_dot_gateway__pb2.RevokeRequest.SerializeToString,
             visard_dot_v1_dot_gateway__pb2.RevokeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Unlock(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visard.v1.Admin/Unlock',
+            visard_dot_v1_dot_gateway__pb2.UnlockRequest.SerializeToString,
+            visard_dot_v1_dot_gateway__pb2.UnlockResponse.FromString,
             options,
             channel_credentials,
             insecure,

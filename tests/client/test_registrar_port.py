@@ -1,0 +1,139 @@
+"""The port of the registrar: origins, methods, sizes, crowds; and what its log says."""
+
+import asyncio
+import base64
+import json
+import ssl
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from visard.registrar.config import Folder
+from visard.registrar.rates import EACH
+from visard.registrar.server import MOST_EACH, Server
+from visard.registrar.service import ENROL, MAX_BODY, RENEW
+from visard_wire.statements import Holder
+from visard_wire.vouching import Trust
+
+from tests.client.registering import (
+    ORIGIN,
+    PATIENCE,
+    SETTINGS,
+    csr,
+    enrolment,
+    new_key,
+    registrar_at,
+    renewal,
+    root_of,
+    secret,
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return registrar_at(tmp_path)
+
+
+@pytest.fixture
+def root(folder: Folder) -> Trust:
+    return root_of(folder)
+
+
+@pytest.fixture
+async def port(folder: Folder) -> AsyncIterator[int]:
+    server = Server(folder, SETTINGS)
+    yield await server.start()
+    await server.stop()
+
+
+async def said(port: int, folder: Folder, text: bytes) -> tuple[int, dict[str, str], Any]:
+    """Status, headers and what is said to a whole request."""
+    context = ssl.create_default_context(cafile=str(folder.path.parent / "certs" / "ca.pem"))
+    async with asyncio.timeout(PATIENCE):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="localhost")
+        writer.write(text)
+        found = await reader.read()
+        writer.transport.abort()
+    head, _, body = found.partition(b"\r\n\r\n")
+    first, *rest = head.decode().split("\r\n")
+    named = {name.lower(): value for name, _, value in (line.partition(": ") for line in rest)}
+    return int(first.split()[1]), named, json.loads(body) if body else None
+
+
+def asking(path: str, body: bytes = b"", method: str = "POST", **headers: str) -> bytes:
+    given = {"content-type": "application/json", **{name.replace("_", "-"): value for name, value in headers.items()}}
+    lines = [f"{method} {path} HTTP/1.1", "host: localhost", f"content-length: {len(body)}"]
+    return "\r\n".join([*lines, *map(": ".join, given.items()), "", ""]).encode() + body
+
+
+async def port__should_sign_and_say_why_not(port: int, folder: Folder, root: Trust, capfd: Any) -> None:
+    invitation, key = secret(folder), new_key()
+    body = enrolment(invitation, csr(key))
+    status, headers, answer = await said(port, folder, asking(ENROL, body, origin=ORIGIN))
+    assert (status, headers["access-control-allow-origin"]) == (200, ORIGIN)
+    chain = [base64.b64decode(one) for one in answer["chain"]]
+    assert root.names(chain) == ["visard://enroller/ada"]
+    again, proof = renewal(Holder(chain, key), csr(new_key()), int(time.time() * 1000))
+    assert (await said(port, folder, asking(RENEW, again, authorization=proof)))[0] == 200
+    status, _, answer = await said(port, folder, asking(ENROL, enrolment(invitation, csr(new_key()))))
+    assert status == 403
+    assert "used already" in answer["error"]["message"]
+    status, _, answer = await said(port, folder, asking(ENROL, b'{"invitation": "', origin=ORIGIN))
+    assert status == 400
+    shown = "".join(capfd.readouterr())
+    for kept in (*invitation.split("."), "ada", proof, base64.b64encode(csr(key)).decode()):
+        assert kept not in shown
+
+
+async def port__should_be_for_some_origins_methods_and_sizes(port: int, folder: Folder) -> None:
+    status, headers, _ = await said(port, folder, asking(ENROL, b"", "OPTIONS", origin=ORIGIN))
+    assert (status, headers["access-control-allow-origin"]) == (204, ORIGIN)
+    assert headers["access-control-allow-headers"] == "authorization, content-type"
+    for request, expected in (
+        (asking(ENROL, b"", "OPTIONS", origin="https://door.example.org"), 403),
+        (asking(ENROL, b"{}", origin="null"), 403),
+        (asking(ENROL, b"{}", content_type="text/plain"), 415),
+        (asking(ENROL, method="GET"), 405),
+        (asking("/", method="GET"), 404),
+        (asking("/v1/enrol?secret=1", b"{}"), 404),
+        (asking(ENROL, bytes(MAX_BODY + 1)), 413),
+        (b"nonsense\r\n\r\n", 400),
+        (asking(ENROL, b"{}", x="y" * 40_000), 431),
+    ):
+        status, headers, _ = await said(port, folder, request)
+        assert status == expected
+        assert headers["content-type"] == "application/json"
+        assert "access-control-allow-origin" not in headers
+    assert (await said(port, folder, asking("/health", method="GET")))[::2] == (200, {"healthy": True})
+
+
+async def port__should_answer_no_crowd(port: int, folder: Folder) -> None:
+    found = [(await said(port, folder, asking(ENROL, b"{}"))) for _ in range(EACH + 1)]
+    assert [status for status, _, _ in found[:EACH]] == [400] * EACH
+    status, headers, _ = found[-1]
+    assert status == 429
+    assert int(headers["retry-after"]) >= 1
+    context = ssl.create_default_context(cafile=str(folder.path.parent / "certs" / "ca.pem"))
+    held = [
+        await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="localhost")
+        for _ in range(MOST_EACH)
+    ]
+    with pytest.raises((ConnectionError, IndexError, ssl.SSLError)):
+        await said(port, folder, asking("/health", method="GET"))
+    for _, writer in held:
+        writer.transport.abort()
+
+
+async def service__should_run_and_stop(folder: Folder) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "visard", "registrar", "serve", str(folder.path), stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stderr is not None
+    async with asyncio.timeout(PATIENCE):
+        port = json.loads(await process.stderr.readline())["port"]
+        assert (await said(port, folder, asking("/health", method="GET")))[0] == 200
+        process.terminate()
+        assert await process.wait() == 0
