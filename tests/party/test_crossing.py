@@ -27,7 +27,10 @@ def crossed(field: Field, secret: Elements) -> tuple[list[Elements], list[list[E
 def new_shares__should_be_of_the_same_secret(field: Field) -> None:
     """Against Python's own integers."""
     secret = of_field(field, 50, 1)
-    _, pieces = crossed(field, secret)
+    shares, pieces = crossed(field, secret)
+    for share, own in zip(shares, pieces, strict=True):  # each a line through the share that it splits
+        for at_zero, first, second, third in zip(*(part.tolist() for part in (share, *own)), strict=True):
+            assert ((2 * first - second) % field.p, (2 * second - first) % field.p) == (at_zero, third)
     new = [crossing.joined(field, [of_one[j] for of_one in pieces]) for j in range(3)]
     for numbers in zip(*(part.tolist() for part in (secret, *new)), strict=True):
         wanted, first, second, third = numbers
