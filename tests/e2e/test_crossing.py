@@ -1,6 +1,7 @@
 """A gallery goes from one cluster to another, through a file, also where a party dies in between; nobody else gets it."""
 
 import asyncio
+import hashlib
 import json
 import stat
 from collections.abc import Iterator
@@ -11,14 +12,15 @@ import pytest
 from visard.cli.app import app
 from visard.client import Client, Connection
 from visard.cluster import Cluster, free_port_base
+from visard.crossing import MAGIC
 from visard.errors import InvalidRequest, PermissionDenied, ServiceError
 from visard_common.limits import MAX_METADATA_BYTES
+from visard_wire.v1 import common_pb2, crossing_pb2
 
 from tests.conftest import UNLIMITED
 from tests.recovery.crash_table import SECONDS, CrashingCluster, chip, publish_small
 from tests.waiting import at_rest, until
 
-pytestmark = pytest.mark.long
 PEOPLE = {"ada": 1, "bob": 2}
 MANY = 70  # references whose notes fill more than a page
 
@@ -82,6 +84,28 @@ def told(capsys: pytest.CaptureFixture[str], cluster: Cluster, *arguments: str) 
     return found
 
 
+async def gallery__should_go_nowhere_that_operators_have_not_named(cluster: Cluster, tmp_path: Path) -> None:
+    """Through all services: nobody is named at this cluster. And who is no administrator does not come so far."""
+    path = tmp_path / "file"
+    page = crossing_pb2.CrossingPage(last=True).SerializeToString()
+    part = crossing_pb2.CrossingPart(pieces=[common_pb2.SealedEnvelope()] * 3)
+    data = crossing_pb2.CrossingRecord(page=page, parts=[part] * 3).SerializeToString()
+    path.write_bytes(MAGIC + len(data).to_bytes(4, "big") + hashlib.sha256(data).digest()[:8] + data)
+    async with admin(cluster) as client:
+        keys = await client.admin.recipients()
+        with pytest.raises(PermissionDenied, match="lets nothing go to deployment 'berlin': export_to"):
+            await client.admin.export_gallery("berlin", keys, tmp_path / "out")
+        with pytest.raises(PermissionDenied, match="takes nothing from deployment 'paris': import_from"):
+            await client.admin.import_gallery("paris", path)
+    async with Client(Connection.from_home(cluster.home, "owner"), deadline=SECONDS) as owner:
+        with pytest.raises(PermissionDenied, match="role owner"):
+            await owner.admin.export_gallery("berlin", keys, tmp_path / "out")
+        with pytest.raises(PermissionDenied, match="role owner"):
+            await owner.admin.import_gallery("paris", path)
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.long
 def gallery__should_cross_and_match_and_cross_once(
     clusters: tuple[Cluster, CrashingCluster], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
