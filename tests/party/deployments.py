@@ -23,7 +23,7 @@ from visard_party.intake.sealingkeys import SealingKeys
 from visard_party.models import Published
 from visard_party.operations import OPERATIONS
 from visard_party.operations.abroad import Abroad
-from visard_party.operations.prepared import Outcome
+from visard_party.operations.prepared import Outcome, Prepared
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
 from visard_party.store.base import Store, restored
@@ -158,16 +158,20 @@ class Deployment:
 
     async def _one(self, request: common_pb2.Request, share: bytes, channel: SessionChannel) -> Outcome:
         """One party's run, with what matters of the agreement before it."""
-        operation, resources = OPERATIONS[request.operation], self.resources[channel.party]
-        context = Context.from_request(request)
-        deposit = Deposit(request, context, new_reply_key(), Secret(share), b"", caller=ADMIN)
         try:
-            prepared = await operation.prepare(resources, Asked(request, b"", deposit, 20))
+            prepared = await self.prepared(request, share, channel.party)
             await channel.compare("terms", prepared.rows_digest + prepared.model_digest)
-            return await operation.perform(resources, prepared, channel, [])
+            return await OPERATIONS[request.operation].perform(self.resources[channel.party], prepared, channel, [])
         except Exception as error:
             channel.abort("ABORTED", str(error))
             raise
+
+    async def prepared(self, request: common_pb2.Request, share: bytes, party: int) -> Prepared:
+        """A request as one party is about to run it."""
+        context = Context.from_request(request)
+        deposit = Deposit(request, context, new_reply_key(), Secret(share), b"", caller=ADMIN)
+        asked = Asked(request, b"", deposit, 20)
+        return await OPERATIONS[request.operation].prepare(self.resources[party], asked)
 
     async def exports(
         self, to: "Deployment", name: str = "there", after: str = "", lie: Lie | None = None, **others: Any
@@ -202,7 +206,7 @@ def asking(operation: int, **fields: Any) -> common_pb2.Request:
     """An administrator's request that begins now."""
     now = time.time_ns() // 1_000_000
     told: dict[str, Any] = {"model": "face", "sent_unix_ms": now, "expires_unix_ms": now + 300_000} | fields
-    return common_pb2.Request(request_id=os.urandom(16), operation=cast(Any, operation), **told)
+    return common_pb2.Request(operation=cast(Any, operation), **({"request_id": os.urandom(16)} | told))
 
 
 def recorded(outcomes: Sequence[Any]) -> crossing_pb2.CrossingRecord:

@@ -12,9 +12,10 @@ from visard_common.errors import AlreadyExists, FailedPrecondition, InvalidArgum
 from visard_engine.errors import ViewsDiffer
 from visard_engine.field import Elements, Field
 from visard_party.store.contents import Change, Reference
+from visard_wire.crossing import share_for
 from visard_wire.v1 import common_pb2, crossing_pb2
 
-from tests.party.deployments import ADMIN, PROGRAM, Deployment, deployment, held, recorded, row, two, uniform
+from tests.party.deployments import ADMIN, PROGRAM, Deployment, asking, deployment, held, recorded, row, two, uniform
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -242,3 +243,23 @@ async def nonsense__should_be_refused(pair: Pair, operation: Any, share: bytes) 
     ask.deployment = "there" if operation == common_pb2.OPERATION_EXPORT else "here"
     which = pair[0] if operation == common_pb2.OPERATION_EXPORT else pair[1]
     await refused(await which.run(ask, [share] * 3), InvalidArgument, "share")
+
+
+async def parties_that_are_told_different_things__should_refuse_before_anybody_deviates(pair: Pair) -> None:
+    """A caller's fault is none of the parties': what they have been brought is compared before the run."""
+    here, there = pair
+    first, second = await here.page(there), recorded(await here.exports(there, gallery="nobody"))
+    prepared = []
+    for party, page in enumerate((first, second)):
+        ask = asking(common_pb2.OPERATION_IMPORT, deployment="here", request_id=b"s" * 16, sent_unix_ms=1 << 41)
+        share = share_for(party, page).SerializeToString()
+        prepared.append(await there.prepared(ask, share, party))
+    assert prepared[0].rows_digest != prepared[1].rows_digest
+    for changed in ({"after": f"{1:032x}"}, {"series": b"s" * 16}):
+        terms: dict[str, Any] = {"recipients": there.recipients(), "series": bytes(16)}
+        ask = asking(common_pb2.OPERATION_EXPORT, deployment="there", request_id=b"s" * 16, sent_unix_ms=1 << 41)
+        digests = [
+            (await here.prepared(ask, crossing_pb2.ExportTerms(**one).SerializeToString(), party)).rows_digest
+            for party, one in enumerate((terms, terms | changed))
+        ]
+        assert digests[0] != digests[1]

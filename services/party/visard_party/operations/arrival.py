@@ -9,6 +9,7 @@ does not come back, and what has expired does not come.
 Consent: an administrator signs, and each operator has said by its own configuration whose authorities vouch for the source.
 """
 
+import hashlib
 from dataclasses import dataclass, field
 
 from typing_extensions import override
@@ -32,6 +33,12 @@ class Arriving(Prepared):
 
     came: Arrived = field(kw_only=True)
     fresh: tuple[int, ...] = field(kw_only=True)
+
+    @property
+    @override
+    def rows_digest(self) -> bytes:
+        """Of the page, too: a caller may have brought the parties different ones, and then none of them has lied."""
+        return hashlib.sha256(super().rows_digest + self.came.digest).digest()
 
 
 class Import(Operation):

@@ -9,6 +9,7 @@ the parties of the destination. Keys that these do not vouch for are refused by 
 
 import asyncio
 import dataclasses
+import hashlib
 from collections.abc import Sequence
 
 from typing_extensions import override
@@ -33,6 +34,12 @@ class Leaving(Prepared):
 
     page: bytes = dataclasses.field(kw_only=True)
     keys: Sequence[bytes] = dataclasses.field(kw_only=True)
+
+    @property
+    @override
+    def rows_digest(self) -> bytes:
+        """Of the page, too: a caller may have told the parties different terms, and then none of them has lied."""
+        return hashlib.sha256(super().rows_digest + wire.page_digest(self.page)).digest()
 
 
 class Export(Reading):
@@ -76,7 +83,7 @@ class Export(Reading):
     ) -> Outcome:
         assert isinstance(prepared, Leaving)
         assert prepared.model is not None
-        # notes and times, which the terms do not cover; and that all of them seal to the same keys
+        # party 0 has compared it with each of the others; now all three do, before anybody signs
         await channel.compare("page", wire.page_digest(prepared.page))
         own = await resources.abroad.fingerprint(prepared.model)
         field, page, keys = prepared.model.model.field, prepared.page, prepared.keys
