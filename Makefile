@@ -1,4 +1,4 @@
-# make demo | test | test-web | test-long | cluster-test | attacks | check | docs | lock | chart | sbom | signing-test | lint-manifests | proto | bench | bench-peers |
+# make demo | test | test-web | web-pages | page-pictures | test-long | cluster-test | attacks | check | docs | lock | chart | sbom | signing-test | lint-manifests | proto | bench | bench-peers |
 # bench-thesis | bench-churn -- every target installs what it needs first: exactly what locks/ says, each file with the hash that it must have.
 PYTHON ?= python3
 BIN := .venv/bin
@@ -11,7 +11,7 @@ PACKAGES := client services/wire services/engine services/common services/party 
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: all demo test test-long cluster-test test-recovery test-inside test-outside test-web browser attacks check docs lock chart sbom signing-test lint-manifests proto bench bench-peers bench-thesis bench-churn clean
+.PHONY: all demo test test-long cluster-test test-recovery test-inside test-outside test-web web-pages page-pictures browser attacks check docs lock chart sbom signing-test lint-manifests proto bench bench-peers bench-thesis bench-churn clean
 all: $(STAMP)
 
 # torch has a step of its own, without a hash: one version has several builds (for the processor alone, for each CUDA) with a
@@ -97,6 +97,14 @@ browser:
 NPM := cd client/web && PATH="$(CURDIR)/.node/bin:$$PATH" npm
 test-web: $(WEB)
 	$(NPM) test
+
+# the pages for people, as a site serves them (docs/web.md): client/web/build/pages, with SHA256SUMS
+web-pages: $(WEB)
+	$(NPM) run pages
+
+# a picture of each of them, taken in a browser at services of its own: docs/figures/page-*.webp
+page-pictures: $(STAMP) $(WEB) browser
+	$(BIN)/python -m tests.web.pictures
 
 client/web/node_modules/installed: .node/installed client/web/package-lock.json
 	$(NPM) ci --no-progress

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from visard_wire.chain import entry
-from visard_wire.limits import PARTIES
+from visard_wire.limits import PARTIES, UNLOCK_AT_ONCE
 from visard_wire.v1 import common_pb2, gateway_pb2
 
 from visard import crossing, opening, received
@@ -12,6 +12,7 @@ from visard.audit import find
 from visard.auditlog import MARGIN_MS, PartyLog
 from visard.calls import Caller, filled
 from visard.envelopes import NO_SHARES, SealedRequest
+from visard.errors import NotFound
 from visard.galleries import ExportedGallery, ImportedGallery
 from visard.results import Audit, Holdings, Right
 
@@ -94,13 +95,24 @@ class Admin:
         """
         return await crossing.imported(self._caller, source, file, told)
 
-    async def unlock(self, subject: str) -> None:
+    async def unlock(self, subject: str = "") -> int:
         """Forget the failed verifications of a subject, with the client's model in its gallery: it is locked no more.
 
-        Raises NotFound where nothing is counted of it. Find out why it was locked before.
+        With an empty subject: everybody's. Of how many something was counted; raises NotFound where of nobody. Find out why
+        they were locked before.
         """
+        done = last = await self._unlock(subject)
+        while last == UNLOCK_AT_ONCE:
+            try:
+                last = await self._unlock(subject)
+            except NotFound:
+                break
+            done += last
+        return done
+
+    async def _unlock(self, subject: str) -> int:
         request = self._caller.request(Operation.OPERATION_UNLOCK, subject)
-        await self._caller.change(self._caller.admin.Unlock, gateway_pb2.UnlockRequest, request)
+        return await self._caller.change(self._caller.admin.Unlock, gateway_pb2.UnlockRequest, request)
 
     async def rights(self) -> list[Right]:
         """All rights that were granted, to whatever model."""

@@ -52,6 +52,8 @@ ARGUMENTS: dict[str, list[str]] = {
     "certs issue": [ODD, ODD, "--role", ODD],
     "certs renew": [ODD, ODD],
     "certs trust": [ODD, f"party/0={ODD}"],
+    "web build": [ODD, "--gateway", ODD, "--authority", ODD],
+    "web serve": [ODD],
     "admin audit": [],
     "admin audit-log": [],
     "admin grant": [ODD],

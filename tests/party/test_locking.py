@@ -21,7 +21,7 @@ from visard_party.intake import requests
 from visard_party.intake.asked import Asked
 from visard_party.models import Published
 from visard_party.operations import galleries, locking
-from visard_party.operations.changes import Delete, Expire, RenameSubject, Unlock
+from visard_party.operations.changes import Delete, Expire, RenameSubject, Unlock, WithdrawModel
 from visard_party.operations.counters import Counting, left_behind
 from visard_party.operations.prepared import Prepared
 from visard_party.operations.resources import Resources
@@ -51,6 +51,15 @@ class Kept:
     async def references(self, place: Place, subject: str) -> list[Reference]:
         found = [row for row in self.rows if (row.place, row.subject) == (place, subject)]
         return sorted(found, key=lambda row: row.reference_id)
+
+    async def gallery(self, place: Place) -> list[Reference]:
+        return sorted((row for row in self.rows if row.place == place), key=lambda row: row.reference_id)
+
+    async def count(self, model: str) -> int:
+        return sum(row.model == model for row in self.rows)
+
+    async def model_page(self, model: str, after: str, limit: int) -> list[Reference]:
+        return [row for row in self.rows if row.model == model][:limit]
 
     async def count_in(self, gallery: str) -> int:
         return sum(row.gallery == gallery for row in self.rows)
@@ -270,17 +279,31 @@ async def too_high_a_limit_for_a_model__should_be_refused_in_words(bench: Bench)
 
 async def unlocking__should_forget_what_is_counted_and_nothing_else(bench: Bench) -> None:
     asked = Asked(request(7, common_pb2.OPERATION_UNLOCK), bytes(16), None, 1.0)
-    with pytest.raises(NotFound, match="no failures"):
+    with pytest.raises(NotFound, match="no failures of"):
         await Unlock().prepare(bench.resources(0, ADA), asked)
     for _ in range(bench.allowed):
         assert not await bench.verify(STRANGER)
     for party in range(3):
         prepared = await Unlock().prepare(bench.resources(party, ADA), asked)
         assert isinstance(prepared.write, Change)
-        assert (len(prepared.write.beside), prepared.write.erase, len(prepared.beside)) == (1, (), 1)
+        assert (len(prepared.write.erase), prepared.write.beside, len(prepared.beside)) == (1, (), 1)
         bench.stores[party].made(prepared.write)
     assert bench.failures() == 0
     assert await bench.verify(ADA)
+
+
+async def everybody__should_be_unlocked_at_once_where_nobody_is_named(bench: Bench) -> None:
+    """For whoever has locked them all."""
+    store = bench.stores[0]
+    (own,) = store.rows
+    counters = [replace(own, reference_id=f"{k:032x}", subject=f"s{k}", gallery="!doors") for k in range(1, 6)]
+    others = [replace(own, reference_id="e" * 32, gallery="!desk"), replace(own, reference_id="f" * 32, model="other")]
+    store.rows += [*counters, *others]
+    asked = Asked(request(7, common_pb2.OPERATION_UNLOCK, subject=""), bytes(16), None, 1.0)
+    prepared = await Unlock().prepare(bench.resources(0, ADA), asked)
+    assert prepared.write == Change(erase=tuple(row.reference_id for row in counters))
+    assert Unlock().exclusive(asked.request)
+    assert not Unlock().exclusive(request(operation=common_pb2.OPERATION_UNLOCK))
 
 
 async def counter__should_go_with_the_last_reference_and_with_a_new_name(bench: Bench) -> None:
@@ -304,6 +327,19 @@ async def counter__should_go_with_the_last_reference_and_with_a_new_name(bench: 
     assert renamed.beside == (counter.reference_id,)
     store.made(renamed)
     assert len(await store.references(PLACE.counting, "eve")) == 1
+
+
+async def leftover__should_be_named_with_what_erases_it(bench: Bench) -> None:
+    """Of who is gone: an erasure and a verification have met, where no two should."""
+    store = bench.stores[0]
+    store.rows, store.given = [replace(store.rows[0], gallery="!doors")], [galleries.lock_rule("doors", 3)]
+    resources = bench.resources(0, ADA)
+    for operation, asked in (
+        (WithdrawModel(), request(1, common_pb2.OPERATION_WITHDRAW, subject="", gallery="")),
+        (galleries.DeleteGallery(), request(2, common_pb2.OPERATION_DELETE_GALLERY, subject="", model="")),
+    ):
+        with pytest.raises(FailedPrecondition, match="'doors'.*visard admin unlock --all"):
+            await operation.prepare(resources, Asked(asked, bytes(16), None, 1.0))
 
 
 async def nobody__should_be_looked_for_where_nothing_is_counted() -> None:

@@ -1,7 +1,8 @@
 """``python -m tests.web.measuring``: how fast a page in Chromium is, and what it holds. docs/web.md has the figures.
 
-One line of JSON. Seconds: until the page is ready, of a capture, from the shutter to the sealed upload, to the answer, and the
-longest that the page stood still; MB that its process holds before and after a hundred captures; kB of all scripts, gzipped.
+One line of JSON. Seconds: until the page is ready, and those for people, of a capture, from the shutter to the sealed upload, to
+the answer, and the longest that the page stood still; MB that its process holds before and after a hundred captures; kB of all
+scripts, gzipped.
 """
 
 import json
@@ -11,6 +12,7 @@ from statistics import median
 
 from tests.conftest import SHARED, UNLIMITED, http_address, page_address, published
 from tests.web.browsing import filmed, run, told
+from tests.web.paging import used
 from tests.web.test_browser import PEOPLE, SUBJECT
 
 VERIFICATIONS = 20
@@ -27,9 +29,12 @@ def main() -> None:
         places = page_address(running), http_address(running)
         told(folder, running.home / "certs", *places, subject=SUBJECT, verifications=VERIFICATIONS)
         found = run("measuring.ts", folder)
+        (folder / "people").mkdir()
+        people = used(folder / "people", running, SHARED / "data" / "lfw-dev", SUBJECT)
     sealed = [one["sealed"] for one in found["asked"]]
     figures = {
         "begun": found["begun"],
+        "people_begun": people["begun"] / 1000,
         "capture": median(found["captures"]),
         "sealed": median(sealed),
         "sealed_range": [round(min(sealed), 3), round(max(sealed), 3)],

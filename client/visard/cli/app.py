@@ -16,6 +16,7 @@ from visard.cli import (
     registrar,
     subjects,
     train,
+    web,
 )
 
 HELP = (
@@ -36,6 +37,7 @@ for name, command in (
 ):
     galleries.app.command(name)(command)
 app.add_typer(galleries.app, name="gallery")
+app.add_typer(web.app, name="web")
 app.add_typer(certificates.app, name="certs")
 app.add_typer(admin.app, name="admin")
 app.add_typer(registrar.app, name="registrar")

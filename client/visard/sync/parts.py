@@ -139,9 +139,9 @@ class SyncAdmin:
         """See Admin.import_gallery; ``told`` is called in the client's thread."""
         return self._run(self._admin.import_gallery(source, file, told))
 
-    def unlock(self, subject: str) -> None:
+    def unlock(self, subject: str = "") -> int:
         """See Admin.unlock."""
-        self._run(self._admin.unlock(subject))
+        return self._run(self._admin.unlock(subject))
 
     def rights(self) -> list[Right]:
         """See Admin.rights."""

@@ -31,7 +31,6 @@ import {
   type DeleteRequestSchema,
   type DeleteResponseSchema,
   FaceMatching,
-  ModelRegistry,
   type RenameRequestSchema,
   type RenameResponseSchema,
   type Result,
@@ -39,10 +38,21 @@ import {
   type ReviewRequestSchema,
   type ReviewResponseSchema,
 } from "./gen/visard/v1/gateway_pb.js";
+import * as looking from "./looking.ts";
 import * as opening from "./opening.ts";
 import { SeenInMemory } from "./partykeys.ts";
 import * as received from "./received.ts";
-import type { Enrolment, Identification, ModelInfo, Report, Verification } from "./results.ts";
+import type {
+  Enrolment,
+  Gallery,
+  Identification,
+  ModelInfo,
+  Report,
+  Status,
+  StoredReference,
+  SubjectCount,
+  Verification,
+} from "./results.ts";
 
 const DEFAULT_GALLERY = "default";
 // what is asked about subjects, or of one who may be any of them: these are in a gallery
@@ -98,6 +108,12 @@ export interface EnrolOptions extends PhotoOptions {
   readonly ttlSeconds?: number;
   /** At most 4096 bytes, kept as they are, readable by gateway and parties. */
   readonly metadata?: Uint8Array;
+}
+
+/** What a list takes. */
+export interface LookOptions extends CallOptions {
+  /** Those that wait for a review, instead of those that count. */
+  readonly waiting?: boolean;
 }
 
 /** What a search takes. */
@@ -223,20 +239,49 @@ export class Client {
     return this.#change(FaceMatching.method.rename, { operation: Operation.RENAME, subject, newSubject }, options);
   }
 
+  /** Everybody who is enrolled with the client's model in its gallery, in order of name; or who waits for a review. */
+  subjects({ signal, waiting = false }: LookOptions = {}): Promise<SubjectCount[]> {
+    return this.#look(signal, (caller, deadline) => looking.subjects(caller, deadline, this.#place, waiting));
+  }
+
+  /** What is kept about a subject, or waits for a review; raises NotFound. Nothing is kept that shows a face. */
+  references(subject: string, { signal, waiting = false }: LookOptions = {}): Promise<StoredReference[]> {
+    const place = { ...this.#place, subject };
+    return this.#look(signal, (caller, deadline) => looking.references(caller, deadline, place, waiting));
+  }
+
+  /** The galleries in which the client may do something, in order of name; administrators see all. */
+  galleries({ signal }: CallOptions = {}): Promise<Gallery[]> {
+    return this.#look(signal, looking.galleries);
+  }
+
+  /** The models that all three parties have. */
+  models({ signal }: CallOptions = {}): Promise<ModelInfo[]> {
+    return this.#look(signal, looking.models);
+  }
+
+  /** How the services are, as the gateway and the three parties tell it. */
+  status({ signal }: CallOptions = {}): Promise<Status> {
+    return this.#look(signal, looking.status);
+  }
+
+  #look<T>(signal: AbortSignal | undefined, look: (caller: Caller, deadline: Deadline) => Promise<T>): Promise<T> {
+    return Deadline.within(this.#options.deadline, signal, (deadline) => look(this.#caller, deadline));
+  }
+
+  get #place(): looking.Place {
+    return { model: this.#options.model, gallery: this.#gallery };
+  }
+
   /** What is known about the client's model, asked for once; raises NotFound. */
   model({ signal }: CallOptions = {}): Promise<ModelInfo> {
     return Deadline.within(this.#options.deadline, signal, (deadline) => this.#modelInfo(deadline));
   }
 
   async #modelInfo(deadline: Deadline): Promise<ModelInfo> {
-    const { listModels } = ModelRegistry.method;
     const { model } = this.#options;
-    this.#info ??= await this.#caller.again(deadline, async (options) => {
-      const { models } = await this.#caller.transport.unary(listModels, create(listModels.input), options);
-      const found = models.find((one) => one.name === model);
-      if (!found) throw new NotFound(`model '${model}' is not published: see visard model publish`);
-      return received.modelInfo(found);
-    });
+    this.#info ??= (await looking.models(this.#caller, deadline)).find((one) => one.name === model);
+    if (!this.#info) throw new NotFound(`model '${model}' is not published: see visard model publish`);
     return this.#info;
   }
 

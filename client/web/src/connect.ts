@@ -8,15 +8,15 @@ import {
   type MessageShape,
   toBinary,
 } from "@bufbuild/protobuf";
-import { Code, ConnectError, type Transport as Unary } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { createMethodUrl, encodeEnvelopes } from "@connectrpc/connect/protocol";
 import {
   endStreamFlag,
   endStreamFromJson,
+  errorFromJson,
   requestHeader,
   validateResponse,
 } from "@connectrpc/connect/protocol-connect";
-import { createConnectTransport } from "@connectrpc/connect-web";
 import { VisardError } from "./errors.ts";
 import { fromConnect } from "./failures.ts";
 import { type Upload, UploadSchema } from "./gen/visard/v1/common_pb.js";
@@ -39,12 +39,11 @@ export interface ConnectOptions {
 
 /**
  * Calls by fetch. An upload goes in one request as a stream that is known from its beginning: browsers cannot send one that grows,
- * and connect-web, which does the rest, therefore sends none. Redirects are refused.
+ * and the package connect-web, which is not used here, therefore sends none. Redirects are refused.
  */
 export class ConnectTransport implements Transport {
   readonly #gateway: string;
   readonly #fetch: typeof globalThis.fetch;
-  readonly #unary: Unary;
 
   constructor({ gateway, credentials = "omit", signer, fetch = globalThis.fetch }: ConnectOptions) {
     this.#gateway = gateway;
@@ -53,7 +52,6 @@ export class ConnectTransport implements Transport {
       if (signer) headers.set("authorization", await signer.proof(String(input)));
       return await fetch(input, { ...init, headers, credentials, redirect: "error" });
     };
-    this.#unary = createConnectTransport({ baseUrl: gateway, useBinaryFormat: true, fetch: this.#fetch });
   }
 
   unary<I extends DescMessage, O extends DescMessage>(
@@ -62,8 +60,17 @@ export class ConnectTransport implements Transport {
     { signal, timeoutMs }: CallOptions,
   ): Promise<MessageShape<O>> {
     return this.#told(async () => {
-      const answer = await this.#unary.unary(method, signal, timeoutMs, undefined, message as never);
-      return answer.message;
+      const headers = requestHeader("unary", true, timeoutMs, undefined, false);
+      const body = new Uint8Array(toBinary(method.input, message));
+      const response = await this.#fetch(createMethodUrl(this.#gateway, method), {
+        method: "POST",
+        headers,
+        body,
+        signal,
+      });
+      const { isUnaryError, unaryError } = validateResponse("unary", true, response.status, response.headers);
+      if (isUnaryError) throw errorFromJson(await response.json(), undefined, unaryError);
+      return fromBinary(method.output, new Uint8Array(await response.arrayBuffer()));
     });
   }
 

@@ -19,6 +19,7 @@ export {
   type ClientOptions,
   type EnrolOptions,
   type IdentifyOptions,
+  type LookOptions,
   type Photo,
   type PhotoOptions,
   type ProbeOptions,

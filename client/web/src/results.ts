@@ -82,3 +82,98 @@ export interface ModelInfo {
   /** How a face is cut for it: a name of CHIPS, or "" for any. */
   readonly chip: string;
 }
+
+/** An enrolled subject and how many references it has. */
+export interface SubjectCount {
+  readonly subject: string;
+  readonly references: number;
+}
+
+/** What is kept about a reference, but for the shares; `expiresUnixMs` undefined is never. */
+export interface StoredReference {
+  readonly referenceId: string;
+  readonly version: number;
+  readonly createdUnixMs: number;
+  readonly updatedUnixMs: number;
+  readonly expiresUnixMs: number | undefined;
+  readonly metadata: Uint8Array;
+  /** As in "enroller/kiosk-7"; empty for whoever is neither that caller nor an administrator. */
+  readonly enrolledBy: string;
+}
+
+/** A gallery as its caller may see it: patterns of callers who may do what, of others than administrators only their own. */
+export interface Gallery {
+  readonly name: string;
+  /** Of all models; 0 for callers who may not enrol there. */
+  readonly references: number;
+  readonly enrol: readonly string[];
+  readonly verify: readonly string[];
+  readonly search: readonly string[];
+}
+
+/** How a party sees one of the two others. */
+export interface PeerState {
+  readonly party: number;
+  readonly connected: boolean;
+  readonly version: string;
+  readonly modelsDiffer: boolean;
+}
+
+/** Kits of one plan that a party keeps ready. */
+export interface KitStock {
+  readonly plan: string;
+  readonly available: number;
+  readonly target: number;
+  readonly kitBytes: number;
+}
+
+/** How the dealer has passed a party's audits since it started: one kit in `oneIn`; 0: none. */
+export interface KitAudits {
+  readonly oneIn: number;
+  readonly passed: number;
+  readonly failed: number;
+  readonly unanswered: number;
+}
+
+/** How a party's worker is; `reason` is empty where it can search. */
+export interface WorkerState {
+  readonly reason: string;
+  readonly version: string;
+  readonly references: number;
+}
+
+/** How often a party lets somebody try at an operating point, within its `attemptsSeconds`; 0 is no limit. */
+export interface Attempts {
+  readonly model: string;
+  readonly operatingPoint: string;
+  readonly subject: number;
+  readonly gallery: number;
+  readonly search: number;
+}
+
+/** How a party is: what it sees, what it has in stock, what it keeps. `reason` says to an operator why it is not ready. */
+export interface PartyStatus {
+  readonly party: number;
+  readonly ready: boolean;
+  readonly reason: string;
+  readonly version: string;
+  readonly peers: readonly PeerState[];
+  readonly stock: readonly KitStock[];
+  readonly subjects: number;
+  readonly references: number;
+  readonly runsActive: number;
+  readonly models: readonly ModelInfo[];
+  readonly store: string;
+  readonly audits: KitAudits;
+  readonly attemptsSeconds: number;
+  readonly attempts: readonly Attempts[];
+  readonly workers: readonly WorkerState[];
+}
+
+/** How the services are: ready when all three parties are. */
+export interface Status {
+  readonly ready: boolean;
+  readonly version: string;
+  readonly parties: readonly PartyStatus[];
+  readonly requestsAtATime: number;
+}

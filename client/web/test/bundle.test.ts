@@ -1,6 +1,7 @@
 /** What a page loads is small, and asks nothing of anybody but whom it is told. */
 
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,6 +9,7 @@ import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
+import { pages } from "../scripts/pages.ts";
 
 const HOME = join(import.meta.dirname, "..");
 const MOST = 150_000; // bytes of all scripts, gzipped, without wasm and the detector's file
@@ -33,6 +35,27 @@ test("bundle should be small and name no server", async () => {
     (server) => !/\/\/(web\.dev|github\.com|connectrpc\.com|onnxruntime\.ai|www\.w3\.org)/.test(server),
   );
   assert.deepEqual(shown, []); // but for pages that texts of errors point people to
+});
+
+test("pages should be as small, in one script with its hash, and the same each time", async () => {
+  const [{ files, warnings }, again] = [await pages(), await pages()];
+  assert.deepEqual(warnings, []);
+  assert.deepEqual(
+    [...files.keys()].filter((name) => /\.m?js$/.test(name)),
+    ["assets/ort-wasm-simd-threaded.mjs", "page.js", "worker.js"],
+  );
+  const scripts = [...files].filter(([name]) => /\.m?js$/.test(name));
+  const size = scripts.reduce((sum, [, contents]) => sum + gzipSync(contents, { level: 9 }).length, 0);
+  assert.ok(size <= MOST, `${size} bytes`);
+  const html = Buffer.from(files.get("index.html") as Uint8Array).toString();
+  for (const name of ["page.js", "style.css"]) {
+    const digest = createHash("sha384")
+      .update(files.get(name) as Uint8Array)
+      .digest("base64");
+    assert.ok(html.includes(`"${name}" integrity="sha384-${digest}"`), name);
+  }
+  assert.doesNotMatch(html, /<script(?![^>]* src=)|<style| style=| on[a-z]+=/);
+  for (const [name, contents] of again.files) assert.ok(Buffer.from(contents).equals(files.get(name) as Uint8Array));
 });
 
 test("errors should keep their names where a bundler has shortened all others", async (context) => {

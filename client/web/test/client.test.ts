@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { create } from "@bufbuild/protobuf";
 import type { Chip } from "../src/capture/faces.ts";
 import { TEMPLATE } from "../src/capture/faces.ts";
 import type { Point } from "../src/capture/geometry.ts";
@@ -165,4 +166,36 @@ test("values that fit no field should be named, and nothing be sent", async () =
   await assert.rejects(begun({ deadline: 0 }).client.verify("ada", chip()), errors.InvalidRequest);
   await assert.rejects(begun({ model: "none" }).client.verify("ada", chip()), errors.NotFound);
   assert.deepEqual(deployment.seen, []);
+});
+
+test("lists should be put together of their pages, and asked for in the client's place", async () => {
+  const asked: unknown[] = [];
+  const unary = (method: { name: string; output: never }, message: unknown): Promise<unknown> => {
+    asked.push(message);
+    const pages = [
+      { subjects: [{ subject: "ada", references: 2 }], nextPageToken: "more" },
+      { subjects: [{ subject: "bob" }] },
+    ];
+    const answers: Record<string, unknown> = {
+      ListSubjects: pages[asked.length - 1],
+      ListReferences: { references: [{ referenceId: "aa", createdUnixMs: 5n }] },
+      ListGalleries: { galleries: [{ name: "door", references: 3n, rules: [{ may: "verify", callers: "*" }] }] },
+      GetStatus: { ready: true, parties: [{ party: 2, references: 7n, stock: [{ kitBytes: 9n }] }] },
+    };
+    return Promise.resolve(create(method.output, answers[method.name] as never));
+  };
+  const { client } = begun({ gallery: "door", transport: { unary, upload: unary } as never });
+  const subjects = await client.subjects({ waiting: true });
+  assert.deepEqual(subjects, [
+    { subject: "ada", references: 2 },
+    { subject: "bob", references: 0 },
+  ]);
+  const [first, second] = asked as { gallery: string; waiting: boolean; pageToken: string }[];
+  assert.deepEqual([first?.gallery, first?.waiting, second?.pageToken], ["door", true, "more"]);
+  const [reference] = await client.references("ada");
+  assert.deepEqual([reference?.createdUnixMs, reference?.expiresUnixMs], [5, undefined]);
+  const [gallery] = await client.galleries();
+  assert.deepEqual([gallery?.references, gallery?.enrol, gallery?.verify], [3, [], ["*"]]);
+  const { ready, parties } = await client.status();
+  assert.deepEqual([ready, parties[0]?.references, parties[0]?.stock[0]?.kitBytes], [true, 7, 9]);
 });

@@ -98,6 +98,21 @@ for (const [code, details, kind] of CASES) {
   });
 }
 
+test("failure of a call with one message should be its error, and what is none be refused", async () => {
+  const { getStatus } = FaceMatching.method;
+  const headers = { "content-type": "application/json" };
+  const cases = [
+    [new Response('{"code":"not_found","message":"in words"}', { status: 404, headers }), errors.NotFound],
+    [new Response("<html>", { headers: { "content-type": "text/html" } }), errors.VisardError],
+    [new Response("", { status: 502 }), errors.VisardError],
+    [new Response(Uint8Array.of(255), { headers: { "content-type": "application/proto" } }), errors.VisardError],
+  ] as const;
+  for (const [answer, kind] of cases) {
+    const { transport } = answering(() => answer);
+    await assert.rejects(transport.unary(getStatus, create(getStatus.input), LIMITS), kind);
+  }
+});
+
 test("locked subject should be told by the words of its refusal", async () => {
   const words = "the subject is locked after too many failed verifications: an administrator can unlock it";
   for (const [message, kind] of [

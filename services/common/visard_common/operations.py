@@ -66,9 +66,7 @@ class Declared:
     claims: bool = False  # changes references in its caller's name, who needs a right where others have enrolled them
     charged: Charged = Charged.NOTHING
     restores: bool = False  # writes one party's store anew, from the others
-    tells: bool = (
-        False  # the parties hear whether a face is the subject's before they write: not where failures are counted
-    )
+    tells: bool = False  # opens to the parties whether a face matched, before it writes: not where failures are counted
     counted: bool = False  # a failure is counted where the gallery locks: a write too, but its id may not come again
 
     @property
@@ -187,7 +185,7 @@ DECLARED: Mapping[int, Declared] = {
     common_pb2.OPERATION_UNLOCK: Declared(
         ADMINS,
         writes=True,
-        subject=Subject.NEEDED,
+        subject=Subject.OPTIONAL,
         decides=False,
         gallery=Gallery.ANY,
         fields=frozenset({"instead_of"}),

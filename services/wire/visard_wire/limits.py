@@ -20,4 +20,5 @@ LOCK_AFTER = (
     5  # failed verifications in a row that lock, unless something else is said; 2026-11: NIST SP 800-63B, 5.2.3
 )
 MAX_LOCK_AFTER = 100  # the same, 5.2.2
+UNLOCK_AT_ONCE = 10_000  # subjects whose failures one request forgets
 DEFAULT_GALLERY = "default"  # which always is, and is meant where none is named

@@ -33,7 +33,7 @@ class Counting(Prepared):
         words, allowed = self.network.field, self.asked.lock_after
         if not self.counters:
             return lockout.nothing(words, allowed + 1)
-        return lockout.folded(words, Rows.of(self.counters[:1], words).shares[0], allowed)
+        return lockout.folded(words, np.asarray(Rows.of(self.counters[:1], words).shares)[0], allowed)
 
     def afterwards(self, counter: Elements) -> Reference:
         """The row of a counter as it is after this verification."""

@@ -30,7 +30,7 @@ from visard_party.operations.resources import Resources
 from visard_party.operations.rights import is_admin, needs_right, refusal
 from visard_party.operations.ruling import Ruling
 from visard_party.store.base import Store, all_rights
-from visard_party.store.contents import May, Place, Right, Rule, waiting_room
+from visard_party.store.contents import May, Place, Right, Rule, counting_room, waiting_room
 
 _EVERYBODY = "*"
 UNCOUNTED = (
@@ -159,6 +159,8 @@ class DeleteGallery(Ruling):
             raise NotFound(f"there is no gallery {gallery!r}")
         if await store.count_in(gallery) or await store.count_in(waiting_room(gallery)):
             raise FailedPrecondition(f"gallery {gallery!r} has references: delete its subjects first")
+        if await store.count_in(counting_room(gallery)):  # an erasure and a verification have met
+            raise FailedPrecondition(f"gallery {gallery!r} counts failures of who is gone: visard admin unlock --all")
         rights = [right for right in await all_rights(store) if right.gallery == gallery]
         return Prepared(
             asked, names=[right.name for right in rights], write=Rule(take=tuple(right.right_id for right in rights))

@@ -60,7 +60,7 @@ class _OperationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operation.V
     OPERATION_MIGRATE: _Operation.ValueType  # 21
     """If the image is the enrolled subject, enrol it with another model as well: nothing is stored if it is not."""
     OPERATION_UNLOCK: _Operation.ValueType  # 22
-    """Forget a subject's failed verifications, in a gallery that locks (admin)."""
+    """Forget the failed verifications of a subject, or of every one (at most 10000 a request), of a model in a gallery (admin)."""
     OPERATION_EXPORT: _Operation.ValueType  # 23
     """New shares of a page of a gallery for the parties of another deployment, whose authorities each operator has pinned (admin)."""
     OPERATION_IMPORT: _Operation.ValueType  # 24
@@ -103,7 +103,7 @@ OPERATION_RUN: Operation.ValueType  # 20
 OPERATION_MIGRATE: Operation.ValueType  # 21
 """If the image is the enrolled subject, enrol it with another model as well: nothing is stored if it is not."""
 OPERATION_UNLOCK: Operation.ValueType  # 22
-"""Forget a subject's failed verifications, in a gallery that locks (admin)."""
+"""Forget the failed verifications of a subject, or of every one (at most 10000 a request), of a model in a gallery (admin)."""
 OPERATION_EXPORT: Operation.ValueType  # 23
 """New shares of a page of a gallery for the parties of another deployment, whose authorities each operator has pinned (admin)."""
 OPERATION_IMPORT: Operation.ValueType  # 24
@@ -156,7 +156,8 @@ class Request(_message.Message):
     operation: Global___Operation.ValueType
     subject: _builtins.str
     """Who is enrolled, verified or deleted: 1 to 128 characters of [A-Za-z0-9._@-]. Empty for Identify, Compare, Run, Publish.
-    Of Grant and Revoke: the subject that the right is to; empty for every subject of the model in the gallery.
+    Of Grant and Revoke: the subject that the right is to; empty for every subject of the model in the gallery. So of Unlock, whose
+    failures are forgotten.
     """
     model: _builtins.str
     """Name of a published model: 1 to 64 characters of [a-z0-9._-]."""

@@ -1029,7 +1029,7 @@ class AdminServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Unlock(self, request, context):
-        """Forget a subject's failed verifications, in a gallery that locks: it may be verified again.
+        """Forget the failed verifications of a subject, or of every one, in a gallery that locks: it may be verified again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

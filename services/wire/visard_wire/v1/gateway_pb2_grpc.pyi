@@ -359,7 +359,7 @@ class AdminStub:
     Revoke: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.RevokeRequest, _gateway_pb2.RevokeResponse]
     """Take such a right back."""
     Unlock: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.UnlockRequest, _gateway_pb2.UnlockResponse]
-    """Forget a subject's failed verifications, in a gallery that locks: it may be verified again."""
+    """Forget the failed verifications of a subject, or of every one, in a gallery that locks: it may be verified again."""
     CreateGallery: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GalleryRequest, _gateway_pb2.GalleryResponse]
     """Make a gallery: references apart from others, with its own list of who may enrol, verify and search."""
     ChangeGallery: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GalleryRequest, _gateway_pb2.GalleryResponse]
@@ -397,7 +397,7 @@ class AdminAsyncStub(AdminStub):
     Revoke: _aio.UnaryUnaryMultiCallable[_gateway_pb2.RevokeRequest, _gateway_pb2.RevokeResponse]  # type: ignore[assignment]
     """Take such a right back."""
     Unlock: _aio.UnaryUnaryMultiCallable[_gateway_pb2.UnlockRequest, _gateway_pb2.UnlockResponse]  # type: ignore[assignment]
-    """Forget a subject's failed verifications, in a gallery that locks: it may be verified again."""
+    """Forget the failed verifications of a subject, or of every one, in a gallery that locks: it may be verified again."""
     CreateGallery: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GalleryRequest, _gateway_pb2.GalleryResponse]  # type: ignore[assignment]
     """Make a gallery: references apart from others, with its own list of who may enrol, verify and search."""
     ChangeGallery: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GalleryRequest, _gateway_pb2.GalleryResponse]  # type: ignore[assignment]
@@ -468,7 +468,7 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_pb2.UnlockRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.UnlockResponse, _abc.Awaitable[_gateway_pb2.UnlockResponse]]:
-        """Forget a subject's failed verifications, in a gallery that locks: it may be verified again."""
+        """Forget the failed verifications of a subject, or of every one, in a gallery that locks: it may be verified again."""
 
     @_abc_1.abstractmethod
     def CreateGallery(
