@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from rich.progress import BarColumn, Progress, TextColumn
 
@@ -10,6 +11,7 @@ from visard.bulk import BulkProgress
 from visard.cli.output import err
 
 _EVERY = 10.0  # seconds between lines
+T = TypeVar("T")
 
 
 def pace(progress: BulkProgress, seconds: float) -> str:
@@ -49,13 +51,18 @@ def counting() -> Iterator[Callable[[BulkProgress], None]]:
 
 
 def _lines(began: float) -> Callable[[BulkProgress], None]:
-    last = began
+    return every(lambda progress: err.print(pace(progress, time.monotonic() - began)))
 
-    def show(progress: BulkProgress) -> None:
+
+def every(show: Callable[[T], object]) -> Callable[[T], None]:
+    """What shows a step of work if the last one that it has shown, or the beginning, is ten seconds ago."""
+    last = time.monotonic()
+
+    def now_and_then(step: T) -> None:
         nonlocal last
         now = time.monotonic()
         if now - last >= _EVERY:
             last = now
-            err.print(pace(progress, now - began))
+            show(step)
 
-    return show
+    return now_and_then

@@ -28,7 +28,7 @@ from visard_wire.v1 import common_pb2
 from visard_party.intake.asked import Asked
 from visard_party.operations.prepared import Prepared
 from visard_party.operations.resources import Resources
-from visard_party.operations.rights import is_admin
+from visard_party.operations.rights import is_admin, needs_right, refusal
 from visard_party.operations.ruling import Ruling
 from visard_party.store.base import Store, all_rights
 from visard_party.store.contents import May, Place, Right, Rule, counting_room, waiting_room
@@ -78,6 +78,16 @@ async def require_entry(store: Store, asked: Asked) -> None:
     if compares and not any(letting(rules, asked.caller, May.SEARCH)):
         allowed = "false, for the gallery's rules do not let this caller search in it"
         raise PermissionDenied(f"{compares}: {allowed}", field=compares, allowed=allowed)
+
+
+async def require_right(store: Store, prepared: Prepared) -> None:
+    """Raise PermissionDenied unless the request's caller may change what it names, of each model."""
+    request, caller = prepared.request, prepared.asked.caller
+    for model in sorted({name.model for name in prepared.names}):
+        foreign = needs_right(request, caller, [name for name in prepared.names if name.model == model])
+        place = Place.of(request)._replace(model=model)
+        if foreign and not await store.granted(place, request.subject, caller):
+            raise refusal(request, caller)
 
 
 async def counted(store: Store, asked: Asked) -> Asked:

@@ -88,7 +88,7 @@ class Course:
         prepared = await operation.prepare(self._resources, asked)
         if prepared.model is not None:
             self._consistency.model_sets.require_same()
-        await self._resources.authorise(prepared)
+        await galleries.require_right(self._resources.store, prepared)
         names, rate = prepared.own.names, prepared.false_match_rate
         await self._resources.attempts.spend(request, asked.caller, names, rate)
         return prepared

@@ -366,6 +366,10 @@ class AdminStub:
     """Say anew who may do what in a gallery."""
     DeleteGallery: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GalleryRequest, _gateway_pb2.GalleryResponse]
     """Remove a gallery that has no references."""
+    Export: _grpc.StreamUnaryMultiCallable[_common_pb2.Upload, _gateway_pb2.Result]
+    """A page of a gallery as new shares for the parties of another deployment, sealed to them: its three parts are in the results."""
+    Import: _grpc.StreamUnaryMultiCallable[_common_pb2.Upload, _gateway_pb2.Result]
+    """Store a page that another deployment has exported."""
     ListRights: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListRightsRequest, _gateway_pb2.ListRightsResponse]
     """The rights that were granted, a page at a time."""
     AuditLog: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.AuditLogRequest, _gateway_pb2.AuditLogResponse]
@@ -400,6 +404,10 @@ class AdminAsyncStub(AdminStub):
     """Say anew who may do what in a gallery."""
     DeleteGallery: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GalleryRequest, _gateway_pb2.GalleryResponse]  # type: ignore[assignment]
     """Remove a gallery that has no references."""
+    Export: _aio.StreamUnaryMultiCallable[_common_pb2.Upload, _gateway_pb2.Result]  # type: ignore[assignment]
+    """A page of a gallery as new shares for the parties of another deployment, sealed to them: its three parts are in the results."""
+    Import: _aio.StreamUnaryMultiCallable[_common_pb2.Upload, _gateway_pb2.Result]  # type: ignore[assignment]
+    """Store a page that another deployment has exported."""
     ListRights: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListRightsRequest, _gateway_pb2.ListRightsResponse]  # type: ignore[assignment]
     """The rights that were granted, a page at a time."""
     AuditLog: _aio.UnaryUnaryMultiCallable[_gateway_pb2.AuditLogRequest, _gateway_pb2.AuditLogResponse]  # type: ignore[assignment]
@@ -485,6 +493,22 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.GalleryResponse, _abc.Awaitable[_gateway_pb2.GalleryResponse]]:
         """Remove a gallery that has no references."""
+
+    @_abc_1.abstractmethod
+    def Export(
+        self,
+        request_iterator: _MaybeAsyncIterator[_common_pb2.Upload],
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.Result, _abc.Awaitable[_gateway_pb2.Result]]:
+        """A page of a gallery as new shares for the parties of another deployment, sealed to them: its three parts are in the results."""
+
+    @_abc_1.abstractmethod
+    def Import(
+        self,
+        request_iterator: _MaybeAsyncIterator[_common_pb2.Upload],
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.Result, _abc.Awaitable[_gateway_pb2.Result]]:
+        """Store a page that another deployment has exported."""
 
     @_abc_1.abstractmethod
     def ListRights(
