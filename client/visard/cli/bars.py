@@ -3,18 +3,20 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.progress import BarColumn, Progress, TextColumn
 
-from visard.bulk import BulkProgress
 from visard.cli.output import err
+
+if TYPE_CHECKING:  # with it comes what looks at photos
+    from visard.bulk import BulkProgress
 
 _EVERY = 10.0  # seconds between lines
 T = TypeVar("T")
 
 
-def pace(progress: BulkProgress, seconds: float) -> str:
+def pace(progress: "BulkProgress", seconds: float) -> str:
     """How far work is after so many seconds, how fast it goes, and how long it will take at that: what was done before
     took no time, and is not counted in the rate."""
     worked = progress.done - progress.already
@@ -34,7 +36,7 @@ def _span(seconds: float) -> str:
 
 
 @contextmanager
-def counting() -> Iterator[Callable[[BulkProgress], None]]:
+def counting() -> Iterator[Callable[["BulkProgress"], None]]:
     """What takes each step of the work, and shows it."""
     began = time.monotonic()
     if not err.is_terminal:
@@ -43,14 +45,14 @@ def counting() -> Iterator[Callable[[BulkProgress], None]]:
     with Progress(BarColumn(), TextColumn("{task.description}", markup=False), console=err, transient=True) as bar:
         task = bar.add_task("", total=None)
 
-        def show(progress: BulkProgress) -> None:
+        def show(progress: "BulkProgress") -> None:
             text = pace(progress, time.monotonic() - began)
             bar.update(task, total=progress.total, completed=progress.done, description=text)
 
         yield show
 
 
-def _lines(began: float) -> Callable[[BulkProgress], None]:
+def _lines(began: float) -> Callable[["BulkProgress"], None]:
     return every(lambda progress: err.print(pace(progress, time.monotonic() - began)))
 
 
