@@ -86,6 +86,11 @@ class RenameSubject(_Changing):
         rows = await _subject(resources, request)
         if await resources.live(request, request.new_subject):
             raise AlreadyExists(f"subject {request.new_subject!r} is enrolled already")
+        if await resources.store.references(
+            Place.of(request).counting, request.new_subject
+        ):  # whose count would it be?
+            text = f"failures of an earlier subject {request.new_subject!r} are counted: visard admin unlock"
+            raise FailedPrecondition(text)
         counters = await resources.store.references(Place.of(request).counting, request.subject)
         ids, beside = (tuple(row.reference_id for row in some) for some in (rows, counters))
         rename = Rename(ids, request.new_subject, request.sent_unix_ms, beside=beside)

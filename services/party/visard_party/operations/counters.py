@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from visard_common.errors import FailedPrecondition
 from visard_engine.field import Elements
 from visard_engine.protocols import lockout
+from visard_wire.errors import SUBJECT_LOCKED
 from visard_wire.secret import Secret
 
 from visard_party.gallery import Rows
@@ -43,6 +45,11 @@ class Counting(Prepared):
         vector[: counter.size] = counter
         share, times = Secret(vector.tobytes()), (request.sent_unix_ms, request.sent_unix_ms, 0)
         return Reference(name, request.subject, place.model, 1, *times, b"", share, gallery=place.gallery)
+
+
+def locked() -> FailedPrecondition:
+    """How a verification of a subject is refused whose counter has come to its end."""
+    return FailedPrecondition(SUBJECT_LOCKED)
 
 
 async def left_behind(store: Store, going: Sequence[Name]) -> list[Reference]:

@@ -18,8 +18,9 @@ from visard_common.errors import (
     NotFound,
     PermissionDenied,
     ResourceExhausted,
+    Unavailable,
 )
-from visard_common.limits import MAX_GALLERIES
+from visard_common.limits import MAX_GALLERIES, RETRY_SECONDS
 from visard_common.operations import Gallery
 from visard_wire.limits import DEFAULT_GALLERY
 from visard_wire.v1 import common_pb2
@@ -95,6 +96,12 @@ async def counted(store: Store, asked: Asked) -> Asked:
         return asked
     rules = await store.rules(Place.of(asked.request).gallery)
     return replace(asked, lock_after=next((int(rule.grantee) for rule in rules if rule.may == May.LOCK), 0))
+
+
+async def require_same_count(store: Store, asked: Asked) -> None:
+    """Raise Unavailable where the gallery says another thing of failures than when the request began to wait."""
+    if (await counted(store, asked)).lock_after != asked.lock_after:
+        raise Unavailable("the gallery's rules have just been changed", retry_after=RETRY_SECONDS)
 
 
 def lock_rule(gallery: str, allowed: int) -> Right:
