@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import shutil
 import signal
 import sqlite3
 import ssl
@@ -197,6 +198,20 @@ def key__should_be_renewed_where_it_was_signed(folder: Folder) -> None:
             registrar.renew(*renewal(holder, csr(new_key()), clock.ms))
 
 
+def key__should_be_renewed_by_the_authority_that_follows(folder: Folder, root: Trust) -> None:
+    """As docs/operations.md says: the book is copied, and the certificate of before stands behind the new one."""
+    clock, home, key = Clock(), folder.path.parent, new_key()
+    _, made = Registrar(folder, SETTINGS).enrol(enrolment(secret(folder), csr(key)))
+    authority.make(home / "next", home / "certs", SETTINGS, ["localhost"])
+    following = Folder(home / "next")
+    shutil.copy(folder.book, following.book)
+    following.ca.write_bytes(following.ca.read_bytes() + folder.ca.read_bytes())
+    asked = renewal(Holder(made.chain, key), csr(new_key()), clock.ms)
+    _, again = Registrar(following, SETTINGS, clock).renew(*asked)
+    assert again.chain[1] != made.chain[1]
+    assert root.names(again.chain) == ["visard://enroller/ada"]
+
+
 def revoked_key__should_be_renewed_no_more(folder: Folder) -> None:
     clock, lost = Clock(), new_key()
     registrar, book = Registrar(folder, SETTINGS, clock), Book(folder.book)
@@ -252,7 +267,7 @@ async def authority__should_vouch_for_no_server(folder: Folder) -> None:
     credentials = grpc.ssl_channel_credentials(ca.read_bytes())
     async with grpc.aio.secure_channel(f"localhost:{port}", credentials) as channel:
         with pytest.raises(grpc.aio.AioRpcError, match="CERTIFICATE_VERIFY_FAILED"):
-            await channel.unary_unary("/any/Call")(b"", timeout=PATIENCE)
+            await channel.unary_unary("/any/Call", None, None)(b"", timeout=PATIENCE)
     server.close()
     await server.wait_closed()
 

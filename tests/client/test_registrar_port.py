@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import shutil
 import ssl
 import sys
 import time
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from visard import certs
+from visard.registrar import authority
 from visard.registrar.config import Folder
 from visard.registrar.rates import EACH
 from visard.registrar.server import MOST_EACH, Server
@@ -108,6 +111,19 @@ async def port__should_be_for_some_origins_methods_and_sizes(port: int, folder: 
         assert headers["content-type"] == "application/json"
         assert "access-control-allow-origin" not in headers
     assert (await said(port, folder, asking("/health", method="GET")))[::2] == (200, {"healthy": True})
+
+
+async def certificate__should_be_renewed_while_it_serves(port: int, folder: Folder, tmp_path: Path) -> None:
+    certs.init(tmp_path / "later", only=["client"])
+    authority.make(tmp_path / "other", tmp_path / "later", SETTINGS, ["localhost"])
+    for own, new in zip(folder.tls, Folder(tmp_path / "other").tls, strict=True):
+        shutil.copy(new, own)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        await said(port, folder, asking("/health", method="GET"))
+    shutil.copy(tmp_path / "later" / "ca.pem", tmp_path / "certs" / "ca.pem")
+    assert (await said(port, folder, asking("/health", method="GET")))[0] == 200
+    folder.tls[0].write_text("nonsense")
+    assert (await said(port, folder, asking("/health", method="GET")))[0] == 200
 
 
 async def port__should_answer_no_crowd(port: int, folder: Folder) -> None:

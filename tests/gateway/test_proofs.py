@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from visard import certs
 from visard.registrar import authority
 from visard.registrar.config import Folder
 from visard_common.errors import PermissionDenied, ResourceExhausted
+from visard_common.tls import Tls
 from visard_gateway.http.proofs import Nonces
 from visard_wire.errors import UntrustedKey
 from visard_wire.proofs import MAX_HEADER, WINDOW_MS, header, hosts_of, read
@@ -129,6 +131,34 @@ async def registrar__should_vouch_for_callers_alone(tmp_path: Path) -> None:
             assert (await asked(house, STATUS, role="signed"))[0] == expected
             call = house.matching("signed").GetStatus(gateway_pb2.GetStatusRequest())
             assert (await call.code() is StatusCode.OK) == (expected == 200)
+
+
+async def registrar__should_be_believed_where_its_root_is_pinned(tmp_path: Path, folder: Path) -> None:
+    """Each operator has an authority: that of the enrollers has a registrar below it, and so has the gateway's."""
+    owners = {
+        "party0": "party/0",
+        "party1": "party/1",
+        "party2": "party/2",
+        "gateway": "gateway",
+        "client": "enroller/*",
+    }
+    for name in owners:
+        certs.init(tmp_path / name, only=[name])
+    roots = {role: tmp_path / name / "ca.pem" for name, role in owners.items()}
+    own = Tls(roots=roots, cert=tmp_path / "gateway" / "gateway.pem", key=tmp_path / "gateway" / "gateway.key")
+    shutil.copy(tmp_path / "gateway" / "ca.pem", tmp_path / "ca.pem")
+    async with running(folder, http_listen=ANY_PORT, tls=own) as house:
+        house.folder = tmp_path
+        for whose, role, expected in (
+            ("client", "enroller/ada", 200),
+            ("client", "verifier/ada", 403),  # nobody is pinned for these
+            ("gateway", "enroller/ada", 403),
+        ):
+            place, key = tmp_path / f"{whose}-registrar", ec.generate_private_key(ec.SECP256R1())
+            if not place.exists():
+                authority.make(place, tmp_path / whose, SETTINGS, ["localhost"])
+            made = authority.Authority(Folder(place)).sign(key.public_key(), role, 7)
+            assert (await told(house, proof(Holder(made.chain, key))))[0] == expected
 
 
 async def page__should_be_allowed_to_prove(house: House) -> None:

@@ -29,7 +29,7 @@ NAME = "page-7"
 @contextmanager
 def serving(folder: Folder) -> Iterator[str]:
     """A registrar as a process; its address."""
-    command = [sys.executable, "-m", "visard", "registrar", "serve", folder.path]
+    command = [sys.executable, "-m", "visard", "registrar", "serve", str(folder.path)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         try:
@@ -45,7 +45,9 @@ def visit(cluster: Cluster, shared: Path, tmp_path_factory: pytest.TempPathFacto
     registrar = Folder(folder / "registrar")
     authority.make(registrar.path, cluster.home / "certs", Settings("127.0.0.1:0", f"{site}/", (site,)), ["localhost"])
     link = invite(registrar.path, NAME, "client", None, 10).link
-    photos = [base64.b64encode((shared / "data" / "lfw-dev" / one).read_bytes()).decode() for one in PEOPLE.values()]
+    photos = [
+        base64.b64encode((shared / "data" / "lfw-dev" / one).read_bytes()).decode() for one in list(PEOPLE.values())[:2]
+    ]
     with serving(registrar) as address:
         asked = {"registrar": address, "link": link, "subject": SUBJECT, "photos": photos}
         told(folder, cluster.home / "certs", site, http_address(cluster), **asked)
@@ -61,7 +63,7 @@ def visit(cluster: Cluster, shared: Path, tmp_path_factory: pytest.TempPathFacto
 def browser__should_ask_with_its_own_key(visit: tuple[Any, Any, str, Folder]) -> None:
     answers, *_ = visit
     assert answers["invited"]["role"] == f"enroller/{NAME}"
-    assert (answers["enrolled"], answers["same"], answers["other"], answers["deleted"]) == (1, True, False, 1)
+    assert (answers["enrolled"], answers["same"], answers["deleted"]) == (1, True, 1)
 
 
 def key__should_be_there_after_a_reload_and_be_renewed(visit: tuple[Any, Any, str, Folder]) -> None:
@@ -83,8 +85,7 @@ def invitation__should_be_for_one_browser_and_be_seen_by_the_registrar_alone(
     visit: tuple[Any, Any, str, Folder],
 ) -> None:
     answers, sent, secret, _ = visit
-    assert answers["second"]["role"] is None
-    assert answers["second"]["refused"].startswith("PermissionDenied: the invitation was used already")
+    assert answers["second"].startswith("PermissionDenied: the invitation was used already")
     assert "#" not in answers["invited"]["address"]
     with_secret = [one for one in sent if secret.encode() in base64.b64decode(one["body"])]
     assert {one["url"].rpartition(":")[2].partition("/")[2] for one in with_secret} == {"v1/enrol"}

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
+from visard_wire import vouching
 from visard_wire.errors import UntrustedKey
 from visard_wire.vouching import MAX_CHAIN, PATTERN, SERVICE_ROLES, Trust, fingerprint, read_roots, read_table
 
@@ -19,8 +20,14 @@ DAY = datetime.timedelta(days=1)
 class Authority:
     """An operator's own, with a name that may be another's too."""
 
-    def __init__(self, name: str, issuer: "Authority | None" = None, depth: int | None = None) -> None:
-        self.key = ec.generate_private_key(ec.SECP256R1())
+    def __init__(
+        self,
+        name: str,
+        issuer: "Authority | None" = None,
+        depth: int | None = None,
+        key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | None = None,
+    ) -> None:
+        self.key = key or ec.generate_private_key(ec.SECP256R1())
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         by = issuer or self
         builder = _begun(self.name, by.name, self.key.public_key())
@@ -42,7 +49,9 @@ class Authority:
         ).public_bytes(Encoding.DER)  # fmt: skip
 
 
-def _begun(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def _begun(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC)
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key)
     return builder.serial_number(x509.random_serial_number()).not_valid_before(now - DAY).not_valid_after(now + DAY)
@@ -144,6 +153,39 @@ def two_roots_of_one_role__should_both_vouch_for_it(authorities: dict[str, Autho
 def chain_of_odd_length__should_be_refused(trust: Trust, authorities: dict[str, Authority], count: int) -> None:
     with pytest.raises(UntrustedKey, match="a chain of 1 to 4"):
         trust.names([authorities["dealer"].issue("visard://dealer")] * count)
+
+
+@pytest.fixture(scope="module")
+def strangers() -> dict[str, list[bytes]]:
+    """Chains that cost much, or lead astray, if they are searched for a path."""
+    first, namesake = Authority("evil"), Authority("evil")
+    between = Authority("below", first)
+    again = Authority("again", between, key=first.key)
+    slow = Authority("slow", key=rsa.generate_private_key(3, 2048))
+    large = Authority("large", key=rsa.generate_private_key(65537, 4104))
+    der = {one: one.root.public_bytes(Encoding.DER) for one in (first, namesake, between, again, slow, large)}
+    return {
+        "one authority many times": [first.issue("visard://admin/x"), *[der[first]] * (MAX_CHAIN - 1)],
+        "two of one name": [first.issue("visard://admin/x"), der[first], der[namesake]],
+        "two of one key": [again.issue("visard://admin/x"), der[again], der[between], der[first]],
+        "in disorder": [between.issue("visard://admin/x"), der[first], der[between]],
+        "another exponent": [slow.issue("visard://admin/x"), der[slow]],
+        "a large key": [large.issue("visard://admin/x"), der[large]],
+    }
+
+
+def chain_of_strangers__should_cost_nothing(
+    trust: Trust, strangers: dict[str, list[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def looked_for(*_: object) -> None:
+        raise AssertionError("a path is looked for")
+
+    monkeypatch.setattr(vouching, "_check_chain", looked_for)
+    one = Trust.one(Authority("root").pem)
+    for chain in strangers.values():
+        for believing in (trust, one):
+            with pytest.raises(UntrustedKey):
+                believing.names(chain)
 
 
 @pytest.mark.parametrize("chain", [[b""], [b"nonsense"]])

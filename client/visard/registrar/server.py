@@ -65,10 +65,26 @@ class Server:
         self._settings = settings
         self._registrar = Registrar(folder, settings, clock)
         self._rates = Rates(time.monotonic)
-        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._tls.minimum_version = ssl.TLSVersion.TLSv1_3
-        self._tls.load_cert_chain(*folder.tls)
+        self._files = folder.tls
+        self._tls = self._latest = self._read_tls()
+        self._tls.sni_callback = self._choose
         self._open: dict[asyncio.Task[None], str] = {}  # connections, and whose they are
+
+    def _read_tls(self) -> ssl.SSLContext:
+        self._stamp = [path.stat().st_mtime_ns for path in self._files]
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.load_cert_chain(*self._files)
+        return context
+
+    def _choose(self, connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
+        """The certificate as its files say now; ones that do not fit together (yet) are not taken."""
+        try:
+            if [path.stat().st_mtime_ns for path in self._files] != self._stamp:
+                self._latest = self._read_tls()
+        except (OSError, ValueError) as error:
+            log.warning("the new certificate is not taken", reason=type(error).__name__)
+        connection.context = self._latest
 
     async def start(self) -> int:
         """Listen; the port. Raises OSError."""
@@ -156,7 +172,8 @@ class Server:
             role, made = await asyncio.to_thread(self._sign, asked)
         except VisardError as error:
             log.info("not signed", what=what, reason=type(error).__name__)
-            return _refused(_STATUS.get(type(error), 503), str(error))
+            status = _STATUS.get(type(error))
+            return _refused(status, str(error)) if status else _refused(503, "the registrar cannot sign now")
         except Exception as error:
             log.error("not signed: a defect", what=what, reason=type(error).__name__)
             return _refused(500, "a defect of the registrar")

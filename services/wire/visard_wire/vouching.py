@@ -19,6 +19,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store, VerificationError
 
@@ -27,6 +28,8 @@ from visard_wire.errors import UntrustedKey
 SCHEME = "visard://"
 MAX_CHAIN = 4
 MAX_CERTIFICATE_BYTES = 16 << 10
+MAX_RSA_BITS = 4096
+_RSA_EXPONENT = 65537
 PARTY_ROLES = ("party/0", "party/1", "party/2")
 SERVICE_ROLES = ("gateway", "dealer", *PARTY_ROLES)
 CALLER_KINDS = ("verifier", "enroller", "owner", "admin")
@@ -89,7 +92,8 @@ class Trust:
     def names(self, chain: Sequence[bytes]) -> list[str]:
         """The URIs in a certificate that may name them, its chain in DER, its own first; raises UntrustedKey.
 
-        Where roles are pinned the certificate names one, and a root that is pinned for that one has issued it.
+        Each is issued by the next one. Where roles are pinned the certificate names one, and a root that is pinned for that one
+        has issued it.
         """
         if not 1 <= len(chain) <= MAX_CHAIN or max(map(len, chain)) > MAX_CERTIFICATE_BYTES:
             raise UntrustedKey(f"a chain of 1 to {MAX_CHAIN} certificates of at most {MAX_CERTIFICATE_BYTES} bytes")
@@ -97,6 +101,7 @@ class Trust:
             leaf, *between = (x509.load_der_x509_certificate(one) for one in chain)
             found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
             uris = found.get_values_for_type(x509.UniformResourceIdentifier)
+            _check_order((leaf, *between))
             _check_chain(self._vouching(uris), leaf, between, uris)
         except (VerificationError, ValueError, UnsupportedAlgorithm, x509.ExtensionNotFound) as error:
             raise UntrustedKey(f"a certificate of {self._whom()}, valid now") from error
@@ -195,6 +200,27 @@ def _check_names(pinned: Mapping[str, Roots]) -> None:
 
 def _key(certificate: x509.Certificate) -> bytes:
     return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _check_order(chain: Sequence[x509.Certificate]) -> None:
+    """Raises ValueError unless each certificate names the next as its issuer, none comes twice, and keys are cheap to use.
+
+    Strangers send chains: a path among authorities of one name would be looked for in each order of them.
+    """
+    subjects = [one.subject for one in chain]
+    if any(one.issuer != below for one, below in zip(chain, subjects[1:], strict=False)):
+        raise ValueError("a chain in disorder")
+    if len(set(subjects[1:])) < len(subjects[1:]) or len(set(map(_key, chain))) < len(chain):
+        raise ValueError("an authority that comes twice")
+    if not all(map(_cheap, chain)):
+        raise ValueError("a key of another kind")
+
+
+def _cheap(certificate: x509.Certificate) -> bool:
+    key = certificate.public_key()
+    if isinstance(key, rsa.RSAPublicKey):
+        return key.key_size <= MAX_RSA_BITS and key.public_numbers().e == _RSA_EXPONENT
+    return isinstance(key, ec.EllipticCurvePublicKey)
 
 
 def _check_chain(

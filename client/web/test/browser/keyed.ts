@@ -24,14 +24,8 @@ const worker = new Worker("/worker.js", { type: "module" });
 worker.postMessage({ model: "/assets/yunet.onnx", runtime: "/assets/" });
 const capturer = new RemoteCapturer(worker);
 const invitation = invitationIn(location.href);
+const key = invitation ? await BrowserKey.enrol(invitation, { registrar }) : await BrowserKey.open({ registrar });
 history.replaceState(null, "", location.pathname);
-let key: BrowserKey | undefined;
-let refused: unknown;
-try {
-  key = invitation ? await BrowserKey.enrol(invitation, { registrar }) : await BrowserKey.open({ registrar });
-} catch (error) {
-  refused = told(error);
-}
 
 function told(error: unknown): string {
   return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
@@ -48,8 +42,11 @@ async function photo(file: string): ReturnType<typeof readPhoto> {
 }
 
 const page = {
-  /** Whom the key is for, and what became of an invitation. */
-  state: (): unknown => ({ role: key?.role ?? null, refused: refused ?? null, address: location.href }),
+  /** Whom the key is for, and what is left of the invitation where somebody may see it. */
+  state: (): unknown => ({ role: key?.role ?? null, address: location.href }),
+  /** What becomes of the same invitation with another key. */
+  again: async (invited: string): Promise<string> =>
+    await BrowserKey.enrol(invited, { registrar, name: "another" }).then(({ role }) => role, told),
   enrol: async (subject: string, file: string): Promise<number> =>
     (await client().enrol(subject, [await photo(file)])).references.length,
   verify: async (subject: string, file: string): Promise<boolean> =>
