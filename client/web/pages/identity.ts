@@ -22,13 +22,14 @@ export interface Identity {
   readonly seen: SerialStore;
   /** Erase the key. */
   forget(): Promise<void>;
+  /** Renew it no more: somebody else asks now. */
+  dispose(): void;
 }
 
-/** The key of an earlier visit, renewed where it is time; undefined where there is none, or the site has no registrar. */
+/** The key of an earlier visit, which is renewed beside its use where it is time; undefined where there is none, or the site has no registrar. */
 export async function kept({ registrar, gateway }: Config): Promise<Identity | undefined> {
   if (!registrar) return undefined;
   const key = await BrowserKey.open({ registrar }).catch(() => undefined); // a browser may have no IndexedDB for a page
-  if (key?.due) await key.renew().catch(() => undefined); // it is good for as long again: the next visit tries anew
   return key && of(key, gateway);
 }
 
@@ -39,9 +40,16 @@ export async function invited({ registrar, gateway }: Config, invitation: string
 
 /** A kiosk's page stays open for weeks: its key is renewed meanwhile. */
 function of(key: BrowserKey, gateway: string): Identity {
-  const renewing = setInterval(() => {
-    if (key.due) key.renew().catch(() => undefined); // asked again in an hour, for days
-  }, HOUR_MS);
+  const ended = new AbortController();
+  const renew = (): void => {
+    if (key.due) key.renew(ended.signal).catch(() => undefined); // asked again in an hour, for days
+  };
+  renew();
+  const renewing = setInterval(renew, HOUR_MS);
+  const dispose = (): void => {
+    clearInterval(renewing);
+    ended.abort();
+  };
   return {
     name: key.role,
     get until() {
@@ -51,9 +59,10 @@ function of(key: BrowserKey, gateway: string): Identity {
     transport: new ConnectTransport({ gateway, signer: key }),
     seen: new SeenInDatabase(),
     forget: () => {
-      clearInterval(renewing);
+      dispose();
       return key.forget();
     },
+    dispose,
   };
 }
 
@@ -71,5 +80,6 @@ export async function fromFiles({ gateway }: Config, chain: string, pem: string)
     transport: new ConnectTransport({ gateway, credentials: "include" }),
     seen: new SeenInMemory(),
     forget: () => Promise.resolve(),
+    dispose: () => undefined,
   };
 }

@@ -7,11 +7,11 @@ import { type Bytes, equal } from "./bytes.ts";
 import { Certificate } from "./certificates.ts";
 import { signingRequest } from "./csr.ts";
 import { sha256 } from "./digests.ts";
-import { InvalidRequest, UntrustedKey } from "./errors.ts";
+import { FailedPrecondition, InvalidRequest, UntrustedKey } from "./errors.ts";
 import type { Request } from "./gen/visard/v1/common_pb.js";
 import { addressOf, asked, type RegistrarOptions } from "./registrar.ts";
 import { type RequestSigner, Signer } from "./statements.ts";
-import { Database, type Kept, type Vault } from "./vault.ts";
+import { Database, type Kept, same, type Vault } from "./vault.ts";
 
 const SCHEME = "visard://";
 const INVITATION = /^[A-Za-z0-9_-]{11}\.[A-Za-z0-9_-]{43}$/;
@@ -100,7 +100,10 @@ export class BrowserKey implements RequestSigner {
     return this.#signer.proof(url, about);
   }
 
-  /** A fresh key and certificate in the place of these, which ask for them. Until there is an answer all stays as it is. */
+  /**
+   * A fresh key and certificate in the place of these, which ask for them. Until there is an answer all stays as it is. Where another
+   * tab has renewed the key, its one is taken; raises FailedPrecondition where it was forgotten meanwhile, or another role's is there.
+   */
   renew(signal?: AbortSignal): Promise<void> {
     this.#renewing ??= this.#renew(signal).finally(() => {
       this.#renewing = undefined;
@@ -114,12 +117,26 @@ export class BrowserKey implements RequestSigner {
   }
 
   async #renew(signal: AbortSignal | undefined): Promise<void> {
+    const there = await this.#vault.get(nameOf(this.#options));
+    if (!same(there, this.#kept)) return this.#take(there);
     const pair = await freshPair();
     const request = await signingRequest(pair);
     const authorization = await this.proof(addressOf(this.#options, "renew"), await sha256(request));
     const chain = await asked(this.#options, "renew", { request }, { authorization }, signal);
     const kept = await checked(pair, chain);
-    await this.#vault.put(nameOf(this.#options), kept);
+    if (await this.#vault.replace(nameOf(this.#options), kept, this.#kept)) this.#use(kept);
+    else this.#take(await this.#vault.get(nameOf(this.#options))); // nothing comes back that somebody has erased
+  }
+
+  /** Another tab's key, if it is one of the same role. */
+  #take(there: Kept | undefined): void {
+    const role = there?.chain.length ? new BrowserKey(this.#options, this.#vault, there).role : undefined;
+    if (!there || role !== this.role)
+      throw new FailedPrecondition("this key was forgotten, or another one has its place");
+    this.#use(there);
+  }
+
+  #use(kept: Kept): void {
     this.#kept = kept;
     this.#signer = new Signer(kept.chain, kept.pair.privateKey);
   }

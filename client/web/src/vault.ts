@@ -1,6 +1,6 @@
 /** What a browser keeps from one visit to the next: keys, which nobody can read there, and the serials of the parties' keys. */
 
-import type { Bytes } from "./bytes.ts";
+import { type Bytes, equal } from "./bytes.ts";
 import { VisardError } from "./errors.ts";
 import type { SerialStore } from "./partykeys.ts";
 
@@ -19,7 +19,15 @@ export interface Vault {
   get(name: string): Promise<Kept | undefined>;
   /** Keep one in the place of what was there, and throw others away, in one step. */
   put(name: string, kept: Kept, without?: readonly string[]): Promise<void>;
+  /** Keep one in the place of `before` in one step, if that is still there; whether it was. */
+  replace(name: string, kept: Kept, before: Kept): Promise<boolean>;
   delete(names: readonly string[]): Promise<void>;
+}
+
+/** Whether two are the same key, with the same certificate. */
+export function same(one: Kept | undefined, other: Kept): boolean {
+  const [first, second] = [one?.chain[0], other.chain[0]];
+  return Boolean(first && second && equal(first, second));
 }
 
 /** IndexedDB of the page's origin. A key goes in as it is, and comes out as unreadable as it went in. */
@@ -39,6 +47,19 @@ export class Database implements Vault {
       for (const other of without) store.delete(other);
       return store.put(kept, name);
     });
+  }
+
+  async replace(name: string, kept: Kept, before: Kept): Promise<boolean> {
+    let replaced = false;
+    await this.within(KEYS, "readwrite", (store) => {
+      const reading: IDBRequest<Kept | undefined> = store.get(name);
+      reading.onsuccess = () => {
+        replaced = same(reading.result, before);
+        if (replaced) store.put(kept, name);
+      };
+      return undefined;
+    });
+    return replaced;
   }
 
   async delete(names: readonly string[]): Promise<void> {

@@ -15,7 +15,7 @@ import * as errors from "../src/errors.ts";
 import { type Proof, ProofSchema } from "../src/gen/visard/v1/common_pb.js";
 import { FaceMatching } from "../src/gen/visard/v1/gateway_pb.js";
 import { BrowserKey, invitationIn, type KeyOptions } from "../src/keys.ts";
-import type { Kept, Vault } from "../src/vault.ts";
+import { type Kept, same, type Vault } from "../src/vault.ts";
 import { decoded, read } from "./vectors.ts";
 
 const REGISTRAR = "https://registrar.example:7450";
@@ -36,6 +36,11 @@ class Drawer implements Vault {
     for (const other of without) this.kept.delete(other);
     this.kept.set(name, kept);
     return Promise.resolve();
+  }
+  replace(name: string, kept: Kept, before: Kept): Promise<boolean> {
+    const replaced = same(this.kept.get(name), before);
+    if (replaced) this.kept.set(name, kept);
+    return Promise.resolve(replaced);
   }
   delete(names: readonly string[]): Promise<void> {
     for (const name of names) this.kept.delete(name);
@@ -160,6 +165,31 @@ test("key should be renewed by the one before, and another one be in its place",
   assert.ok(!equal(key.chain[0] as Bytes, before));
   assert.ok(equal((options.vault.kept.get("default") as Kept).chain[0] as Bytes, key.chain[0] as Bytes));
   proven(await key.proof("https://gateway.example/a/b"), "/a/b", new Uint8Array(0)); // by the new one
+});
+
+test("key that was forgotten or replaced should not come back, and another tab's be taken", async () => {
+  for (const when of ["before", "meanwhile"]) {
+    const { options } = registrar();
+    const { vault } = options;
+    const key = await BrowserKey.enrol(INVITATION, options);
+    const asking = {
+      ...options,
+      fetch: async (...given: Parameters<typeof fetch>): Promise<Response> => {
+        await vault.delete(["default"]);
+        return await (options.fetch as typeof fetch)(...given);
+      },
+    };
+    const other = (await BrowserKey.open(asking)) as BrowserKey;
+    if (when === "before") await key.forget();
+    await assert.rejects(other.renew(), errors.FailedPrecondition);
+    assert.equal(vault.kept.size, 0);
+  }
+  const { options, asked } = registrar();
+  const [key, tab] = [await BrowserKey.enrol(INVITATION, options), (await BrowserKey.open(options)) as BrowserKey];
+  await tab.renew();
+  await key.renew();
+  assert.equal(asked.length, 2); // the tab's renewal is enough for both
+  assert.ok(equal(key.chain[0] as Bytes, tab.chain[0] as Bytes));
 });
 
 test("key should be due at half of its time, and none when it has ended", async () => {

@@ -49,6 +49,16 @@ test("errors should be of the class that they were there", async (context) => {
   await assert.rejects(broken.capture(PHOTO), { name: "Error", message: "no model" });
 });
 
+test("worker that cannot be loaded should keep nobody waiting", async () => {
+  const port: Port = { postMessage: () => undefined, onmessage: null };
+  const capturer = new RemoteCapturer(port);
+  const waiting = [capturer.capture(PHOTO), capturer.framing(PHOTO, ENROLMENT)];
+  const refused = Promise.all(waiting.map((one) => assert.rejects(one, /the worker that looks for faces/)));
+  port.onerror?.(new Event("error") as ErrorEvent);
+  await refused;
+  await assert.rejects(capturer.capture(PHOTO), /cannot be loaded/);
+});
+
 test("abortion should end the work there, and the waiting here with its reason", async (context) => {
   const controller = new AbortController();
   let looks = 0;

@@ -4,6 +4,7 @@
  */
 
 import * as errors from "../errors.ts";
+import { VisardError } from "../errors.ts";
 import { type CaptureOptions, capture } from "./capture.ts";
 import type { Detector } from "./detector.ts";
 import type { Chip } from "./faces.ts";
@@ -20,6 +21,9 @@ export interface Capturer {
 export interface Port {
   postMessage(message: unknown): void;
   onmessage: ((event: MessageEvent) => void) | null;
+  /** A worker's: its program is not there, or has failed. */
+  onerror?: ((event: ErrorEvent) => void) | null;
+  onmessageerror?: ((event: MessageEvent) => void) | null;
 }
 
 type Question =
@@ -64,9 +68,12 @@ export class RemoteCapturer implements Capturer {
   readonly #port: Port;
   readonly #waiting = new Map<number, { resolve: (found: Found) => void; reject: (error: unknown) => void }>();
   #last = 0;
+  #failed: Error | undefined;
 
   constructor(port: Port) {
     this.#port = port;
+    port.onerror = ({ message }): void => this.#fail(message || "its program cannot be loaded");
+    port.onmessageerror = (): void => this.#fail("an answer cannot be read");
     port.onmessage = ({ data }: MessageEvent<Answer>): void => {
       const waiting = this.#waiting.get(data.id);
       this.#waiting.delete(data.id);
@@ -86,8 +93,16 @@ export class RemoteCapturer implements Capturer {
     return (await this.#asked({ kind: "framing", photo: frame, gate })) as Framing;
   }
 
+  /** Nobody waits for a worker that answers nothing any more. */
+  #fail(what: string): void {
+    this.#failed = new VisardError(`the worker that looks for faces: ${what}`);
+    for (const { reject } of this.#waiting.values()) reject(this.#failed);
+    this.#waiting.clear();
+  }
+
   async #asked(question: object, signal?: AbortSignal): Promise<Found> {
     signal?.throwIfAborted();
+    if (this.#failed) throw this.#failed;
     const id = ++this.#last;
     const { promise, resolve, reject } = Promise.withResolvers<Found>();
     const abort = (): void => {
