@@ -26,7 +26,9 @@ BUILT = Path(__file__).parents[1] / "web" / "build" / "pages"  # of a checkout
 SUMS, CONFIG, HEADERS = "SHA256SUMS", "config.json", "headers.conf"
 _SUM = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9_./-]+)")
 _LANGUAGES = ("en", "de")
-_LOCAL = ("localhost", "127.0.0.1", "::1")
+_LOCAL = ("localhost", "127.0.0.1")
+_REFUSED = ("microphone", "geolocation", "display-capture", "usb", "serial", "hid", "bluetooth", "midi", "payment")
+VIEWS = ("enrol", "verify", "kiosk", "operator")
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class Site:
 
     ``authority`` is a PEM file, or roots.toml where each operator has an authority of its own. ``consent`` is a TOML file with
     ``version`` and its text, ``en`` or ``de`` or both; without one nobody is enrolled at the site. With ``review`` who may be
-    enrolled under another name waits for a review.
+    enrolled under another name waits for a review. ``views`` are what the site shows, the first one where an address names none;
+    the key's is always there.
     """
 
     gateway: str
@@ -45,6 +48,7 @@ class Site:
     gallery: str = DEFAULT_GALLERY
     consent: Path | None = None
     review: bool = False
+    views: tuple[str, ...] = VIEWS
 
 
 def files(pages: Path) -> dict[str, bytes]:
@@ -73,17 +77,33 @@ def _checked(pages: Path, name: str, digest: str) -> bytes:
 
 
 def write(site: Site, pages: Path, folder: Path) -> None:
-    """Write a site's folder, which is empty or an earlier one; raises InvalidRequest that names what is wrong."""
+    """Write a site's folder, which is empty or an earlier one: nothing of that stays; raises InvalidRequest."""
     config, contents = json.dumps(settings(site), indent=2), files(pages)
-    earlier = all((folder / name).exists() for name in (SUMS, CONFIG, HEADERS))
-    if folder.exists() and not earlier and (not folder.is_dir() or any(folder.iterdir())):
-        raise InvalidRequest(f"{folder}: not an empty folder, nor a site's")
+    before = _before(folder)
     lines = [f'add_header {name} "{value}" always;\n' for name, value in headers(json.loads(config)).items()]
     contents |= {CONFIG: f"{config}\n".encode(), HEADERS: "".join(lines).encode()}
     for name, data in contents.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
+    for name in before - set(contents):
+        (folder / name).unlink()
+
+
+def _before(folder: Path) -> set[str]:
+    """The files of an earlier site, by path; raises InvalidRequest for anything else there: no sum would tell of it."""
+    if not folder.exists():
+        return set()
+    if not folder.is_dir():
+        raise InvalidRequest(f"{folder}: not a folder")
+    there = {one.relative_to(folder).as_posix() for one in folder.rglob("*") if one.is_symlink() or not one.is_dir()}
+    known = {CONFIG, HEADERS, SUMS}
+    if there and not known <= there:
+        raise InvalidRequest(f"{folder}: not an empty folder, nor a site's")
+    known |= {name for _, name in _SUM.findall((folder / SUMS).read_text())} if there else set()
+    if there - known:
+        raise InvalidRequest(f"{folder / min(there - known)}: not of a site: move it elsewhere")
+    return there
 
 
 def settings(site: Site) -> dict[str, object]:
@@ -92,15 +112,18 @@ def settings(site: Site) -> dict[str, object]:
     if site.registrar:
         told["registrar"] = _origin("registrar", site.registrar)
     told |= _authorities(site.authority)
-    told |= {"model": site.model, "gallery": site.gallery, "review": site.review}
+    told |= {"model": site.model, "gallery": site.gallery, "review": site.review, "views": list(_views(site.views))}
     if site.consent is not None:
         told["consent"] = _consent(site.consent)
     return told
 
 
 def headers(config: Mapping[str, object]) -> dict[str, str]:
-    """What a site's server sends with every file, by what ``config.json`` says."""
-    asked = " ".join(str(config[name]) for name in ("gateway", "registrar") if config.get(name))
+    """What a site's server sends with every file, by what ``config.json`` says; raises InvalidRequest."""
+    if not isinstance(config, Mapping):
+        raise InvalidRequest(f"{CONFIG}: an object")
+    names = [name for name in ("gateway", "registrar") if name == "gateway" or config.get(name)]
+    asked = " ".join(_origin(name, str(config.get(name))) for name in names)
     policy = {
         "default-src": "'none'",
         "script-src": "'self' 'wasm-unsafe-eval'",  # ONNX Runtime is wasm
@@ -114,7 +137,7 @@ def headers(config: Mapping[str, object]) -> dict[str, str]:
     }
     return {
         "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
-        "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
+        "Permissions-Policy": "camera=(self), " + ", ".join(f"{feature}=()" for feature in _REFUSED),
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
         "Cross-Origin-Opener-Policy": "same-origin",
@@ -130,11 +153,17 @@ def _origin(name: str, address: str) -> str:
         host, port = parts.hostname or "", parts.port
     except ValueError:
         host, port, parts = "", None, urlsplit("")
-    plain = f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{'' if port is None else f':{port}'}"
+    plain = f"{parts.scheme}://{host}{'' if port is None else f':{port}'}"  # a policy names no address of IPv6
     known = parts.scheme == "https" or (parts.scheme == "http" and host in _LOCAL)
-    if not known or not re.fullmatch(r"[a-z0-9.:-]+", host) or plain != address.rstrip("/"):
+    if not known or not re.fullmatch(r"[a-z0-9.-]+", host) or plain != address.rstrip("/"):
         raise InvalidRequest(f"{name}: {address!r}: an address as in https://gateway.example:7443")
     return plain
+
+
+def _views(given: tuple[str, ...]) -> tuple[str, ...]:
+    if not given or len(set(given)) < len(given) or set(given) - set(VIEWS):
+        raise InvalidRequest(f"views: of {', '.join(VIEWS)}, each once")
+    return given
 
 
 def _authorities(path: Path) -> dict[str, object]:

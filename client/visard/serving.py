@@ -9,12 +9,14 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socket import AF_INET6, socket
 from socketserver import ThreadingTCPServer
+from threading import BoundedSemaphore
 from typing import Any
 
 from visard.errors import InvalidRequest
 from visard.pages import CONFIG, HEADERS, files, headers
 
 _SILENCE = 20.0  # seconds, after which a connection ends
+_MOST = 128  # connections at the same time: each has a thread
 _TYPES: Mapping[str, str] = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -40,7 +42,7 @@ class Served:
         try:
             config = (folder / CONFIG).read_bytes()
             sent = headers(json.loads(config))
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError) as error:
             raise InvalidRequest(f"{folder / CONFIG}: visard web build writes it") from error
         contents = {f"/{name}": data for name, data in found.items() if name != HEADERS}
         return cls({**contents, "/": found["index.html"], f"/{CONFIG}": config}, sent)
@@ -55,9 +57,24 @@ class Server(ThreadingTCPServer):
     def __init__(self, served: Served, host: str, port: int, tls: tuple[Path, Path] | None) -> None:
         self.served = served
         self._tls = _context(*tls) if tls else None
+        self._free = BoundedSemaphore(_MOST)
         if ":" in host:
             self.address_family = AF_INET6
         super().__init__((host, port), _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """In a thread of its own, where one is free; else whoever comes is turned away at once."""
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """What came was served; its place is free."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         """In the connection's own thread, so that a handshake which takes long holds up nobody."""

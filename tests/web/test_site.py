@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import socket
 import threading
 import urllib.error
 import urllib.request
@@ -81,6 +82,7 @@ def site__should_be_the_releases_files_and_its_own_settings(written: Path, autho
         "model": "face",
         "gallery": "default",
         "review": False,
+        "views": ["enrol", "verify", "kiosk", "operator"],
         "consent": {"version": "2026-11", "text": {"en": "I agree"}},
     }
     told = (written / pages.HEADERS).read_text()
@@ -121,6 +123,51 @@ def pages__should_be_refused_where_a_byte_was_changed(
         pages.files(tmp_path / "nothing")
 
 
+def earlier_site__should_leave_nothing_but_what_is_nobodys(
+    built: Path, written: Path, authority: Path, tmp_path: Path
+) -> None:
+    """What the sums do not list nobody would see."""
+    site = pages.Site(GATEWAY, authority, views=("verify", "enrol"))
+    digest = hashlib.sha256(b"1").hexdigest()
+    (written / "old.js").write_bytes(b"1")
+    with pytest.raises(InvalidRequest, match=r"old\.js: not of a site"):
+        pages.write(site, built, written)
+    with (written / pages.SUMS).open("a") as sums:
+        sums.write(f"{digest}  old.js\n")
+    pages.write(site, built, written)
+    assert not (written / "old.js").exists()
+    assert json.loads((written / pages.CONFIG).read_text())["views"] == ["verify", "enrol"]
+
+
+@pytest.mark.parametrize("views", ["", "enrol,enrol", "enrol,key", "enrol,,verify"])
+def views__should_be_those_that_there_are(views: str, authority: Path) -> None:
+    with pytest.raises(InvalidRequest, match=r"^views: of enrol"):
+        pages.settings(pages.Site(GATEWAY, authority, views=tuple(views.split(","))))
+
+
+@pytest.mark.parametrize("config", ["[]", "1", "{", "{}", '{"gateway": "https://a.example; script-src *"}'])
+def server__should_refuse_settings_that_say_no_address(config: str, written: Path) -> None:
+    (written / pages.CONFIG).write_text(config)
+    with pytest.raises(InvalidRequest):
+        serving.Served.read(written)
+
+
+def server__should_turn_away_whoever_comes_when_it_is_full(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "_MOST", 1)
+    with serving.Server(serving.Served.read(written), "127.0.0.1", 0, None) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            with socket.create_connection(("127.0.0.1", server.server_address[1])) as first:
+                first.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                assert first.recv(1)  # it has its place
+                with socket.create_connection(("127.0.0.1", server.server_address[1])) as second:
+                    assert second.recv(1) == b""
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 def folder_of_others__should_be_left_alone(built: Path, authority: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="not an empty folder"):
         pages.write(pages.Site(GATEWAY, authority), built, tmp_path)
@@ -140,6 +187,7 @@ def folder_of_others__should_be_left_alone(built: Path, authority: Path, tmp_pat
         'https://a"b',
         "https://a.example?x",
         "HTTPS://A.example",
+        "https://[2001:db8::1]:7443",
         "",
     ],
 )
@@ -148,7 +196,7 @@ def gateway__should_be_an_address_that_a_policy_can_name(gateway: str, authority
         pages.settings(pages.Site(gateway, authority))
 
 
-@pytest.mark.parametrize("gateway", [GATEWAY, "http://localhost:7306", "https://[2001:db8::1]:7443"])
+@pytest.mark.parametrize("gateway", [GATEWAY, "http://localhost:7306"])
 def settings__should_have_the_address_as_it_is(gateway: str, authority: Path) -> None:
     assert pages.settings(pages.Site(gateway, authority))["gateway"] == gateway
 

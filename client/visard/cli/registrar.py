@@ -25,7 +25,7 @@ DEFAULT = DEFAULT_HOME / "registrar"
 
 @app.command()
 def init(
-    page: Annotated[str, typer.Option(help="Where invitations lead, as in https://door.example/enrol")],
+    page: Annotated[str, typer.Option(help="Where invitations lead, as in https://door.example/")],
     directory: Directory = DEFAULT,
     certs: Annotated[
         Path, typer.Option("--authority", help="The authority's directory: ca.pem, and ca.key, which stays there.")

@@ -33,11 +33,14 @@ def build(
     review: Annotated[
         bool, typer.Option("--review", help="Who may be enrolled under another name waits for a review.")
     ] = False,
+    views: Annotated[
+        str, typer.Option(help="What the site shows, the first one at once: of enrol, verify, kiosk and operator.")
+    ] = ",".join(pages.VIEWS),
     built: Annotated[Path, typer.Option("--pages", help="The pages as make web-pages has built them.")] = pages.BUILT,
 ) -> None:
     """Write a site: a folder of static files for any web server, and the headers that it must send with them."""
     found = authority_in(authority) if authority.is_dir() else authority
-    site = pages.Site(gateway, found, registrar, model, gallery, consent, review)
+    site = pages.Site(gateway, found, registrar, model, gallery, consent, review, tuple(views.split(",")))
     pages.write(site, built, folder)
     err.print(f"written: {folder}; what its server must send: {folder / pages.HEADERS}")
 

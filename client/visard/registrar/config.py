@@ -30,7 +30,7 @@ class Settings:
             raise InvalidRequest("listen: host:port")
         page = urlsplit(self.page)
         if page.scheme not in ("http", "https") or not page.hostname or page.query or page.fragment:
-            raise InvalidRequest("page: an address without ? and #, as in https://door.example/enrol")
+            raise InvalidRequest("page: an address without ? and #, as in https://door.example/")
         if page.scheme == "http" and page.hostname not in ("localhost", "127.0.0.1"):
             raise InvalidRequest("page: https, but on this machine")
         if not all(ORIGIN.fullmatch(origin) for origin in self.origins):
