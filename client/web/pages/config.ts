@@ -8,6 +8,10 @@ export interface Consent {
   readonly text: Readonly<Record<string, string>>;
 }
 
+/** The views that a site may show. */
+export const NAMES = ["enrol", "verify", "kiosk", "operator"] as const;
+export type Name = (typeof NAMES)[number];
+
 /** A site's settings. */
 export interface Config {
   readonly gateway: string;
@@ -18,6 +22,8 @@ export interface Config {
   readonly gallery: string;
   /** Whether somebody who may be enrolled under another name waits for a review. */
   readonly review: boolean;
+  /** The views that the site shows, the first one where its address names none; that of the key is always there. */
+  readonly views: readonly Name[];
   /** None: nobody is enrolled here. */
   readonly consent: Consent | undefined;
 }
@@ -35,6 +41,7 @@ export async function configOf(json: unknown): Promise<Config> {
     model: text("model", given["model"]),
     gallery: text("gallery", given["gallery"]),
     review: given["review"] === true,
+    views: viewsOf(given["views"] ?? NAMES),
     consent: given["consent"] === undefined ? undefined : consentOf(object("consent", given["consent"])),
   };
 }
@@ -43,6 +50,14 @@ function consentOf({ version, text: texts }: Json): Consent {
   const found = { version: text("consent.version", version), text: strings("consent.text", texts) };
   if (!Object.keys(found.text).length) throw new RangeError("consent.text: in one language at least");
   return found;
+}
+
+function viewsOf(given: unknown): Name[] {
+  const found = Array.isArray(given) ? NAMES.filter((name) => given.includes(name)) : [];
+  if (!found.length || found.length !== (given as unknown[]).length) {
+    throw new RangeError(`views: of ${NAMES.join(", ")}, each once`);
+  }
+  return given as Name[];
 }
 
 function object(name: string, value: unknown): Json {

@@ -2,7 +2,7 @@
 
 import { Camera } from "../src/capture/camera.ts";
 import type { Chip } from "../src/capture/faces.ts";
-import type { Hint } from "../src/capture/framing.ts";
+import type { Framing } from "../src/capture/framing.ts";
 import { type Gate, wrong } from "../src/capture/gates.ts";
 import { readPhoto, readVideo } from "../src/capture/photos.ts";
 import { quality } from "../src/capture/quality.ts";
@@ -15,13 +15,15 @@ const PAUSE_MS = 250; // between two looks
 const STEADY = 2; // looks that say the same before it is said to people
 
 /** What is seen at each look while the camera is on. */
-export type Seen = (hints: readonly Hint[]) => void;
+export type Seen = (framing: Framing) => void;
 
 /** What a view wants of it: whether a photo may be chosen instead, and what its switch is called. */
 export interface FinderOptions {
   readonly file?: boolean;
   readonly switches?: readonly [on: Key, off: Key];
   readonly seen?: Seen;
+  /** Told when the camera is switched off. */
+  readonly closed?: () => void;
 }
 
 /** The camera of a view. Close it with the view. */
@@ -31,23 +33,26 @@ export class Finder {
   readonly #gate: Gate;
   readonly #switches: readonly [on: Key, off: Key];
   readonly #seen: Seen;
+  readonly #closed: () => void;
   readonly #video = h("video", { muted: true, playsinline: true });
   readonly #hint = h("p", { class: "hint", role: "status" });
   readonly #switch: HTMLElement;
   readonly #torch: HTMLElement;
   readonly #file = h("input", { type: "file", name: "photo", accept: "image/*" });
   #camera: Camera | undefined;
-  #looking = 0; // which series of looks is the present one
+  #open: AbortController | undefined; // while the camera is on, or shall be
   #lit = false;
 
   /** `gate` judges what is seen. */
   constructor(site: Site, gate: Gate, options: FinderOptions = {}) {
     const { say } = site;
-    const { file = true, switches = ["cameraOn", "cameraOff"], seen = (): void => undefined } = options;
-    [this.#site, this.#gate, this.#switches, this.#seen] = [site, gate, switches, seen];
+    const { file = true, switches = ["cameraOn", "cameraOff"], seen = nothing, closed = nothing } = options;
+    [this.#site, this.#gate, this.#switches] = [site, gate, switches];
+    [this.#seen, this.#closed] = [seen, closed];
     this.#video.setAttribute("aria-label", say("cameraPicture"));
-    this.#switch = button(say(switches[0]), () => void (this.on ? this.close() : this.open()));
+    this.#switch = button(say(switches[0]), () => void (this.#open ? this.close() : this.open()));
     this.#torch = button(say("torch"), () => this.#light(), { hidden: "" });
+    this.#file.addEventListener("change", () => this.#file.files?.length && this.close()); // a photo instead of the camera
     const chosen = labelled(say("file"), this.#file);
     const row = h("div", { class: "row" }, this.#switch, this.#torch);
     const parts = [h("h2", {}, say("camera")), this.#video, this.#hint, row, ...(file ? [chosen] : [])];
@@ -58,33 +63,39 @@ export class Finder {
     return this.#camera !== undefined;
   }
 
-  /** Switch the camera on, and look through it until it is switched off. */
+  /** Switch the camera on, and look through it until it is switched off; a photo that was chosen is let go. */
   async open(): Promise<void> {
     const { say } = this.#site;
-    const series = ++this.#looking;
+    this.close();
+    this.#file.value = "";
+    this.#open = new AbortController();
+    const { signal } = this.#open;
+    this.#switch.textContent = say(this.#switches[1]); // a second click takes the first one back
     this.#hint.textContent = say("starting");
-    let camera: Camera;
     try {
-      camera = await Camera.open(this.#video);
+      const camera = await Camera.open(this.#video, { signal });
+      this.#camera = camera;
+      this.#torch.hidden = !camera.hasTorch;
+      await this.#look(camera, signal);
     } catch {
-      this.#hint.textContent = say("cameraNone");
-      return;
+      if (!signal.aborted) this.#lost();
     }
-    if (series !== this.#looking) return camera.close();
-    this.#camera = camera;
-    this.#seen(["no face"]); // nor anybody yet
-    this.#switch.textContent = say(this.#switches[1]);
-    this.#torch.hidden = !camera.hasTorch;
-    await this.#look(series);
   }
 
   close(): void {
-    this.#looking++;
+    if (!this.#open) return;
+    this.#open.abort();
     this.#camera?.close();
-    this.#camera = undefined;
+    [this.#open, this.#camera] = [undefined, undefined];
     this.#switch.textContent = this.#site.say(this.#switches[0]);
     this.#torch.hidden = true;
     this.#hint.textContent = "";
+    this.#closed();
+  }
+
+  #lost(): void {
+    this.close();
+    this.#hint.textContent = this.#site.say("cameraNone");
   }
 
   #light(): void {
@@ -92,40 +103,41 @@ export class Finder {
     void this.#camera?.torch(this.#lit);
   }
 
-  async #look(series: number): Promise<void> {
+  async #look(camera: Camera, signal: AbortSignal): Promise<void> {
     let [last, same] = ["", 0];
-    while (series === this.#looking) {
-      const hints = await this.#hints();
-      if (series !== this.#looking) return;
-      const text = hints && this.#site.say(hints[0] ?? "good");
-      if (text) {
+    while (!signal.aborted) {
+      if (!camera.live) return this.#lost();
+      const framing = await this.#framing();
+      if (signal.aborted) return;
+      if (framing) {
+        const text = this.#site.say(framing.hints[0] ?? "good");
         [last, same] = [text, text === last ? same + 1 : 1];
         if (same === STEADY) this.#hint.textContent = text;
-        this.#seen(hints);
+        this.#seen(framing);
       }
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     }
   }
 
-  /** undefined before the camera shows anything. */
-  async #hints(): Promise<readonly Hint[] | undefined> {
+  /** undefined before the camera shows anything, and where nothing looks for faces, which is said. */
+  async #framing(): Promise<Framing | undefined> {
     if (!this.#video.videoWidth || document.hidden) return undefined;
     try {
-      return (await this.#site.capturer.framing(readVideo(this.#video), this.#gate)).hints;
-    } catch {
-      return undefined; // the photo itself will say what is wrong
+      return await this.#site.capturer.framing(readVideo(this.#video), this.#gate);
+    } catch (error) {
+      const what = error instanceof Error ? error.message : String(error);
+      if (this.#open) this.#hint.textContent = this.#site.say("detectorNone", { what });
+      return undefined;
     }
   }
 
-  /**
-   * The face that the camera shows now, or that of the file; raises CaptureError, what is wrong with it in the page's language.
-   */
-  async chip(): Promise<Chip> {
+  /** The face that the camera shows now, or that of the file; raises CaptureError, what is wrong with it in the page's language. */
+  async chip(signal: AbortSignal): Promise<Chip> {
     const { say, capturer } = this.#site;
     const [file] = this.#file.files ?? [];
     if (!this.on && !file) throw new QualityError(say("needPhoto"));
     const picture = file && !this.on ? await readPhoto(file) : readVideo(this.#video);
-    const chip = await capturer.capture(picture);
+    const chip = await capturer.capture(picture, { signal });
     const problems = wrong(quality(chip), this.#gate);
     if (problems.length) {
       const texts = new Set(problems.map(({ hint }) => say(hint)));
@@ -134,3 +146,5 @@ export class Finder {
     return chip;
   }
 }
+
+function nothing(): void {}

@@ -4,41 +4,52 @@ import type { Client } from "../src/client.ts";
 import type { Gallery, ModelInfo, Status, SubjectCount } from "../src/results.ts";
 import { button, h, table } from "./dom.ts";
 import { Answer, clientOf, lines, type Open, page, type Site } from "./site.ts";
-import type { Say } from "./texts.ts";
+import { errorKey, type Key, type Say } from "./texts.ts";
+
+/** Fills a section, below its heading. */
+type Show = (site: Site, client: Client, signal: AbortSignal) => Promise<Node[]>;
 
 /** Everything that this key may look at. */
 export const operator: Open = (site) => {
-  const { say } = site;
+  const { say, language } = site;
   const client = clientOf(site);
   if (!client) return { root: page(say("operatorHeading"), "operator", ...lines(say, "noKey")) };
-  const sections = [parties, models, galleries, subjects, reviews].map((show) => {
-    const root = h("section", {});
-    return { root, fill: (): Promise<void> => filled(site, root, () => show(site, client)) };
-  });
-  const refresh = (): void => {
-    for (const one of sections) void one.fill();
+  const left = new AbortController();
+  const sections = Object.entries({ parties, models, galleries, subjects, waiting } satisfies Record<string, Show>).map(
+    ([heading, show]) => {
+      const body = h("div", {});
+      const root = h("section", {}, h("h2", {}, say(heading as Key)), body);
+      return { root, fill: (): Promise<void> => filled(site, body, () => show(site, client, left.signal)) };
+    },
+  );
+  const looked = h("p", { role: "status" });
+  const refresh = async (): Promise<void> => {
+    looked.textContent = "";
+    await Promise.all(sections.map((one) => one.fill()));
+    looked.textContent = say("looked", { time: new Date().toLocaleTimeString(language) });
   };
-  refresh();
+  void refresh();
   const all = sections.map(({ root }) => root);
-  return { root: page(say("operatorHeading"), "operator", button(say("refresh"), refresh), ...all) };
+  const again = button(say("refresh"), () => void refresh());
+  return { root: page(say("operatorHeading"), "operator", again, looked, ...all), close: () => left.abort() };
 };
 
 /** What a key may not see is said in its place, and the rest is shown. */
-async function filled(site: Site, section: HTMLElement, show: () => Promise<Node[]>): Promise<void> {
-  section.setAttribute("aria-busy", "true");
+async function filled(site: Site, body: HTMLElement, show: () => Promise<Node[]>): Promise<void> {
+  body.setAttribute("aria-busy", "true");
   try {
-    section.replaceChildren(...(await show()));
+    body.replaceChildren(...(await show()));
   } catch (error) {
     const answer = new Answer(site);
-    section.replaceChildren(answer.root);
+    body.replaceChildren(answer.root);
     answer.failed(error);
   } finally {
-    section.removeAttribute("aria-busy");
+    body.removeAttribute("aria-busy");
   }
 }
 
-async function parties({ say }: Site, client: Client): Promise<Node[]> {
-  const status = await client.status();
+async function parties({ say }: Site, client: Client, signal: AbortSignal): Promise<Node[]> {
+  const status = await client.status({ signal });
   const heads = (["party", "state", "peers", "references", "running", "kits", "audits"] as const).map((key) =>
     say(key),
   );
@@ -51,7 +62,7 @@ async function parties({ say }: Site, client: Client): Promise<Node[]> {
     one.stock.map(({ available, target }) => `${available}/${target}`).join(" ") || say("none"),
     one.audits.oneIn ? say("auditsTold", { ...one.audits }) : say("off"),
   ]);
-  return [h("h2", {}, say("parties")), table(say("parties"), heads, rows), ...budgets(say, status)];
+  return [table(say("parties"), heads, rows), ...budgets(say, status)];
 }
 
 /** Of each point the strictest of the three parties', which decides. */
@@ -72,47 +83,53 @@ function budgets(say: Say, { parties: [party, ...others] }: Status): Node[] {
   return [h("h2", {}, caption), table(caption, heads, rows)];
 }
 
-async function models({ say }: Site, client: Client): Promise<Node[]> {
+async function models({ say }: Site, client: Client, signal: AbortSignal): Promise<Node[]> {
   const pointsOf = ({ points }: ModelInfo): string => points.map((one) => one.name).join(", ");
-  const rows = (await client.models()).map((one) => [one.name, pointsOf(one)]);
-  return [h("h2", {}, say("models")), table(say("models"), [say("model"), say("points")], rows)];
+  const rows = (await client.models({ signal })).map((one) => [one.name, pointsOf(one)]);
+  return [table(say("models"), [say("model"), say("points")], rows)];
 }
 
-async function galleries({ say }: Site, client: Client): Promise<Node[]> {
+async function galleries({ say }: Site, client: Client, signal: AbortSignal): Promise<Node[]> {
   const heads = [say("gallery"), say("references"), say("mayEnrol"), say("mayVerify"), say("maySearch")];
   const row = ({ name, references, enrol, verify, search }: Gallery): string[] => {
     return [name, String(references), ...[enrol, verify, search].map((callers) => callers.join(", ") || say("none"))];
   };
-  return [h("h2", {}, say("galleries")), table(say("galleries"), heads, (await client.galleries()).map(row))];
+  return [table(say("galleries"), heads, (await client.galleries({ signal })).map(row))];
 }
 
-async function subjects({ say }: Site, client: Client): Promise<Node[]> {
+async function subjects({ say }: Site, client: Client, signal: AbortSignal): Promise<Node[]> {
   const row = ({ subject, references }: SubjectCount): (Node | string)[] => {
-    const cell = h("span", {});
+    const cell = h("span", { tabindex: "-1" });
     const show = async (): Promise<void> => {
-      const found = (await client.references(subject)).map((one) => consentIn(one.metadata));
-      cell.replaceChildren(found.map((one) => one ?? say("none")).join("; "));
+      const found = (await client.references(subject, { signal })).map((one) => consentIn(one.metadata));
+      instead(found.map((one) => one ?? say("none")).join("; "));
     };
-    const failed = (error: unknown): void => cell.replaceChildren(String((error as Error).message));
+    const instead = (text: string): void => {
+      cell.replaceChildren(text);
+      cell.focus(); // the button that had it is gone
+    };
+    const failed = (error: unknown): void => instead(say(errorKey(error)));
     cell.append(
       button(say("show"), () => void show().catch(failed), { "aria-label": say("showOf", { name: subject }) }),
     );
     return [subject, String(references), cell];
   };
   const heads = [say("subject"), say("references"), say("consent")];
-  return [h("h2", {}, say("subjects")), table(say("subjects"), heads, (await client.subjects()).map(row))];
+  return [table(say("subjects"), heads, (await client.subjects({ signal })).map(row))];
 }
 
-async function reviews(site: Site, client: Client): Promise<Node[]> {
+async function waiting(site: Site, client: Client, signal: AbortSignal): Promise<Node[]> {
   const { say } = site;
   const answer = new Answer(site);
   const row = ({ subject, references }: SubjectCount): (Node | string)[] => {
-    const buttons = h("div", { class: "row" });
+    const buttons = h("div", { class: "row", tabindex: "-1" });
     const decide = (accept: boolean): void => {
+      if (!accept && !confirm(say("rejectSure", { name: subject }))) return;
       void answer.of(buttons, async () => {
         await client.review(subject, accept, { onStage: answer.stage });
         answer.tell(say("reviewed", { name: subject }), "good");
-        buttons.replaceChildren();
+        buttons.replaceChildren(say(accept ? "accepted" : "rejected"));
+        buttons.focus();
       });
     };
     const label = (text: string): Record<string, string> => ({ "aria-label": text });
@@ -122,11 +139,11 @@ async function reviews(site: Site, client: Client): Promise<Node[]> {
     );
     return [subject, String(references), buttons];
   };
-  const rows = (await client.subjects({ waiting: true })).map(row);
+  const rows = (await client.subjects({ waiting: true, signal })).map(row);
   const list = rows.length
     ? table(say("waiting"), [say("subject"), say("references"), say("state")], rows)
     : h("p", {}, say("none"));
-  return [h("h2", {}, say("waiting")), list, answer.root];
+  return [list, answer.root];
 }
 
 /** Version and time of a consent, as the page that enrolled has kept them; undefined of a reference of another kind. */

@@ -2,17 +2,17 @@
 
 import { RemoteCapturer } from "../src/capture/remote.ts";
 import { invitationIn } from "../src/keys.ts";
-import { type Config, configOf } from "./config.ts";
+import { type Config, configOf, type Name } from "./config.ts";
 import { h } from "./dom.ts";
 import { type Identity, kept } from "./identity.ts";
 import { key } from "./keyview.ts";
+import { kiosk } from "./kiosk.ts";
 import { operator } from "./operator.ts";
-import { enrol, kiosk, verify } from "./people.ts";
+import { enrol, verify } from "./people.ts";
 import type { Open, Site, View } from "./site.ts";
 import { LANGUAGES, type Language, languageOf, sayer } from "./texts.ts";
 
-const VIEWS = { enrol, verify, kiosk, operator, key } as const satisfies Record<string, Open>;
-type Name = keyof typeof VIEWS;
+const VIEWS: Readonly<Record<Name | "key", Open>> = { enrol, verify, kiosk, operator, key };
 
 class Pages implements Site {
   readonly config: Config;
@@ -35,6 +35,7 @@ class Pages implements Site {
   }
 
   become(identity: Identity | undefined): void {
+    this.identity?.dispose();
     this.identity = identity;
     this.invitation = undefined;
     this.show(true);
@@ -43,7 +44,7 @@ class Pages implements Site {
   /** The view of the address, anew; `moved`: the focus goes to its heading, as it would on another page. */
   show(moved: boolean): void {
     this.#view?.close?.();
-    const name = nameIn(location.hash);
+    const name = this.#named(location.hash);
     this.#view = VIEWS[name](this);
     document.documentElement.lang = this.language;
     document.title = `${this.say(name)} · visard`;
@@ -63,8 +64,17 @@ class Pages implements Site {
     return skip;
   }
 
-  #header(current: Name): HTMLElement {
-    const links = (Object.keys(VIEWS) as Name[]).map((name) =>
+  get #names(): readonly (keyof typeof VIEWS)[] {
+    return [...this.config.views, "key"];
+  }
+
+  #named(hash: string): keyof typeof VIEWS {
+    const named = hash.replace(/^#\//, "");
+    return this.#names.find((name) => name === named) ?? (this.#names[0] as Name);
+  }
+
+  #header(current: keyof typeof VIEWS): HTMLElement {
+    const links = this.#names.map((name) =>
       h("li", {}, h("a", { href: `#/${name}`, "aria-current": name === current && "page" }, this.say(name))),
     );
     const languages = Object.entries(LANGUAGES).map(([code, name]) =>
@@ -79,11 +89,6 @@ class Pages implements Site {
     const nav = h("nav", { "aria-label": this.say("pages") }, h("ul", {}, ...links));
     return h("header", {}, nav, h("div", { class: "language" }, select));
   }
-}
-
-function nameIn(hash: string): Name {
-  const name = hash.replace(/^#\//, "");
-  return Object.hasOwn(VIEWS, name) ? (name as Name) : "enrol";
 }
 
 /** A worker that has YuNet; its files lie beside the page. */
@@ -111,7 +116,9 @@ try {
   document.documentElement.dataset["begun"] = "";
   performance.mark("begun");
 } catch (error) {
-  const say = sayer(languageOf(navigator.languages));
+  const language = languageOf(navigator.languages);
+  const say = sayer(language);
+  document.documentElement.lang = language;
   const what = error instanceof Error ? error.message : String(error);
   document.body.replaceChildren(
     h("main", {}, h("h1", {}, "visard"), h("p", { role: "alert" }, say("broken", { what }))),

@@ -82,16 +82,19 @@ export class Answer {
     );
   }
 
-  /** Work that a form's controls wait for; what fails is told. */
+  /** Work during which nobody changes a form or a row of buttons; what fails is told. Whoever had the focus there has it again. */
   async of(form: HTMLElement, work: () => Promise<void>): Promise<void> {
-    const controls = [...form.querySelectorAll<HTMLButtonElement>("button.main")];
+    const focused = document.activeElement as HTMLElement | null;
+    const controls = [...form.querySelectorAll<HTMLButtonElement | HTMLFieldSetElement>("fieldset, :scope > button")];
+    const begun = work(); // reads what was typed
     for (const one of controls) one.disabled = true;
     try {
-      await work();
+      await begun;
     } catch (error) {
       this.failed(error);
     } finally {
       for (const one of controls) one.disabled = false;
+      if (focused && form.contains(focused) && document.activeElement === document.body) focused.focus();
     }
   }
 
@@ -101,7 +104,10 @@ export class Answer {
   }
 }
 
-/** A form with one button that does something; its inputs are checked before, by the browser. */
+/**
+ * A form with one button that does something; its inputs are checked before, by the browser. All of it is in a fieldset, so that it can
+ * be disabled as a whole.
+ */
 export function form(
   text: string,
   act: (form: HTMLFormElement) => void,
@@ -110,8 +116,7 @@ export function form(
   const element = h(
     "form",
     { autocomplete: "off" },
-    ...children,
-    h("div", { class: "row" }, h("button", { class: "main" }, text)),
+    h("fieldset", {}, ...children, h("div", { class: "row" }, h("button", { class: "main" }, text))),
   );
   element.addEventListener("submit", (event) => {
     event.preventDefault();

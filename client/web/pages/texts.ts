@@ -34,6 +34,7 @@ const EN = {
   torch: "Switch the lamp on or off",
   file: "Or choose a photo",
   starting: "One moment: the face detector is loaded.",
+  detectorNone: "Faces cannot be looked for: the detector is not loaded. {what}",
   good: "Good. Hold still.",
   needPhoto: "Switch the camera on, or choose a photo.",
 
@@ -48,7 +49,8 @@ const EN = {
   enrolled: "{name} is enrolled. The consent, version {version}, is kept with it.",
   waits: "{name} waits for a review: somebody with this face may be enrolled under another name.",
   withdrawHeading: "Withdraw your consent",
-  withdrawText: "Everything that is stored under your name is erased at all three parties, at once.",
+  withdrawText:
+    "Everything that is stored under your name in the gallery {gallery} for the model {model} is erased at all three parties, at once, also what waits for a review.",
   withdrawSure: "Yes, erase everything under this name.",
   withdrawNow: "Withdraw and erase",
   erased: "{name} is erased. References: {count}.",
@@ -68,6 +70,7 @@ const EN = {
 
   operatorHeading: "Operator",
   refresh: "Look again",
+  looked: "Looked at {time}.",
   parties: "The three parties",
   party: "Party",
   state: "State",
@@ -105,7 +108,10 @@ const EN = {
   acceptOf: "Accept {name}",
   reject: "Reject",
   rejectOf: "Reject {name}",
+  rejectSure: "Reject {name}? What waits under this name is erased.",
   reviewed: "{name}: done.",
+  accepted: "accepted",
+  rejected: "rejected",
 
   capture: "Looking at the photo …",
   seal: "Sealing a share for each party …",
@@ -132,7 +138,7 @@ const EN = {
   PartialFace: "A part of the face is missing.",
   TooDark: "The photo is too dark.",
   CaptureError: "This photo cannot be used: try another one.",
-  NotFound: "Nobody is enrolled under this name.",
+  NotFound: "Not found: nobody has this name here, or this key may not use this gallery or model.",
   AlreadyExists: "This name or this person is enrolled already.",
   PermissionDenied: "This key may not do this.",
   SubjectLocked: "This name is locked after too many failures in a row. An administrator can unlock it.",
@@ -187,6 +193,7 @@ const DE: Table = {
   torch: "Lampe ein- oder ausschalten",
   file: "Oder ein Foto wählen",
   starting: "Einen Moment: die Gesichtserkennung wird geladen.",
+  detectorNone: "Gesichter sind nicht zu erkennen: die Gesichtserkennung ist nicht geladen. {what}",
   good: "Gut so. Bitte stillhalten.",
   needPhoto: "Schalten Sie die Kamera ein oder wählen Sie ein Foto.",
 
@@ -201,7 +208,8 @@ const DE: Table = {
   enrolled: "{name} ist eingetragen. Die Einwilligung, Fassung {version}, wird damit aufbewahrt.",
   waits: "{name} wartet auf eine Durchsicht: jemand mit diesem Gesicht ist vielleicht unter anderem Namen eingetragen.",
   withdrawHeading: "Einwilligung widerrufen",
-  withdrawText: "Alles, was unter Ihrem Namen gespeichert ist, wird bei allen drei Parteien sofort gelöscht.",
+  withdrawText:
+    "Alles, was unter Ihrem Namen in der Galerie {gallery} für das Modell {model} gespeichert ist, wird bei allen drei Parteien sofort gelöscht, auch was auf eine Durchsicht wartet.",
   withdrawSure: "Ja, alles unter diesem Namen löschen.",
   withdrawNow: "Widerrufen und löschen",
   erased: "{name} ist gelöscht. Referenzen: {count}.",
@@ -221,6 +229,7 @@ const DE: Table = {
 
   operatorHeading: "Betrieb",
   refresh: "Noch einmal nachsehen",
+  looked: "Nachgesehen um {time}.",
   parties: "Die drei Parteien",
   party: "Partei",
   state: "Zustand",
@@ -258,7 +267,10 @@ const DE: Table = {
   acceptOf: "{name} annehmen",
   reject: "Ablehnen",
   rejectOf: "{name} ablehnen",
+  rejectSure: "{name} ablehnen? Was unter diesem Namen wartet, wird gelöscht.",
   reviewed: "{name}: erledigt.",
+  accepted: "angenommen",
+  rejected: "abgelehnt",
 
   capture: "Das Foto wird angesehen …",
   seal: "Für jede Partei wird ein Anteil versiegelt …",
@@ -269,7 +281,7 @@ const DE: Table = {
   "no face": "Es ist kein Gesicht zu sehen.",
   "one face": "Bitte nur eine Person vor der Kamera.",
   turn: "Sehen Sie gerade in die Kamera.",
-  lift: "Halten Sie die Kamera in Augenhöhe.",
+  lift: "Halten Sie die Kamera auf Augenhöhe.",
   closer: "Kommen Sie näher.",
   still: "Halten Sie still.",
   light: "Bitte mehr Licht.",
@@ -285,7 +297,8 @@ const DE: Table = {
   PartialFace: "Ein Teil des Gesichts fehlt.",
   TooDark: "Das Foto ist zu dunkel.",
   CaptureError: "Dieses Foto ist nicht zu verwenden: versuchen Sie ein anderes.",
-  NotFound: "Unter diesem Namen ist niemand eingetragen.",
+  NotFound:
+    "Nicht gefunden: niemand heißt hier so, oder dieser Schlüssel darf diese Galerie oder dieses Modell nicht verwenden.",
   AlreadyExists: "Dieser Name oder diese Person ist schon eingetragen.",
   PermissionDenied: "Dieser Schlüssel darf das nicht.",
   SubjectLocked: "Dieser Name ist nach zu vielen Fehlversuchen gesperrt. Ein Administrator kann ihn entsperren.",

@@ -17,8 +17,13 @@ test("site should have its settings, or be told which one is wrong", async () =>
   const config = await configOf({ ...GIVEN, consent, review: true });
   assert.deepEqual([config.consent, config.review, config.registrar], [consent, true, ""]);
   assert.equal((await configOf(GIVEN)).consent, undefined);
+  assert.deepEqual((await configOf(GIVEN)).views, ["enrol", "verify", "kiosk", "operator"]);
+  assert.deepEqual((await configOf({ ...GIVEN, views: ["verify", "enrol"] })).views, ["verify", "enrol"]);
   const cases = [
     [{ ...GIVEN, gateway: 1 }, /^gateway: a text/],
+    ...["enrol", [], ["enrol", "enrol"], ["key"], [1]].map(
+      (views) => [{ ...GIVEN, views }, /^views: of enrol/] as const,
+    ),
     [{ ...GIVEN, consent: { version: "1", text: {} } }, /^consent.text/],
     [{ ...GIVEN, authority: undefined, roots: { "party/0": ca } }, /^party\/1/],
     [[], /^gateway/],
