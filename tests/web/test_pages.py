@@ -18,6 +18,8 @@ from tests.web.paging import NAME, used
 
 SUBJECT = "somebody-at-a-page"
 PHONE = 360  # pixels
+# of a withdrawal's two questions, where nothing waits or nothing is enrolled; a browser says so in its console
+NOTHING = "Failed to load resource: the server responded with a status of 404 ()"
 GRPC = ("listen", "health_listen")
 PATHS = ("/", "/index.html", "/page.js", "/config.json", "/enrol", "/visard.v1.FaceMatching/GetStatus")
 
@@ -45,10 +47,18 @@ def _forget(cluster: Cluster) -> None:
 
 
 def somebody__should_be_enrolled_with_consent_alone(answers: Any) -> None:
-    assert answers["without consent"] is False
+    assert answers["without consent"] == [False, 0]
     assert answers["enrolled"]["kind"] == "good"
     assert SUBJECT in answers["enrolled"]["text"]
     assert re.fullmatch(r"1 ?2026-11, \d{4}-\d\d-\d\dT[\d:.]+Z", answers["consent"])
+
+
+def form__should_be_for_whoever_filled_it_alone(answers: Any) -> None:
+    """Nothing can be changed while it works, and nothing stays for the next person; a camera that nobody wants is off."""
+    assert answers["frozen"] is True
+    assert SUBJECT in answers["same"]["text"]
+    assert answers["left behind"] == [False, "", None]
+    assert answers["clicked twice"] is None
 
 
 def key__should_be_the_browsers_own_and_its_invitation_leave_the_address(answers: Any, cluster: Cluster) -> None:
@@ -71,6 +81,8 @@ def somebody_enrolled_already__should_wait_until_an_operator_says_no(answers: An
 def withdrawal__should_erase(answers: Any) -> None:
     assert answers["withdrawn"]["text"] == f"{SUBJECT} is erased. References: 1."
     assert answers["afterwards"]["error"] == "NotFound"
+    assert answers["withdrawn, waiting"]["text"] == f"{SUBJECT}-again is erased. References: 1."
+    assert answers["withdrawn, again"]["error"] == "NotFound"
 
 
 def operator__should_see_three_parties(answers: Any) -> None:
@@ -88,7 +100,7 @@ def every_page__should_be_for_everybody(answers: Any) -> None:
 
 
 def pages__should_keep_to_their_policy(answers: Any, cluster: Cluster) -> None:
-    assert (answers["violations"], answers["wrongs"]) == ([], [])
+    assert (answers["violations"], answers["wrongs"]) == ([], [NOTHING] * 4)
     assert set(answers["scripts"]) <= {page_address(cluster), http_address(cluster)}
 
 

@@ -34,7 +34,7 @@ export interface Visited<P extends Methods = Page> {
 /** Open the page, with the camera allowed. `watch` sees the context before the page is there. */
 export async function visit<P extends Methods = Page>(
   { program, camera, site, gateway, cert, key }: Visit,
-  watch: (context: BrowserContext) => void = () => undefined,
+  watch: (context: BrowserContext) => unknown = () => undefined,
 ): Promise<Visited<P>> {
   const browser = await chromium.launch({
     executablePath: program,
@@ -48,7 +48,7 @@ export async function visit<P extends Methods = Page>(
   const shown = { origin: gateway, cert: Buffer.from(cert), key: Buffer.from(key) };
   const context = await browser.newContext({ clientCertificates: [shown] });
   await context.grantPermissions(["camera"], { origin: new URL(site).origin });
-  watch(context);
+  await watch(context);
   context.setDefaultTimeout(PATIENCE_MS);
   const tab = await context.newPage();
   const wrongs: string[] = [];

@@ -23,7 +23,7 @@ interface Ask {
 }
 
 type Axe = { run(options: unknown): Promise<{ violations: { id: string; nodes: { target: unknown[] }[] }[] }> };
-type Window = { axe: Axe; violations: string[] };
+type Window = { axe: Axe; violated(what: string): void; streams: MediaStream[] };
 
 const FOLDER = process.argv[2] ?? ".";
 const ASK = JSON.parse(readFileSync(join(FOLDER, "ask.json"), "utf8")) as Ask;
@@ -35,6 +35,7 @@ const ENGLISH = "en";
 const found: Record<string, unknown> = {};
 const wrong: Record<string, unknown> = {};
 const wide: Record<string, number> = {};
+const violations: string[] = []; // of all documents, whatever is loaded anew
 
 /** What is wrong with the page as it is, for people with a screen reader or few colours; and its width on a phone. */
 async function looked(tab: Tab, name: string): Promise<void> {
@@ -73,9 +74,30 @@ async function said(
 }
 
 /** The camera is on, and whoever stands there is told to stay. */
-async function framed(tab: Tab, hint: string): Promise<void> {
+async function framed(tab: Tab): Promise<void> {
   await tab.locator(".finder button").first().click();
-  await tab.locator(".finder .hint").getByText(hint).waitFor();
+  await tab.locator(".finder .hint").getByText("Good. Hold still.").waitFor();
+}
+
+/** Whoever clicks twice, while the camera is opened, does not want it: every stream that there was ends. */
+async function clickedTwice(tab: Tab): Promise<void> {
+  await view(tab, "verify");
+  await tab.evaluate(() => {
+    const before = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+    const streams: MediaStream[] = [];
+    (globalThis as unknown as Window).streams = streams;
+    navigator.mediaDevices.getUserMedia = async (wished) => {
+      const stream = await before(wished);
+      streams.push(stream);
+      return stream;
+    };
+    const button = document.querySelector<HTMLElement>(".finder button");
+    button?.click();
+    button?.click();
+  });
+  await tab.waitForFunction(() => (globalThis as unknown as Window).streams.length === 1);
+  await tab.waitForFunction(() => (globalThis as unknown as Window).streams.every(({ active }) => !active));
+  found["clicked twice"] = await tab.locator("video").evaluate((video) => (video as HTMLVideoElement).srcObject);
 }
 
 const VIEWS = ["enrol", "verify", "kiosk", "operator", "key"];
@@ -124,16 +146,21 @@ async function keyChosen(tab: Tab): Promise<void> {
 async function enrolled(tab: Tab): Promise<void> {
   await view(tab, "enrol");
   await tab.locator("input[name=name]").fill(subject);
-  await framed(tab, "Hold still");
+  await framed(tab);
   await looked(tab, "enrol, with a camera");
   await tab.locator("form").first().getByRole("button", { name: "Enrol me" }).click();
-  found["without consent"] = await tab
-    .locator("input[name=agreed]")
-    .evaluate((box) => (box as HTMLInputElement).validity.valid);
+  const valid = await tab.locator("input[name=agreed]").evaluate((box) => (box as HTMLInputElement).validity.valid);
+  found["without consent"] = [valid, await tab.locator("main [data-kind]").count()]; // nothing has begun
   await tab.locator("input[name=agreed]").press("Space");
   await pictured(tab, "enrol");
   await tab.locator("input[name=name]").press("Enter");
   found["enrolled"] = await said(tab);
+  await tab.locator("input[name=name]:enabled").waitFor();
+  found["left behind"] = [
+    await tab.locator("input[name=agreed]").isChecked(),
+    await tab.locator("input[name=name]").inputValue(),
+    await tab.locator("video").evaluate((video) => (video as HTMLVideoElement).srcObject),
+  ];
 }
 
 /** For its picture, with the camera. */
@@ -141,25 +168,32 @@ async function verifiedLive(tab: Tab): Promise<void> {
   if (!ASK.pictures) return;
   await view(tab, "verify");
   await tab.locator("input[name=name]").fill(subject);
-  await framed(tab, "Hold still");
+  await framed(tab);
   await tab.locator("button.main").click();
   await said(tab);
   await pictured(tab, "verify");
 }
 
-/** With a photo that is chosen. */
+/** With a photo that is chosen; the form is for nobody else while it works, whatever its inputs say then. */
 async function verified(tab: Tab, person: string): Promise<void> {
   await view(tab, "verify");
   await tab.locator("input[name=name]").fill(subject);
   await tab.locator("input[name=photo]").setInputFiles(join(FOLDER, `${person}.mjpeg`));
-  await tab.locator("button.main").click();
+  found["frozen"] = await tab.evaluate(() => {
+    document.querySelector<HTMLElement>("button.main")?.click();
+    const name = document.querySelector("input[name=name]") as HTMLInputElement;
+    name.value = "bob";
+    return [...document.querySelectorAll("form input, form button")].every((one) => one.matches(":disabled"));
+  });
   found[`verified, ${person}`] = await said(tab);
 }
 
 async function identified(tab: Tab): Promise<void> {
   await view(tab, "kiosk");
   await tab.getByRole("button", { name: "Start" }).click();
-  found["identified"] = await said(tab);
+  const line = tab.locator("main [data-kind=good], main [data-kind=bad]").first(); // a photo may be refused before
+  await line.waitFor();
+  found["identified"] = { kind: await line.getAttribute("data-kind"), text: await line.textContent() };
   await looked(tab, "kiosk, with an answer");
   await pictured(tab, "kiosk");
 }
@@ -197,27 +231,39 @@ async function rejected(tab: Tab): Promise<void> {
   found["rejected"] = await said(tab);
 }
 
-async function withdrawn(tab: Tab): Promise<void> {
+async function withdrawn(tab: Tab, name: string): Promise<unknown> {
+  await view(tab, "verify"); // and back: what the view has said before is gone
   await view(tab, "enrol");
-  await tab.locator("input[name=withdrawn]").fill(subject);
+  await tab.locator("input[name=withdrawn]").fill(name);
   await tab.locator("input[name=sure]").check();
   await tab.getByRole("button", { name: "Withdraw and erase" }).click();
-  found["withdrawn"] = await said(tab);
+  return await said(tab);
 }
 
-const { browser, context, tab, wrongs } = await visit({ ...ASK, camera: join(FOLDER, "enrolled.mjpeg") }, (context) =>
-  context.addInitScript(() => {
-    const seen: string[] = [];
-    (globalThis as unknown as Window).violations = seen;
-    addEventListener("securitypolicyviolation", (event) => seen.push(`${event.violatedDirective} ${event.blockedURI}`));
-  }),
-);
+/** Who waits takes the consent back: nothing is left to be accepted. */
+async function withdrawnWaiting(tab: Tab): Promise<void> {
+  await reviewed(tab);
+  found["withdrawn, waiting"] = await withdrawn(tab, `${subject}-again`);
+  found["withdrawn, again"] = await withdrawn(tab, `${subject}-again`);
+}
+
+const camera = join(FOLDER, "enrolled.mjpeg");
+const { browser, context, tab, wrongs } = await visit({ ...ASK, camera }, async (context) => {
+  await context.exposeFunction("violated", (what: string) => violations.push(what));
+  await context.addInitScript(() => {
+    addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) =>
+      (globalThis as unknown as Window).violated(`${violatedDirective} ${blockedURI}`),
+    );
+  });
+});
+tab.on("dialog", (dialog) => void dialog.accept());
 try {
   await tab.evaluate(AXE);
   found["begun"] = await tab.evaluate(() => performance.getEntriesByName("begun")[0]?.startTime);
   await everyView(tab, "without a key", ["enrol", "key"]);
   await keyInvited(tab);
   await everyView(tab, ENGLISH);
+  await clickedTwice(tab);
   await enrolled(tab);
   await verifiedLive(tab);
   await verified(tab, "same");
@@ -227,7 +273,8 @@ try {
   await reviewed(tab);
   await operated(tab);
   await rejected(tab);
-  await withdrawn(tab);
+  await withdrawnWaiting(tab);
+  found["withdrawn"] = await withdrawn(tab, subject);
   await verified(tab, "same");
   found["afterwards"] = found["verified, same"];
   await keyForgotten(tab);
@@ -239,7 +286,6 @@ try {
   found["scripts"] = await tab.evaluate(() =>
     performance.getEntriesByType("resource").map((one) => new URL(one.name).origin),
   );
-  const violations = await tab.evaluate(() => (globalThis as unknown as Window).violations);
   writeFileSync(join(FOLDER, "answers.json"), JSON.stringify({ ...found, wrong, wide, violations, wrongs }));
 } finally {
   await context.close();
