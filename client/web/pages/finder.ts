@@ -86,7 +86,7 @@ export class Finder {
     if (!this.#open) return;
     this.#open.abort();
     this.#camera?.close();
-    [this.#open, this.#camera] = [undefined, undefined];
+    [this.#open, this.#camera, this.#lit] = [undefined, undefined, false];
     this.#switch.textContent = this.#site.say(this.#switches[0]);
     this.#torch.hidden = true;
     this.#hint.textContent = "";

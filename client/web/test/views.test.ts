@@ -3,10 +3,12 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { Finder } from "../pages/finder.ts";
+import { watching } from "../pages/kiosk.ts";
 import { Presence } from "../pages/presence.ts";
 import { Answer, form, type Site } from "../pages/site.ts";
 import { sayer } from "../pages/texts.ts";
 import { withdrawn } from "../pages/withdrawal.ts";
+import type { Chip } from "../src/capture/faces.ts";
 import type { Framing } from "../src/capture/framing.ts";
 import { ENROLMENT } from "../src/capture/gates.ts";
 import { NotFound, PermissionDenied } from "../src/errors.ts";
@@ -128,6 +130,49 @@ test("withdrawal should reach what waits as well, and find nothing only where no
   await assert.rejects(withdrawn({ review: none, delete: none }, "ada"), NotFound);
   const denied = (): Promise<number> => Promise.reject(new PermissionDenied("another's"));
   await assert.rejects(withdrawn({ review: denied, delete: some(1) }, "ada"), PermissionDenied);
+});
+
+test("kiosk should say an answer to whom it is about, and forget it when they leave or it stops", async (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout", "Date"] });
+  const answer = new Answer(SITE);
+  const root = answer.root as unknown as Element;
+  const text = (): string => root.textContent;
+  const asked: PromiseWithResolvers<{ text: string; known: boolean }>[] = [];
+  const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+  const kiosk = watching(say, answer, {
+    photograph: () => Promise.resolve({} as Chip),
+    identify: () => {
+      asked.push(Promise.withResolvers());
+      return (asked.at(-1) as (typeof asked)[0]).promise;
+    },
+  });
+  const look = async (left: number): Promise<void> => {
+    context.mock.timers.tick(250);
+    kiosk.seen({ hints: [], face: { box: [left, 0, 100, 100] } as never });
+    await settled();
+  };
+  const answered = async (name: string): Promise<void> => {
+    asked.at(-1)?.resolve({ text: name, known: true });
+    await settled();
+  };
+  await look(0);
+  await look(300); // bob takes ada's place while she is searched for
+  await answered("ada");
+  assert.equal(text(), "");
+  context.mock.timers.tick(2_000);
+  await look(300);
+  await answered("bob");
+  assert.equal(text(), "bob");
+  await look(310);
+  assert.deepEqual([asked.length, text()], [2, "bob"]);
+  kiosk.closed();
+  assert.equal(text(), "");
+  await look(310);
+  asked.at(-1)?.reject(new Error("no answer"));
+  await settled();
+  assert.ok(text().startsWith(say("Error")));
+  context.mock.timers.tick(10_000);
+  assert.deepEqual([asked.length, text()], [3, say("nextPerson")]); // one failure is no reason to search again
 });
 
 test("person should be another one where the face jumps, and gone only after a while", () => {
