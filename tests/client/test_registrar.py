@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -229,6 +230,21 @@ def revoked_key__should_be_renewed_no_more(folder: Folder) -> None:
         registrar.renew(*renewal(Holder(made.chain, lost), csr(new_key()), clock.ms))
 
 
+def invitation_revoked_while_it_is_used__should_get_nothing(folder: Folder) -> None:
+    """Between the use and the signature: "0 certificates" were revoked, so there must be none then."""
+    registrar, book = Registrar(folder, SETTINGS), Book(folder.book)
+    sign, found = registrar._authority.sign, []
+
+    def slow(*asked: Any) -> authority.Signed:
+        found.append(book.revoke("enroller/ada", 0))
+        return sign(*asked)
+
+    registrar._authority.sign = slow  # type: ignore[method-assign]
+    with pytest.raises(PermissionDenied, match="no such invitation"):
+        registrar.enrol(enrolment(secret(folder), csr(new_key())))
+    assert (found, book.valid(0)) == ([0], [])
+
+
 def authority__should_vouch_for_callers_alone(folder: Folder, root: Trust) -> None:
     """Whoever has stolen its key is a verifier or an enroller, and no service, owner or administrator."""
     stolen = authority.Authority(folder)
@@ -307,7 +323,7 @@ from visard.registrar import service
 from visard.registrar.config import Folder
 folder = Folder(Path(sys.argv[1]))
 registrar = service.Registrar(folder, folder.read())
-registrar._signed = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+registrar._authority.sign = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 registrar.enrol(Path(sys.argv[2]).read_bytes())
 """
 

@@ -86,6 +86,11 @@ class Signed:
     serial: int
     until: datetime.datetime
 
+    @property
+    def until_unix_ms(self) -> int:
+        """When it ends, in milliseconds since 1970."""
+        return int(self.until.timestamp() * 1000)
+
 
 class Authority:
     """Signs. Raises InvalidRequest for a directory that is none."""

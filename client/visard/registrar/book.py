@@ -80,16 +80,23 @@ class Book:
             file.execute("UPDATE invitations SET holder = ? WHERE id = ?", (holder, name))
         return str(role)
 
-    def note(self, serial: int, role: str, now: int, until: int, before: int | None = None) -> None:
-        """Write down what was signed. ``before``: the serial of the certificate that is renewed by it.
+    def enrolled(self, serial: int, role: str, now: int, until: int, invitation: str, holder: bytes) -> None:
+        """Write down what was signed by invitation. Raises PermissionDenied where that was revoked since its holder used it."""
+        name, _ = _parsed(invitation)
+        with self._writing() as file:
+            if not file.execute("SELECT 1 FROM invitations WHERE id = ? AND holder = ?", (name, holder)).fetchone():
+                raise PermissionDenied("no such invitation: ask for a new one")
+            file.execute("INSERT INTO signed VALUES (?, ?, ?, ?, 0)", (f"{serial:x}", role, now, until))
+
+    def renewed(self, serial: int, role: str, now: int, until: int, before: int) -> None:
+        """Write down what was signed for the holder of a certificate, whose serial is ``before``.
 
         Raises PermissionDenied where that was revoked, or was not signed here.
         """
         with self._writing() as file:
-            if before is not None:
-                found = file.execute("SELECT revoked FROM signed WHERE serial = ?", (f"{before:x}",)).fetchone()
-                if found is None or found[0]:
-                    raise PermissionDenied("this key is not renewed any more: ask for an invitation")
+            found = file.execute("SELECT revoked FROM signed WHERE serial = ?", (f"{before:x}",)).fetchone()
+            if found is None or found[0]:
+                raise PermissionDenied("this key is not renewed any more: ask for an invitation")
             file.execute("INSERT INTO signed VALUES (?, ?, ?, ?, 0)", (f"{serial:x}", role, now, until))
 
     def revoke(self, role: str, now: int) -> int:
