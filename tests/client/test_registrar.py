@@ -230,7 +230,7 @@ def revoked_key__should_be_renewed_no_more(folder: Folder) -> None:
         registrar.renew(*renewal(Holder(made.chain, lost), csr(new_key()), clock.ms))
 
 
-def invitation_revoked_while_it_is_used__should_get_nothing(folder: Folder) -> None:
+def invitation_revoked_while_it_is_used__should_get_nothing(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the use and the signature: "0 certificates" were revoked, so there must be none then."""
     registrar, book = Registrar(folder, SETTINGS), Book(folder.book)
     sign, found = registrar._authority.sign, []
@@ -239,7 +239,7 @@ def invitation_revoked_while_it_is_used__should_get_nothing(folder: Folder) -> N
         found.append(book.revoke("enroller/ada", 0))
         return sign(*asked)
 
-    registrar._authority.sign = slow  # type: ignore[method-assign]
+    monkeypatch.setattr(registrar._authority, "sign", slow)
     with pytest.raises(PermissionDenied, match="no such invitation"):
         registrar.enrol(enrolment(secret(folder), csr(new_key())))
     assert (found, book.valid(0)) == ([0], [])

@@ -109,6 +109,11 @@ class Book:
             changed = file.execute("UPDATE signed SET revoked = 1 WHERE role = ? AND until >= ?", (role, now))
             return changed.rowcount
 
+    def check(self) -> None:
+        """Raise Unavailable where the file cannot be read."""
+        with self._open() as file:
+            file.execute("SELECT 1 FROM invitations LIMIT 1").fetchone()
+
     def open(self, now: int) -> list[Entry]:
         """Invitations that can be used."""
         with self._open() as file:

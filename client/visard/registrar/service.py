@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from visard_wire.errors import UntrustedKey
 from visard_wire.proofs import hosts_of, read, verify
@@ -72,7 +71,7 @@ class Registrar:
 
     def healthy(self) -> bool:
         """Whether it could sign now."""
-        self._book.open(self._now())
+        self._book.check()
         return self._authority.until.timestamp() * 1000 > self._now()
 
     def _now(self) -> int:
