@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,9 @@ def folder(tmp_path: Path) -> Folder:
 @pytest.fixture
 def root(folder: Folder) -> Trust:
     return root_of(folder)
+
+
+P256 = bytes.fromhex("06082a8648ce3d030107")  # the curve's identifier, in DER
 
 
 def certificate__should_be_for_who_was_invited(folder: Folder, root: Trust) -> None:
@@ -151,7 +155,15 @@ def request__should_prove_a_key_on_p256(folder: Folder) -> None:
     forged[-1] ^= 1
     spki = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     swapped = csr(key).replace(key.public_key().public_bytes(*spki), new_key().public_key().public_bytes(*spki))
-    odd = (csr(ec.generate_private_key(ec.SECP384R1())), csr(ed25519.Ed25519PrivateKey.generate()), b"", bytes(4096))
+    curve = csr(key).replace(P256, bytes([*P256[:-1], 99]))  # that nobody knows
+    assert curve != csr(key)
+    odd = (
+        curve,
+        csr(ec.generate_private_key(ec.SECP384R1())),
+        csr(ed25519.Ed25519PrivateKey.generate()),
+        b"",
+        bytes(4096),
+    )
     for wrong in (bytes(forged), swapped, *odd):
         with pytest.raises(InvalidRequest, match="PKCS #10"):
             registrar.enrol(enrolment(invitation, wrong))
@@ -182,8 +194,9 @@ def key__should_be_renewed_by_the_one_before(folder: Folder, root: Trust) -> Non
             registrar.renew(*renewal(holder, csr(new), clock.ms + off, url, about))
     with pytest.raises(PermissionDenied):
         registrar.renew(*renewal(Holder(made.chain, new), csr(new), clock.ms))  # signed with another key
-    with pytest.raises(PermissionDenied):
-        registrar.renew(renewal(holder, csr(new), clock.ms)[0], "")
+    for header in ("", "Basic x", "Visard x"):
+        with pytest.raises(PermissionDenied, match="Authorization"):
+            registrar.renew(renewal(holder, csr(new), clock.ms)[0], header)
 
 
 def key__should_be_renewed_where_it_was_signed(folder: Folder) -> None:
@@ -259,6 +272,13 @@ def authority__should_vouch_for_callers_alone(folder: Folder, root: Trust) -> No
         forged = made.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
         with pytest.raises(UntrustedKey):
             root.names([forged, own.public_bytes(Encoding.DER)])
+
+
+def authority_whose_time_is_over__should_sign_nothing(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    registrar = Registrar(folder, SETTINGS)
+    monkeypatch.setattr(authority.Authority, "until", datetime.now(UTC))
+    with pytest.raises(Unavailable, match="has ended"):
+        registrar.enrol(enrolment(secret(folder), csr(new_key())))
 
 
 async def authority__should_vouch_for_no_server(folder: Folder) -> None:

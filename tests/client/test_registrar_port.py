@@ -176,6 +176,9 @@ async def health__should_be_looked_at_once_a_while(folder: Folder, monkeypatch: 
 async def health__should_say_that_the_book_is_none(port: int, folder: Folder) -> None:
     folder.book.write_bytes(b"nonsense" * 512)
     assert (await said(port, folder, asking("/health", method="GET")))[::2] == (503, {"healthy": False})
+    body = enrolment("A" * 11 + "." + "A" * 43, csr(new_key()))
+    _, _, answer = await said(port, folder, asking(ENROL, body))
+    assert answer == {"error": {"message": "the registrar cannot sign now"}}  # and no path of ours
 
 
 async def service__should_run_and_stop(folder: Folder) -> None:

@@ -170,9 +170,13 @@ class Server:
         try:
             role, made = await asyncio.to_thread(self._sign, asked)
         except VisardError as error:
-            log.info("not signed", what=what, reason=type(error).__name__)
-            status = _STATUS.get(type(error))
-            return _refused(status, str(error)) if status else _refused(503, "the registrar cannot sign now")
+            if status := _STATUS.get(type(error)):
+                log.info("not signed", what=what, reason=type(error).__name__)
+                return _refused(status, str(error))
+            log.error(
+                "not signed", what=what, reason=type(error).__name__, why=str(error)
+            )  # of our files, not of who asks
+            return _refused(503, "the registrar cannot sign now")
         except Exception as error:
             log.error("not signed: a defect", what=what, reason=type(error).__name__)
             return _refused(500, "a defect of the registrar")

@@ -44,7 +44,9 @@ def offered(value: str) -> bool:
 
 
 def read(value: str) -> common_pb2.Proof:
-    """The proof in a header; raises UntrustedKey."""
+    """The proof in a header; raises UntrustedKey, also where none is offered."""
+    if not offered(value):
+        raise UntrustedKey("the header Authorization holds no proof of role")
     _, _, text = value.partition(" ")
     try:
         if len(value) > MAX_HEADER or not text.isascii():
