@@ -115,7 +115,9 @@ def commands__should_make_a_registrar_and_invite(tmp_path: Path) -> None:
     assert 0 < found["until_unix_ms"] - time.time() * 1000 <= 180_000
     listed = json.loads(run("registrar", "list", own, "--json"))
     assert [one["role"] for one in listed["invited"]] == ["enroller/ada", "verifier/bob"]
-    assert "0 certificates are not renewed" in run("registrar", "revoke", "enroller/ada", own)
+    assert "enroller/ada: 0 certificates are not renewed" in run("registrar", "revoke", "client/ada", own)
+    for nobody in ("client/ada", "enroller/bob", "bob", "enroller/Bob ", "admin/ada"):
+        assert CliRunner().invoke(app, ("registrar", "revoke", nobody, own)).exit_code, nobody
     assert run("registrar", "list", own).startswith("verifier/bob\tinvited\tuntil ")
 
 
@@ -231,7 +233,7 @@ def revoked_key__should_be_renewed_no_more(folder: Folder) -> None:
     registrar, book = Registrar(folder, SETTINGS, clock), Book(folder.book)
     _, made = registrar.enrol(enrolment(secret(folder), csr(lost)))
     waiting = secret(folder)
-    assert book.revoke("enroller/ada", clock.ms) == 1
+    assert book.revoke("enroller/ada", clock.ms) == (1, 2)
     with pytest.raises(PermissionDenied, match="not renewed any more"):
         registrar.renew(*renewal(Holder(made.chain, lost), csr(new_key()), clock.ms))
     with pytest.raises(PermissionDenied, match="no such invitation"):
@@ -255,7 +257,7 @@ def invitation_revoked_while_it_is_used__should_get_nothing(folder: Folder, monk
     monkeypatch.setattr(registrar._authority, "sign", slow)
     with pytest.raises(PermissionDenied, match="no such invitation"):
         registrar.enrol(enrolment(secret(folder), csr(new_key())))
-    assert (found, book.valid(0)) == ([0], [])
+    assert (found, book.valid(0)) == ([(0, 1)], [])
 
 
 def authority__should_vouch_for_callers_alone(folder: Folder, root: Trust) -> None:

@@ -99,15 +99,16 @@ class Book:
                 raise PermissionDenied("this key is not renewed any more: ask for an invitation")
             file.execute("INSERT INTO signed VALUES (?, ?, ?, ?, 0)", (f"{serial:x}", role, now, until))
 
-    def revoke(self, role: str, now: int) -> int:
+    def revoke(self, role: str, now: int) -> tuple[int, int]:
         """Renew none of the keys that this role and name have now, and let none of their invitations be used.
 
-        How many certificates are valid still, until they end. Whoever is invited anew has a key that is renewed again.
+        How many certificates are valid still, until they end, and how many invitations there were. Whoever is invited anew has a
+        key that is renewed again.
         """
         with self._writing() as file:
-            file.execute("DELETE FROM invitations WHERE role = ?", (role,))
+            invitations = file.execute("DELETE FROM invitations WHERE role = ?", (role,)).rowcount
             changed = file.execute("UPDATE signed SET revoked = 1 WHERE role = ? AND until >= ?", (role, now))
-            return changed.rowcount
+            return changed.rowcount, invitations
 
     def check(self) -> None:
         """Raise Unavailable where the file cannot be read."""
