@@ -25,7 +25,8 @@ CREATE TABLE IF NOT EXISTS invitations (
   id BLOB PRIMARY KEY, secret BLOB NOT NULL, role TEXT NOT NULL, until INTEGER NOT NULL, holder BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS signed (
-  serial TEXT PRIMARY KEY, role TEXT NOT NULL, at INTEGER NOT NULL, until INTEGER NOT NULL, revoked INTEGER NOT NULL
+  serial TEXT PRIMARY KEY, role TEXT NOT NULL, at INTEGER NOT NULL, until INTEGER NOT NULL, revoked INTEGER NOT NULL,
+  invitation BLOB NOT NULL, before TEXT NOT NULL, passed INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 """
 
@@ -38,6 +39,10 @@ class Entry:
     until_unix_ms: int
     serial: str = ""  # of a certificate, in hex
     revoked: bool = False
+
+
+class Copied(PermissionDenied):
+    """Two have the same key."""
 
 
 class Book:
@@ -86,18 +91,30 @@ class Book:
         with self._writing() as file:
             if not file.execute("SELECT 1 FROM invitations WHERE id = ? AND holder = ?", (name, holder)).fetchone():
                 raise PermissionDenied("no such invitation: ask for a new one")
-            file.execute("INSERT INTO signed VALUES (?, ?, ?, ?, 0)", (f"{serial:x}", role, now, until))
+            row = (f"{serial:x}", role, now, until, name)
+            file.execute("INSERT INTO signed VALUES (?, ?, ?, ?, 0, ?, '', 0)", row)
 
     def renewed(self, serial: int, role: str, now: int, until: int, before: int) -> None:
         """Write down what was signed for the holder of a certificate, whose serial is ``before``.
 
-        Raises PermissionDenied where that was revoked, or was not signed here.
+        Whoever asks with it has got it: of what came of the same invitation all is passed by but what that one leads to. Whoever
+        asks with one that was passed by has a copy, or somebody else has: then all of that invitation are renewed no more. Raises
+        Copied there, and PermissionDenied, which that is too, where the one before was revoked, or was not signed here.
         """
+        old, row = f"{before:x}", "SELECT revoked, passed, invitation FROM signed WHERE serial = ?"
         with self._writing() as file:
-            found = file.execute("SELECT revoked FROM signed WHERE serial = ?", (f"{before:x}",)).fetchone()
-            if found is None or found[0]:
+            revoked, passed, invited = file.execute(row, (old,)).fetchone() or (1, 0, b"")
+            if revoked:
                 raise PermissionDenied("this key is not renewed any more: ask for an invitation")
-            file.execute("INSERT INTO signed VALUES (?, ?, ?, ?, 0)", (f"{serial:x}", role, now, until))
+            if passed:
+                file.execute("UPDATE signed SET revoked = 1 WHERE invitation = ?", (invited,))
+            else:
+                others = "UPDATE signed SET passed = 1 WHERE invitation = ? AND serial <> ? AND before <> ?"
+                file.execute(others, (invited, old, old))
+                values = (f"{serial:x}", role, now, until, invited, old)
+                file.execute("INSERT INTO signed VALUES (?, ?, ?, ?, 0, ?, ?, 0)", values)
+        if passed:  # said when it is on disk
+            raise Copied("this key was renewed twice, so it was copied: it is renewed no more; ask for an invitation")
 
     def revoke(self, role: str, now: int) -> tuple[int, int]:
         """Renew none of the keys that this role and name have now, and let none of their invitations be used.

@@ -20,6 +20,7 @@ import structlog
 
 from visard.errors import InvalidRequest, PermissionDenied, VisardError
 from visard.registrar.authority import Signed
+from visard.registrar.book import Copied
 from visard.registrar.config import Folder, Settings
 from visard.registrar.rates import Rates, network
 from visard.registrar.service import ENROL, MAX_BODY, RENEW, Registrar
@@ -169,6 +170,9 @@ class Server:
         what = asked.path.rpartition("/")[2]
         try:
             role, made = await asyncio.to_thread(self._sign, asked)
+        except Copied as error:
+            log.warning("a key was renewed twice: it was copied, and is renewed no more", what=what)
+            return _refused(403, str(error))
         except VisardError as error:
             if status := _STATUS.get(type(error)):
                 log.info("not signed", what=what, reason=type(error).__name__)

@@ -114,6 +114,16 @@ export class BrowserKey implements RequestSigner {
   }
 
   async #renew(signal: AbortSignal | undefined): Promise<void> {
+    // Another tab may have renewed it. To the registrar a key that goes on beside its successor's successor is a copy.
+    const latest = await this.#vault.get(nameOf(this.#options));
+    if (latest?.chain.length && !equal(latest.chain[0] as Bytes, this.#kept.chain[0] as Bytes)) {
+      const other = new BrowserKey(this.#options, this.#vault, latest);
+      if (other.role === this.role) {
+        this.#kept = latest;
+        this.#signer = other.#signer;
+        if (!this.due) return;
+      }
+    }
     const pair = await freshPair();
     const request = await signingRequest(pair);
     const authorization = await this.proof(addressOf(this.#options, "renew"), await sha256(request));

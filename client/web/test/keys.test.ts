@@ -162,6 +162,17 @@ test("key should be renewed by the one before, and another one be in its place",
   proven(await key.proof("https://gateway.example/a/b"), "/a/b", new Uint8Array(0)); // by the new one
 });
 
+test("key that another tab has renewed should be taken from there", async () => {
+  const { options, asked } = registrar();
+  const key = await BrowserKey.enrol(INVITATION, options);
+  const tab = (await BrowserKey.open(options)) as BrowserKey;
+  await tab.renew();
+  await key.renew();
+  assert.equal(asked.length, 2);
+  assert.ok(equal(key.chain[0] as Bytes, tab.chain[0] as Bytes));
+  proven(await key.proof("https://gateway.example/a/b"), "/a/b", new Uint8Array(0)); // by the one of its certificate
+});
+
 test("key should be due at half of its time, and none when it has ended", async () => {
   const old = registrar([], [4, 3]);
   assert.equal((await BrowserKey.enrol(INVITATION, old.options)).due, true);
