@@ -181,6 +181,23 @@ async def health__should_say_that_the_book_is_none(port: int, folder: Folder) ->
     assert answer == {"error": {"message": "the registrar cannot sign now"}}  # and no path of ours
 
 
+async def copy_of_a_key__should_be_refused_and_logged(port: int, folder: Folder, capfd: Any) -> None:
+    async def renewed(old: Holder) -> tuple[int, Holder]:
+        key = new_key()
+        body, proof = renewal(old, csr(key), int(time.time() * 1000))
+        status, _, answer = await said(port, folder, asking(RENEW, body, authorization=proof))
+        return status, Holder([base64.b64decode(one) for one in answer.get("chain", ())], key)
+
+    key = new_key()
+    _, _, answer = await said(port, folder, asking(ENROL, enrolment(secret(folder), csr(key))))
+    first = Holder([base64.b64decode(one) for one in answer["chain"]], key)
+    _, second = await renewed(first)
+    assert [(await renewed(one))[0] for one in (second, first)] == [200, 403]
+    shown = "".join(capfd.readouterr())
+    assert "a key was renewed twice" in shown
+    assert "enroller/ada" not in shown
+
+
 async def service__should_run_and_stop(folder: Folder) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "visard", "registrar", "serve", str(folder.path), stderr=asyncio.subprocess.PIPE

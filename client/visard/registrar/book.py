@@ -41,8 +41,8 @@ class Entry:
     revoked: bool = False
 
 
-class Copied(PermissionDenied):
-    """Two have the same key."""
+class Copied(Exception):
+    """Two have the same key: what the registrar's port says of it is a refusal, and what its log says a warning."""
 
 
 class Book:
@@ -99,7 +99,7 @@ class Book:
 
         Whoever asks with it has got it: of what came of the same invitation all is passed by but what that one leads to. Whoever
         asks with one that was passed by has a copy, or somebody else has: then all of that invitation are renewed no more. Raises
-        Copied there, and PermissionDenied, which that is too, where the one before was revoked, or was not signed here.
+        Copied there, and PermissionDenied where the one before was revoked, or was not signed here.
         """
         old, row = f"{before:x}", "SELECT revoked, passed, invitation FROM signed WHERE serial = ?"
         with self._writing() as file:

@@ -49,7 +49,7 @@ class Registrar:
         return role, made
 
     def renew(self, body: bytes, header: str) -> tuple[str, Signed]:
-        """A certificate for a fresh key, asked for by the one before, which the header Authorization proves; as ``enrol``.
+        """A certificate for a fresh key, asked for by the one before, which a header proves. Raises as ``enrol``, and Copied.
 
         The proof is for this very request, so one that is heard again gets nobody a certificate but its holder.
         """
