@@ -20,11 +20,12 @@ _GALLERY = re.compile(r"[a-z0-9._-]{1,64}")
 
 @dataclass(frozen=True)
 class Invitation:
-    """A link, for whom it is, as in "enroller/ada", and until when."""
+    """A link, for whom it is, as in "enroller/ada", until when, and how many certificates they have already."""
 
     link: str
     role: str
     until_unix_ms: int
+    certificates: int
 
 
 def invite(directory: Path, name: str, role: str, gallery: str | None, minutes: int) -> Invitation:
@@ -36,8 +37,10 @@ def invite(directory: Path, name: str, role: str, gallery: str | None, minutes: 
     page, now = folder.read().page, time.time_ns() // 1_000_000
     until = now + minutes * 60_000
     where = "" if gallery in (None, DEFAULT_GALLERY) else f"&gallery={quote(str(gallery))}"
-    secret = Book(folder.book).invite(invited, now, until)
-    return Invitation(f"{page}#invitation={secret}{where}", invited, until)
+    book = Book(folder.book)
+    held = sum(one.role == invited and not one.revoked for one in book.valid(now))
+    secret = book.invite(invited, now, until)
+    return Invitation(f"{page}#invitation={secret}{where}", invited, until, held)
 
 
 def full(role: str, name: str) -> str:

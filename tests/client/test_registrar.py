@@ -90,6 +90,12 @@ def link__should_hold_its_secret_in_the_fragment_alone(folder: Folder) -> None:
     assert text.encode() not in held
     assert base64.urlsafe_b64decode(f"{text}=") not in held
     assert folder.book.stat().st_mode & 0o777 == 0o600
+    assert made.certificates == 0
+    Registrar(folder, SETTINGS).enrol(enrolment(secret(folder), csr(new_key())))
+    assert (
+        invite(folder.path, "ada", "enroller", None, 10).certificates == 1
+    )  # who is invited is told: they are one caller
+    assert invite(folder.path, "ada", "verifier", None, 10).certificates == 0
     for name, role in (("ada", "admin"), ("ada", "party"), ("a/b", "client"), ("", "client"), ("a" * 65, "verifier")):
         with pytest.raises(InvalidRequest):
             invite(folder.path, name, role, None, 10)

@@ -64,7 +64,9 @@ def verify(
     ``hosts``: all names that the server has. Whether the nonce was taken before is for the server to say.
     """
     if proof.host not in hosts:
-        raise UntrustedKey("the proof of role is for another host")
+        raise UntrustedKey(
+            "the proof of role is for another host than the server's certificate names, where * names none"
+        )
     if len(proof.nonce) != NONCE_BYTES:
         raise UntrustedKey(f"a proof of role has a nonce of {NONCE_BYTES} bytes")
     if abs(now_unix_ms - proof.time_unix_ms) > WINDOW_MS:
@@ -80,7 +82,10 @@ def verify(
 
 
 def hosts_of(certificate: x509.Certificate) -> frozenset[str]:
-    """The names of hosts in a server's certificate, as they stand in addresses: small letters, no brackets."""
+    """The names of hosts in a server's certificate, as they stand in addresses: small letters, no brackets.
+
+    One with * is no host's: whoever else has such a certificate could pass on what it is shown.
+    """
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
