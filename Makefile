@@ -126,7 +126,7 @@ client/web/assets/yunet.onnx: $(STAMP) client/web/scripts/detector.py
 
 # what takes minutes and shows what shorter tests show in parts: wheels alone run the demonstration, each training is repeatable
 test-long: $(STAMP) .photos/obama.jpg $(WEB) browser
-	$(BIN)/python -m pytest -m long tests/client tests/deploy tests/e2e tests/party tests/web
+	$(BIN)/python -m pytest -m long tests/client tests/deploy tests/e2e tests/engine tests/party tests/web
 
 test-recovery: $(STAMP) .photos/obama.jpg
 	$(BIN)/python -m pytest --durations=10 tests/recovery

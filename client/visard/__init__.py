@@ -55,7 +55,7 @@ if TYPE_CHECKING:
         UntrustedKey,
         VisardError,
     )
-    from visard.galleries import Galleries
+    from visard.galleries import ExportedGallery, Galleries, ImportedGallery
     from visard.migration import Enrolled, Migration, MigrationStatus
     from visard.registry import Models
     from visard.results import (
@@ -115,6 +115,7 @@ _HOMES = {
     "Enrolment": "results",
     "Entry": "auditlog",
     "Exhausted": "errors",
+    "ExportedGallery": "galleries",
     "Face": "capture",
     "FaceTooSmall": "errors",
     "FailedPrecondition": "errors",
@@ -123,6 +124,7 @@ _HOMES = {
     "Held": "results",
     "Holdings": "results",
     "Identification": "results",
+    "ImportedGallery": "galleries",
     "InconsistentAnswer": "errors",
     "InternalError": "errors",
     "InvalidRequest": "errors",
@@ -208,6 +210,7 @@ __all__ = [
     "Enrolment",
     "Entry",
     "Exhausted",
+    "ExportedGallery",
     "Face",
     "FaceTooSmall",
     "FailedPrecondition",
@@ -216,6 +219,7 @@ __all__ = [
     "Held",
     "Holdings",
     "Identification",
+    "ImportedGallery",
     "InconsistentAnswer",
     "InternalError",
     "InvalidRequest",

@@ -1,16 +1,19 @@
 """What administrators ask: what is stored, who has rights to it, and who asked for what. ``admin`` of a client."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 
 from visard_wire.chain import entry
-from visard_wire.limits import PARTIES
+from visard_wire.limits import PARTIES, UNLOCK_AT_ONCE
 from visard_wire.v1 import common_pb2, gateway_pb2
 
-from visard import opening, received
+from visard import crossing, opening, received
 from visard.audit import find
 from visard.auditlog import MARGIN_MS, PartyLog
 from visard.calls import Caller, filled
 from visard.envelopes import NO_SHARES, SealedRequest
+from visard.errors import NotFound
+from visard.galleries import ExportedGallery, ImportedGallery
 from visard.results import Audit, Holdings, Right
 
 Operation = common_pb2.Operation
@@ -65,13 +68,51 @@ class Admin:
         request = self._caller.request(Operation.OPERATION_REVOKE, subject, grantee=grantee)
         await self._caller.change(self._caller.admin.Revoke, gateway_pb2.RevokeRequest, request)
 
-    async def unlock(self, subject: str) -> None:
+    async def recipients(self) -> bytes:
+        """The sealing keys of this deployment's parties, as another one's ``export_gallery`` takes them; good for a day."""
+        return await crossing.recipients(self._caller)
+
+    async def export_gallery(
+        self, to: str, recipients: bytes, file: Path, told: Callable[[int], object] | None = None
+    ) -> ExportedGallery:
+        """Write the references of the client's model in its gallery to a file, for the parties of another deployment alone.
+
+        ``to``: what all three operators here call that deployment (``export_to`` in their configurations); ``recipients`` are its
+        parties' keys, which they vouch for. The same call again goes on where it stopped (``file`` with ``.part`` behind it).
+        ``told`` hears how many references are written. Raises PermissionDenied where an operator has not named the deployment,
+        InvalidRequest for a file that is there already.
+        """
+        return await crossing.exported(self._caller, to, recipients, file, told)
+
+    async def import_gallery(
+        self, source: str, file: Path, told: Callable[[int], object] | None = None
+    ) -> ImportedGallery:
+        """Store what another deployment has exported as references of the client's model in its gallery, in this caller's name.
+
+        ``source``: what all three operators here call that deployment (``import_from``). The same file again stores nothing
+        twice. Raises PermissionDenied where an operator has not named it, FailedPrecondition for a model that is another
+        network or has other weights, and for a file that is too old; AlreadyExists where somebody else has enrolled a subject.
+        """
+        return await crossing.imported(self._caller, source, file, told)
+
+    async def unlock(self, subject: str = "") -> int:
         """Forget the failed verifications of a subject, with the client's model in its gallery: it is locked no more.
 
-        Raises NotFound where nothing is counted of it. Find out why it was locked before.
+        With an empty subject: everybody's. Of how many something was counted; raises NotFound where of nobody. Find out why
+        they were locked before.
         """
+        done = last = await self._unlock(subject)
+        while last == UNLOCK_AT_ONCE:
+            try:
+                last = await self._unlock(subject)
+            except NotFound:
+                break
+            done += last
+        return done
+
+    async def _unlock(self, subject: str) -> int:
         request = self._caller.request(Operation.OPERATION_UNLOCK, subject)
-        await self._caller.change(self._caller.admin.Unlock, gateway_pb2.UnlockRequest, request)
+        return await self._caller.change(self._caller.admin.Unlock, gateway_pb2.UnlockRequest, request)
 
     async def rights(self) -> list[Right]:
         """All rights that were granted, to whatever model."""

@@ -54,6 +54,8 @@ _IN_GALLERY = frozenset(
         Operation.OPERATION_RENAME,
         Operation.OPERATION_GRANT,
         Operation.OPERATION_REVOKE,
+        Operation.OPERATION_EXPORT,
+        Operation.OPERATION_IMPORT,
         Operation.OPERATION_UNLOCK,
     }
 )

@@ -1,6 +1,7 @@
 """Galleries: references apart from others, each with its own list of who may do what. ``galleries`` of a client."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from visard_wire.limits import MAX_LOCK_AFTER
 from visard_wire.v1 import common_pb2, gateway_pb2
@@ -13,6 +14,25 @@ from visard.results import Gallery
 Operation = common_pb2.Operation
 Callers = Iterable[str]
 Listed = list[Gallery]  # a method is called list
+
+
+@dataclass(frozen=True)
+class ExportedGallery:
+    """What a file holds: how many references of which gallery and model, in how many pages."""
+
+    gallery: str
+    model: str
+    references: int
+    pages: int
+
+
+@dataclass(frozen=True)
+class ImportedGallery:
+    """What became of a file: of its references ``stored`` were stored now; others are here already, or were erased or over."""
+
+    references: int
+    stored: int
+    pages: int
 
 
 class Galleries:

@@ -87,7 +87,6 @@ def _context(cert: Path, key: Path) -> ssl.SSLContext:
 class _Handler(BaseHTTPRequestHandler):
     server: Server
     protocol_version = "HTTP/1.1"
-    server_version, sys_version = "visard", ""
 
     def do_GET(self) -> None:
         self._answer(whole=True)
@@ -107,6 +106,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if whole and contents:
             self.wfile.write(contents)
+
+    def version_string(self) -> str:
+        """What answers say of who gives them."""
+        return "visard"
 
     def log_message(self, *_: Any) -> None:
         """Nothing: who looks at a page is nobody's concern."""

@@ -87,6 +87,7 @@ def asked(operation: str) -> common_pb2.Request:
         images={"ENROL": 1, "VERIFY": 1, "IDENTIFY": 1, "COMPARE": 2, "RUN": 1, "MIGRATE": 1}.get(operation, 0),
         program_digest=bytes(32) if operation in ("PUBLISH", "CALIBRATE") else b"",
         points=[common_pb2.OperatingPoint(name="default", distance=1.0)] if operation == "CALIBRATE" else [],
+        deployment="berlin" if operation in ("EXPORT", "IMPORT") else "",
         grantee="enroller/kiosk-7" if operation in ("GRANT", "REVOKE") else "",
         sent_unix_ms=now,
         expires_unix_ms=now + 60_000,

@@ -240,6 +240,8 @@ async def running(folder: Path, make: Callable[[Path], D]) -> AsyncIterator[tupl
     server = grpc.aio.server(interceptors=[FaultInterceptor()], options=SERVER_OPTIONS)
     gateway_pb2_grpc.add_FaceMatchingServicer_to_server(double, server)
     gateway_pb2_grpc.add_ModelRegistryServicer_to_server(double, server)
+    if isinstance(double, gateway_pb2_grpc.AdminServicer):
+        gateway_pb2_grpc.add_AdminServicer_to_server(double, server)
     port = server.add_secure_port("127.0.0.1:0", tls.server_credentials())
     await server.start()
     try:

@@ -39,6 +39,9 @@ GOOD: dict[str, Any] = {
     "grantee": "enroller/kiosk-7",
     "accept": True,
     "to": "face2",
+    "recipients": b"{}",
+    "source": "berlin",
+    "file": Path("no such folder") / "gallery",
     "points": {"default": 0.5},
 }
 ODD: dict[str, Any] = {

@@ -25,7 +25,8 @@ def every_field_of_a_request__should_be_for_all_or_for_some() -> None:
 @pytest.mark.parametrize("declared", DECLARED.values(), ids=[common_pb2.Operation.Name(n) for n in DECLARED])  # type: ignore[arg-type]
 def declaration__should_make_sense(declared: Declared) -> None:
     assert bool(declared.images.stop - 1) <= declared.has_share, "images are shared"
-    assert declared.has_share == (declared.has_program or declared.images.start > 0)
+    assert declared.has_share == (declared.has_program or declared.images.start > 0 or declared.message_bytes > 0)
+    assert not (declared.message_bytes and (declared.has_program or declared.images.stop > 1)), "one kind of share"
     assert not (declared.writes and declared.restores)
     assert ("instead_of" in declared.fields) == (declared.writes and declared.signed)
     assert declared.claims <= declared.writes

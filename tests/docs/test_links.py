@@ -13,7 +13,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 PARENTS = (ROOT / "client", *sorted(path for path in (ROOT / "services").iterdir() if path.is_dir()))
 HOMES = (ROOT, *PARENTS, *(child for parent in PARENTS for child in parent.glob("visard_*")))
 # beside this repository; what a build writes; a reader's; at a party that runs
-ELSEWHERE = {"../shared/", "dist/", "first.py", "kits/", "sealing/"}
+ELSEWHERE = {"../shared/", "assets/", "dist/", "first.py", "kits/", "sealing/"}
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 

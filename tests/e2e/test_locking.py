@@ -82,8 +82,8 @@ async def subject__should_be_locked_until_an_administrator_unlocks_it(admin: Cli
         await client.migrate("bob", chip(BOB, 1), DEFAULT_MODEL)
     await client.enrol("ada", [chip(ADA, 2)], replace=True)
     await locked(client)
-    await admin.admin.unlock("ada")
-    with pytest.raises(NotFound, match="no failures"):
+    assert await admin.admin.unlock("ada") == 1
+    with pytest.raises(NotFound, match="no failures of ada"):
         await admin.admin.unlock("ada")
     await fail(client, ALLOWED - 1)
     assert (await client.verify("ada", chip(ADA, 1))).match
@@ -92,13 +92,15 @@ async def subject__should_be_locked_until_an_administrator_unlocks_it(admin: Cli
     assert set(codes[-9:]) == {"OK", "FAILED_PRECONDITION"}, "the log says who was locked, and of no answer what it was"
 
 
-async def verifications_at_once__should_each_be_counted(client: Client) -> None:
+async def verifications_at_once__should_each_be_counted(admin: Client, client: Client) -> None:
     await client.enrol("ada", [chip(ADA)])
     found = await asyncio.gather(*(client.verify("ada", chip(BOB)) for _ in range(ALLOWED + 3)), return_exceptions=True)
     answers = [answer for answer in found if not isinstance(answer, SubjectLocked)]
     assert len(answers) == ALLOWED, "one after the other"
     assert not any(isinstance(answer, BaseException) or answer.match for answer in answers)
     await locked(client)
+    assert await admin.admin.unlock() == 1, "everybody of whom something is counted"
+    assert (await client.verify("ada", chip(ADA, 1))).match
 
 
 async def limit__should_be_a_gallerys_own_and_may_change(admin: Client, client: Client) -> None:

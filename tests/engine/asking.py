@@ -24,6 +24,7 @@ from visard_engine.protocols.search import Labels
 from visard_engine.searching import Tables
 from visard_engine.session import Run
 from visard_engine.shamir import share
+from visard_engine.stack import Matrix
 from visard_wire.cells import CELLS, HASHES, Label, hash_keys, peeled
 
 from tests.engine.harness import Outcome, Part
@@ -116,10 +117,11 @@ def matched(
     probe: Any = PROBE,
     gallery: Any = GALLERY,
     mean: Mean | None = None,
+    laid: Callable[[int, Elements], Matrix] = lambda party, shares: shares,
 ) -> Question:
     """``verify``, ``is_known`` or ``identify``; the answer of the first and last are bits that the caller puts together.
 
-    The limit is the smallest at which the probe matches, if none is given.
+    The limit is the smallest at which the probe matches, if none is given; ``laid`` says how a party's gallery lies in memory.
     """
     field, (count, size) = field_of(q), gallery.shape
     ask, plans = ASKED[question]
@@ -131,7 +133,9 @@ def matched(
 
     async def part(run: Run, kits: list[Kit]) -> Any:
         i = run.channel.party
-        return await ask(run, kits if isinstance(plan, tuple) else kits[0], own[i], references[i], most, *means)
+        return await ask(
+            run, kits if isinstance(plan, tuple) else kits[0], own[i], laid(i, references[i]), most, *means
+        )
 
     def answer(results: Mapping[int, Any]) -> Any:
         if question == "is_known":
@@ -160,10 +164,11 @@ def searched(
     gallery: Any = GALLERY,
     mean: Mean | None = None,
     spoil: Callable[[int, Elements], Elements] = lambda party, shares: shares,
+    laid: Callable[[int, Elements], Matrix] = lambda party, shares: shares,
 ) -> Question:
     """``search``: the rows in the table of each limit, in order, as the caller finds them; None where they are too many.
 
-    ``spoil`` is given each party's shares of the probe, and of the gallery.
+    ``spoil`` is given each party's shares of the probe, and of the gallery; ``laid`` says how this one lies in memory.
     """
     field, (count, size) = field_of(q), gallery.shape
     own, references = (share(field, field.encode(on_sphere(q, x))) for x in (probe, gallery))
@@ -172,7 +177,8 @@ def searched(
 
     async def part(run: Run, kits: list[Kit]) -> Any:
         i = run.channel.party
-        return await searching.search(run, kits, spoil(i, own[i]), spoil(i, references[i]), limits, labels, mean)
+        rows = laid(i, spoil(i, references[i]))
+        return await searching.search(run, kits, spoil(i, own[i]), rows, limits, labels, mean)
 
     def answer(results: Mapping[int, Any]) -> Any:
         (bits,) = {result.count for result in results.values()}

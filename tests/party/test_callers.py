@@ -15,7 +15,10 @@ from visard_wire.v1 import common_pb2
 ROLES = ("verifier", "client", "owner", "admin", "gateway", "party0", "dealer")
 EVERYTHING = [value for value in common_pb2.Operation.values() if value != common_pb2.OPERATION_UNSPECIFIED]
 OWNERS = ("PUBLISH", "CALIBRATE", "WITHDRAW")
-ADMINS = ("REFRESH", "RECOVER", "GRANT", "REVOKE", "UNLOCK", "CREATE_GALLERY", "CHANGE_GALLERY", "DELETE_GALLERY")
+ADMINS = (
+    *("REFRESH", "RECOVER", "GRANT", "REVOKE", "UNLOCK", "CREATE_GALLERY", "CHANGE_GALLERY", "DELETE_GALLERY"),
+    *("EXPORT", "IMPORT"),
+)
 VERIFIERS = ("VERIFY", "IDENTIFY", "COMPARE", "RUN")
 
 

@@ -235,3 +235,15 @@ def bad_request__should_name_its_field(change: dict[str, object], field: str) ->
 )
 def good_request__should_pass(change: dict[str, object]) -> None:
     requests.check(request(**change), NOW)
+
+
+@pytest.mark.parametrize(("size", "fits"), [(0, False), (1, True), (500, True), (1000, True), (1001, False)])
+def message__should_be_taken_up_to_its_limit(size: int, fits: bool) -> None:
+    """What an Export or Import brings is no image: one of any size, below a limit."""
+    header, _ = header_and_sealed()
+    header.shares[0].size = envelope_size(size)
+    if fits:
+        assert expect(header, 1, PUBLIC, 1000, at_most=True).info.size == envelope_size(size)
+        return
+    with pytest.raises(InvalidArgument, match=r"header\.shares\.size: at most"):
+        expect(header, 1, PUBLIC, 1000, at_most=True)

@@ -13,6 +13,7 @@ from visard_party.consistency.changes import MOST, Changes
 from visard_party.errors import StoreError
 from visard_party.gallery import Galleries, Rows
 from visard_party.spread import Part
+from visard_party.store.base import PART
 from visard_party.store.contents import Place, Reference
 from visard_wire.secret import Secret
 
@@ -41,7 +42,8 @@ class Counting:
         found = [row for row in self.references if row.reference_id in part]
         if self.during:
             self.during()
-        return [made(found[k : k + 2]) for k in range(0, len(found), 2)]
+        step = 2 if len(found) < PART else PART  # as small parts as there may be, or those of a store
+        return [made(found[k : k + step]) for k in range(0, len(found), step)]
 
     async def by_ids(self, reference_ids: Iterable[str]) -> list[Reference]:
         self.single += len(list(reference_ids))
@@ -71,14 +73,14 @@ def galleries() -> tuple[Galleries, Counting, Changes]:
 
 def same(one: Rows, two: Rows) -> bool:
     """In everything."""
-    arrays = [(one.expires, two.expires), (one.shares, two.shares)]
+    arrays = [(one.expires, two.expires), (np.asarray(one.shares), np.asarray(two.shares))]
     told = [(list(rows.names), rows.names.labels.shape, rows.digest, len(rows)) for rows in (one, two)]
     return told[0] == told[1] and all(len(one) == 0 or (a.dtype == b.dtype and np.array_equal(a, b)) for a, b in arrays)
 
 
 def rows__should_hold_shares_and_names_in_order() -> None:
     rows = Rows.of([reference(1), reference(5, "bob")], F31)
-    assert rows.shares.tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
+    assert np.asarray(rows.shares).tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
     assert rows.subjects == ["ada", "bob"]
     assert rows.digest != Rows.of([reference(1), reference(5)], F31).digest
     assert Rows.of([replace(reference(1), descriptor=Secret(bytes(16)))], F61).shares.shape == (1, 2)
@@ -96,12 +98,12 @@ def rows_whose_time_is_over__should_be_left_out() -> None:
     rows = Rows.of([reference(1, expires=10), reference(2, expires=11), reference(3)], F31)
     assert rows.live(9) is rows
     assert [name.reference_id[-1] for name in rows.live(10).names] == ["2", "3"]
-    assert rows.live(11).shares.tolist() == [[3, 4, 5, 6]]
+    assert np.asarray(rows.live(11).shares).tolist() == [[3, 4, 5, 6]]
 
 
 def rows_of_one_subject__should_be_left_out() -> None:
     rows = Rows.of([reference(1), reference(2, "bob")], F31)
-    assert rows.without("ada").shares.tolist() == [[2, 3, 4, 5]]
+    assert np.asarray(rows.without("ada").shares).tolist() == [[2, 3, 4, 5]]
     assert rows.without("eve") is rows
 
 
@@ -123,9 +125,9 @@ def updated_rows__should_be_those_of_a_fresh_reading(
     touched = {f"{k:032x}" for k in change.keys() | erased}
     present = [row for row in stored(after) if row.reference_id in touched]
     old = Rows.of(stored(before), F31)
-    kept = (list(old.names), old.shares.tolist())
+    kept = (list(old.names), np.asarray(old.shares).tolist())
     assert same(old.updated(touched, Rows.of(present, F31)), Rows.of(stored(after), F31))
-    assert (list(old.names), old.shares.tolist()) == kept, "who reads the old rows keeps them"
+    assert (list(old.names), np.asarray(old.shares).tolist()) == kept, "who reads the old rows keeps them"
 
 
 @settings(deadline=None)
@@ -149,6 +151,26 @@ async def gallery__should_be_read_once_and_then_only_what_was_written() -> None:
     changes.note(b"2", 9, [reference(1).reference_id])
     assert (await kept.get(Place("face"), F31)).subjects == ["bob", "eve"]
     assert (store.whole, store.single) == (1, 2)
+
+
+async def write__should_copy_the_shares_that_lie_beside_it_and_no_others() -> None:
+    """So an enrolment costs no second matrix; a search that began before it keeps its rows."""
+    kept, store, changes = galleries()
+    store.references = [reference(2 * k) for k in range(3 * PART)]
+    before = await kept.get(Place("face"), F31)
+    assert [len(piece) for piece in before.shares.pieces] == [PART] * 3
+    fresh = reference(2 * PART + 1, "eve")
+    store.references.append(fresh)
+    changes.note(b"1", 9, [fresh.reference_id])
+    after = await kept.get(Place("face"), F31)
+    old = {id(piece) for piece in before.shares.pieces}
+    assert [id(piece) in old for piece in after.shares.pieces] == [True, False, False, True]
+    assert (len(before), len(after)) == (3 * PART, 3 * PART + 1)
+    at = after.names.find(fresh.reference_id)
+    assert at == PART + 1
+    assert np.asarray(after.shares)[at].tolist() == np.arange(2 * PART + 1, 2 * PART + 5).tolist()
+    left = after.without("eve")
+    assert sum(id(piece) in {id(one) for one in after.shares.pieces} for piece in left.shares.pieces) == 3
 
 
 async def reference_of_another_model__should_not_come_in() -> None:

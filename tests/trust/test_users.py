@@ -81,9 +81,11 @@ COMMON, WIRE, PARTY = "services/common/visard_common", "services/wire/visard_wir
             {
                 f"{WIRE}/partykeys.py": 1,
                 f"{WIRE}/callers.py": 1,
+                f"{WIRE}/crossing.py": 1,  # of another deployment's parties, by the roots that the operator has pinned for it
                 f"{WIRE}/proofs.py": 1,
                 f"{PARTY}/intake/callers.py": 1,
                 f"{PARTY}/intake/sealingkeys.py": 1,
+                f"{PARTY}/operations/leaving.py": 1,  # likewise
                 "client/visard/trust.py": 1,
             },
         ),
@@ -97,6 +99,7 @@ COMMON, WIRE, PARTY = "services/common/visard_common", "services/wire/visard_wir
             r"\bTrust\.one\(",
             {
                 f"{COMMON}/tls.py": 1,
+                f"{PARTY}/config.py": 1,  # of another deployment, where its parties have one
                 "client/visard/connection.py": 1,
                 "client/visard/registrar/service.py": 1,  # of itself: it renews what it has signed
             },

@@ -49,6 +49,7 @@ REQUESTS: dict[str, common_pb2.Request] = {
     "review": common_pb2.Request(review=True),
     "moved": common_pb2.Request(operation=common_pb2.OPERATION_MIGRATE, model="a", new_model="b"),
     "kept": common_pb2.Request(operation=common_pb2.OPERATION_MIGRATE, gallery="door", new_model="b", keep=True),
+    "exported": common_pb2.Request(operation=common_pb2.OPERATION_EXPORT, gallery="door", deployment="berlin"),
     "accept": common_pb2.Request(operation=common_pb2.OPERATION_REVIEW, gallery="door", nearest=True, accept=True),
 }  # fmt: skip
 

@@ -53,6 +53,7 @@ OTHERS: dict[str, object] = {
     "accept": True,
     "new_model": "face3",
     "keep": True,
+    "deployment": "berlin",
 }
 CONTEXT = Context.from_request(REQUEST)
 KEY = X25519PrivateKey.generate()

@@ -110,15 +110,19 @@ def revoke(
 
 @app.command()
 def unlock(
-    subject: Annotated[str, typer.Argument(help="Whose failed verifications are forgotten.")],
+    subject: Annotated[str, typer.Argument(help="Whose failed verifications are forgotten.")] = "",
+    everybody: Annotated[bool, typer.Option("--all", help="Those of everybody with the model in the gallery.")] = False,
     home: Home = DEFAULT_HOME,
     model: Model = DEFAULT_MODEL,
     gallery: Gallery = DEFAULT_GALLERY,
     as_json: Json = False,
 ) -> None:
     """Let a subject be verified again that too many failed verifications in a row have locked."""
-    with_client(home, lambda c: c.admin.unlock(subject), model=model, gallery=gallery, role="admin")
-    emit(as_json, f"{subject} is not locked in gallery {gallery}", subject=subject, model=model, gallery=gallery)
+    if bool(subject) == everybody:
+        raise typer.BadParameter("name a subject, or say --all")
+    count = with_client(home, lambda c: c.admin.unlock(subject), model=model, gallery=gallery, role="admin")
+    text = f"{subject or f'everybody ({count})'} begins from nothing in gallery {gallery}"
+    emit(as_json, text, subject=subject, model=model, gallery=gallery, forgotten=count)
 
 
 @app.command()

@@ -5,6 +5,7 @@ import typer
 from visard.cli import (
     admin,
     certificates,
+    crossing,
     demo,
     evaluate,
     galleries,
@@ -29,6 +30,12 @@ for part in (local, subjects, migrating, demo, operate, evaluate, train):
 app.add_typer(models.running)
 models.app.command("status")(migrating.status)
 app.add_typer(models.app, name="model")
+for name, command in (
+    ("recipients", crossing.recipients),
+    ("export", crossing.export),
+    ("import", crossing.import_gallery),
+):
+    galleries.app.command(name)(command)
 app.add_typer(galleries.app, name="gallery")
 app.add_typer(web.app, name="web")
 app.add_typer(certificates.app, name="certs")

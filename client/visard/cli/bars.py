@@ -3,16 +3,20 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.progress import BarColumn, Progress, TextColumn
 
-from visard.bulk import BulkProgress
 from visard.cli.output import err
 
+if TYPE_CHECKING:  # with it comes what looks at photos
+    from visard.bulk import BulkProgress
+
 _EVERY = 10.0  # seconds between lines
+T = TypeVar("T")
 
 
-def pace(progress: BulkProgress, seconds: float) -> str:
+def pace(progress: "BulkProgress", seconds: float) -> str:
     """How far work is after so many seconds, how fast it goes, and how long it will take at that: what was done before
     took no time, and is not counted in the rate."""
     worked = progress.done - progress.already
@@ -32,7 +36,7 @@ def _span(seconds: float) -> str:
 
 
 @contextmanager
-def counting() -> Iterator[Callable[[BulkProgress], None]]:
+def counting() -> Iterator[Callable[["BulkProgress"], None]]:
     """What takes each step of the work, and shows it."""
     began = time.monotonic()
     if not err.is_terminal:
@@ -41,21 +45,26 @@ def counting() -> Iterator[Callable[[BulkProgress], None]]:
     with Progress(BarColumn(), TextColumn("{task.description}", markup=False), console=err, transient=True) as bar:
         task = bar.add_task("", total=None)
 
-        def show(progress: BulkProgress) -> None:
+        def show(progress: "BulkProgress") -> None:
             text = pace(progress, time.monotonic() - began)
             bar.update(task, total=progress.total, completed=progress.done, description=text)
 
         yield show
 
 
-def _lines(began: float) -> Callable[[BulkProgress], None]:
-    last = began
+def _lines(began: float) -> Callable[["BulkProgress"], None]:
+    return every(lambda progress: err.print(pace(progress, time.monotonic() - began)))
 
-    def show(progress: BulkProgress) -> None:
+
+def every(show: Callable[[T], object]) -> Callable[[T], None]:
+    """What shows a step of work if the last one that it has shown, or the beginning, is ten seconds ago."""
+    last = time.monotonic()
+
+    def now_and_then(step: T) -> None:
         nonlocal last
         now = time.monotonic()
         if now - last >= _EVERY:
             last = now
-            err.print(pace(progress, now - began))
+            show(step)
 
-    return show
+    return now_and_then

@@ -1,6 +1,6 @@
 """The parts of the client without async: what owners, administrators and those with many photos ask, blocking."""
 
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -11,7 +11,7 @@ from visard.admin import Admin
 from visard.auditlog import PartyLog
 from visard.bulk import MAX_BATCH, Bulk, BulkEnrolment, BulkItem, SearchedFace, SearchedPhoto, Told
 from visard.capture import Chip, Source
-from visard.galleries import Callers, Galleries, Listed
+from visard.galleries import Callers, ExportedGallery, Galleries, ImportedGallery, Listed
 from visard.registry import Models
 from visard.results import Audit, Gallery, Holdings, ModelInfo, Right
 
@@ -125,9 +125,23 @@ class SyncAdmin:
         """See Admin.revoke."""
         self._run(self._admin.revoke(grantee, subject))
 
-    def unlock(self, subject: str) -> None:
+    def recipients(self) -> bytes:
+        """See Admin.recipients."""
+        return self._run(self._admin.recipients())
+
+    def export_gallery(
+        self, to: str, recipients: bytes, file: Path, told: Callable[[int], object] | None = None
+    ) -> ExportedGallery:
+        """See Admin.export_gallery; ``told`` is called in the client's thread."""
+        return self._run(self._admin.export_gallery(to, recipients, file, told))
+
+    def import_gallery(self, source: str, file: Path, told: Callable[[int], object] | None = None) -> ImportedGallery:
+        """See Admin.import_gallery; ``told`` is called in the client's thread."""
+        return self._run(self._admin.import_gallery(source, file, told))
+
+    def unlock(self, subject: str = "") -> int:
         """See Admin.unlock."""
-        self._run(self._admin.unlock(subject))
+        return self._run(self._admin.unlock(subject))
 
     def rights(self) -> list[Right]:
         """See Admin.rights."""

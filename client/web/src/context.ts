@@ -60,9 +60,9 @@ function parts(request: Request): Bytes[] {
 
 /** Fields that came later: where none is set a request has the digest that it always had. */
 function later(request: Request): Bytes[] {
-  const { points, rules, allowLargeGallery, nearest, gallery, review, accept, newModel, keep } = request;
+  const { points, rules, allowLargeGallery, nearest, gallery, review, accept, newModel, keep, deployment } = request;
   const reviewed = review || accept;
-  const moved = newModel !== "" || keep;
+  const moved = newModel !== "" || keep || deployment !== "";
   const newest = gallery !== "" || rules.length > 0 || reviewed || moved;
   if (!(points.length || allowLargeGallery || nearest || newest)) return [];
   const first = [concat(...points.map(point)), flags(allowLargeGallery)];
@@ -71,7 +71,9 @@ function later(request: Request): Bytes[] {
   const placed = [...first, marked, utf8(gallery), concat(...rules.map(rule))];
   if (!(reviewed || moved)) return placed;
   const decided = [...placed, flags(review, accept)];
-  return moved ? [...decided, utf8(newModel), flags(keep)] : decided;
+  if (!moved) return decided;
+  const kept = [...decided, utf8(newModel), flags(keep)];
+  return deployment === "" ? kept : [...kept, utf8(deployment)];
 }
 
 /** A gallery's rule as it is hashed. */

@@ -17,7 +17,9 @@ MAX_SHARE_BYTES = 1 << 30
 MAX_PROGRAM_BYTES = 1 << 20
 MAX_PLAN_BYTES = 1 << 20
 MAX_ENVELOPE_BYTES = 256  # sealed, without a share
-DIGEST_BYTES = 32  # SHA-256
+MAX_TERMS_BYTES = 256 << 10  # the share of an Export: three keys with their certificates
+MAX_CROSSING_BYTES = 4 << 20  # the share of an Import
+CROSSING_BYTES = 256 << 10  # of a page: what is sealed in one piece, and what callers wrote with its references
 
 # a request's fields
 MAX_IMAGES = 16

@@ -10,7 +10,7 @@ from enum import Enum
 
 from visard_wire.v1 import common_pb2
 
-from visard_common.limits import MAX_IMAGES
+from visard_common.limits import MAX_CROSSING_BYTES, MAX_IMAGES, MAX_TERMS_BYTES
 
 VERIFIERS = ("verifier", "enroller", "owner")
 ENROLLERS = ("enroller", "owner")
@@ -55,6 +55,7 @@ class Declared:
     writes: bool = False  # changes what is stored: its id may come again
     images: range = range(1)  # in its share
     has_share: bool = False  # is uploaded
+    message_bytes: int = 0  # its share is neither images nor weights, but a message of at most so many bytes
     subject: Subject = Subject.NONE
     model: bool = True  # is about one model
     gallery: Gallery = Gallery.NONE
@@ -65,9 +66,7 @@ class Declared:
     claims: bool = False  # changes references in its caller's name, who needs a right where others have enrolled them
     charged: Charged = Charged.NOTHING
     restores: bool = False  # writes one party's store anew, from the others
-    tells: bool = (
-        False  # the parties hear whether a face is the subject's before they write: not where failures are counted
-    )
+    tells: bool = False  # opens to the parties whether a face matched, before it writes: not where failures are counted
     counted: bool = False  # a failure is counted where the gallery locks: a write too, but its id may not come again
 
     @property
@@ -186,7 +185,7 @@ DECLARED: Mapping[int, Declared] = {
     common_pb2.OPERATION_UNLOCK: Declared(
         ADMINS,
         writes=True,
-        subject=Subject.NEEDED,
+        subject=Subject.OPTIONAL,
         decides=False,
         gallery=Gallery.ANY,
         fields=frozenset({"instead_of"}),
@@ -199,6 +198,23 @@ DECLARED: Mapping[int, Declared] = {
     ),
     common_pb2.OPERATION_DELETE_GALLERY: Declared(
         ADMINS, writes=True, model=False, decides=False, gallery=Gallery.ANY, fields=frozenset({"instead_of"})
+    ),
+    common_pb2.OPERATION_EXPORT: Declared(
+        ADMINS,
+        has_share=True,
+        message_bytes=MAX_TERMS_BYTES,
+        decides=False,
+        gallery=Gallery.ANY,
+        fields=frozenset({"deployment"}),
+    ),
+    common_pb2.OPERATION_IMPORT: Declared(
+        ADMINS,
+        writes=True,
+        has_share=True,
+        message_bytes=MAX_CROSSING_BYTES,
+        decides=False,
+        gallery=Gallery.ANY,
+        fields=frozenset({"deployment", "instead_of"}),
     ),
 }
 

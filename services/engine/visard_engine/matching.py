@@ -18,6 +18,7 @@ from visard_engine.protocols.opening import agree, open_bits
 from visard_engine.protocols.verification import verify as verify_claims
 from visard_engine.sections import Section
 from visard_engine.session import Run, Session
+from visard_engine.stack import Matrix
 
 
 def verify_plan(q: int, references: int, size: int, tested: int = 0) -> KitPlan:
@@ -53,7 +54,7 @@ def checks(size: int) -> tuple[Section, ...]:
 
 
 async def verify(
-    run: Run, kit: KitReader, probe: Elements, references: Elements, limit: int, mean: Mean | None = None
+    run: Run, kit: KitReader, probe: Elements, references: Matrix, limit: int, mean: Mean | None = None
 ) -> ReplicatedBits:
     """One bit: whether any reference (N, D) lies within ``limit`` of the probe (D,), which is not too much like the mean."""
     s = Session(run, kit)
@@ -75,7 +76,7 @@ async def is_locked(run: Run, kit: KitReader, counter: Elements) -> bool:
 
 
 async def verify_counted(
-    run: Run, kit: KitReader, probe: Elements, references: Elements, limit: int, mean: Mean | None, counter: Elements
+    run: Run, kit: KitReader, probe: Elements, references: Matrix, limit: int, mean: Mean | None, counter: Elements
 ) -> tuple[ReplicatedBits, Elements]:
     """``verify``, and the counter afterwards; before, it has not come to its end. Fresh shares (allowed + 1,), as it was."""
     s = Session(run, kit)
@@ -97,7 +98,7 @@ async def admits(
     run: Run,
     kit: KitReader,
     probe: Elements,
-    references: Elements,
+    references: Matrix,
     limit: int,
     mean: Mean | None = None,
     refused: ReplicatedBits | None = None,
@@ -147,7 +148,7 @@ async def _below_mean(s: Session, photos: Elements, mean: Mean) -> Words:
     return negative
 
 
-async def _any_within(s: Session, probe: Elements, references: Elements, limit: int, margin: Elements) -> Words:
+async def _any_within(s: Session, probe: Elements, references: Matrix, limit: int, margin: Elements) -> Words:
     distances = await threshold.distances(s, probe, references)
     found = await threshold.any_within(s, distances, limit, margin)
     await verify_claims(s, probe.size)

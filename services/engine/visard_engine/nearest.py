@@ -33,7 +33,7 @@ def _levels(pairs: Sequence[int]) -> tuple[Section, ...]:
 
 
 async def identify(
-    run: Run, kits: Sequence[Kit], probe: Elements, references: Elements, limit: int, mean: Mean | None = None
+    run: Run, kits: Sequence[Kit], probe: Elements, references: threshold.Gallery, limit: int, mean: Mean | None = None
 ) -> ReplicatedBits:
     """Bit 0: whether the nearest row of (N, D), N > 0, lies within ``limit``, and the probe is not too much like the mean; then
     the row's number in bits, or zeros if not. From kits of ``identify_plans``, in their order. Raises KitError for others."""

@@ -18,6 +18,7 @@ from visard_engine.protocols.disjunction import PARITIES
 from visard_engine.protocols.mean import Mean, margins
 from visard_engine.sections import Section
 from visard_engine.session import Run, Session
+from visard_engine.stack import Matrix
 
 Labels = protocol.Labels  # of the rows: whoever searches brings them
 
@@ -59,7 +60,7 @@ def _blocks(q: int, rows: int, limits: int) -> Iterator[KitPlan]:
     return (KitPlan(q, (Section("search", n, limits),)) for n in blocks_of(rows))
 
 
-async def is_known(run: Run, kits: Sequence[KitReader], probe: Elements, references: Elements, limit: int) -> bool:
+async def is_known(run: Run, kits: Sequence[KitReader], probe: Elements, references: Matrix, limit: int) -> bool:
     """Whether any row of (N, D) is within the limit of the probe (D,), which the parties learn; from kits of ``known_plans``.
 
     No mean is asked about: an enrolment has said before (``matching.resembles_mean``). Among no rows there is none.
@@ -74,7 +75,7 @@ async def search(
     run: Run,
     kits: Sequence[KitReader],
     probe: Elements,
-    references: Elements,
+    references: Matrix,
     limits: Sequence[int],
     labels: Labels,
     mean: Mean | None = None,

@@ -7,6 +7,7 @@ from visard_common.roles import method_of
 from visard_wire.limits import PARTIES
 from visard_wire.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc
 
+from visard_gateway.answering import Uploads, answered
 from visard_gateway.callers import Context, caller_of
 from visard_gateway.config import GatewayConfig
 from visard_gateway.parties import Parties, agreeing
@@ -14,7 +15,7 @@ from visard_gateway.relay import Relay
 
 
 class AdminServicer(gateway_pb2_grpc.AdminServicer):
-    """Audit, refresh, recover; rights, galleries, and the parties' logs of who asked for what."""
+    """Audit, refresh, recover; rights, galleries and where they go; and the parties' logs of who asked for what."""
 
     def __init__(self, config: GatewayConfig, parties: Parties, relay: Relay) -> None:
         self._config = config
@@ -92,6 +93,14 @@ class AdminServicer(gateway_pb2_grpc.AdminServicer):
         caller, seconds = caller_of(context, method_of(kind)), remaining(context, CALL_SECONDS)
         done = await self._relay.change(request.request, kind, seconds, caller, request.envelopes)
         return gateway_pb2.GalleryResponse(results=done.results)
+
+    async def Export(self, request_iterator: Uploads, context: Context) -> gateway_pb2.Result:  # noqa: N802
+        """A page of a gallery for the parties of another deployment."""
+        return await answered(self._relay, request_iterator, context, common_pb2.OPERATION_EXPORT)
+
+    async def Import(self, request_iterator: Uploads, context: Context) -> gateway_pb2.Result:  # noqa: N802
+        """Store a page that another deployment has exported."""
+        return await answered(self._relay, request_iterator, context, common_pb2.OPERATION_IMPORT)
 
     async def ListRights(  # noqa: N802
         self, request: gateway_pb2.ListRightsRequest, context: Context

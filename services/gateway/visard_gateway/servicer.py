@@ -1,22 +1,17 @@
 """The service FaceMatching, for verifiers and enrollers."""
 
 import time
-from collections.abc import AsyncIterator
 
-from visard_common import logs
 from visard_common.deadline import remaining
 from visard_common.limits import CALL_SECONDS
-from visard_common.roles import method_of
-from visard_common.uploads import refusing_politely
 from visard_wire.v1 import common_pb2, gateway_pb2, gateway_pb2_grpc, party_pb2
 
+from visard_gateway.answering import Uploads, answered
 from visard_gateway.callers import Context, asking, caller_of
 from visard_gateway.config import GatewayConfig
 from visard_gateway.parties import Parties, agreeing
 from visard_gateway.relay import Relay
 from visard_gateway.status import status
-
-Uploads = AsyncIterator[common_pb2.Upload]
 
 
 class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
@@ -29,51 +24,27 @@ class FaceMatchingServicer(gateway_pb2_grpc.FaceMatchingServicer):
 
     async def Enrol(self, request_iterator: Uploads, context: Context) -> gateway_pb2.Result:  # noqa: N802
         """Store descriptors under a subject."""
-        return await self._matching(request_iterator, context, common_pb2.OPERATION_ENROL)
+        return await answered(self._relay, request_iterator, context, common_pb2.OPERATION_ENROL)
 
     async def Verify(self, request_iterator: Uploads, context: Context) -> gateway_pb2.Result:  # noqa: N802
         """Compare one photo with a subject's references."""
-        return await self._matching(request_iterator, context, common_pb2.OPERATION_VERIFY)
+        return await answered(self._relay, request_iterator, context, common_pb2.OPERATION_VERIFY)
 
     async def Identify(self, request_iterator: Uploads, context: Context) -> gateway_pb2.Result:  # noqa: N802
         """Compare photos with everybody in a gallery."""
-        return await self._matching(request_iterator, context, common_pb2.OPERATION_IDENTIFY)
+        return await answered(self._relay, request_iterator, context, common_pb2.OPERATION_IDENTIFY)
 
     async def Compare(self, request_iterator: Uploads, context: Context) -> gateway_pb2.Result:  # noqa: N802
         """Compare two photos with each other."""
-        return await self._matching(request_iterator, context, common_pb2.OPERATION_COMPARE)
+        return await answered(self._relay, request_iterator, context, common_pb2.OPERATION_COMPARE)
 
     async def Migrate(self, request_iterator: Uploads, context: Context) -> gateway_pb2.Result:  # noqa: N802
         """Compare one photo with a subject's references, and enrol it with another model if it is the subject."""
-        return await self._matching(request_iterator, context, common_pb2.OPERATION_MIGRATE)
+        return await answered(self._relay, request_iterator, context, common_pb2.OPERATION_MIGRATE)
 
     async def Run(self, request_iterator: Uploads, context: Context) -> gateway_pb2.Result:  # noqa: N802
         """Evaluate a model that opens its output to the caller."""
-        return await self._matching(request_iterator, context, common_pb2.OPERATION_RUN)
-
-    async def _matching(
-        self, uploads: Uploads, context: Context, operation: "common_pb2.Operation.ValueType"
-    ) -> gateway_pb2.Result:
-        started = time.monotonic()
-        request_id = b""
-
-        async def noted() -> Uploads:
-            nonlocal request_id
-            async for message in uploads:
-                if not request_id:
-                    request_id = message.header.request.request_id
-                    logs.about(request_id)
-                yield message
-
-        async with refusing_politely(uploads):  # around everything that may refuse
-            caller = caller_of(context, method_of(operation))
-            responses = await self._relay.handle(noted(), operation, remaining(context, CALL_SECONDS), caller)
-        return gateway_pb2.Result(
-            request_id=request_id,
-            results=[response.result for response in responses],
-            reports=[response.report for response in responses],
-            gateway_seconds=time.monotonic() - started,
-        )
+        return await answered(self._relay, request_iterator, context, common_pb2.OPERATION_RUN)
 
     async def Delete(  # noqa: N802
         self, request: gateway_pb2.DeleteRequest, context: Context

@@ -130,10 +130,11 @@ def entry_of(request: common_pb2.Request, caller: str, code: str) -> Entry:
 def detail_of(request: common_pb2.Request) -> str:
     """Which program a request publishes or changes, and the points that it gives it: NAME=DISTANCE@RATE, 0 for unknown.
 
-    Of a gallery its rules: MAY=CALLERS. Of a subject that is to be moved the model that it is moved to.
+    Of a gallery its rules: MAY=CALLERS. Of a subject that is to be moved the model that it is moved to. Of references that go to
+    another deployment, or come from one, that one's name.
     """
     moved = [f"to {request.new_model}"] if request.new_model else []
     program = [f"program {request.program_digest.hex()}"] if request.program_digest else []
     points = sorted(f"{point.name}={point.distance!r}@{point.false_match_rate!r}" for point in request.points)
     rules = sorted(f"{rule.may}={rule.callers}" for rule in request.rules)
-    return " ".join([*program, *points, *rules, *moved])
+    return " ".join([*program, *points, *rules, *moved, *([request.deployment] if request.deployment else [])])

@@ -3,13 +3,15 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, ConfigDict, Field, RootModel, StringConstraints, field_validator
 from visard_common.address import Address
 from visard_common.config import ServiceConfig
 from visard_common.tls import Tls
-from visard_wire.vouching import SERVICE_ROLES, check_named
+from visard_wire.vouching import PARTY_ROLES, SERVICE_ROLES, Trust, check_named, read_roots
 
 from visard_party.spread import MAX_WORKERS
+
+DeploymentName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9._-]{1,64}$")]
 
 
 def _not_all(one_in: int) -> int:
@@ -65,6 +67,23 @@ class ComputingConfig(ServiceConfig):
         return tls
 
 
+class Partner(RootModel[dict[str, Path]]):
+    """Files of the authorities that vouch for the parties of another deployment: each one's, or ``ca`` for all of them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    @field_validator("root")
+    @classmethod
+    def _names_all_parties(cls, root: dict[str, Path]) -> dict[str, Path]:
+        if set(root) not in ({"ca"}, set(PARTY_ROLES)):
+            raise ValueError(f"either ca, or {', '.join(PARTY_ROLES)}")
+        return root
+
+    def trust(self) -> Trust:
+        """What these files hold now; raises OSError and ValueError."""
+        return Trust.one(self.root["ca"].read_bytes()) if "ca" in self.root else read_roots(self.root)
+
+
 class PartyConfig(ComputingConfig):
     """One party's settings."""
 
@@ -113,6 +132,14 @@ class PartyConfig(ComputingConfig):
     )
     attempts_seconds: float = Field(
         default=3600.0, ge=1, le=30 * 86400, description="time in which a budget that is used up comes back, evenly"
+    )
+    export_to: dict[DeploymentName, Partner] = Field(
+        default={},
+        description="deployments that administrators may export galleries to, by a name of yours: the authority of each of its "
+        'parties ("party/0" to "party/2"), or ca where it has one for all; none: nothing leaves',
+    )
+    import_from: dict[DeploymentName, Partner] = Field(
+        default={}, description="deployments that they may import galleries from, likewise; none: nothing comes in"
     )
     audit_days: int = Field(
         default=400, ge=1, le=10_000, description="days for which the log of who asked for what is kept"

@@ -10,7 +10,8 @@ import numpy.typing as npt
 import structlog
 from visard_common.background import Background
 from visard_common.memory import give_back_small_pieces
-from visard_engine.field import Elements, Field, Words
+from visard_engine.field import Field, Words
+from visard_engine.stack import Stack
 from visard_wire.digests import of_row_table
 
 from visard_party.consistency.changes import Changes
@@ -35,17 +36,18 @@ class Rows:
 
     names: Names = field(default_factory=lambda: Names.of(()))
     expires: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    shares: Elements = field(default_factory=lambda: np.zeros((0, 0), np.uint32), repr=False)
+    shares: Stack = field(default_factory=lambda: Stack.of([np.zeros((0, 0), np.uint32)]), repr=False)
     total: int = 0
 
     @classmethod
     def of(cls, references: Sequence[Reference], field_: Field) -> "Rows":
         """The rows of stored references, in the order given; shares as words of the field."""
         raw = b"".join(row.descriptor.reveal() for row in references)
-        shares = np.frombuffer(raw, field_.dtype).reshape(len(references), -1 if references else 0)
+        # a copy, as fresh arrays are: in pages of their own, and writable like those that kernels are compiled for
+        shares = np.frombuffer(raw, field_.dtype).reshape(len(references), -1 if references else 0).copy()
         expires = np.array([row.expires_unix_ms for row in references], np.int64)
         names = [row.name for row in references]
-        return cls(Names.of(names), expires, shares, sum(map(name_hash, names)))
+        return cls(Names.of(names), expires, Stack.of([shares]), sum(map(name_hash, names)))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -62,41 +64,44 @@ class Rows:
         if chosen.all():
             return self
         others = sum(map(name_hash, self.names.chosen(~chosen)))
-        return Rows(self.names.chosen(chosen), self.expires[chosen], self.shares[chosen], self.total - others)
+        return Rows(self.names.chosen(chosen), self.expires[chosen], self.shares.where(chosen), self.total - others)
 
     def updated(self, touched: Collection[str], present: "Rows") -> "Rows":
         """These rows after a change: of the touched references only those that are present are left, as they are there.
 
-        Costs one copy of the shares, whatever has changed; runs that compare with the old rows keep them.
+        Of the shares it copies the pieces that change; runs that compare with the old rows keep them.
         """
-        pieces = [piece for piece in self._pieces(touched, present) if piece]
-        if not pieces:
+        edits = list(self._edits(touched, present))
+        names, expires, at = list[Names](), list[npt.NDArray[np.int64]](), 0
+        for start, stop, fresh in edits:
+            names += [self.names[at:start], fresh.names]
+            expires += [self.expires[at:start], fresh.expires]
+            at = stop
+        filled = [piece for piece in [*names, self.names[at:]] if piece]
+        if not filled:
             return Rows()
-        gone = sum(name_hash(self.names[at]) for at in map(self.names.find, touched) if at is not None)
-        return Rows.joined(pieces, self.total - gone + present.total)
+        gone = sum(name_hash(self.names[k]) for start, stop, _ in edits for k in range(start, stop))
+        return Rows(
+            Names.joined(filled),
+            np.concatenate([*expires, self.expires[at:]]),
+            self.shares.edited([(start, stop, np.asarray(fresh.shares)) for start, stop, fresh in edits]),
+            self.total - gone + present.total,
+        )
 
-    @classmethod
-    def joined(cls, pieces: Sequence["Rows"], total: int) -> "Rows":
-        """One after the other."""
-        names, expires = Names.joined([piece.names for piece in pieces]), [piece.expires for piece in pieces]
-        return cls(names, np.concatenate(expires), np.concatenate([piece.shares for piece in pieces]), total)
-
-    def _pieces(self, touched: Collection[str], present: "Rows") -> Iterator["Rows"]:
-        """What lies between touched references, and what comes in their places, in order."""
+    def _edits(self, touched: Collection[str], present: "Rows") -> Iterator[tuple[int, int, "Rows"]]:
+        """From where to where a touched reference lies, if it is there, and what comes in its place, if it is present."""
         start = 0
         for reference_id in sorted(touched):
-            at = self.names.position(reference_id, start)
-            yield self._cut(start, at)
+            start = self.names.position(reference_id, start)
+            stop = start if self.names.find(reference_id) is None else start + 1
             fresh = present.names.find(reference_id)
-            if fresh is not None:
-                yield present._cut(fresh, fresh + 1)
-            start = at if self.names.find(reference_id) is None else at + 1
-        yield self._cut(start, len(self))
+            yield start, stop, Rows() if fresh is None else present._row(fresh)
+            start = stop
 
-    def _cut(self, start: int, stop: int) -> "Rows":
-        """A piece; its total is not known."""
-        part = slice(start, stop)
-        return Rows(self.names[part], self.expires[part], self.shares[part])
+    def _row(self, at: int) -> "Rows":
+        """One of these; its total is not known."""
+        part = slice(at, at + 1)
+        return Rows(self.names[part], self.expires[part], Stack.of(self.shares.parts(part)))
 
     @property
     def labels(self) -> Words:
@@ -132,17 +137,11 @@ async def read(store: Store, place: Place, field_: Field, part: Part = WHOLE) ->
     return rows
 
 
-def _stacked(parts: list[Rows]) -> Rows:
-    """One after the other; the parts are given up on the way, so that their shares are not there twice."""
+def _stacked(parts: Sequence[Rows]) -> Rows:
+    """One after the other."""
     names, expires = Names.joined([part.names for part in parts]), np.concatenate([part.expires for part in parts])
-    total, width = sum(part.total for part in parts), parts[0].shares.shape[1]
-    shares = np.empty((len(names), width), parts[0].shares.dtype)
-    end = len(shares)
-    while parts:
-        part = parts.pop().shares
-        shares[end - len(part) : end] = part
-        end -= len(part)
-    return Rows(names, expires, shares, total)
+    shares = Stack.of([piece for part in parts for piece in part.shares.pieces])
+    return Rows(names, expires, shares, sum(part.total for part in parts))
 
 
 @dataclass

@@ -13,8 +13,12 @@ KEY_ID_BYTES = 8
 MAX_INSTEAD = 8  # earlier requests that a write stands for
 MAX_PREFIXES = 256  # of an audit
 MAX_RULES = 64  # of a gallery
+DIGEST_BYTES = 32  # SHA-256
+SERIES_BYTES = 16  # the name of one export
+MAX_CROSSING = 128  # references of a page that goes to another deployment
 LOCK_AFTER = (
     5  # failed verifications in a row that lock, unless something else is said; 2026-11: NIST SP 800-63B, 5.2.3
 )
 MAX_LOCK_AFTER = 100  # the same, 5.2.2
+UNLOCK_AT_ONCE = 10_000  # subjects whose failures one request forgets
 DEFAULT_GALLERY = "default"  # which always is, and is meant where none is named

@@ -80,7 +80,8 @@ class Context:
 def _later(request: common_pb2.Request) -> tuple[bytes, ...]:
     """Fields that came later: where none is set a request has the digest that it always had."""
     reviewed = request.review or request.accept
-    moved = request.new_model or request.keep
+    sent = request.deployment
+    moved = request.new_model or request.keep or sent
     newest = request.gallery or request.rules or reviewed or moved
     if not (request.points or request.allow_large_gallery or request.nearest or newest):
         return ()
@@ -90,7 +91,8 @@ def _later(request: common_pb2.Request) -> tuple[bytes, ...]:
         later = (*later, nearest, request.gallery.encode(), b"".join(map(_rule, request.rules)))
         if reviewed or moved:
             later = (*later, bytes([request.review, request.accept]))
-        return (*later, request.new_model.encode(), bytes([request.keep])) if moved else later
+        later = (*later, request.new_model.encode(), bytes([request.keep])) if moved else later
+        return (*later, sent.encode()) if sent else later
     return (*later, b"nearest") if request.nearest else later
 
 

@@ -2,4 +2,4 @@
 
 __version__ = "0.1.0"
 # Of what parties say to each other in a run. Raise it with every change after which two versions would not run together.
-PROTOCOL = 7
+PROTOCOL = 8

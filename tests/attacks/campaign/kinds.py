@@ -11,8 +11,8 @@ import visard_party
 SOURCES = Path(visard_engine.__file__).parent
 # networks, kits and kernels send nothing but through these
 PLACES = ("protocols/*.py", "views.py", "matching.py", "searching.py", "describe.py")
-# what refreshes and restores shares, and what a comparison of theirs goes through: no request of this campaign
-OF_OTHER_OPERATIONS = {"helping", "receiving", "renewal", "channel"}
+# what refreshes, restores and imports shares, and what a comparison of theirs goes through: no request of this campaign
+OF_OTHER_OPERATIONS = {"helping", "receiving", "renewal", "fitting", "channel"}
 
 
 def named_in_sources() -> set[str]:

@@ -23,9 +23,10 @@ from visard_engine.protocols.opening import agree, open_bits, open_lines
 from visard_engine.protocols.search import compared
 from visard_engine.protocols.verification import Check
 from visard_engine.session import Session
+from visard_engine.stack import Matrix
 
 
-async def is_known(s: Session, sessions: Sequence[Session], probe: Elements, rows: Elements, limit: int) -> bool:
+async def is_known(s: Session, sessions: Sequence[Session], probe: Elements, rows: Matrix, limit: int) -> bool:
     """Whether a row of (N, D), N > 0, is within the limit; ``sessions`` are of the kits of blocks, ``s`` of the last one.
 
     Raises KitError, CheckFailed, ViewsDiffer.

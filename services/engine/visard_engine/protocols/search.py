@@ -35,6 +35,7 @@ from visard_engine.protocols.normalise import unit_bits
 from visard_engine.protocols.opening import confirm, open_lines, open_lines_and_bits, open_parabolas
 from visard_engine.protocols.verification import Check
 from visard_engine.session import Session
+from visard_engine.stack import Matrix, parts_of
 
 _FOLDED = 1 << 16  # rows at a time, whose random factors are in memory
 
@@ -61,7 +62,7 @@ def table_bits(words: int, parts: int) -> int:
 class Within(Source):
     """factor (offset + <a, b_j>) for the rows (N, D), and behind them margins of degree 1."""
 
-    def __init__(self, s: Session, probe: Elements, rows: Elements, limit: int, margins: Elements) -> None:
+    def __init__(self, s: Session, probe: Elements, rows: Matrix, limit: int, margins: Elements) -> None:
         self._field, self._probe, self._rows = s.field, probe, rows
         self._factor = 1 << stretch(s.field.q)
         self._offset = limit - (1 << 2 * unit_bits(s.field.q))
@@ -74,7 +75,8 @@ class Within(Source):
         """Of degree 2, of some rows; or those of the margins, which lie behind the rows."""
         if part.start >= len(self._rows):
             return self._margins
-        products = self._field.scale(arithmetic.products(self._rows[part], self._probe), self._factor)
+        found = np.concatenate([arithmetic.products(rows, self._probe) for rows in parts_of(self._rows, part)])
+        products = self._field.scale(found, self._factor)
         offset = np.full_like(products, self._field.element(self._factor * self._offset))
         return self._field.add(products, offset)
 
@@ -89,7 +91,7 @@ class Within(Source):
         for part in [slice(start, min(start + _FOLDED, count)) for start in range(0, count, _FOLDED)]:
             factors = np.stack([stream.elements(part.stop - part.start) for _ in into])
             # of a large gallery reading the rows is what takes time
-            sums = field.add(sums, fold_all_rows(factors, self._rows[part]))
+            sums = field.add(sums, self._folded(factors, part))
             offsets = np.concatenate([summed(g) for g in factors])
             known = field.add(known, field.scale(offsets, self._factor * self._offset))
             known = field.subtract(known, arithmetic.products(factors, opened[part]))
@@ -97,6 +99,14 @@ class Within(Source):
             one.left.append(self._probe)
             one.right.append(field.scale(folded, self._factor))
             one.rest = field.add(one.rest, field.add(rest[None], self._of_margins(opened[count:], stream)))
+
+    def _folded(self, factors: Elements, part: slice) -> Elements:
+        """Factors (F, n) times a part's n rows, (F, D)."""
+        out, start = np.zeros((len(factors), self._rows.shape[1]), factors.dtype), 0
+        for rows in parts_of(self._rows, part):
+            own = np.ascontiguousarray(factors[:, start : start + len(rows)])
+            out, start = self._field.add(out, fold_all_rows(own, rows)), start + len(rows)
+        return out
 
     def _of_margins(self, opened: Elements, stream: Stream) -> Elements:
         """The combination of what is of degree 1, (1,)."""
@@ -110,7 +120,7 @@ async def search(
     s: Session,
     sessions: Sequence[Session],
     probe: Elements,
-    rows: Elements,
+    rows: Matrix,
     limits: Sequence[int],
     margins: Elements,
     labels: Labels,
@@ -133,7 +143,7 @@ async def compared(
     sessions: Sequence[Session],
     check: Check,
     probe: Elements,
-    rows: Elements,
+    rows: Matrix,
     limits: Sequence[int],
     margins: Elements,
 ) -> tuple[Elements, list[Words]]:

@@ -9,6 +9,8 @@ How: all inner products with a gallery are verified by one of length D, of a wit
 Range: |t - h| < 2^(q-1): signs are exact in the whole field. A vector of no length is at h = 2^2u from all: of cosine 0.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from typing_extensions import override
 
@@ -22,12 +24,15 @@ from visard_engine.protocols.conjunction import conjunction_of_all
 from visard_engine.protocols.minimum import Difference, Sums
 from visard_engine.protocols.normalise import unit_bits
 from visard_engine.session import Session
+from visard_engine.stack import Matrix, parts_of
+
+Gallery = Matrix  # (N, D), as one matrix or in pieces
 
 
 class Distances(Rows):
     """Half the squared distances of a probe (D,) to the rows (N, D) of a gallery, all of one length."""
 
-    def __init__(self, field: Field, probe: Elements, gallery: Elements) -> None:
+    def __init__(self, field: Field, probe: Elements, gallery: Gallery) -> None:
         self._field, self._probe, self._gallery = field, probe, gallery
 
     def __repr__(self) -> str:
@@ -40,15 +45,26 @@ class Distances(Rows):
 
     def share(self) -> Elements:
         """Shares (N,) of degree 2 of the distances."""
-        products = arithmetic.products(self._gallery, self._probe)
+        products = np.concatenate([arithmetic.products(rows, self._probe) for rows in self._parts()])
         return self._field.subtract(np.full_like(products, _square(self._field)), products)
 
     @override
     def fold(self, weights: Elements, into: Folded) -> None:
         field = self._field
         into.left.append(self._probe)
-        into.right.append(field.scale(fold_rows(weights, self._gallery, 1), -1))
+        into.right.append(field.scale(self._folded(weights), -1))
         into.rest = field.add(into.rest, field.scale(summed(weights), _square(field)))
+
+    def _folded(self, weights: Elements) -> Elements:
+        """The sum (D,) of the rows times weights (N,)."""
+        out, start = np.zeros(self._gallery.shape[1], weights.dtype), 0
+        for rows in self._parts():
+            own = weights[start : start + len(rows)]
+            out, start = self._field.add(out, fold_rows(own, rows, 1)), start + len(rows)
+        return out
+
+    def _parts(self) -> Iterator[Elements]:
+        return parts_of(self._gallery, slice(0, self.count))
 
 
 def _square(field: Field) -> int:
@@ -56,7 +72,7 @@ def _square(field: Field) -> int:
     return 1 << 2 * unit_bits(field.q)
 
 
-async def distances(s: Session, probe: Elements, gallery: Elements) -> Sums:
+async def distances(s: Session, probe: Elements, gallery: Gallery) -> Sums:
     """Half the squared distances (N,) of (D,) to each of (N, D), vectors of one length: local."""
     rows = Distances(s.field, probe, gallery)
     share = await s.compute(gallery.size, rows.share)

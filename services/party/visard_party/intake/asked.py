@@ -52,6 +52,11 @@ class Asked:
         return self.context.digest
 
     @property
+    def signed(self) -> bytes:
+        """What the log of writes keeps of it: 32 bytes for what was signed, 32 for who has signed."""
+        return self.digest + hashlib.sha256(self.caller.encode()).digest()
+
+    @property
     def session(self) -> bytes:
         """The name of its run: the same at all parties that were asked for the same, and another for each attempt."""
         return hashlib.sha256(b"visard session" + self.digest + self.attempt).digest()[:SESSION_BYTES]

@@ -65,16 +65,21 @@ class Assembly:
         return bytes(self.data)
 
 
-def expect(header: common_pb2.UploadHeader, party: int, public_key: bytes, share_bytes: int) -> Assembly:
-    """Check a header against what this party expects; raises InvalidArgument before anything is allocated."""
+def expect(
+    header: common_pb2.UploadHeader, party: int, public_key: bytes, share_bytes: int, *, at_most: bool = False
+) -> Assembly:
+    """Check a header against what this party expects; raises InvalidArgument before anything is allocated.
+
+    A share has ``share_bytes``, or with ``at_most`` 1 to so many.
+    """
     if len(header.shares) != 1 or header.shares[0].party != party:
         raise InvalidArgument.of("header.shares", f"exactly one, for party {party}")
     info = header.shares[0]
     check_key("header.shares.key_id", info.key_id, party, public_key)
-    if info.size != envelope_size(share_bytes):
-        raise InvalidArgument.of(
-            "header.shares.size", f"{envelope_size(share_bytes)} bytes for this model and operation"
-        )
+    whole = envelope_size(share_bytes)
+    if not (envelope_size(1) if at_most else whole) <= info.size <= whole:
+        limit = "at most " if at_most else ""
+        raise InvalidArgument.of("header.shares.size", f"{limit}{whole} bytes for this model and operation")
     return Assembly(info)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from visard_common.errors import InvalidArgument
 from visard_common.limits import (
-    DIGEST_BYTES,
     MAX_AHEAD_MS,
     MAX_EXPIRY_MS,
     MAX_METADATA_BYTES,
@@ -15,7 +14,7 @@ from visard_common.limits import (
     MAX_TTL_SECONDS,
 )
 from visard_common.operations import DECLARED, FIELDS, Declared, Gallery, Subject, setting, word
-from visard_wire.limits import MAX_INSTEAD, MAX_LOCK_AFTER, MAX_RULES, PARTIES, REQUEST_ID_BYTES
+from visard_wire.limits import DIGEST_BYTES, MAX_INSTEAD, MAX_LOCK_AFTER, MAX_RULES, PARTIES, REQUEST_ID_BYTES
 from visard_wire.v1 import common_pb2
 
 _SUBJECT = re.compile(r"[A-Za-z0-9._@-]{1,128}")
@@ -86,10 +85,7 @@ def check_caller(field: str, value: str) -> None:
 
 
 def _check_names(request: common_pb2.Request, declared: Declared) -> None:
-    if declared.subject is Subject.NEEDED or (declared.subject is Subject.OPTIONAL and request.subject):
-        check_subject("request.subject", request.subject)
-    elif request.subject:
-        raise InvalidArgument.of("request.subject", "empty for this operation")
+    _check_subject(request, declared)
     if "grantee" in declared.fields:
         _match(_GRANTEE, "request.grantee", request.grantee, "enroller/NAME or owner/NAME, as in the certificate")
     if "new_subject" in declared.fields:
@@ -100,6 +96,8 @@ def _check_names(request: common_pb2.Request, declared: Declared) -> None:
         check_model("request.new_model", request.new_model)
         if request.new_model == request.model:
             raise InvalidArgument.of("request.new_model", "another model than before")
+    if "deployment" in declared.fields:
+        _match(_MODEL, "request.deployment", request.deployment, "1 to 64 of a-z 0-9 . _ -")
     if declared.model:
         check_model("request.model", request.model)
     elif request.model:
@@ -112,6 +110,13 @@ def _check_names(request: common_pb2.Request, declared: Declared) -> None:
     _match(_POINT, "request.operating_point", request.operating_point, "at most 64 of A-Z a-z 0-9 _")
     if request.operating_point and not declared.decides:
         raise InvalidArgument.of("request.operating_point", f"empty for {word(request.operation)}: nothing is compared")
+
+
+def _check_subject(request: common_pb2.Request, declared: Declared) -> None:
+    if declared.subject is Subject.NEEDED or (declared.subject is Subject.OPTIONAL and request.subject):
+        check_subject("request.subject", request.subject)
+    elif request.subject:
+        raise InvalidArgument.of("request.subject", "empty for this operation")
 
 
 def _check_fields(request: common_pb2.Request, declared: Declared) -> None:

@@ -79,6 +79,11 @@ class SealingKeys:
                 return key
         return current
 
+    def held(self, wanted: bytes) -> SealingKey | None:
+        """The key of this name, while it is accepted; raises Unavailable."""
+        self._current()
+        return next((key for key in self._held.values() if wanted == key_id(key.public)), None)
+
     def rotate(self, request_id: bytes) -> None:
         """Offer a new key, once for each request; the one before stays for its hour.
 

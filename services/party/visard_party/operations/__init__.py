@@ -13,15 +13,12 @@ from visard_party.operations import (
     changes,
     enrolment,
     evaluation,
-    galleries,
-    granting,
     matching,
     migration,
     publication,
-    renewal,
-    restoration,
     searching,
 )
+from visard_party.operations.administration import ADMINISTRATION
 from visard_party.operations.base import Operation
 
 OPERATIONS: Mapping[int, Operation] = {
@@ -35,15 +32,9 @@ OPERATIONS: Mapping[int, Operation] = {
     common_pb2.OPERATION_PUBLISH: publication.PublishModel(),
     common_pb2.OPERATION_CALIBRATE: calibration.CalibrateModel(),
     common_pb2.OPERATION_WITHDRAW: changes.WithdrawModel(),
-    common_pb2.OPERATION_REFRESH: renewal.Refresh(),
-    common_pb2.OPERATION_RECOVER: restoration.Recover(),
-    common_pb2.OPERATION_GRANT: granting.GrantRight(),
-    common_pb2.OPERATION_REVOKE: granting.RevokeRight(),
     common_pb2.OPERATION_UNLOCK: changes.Unlock(),
-    common_pb2.OPERATION_CREATE_GALLERY: galleries.CreateGallery(),
-    common_pb2.OPERATION_CHANGE_GALLERY: galleries.ChangeGallery(),
-    common_pb2.OPERATION_DELETE_GALLERY: galleries.DeleteGallery(),
     common_pb2.OPERATION_REVIEW: changes.Review(),
     common_pb2.OPERATION_RUN: evaluation.EvaluateModel(),
     common_pb2.OPERATION_MIGRATE: migration.Migrate(),
+    **ADMINISTRATION,
 }

@@ -8,6 +8,7 @@ from visard_party.gallery import Galleries
 from visard_party.intake.sealingkeys import SealingKeys
 from visard_party.kits.stock import KitStock
 from visard_party.models import ModelShelf
+from visard_party.operations.abroad import Abroad
 from visard_party.operations.resources import Resources
 from visard_party.peers.links import PeerLinks
 from visard_party.store.base import Store
@@ -35,5 +36,6 @@ def assembled(
         batches=Batches(links, config.max_batches, config.peer_timeout, config.run_timeout, config.batch_wait),
         keys=keys,
         workers=Workers(config, consistency.writes, stock.distrust),
+        abroad=Abroad(config, store),
         max_references=config.max_references,
     )

@@ -43,7 +43,7 @@ class Operation(Protocol):
 
 
 class Reading(Operation):
-    """An operation that writes nothing: never asked about again, never exclusive."""
+    """An operation that writes nothing, or a count alone: never asked about again, never exclusive."""
 
     @override
     def exclusive(self, request: common_pb2.Request) -> bool:

@@ -6,6 +6,7 @@ from typing_extensions import override
 from visard_common.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from visard_common.limits import MAX_REFERENCES, RETRY_SECONDS
 from visard_engine.kits import Kit
+from visard_wire.limits import UNLOCK_AT_ONCE
 from visard_wire.v1 import common_pb2
 
 from visard_party.intake.asked import Asked
@@ -17,9 +18,10 @@ from visard_party.peers.channel import SessionChannel
 from visard_party.store.contents import Change, Name, Place, Reference, Rename, Withdraw
 
 EXPIRE_AT_ONCE = 10_000  # references that one run erases
+_LEFT_OVER = 100  # rows of a model that are looked at, when it is withdrawn, for counters of who is gone
 
 
-class Changing(Operation):
+class _Changing(Operation):
     """A write of which nothing is told but how many references it names."""
 
     @override
@@ -38,7 +40,7 @@ class Changing(Operation):
         return Outcome(references_changed=await resources.write(prepared, channel, prepared.write))
 
 
-class Delete(Changing):
+class Delete(_Changing):
     """Erase all references of a subject, or those that are named."""
 
     @override
@@ -74,7 +76,7 @@ async def _subject(resources: Resources, request: common_pb2.Request) -> list[Re
     return rows
 
 
-class RenameSubject(Changing):
+class RenameSubject(_Changing):
     """Give all references of a subject to another one, which must not exist yet."""
 
     @override
@@ -84,6 +86,11 @@ class RenameSubject(Changing):
         rows = await _subject(resources, request)
         if await resources.live(request, request.new_subject):
             raise AlreadyExists(f"subject {request.new_subject!r} is enrolled already")
+        if await resources.store.references(
+            Place.of(request).counting, request.new_subject
+        ):  # whose count would it be?
+            text = f"failures of an earlier subject {request.new_subject!r} are counted: visard admin unlock"
+            raise FailedPrecondition(text)
         counters = await resources.store.references(Place.of(request).counting, request.subject)
         ids, beside = (tuple(row.reference_id for row in some) for some in (rows, counters))
         rename = Rename(ids, request.new_subject, request.sent_unix_ms, beside=beside)
@@ -95,7 +102,7 @@ class RenameSubject(Changing):
         return True
 
 
-class Expire(Changing):
+class Expire(_Changing):
     """Erase references whose time is over when the request is sent."""
 
     @override
@@ -107,7 +114,7 @@ class Expire(Changing):
         return await _erasing(resources, asked, names)
 
 
-class Review(Changing):
+class Review(_Changing):
     """References that an enrolment has left waiting become references like others, or are erased.
 
     By whoever enrolled them, or has a right to the subject; or an administrator.
@@ -135,7 +142,7 @@ class Review(Changing):
         return Prepared(asked, names=names_of([*rows, *own]), write=accepted if request.accept else Change(erase=ids))
 
 
-class WithdrawModel(Changing):
+class WithdrawModel(_Changing):
     """Remove a model that has no references."""
 
     @override
@@ -149,6 +156,10 @@ class WithdrawModel(Changing):
         model = await resources.models.get(request.model)
         count = await resources.store.count(request.model)
         over = await resources.store.expired(request.model, request.sent_unix_ms, count) if count else []
+        first = await resources.store.model_page(request.model, "", _LEFT_OVER) if count <= _LEFT_OVER else []
+        if left := {row.gallery[1:] for row in first if row.counts}:  # an erasure and a verification have met
+            text = f"failures of who is gone are counted in gallery {min(left)!r}: visard admin unlock --all"
+            raise FailedPrecondition(text)
         if len(over) < count:
             raise FailedPrecondition(f"model {request.model!r} has references: delete their subjects first")
         if count:  # without its model nobody would erase them
@@ -157,15 +168,23 @@ class WithdrawModel(Changing):
         return Prepared(asked, model=model, write=Withdraw(request.model))
 
 
-class Unlock(Changing):
-    """Forget a subject's failures."""
+class Unlock(_Changing):
+    """Forget a subject's failures, or those of everybody in the place, so many at once."""
+
+    @override
+    def exclusive(self, request: common_pb2.Request) -> bool:
+        """Nobody may be verified meanwhile, where it is everybody."""
+        return not request.subject
 
     @override
     async def prepare(self, resources: Resources, asked: Asked) -> Prepared:
-        request = asked.request
+        request, place = asked.request, Place.of(asked.request).counting
         await resources.models.get(request.model)
-        counters = await resources.store.references(Place.of(request).counting, request.subject)
+        if request.subject:
+            counters = await resources.store.references(place, request.subject)
+        else:
+            counters = (await resources.store.gallery(place))[:UNLOCK_AT_ONCE]
         if not counters:
-            raise NotFound(f"no failures of subject {request.subject!r} are counted")
-        erase = Change(beside=tuple(row.reference_id for row in counters))
+            raise NotFound(f"no failures of {request.subject or 'anybody'} are counted there")
+        erase = Change(erase=tuple(row.reference_id for row in counters))
         return Prepared(asked, write=erase, beside=names_of(counters))

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from visard_common.errors import FailedPrecondition
 from visard_engine.field import Elements
 from visard_engine.protocols import lockout
+from visard_wire.errors import SUBJECT_LOCKED
 from visard_wire.secret import Secret
 
 from visard_party.gallery import Rows
@@ -33,7 +35,7 @@ class Counting(Prepared):
         words, allowed = self.network.field, self.asked.lock_after
         if not self.counters:
             return lockout.nothing(words, allowed + 1)
-        return lockout.folded(words, Rows.of(self.counters[:1], words).shares[0], allowed)
+        return lockout.folded(words, np.asarray(Rows.of(self.counters[:1], words).shares)[0], allowed)
 
     def afterwards(self, counter: Elements) -> Reference:
         """The row of a counter as it is after this verification."""
@@ -43,6 +45,11 @@ class Counting(Prepared):
         vector[: counter.size] = counter
         share, times = Secret(vector.tobytes()), (request.sent_unix_ms, request.sent_unix_ms, 0)
         return Reference(name, request.subject, place.model, 1, *times, b"", share, gallery=place.gallery)
+
+
+def locked() -> FailedPrecondition:
+    """How a verification of a subject is refused whose counter has come to its end."""
+    return FailedPrecondition(SUBJECT_LOCKED)
 
 
 async def left_behind(store: Store, going: Sequence[Name]) -> list[Reference]:

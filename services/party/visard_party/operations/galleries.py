@@ -18,8 +18,9 @@ from visard_common.errors import (
     NotFound,
     PermissionDenied,
     ResourceExhausted,
+    Unavailable,
 )
-from visard_common.limits import MAX_GALLERIES
+from visard_common.limits import MAX_GALLERIES, RETRY_SECONDS
 from visard_common.operations import Gallery
 from visard_wire.limits import DEFAULT_GALLERY
 from visard_wire.v1 import common_pb2
@@ -27,10 +28,10 @@ from visard_wire.v1 import common_pb2
 from visard_party.intake.asked import Asked
 from visard_party.operations.prepared import Prepared
 from visard_party.operations.resources import Resources
-from visard_party.operations.rights import is_admin
+from visard_party.operations.rights import is_admin, needs_right, refusal
 from visard_party.operations.ruling import Ruling
 from visard_party.store.base import Store, all_rights
-from visard_party.store.contents import May, Place, Right, Rule, waiting_room
+from visard_party.store.contents import May, Place, Right, Rule, counting_room, waiting_room
 
 _EVERYBODY = "*"
 UNCOUNTED = (
@@ -79,12 +80,28 @@ async def require_entry(store: Store, asked: Asked) -> None:
         raise PermissionDenied(f"{compares}: {allowed}", field=compares, allowed=allowed)
 
 
+async def require_right(store: Store, prepared: Prepared) -> None:
+    """Raise PermissionDenied unless the request's caller may change what it names, of each model."""
+    request, caller = prepared.request, prepared.asked.caller
+    for model in sorted({name.model for name in prepared.names}):
+        foreign = needs_right(request, caller, [name for name in prepared.names if name.model == model])
+        place = Place.of(request)._replace(model=model)
+        if foreign and not await store.granted(place, request.subject, caller):
+            raise refusal(request, caller)
+
+
 async def counted(store: Store, asked: Asked) -> Asked:
     """A verification with what its gallery says of failures in a row; what is not counted as it is. Raises StoreError."""
     if not asked.declared.counted:
         return asked
     rules = await store.rules(Place.of(asked.request).gallery)
     return replace(asked, lock_after=next((int(rule.grantee) for rule in rules if rule.may == May.LOCK), 0))
+
+
+async def require_same_count(store: Store, asked: Asked) -> None:
+    """Raise Unavailable where the gallery says another thing of failures than when the request began to wait."""
+    if (await counted(store, asked)).lock_after != asked.lock_after:
+        raise Unavailable("the gallery's rules have just been changed", retry_after=RETRY_SECONDS)
 
 
 def lock_rule(gallery: str, allowed: int) -> Right:
@@ -149,6 +166,8 @@ class DeleteGallery(Ruling):
             raise NotFound(f"there is no gallery {gallery!r}")
         if await store.count_in(gallery) or await store.count_in(waiting_room(gallery)):
             raise FailedPrecondition(f"gallery {gallery!r} has references: delete its subjects first")
+        if await store.count_in(counting_room(gallery)):  # an erasure and a verification have met
+            raise FailedPrecondition(f"gallery {gallery!r} counts failures of who is gone: visard admin unlock --all")
         rights = [right for right in await all_rights(store) if right.gallery == gallery]
         return Prepared(
             asked, names=[right.name for right in rights], write=Rule(take=tuple(right.right_id for right in rights))

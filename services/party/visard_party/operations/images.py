@@ -26,7 +26,7 @@ def images_to_match(asked: Asked, model: Published) -> Elements:
     what ``shared_images`` raises.
     """
     request = asked.request
-    _require_matching(model)
+    require_matching(model)
     points = model.program.operating_points
     if request.operating_point and request.operating_point not in points:
         raise InvalidArgument.of("request.operating_point", " or ".join(sorted(points)))
@@ -35,11 +35,12 @@ def images_to_match(asked: Asked, model: Published) -> Elements:
 
 def images_behind(asked: Asked, model: Published, second: Published) -> Elements:
     """Those of a second model that matches, which lie behind those of the first in a share; raises as ``images_to_match``."""
-    _require_matching(second)
+    require_matching(second)
     return shared_images(asked, second, asked.request.images * model.image_bytes)
 
 
-def _require_matching(model: Published) -> None:
+def require_matching(model: Published) -> None:
+    """Raise FailedPrecondition for a model that opens its output."""
     if model.program.purpose != MATCH:
         raise FailedPrecondition(
             f"model {model.name!r} is published to open its output: it can be run, not matched with"

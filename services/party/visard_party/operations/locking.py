@@ -7,22 +7,22 @@ whoever heard of a failure first could end the run before it is counted.
 from collections.abc import Sequence
 
 from visard_common.errors import FailedPrecondition
+from visard_common.limits import LEADER
 from visard_engine import matching
 from visard_engine.bits import ReplicatedBits
 from visard_engine.kits import Kit, KitPlan
-from visard_wire.errors import SUBJECT_LOCKED
 
 from visard_party.intake.asked import Asked
 from visard_party.models import Published
 from visard_party.operations import galleries
-from visard_party.operations.counters import Counting
+from visard_party.operations.counters import Counting, locked
 from visard_party.operations.images import descriptors, images_to_match, network_plans, subject_rows
 from visard_party.operations.prepared import Prepared, names_of
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
 from visard_party.store.contents import Change, Place
 
-_MOST_KNOWN = 10_000  # counters that a party remembers to have come to their end; of others it asks again
+_MOST_KNOWN = 10_000  # counters that party 0 remembers to have come to their end; of others it asks again
 
 
 def plan_of(asked: Asked, model: Published, references: int) -> KitPlan:
@@ -36,7 +36,7 @@ def plan_of(asked: Asked, model: Published, references: int) -> KitPlan:
 
 
 async def prepared(resources: Resources, asked: Asked) -> Prepared:
-    """A verification about to be run. Raises NotFound, and FailedPrecondition of whom this party knows to be locked."""
+    """A verification about to be run. Raises NotFound, and FailedPrecondition of whom party 0 knows to be locked."""
     request = asked.request
     model = await resources.models.get(request.model)
     images, place = images_to_match(asked, model), Place.of(request)
@@ -46,8 +46,11 @@ async def prepared(resources: Resources, asked: Asked) -> Prepared:
     if not asked.lock_after:
         return Prepared(asked, plans, (), rows, model, images)
     counters = await resources.store.references(place.counting, request.subject)
-    if any((row.reference_id, asked.lock_after) in resources.locked for row in counters):
-        raise FailedPrecondition(SUBJECT_LOCKED)
+    if len(counters) > 1:  # which none of our writes leaves; an administrator's word makes it none
+        raise locked()
+    # party 0 alone: who has forgotten it, in a restart, would propose kits for the others to refuse
+    if resources.party == LEADER and any((row.reference_id, asked.lock_after) in resources.locked for row in counters):
+        raise locked()
     beside = [galleries.lock_rule(place.gallery, asked.lock_after).name, *names_of(counters)]
     return Counting(asked, plans, (), rows, model, images, beside=beside, counters=counters)
 
@@ -59,7 +62,7 @@ async def verified(
     run, counter = channel.begin_run(counting.terms), counting.counter
     if await matching.is_locked(run, kits[-1], counter):
         _remember(resources, counting)
-        raise FailedPrecondition(SUBJECT_LOCKED)
+        raise locked()
     (probe,), (kit,) = await descriptors(resources, counting, channel, kits)
     limits = counting.limit, counting.network.program.mean_test
     bits, after = await matching.verify_counted(run, kit, probe, counting.own.shares, *limits, counter)

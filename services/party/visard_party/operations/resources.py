@@ -11,7 +11,7 @@ from visard_party.gallery import Galleries
 from visard_party.intake.sealingkeys import SealingKeys
 from visard_party.kits.stock import KitStock
 from visard_party.models import ModelShelf
-from visard_party.operations import rights
+from visard_party.operations.abroad import Abroad
 from visard_party.operations.prepared import Prepared
 from visard_party.peers.channel import SessionChannel
 from visard_party.store.base import Store, all_of
@@ -35,23 +35,15 @@ class Resources:
     batches: Batches
     keys: SealingKeys
     workers: Workers
+    abroad: Abroad
     max_references: int
     locked: dict[tuple[str, int], None] = field(default_factory=dict)
 
     async def write(self, prepared: Prepared, channel: SessionChannel, write: Write) -> int:
         """Make a write at all three parties; how many references it names. Raises EngineError, StoreError, RequestConflict."""
         request = prepared.request
-        digest = rights.signed_digest(prepared.asked.digest, prepared.asked.caller) + channel.session
+        digest = prepared.asked.signed + channel.session
         return await self.writes.make(channel, request.request_id, digest, write, request.expires_unix_ms)
-
-    async def authorise(self, prepared: Prepared) -> None:
-        """Raise PermissionDenied unless the caller may change what the request names, of each model."""
-        request, caller = prepared.request, prepared.asked.caller
-        for model in sorted({name.model for name in prepared.names}):
-            foreign = rights.needs_right(request, caller, [name for name in prepared.names if name.model == model])
-            place = Place.of(request)._replace(model=model)
-            if foreign and not await self.store.granted(place, request.subject, caller):
-                raise rights.refusal(request, caller)
 
     async def live(self, request: common_pb2.Request, subject: str, place: Place | None = None) -> list[Reference]:
         """A subject's references, but for those whose time is over when the request is sent: they are Expire's alone.

@@ -3,7 +3,6 @@
 A right is looked for in the store (Store.granted) only where the references are not all the caller's own.
 """
 
-import hashlib
 from collections.abc import Sequence
 
 from visard_common.errors import PermissionDenied
@@ -32,8 +31,3 @@ def refusal(request: common_pb2.Request, caller: str) -> PermissionDenied:
     allowed = f"one that {caller} has enrolled, or has a right to: an administrator can grant it"
     text = f"request.subject: {request.subject!r} was not enrolled by {caller}, who has no right to it: "
     return PermissionDenied(text + "an administrator can grant one", field="request.subject", allowed=allowed)
-
-
-def signed_digest(digest: bytes, caller: str) -> bytes:
-    """What the log of writes keeps of a request: 32 bytes for what was signed, 32 for who has signed."""
-    return digest + hashlib.sha256(caller.encode()).digest()

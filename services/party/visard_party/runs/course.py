@@ -84,10 +84,11 @@ class Course:
             alone = operation.exclusive(request)
             await self._consistency.writes.quiet(request.request_id, self._config.peer_timeout / 2, alone=alone)
         await galleries.require_entry(self._resources.store, asked)
+        await galleries.require_same_count(self._resources.store, asked)
         prepared = await operation.prepare(self._resources, asked)
         if prepared.model is not None:
             self._consistency.model_sets.require_same()
-        await self._resources.authorise(prepared)
+        await galleries.require_right(self._resources.store, prepared)
         names, rate = prepared.own.names, prepared.false_match_rate
         await self._resources.attempts.spend(request, asked.caller, names, rate)
         return prepared

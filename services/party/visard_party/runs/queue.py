@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 from visard_common.errors import ResourceExhausted
 from visard_common.limits import LEADER, RETRY_SECONDS
@@ -31,11 +31,17 @@ class Queue:
 
     @asynccontextmanager
     async def place(self, asked: Asked, meter: Meter) -> AsyncIterator[None]:
-        """A slot, and the request's turn among the writes; raises ResourceExhausted when too many wait."""
+        """The request's turn among the writes, and then a slot; raises ResourceExhausted when too many wait.
+
+        Who waits for a turn takes no slot: many who ask about one subject would else stop those who ask about others.
+        """
         if not self._leads:
             yield
             return
-        async with self._slot(meter), self._turn(asked):
+        async with AsyncExitStack() as held:
+            with self._wait(meter):
+                await held.enter_async_context(self._turn(asked))
+                await held.enter_async_context(self._slots)
             yield
 
     @asynccontextmanager
@@ -66,18 +72,14 @@ class Queue:
         async with self._counters.of((Place.of(asked.request), asked.request.subject)):
             yield
 
-    @asynccontextmanager
-    async def _slot(self, meter: Meter) -> AsyncIterator[None]:
+    @contextmanager
+    def _wait(self, meter: Meter) -> Iterator[None]:
         if self.waiting >= self._most:
             raise ResourceExhausted("too many requests are waiting", retry_after=RETRY_SECONDS)
         self.waiting += 1
         try:
             with stage("queue"):
-                await self._slots.acquire()
+                yield
         finally:
             self.waiting -= 1
         meter.queued = time.monotonic() - meter.started
-        try:
-            yield
-        finally:
-            self._slots.release()

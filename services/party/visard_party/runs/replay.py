@@ -21,7 +21,6 @@ from visard_party.intake.asked import Asked
 from visard_party.operations import OPERATIONS
 from visard_party.operations.prepared import Outcome
 from visard_party.operations.resources import Resources
-from visard_party.operations.rights import signed_digest
 from visard_party.store.contents import State
 
 # what the caller is told is over, and does not send again by itself
@@ -48,7 +47,7 @@ class Replay:
         state = await self._writes.settled(asked.request.request_id, asked.seconds)
         if state is State.DROPPED:
             raise Aborted("the write was undone or refused: nothing is stored; send it with a fresh request id")
-        if not entry.digest.startswith(signed_digest(asked.digest, asked.caller)):
+        if not entry.digest.startswith(asked.signed):
             raise AlreadyExists("this request id stands for another write")
         if state is State.PENDING:
             raise Unavailable("the write waits for a party that is away", retry_after=RETRY_SECONDS)

@@ -38,7 +38,8 @@ async def _kept(party: Party, header: common_pb2.UploadHeader, uploads: Uploads,
     # else a party with an empty store would say that there is no such model
     party.consistency.watch.require_agreement()
     key = party.intake.keys.named(header.shares[0].key_id if header.shares else b"")
-    assembly = expect(header, party.config.index, key.public, await _share_bytes(party, header))
+    at_most = DECLARED[header.request.operation].message_bytes > 0
+    assembly = expect(header, party.config.index, key.public, await _share_bytes(party, header), at_most=at_most)
     deposits, size = party.intake.deposits, assembly.info.size
     deposits.reserve(size)
     try:
@@ -63,8 +64,10 @@ def _opened(party: Party, header: common_pb2.UploadHeader, key: SealingKey, seal
 
 
 async def _share_bytes(party: Party, header: common_pb2.UploadHeader) -> int:
-    """How many bytes a share of this request must have; raises ServiceFault."""
+    """How many bytes a share of this request must have, or may have if it is a message; raises ServiceFault."""
     declared = DECLARED[header.request.operation]
+    if declared.message_bytes:
+        return declared.message_bytes
     if declared.has_program:
         program = parse_program(header)
         return program.weight_count * (4 if program.q == 31 else 8)

@@ -13,6 +13,7 @@ from visard_wire.secret import Secret
 from visard_wire.v1 import common_pb2
 
 NEVER = (1 << 63) - 1
+_COUNTING = "!"  # what the names of places begin with where failures are counted
 
 
 class State(IntEnum):
@@ -54,7 +55,7 @@ def waiting_room(gallery: str) -> str:
 
 def counting_room(gallery: str) -> str:
     """The name of the place beside a gallery where counters of failed verifications are: no gallery can have it."""
-    return f"!{gallery}"
+    return f"{_COUNTING}{gallery}"
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,11 @@ class Reference:
     def name(self) -> "Name":
         """Its public name."""
         return Name(self.reference_id, self.subject, self.model, self.version, self.enrolled_by, self.gallery)
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is no reference, but a counter of its subject's failures."""
+        return self.gallery.startswith(_COUNTING)
 
     @property
     def place(self) -> Place:

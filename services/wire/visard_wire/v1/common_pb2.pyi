@@ -60,7 +60,11 @@ class _OperationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operation.V
     OPERATION_MIGRATE: _Operation.ValueType  # 21
     """If the image is the enrolled subject, enrol it with another model as well: nothing is stored if it is not."""
     OPERATION_UNLOCK: _Operation.ValueType  # 22
-    """Forget a subject's failed verifications, in a gallery that locks (admin)."""
+    """Forget the failed verifications of a subject, or of every one (at most 10000 a request), of a model in a gallery (admin)."""
+    OPERATION_EXPORT: _Operation.ValueType  # 23
+    """New shares of a page of a gallery for the parties of another deployment, whose authorities each operator has pinned (admin)."""
+    OPERATION_IMPORT: _Operation.ValueType  # 24
+    """Store a page of a gallery that another deployment has exported, and whose authorities each operator has pinned (admin)."""
 
 class Operation(_Operation, metaclass=_OperationEnumTypeWrapper): ...
 
@@ -99,7 +103,11 @@ OPERATION_RUN: Operation.ValueType  # 20
 OPERATION_MIGRATE: Operation.ValueType  # 21
 """If the image is the enrolled subject, enrol it with another model as well: nothing is stored if it is not."""
 OPERATION_UNLOCK: Operation.ValueType  # 22
-"""Forget a subject's failed verifications, in a gallery that locks (admin)."""
+"""Forget the failed verifications of a subject, or of every one (at most 10000 a request), of a model in a gallery (admin)."""
+OPERATION_EXPORT: Operation.ValueType  # 23
+"""New shares of a page of a gallery for the parties of another deployment, whose authorities each operator has pinned (admin)."""
+OPERATION_IMPORT: Operation.ValueType  # 24
+"""Store a page of a gallery that another deployment has exported, and whose authorities each operator has pinned (admin)."""
 Global___Operation: _TypeAlias = Operation  # noqa: Y015
 
 @_typing.final
@@ -140,6 +148,7 @@ class Request(_message.Message):
     ACCEPT_FIELD_NUMBER: _builtins.int
     NEW_MODEL_FIELD_NUMBER: _builtins.int
     KEEP_FIELD_NUMBER: _builtins.int
+    DEPLOYMENT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.bytes
     """16 random bytes, chosen by the caller. A write with an id that was seen before is answered again, if all fields of
     the request are the same, and refused otherwise; any other operation is refused.
@@ -147,7 +156,8 @@ class Request(_message.Message):
     operation: Global___Operation.ValueType
     subject: _builtins.str
     """Who is enrolled, verified or deleted: 1 to 128 characters of [A-Za-z0-9._@-]. Empty for Identify, Compare, Run, Publish.
-    Of Grant and Revoke: the subject that the right is to; empty for every subject of the model in the gallery.
+    Of Grant and Revoke: the subject that the right is to; empty for every subject of the model in the gallery. So of Unlock, whose
+    failures are forgotten.
     """
     model: _builtins.str
     """Name of a published model: 1 to 64 characters of [a-z0-9._-]."""
@@ -203,6 +213,8 @@ class Request(_message.Message):
     """Migrate only: name of the model that the subject is enrolled with from then on, in the same gallery."""
     keep: _builtins.bool
     """Migrate: the subject's references of `model` stay; else they are erased in the same step."""
+    deployment: _builtins.str
+    """Export: the deployment that the page is for; Import: the one that it comes from. As the parties' operators have named it."""
     @_builtins.property
     def reference_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Delete and Review: only these references of the subject; all of them when there are none. At most 64 ids of 32 hex digits."""
@@ -265,10 +277,11 @@ class Request(_message.Message):
         accept: _builtins.bool = ...,
         new_model: _builtins.str = ...,
         keep: _builtins.bool = ...,
+        deployment: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept", b"accept", "allow_large_gallery", b"allow_large_gallery", "caller", b"caller", "expires_unix_ms", b"expires_unix_ms", "gallery", b"gallery", "grantee", b"grantee", "images", b"images", "instead_of", b"instead_of", "keep", b"keep", "metadata", b"metadata", "model", b"model", "nearest", b"nearest", "new_model", b"new_model", "new_subject", b"new_subject", "operating_point", b"operating_point", "operation", b"operation", "party", b"party", "points", b"points", "program_digest", b"program_digest", "reference_ids", b"reference_ids", "replace", b"replace", "request_id", b"request_id", "review", b"review", "rules", b"rules", "sent_unix_ms", b"sent_unix_ms", "share_digests", b"share_digests", "subject", b"subject", "ttl_seconds", b"ttl_seconds", "unique", b"unique"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept", b"accept", "allow_large_gallery", b"allow_large_gallery", "caller", b"caller", "deployment", b"deployment", "expires_unix_ms", b"expires_unix_ms", "gallery", b"gallery", "grantee", b"grantee", "images", b"images", "instead_of", b"instead_of", "keep", b"keep", "metadata", b"metadata", "model", b"model", "nearest", b"nearest", "new_model", b"new_model", "new_subject", b"new_subject", "operating_point", b"operating_point", "operation", b"operation", "party", b"party", "points", b"points", "program_digest", b"program_digest", "reference_ids", b"reference_ids", "replace", b"replace", "request_id", b"request_id", "review", b"review", "rules", b"rules", "sent_unix_ms", b"sent_unix_ms", "share_digests", b"share_digests", "subject", b"subject", "ttl_seconds", b"ttl_seconds", "unique", b"unique"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -513,7 +526,9 @@ class ShareEnvelope(_message.Message):
     reply_key: _builtins.bytes
     """32 random bytes, one a party: the key under which this party answers."""
     share: _builtins.bytes
-    """Little-endian field elements (4 bytes each for q = 31, 8 for q = 61), every one below p."""
+    """Little-endian field elements (4 bytes each for q = 31, 8 for q = 61), every one below p. Of Export an ExportTerms, of Import a
+    CrossingShare.
+    """
     def __init__(
         self,
         *,
@@ -605,6 +620,7 @@ class Outcome(_message.Message):
     OUTPUT_SHARE_FIELD_NUMBER: _builtins.int
     OUTPUT_SHAPE_FIELD_NUMBER: _builtins.int
     OUTPUT_SCALE_FIELD_NUMBER: _builtins.int
+    CROSSING_FIELD_NUMBER: _builtins.int
     bits: _builtins.int
     """Verify, Compare, Identify: the answer's bits as two pieces of a replicated XOR sharing, packed, lowest bit first.
     Party i holds pieces i and i-1 (mod 3). Of Identify they are for each image a table for each point (visard_wire.cells) of
@@ -635,6 +651,8 @@ class Outcome(_message.Message):
     3 F(1) - 3 F(2) + F(3). Its shape, and its fractional bits.
     """
     output_scale: _builtins.int
+    crossing: _builtins.bytes
+    """Export: this party's CrossingPart."""
     @_builtins.property
     def reference_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Enrol: ids of the new references."""
@@ -672,10 +690,11 @@ class Outcome(_message.Message):
         output_share: _builtins.bytes = ...,
         output_shape: _abc.Iterable[_builtins.int] | None = ...,
         output_scale: _builtins.int = ...,
+        crossing: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_migrated", b"_migrated", "_references_erased", b"_references_erased", "migrated", b"migrated", "references_erased", b"references_erased"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_migrated", b"_migrated", "_references_erased", b"_references_erased", "bits", b"bits", "cell_seed", b"cell_seed", "compared", b"compared", "migrated", b"migrated", "operating_point", b"operating_point", "output_scale", b"output_scale", "output_shape", b"output_shape", "output_share", b"output_share", "piece_own", b"piece_own", "piece_previous", b"piece_previous", "points", b"points", "program_digest", b"program_digest", "reference_ids", b"reference_ids", "references_changed", b"references_changed", "references_erased", b"references_erased", "room", b"room", "row_digest", b"row_digest", "row_subjects", b"row_subjects"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_migrated", b"_migrated", "_references_erased", b"_references_erased", "bits", b"bits", "cell_seed", b"cell_seed", "compared", b"compared", "crossing", b"crossing", "migrated", b"migrated", "operating_point", b"operating_point", "output_scale", b"output_scale", "output_shape", b"output_shape", "output_share", b"output_share", "piece_own", b"piece_own", "piece_previous", b"piece_previous", "points", b"points", "program_digest", b"program_digest", "reference_ids", b"reference_ids", "references_changed", b"references_changed", "references_erased", b"references_erased", "room", b"room", "row_digest", b"row_digest", "row_subjects", b"row_subjects"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__migrated: _TypeAlias = _typing.Literal["migrated"]  # noqa: Y015
     _WhichOneofArgType__migrated: _TypeAlias = _typing.Literal["_migrated", b"_migrated"]  # noqa: Y015

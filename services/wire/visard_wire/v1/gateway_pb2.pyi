@@ -681,7 +681,7 @@ class UnlockResponse(_message.Message):
     RESULTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.SealedResult]:
-        """That it is done, for the caller alone, from each party."""
+        """Of how many subjects failures were counted, for the caller alone, from each party: with 10000 there may be more."""
 
     def __init__(
         self,

@@ -965,6 +965,16 @@ class AdminStub:
                 request_serializer=visard_dot_v1_dot_gateway__pb2.GalleryRequest.SerializeToString,
                 response_deserializer=visard_dot_v1_dot_gateway__pb2.GalleryResponse.FromString,
                 _registered_method=True)
+        self.Export = channel.stream_unary(
+                '/visard.v1.Admin/Export',
+                request_serializer=visard_dot_v1_dot_common__pb2.Upload.SerializeToString,
+                response_deserializer=visard_dot_v1_dot_gateway__pb2.Result.FromString,
+                _registered_method=True)
+        self.Import = channel.stream_unary(
+                '/visard.v1.Admin/Import',
+                request_serializer=visard_dot_v1_dot_common__pb2.Upload.SerializeToString,
+                response_deserializer=visard_dot_v1_dot_gateway__pb2.Result.FromString,
+                _registered_method=True)
         self.ListRights = channel.unary_unary(
                 '/visard.v1.Admin/ListRights',
                 request_serializer=visard_dot_v1_dot_gateway__pb2.ListRightsRequest.SerializeToString,
@@ -1019,7 +1029,7 @@ class AdminServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Unlock(self, request, context):
-        """Forget a subject's failed verifications, in a gallery that locks: it may be verified again.
+        """Forget the failed verifications of a subject, or of every one, in a gallery that locks: it may be verified again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1041,6 +1051,20 @@ class AdminServicer:
 
     def DeleteGallery(self, request, context):
         """Remove a gallery that has no references.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Export(self, request_iterator, context):
+        """A page of a gallery as new shares for the parties of another deployment, sealed to them: its three parts are in the results.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Import(self, request_iterator, context):
+        """Store a page that another deployment has exported.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1109,6 +1133,16 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.DeleteGallery,
                     request_deserializer=visard_dot_v1_dot_gateway__pb2.GalleryRequest.FromString,
                     response_serializer=visard_dot_v1_dot_gateway__pb2.GalleryResponse.SerializeToString,
+            ),
+            'Export': grpc.stream_unary_rpc_method_handler(
+                    servicer.Export,
+                    request_deserializer=visard_dot_v1_dot_common__pb2.Upload.FromString,
+                    response_serializer=visard_dot_v1_dot_gateway__pb2.Result.SerializeToString,
+            ),
+            'Import': grpc.stream_unary_rpc_method_handler(
+                    servicer.Import,
+                    request_deserializer=visard_dot_v1_dot_common__pb2.Upload.FromString,
+                    response_serializer=visard_dot_v1_dot_gateway__pb2.Result.SerializeToString,
             ),
             'ListRights': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRights,
@@ -1365,6 +1399,60 @@ class Admin:
             '/visard.v1.Admin/DeleteGallery',
             visard_dot_v1_dot_gateway__pb2.GalleryRequest.SerializeToString,
             visard_dot_v1_dot_gateway__pb2.GalleryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Export(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/visard.v1.Admin/Export',
+            visard_dot_v1_dot_common__pb2.Upload.SerializeToString,
+            visard_dot_v1_dot_gateway__pb2.Result.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Import(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/visard.v1.Admin/Import',
+            visard_dot_v1_dot_common__pb2.Upload.SerializeToString,
+            visard_dot_v1_dot_gateway__pb2.Result.FromString,
             options,
             channel_credentials,
             insecure,

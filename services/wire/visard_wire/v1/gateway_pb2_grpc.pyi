@@ -359,13 +359,17 @@ class AdminStub:
     Revoke: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.RevokeRequest, _gateway_pb2.RevokeResponse]
     """Take such a right back."""
     Unlock: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.UnlockRequest, _gateway_pb2.UnlockResponse]
-    """Forget a subject's failed verifications, in a gallery that locks: it may be verified again."""
+    """Forget the failed verifications of a subject, or of every one, in a gallery that locks: it may be verified again."""
     CreateGallery: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GalleryRequest, _gateway_pb2.GalleryResponse]
     """Make a gallery: references apart from others, with its own list of who may enrol, verify and search."""
     ChangeGallery: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GalleryRequest, _gateway_pb2.GalleryResponse]
     """Say anew who may do what in a gallery."""
     DeleteGallery: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GalleryRequest, _gateway_pb2.GalleryResponse]
     """Remove a gallery that has no references."""
+    Export: _grpc.StreamUnaryMultiCallable[_common_pb2.Upload, _gateway_pb2.Result]
+    """A page of a gallery as new shares for the parties of another deployment, sealed to them: its three parts are in the results."""
+    Import: _grpc.StreamUnaryMultiCallable[_common_pb2.Upload, _gateway_pb2.Result]
+    """Store a page that another deployment has exported."""
     ListRights: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListRightsRequest, _gateway_pb2.ListRightsResponse]
     """The rights that were granted, a page at a time."""
     AuditLog: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.AuditLogRequest, _gateway_pb2.AuditLogResponse]
@@ -393,13 +397,17 @@ class AdminAsyncStub(AdminStub):
     Revoke: _aio.UnaryUnaryMultiCallable[_gateway_pb2.RevokeRequest, _gateway_pb2.RevokeResponse]  # type: ignore[assignment]
     """Take such a right back."""
     Unlock: _aio.UnaryUnaryMultiCallable[_gateway_pb2.UnlockRequest, _gateway_pb2.UnlockResponse]  # type: ignore[assignment]
-    """Forget a subject's failed verifications, in a gallery that locks: it may be verified again."""
+    """Forget the failed verifications of a subject, or of every one, in a gallery that locks: it may be verified again."""
     CreateGallery: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GalleryRequest, _gateway_pb2.GalleryResponse]  # type: ignore[assignment]
     """Make a gallery: references apart from others, with its own list of who may enrol, verify and search."""
     ChangeGallery: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GalleryRequest, _gateway_pb2.GalleryResponse]  # type: ignore[assignment]
     """Say anew who may do what in a gallery."""
     DeleteGallery: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GalleryRequest, _gateway_pb2.GalleryResponse]  # type: ignore[assignment]
     """Remove a gallery that has no references."""
+    Export: _aio.StreamUnaryMultiCallable[_common_pb2.Upload, _gateway_pb2.Result]  # type: ignore[assignment]
+    """A page of a gallery as new shares for the parties of another deployment, sealed to them: its three parts are in the results."""
+    Import: _aio.StreamUnaryMultiCallable[_common_pb2.Upload, _gateway_pb2.Result]  # type: ignore[assignment]
+    """Store a page that another deployment has exported."""
     ListRights: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListRightsRequest, _gateway_pb2.ListRightsResponse]  # type: ignore[assignment]
     """The rights that were granted, a page at a time."""
     AuditLog: _aio.UnaryUnaryMultiCallable[_gateway_pb2.AuditLogRequest, _gateway_pb2.AuditLogResponse]  # type: ignore[assignment]
@@ -460,7 +468,7 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_pb2.UnlockRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.UnlockResponse, _abc.Awaitable[_gateway_pb2.UnlockResponse]]:
-        """Forget a subject's failed verifications, in a gallery that locks: it may be verified again."""
+        """Forget the failed verifications of a subject, or of every one, in a gallery that locks: it may be verified again."""
 
     @_abc_1.abstractmethod
     def CreateGallery(
@@ -485,6 +493,22 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.GalleryResponse, _abc.Awaitable[_gateway_pb2.GalleryResponse]]:
         """Remove a gallery that has no references."""
+
+    @_abc_1.abstractmethod
+    def Export(
+        self,
+        request_iterator: _MaybeAsyncIterator[_common_pb2.Upload],
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.Result, _abc.Awaitable[_gateway_pb2.Result]]:
+        """A page of a gallery as new shares for the parties of another deployment, sealed to them: its three parts are in the results."""
+
+    @_abc_1.abstractmethod
+    def Import(
+        self,
+        request_iterator: _MaybeAsyncIterator[_common_pb2.Upload],
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.Result, _abc.Awaitable[_gateway_pb2.Result]]:
+        """Store a page that another deployment has exported."""
 
     @_abc_1.abstractmethod
     def ListRights(
