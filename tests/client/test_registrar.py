@@ -10,7 +10,9 @@ import ssl
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -59,6 +61,9 @@ def root(folder: Folder) -> Trust:
     return root_of(folder)
 
 
+P256 = bytes.fromhex("06082a8648ce3d030107")  # the curve's identifier, in DER
+
+
 def certificate__should_be_for_who_was_invited(folder: Folder, root: Trust) -> None:
     registrar, key = Registrar(folder, SETTINGS), new_key()
     for role, name in (("client", "visard://enroller/ada"), ("verifier", "visard://verifier/ada")):
@@ -85,6 +90,12 @@ def link__should_hold_its_secret_in_the_fragment_alone(folder: Folder) -> None:
     assert text.encode() not in held
     assert base64.urlsafe_b64decode(f"{text}=") not in held
     assert folder.book.stat().st_mode & 0o777 == 0o600
+    assert made.certificates == 0
+    Registrar(folder, SETTINGS).enrol(enrolment(secret(folder), csr(new_key())))
+    assert (
+        invite(folder.path, "ada", "enroller", None, 10).certificates == 1
+    )  # who is invited is told: they are one caller
+    assert invite(folder.path, "ada", "verifier", None, 10).certificates == 0
     for name, role in (("ada", "admin"), ("ada", "party"), ("a/b", "client"), ("", "client"), ("a" * 65, "verifier")):
         with pytest.raises(InvalidRequest):
             invite(folder.path, name, role, None, 10)
@@ -110,7 +121,9 @@ def commands__should_make_a_registrar_and_invite(tmp_path: Path) -> None:
     assert 0 < found["until_unix_ms"] - time.time() * 1000 <= 180_000
     listed = json.loads(run("registrar", "list", own, "--json"))
     assert [one["role"] for one in listed["invited"]] == ["enroller/ada", "verifier/bob"]
-    assert "0 certificates are not renewed" in run("registrar", "revoke", "enroller/ada", own)
+    assert "enroller/ada: 0 certificates are not renewed" in run("registrar", "revoke", "client/ada", own)
+    for nobody in ("client/ada", "enroller/bob", "bob", "enroller/Bob ", "admin/ada"):
+        assert CliRunner().invoke(app, ("registrar", "revoke", nobody, own)).exit_code, nobody
     assert run("registrar", "list", own).startswith("verifier/bob\tinvited\tuntil ")
 
 
@@ -150,7 +163,15 @@ def request__should_prove_a_key_on_p256(folder: Folder) -> None:
     forged[-1] ^= 1
     spki = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     swapped = csr(key).replace(key.public_key().public_bytes(*spki), new_key().public_key().public_bytes(*spki))
-    odd = (csr(ec.generate_private_key(ec.SECP384R1())), csr(ed25519.Ed25519PrivateKey.generate()), b"", bytes(4096))
+    curve = csr(key).replace(P256, bytes([*P256[:-1], 99]))  # that nobody knows
+    assert curve != csr(key)
+    odd = (
+        curve,
+        csr(ec.generate_private_key(ec.SECP384R1())),
+        csr(ed25519.Ed25519PrivateKey.generate()),
+        b"",
+        bytes(4096),
+    )
     for wrong in (bytes(forged), swapped, *odd):
         with pytest.raises(InvalidRequest, match="PKCS #10"):
             registrar.enrol(enrolment(invitation, wrong))
@@ -181,8 +202,9 @@ def key__should_be_renewed_by_the_one_before(folder: Folder, root: Trust) -> Non
             registrar.renew(*renewal(holder, csr(new), clock.ms + off, url, about))
     with pytest.raises(PermissionDenied):
         registrar.renew(*renewal(Holder(made.chain, new), csr(new), clock.ms))  # signed with another key
-    with pytest.raises(PermissionDenied):
-        registrar.renew(renewal(holder, csr(new), clock.ms)[0], "")
+    for header in ("", "Basic x", "Visard x"):
+        with pytest.raises(PermissionDenied, match="Authorization"):
+            registrar.renew(renewal(holder, csr(new), clock.ms)[0], header)
 
 
 def key__should_be_renewed_where_it_was_signed(folder: Folder) -> None:
@@ -217,7 +239,7 @@ def revoked_key__should_be_renewed_no_more(folder: Folder) -> None:
     registrar, book = Registrar(folder, SETTINGS, clock), Book(folder.book)
     _, made = registrar.enrol(enrolment(secret(folder), csr(lost)))
     waiting = secret(folder)
-    assert book.revoke("enroller/ada", clock.ms) == 1
+    assert book.revoke("enroller/ada", clock.ms) == (1, 2)
     with pytest.raises(PermissionDenied, match="not renewed any more"):
         registrar.renew(*renewal(Holder(made.chain, lost), csr(new_key()), clock.ms))
     with pytest.raises(PermissionDenied, match="no such invitation"):
@@ -227,6 +249,21 @@ def revoked_key__should_be_renewed_no_more(folder: Folder) -> None:
     registrar.renew(*renewal(Holder(again.chain, key), csr(new_key()), clock.ms))
     with pytest.raises(PermissionDenied, match="not renewed any more"):
         registrar.renew(*renewal(Holder(made.chain, lost), csr(new_key()), clock.ms))
+
+
+def invitation_revoked_while_it_is_used__should_get_nothing(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the use and the signature: "0 certificates" were revoked, so there must be none then."""
+    registrar, book = Registrar(folder, SETTINGS), Book(folder.book)
+    sign, found = registrar._authority.sign, []
+
+    def slow(*asked: Any) -> authority.Signed:
+        found.append(book.revoke("enroller/ada", 0))
+        return sign(*asked)
+
+    monkeypatch.setattr(registrar._authority, "sign", slow)
+    with pytest.raises(PermissionDenied, match="no such invitation"):
+        registrar.enrol(enrolment(secret(folder), csr(new_key())))
+    assert (found, book.valid(0)) == ([(0, 1)], [])
 
 
 def authority__should_vouch_for_callers_alone(folder: Folder, root: Trust) -> None:
@@ -243,6 +280,13 @@ def authority__should_vouch_for_callers_alone(folder: Folder, root: Trust) -> No
         forged = made.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
         with pytest.raises(UntrustedKey):
             root.names([forged, own.public_bytes(Encoding.DER)])
+
+
+def authority_whose_time_is_over__should_sign_nothing(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    registrar = Registrar(folder, SETTINGS)
+    monkeypatch.setattr(authority.Authority, "until", datetime.now(UTC))
+    with pytest.raises(Unavailable, match="has ended"):
+        registrar.enrol(enrolment(secret(folder), csr(new_key())))
 
 
 async def authority__should_vouch_for_no_server(folder: Folder) -> None:
@@ -307,7 +351,7 @@ from visard.registrar import service
 from visard.registrar.config import Folder
 folder = Folder(Path(sys.argv[1]))
 registrar = service.Registrar(folder, folder.read())
-registrar._signed = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+registrar._authority.sign = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 registrar.enrol(Path(sys.argv[2]).read_bytes())
 """
 

@@ -8,8 +8,10 @@ import ssl
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from visard import certs
@@ -141,6 +143,59 @@ async def port__should_answer_no_crowd(port: int, folder: Folder) -> None:
         await said(port, folder, asking("/health", method="GET"))
     for _, writer in held:
         writer.transport.abort()
+
+
+async def connections_without_a_handshake__should_be_counted(folder: Folder) -> None:
+    server = Server(folder, SETTINGS)
+    port = await server.start()
+    held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(MOST_EACH)]
+    async with asyncio.timeout(PATIENCE):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        with suppress(ConnectionError):
+            assert await reader.read() == b""
+    assert len(server._open) == MOST_EACH  # these wait still: none was ended by its time
+    for _, one in (*held, (reader, writer)):
+        one.transport.abort()
+    async with asyncio.timeout(PATIENCE):
+        while server._open:
+            await asyncio.sleep(0.01)
+    assert (await said(port, folder, asking("/health", method="GET")))[0] == 200
+    await server.stop()
+
+
+async def health__should_be_looked_at_once_a_while(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("visard.registrar.server.HEALTH_SECONDS", PATIENCE)
+    server, asked, looked = Server(folder, SETTINGS), asking("/health", method="GET"), Mock(return_value=True)
+    port = await server.start()
+    monkeypatch.setattr(server._registrar, "healthy", looked)
+    assert [status for status, _, _ in [await said(port, folder, asked) for _ in range(3)]] == [200] * 3
+    assert looked.call_count == 1
+    await server.stop()
+
+
+async def health__should_say_that_the_book_is_none(port: int, folder: Folder) -> None:
+    folder.book.write_bytes(b"nonsense" * 512)
+    assert (await said(port, folder, asking("/health", method="GET")))[::2] == (503, {"healthy": False})
+    body = enrolment("A" * 11 + "." + "A" * 43, csr(new_key()))
+    _, _, answer = await said(port, folder, asking(ENROL, body))
+    assert answer == {"error": {"message": "the registrar cannot sign now"}}  # and no path of ours
+
+
+async def copy_of_a_key__should_be_refused_and_logged(port: int, folder: Folder, capfd: Any) -> None:
+    async def renewed(old: Holder) -> tuple[int, Holder]:
+        key = new_key()
+        body, proof = renewal(old, csr(key), int(time.time() * 1000))
+        status, _, answer = await said(port, folder, asking(RENEW, body, authorization=proof))
+        return status, Holder([base64.b64decode(one) for one in answer.get("chain", ())], key)
+
+    key = new_key()
+    _, _, answer = await said(port, folder, asking(ENROL, enrolment(secret(folder), csr(key))))
+    first = Holder([base64.b64decode(one) for one in answer["chain"]], key)
+    _, second = await renewed(first)
+    assert [(await renewed(one))[0] for one in (second, first)] == [200, 403]
+    shown = "".join(capfd.readouterr())
+    assert "a key was renewed twice" in shown
+    assert "enroller/ada" not in shown
 
 
 async def service__should_run_and_stop(folder: Folder) -> None:

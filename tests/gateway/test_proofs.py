@@ -207,3 +207,6 @@ def hosts__should_be_those_of_the_certificate(tmp_path: Path) -> None:
 def proof__should_be_read_or_refused() -> None:
     with pytest.raises(UntrustedKey):
         read("Visard ÿ")
+    for other in ("", "Basic x"):
+        with pytest.raises(UntrustedKey, match="no proof"):
+            read(other)

@@ -179,6 +179,10 @@ def invite(
     if not as_json:
         invitations.draw(made.link)
     emit(as_json, made.link, **dataclasses.asdict(made))
+    if made.certificates and not as_json:
+        out.print(
+            f"{made.role} has {made.certificates} certificates already: whoever opens this link is the same caller"
+        )
     if gallery is not None and not as_json:
         out.print(f"rules of gallery {gallery} must name {made.role}: see visard gallery show {gallery} --admin")
 

@@ -13,6 +13,8 @@ import typer
 
 from visard.cli.output import emit, out
 from visard.cli.session import DEFAULT_HOME, Json
+from visard.errors import InvalidRequest
+from visard.invitations import full
 from visard.registrar import authority
 from visard.registrar.book import Book, Entry
 from visard.registrar.config import Folder, Settings
@@ -66,13 +68,17 @@ def list_(directory: Directory = DEFAULT, as_json: Json = False) -> None:
 
 @app.command()
 def revoke(
-    role: Annotated[str, typer.Argument(help="Of a key that is lost, as in enroller/ada.")],
+    role: Annotated[str, typer.Argument(help="Of a key that is lost, as in enroller/ada; client/ada is the same.")],
     directory: Directory = DEFAULT,
     as_json: Json = False,
 ) -> None:
     """Renew no key that this role and name have now; certificates end by themselves, within days."""
-    count = _book(directory).revoke(role, _now())
-    emit(as_json, f"{role}: {count} certificates are not renewed", role=role, certificates=count)
+    kind, _, name = role.partition("/")
+    whose = full(kind, name)
+    count, invitations = _book(directory).revoke(whose, _now())
+    if not count and not invitations:
+        raise InvalidRequest(f"{whose} has no key here that is valid, and no invitation: see visard registrar list")
+    emit(as_json, f"{whose}: {count} certificates are not renewed", role=whose, certificates=count)
 
 
 def _book(directory: Path) -> Book:

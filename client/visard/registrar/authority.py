@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -19,7 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from visard_wire.vouching import SCHEME
 
 from visard import certs
-from visard.errors import InvalidRequest
+from visard.errors import InvalidRequest, Unavailable
 from visard.registrar.config import KINDS, Folder, Settings, toml
 
 MAX_REQUEST_BYTES = 2048  # of a signing request; one on P-256 with no names has 250
@@ -86,6 +86,11 @@ class Signed:
     serial: int
     until: datetime.datetime
 
+    @property
+    def until_unix_ms(self) -> int:
+        """When it ends, in milliseconds since 1970."""
+        return int(self.until.timestamp() * 1000)
+
 
 class Authority:
     """Signs. Raises InvalidRequest for a directory that is none."""
@@ -101,10 +106,15 @@ class Authority:
         return self._own.not_valid_after_utc
 
     def sign(self, key: ec.EllipticCurvePublicKey, role: str, days: int) -> Signed:
-        """A certificate for this key and role, as in "enroller/ada"; raises InvalidRequest for a role that is none of its."""
+        """A certificate for this key and role, as in "enroller/ada".
+
+        Raises InvalidRequest for a role that is none of its, Unavailable where its own certificate has ended.
+        """
         if role.partition("/")[0] not in KINDS:
             raise InvalidRequest(f"role: one of {', '.join(f'{kind}/NAME' for kind in KINDS)}")
         now = datetime.datetime.now(datetime.UTC)
+        if self.until <= now:
+            raise Unavailable(f"the authority's own certificate has ended: {self.until}")
         until = min(now + datetime.timedelta(days=days), self.until)
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, role)])
         names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(SCHEME + role)])
@@ -130,6 +140,6 @@ def requested(request: bytes) -> ec.EllipticCurvePublicKey:
             raise ValueError("another kind of key")
         if not found.is_signature_valid:
             raise InvalidSignature
-    except (ValueError, TypeError, InvalidSignature) as error:
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm) as error:
         raise InvalidRequest("request: PKCS #10 in DER, for a key on P-256, signed with it") from error
     return key

@@ -25,7 +25,8 @@ CREATE TABLE IF NOT EXISTS invitations (
   id BLOB PRIMARY KEY, secret BLOB NOT NULL, role TEXT NOT NULL, until INTEGER NOT NULL, holder BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS signed (
-  serial TEXT PRIMARY KEY, role TEXT NOT NULL, at INTEGER NOT NULL, until INTEGER NOT NULL, revoked INTEGER NOT NULL
+  serial TEXT PRIMARY KEY, role TEXT NOT NULL, at INTEGER NOT NULL, until INTEGER NOT NULL, revoked INTEGER NOT NULL,
+  invitation BLOB NOT NULL, before TEXT NOT NULL, passed INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 """
 
@@ -38,6 +39,10 @@ class Entry:
     until_unix_ms: int
     serial: str = ""  # of a certificate, in hex
     revoked: bool = False
+
+
+class Copied(Exception):
+    """Two have the same key: what the registrar's port says of it is a refusal, and what its log says a warning."""
 
 
 class Book:
@@ -80,27 +85,52 @@ class Book:
             file.execute("UPDATE invitations SET holder = ? WHERE id = ?", (holder, name))
         return str(role)
 
-    def note(self, serial: int, role: str, now: int, until: int, before: int | None = None) -> None:
-        """Write down what was signed. ``before``: the serial of the certificate that is renewed by it.
-
-        Raises PermissionDenied where that was revoked, or was not signed here.
-        """
+    def enrolled(self, serial: int, role: str, now: int, until: int, invitation: str, holder: bytes) -> None:
+        """Write down what was signed by invitation. Raises PermissionDenied where that was revoked since its holder used it."""
+        name, _ = _parsed(invitation)
         with self._writing() as file:
-            if before is not None:
-                found = file.execute("SELECT revoked FROM signed WHERE serial = ?", (f"{before:x}",)).fetchone()
-                if found is None or found[0]:
-                    raise PermissionDenied("this key is not renewed any more: ask for an invitation")
-            file.execute("INSERT INTO signed VALUES (?, ?, ?, ?, 0)", (f"{serial:x}", role, now, until))
+            if not file.execute("SELECT 1 FROM invitations WHERE id = ? AND holder = ?", (name, holder)).fetchone():
+                raise PermissionDenied("no such invitation: ask for a new one")
+            row = (f"{serial:x}", role, now, until, name)
+            file.execute("INSERT INTO signed VALUES (?, ?, ?, ?, 0, ?, '', 0)", row)
 
-    def revoke(self, role: str, now: int) -> int:
+    def renewed(self, serial: int, role: str, now: int, until: int, before: int) -> None:
+        """Write down what was signed for the holder of a certificate, whose serial is ``before``.
+
+        Whoever asks with it has got it: of what came of the same invitation all is passed by but what that one leads to. Whoever
+        asks with one that was passed by has a copy, or somebody else has: then all of that invitation are renewed no more. Raises
+        Copied there, and PermissionDenied where the one before was revoked, or was not signed here.
+        """
+        old, row = f"{before:x}", "SELECT revoked, passed, invitation FROM signed WHERE serial = ?"
+        with self._writing() as file:
+            revoked, passed, invited = file.execute(row, (old,)).fetchone() or (1, 0, b"")
+            if revoked:
+                raise PermissionDenied("this key is not renewed any more: ask for an invitation")
+            if passed:
+                file.execute("UPDATE signed SET revoked = 1 WHERE invitation = ?", (invited,))
+            else:
+                others = "UPDATE signed SET passed = 1 WHERE invitation = ? AND serial <> ? AND before <> ?"
+                file.execute(others, (invited, old, old))
+                values = (f"{serial:x}", role, now, until, invited, old)
+                file.execute("INSERT INTO signed VALUES (?, ?, ?, ?, 0, ?, ?, 0)", values)
+        if passed:  # said when it is on disk
+            raise Copied("this key was renewed twice, so it was copied: it is renewed no more; ask for an invitation")
+
+    def revoke(self, role: str, now: int) -> tuple[int, int]:
         """Renew none of the keys that this role and name have now, and let none of their invitations be used.
 
-        How many certificates are valid still, until they end. Whoever is invited anew has a key that is renewed again.
+        How many certificates are valid still, until they end, and how many invitations there were. Whoever is invited anew has a
+        key that is renewed again.
         """
         with self._writing() as file:
-            file.execute("DELETE FROM invitations WHERE role = ?", (role,))
+            invitations = file.execute("DELETE FROM invitations WHERE role = ?", (role,)).rowcount
             changed = file.execute("UPDATE signed SET revoked = 1 WHERE role = ? AND until >= ?", (role, now))
-            return changed.rowcount
+            return changed.rowcount, invitations
+
+    def check(self) -> None:
+        """Raise Unavailable where the file cannot be read."""
+        with self._open() as file:
+            file.execute("SELECT 1 FROM invitations LIMIT 1").fetchone()
 
     def open(self, now: int) -> list[Entry]:
         """Invitations that can be used."""

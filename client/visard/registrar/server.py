@@ -20,6 +20,7 @@ import structlog
 
 from visard.errors import InvalidRequest, PermissionDenied, VisardError
 from visard.registrar.authority import Signed
+from visard.registrar.book import Copied
 from visard.registrar.config import Folder, Settings
 from visard.registrar.rates import Rates, network
 from visard.registrar.service import ENROL, MAX_BODY, RENEW, Registrar
@@ -27,6 +28,8 @@ from visard.registrar.service import ENROL, MAX_BODY, RENEW, Registrar
 HEALTH = "/health"
 MOST, MOST_EACH = 64, 16  # connections: in all, and of one address
 REQUEST_SECONDS = 10.0  # from the handshake to the answer's end
+PARTING_SECONDS = 1.0  # for the client to say that it has heard of the end
+HEALTH_SECONDS = 1.0
 HEADER_BYTES = 16 << 10
 PIECE = 4 << 10
 _ASKED = b"authorization, content-type"
@@ -68,6 +71,7 @@ class Server:
         self._files = folder.tls
         self._tls = self._latest = self._read_tls()
         self._tls.sni_callback = self._choose
+        self._looking, self._well, self._looked = asyncio.Lock(), False, -math.inf
         self._open: dict[asyncio.Task[None], str] = {}  # connections, and whose they are
 
     def _read_tls(self) -> ssl.SSLContext:
@@ -88,14 +92,7 @@ class Server:
 
     async def start(self) -> int:
         """Listen; the port. Raises OSError."""
-        self._server = await asyncio.start_server(
-            self._connected,
-            self._settings.host,
-            self._settings.port,
-            ssl=self._tls,
-            ssl_handshake_timeout=REQUEST_SECONDS,
-            ssl_shutdown_timeout=1.0,
-        )
+        self._server = await asyncio.start_server(self._connected, self._settings.host, self._settings.port)
         return int(self._server.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
@@ -107,18 +104,21 @@ class Server:
             task.cancel()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        address, *_ = writer.get_extra_info("peername") or ("",)
+        """Counted before its handshake, for which a stranger may let us wait."""
+        task, plain = asyncio.current_task(), writer  # held: asyncio closes what nobody holds
+        address = (writer.get_extra_info("peername") or ("",))[0]
         whose = network(str(address))
         if task is None or len(self._open) >= MOST or list(self._open.values()).count(whose) >= MOST_EACH:
-            writer.transport.abort()
+            plain.transport.abort()
             return
         self._open[task] = whose
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
+                reader, writer = await _secured(plain.transport, self._tls)
                 await self._talk(reader, writer, whose)
         except (TimeoutError, OSError, h11.LocalProtocolError):
-            log.info("a connection ended before its answer")
+            if writer is not plain:
+                log.info("a connection ended before its answer")
         finally:
             del self._open[task]
             writer.transport.abort()
@@ -170,10 +170,17 @@ class Server:
         what = asked.path.rpartition("/")[2]
         try:
             role, made = await asyncio.to_thread(self._sign, asked)
+        except Copied as error:
+            log.warning("a key was renewed twice: it was copied, and is renewed no more", what=what)
+            return _refused(403, str(error))
         except VisardError as error:
-            log.info("not signed", what=what, reason=type(error).__name__)
-            status = _STATUS.get(type(error))
-            return _refused(status, str(error)) if status else _refused(503, "the registrar cannot sign now")
+            if status := _STATUS.get(type(error)):
+                log.info("not signed", what=what, reason=type(error).__name__)
+                return _refused(status, str(error))
+            log.error(
+                "not signed", what=what, reason=type(error).__name__, why=str(error)
+            )  # of our files, not of who asks
+            return _refused(503, "the registrar cannot sign now")
         except Exception as error:
             log.error("not signed: a defect", what=what, reason=type(error).__name__)
             return _refused(500, "a defect of the registrar")
@@ -186,15 +193,39 @@ class Server:
         return self._registrar.renew(bytes(asked.body), asked.headers.get("authorization", ""))
 
     async def _health(self) -> Answer:
-        try:
-            well = await asyncio.to_thread(self._registrar.healthy)
-        except VisardError:
-            well = False
-        return Answer(200 if well else 503, {"healthy": well})
+        """Looked at once a second, whoever asks: it is not counted, or a crowd could make it fail."""
+        async with self._looking:
+            if time.monotonic() - self._looked > HEALTH_SECONDS:
+                try:
+                    self._well = await asyncio.to_thread(self._registrar.healthy)
+                except VisardError:
+                    self._well = False
+                self._looked = time.monotonic()
+            return Answer(200 if self._well else 503, {"healthy": self._well})
 
 
 def _refused(status: int, message: str, *headers: tuple[str, str]) -> Answer:
     return Answer(status, {"error": {"message": message}}, headers)
+
+
+async def _secured(
+    transport: asyncio.WriteTransport, context: ssl.SSLContext
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection within TLS, of one from which nothing was read yet. Raises OSError."""
+    loop, reader = asyncio.get_running_loop(), asyncio.StreamReader()
+    protocol = asyncio.StreamReaderProtocol(reader)
+    within = await loop.start_tls(
+        transport,
+        protocol,
+        context,
+        server_side=True,
+        ssl_handshake_timeout=REQUEST_SECONDS,
+        ssl_shutdown_timeout=PARTING_SECONDS,
+    )
+    if within is None:  # gone in that moment
+        raise ConnectionError
+    protocol.connection_made(within)
+    return reader, asyncio.StreamWriter(within, protocol, reader, loop)
 
 
 async def _read(http: h11.Connection, reader: asyncio.StreamReader, asked: Asked) -> None:

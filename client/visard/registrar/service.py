@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from visard_wire.errors import UntrustedKey
 from visard_wire.proofs import hosts_of, read, verify
@@ -43,11 +42,14 @@ class Registrar:
         key = requested(_bytes(asked["request"]))
         now = self._now()
         spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        role = self._book.use(asked["invitation"], hashlib.sha256(spki).digest(), now)
-        return role, self._signed(key, role, now)
+        invitation, holder = asked["invitation"], hashlib.sha256(spki).digest()
+        role = self._book.use(invitation, holder, now)
+        made = self._authority.sign(key, role, self._days)
+        self._book.enrolled(made.serial, role, now, made.until_unix_ms, invitation, holder)
+        return role, made
 
     def renew(self, body: bytes, header: str) -> tuple[str, Signed]:
-        """A certificate for a fresh key, asked for by the one before, which the header Authorization proves; as ``enrol``.
+        """A certificate for a fresh key, asked for by the one before, which a header proves. Raises as ``enrol``, and Copied.
 
         The proof is for this very request, so one that is heard again gets nobody a certificate but its holder.
         """
@@ -63,20 +65,17 @@ class Registrar:
         if len(roles) != 1 or roles[0].partition("/")[0] not in KINDS:
             raise PermissionDenied("the certificate names no role that is renewed here")
         before = x509.load_der_x509_certificate(proof.chain[0]).serial_number
-        return roles[0], self._signed(key, roles[0], now, before)
+        made = self._authority.sign(key, roles[0], self._days)
+        self._book.renewed(made.serial, roles[0], now, made.until_unix_ms, before)
+        return roles[0], made
 
     def healthy(self) -> bool:
         """Whether it could sign now."""
-        self._book.open(self._now())
+        self._book.check()
         return self._authority.until.timestamp() * 1000 > self._now()
 
     def _now(self) -> int:
         return int(self._clock() * 1000)
-
-    def _signed(self, key: ec.EllipticCurvePublicKey, role: str, now: int, before: int | None = None) -> Signed:
-        made = self._authority.sign(key, role, self._days)
-        self._book.note(made.serial, role, now, int(made.until.timestamp() * 1000), before)
-        return made
 
 
 def _fields(body: bytes, *names: str) -> dict[str, str]:

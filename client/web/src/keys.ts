@@ -117,8 +117,12 @@ export class BrowserKey implements RequestSigner {
   }
 
   async #renew(signal: AbortSignal | undefined): Promise<void> {
+    // Another tab may have renewed it. To the registrar a key that goes on beside its successor's successor is a copy.
     const there = await this.#vault.get(nameOf(this.#options));
-    if (!same(there, this.#kept)) return this.#take(there);
+    if (!same(there, this.#kept)) {
+      this.#take(there);
+      if (!this.due) return;
+    }
     const pair = await freshPair();
     const request = await signingRequest(pair);
     const authorization = await this.proof(addressOf(this.#options, "renew"), await sha256(request));

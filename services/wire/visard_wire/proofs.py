@@ -44,7 +44,9 @@ def offered(value: str) -> bool:
 
 
 def read(value: str) -> common_pb2.Proof:
-    """The proof in a header; raises UntrustedKey."""
+    """The proof in a header; raises UntrustedKey, also where none is offered."""
+    if not offered(value):
+        raise UntrustedKey("the header Authorization holds no proof of role")
     _, _, text = value.partition(" ")
     try:
         if len(value) > MAX_HEADER or not text.isascii():
@@ -62,7 +64,9 @@ def verify(
     ``hosts``: all names that the server has. Whether the nonce was taken before is for the server to say.
     """
     if proof.host not in hosts:
-        raise UntrustedKey("the proof of role is for another host")
+        raise UntrustedKey(
+            "the proof of role is for another host than the server's certificate names, where * names none"
+        )
     if len(proof.nonce) != NONCE_BYTES:
         raise UntrustedKey(f"a proof of role has a nonce of {NONCE_BYTES} bytes")
     if abs(now_unix_ms - proof.time_unix_ms) > WINDOW_MS:
@@ -78,7 +82,10 @@ def verify(
 
 
 def hosts_of(certificate: x509.Certificate) -> frozenset[str]:
-    """The names of hosts in a server's certificate, as they stand in addresses: small letters, no brackets."""
+    """The names of hosts in a server's certificate, as they stand in addresses: small letters, no brackets.
+
+    One with * is no host's: whoever else has such a certificate could pass on what it is shown.
+    """
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
