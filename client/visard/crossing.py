@@ -6,6 +6,7 @@ A file holds what is sealed to the parties of the destination, and what is publi
 
 import hashlib
 import os
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -13,7 +14,7 @@ from typing import BinaryIO
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
 from visard_wire import crossing
-from visard_wire.limits import PARTIES, SERIES_BYTES
+from visard_wire.limits import CROSSING_AGE_MS, PARTIES, SERIES_BYTES
 from visard_wire.v1 import common_pb2, crossing_pb2, gateway_pb2
 
 from visard import opening
@@ -27,6 +28,7 @@ Told = Callable[[int], object]
 MAGIC = b"visard gallery\0\1"
 _LENGTH, _CHECK = 4, 8
 _LARGEST = 64 << 20
+_RESUMED_MS = CROSSING_AGE_MS // 2  # of what is older too much was erased since, and too little of its time is left
 
 
 async def recipients(caller: Caller) -> bytes:
@@ -198,7 +200,7 @@ def _resumed(
 ) -> Iterator[crossing_pb2.CrossingPage]:
     """The pages of an export that was not finished; what was half written at its end is cut off."""
     keys = crossing.recipients_digest([key.public_key for key in terms.recipients])
-    wanted = (to, caller.gallery, caller.model, keys)
+    wanted, now_ms = (to, caller.gallery, caller.model, keys), time.time_ns() // 1_000_000
     try:
         with part.open("r+b") as file:
             if file.read(len(MAGIC)) == MAGIC:
@@ -206,6 +208,8 @@ def _resumed(
                     page = _page(_record(part, data))
                     if (page.destination, page.gallery, page.model, page.recipients_digest) != wanted:
                         raise InvalidRequest(f"{part}: was begun for others, or other keys: remove it to begin anew")
+                    if now_ms - page.sent_unix_ms > _RESUMED_MS:
+                        raise InvalidRequest(f"{part}: was begun too long ago: remove it to begin anew")
                     yield page
                 file.truncate()
             else:

@@ -14,6 +14,7 @@ from visard.errors import InconsistentAnswer, InvalidRequest, Unavailable
 from visard.sync import SyncClient
 from visard_common import errors as faults
 from visard_wire import crossing
+from visard_wire.limits import CROSSING_AGE_MS
 from visard_wire.v1 import common_pb2, crossing_pb2, gateway_pb2, gateway_pb2_grpc
 
 from tests.client.double import Double, running
@@ -28,6 +29,7 @@ class Crossing(Double, gateway_pb2_grpc.AdminServicer):
         super().__init__(folder)
         self.asked: list[str] = []
         self.stored: list[int] = []
+        self.older_ms = 0
 
     async def _shares(self, uploads: AsyncIterator[common_pb2.Upload]) -> tuple[common_pb2.Request, list[Any]]:
         header = (await anext(aiter(uploads))).header
@@ -44,6 +46,7 @@ class Crossing(Double, gateway_pb2_grpc.AdminServicer):
         number = next(k for k, ids in enumerate(PAGES) if not terms.after or f"{ids[0]:032x}" > terms.after)
         page = crossing_pb2.CrossingPage(
             series=terms.series,
+            sent_unix_ms=request.sent_unix_ms - self.older_ms,
             destination=request.deployment,
             recipients_digest=crossing.recipients_digest([key.public_key for key in terms.recipients]),
             gallery=request.gallery or "default",
@@ -131,6 +134,20 @@ async def export_that_was_cut_off__should_go_on(
         assert double.asked[0] == ("" if left >= 0 else f"{3:032x}"), "behind the last whole page"
         assert (await client.admin.import_gallery("paris", tmp_path / "again")).stored == 6
         with pytest.raises(InvalidRequest, match="exists already"):
+            await client.admin.export_gallery("berlin", recipients, tmp_path / "again")
+
+
+async def export_that_was_begun_long_ago__should_begin_anew(
+    served: tuple[Crossing, Connection], tmp_path: Path
+) -> None:
+    """Who was erased since is in it, and the other deployment takes no old page."""
+    double, connection = served
+    async with Client(connection, gallery="staff") as client:
+        recipients = await client.admin.recipients()
+        double.older_ms = CROSSING_AGE_MS
+        await client.admin.export_gallery("berlin", recipients, tmp_path / "old")
+        (tmp_path / "again.part").write_bytes(MAGIC + pages(tmp_path / "old")[0])
+        with pytest.raises(InvalidRequest, match="too long ago"):
             await client.admin.export_gallery("berlin", recipients, tmp_path / "again")
 
 

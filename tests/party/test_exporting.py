@@ -1,5 +1,6 @@
 """A gallery goes from one deployment to another by new shares: descriptor for descriptor, and by nobody's lie another one."""
 
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +10,13 @@ import numpy as np
 import pytest
 import pytest_asyncio
 from visard_common.errors import AlreadyExists, FailedPrecondition, InvalidArgument, PermissionDenied, ResourceExhausted
+from visard_common.limits import MAX_EXPIRY_MS
 from visard_engine.errors import ViewsDiffer
 from visard_engine.field import Elements, Field
+from visard_party.consistency.sets import name_hash
 from visard_party.store.contents import Change, Reference
 from visard_wire.crossing import share_for
+from visard_wire.limits import CROSSING_AGE_MS
 from visard_wire.v1 import common_pb2, crossing_pb2
 
 from tests.party.deployments import ADMIN, PROGRAM, Deployment, asking, deployment, held, recorded, row, two, uniform
@@ -37,13 +41,17 @@ async def gallery__should_arrive_descriptor_for_descriptor(tmp_path: Path) -> No
         found = await there.stored()
         assert [public(one) for one, _ in found] == [public(one) for one, _ in rows]
         assert all(np.array_equal(got, sent) for (_, got), (_, sent) in zip(found, rows, strict=True))
-        assert {(one.enrolled_by, one.version, one.gallery) for one, _ in found} == {(ADMIN, 1, "default")}
+        assert {(one.enrolled_by, one.gallery) for one, _ in found} == {(ADMIN, "default")}
         theirs = {one.descriptor.reveal() for store in here.stores for one in await all_rows(store)}
         assert not theirs & {one.descriptor.reveal() for store in there.stores for one in await all_rows(store)}
         # the same again, in another order
         for page_again in (second, first):
             assert [one.references_changed for one in await there.imports(page_again)] == [0] * 3
         assert len(await there.stored()) == 200
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 async def all_rows(store: Any) -> list[Reference]:
@@ -219,7 +227,7 @@ async def full_model__should_take_nothing(pair: Pair, monkeypatch: pytest.Monkey
 
 async def who_was_erased_a_moment_ago_or_expires_on_the_way__should_not_arrive(tmp_path: Path) -> None:
     """Of an erasure one party alone may still know."""
-    later = 1 << 45
+    later = now_ms() + 100_000
     rows = [row(1, "ada"), row(2, "bob"), row(3, "cid", expires=later)]
     async with two(tmp_path, rows, [row(7, "eve")]) as (here, there):
         page = await here.page(there)
@@ -227,6 +235,49 @@ async def who_was_erased_a_moment_ago_or_expires_on_the_way__should_not_arrive(t
         await there.stores[1].commit(b"e" * 16)
         assert [one.references_changed for one in await there.imports(page, sent_unix_ms=later)] == [1] * 3
         assert [one.subject for one, _ in await there.stored()] == ["bob", "eve"]
+
+
+async def old_page__should_be_refused_before_it_is_forgotten_who_was_erased(pair: Pair) -> None:
+    here, there = pair
+    page = await here.page(there)
+    made = crossing_pb2.CrossingPage.FromString(page.page).sent_unix_ms
+    older = made + CROSSING_AGE_MS + 1
+    await refused(await there.imports(page, sent_unix_ms=older), FailedPrecondition, "24 hours", there)
+    before = made - 2 * MAX_EXPIRY_MS
+    await refused(await there.imports(page, sent_unix_ms=before), FailedPrecondition, "from the future", there)
+
+
+async def one_id_of_two_exports__should_have_two_names(tmp_path: Path) -> None:
+    """Its shares are others: a party that has the older ones back must be seen to differ."""
+    async with two(tmp_path, [row(1, "ada")]) as (here, there):
+        page = await here.page(there)
+        await there.imports(page)
+        ((before, _),) = await there.stored()
+        for store in there.stores:  # with the tombstone long gone
+            await store.stage(b"e" * 16, Change(erase=(before.reference_id,)), b"d" * 32, 10)
+            await store.commit(b"e" * 16)
+            await store.prune(20)
+        page = await here.page(there)
+        await there.imports(page, sent_unix_ms=now_ms() + 100_000)
+        ((after, _),) = await there.stored()
+        assert after.reference_id == before.reference_id
+        assert name_hash(after.name) != name_hash(before.name)
+        assert after.version < 1 << 32, "as messages hold it"
+
+
+async def page_that_two_administrators_have_signed__should_not_be_stored_in_two_names(pair: Pair) -> None:
+    """One to one follower and one to the other, and party 0 nods to both; nor does a page leave so."""
+    here, there = pair
+    page = await here.page(there)
+    callers = (ADMIN, ADMIN, "admin/other")
+    ask = asking(common_pb2.OPERATION_IMPORT, deployment="here")
+    shares = [share_for(party, page).SerializeToString() for party in range(3)]
+    outcomes = await there.run(ask, shares, callers=callers, nodding=True)
+    await refused(outcomes, FailedPrecondition, "does not fit together", there)
+    terms = crossing_pb2.ExportTerms(recipients=there.recipients(), series=bytes(16)).SerializeToString()
+    ask = asking(common_pb2.OPERATION_EXPORT, deployment="there")
+    outcomes = await here.run(ask, [terms] * 3, callers=callers, nodding=True)
+    await refused(outcomes, ViewsDiffer, "page")
 
 
 async def empty_gallery__should_be_a_page_that_says_so(pair: Pair) -> None:
@@ -249,15 +300,15 @@ async def parties_that_are_told_different_things__should_refuse_before_anybody_d
     """A caller's fault is none of the parties': what they have been brought is compared before the run."""
     here, there = pair
     first, second = await here.page(there), recorded(await here.exports(there, gallery="nobody"))
-    prepared = []
+    prepared, at = [], now_ms()
     for party, page in enumerate((first, second)):
-        ask = asking(common_pb2.OPERATION_IMPORT, deployment="here", request_id=b"s" * 16, sent_unix_ms=1 << 41)
+        ask = asking(common_pb2.OPERATION_IMPORT, deployment="here", request_id=b"s" * 16, sent_unix_ms=at)
         share = share_for(party, page).SerializeToString()
         prepared.append(await there.prepared(ask, share, party))
     assert prepared[0].rows_digest != prepared[1].rows_digest
     for changed in ({"after": f"{1:032x}"}, {"series": b"s" * 16}):
         terms: dict[str, Any] = {"recipients": there.recipients(), "series": bytes(16)}
-        ask = asking(common_pb2.OPERATION_EXPORT, deployment="there", request_id=b"s" * 16, sent_unix_ms=1 << 41)
+        ask = asking(common_pb2.OPERATION_EXPORT, deployment="there", request_id=b"s" * 16, sent_unix_ms=at)
         digests = [
             (await here.prepared(ask, crossing_pb2.ExportTerms(**one).SerializeToString(), party)).rows_digest
             for party, one in enumerate((terms, terms | changed))
