@@ -1,7 +1,7 @@
 """A gallery goes from one deployment to another by new shares: descriptor for descriptor, and by nobody's lie another one."""
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import pytest_asyncio
 from visard_common.errors import AlreadyExists, FailedPrecondition, InvalidArgument, PermissionDenied, ResourceExhausted
-from visard_common.limits import MAX_EXPIRY_MS
+from visard_common.limits import MAX_EXPIRY_MS, MAX_METADATA_BYTES
 from visard_engine.errors import ViewsDiffer
 from visard_engine.field import Elements, Field
 from visard_party.consistency.sets import name_hash
-from visard_party.store.contents import Change, Reference
+from visard_party.store.contents import Change, Place, Reference
 from visard_wire.crossing import share_for
-from visard_wire.limits import CROSSING_AGE_MS
+from visard_wire.limits import CROSSING_AGE_MS, MAX_CROSSING
 from visard_wire.v1 import common_pb2, crossing_pb2
 
 from tests.party.deployments import ADMIN, PROGRAM, Deployment, asking, deployment, held, recorded, row, two, uniform
@@ -278,6 +278,63 @@ async def page_that_two_administrators_have_signed__should_not_be_stored_in_two_
     ask = asking(common_pb2.OPERATION_EXPORT, deployment="there")
     outcomes = await here.run(ask, [terms] * 3, callers=callers, nodding=True)
     await refused(outcomes, ViewsDiffer, "page")
+
+
+def of_two(change: Callable[[Any, Any], object]) -> Callable[[crossing_pb2.CrossingPage], None]:
+    """A change to a page's two references, that replaces them."""
+
+    def changed(page: crossing_pb2.CrossingPage) -> None:
+        rows = [crossing_pb2.CrossingReference.FromString(one.SerializeToString()) for one in page.references]
+        change(*rows)
+        del page.references[:]
+        page.references.extend(rows)
+
+    return changed
+
+
+MALFORMED: dict[str, Callable[[crossing_pb2.CrossingPage], object]] = {
+    "unsorted": lambda page: page.references.reverse(),
+    "repeated": of_two(lambda a, b: setattr(b, "reference_id", a.reference_id)),
+    "no id": of_two(lambda a, b: setattr(a, "reference_id", "")),
+    "an id that is none": of_two(lambda a, b: setattr(b, "reference_id", "g" * 32)),
+    "no subject": of_two(lambda a, b: setattr(b, "subject", "")),
+    "a subject that is none": of_two(lambda a, b: setattr(a, "subject", "ada\n")),
+    "long metadata": of_two(lambda a, b: setattr(b, "metadata", bytes(MAX_METADATA_BYTES + 1))),
+    "never born": of_two(lambda a, b: setattr(a, "created_unix_ms", 1 << 63)),
+    "never over": of_two(lambda a, b: setattr(a, "expires_unix_ms", 1 << 53)),
+    "too many": lambda page: page.references.extend(
+        crossing_pb2.CrossingReference(reference_id=f"{k:032x}", subject="ada") for k in range(3, MAX_CROSSING + 2)
+    ),
+}
+
+
+@pytest.mark.parametrize("what", MALFORMED)
+async def page_that_could_not_have_been_enrolled__should_be_refused_also_when_all_three_signed_it(
+    pair: Pair, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = pair
+    for one in here.resources:
+
+        def lying(field: Field, data: bytes, *rest: Any, honest: Any = one.abroad.part) -> crossing_pb2.CrossingPart:
+            page = crossing_pb2.CrossingPage.FromString(data)
+            MALFORMED[what](page)
+            found: crossing_pb2.CrossingPart = honest(field, page.SerializeToString(), *rest)
+            return found
+
+        monkeypatch.setattr(one.abroad, "part", lying)
+    await refused(await there.imports(await here.page(there)), InvalidArgument, "share.page", there)
+
+
+async def who_waits_for_a_review_and_what_was_counted__should_stay(tmp_path: Path) -> None:
+    place = Place("face")
+    beside = [row(2, "bob", gallery=place.waiting.gallery), row(3, "ada", gallery=place.counting.gallery)]
+    async with two(tmp_path, [row(1, "ada"), *beside, row(4, "cid")]) as (here, there):
+        page = await here.page(there)
+        told = crossing_pb2.CrossingPage.FromString(page.page)
+        assert [one.subject for one in told.references] == ["ada", "cid"]
+        assert told.last
+        await there.imports(page)
+        assert [len(await all_rows(store)) for store in there.stores] == [2] * 3
 
 
 async def empty_gallery__should_be_a_page_that_says_so(pair: Pair) -> None:
