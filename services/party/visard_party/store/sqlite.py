@@ -47,6 +47,11 @@ _BY_IDS = (
     f"SELECT {_COLUMNS} FROM refs WHERE visible AND reference_id IN (SELECT value FROM json_each(?)) "  # noqa: S608
     "ORDER BY reference_id"
 )
+# else SQLite reads the whole place, whose index has the order: it knows no numbers of rows
+OF_SUBJECT = (
+    f"SELECT {_COLUMNS} FROM refs INDEXED BY refs_by_subject WHERE {_IN_PLACE} AND subject = ? "  # noqa: S608
+    "ORDER BY reference_id"
+)
 PLACE_PAGE = f"SELECT {_COLUMNS} FROM refs WHERE {_IN_PLACE} AND reference_id > ? ORDER BY reference_id LIMIT ?"  # noqa: S608
 _IN_PART = "reference_id >= ? AND (? = '' OR reference_id < ?)"
 _KINDS = {sqlite3.SQLITE_FULL: StoreFull, sqlite3.SQLITE_IOERR: StoreFull, sqlite3.SQLITE_BUSY: StoreBusy}
@@ -145,8 +150,7 @@ class SqliteStore(SqliteRecords):
 
     @override
     async def references(self, place: Place, subject: str) -> list[Reference]:
-        query = f"SELECT {_COLUMNS} FROM refs WHERE {_IN_PLACE} AND subject = ? ORDER BY reference_id"  # noqa: S608
-        return await self._do(lambda db: [_reference(row) for row in db.execute(query, (*place, subject))])
+        return await self._do(lambda db: [_reference(row) for row in db.execute(OF_SUBJECT, (*place, subject))])
 
     @override
     async def gallery_parts(
@@ -156,7 +160,7 @@ class SqliteStore(SqliteRecords):
         named = (*place, part.begin, part.end, part.end)
 
         def work(db: sqlite3.Connection) -> list[T]:
-            # ids are sorted in memory, and with them all that is asked for: of a large gallery that is to be no more
+            # ids first: where SQLite sorts them, it does so in memory with all that is asked for besides
             return [made(_by_ids(db, [row[0] for row in rows])) for rows in _parts(db.execute(query, named))]
 
         return await self._do(work, seconds=READ_SECONDS)
