@@ -69,7 +69,10 @@ class Admin:
         await self._caller.change(self._caller.admin.Revoke, gateway_pb2.RevokeRequest, request)
 
     async def recipients(self) -> bytes:
-        """The sealing keys of this deployment's parties, as another one's ``export_gallery`` takes them; good for a day."""
+        """The sealing keys of this deployment's parties, as another one's ``export_gallery`` takes them.
+
+        Good until the first of the three is erased: for 1 to 25 hours by default. Raises UntrustedKey.
+        """
         return await crossing.recipients(self._caller)
 
     async def export_gallery(
@@ -90,8 +93,9 @@ class Admin:
         """Store what another deployment has exported as references of the client's model in its gallery, in this caller's name.
 
         ``source``: what all three operators here call that deployment (``import_from``). The same file again stores nothing
-        twice. Raises PermissionDenied where an operator has not named it, FailedPrecondition for a model that is another
-        network or has other weights, and for a file that is too old; AlreadyExists where somebody else has enrolled a subject.
+        twice, and nobody who was erased in between. Raises PermissionDenied where an operator has not named it,
+        FailedPrecondition for a model that is another network or has other weights, and for a file that is too old;
+        AlreadyExists where somebody else has enrolled a subject.
         """
         return await crossing.imported(self._caller, source, file, told)
 

@@ -214,18 +214,27 @@ class Caller:
         """The parties' sealing keys, for which each vouches, and which are in use now; raises UntrustedKey."""
         async with self._fetching:
             if self._keys is None or _now_ms() >= self._keys.until_unix_ms:
-                try:
-                    self._keys = await self._fetched_keys()
-                except UntrustedKey:
-                    # a party may have changed its key since it answered, and another program of ours have seen that
-                    self._keys = await self._fetched_keys()
+                _, self._keys = await self._fetched_keys()
             return self._keys.public
 
-    async def _fetched_keys(self) -> TrustedKeys:
+    async def offered_keys(self) -> Sequence[common_pb2.PartyKey]:
+        """The same as the parties offer them now, each with its party's statement; raises UntrustedKey."""
+        async with self._fetching:
+            offered, self._keys = await self._fetched_keys()
+            return offered
+
+    async def _fetched_keys(self) -> tuple[Sequence[common_pb2.PartyKey], TrustedKeys]:
+        try:
+            return await self._fetched_once()
+        except UntrustedKey:
+            # a party may have changed its key since it answered, and another program of ours have seen that
+            return await self._fetched_once()
+
+    async def _fetched_once(self) -> tuple[Sequence[common_pb2.PartyKey], TrustedKeys]:
         ask = gateway_pb2.GetPartiesRequest()
         response = await self.again(lambda left: self.matching.GetParties(ask, timeout=left))
         self._places = self._places or asyncio.Semaphore(response.requests_at_a_time or _AT_A_TIME)
-        return await asyncio.to_thread(trusted, self._trust, response.parties, self._seen, _now_ms())
+        return response.parties, await asyncio.to_thread(trusted, self._trust, response.parties, self._seen, _now_ms())
 
     async def _with_fresh_keys(self, once: Callable[[float], Awaitable[T]]) -> T:
         """Work that seals, done once more when a party has another key by now: a refused share was not looked at."""

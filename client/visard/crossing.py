@@ -4,16 +4,19 @@ A file holds what is sealed to the parties of the destination, and what is publi
 (big-endian), 8 bytes of SHA-256, and the page; the first 16 bytes of a file say what it is.
 """
 
+import fcntl
 import hashlib
 import os
+import time
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
 from visard_wire import crossing
-from visard_wire.limits import PARTIES, SERIES_BYTES
+from visard_wire.limits import CROSSING_AGE_MS, PARTIES, SERIES_BYTES
 from visard_wire.v1 import common_pb2, crossing_pb2, gateway_pb2
 
 from visard import opening
@@ -27,37 +30,39 @@ Told = Callable[[int], object]
 MAGIC = b"visard gallery\0\1"
 _LENGTH, _CHECK = 4, 8
 _LARGEST = 64 << 20
+_RESUMED_MS = CROSSING_AGE_MS // 2  # of what is older too much was erased since, and too little of its time is left
 
 
 async def recipients(caller: Caller) -> bytes:
-    """The sealing keys of this deployment's parties, as JSON."""
-    response = await caller.again(
-        lambda left: caller.matching.GetParties(gateway_pb2.GetPartiesRequest(), timeout=left)
-    )
-    return json_format.MessageToJson(crossing_pb2.ExportTerms(recipients=response.parties)).encode()
+    """The sealing keys of this deployment's parties, which vouch for them, as JSON; raises UntrustedKey."""
+    return json_format.MessageToJson(crossing_pb2.ExportTerms(recipients=await caller.offered_keys())).encode()
 
 
 async def exported(caller: Caller, to: str, keys: bytes, file: Path, told: Told | None) -> ExportedGallery:
     """Write the client's gallery to a file, a page at a time; what an earlier call has left unfinished is gone on with."""
-    terms, path, part = _terms(keys), _path(file), _path(file).with_name(f"{_path(file).name}.part")
+    terms, path = _terms(keys), _path(file)
+    part = path.with_name(f"{path.name}.part")
     if path.exists():
         raise InvalidRequest(f"{path}: exists already")
-    pages = list(_resumed(part, caller, to, terms)) if part.exists() else []
-    terms.series = pages[0].series if pages else os.urandom(SERIES_BYTES)
-    references, last = sum(len(page.references) for page in pages), bool(pages) and pages[-1].last
-    count, after = len(pages), pages[-1].references[-1].reference_id if pages and pages[-1].references else ""
-    while not last:
-        terms.after = after
-        record = await _asked(caller, to, terms)
-        page = _page(record)
-        if (page.after, page.series) != (after, terms.series) or not (page.references or page.last):
-            raise InconsistentAnswer("the parties gave another page than was asked for")
-        _append(part, record)
-        references, count, last = references + len(page.references), count + 1, page.last
-        after = page.references[-1].reference_id if page.references else after
-        if told is not None:
-            told(references)
-    part.replace(path)
+    wanted = _named(to, caller, terms)
+    with _held(part) as beside:
+        pages = list(_resumed(part, beside, wanted))
+        page = pages[-1] if pages else None
+        terms.series = page.series if page else os.urandom(SERIES_BYTES)
+        references, count = sum(len(page.references) for page in pages), len(pages)
+        while page is None or not page.last:
+            terms.after = _end(page)
+            record = await _asked(caller, to, terms)
+            before, page = page, _page(record)
+            if not _follows(page, before, terms.series) or not (page.references or page.last):
+                raise InconsistentAnswer("the parties gave another page than was asked for")
+            if (page.destination, page.gallery, page.model, page.recipients_digest) != wanted:
+                raise InconsistentAnswer("the parties gave a page of something else, or for others, than was asked for")
+            _append(beside, record)
+            references, count = references + len(page.references), count + 1
+            if told is not None:
+                told(references)
+        part.replace(path)
     return ExportedGallery(caller.gallery, caller.model, references, count)
 
 
@@ -128,15 +133,57 @@ def _page(record: crossing_pb2.CrossingRecord) -> crossing_pb2.CrossingPage:
         raise InconsistentAnswer("a page is none") from error
 
 
-def _append(path: Path, record: Message) -> None:
-    """A page behind the others, on the disk before this returns; for this user alone."""
+def _named(to: str, caller: Caller, terms: crossing_pb2.ExportTerms) -> tuple[str, str, str, bytes]:
+    """What each page of an export says that it is: for whom, of what, and sealed to which keys."""
+    keys = crossing.recipients_digest([key.public_key for key in terms.recipients])
+    return to, caller.gallery, caller.model, keys
+
+
+def _end(page: crossing_pb2.CrossingPage | None) -> str:
+    """Behind which reference the next page begins."""
+    if page is None:
+        return ""
+    return page.references[-1].reference_id if page.references else page.after
+
+
+def _follows(page: crossing_pb2.CrossingPage, before: crossing_pb2.CrossingPage | None, series: bytes) -> bool:
+    """Whether a page comes next in an export."""
+    return (page.after, page.series) == (_end(before), series) and not (before is not None and before.last)
+
+
+@contextmanager
+def _held(part: Path) -> Iterator[BinaryIO]:
+    """The file that an export grows in, for this user and this program alone; gone again where nothing was written.
+
+    Raises InvalidRequest where another program holds it, or where it cannot be opened.
+    """
+    try:
+        descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise InvalidRequest(f"{part}: cannot be written: {error.strerror}") from error
+    with os.fdopen(descriptor, "r+b") as file:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            ours = os.path.samestat(os.fstat(descriptor), part.stat())
+            os.fchmod(descriptor, 0o600)
+        except OSError:
+            ours = False
+        if not ours:
+            raise InvalidRequest(f"{part}: another program writes it, or another user's file")
+        try:
+            yield file
+        finally:
+            if not os.fstat(descriptor).st_size:
+                part.unlink(missing_ok=True)
+
+
+def _append(file: BinaryIO, record: Message) -> None:
+    """A page behind the others, on the disk before this returns."""
     data = record.SerializeToString()
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        head = b"" if os.fstat(descriptor).st_size else MAGIC
-        file.write(head + len(data).to_bytes(_LENGTH, "big") + hashlib.sha256(data).digest()[:_CHECK] + data)
-        file.flush()
-        os.fsync(descriptor)
+    head = b"" if file.tell() else MAGIC
+    file.write(head + len(data).to_bytes(_LENGTH, "big") + hashlib.sha256(data).digest()[:_CHECK] + data)
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _records(path: Path) -> Iterator[crossing_pb2.CrossingRecord]:
@@ -181,34 +228,30 @@ def _record(path: Path, data: bytes) -> crossing_pb2.CrossingRecord:
 
 def _check_whole(path: Path) -> None:
     """Raises InvalidRequest unless the pages of a file are all of one export, in order, to the last."""
-    after, number, last, series = "", 0, False, b""
+    number, before = 0, None
     for number, record in enumerate(_records(path), 1):
         page = _page(record)
-        series = series or page.series
-        if last or page.after != after or page.series != series:
+        if not _follows(page, before, before.series if before else page.series):
             raise InvalidRequest(f"{path}: page {number} does not follow the one before: export again")
-        after = page.references[-1].reference_id if page.references else after
-        last = page.last
-    if not last:
+        before = page
+    if before is None or not before.last:
         raise InvalidRequest(f"{path}: the last page is missing behind page {number}: export again")
 
 
-def _resumed(
-    part: Path, caller: Caller, to: str, terms: crossing_pb2.ExportTerms
-) -> Iterator[crossing_pb2.CrossingPage]:
+def _resumed(part: Path, file: BinaryIO, wanted: tuple[str, str, str, bytes]) -> Iterator[crossing_pb2.CrossingPage]:
     """The pages of an export that was not finished; what was half written at its end is cut off."""
-    keys = crossing.recipients_digest([key.public_key for key in terms.recipients])
-    wanted = (to, caller.gallery, caller.model, keys)
-    try:
-        with part.open("r+b") as file:
-            if file.read(len(MAGIC)) == MAGIC:
-                while (data := _next(file)) is not None:
-                    page = _page(_record(part, data))
-                    if (page.destination, page.gallery, page.model, page.recipients_digest) != wanted:
-                        raise InvalidRequest(f"{part}: was begun for others, or other keys: remove it to begin anew")
-                    yield page
-                file.truncate()
-            else:
-                file.truncate(0)
-    except OSError as error:
-        raise InvalidRequest(f"{part}: cannot be read: {error.strerror}") from error
+    now_ms, before = time.time_ns() // 1_000_000, None
+    if file.read(len(MAGIC)) == MAGIC:
+        while (data := _next(file)) is not None:
+            page = _page(_record(part, data))
+            if (page.destination, page.gallery, page.model, page.recipients_digest) != wanted:
+                raise InvalidRequest(f"{part}: was begun for others, or other keys: remove it to begin anew")
+            if not _follows(page, before, before.series if before else page.series):
+                raise InvalidRequest(f"{part}: its pages do not follow each other: remove it to begin anew")
+            if now_ms - page.sent_unix_ms > _RESUMED_MS:
+                raise InvalidRequest(f"{part}: was begun too long ago: remove it to begin anew")
+            yield page
+            before = page
+    else:
+        file.seek(0)
+    file.truncate()

@@ -1,6 +1,7 @@
 """An export writes page behind page and goes on where it stopped; an import takes whole files, in order, and no others."""
 
 import asyncio
+import fcntl
 import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,10 +11,11 @@ import pytest
 from google.protobuf import json_format
 from visard.client import Client, Connection
 from visard.crossing import MAGIC
-from visard.errors import InconsistentAnswer, InvalidRequest, Unavailable
+from visard.errors import InconsistentAnswer, InvalidRequest, Unavailable, UntrustedKey
 from visard.sync import SyncClient
 from visard_common import errors as faults
 from visard_wire import crossing
+from visard_wire.limits import CROSSING_AGE_MS
 from visard_wire.v1 import common_pb2, crossing_pb2, gateway_pb2, gateway_pb2_grpc
 
 from tests.client.double import Double, running
@@ -28,6 +30,7 @@ class Crossing(Double, gateway_pb2_grpc.AdminServicer):
         super().__init__(folder)
         self.asked: list[str] = []
         self.stored: list[int] = []
+        self.older_ms = 0
 
     async def _shares(self, uploads: AsyncIterator[common_pb2.Upload]) -> tuple[common_pb2.Request, list[Any]]:
         header = (await anext(aiter(uploads))).header
@@ -44,6 +47,7 @@ class Crossing(Double, gateway_pb2_grpc.AdminServicer):
         number = next(k for k, ids in enumerate(PAGES) if not terms.after or f"{ids[0]:032x}" > terms.after)
         page = crossing_pb2.CrossingPage(
             series=terms.series,
+            sent_unix_ms=request.sent_unix_ms - self.older_ms,
             destination=request.deployment,
             recipients_digest=crossing.recipients_digest([key.public_key for key in terms.recipients]),
             gallery=request.gallery or "default",
@@ -134,6 +138,20 @@ async def export_that_was_cut_off__should_go_on(
             await client.admin.export_gallery("berlin", recipients, tmp_path / "again")
 
 
+async def export_that_was_begun_long_ago__should_begin_anew(
+    served: tuple[Crossing, Connection], tmp_path: Path
+) -> None:
+    """Who was erased since is in it, and the other deployment takes no old page."""
+    double, connection = served
+    async with Client(connection, gallery="staff") as client:
+        recipients = await client.admin.recipients()
+        double.older_ms = CROSSING_AGE_MS
+        await client.admin.export_gallery("berlin", recipients, tmp_path / "old")
+        (tmp_path / "again.part").write_bytes(MAGIC + pages(tmp_path / "old")[0])
+        with pytest.raises(InvalidRequest, match="too long ago"):
+            await client.admin.export_gallery("berlin", recipients, tmp_path / "again")
+
+
 async def export_that_failed__should_keep_what_it_has(served: tuple[Crossing, Connection], tmp_path: Path) -> None:
     double, connection = served
     async with Client(connection, gallery="staff", retry=False) as client:
@@ -221,3 +239,82 @@ async def recipients__should_be_the_keys_that_parties_have_signed(served: tuple[
     async with Client(connection) as client:
         told = json_format.Parse(await client.admin.recipients(), crossing_pb2.ExportTerms())
     assert list(told.recipients) == double.signed
+
+
+async def recipients_that_are_not_the_parties_newest__should_be_refused(served: tuple[Crossing, Connection]) -> None:
+    """As a gateway may offer them that keeps old keys, or makes its own."""
+    double, connection = served
+    async with Client(connection) as client:
+        await client.admin.recipients()
+        newest, double.signed = (
+            double.signed,
+            [common_pb2.PartyKey.FromString(k.SerializeToString()) for k in double.signed],
+        )
+        double.signed[1].public_key = bytes(32)
+        with pytest.raises(UntrustedKey):
+            await client.admin.recipients()
+        double.signed = newest[:2]
+        with pytest.raises(UntrustedKey):
+            await client.admin.recipients()
+        double.signed = newest
+        client._caller._seen.admit({1: newest[1].serial + 1})
+        with pytest.raises(UntrustedKey, match="older"):
+            await client.admin.recipients()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"destination": "rome"},
+        {"gallery": "other"},
+        {"model": "other"},
+        {"recipients_digest": b"x"},
+        {"series": b"s" * 16},
+    ],
+)
+async def page_of_something_else__should_not_be_written(
+    served: tuple[Crossing, Connection], tmp_path: Path, changed: dict[str, Any]
+) -> None:
+    """Also where all three parties say so."""
+    double, connection = served
+
+    def spoil(outcomes: list[common_pb2.Outcome]) -> None:
+        for outcome in outcomes:
+            part = crossing_pb2.CrossingPart.FromString(outcome.crossing)
+            page = crossing_pb2.CrossingPage.FromString(part.page)
+            page.MergeFrom(crossing_pb2.CrossingPage(**changed))
+            part.page = page.SerializeToString()
+            outcome.crossing = part.SerializeToString()
+
+    double.spoil = spoil
+    async with Client(connection, gallery="staff") as client:
+        recipients = await client.admin.recipients()
+        with pytest.raises(InconsistentAnswer, match="than was asked for"):
+            await client.admin.export_gallery("berlin", recipients, tmp_path / "file")
+    assert list(tmp_path.glob("file*")) == []
+
+
+async def unfinished_export__should_be_one_programs_one_users_and_in_order(
+    served: tuple[Crossing, Connection], file: Path, tmp_path: Path
+) -> None:
+    _, connection = served
+    part, (first, second, third) = tmp_path / "again.part", pages(file)
+    async with Client(connection, gallery="staff") as client:
+        recipients = await client.admin.recipients()
+        for wrong in ([second], [first, third], [first, first]):
+            part.write_bytes(MAGIC + b"".join(wrong))
+            with pytest.raises(InvalidRequest, match="do not follow each other"):
+                await client.admin.export_gallery("berlin", recipients, tmp_path / "again")
+        part.write_bytes(MAGIC + first)
+        part.chmod(0o644)
+        with part.open("rb") as other:
+            fcntl.flock(other, fcntl.LOCK_EX)
+            with pytest.raises(InvalidRequest, match="another program"):
+                await client.admin.export_gallery("berlin", recipients, tmp_path / "again")
+        await client.admin.export_gallery("berlin", recipients, tmp_path / "again")
+        assert stat.S_IMODE((tmp_path / "again").stat().st_mode) == 0o600
+        aim = tmp_path / "aim"
+        (tmp_path / "linked.part").symlink_to(aim)
+        with pytest.raises(InvalidRequest, match="cannot be written"):
+            await client.admin.export_gallery("berlin", recipients, tmp_path / "linked")
+        assert not aim.exists()

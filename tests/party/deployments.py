@@ -1,17 +1,19 @@
 """Two deployments of three linked parties each, in one process: what an export and an import need, and nothing more."""
 
 import asyncio
+import json
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
 from visard import certs
-from visard_common.limits import SESSION_BYTES
+from visard_common.limits import FOLLOWERS, LEADER, SESSION_BYTES
 from visard_engine.field import M31, Elements
 from visard_engine.nn.execute import Model
 from visard_engine.nn.program import Program
@@ -26,6 +28,7 @@ from visard_party.operations.abroad import Abroad
 from visard_party.operations.prepared import Outcome, Prepared
 from visard_party.operations.resources import Resources
 from visard_party.peers.channel import SessionChannel
+from visard_party.runs.agreement import Terms
 from visard_party.store.base import Store, restored
 from visard_party.store.contents import ModelRecord, Page, Place, Reference
 from visard_party.store.sqlite import SqliteStore
@@ -141,36 +144,53 @@ class Deployment:
         """The parties' sealing keys."""
         return [one.keys.offered() for one in self.resources]
 
-    async def run(self, request: common_pb2.Request, shares: Sequence[bytes], lie: Lie | None = None) -> list[Any]:
-        """How a request ended at each party: its outcome, or why not; ``lie`` changes what the parties send."""
+    async def run(
+        self,
+        request: common_pb2.Request,
+        shares: Sequence[bytes],
+        lie: Lie | None = None,
+        callers: Sequence[str] = (ADMIN,) * 3,
+        nodding: bool = False,
+    ) -> list[Any]:
+        """How a request ended at each party: its outcome, or why not; ``lie`` changes what the parties send.
+
+        With ``nodding`` party 0 tells each of the others that it has seen the same.
+        """
         session = os.urandom(SESSION_BYTES)
         channels = [SessionChannel(party.links, session, 20) for party in self.parties]
         for channel in channels if lie is not None else ():
             _lying(channel, cast(Lie, lie))
         try:
             return await asyncio.gather(
-                *(self._one(request, share, channel) for share, channel in zip(shares, channels, strict=True)),
+                *(self._one(request, *of_one, nodding) for of_one in zip(shares, channels, callers, strict=True)),
                 return_exceptions=True,
             )
         finally:
             for channel in channels:
                 channel.close()
 
-    async def _one(self, request: common_pb2.Request, share: bytes, channel: SessionChannel) -> Outcome:
-        """One party's run, with what matters of the agreement before it."""
+    async def _one(
+        self, request: common_pb2.Request, share: bytes, channel: SessionChannel, caller: str, nodding: bool
+    ) -> Outcome:
+        """One party's run, with what matters of the agreement before it: party 0 tells the others, who look."""
         try:
-            prepared = await self.prepared(request, share, channel.party)
-            await channel.compare("terms", prepared.rows_digest + prepared.model_digest)
+            prepared = await self.prepared(request, share, channel.party, caller)
+            own = json.dumps(asdict(Terms.of(prepared))).encode()
+            if channel.party == LEADER:
+                await channel.exchange(dict.fromkeys(FOLLOWERS, own), [])
+            else:
+                told = (await channel.exchange({}, [LEADER]))[LEADER]
+                assert nodding or told == own, "the parties would not begin"
             return await OPERATIONS[request.operation].perform(self.resources[channel.party], prepared, channel, [])
         except Exception as error:
             channel.abort("ABORTED", str(error))
             raise
 
-    async def prepared(self, request: common_pb2.Request, share: bytes, party: int) -> Prepared:
+    async def prepared(self, request: common_pb2.Request, share: bytes, party: int, caller: str = ADMIN) -> Prepared:
         """A request as one party is about to run it."""
         context = Context.from_request(request)
-        deposit = Deposit(request, context, new_reply_key(), Secret(share), b"", caller=ADMIN)
-        asked = Asked(request, b"", deposit, 20)
+        deposit = Deposit(request, context, new_reply_key(), Secret(share), b"", caller=caller)
+        asked = Asked(request, context.digest, deposit, 20)
         return await OPERATIONS[request.operation].prepare(self.resources[party], asked)
 
     async def exports(

@@ -1,6 +1,7 @@
 """A gallery goes from one deployment to another by new shares: descriptor for descriptor, and by nobody's lie another one."""
 
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,13 @@ import numpy as np
 import pytest
 import pytest_asyncio
 from visard_common.errors import AlreadyExists, FailedPrecondition, InvalidArgument, PermissionDenied, ResourceExhausted
+from visard_common.limits import MAX_EXPIRY_MS, MAX_METADATA_BYTES
 from visard_engine.errors import ViewsDiffer
 from visard_engine.field import Elements, Field
-from visard_party.store.contents import Change, Reference
+from visard_party.consistency.sets import name_hash
+from visard_party.store.contents import Change, Place, Reference
 from visard_wire.crossing import share_for
+from visard_wire.limits import CROSSING_AGE_MS, MAX_CROSSING
 from visard_wire.v1 import common_pb2, crossing_pb2
 
 from tests.party.deployments import ADMIN, PROGRAM, Deployment, asking, deployment, held, recorded, row, two, uniform
@@ -37,13 +41,17 @@ async def gallery__should_arrive_descriptor_for_descriptor(tmp_path: Path) -> No
         found = await there.stored()
         assert [public(one) for one, _ in found] == [public(one) for one, _ in rows]
         assert all(np.array_equal(got, sent) for (_, got), (_, sent) in zip(found, rows, strict=True))
-        assert {(one.enrolled_by, one.version, one.gallery) for one, _ in found} == {(ADMIN, 1, "default")}
+        assert {(one.enrolled_by, one.gallery) for one, _ in found} == {(ADMIN, "default")}
         theirs = {one.descriptor.reveal() for store in here.stores for one in await all_rows(store)}
         assert not theirs & {one.descriptor.reveal() for store in there.stores for one in await all_rows(store)}
         # the same again, in another order
         for page_again in (second, first):
             assert [one.references_changed for one in await there.imports(page_again)] == [0] * 3
         assert len(await there.stored()) == 200
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 async def all_rows(store: Any) -> list[Reference]:
@@ -219,7 +227,7 @@ async def full_model__should_take_nothing(pair: Pair, monkeypatch: pytest.Monkey
 
 async def who_was_erased_a_moment_ago_or_expires_on_the_way__should_not_arrive(tmp_path: Path) -> None:
     """Of an erasure one party alone may still know."""
-    later = 1 << 45
+    later = now_ms() + 100_000
     rows = [row(1, "ada"), row(2, "bob"), row(3, "cid", expires=later)]
     async with two(tmp_path, rows, [row(7, "eve")]) as (here, there):
         page = await here.page(there)
@@ -227,6 +235,106 @@ async def who_was_erased_a_moment_ago_or_expires_on_the_way__should_not_arrive(t
         await there.stores[1].commit(b"e" * 16)
         assert [one.references_changed for one in await there.imports(page, sent_unix_ms=later)] == [1] * 3
         assert [one.subject for one, _ in await there.stored()] == ["bob", "eve"]
+
+
+async def old_page__should_be_refused_before_it_is_forgotten_who_was_erased(pair: Pair) -> None:
+    here, there = pair
+    page = await here.page(there)
+    made = crossing_pb2.CrossingPage.FromString(page.page).sent_unix_ms
+    older = made + CROSSING_AGE_MS + 1
+    await refused(await there.imports(page, sent_unix_ms=older), FailedPrecondition, "24 hours", there)
+    before = made - 2 * MAX_EXPIRY_MS
+    await refused(await there.imports(page, sent_unix_ms=before), FailedPrecondition, "from the future", there)
+
+
+async def one_id_of_two_exports__should_have_two_names(tmp_path: Path) -> None:
+    """Its shares are others: a party that has the older ones back must be seen to differ."""
+    async with two(tmp_path, [row(1, "ada")]) as (here, there):
+        page = await here.page(there)
+        await there.imports(page)
+        ((before, _),) = await there.stored()
+        for store in there.stores:  # with the tombstone long gone
+            await store.stage(b"e" * 16, Change(erase=(before.reference_id,)), b"d" * 32, 10)
+            await store.commit(b"e" * 16)
+            await store.prune(20)
+        page = await here.page(there)
+        await there.imports(page, sent_unix_ms=now_ms() + 100_000)
+        ((after, _),) = await there.stored()
+        assert after.reference_id == before.reference_id
+        assert name_hash(after.name) != name_hash(before.name)
+        assert after.version < 1 << 32, "as messages hold it"
+
+
+async def page_that_two_administrators_have_signed__should_not_be_stored_in_two_names(pair: Pair) -> None:
+    """One to one follower and one to the other, and party 0 nods to both; nor does a page leave so."""
+    here, there = pair
+    page = await here.page(there)
+    callers = (ADMIN, ADMIN, "admin/other")
+    ask = asking(common_pb2.OPERATION_IMPORT, deployment="here")
+    shares = [share_for(party, page).SerializeToString() for party in range(3)]
+    outcomes = await there.run(ask, shares, callers=callers, nodding=True)
+    await refused(outcomes, FailedPrecondition, "does not fit together", there)
+    terms = crossing_pb2.ExportTerms(recipients=there.recipients(), series=bytes(16)).SerializeToString()
+    ask = asking(common_pb2.OPERATION_EXPORT, deployment="there")
+    outcomes = await here.run(ask, [terms] * 3, callers=callers, nodding=True)
+    await refused(outcomes, ViewsDiffer, "page")
+
+
+def of_two(change: Callable[[Any, Any], object]) -> Callable[[crossing_pb2.CrossingPage], None]:
+    """A change to a page's two references, that replaces them."""
+
+    def changed(page: crossing_pb2.CrossingPage) -> None:
+        rows = [crossing_pb2.CrossingReference.FromString(one.SerializeToString()) for one in page.references]
+        change(*rows)
+        del page.references[:]
+        page.references.extend(rows)
+
+    return changed
+
+
+MALFORMED: dict[str, Callable[[crossing_pb2.CrossingPage], object]] = {
+    "unsorted": lambda page: page.references.reverse(),
+    "repeated": of_two(lambda a, b: setattr(b, "reference_id", a.reference_id)),
+    "no id": of_two(lambda a, b: setattr(a, "reference_id", "")),
+    "an id that is none": of_two(lambda a, b: setattr(b, "reference_id", "g" * 32)),
+    "no subject": of_two(lambda a, b: setattr(b, "subject", "")),
+    "a subject that is none": of_two(lambda a, b: setattr(a, "subject", "ada\n")),
+    "long metadata": of_two(lambda a, b: setattr(b, "metadata", bytes(MAX_METADATA_BYTES + 1))),
+    "never born": of_two(lambda a, b: setattr(a, "created_unix_ms", 1 << 63)),
+    "never over": of_two(lambda a, b: setattr(a, "expires_unix_ms", 1 << 53)),
+    "too many": lambda page: page.references.extend(
+        crossing_pb2.CrossingReference(reference_id=f"{k:032x}", subject="ada") for k in range(3, MAX_CROSSING + 2)
+    ),
+}
+
+
+@pytest.mark.parametrize("what", MALFORMED)
+async def page_that_could_not_have_been_enrolled__should_be_refused_also_when_all_three_signed_it(
+    pair: Pair, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = pair
+    for one in here.resources:
+
+        def lying(field: Field, data: bytes, *rest: Any, honest: Any = one.abroad.part) -> crossing_pb2.CrossingPart:
+            page = crossing_pb2.CrossingPage.FromString(data)
+            MALFORMED[what](page)
+            found: crossing_pb2.CrossingPart = honest(field, page.SerializeToString(), *rest)
+            return found
+
+        monkeypatch.setattr(one.abroad, "part", lying)
+    await refused(await there.imports(await here.page(there)), InvalidArgument, "share.page", there)
+
+
+async def who_waits_for_a_review_and_what_was_counted__should_stay(tmp_path: Path) -> None:
+    place = Place("face")
+    beside = [row(2, "bob", gallery=place.waiting.gallery), row(3, "ada", gallery=place.counting.gallery)]
+    async with two(tmp_path, [row(1, "ada"), *beside, row(4, "cid")]) as (here, there):
+        page = await here.page(there)
+        told = crossing_pb2.CrossingPage.FromString(page.page)
+        assert [one.subject for one in told.references] == ["ada", "cid"]
+        assert told.last
+        await there.imports(page)
+        assert [len(await all_rows(store)) for store in there.stores] == [2] * 3
 
 
 async def empty_gallery__should_be_a_page_that_says_so(pair: Pair) -> None:
@@ -249,15 +357,15 @@ async def parties_that_are_told_different_things__should_refuse_before_anybody_d
     """A caller's fault is none of the parties': what they have been brought is compared before the run."""
     here, there = pair
     first, second = await here.page(there), recorded(await here.exports(there, gallery="nobody"))
-    prepared = []
+    prepared, at = [], now_ms()
     for party, page in enumerate((first, second)):
-        ask = asking(common_pb2.OPERATION_IMPORT, deployment="here", request_id=b"s" * 16, sent_unix_ms=1 << 41)
+        ask = asking(common_pb2.OPERATION_IMPORT, deployment="here", request_id=b"s" * 16, sent_unix_ms=at)
         share = share_for(party, page).SerializeToString()
         prepared.append(await there.prepared(ask, share, party))
     assert prepared[0].rows_digest != prepared[1].rows_digest
     for changed in ({"after": f"{1:032x}"}, {"series": b"s" * 16}):
         terms: dict[str, Any] = {"recipients": there.recipients(), "series": bytes(16)}
-        ask = asking(common_pb2.OPERATION_EXPORT, deployment="there", request_id=b"s" * 16, sent_unix_ms=1 << 41)
+        ask = asking(common_pb2.OPERATION_EXPORT, deployment="there", request_id=b"s" * 16, sent_unix_ms=at)
         digests = [
             (await here.prepared(ask, crossing_pb2.ExportTerms(**one).SerializeToString(), party)).rows_digest
             for party, one in enumerate((terms, terms | changed))

@@ -1,8 +1,10 @@
 """``visard gallery recipients``, ``export`` and ``import``: a gallery goes to another deployment."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -25,10 +27,13 @@ def recipients(
     home: Home = DEFAULT_HOME,
     as_json: Json = False,
 ) -> None:
-    """Write the keys to which another deployment seals a gallery for this one; good for a day at most, and not secret."""
+    """Write the keys to which another deployment seals a gallery for this one; not secret, and good until the time it says."""
     keys = with_client(home, lambda c: c.admin.recipients(), role="admin")
     output.write_bytes(keys)
-    emit(as_json, f"{output}: the keys of this deployment's parties", file=str(output))
+    ends = min(int(key["notAfterUnixMs"]) for key in json.loads(keys)["recipients"])
+    until = datetime.fromtimestamp(ends / 1000, UTC).isoformat(timespec="minutes")
+    text = f"{output}: the keys of this deployment's parties; what is sealed to them can be imported until {until} at the latest"
+    emit(as_json, text, file=str(output), until=until)
 
 
 def export(

@@ -47,7 +47,8 @@ async def assembled(config: PartyConfig, uri: Callable[[], str], work: Backgroun
 async def _begun(config: PartyConfig, store: Store, links: PeerLinks, kits: Kits, work: Background) -> Party:
     stock, auditor = kits.stock, kits.auditor
     models = ModelShelf(store, stock, config.stock_target)
-    consistency = Consistency(store, models, links, max(config.run_timeout, config.admin_timeout))
+    longest = max(config.run_timeout, config.admin_timeout)
+    consistency = Consistency(store, models, links, longest, imports=bool(config.import_from))
     intake, audit = Intake(config), AuditLog(store, config.audit_days)
     resources = assembled_resources(config, store, links, stock, models, consistency, intake.keys)
     runner = Runner(config, resources, links, consistency)

@@ -16,6 +16,7 @@ MAX_RULES = 64  # of a gallery
 DIGEST_BYTES = 32  # SHA-256
 SERIES_BYTES = 16  # the name of one export
 MAX_CROSSING = 128  # references of a page that goes to another deployment
+CROSSING_AGE_MS = 24 * 3600 * 1000  # how old such a page may be when it arrives; as long is known what was erased there
 LOCK_AFTER = (
     5  # failed verifications in a row that lock, unless something else is said; 2026-11: NIST SP 800-63B, 5.2.3
 )

@@ -260,6 +260,28 @@ async def pruning__should_forget_what_is_finished_and_over(store: Store) -> None
     assert {row.reference_id for row in await store.gallery(Place("face"))} == {TWO.hex(), THREE.hex()}
 
 
+async def tombstones__should_be_found_by_id_and_may_be_kept_longer_than_writes(store: Store) -> None:
+    for request, name, expires in ((ONE, "a", 10), (TWO, "b", 20)):
+        await store.stage(request, Change(erase=(name,)), b"d", expires)
+        await store.commit(request)
+    assert await store.erased(["a", "b", "c"]) == {"a", "b"}
+    assert await store.erased([]) == set()
+    await store.prune(30, 15)
+    assert await store.log() == []
+    assert await store.erased(["a", "b"]) == {"b"}
+
+
+async def place__should_be_read_page_by_page(store: Store) -> None:
+    rows = [reference(name) for name in "abcd"]
+    others = [replace(reference("aa"), gallery="other"), reference("bb", model="other")]
+    await store.stage(ONE, Change((*rows, *others)), b"d")
+    assert await store.place_page(Place("face"), "", 9) == []
+    await store.commit(ONE)
+    assert await store.place_page(Place("face"), "", 3) == rows[:3]
+    assert await store.place_page(Place("face"), "c", 3) == rows[3:]
+    assert await store.place_page(Place("face", "nobody"), "", 3) == []
+
+
 async def references__should_be_had_by_id(store: Store) -> None:
     rows = (reference("a"), reference("b", "bob"), reference("c", model="other"))
     await store.stage(ONE, Change(rows), b"d")

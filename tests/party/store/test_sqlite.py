@@ -25,7 +25,7 @@ from visard_party.store.contents import (
     Withdraw,
     Write,
 )
-from visard_party.store.sqlite import SqliteStore
+from visard_party.store.sqlite import OF_SUBJECT, PLACE_PAGE, SqliteStore
 from visard_wire.secret import Secret
 
 from tests.party.store.content import ONE, THREE, TWO, model, reference
@@ -43,6 +43,19 @@ async def other_schema__should_be_refused(tmp_path: Path) -> None:
         db.execute("PRAGMA user_version = 99")
     with pytest.raises(SchemaMismatch, match="99"):
         await open_store("sqlite", tmp_path, 0)
+
+
+async def page_of_a_place__should_read_no_other_place_and_sort_nothing(tmp_path: Path) -> None:
+    """Also in a store that an earlier program has made."""
+    await (await SqliteStore.open(tmp_path, 0)).close()
+    with sqlite3.connect(tmp_path / "visard.sqlite") as db:
+        db.execute("DROP INDEX refs_by_place")
+    await (await SqliteStore.open(tmp_path, 0)).close()
+    with sqlite3.connect(tmp_path / "visard.sqlite") as db:
+        rows = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {PLACE_PAGE}", ("face", "staff", "", 129))]
+        subject = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {OF_SUBJECT}", ("face", "staff", "ada"))]
+    assert rows == ["SEARCH refs USING INDEX refs_by_place (model=? AND gallery=? AND reference_id>?)"]
+    assert subject[0] == "SEARCH refs USING INDEX refs_by_subject (model=? AND gallery=? AND subject=?)"
 
 
 async def file_that_is_no_database__should_be_refused(tmp_path: Path) -> None:

@@ -37,7 +37,8 @@ def _now_ms() -> int:
 class Watch:
     """This party's holdings, compared with its peers' again and again.
 
-    ``mended`` is called when a party was restored: who else must forget what it knew of differences.
+    ``mended`` is called when a party was restored: who else must forget what it knew of differences. ``stones_ms`` is how much
+    longer than writes tombstones are kept: no hash counts them, so each party may say it for itself.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Watch:
         writes: Writes,
         longest_seconds: float = 0.0,
         mended: Mended = _nobody,
+        stones_ms: int = 0,
         now_ms: Callable[[], int] = _now_ms,
     ) -> None:
         self._store = store
@@ -61,6 +63,7 @@ class Watch:
         self._read_at = time.monotonic()
         self._horizon = Horizon(links.party, int(1000 * longest_seconds))
         self._mended = mended
+        self._stones_ms = stones_ms
         self._now_ms = now_ms
         links.on("set", self.hear)
         links.on("up", self._tell)
@@ -188,7 +191,7 @@ class Watch:
         own, now = await self._view(), self._now_ms()
         self._horizon.move(own, now)
         if (before := self._horizon.due(own, now)) is not None:
-            await self._store.prune(before)
+            await self._store.prune(before, before - self._stones_ms)
             self._horizon.forgotten = before
 
     async def hear(self, peer: int, report: peer_pb2.SetReport) -> None:

@@ -4,8 +4,8 @@ Functionality: each party puts the three pieces that were sealed to it together 
 anything is stored all three compare hashes of what must be the same if every party of the source has split its own share, and of
 what must be if the page's network has the weights of the model here: who lies at the source loses a page, and changes none.
 Cost: two rounds, and those of a write.
-What is here already, by its id, is left as it is, so that the same page again stores nothing; what was erased here a moment ago
-does not come back, and what has expired does not come.
+What is here already, by its id, is left as it is, so that the same page again stores nothing; what was erased here since the page
+was made does not come back, because a page may be no older than tombstones are kept; and what has expired does not come.
 Consent: an administrator signs, and each operator has said by its own configuration whose authorities vouch for the source.
 """
 
@@ -56,6 +56,7 @@ class Import(Operation):
         model = await resources.models.get(request.model)
         images.require_matching(model)
         came = arriving.arrived(asked.present.share, resources.party, trust, resources.keys, model)
+        arriving.check_age(came.page, request.sent_unix_ms)
         here, fresh = await newcomers.among(resources, asked, came.page.references)
         return Arriving(asked, names=names_of(here), model=model, came=came, fresh=fresh)
 
@@ -70,9 +71,9 @@ class Import(Operation):
         shares = crossing.joined(of_field, came.pieces)
         lines = crossing.slope(of_field, came.pieces, party)
         weights = crossing.difference(of_field, shares[: crossing.FINGERPRINT], own, party)
-        erased = await newcomers.erased(resources.store, {row.reference_id for row in came.page.references})
+        erased = await resources.store.erased([row.reference_id for row in came.page.references])
         flags = bytes(row.reference_id in erased for row in came.page.references)
-        gone = await fitting.agreed(channel, came.digest, lines.tobytes(), weights.tobytes(), flags)
+        gone = await fitting.agreed(channel, prepared.terms, lines.tobytes(), weights.tobytes(), flags)
         rows = shares[crossing.FINGERPRINT :].reshape(len(came.page.references), came.page.descriptor_size)
         add = tuple(_reference(prepared, n, Secret(rows[n].tobytes())) for n in prepared.fresh if not gone[n])
         return Outcome(references_changed=await resources.write(prepared, channel, Change(add)))
@@ -83,8 +84,12 @@ class Import(Operation):
 
 
 def _reference(prepared: Arriving, number: int, share: Secret) -> Reference:
-    """What is stored: the importer's, as nobody here has enrolled it."""
+    """What is stored: the importer's, as nobody here has enrolled it.
+
+    Its version begins at the time of the import, in seconds: an id that was here before, was erased, and comes by another export
+    again, has other shares, and must have another name for whoever compares.
+    """
     row, request, place = prepared.came.page.references[number], prepared.request, Place.of(prepared.request)
     times = (row.created_unix_ms, request.sent_unix_ms, row.expires_unix_ms)
-    names = (row.reference_id, row.subject, place.model, 1)
+    names = (row.reference_id, row.subject, place.model, request.sent_unix_ms // 1000)
     return Reference(*names, *times, row.metadata, share, prepared.asked.caller, place.gallery)

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from google.protobuf.message import DecodeError
 from visard_common.errors import FailedPrecondition, InvalidArgument, PermissionDenied
-from visard_common.limits import MAX_METADATA_BYTES
+from visard_common.limits import MAX_EXPIRY_MS, MAX_METADATA_BYTES
 from visard_engine.field import Elements, Field
 from visard_wire import crossing as wire
 from visard_wire.digests import of_parts
 from visard_wire.errors import SealError, UntrustedKey
-from visard_wire.limits import MAX_CROSSING, PARTIES
+from visard_wire.limits import CROSSING_AGE_MS, MAX_CROSSING, PARTIES
 from visard_wire.secret import Secret
 from visard_wire.v1 import crossing_pb2
 from visard_wire.vouching import Trust
@@ -53,6 +53,15 @@ def arrived(share: Secret, party: int, trust: Trust, keys: SealingKeys, model: P
     ]
     said = (wire.statement(brought.page, source, part.piece_digests) for source, part in enumerate(brought.parts))
     return Arrived(page, pieces, of_parts(b"visard crossing arrived v1", said))
+
+
+def check_age(page: crossing_pb2.CrossingPage, at_unix_ms: int) -> None:
+    """Raises FailedPrecondition for a page of so long ago that it may bring back who was erased here, or of the future."""
+    if at_unix_ms - page.sent_unix_ms > CROSSING_AGE_MS:
+        hours = CROSSING_AGE_MS // 3_600_000
+        raise FailedPrecondition(f"the page was made more than {hours} hours before it was brought: export again")
+    if page.sent_unix_ms - at_unix_ms > MAX_EXPIRY_MS:
+        raise FailedPrecondition("the page comes from the future: compare the clocks of both deployments")
 
 
 def _brought(share: Secret) -> crossing_pb2.CrossingShare:

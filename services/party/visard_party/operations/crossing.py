@@ -64,6 +64,8 @@ def fingerprint(field: Field, network: bytes, weights: Elements) -> Elements:
     """This party's share (FINGERPRINT,) of random public combinations of a network's weights (n,), the same for equal networks.
 
     It is never opened: a source splits it with a page, and the destination finds out whether it is that of its own weights.
+    That finds mistakes, not malice: the coefficients are public and always the same, so whoever makes weights can make others
+    with equal sums.
     """
     found = np.zeros(FINGERPRINT, field.dtype)
     for row in range(FINGERPRINT):

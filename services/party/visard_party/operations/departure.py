@@ -83,8 +83,8 @@ class Export(Reading):
     ) -> Outcome:
         assert isinstance(prepared, Leaving)
         assert prepared.model is not None
-        # party 0 has compared it with each of the others; now all three do, before anybody signs
-        await channel.compare("page", wire.page_digest(prepared.page))
+        # the page, and who has asked: party 0 has compared them with each of the others; now all three do, before anybody signs
+        await channel.compare("page", prepared.terms)
         own = await resources.abroad.fingerprint(prepared.model)
         field, page, keys = prepared.model.model.field, prepared.page, prepared.keys
         part = await asyncio.to_thread(resources.abroad.part, field, page, keys, own, prepared.stored)

@@ -10,15 +10,16 @@ from visard_party.peers.channel import SessionChannel
 _HASH = 32  # bytes
 
 
-async def agreed(channel: SessionChannel, page: bytes, lines: bytes, weights: bytes, flags: bytes) -> list[bool]:
+async def agreed(channel: SessionChannel, terms: bytes, lines: bytes, weights: bytes, flags: bytes) -> list[bool]:
     """Which of a page's references one of the parties does not want; two rounds.
 
-    In the first all three hear hashes of what must be the same, and each other's flags, a byte a reference; in the second they
-    compare what they have heard. Raises FailedPrecondition where the page does not fit together, or its network has other
-    weights; ViewsDiffer where a party has told the others different things, ProtocolError for what is no such message.
+    In the first all three hear hashes of what must be the same, also of ``terms`` (request, signer, page), which
+    party 0 alone has compared with each; and each other's flags, a byte a reference. In the second they compare what they have
+    heard. Raises FailedPrecondition where the page does not fit together, or its network has other weights; ViewsDiffer where
+    a party has told the others different things, ProtocolError for what is no such message.
     """
     hashes = [
-        hashlib.sha256(label + page + part).digest() for label, part in ((b"lines", lines), (b"weights", weights))
+        hashlib.sha256(label + terms + part).digest() for label, part in ((b"lines", lines), (b"weights", weights))
     ]
     own = b"".join([*hashes, flags])
     peers = [peer for peer in range(3) if peer != channel.party]
@@ -31,7 +32,7 @@ async def agreed(channel: SessionChannel, page: bytes, lines: bytes, weights: by
     await channel.compare("crossing", hashlib.sha256(b"visard crossing said v1" + b"".join(said)).digest())
     if len({one[:_HASH] for one in said}) > 1:
         raise FailedPrecondition(
-            "the page does not fit together: a party of the source, or one here, has changed its part"
+            "the page does not fit together: a party of the source, or one here, has changed its part, or its request"
         )
     if len({one[_HASH : 2 * _HASH] for one in said}) > 1:
         raise FailedPrecondition("the network here has other weights than the one that the page was made with")

@@ -15,7 +15,7 @@ from visard_wire.vouching import Trust
 from visard_party.store.base import Store
 from visard_party.store.contents import Place, Reference
 
-_READ = 1000  # references at a time
+_READ = MAX_CROSSING + 1  # references at a time: a page, and whether anything comes behind it
 
 
 def terms_of(share: Secret) -> crossing_pb2.ExportTerms:
@@ -54,9 +54,9 @@ async def page_of(
     """
     found: list[Reference] = []
     size, seen = 0, after
-    while read := await store.model_page(place.model, seen, _READ):
+    while read := await store.place_page(place, seen, _READ):
         for row in read:
-            if row.gallery != place.gallery or not row.live(at_unix_ms):
+            if not row.live(at_unix_ms):
                 continue
             size += max(row_bytes, len(row.metadata))
             if len(found) == MAX_CROSSING or (found and size > CROSSING_BYTES):

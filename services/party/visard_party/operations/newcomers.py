@@ -1,6 +1,6 @@
 """Those of a page from another deployment who are to be stored, given who is here already."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from visard_common.errors import AlreadyExists, InvalidArgument, ResourceExhausted
 from visard_common.limits import MAX_REFERENCES
@@ -8,10 +8,7 @@ from visard_wire.v1 import crossing_pb2
 
 from visard_party.intake.asked import Asked
 from visard_party.operations.resources import Resources
-from visard_party.store.base import Store
 from visard_party.store.contents import Place, Reference
-
-_TOMBSTONES = 1000  # ids at a time
 
 
 async def among(
@@ -56,13 +53,4 @@ async def _of_subjects(resources: Resources, asked: Asked, subjects: Sequence[st
         if len(rows) + subjects.count(subject) > MAX_REFERENCES:
             raise InvalidArgument.of("share.page.references", f"a subject has at most {MAX_REFERENCES}")
         found += rows
-    return found
-
-
-async def erased(store: Store, ids: Collection[str]) -> set[str]:
-    """Those of these ids that were erased here, as far as this party still knows."""
-    found, after = set[str](), ""
-    while stones := await store.tombstones(after, _TOMBSTONES):
-        found |= {stone.reference_id for stone in stones if stone.reference_id in ids}
-        after = stones[-1].reference_id
     return found

@@ -106,6 +106,9 @@ class Store(Protocol):
     async def model_page(self, model: str, after: str, limit: int) -> list[Reference]:
         """References of a model, in whatever gallery, in order of id, beginning after ``after``."""
 
+    async def place_page(self, place: Place, after: str, limit: int) -> list[Reference]:
+        """References of a place in order of id, beginning after ``after``; what it costs does not depend on other places."""
+
     async def count(self, model: str) -> int:
         """How many references a model has, those whose time is over included."""
 
@@ -121,8 +124,14 @@ class Store(Protocol):
     async def tombstones(self, after: str, limit: int) -> list[Tombstone]:
         """Ids of erased references, which do not come back, in order, beginning after ``after``."""
 
-    async def prune(self, before_unix_ms: int) -> None:
-        """Forget finished writes and tombstones whose request expired before this time (visard_party.consistency.horizon)."""
+    async def erased(self, reference_ids: Sequence[str]) -> set[str]:
+        """Those of these ids that have a tombstone."""
+
+    async def prune(self, before_unix_ms: int, stones_unix_ms: int | None = None) -> None:
+        """Forget finished writes and tombstones whose request expired before this time (visard_party.consistency.horizon).
+
+        With ``stones_unix_ms`` only such tombstones as expired before that one.
+        """
 
     async def begin_restoration(self) -> None:
         """Forget what an earlier restoration has left aside. What is held stays, until the whole of what is new is there."""

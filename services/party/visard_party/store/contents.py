@@ -62,8 +62,9 @@ def counting_room(gallery: str) -> str:
 class Reference:
     """One enrolled descriptor: what is public about it, and this party's share (little-endian words).
 
-    ``version`` grows by one with every change. ``expires_unix_ms`` 0 means never. ``metadata`` is the caller's, opaque.
-    ``enrolled_by`` is the caller, as in "enroller/kiosk-7".
+    ``version`` grows by one with every change; of what came from another deployment it begins at the import's time.
+    ``expires_unix_ms`` 0 means never. ``metadata`` is the caller's, opaque. ``enrolled_by`` is the caller, as in
+    "enroller/kiosk-7".
     """
 
     reference_id: str

@@ -330,13 +330,14 @@ class MongoStore(MongoRecords):
         return [Tombstone(row["_id"], row["expires"]) for row in found]
 
     @override
-    async def prune(self, before_unix_ms: int) -> None:
+    async def prune(self, before_unix_ms: int, stones_unix_ms: int | None = None) -> None:
         over = {"expires": {"$lt": before_unix_ms}}
+        stones = {"expires": {"$lt": before_unix_ms if stones_unix_ms is None else stones_unix_ms}}
         finished = {"$or": [{"state": State.DROPPED}, {"state": State.COMMITTED, "applied": True}]}
 
         async def work() -> None:
             await self._db.writes.delete_many(over | finished)
-            await self._db.tombstones.delete_many(over)
+            await self._db.tombstones.delete_many(stones)
 
         await self._do(work)
 

@@ -147,7 +147,13 @@ def tombstone(erased: Tombstone) -> Document:
 async def make_indexes(database: Any, prefix: str) -> None:
     """Those of the collections that a restoration writes anew; references, tombstones and writes are unique by their _id."""
     keys = {
-        "refs": (("model", "gallery", "visible", "subject"), ("gallery",), ("request_id",), ("expires",)),
+        "refs": (
+            ("model", "gallery", "visible", "subject"),
+            ("model", "gallery", "visible", "_id"),
+            ("gallery",),
+            ("request_id",),
+            ("expires",),
+        ),
         "models": (("name",),),
         "writes": (("state", "applied"), ("expires",)),
         "tombstones": (("expires",),),

@@ -1,4 +1,4 @@
-"""The MongoDB store's rights, and its log of who asked for what. Every step may be repeated."""
+"""The MongoDB store's rights, its log of who asked for what, and what galleries that cross ask for. Steps may be repeated."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
@@ -10,7 +10,7 @@ from visard_wire.chain import Entry
 from visard_party.errors import StoreError
 from visard_party.store import mongo_documents as documents
 from visard_party.store.base import Store
-from visard_party.store.contents import Link, May, Place, Right
+from visard_party.store.contents import Link, May, Place, Reference, Right
 
 T = TypeVar("T")
 Document = dict[str, Any]
@@ -46,6 +46,23 @@ class MongoRecords(Store):
         async def work() -> list[Right]:
             found = self._db.rights.find(query).sort("_id").limit(limit)
             return [documents.right_of(row) async for row in found]
+
+        return await self._read(work)
+
+    @override
+    async def place_page(self, place: Place, after: str, limit: int) -> list[Reference]:
+        async def work() -> list[Reference]:
+            query = {**place._asdict(), "visible": True, "_id": {"$gt": after}}
+            found = self._db.refs.find(query).sort("_id").limit(limit)
+            return [documents.reference_of(row) async for row in found]
+
+        return await self._read(work)
+
+    @override
+    async def erased(self, reference_ids: Sequence[str]) -> set[str]:
+        async def work() -> set[str]:
+            found = self._db.tombstones.find({"_id": {"$in": list(reference_ids)}})
+            return {row["_id"] async for row in found}
 
         return await self._read(work)
 

@@ -47,6 +47,12 @@ _BY_IDS = (
     f"SELECT {_COLUMNS} FROM refs WHERE visible AND reference_id IN (SELECT value FROM json_each(?)) "  # noqa: S608
     "ORDER BY reference_id"
 )
+# else SQLite reads the whole place, whose index has the order: it knows no numbers of rows
+OF_SUBJECT = (
+    f"SELECT {_COLUMNS} FROM refs INDEXED BY refs_by_subject WHERE {_IN_PLACE} AND subject = ? "  # noqa: S608
+    "ORDER BY reference_id"
+)
+PLACE_PAGE = f"SELECT {_COLUMNS} FROM refs WHERE {_IN_PLACE} AND reference_id > ? ORDER BY reference_id LIMIT ?"  # noqa: S608
 _IN_PART = "reference_id >= ? AND (? = '' OR reference_id < ?)"
 _KINDS = {sqlite3.SQLITE_FULL: StoreFull, sqlite3.SQLITE_IOERR: StoreFull, sqlite3.SQLITE_BUSY: StoreBusy}
 _NOTE_ATTEMPT = "INSERT INTO attempts VALUES (?, ?) ON CONFLICT DO UPDATE SET full_at = max(full_at, excluded.full_at)"
@@ -144,8 +150,7 @@ class SqliteStore(SqliteRecords):
 
     @override
     async def references(self, place: Place, subject: str) -> list[Reference]:
-        query = f"SELECT {_COLUMNS} FROM refs WHERE {_IN_PLACE} AND subject = ? ORDER BY reference_id"  # noqa: S608
-        return await self._do(lambda db: [_reference(row) for row in db.execute(query, (*place, subject))])
+        return await self._do(lambda db: [_reference(row) for row in db.execute(OF_SUBJECT, (*place, subject))])
 
     @override
     async def gallery_parts(
@@ -155,7 +160,7 @@ class SqliteStore(SqliteRecords):
         named = (*place, part.begin, part.end, part.end)
 
         def work(db: sqlite3.Connection) -> list[T]:
-            # ids are sorted in memory, and with them all that is asked for: of a large gallery that is to be no more
+            # ids first: where SQLite sorts them, it does so in memory with all that is asked for besides
             return [made(_by_ids(db, [row[0] for row in rows])) for rows in _parts(db.execute(query, named))]
 
         return await self._do(work, seconds=READ_SECONDS)
@@ -214,6 +219,10 @@ class SqliteStore(SqliteRecords):
         return await self._do(lambda db: [_reference(row) for row in db.execute(query, (model, after, limit))])
 
     @override
+    async def place_page(self, place: Place, after: str, limit: int) -> list[Reference]:
+        return await self._do(lambda db: [_reference(row) for row in db.execute(PLACE_PAGE, (*place, after, limit))])
+
+    @override
     async def count(self, model: str) -> int:
         query = "SELECT count(*) FROM refs WHERE visible AND model = ?"
         return await self._do(lambda db: int(db.execute(query, (model,)).fetchone()[0]))
@@ -240,8 +249,14 @@ class SqliteStore(SqliteRecords):
         return await self._do(lambda db: [Tombstone(*row) for row in db.execute(query, (after, limit))])
 
     @override
-    async def prune(self, before_unix_ms: int) -> None:
-        await self._do(lambda db: writes.prune(db, before_unix_ms))
+    async def erased(self, reference_ids: Sequence[str]) -> set[str]:
+        query = "SELECT reference_id FROM tombstones WHERE reference_id IN (SELECT value FROM json_each(?))"
+        listed = json.dumps(list(reference_ids))
+        return await self._do(lambda db: {row[0] for row in db.execute(query, (listed,))})
+
+    @override
+    async def prune(self, before_unix_ms: int, stones_unix_ms: int | None = None) -> None:
+        await self._do(lambda db: writes.prune(db, before_unix_ms, stones_unix_ms))
 
     @override
     async def begin_restoration(self) -> None:
@@ -314,6 +329,7 @@ def _connect(directory: Path, party: int) -> sqlite3.Connection:
     connection.execute("PRAGMA temp_store = MEMORY")  # a temporary file would keep what is erased
     try:
         _check_schema(connection, APPLICATION_ID + 1 + party)
+        connection.execute(writes.BY_PLACE)
         with connection:
             writes.abandon_restoration(connection)
         _emptied(connection)

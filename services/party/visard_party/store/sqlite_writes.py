@@ -78,6 +78,8 @@ CREATE TABLE audit (
 CREATE INDEX audit_by_time ON audit (time);
 CREATE TABLE audit_anchor (sequence INTEGER NOT NULL, time INTEGER NOT NULL, hash BLOB NOT NULL);
 """
+# changes nothing of what is kept: a store that has it not yet gets it when it is opened
+BY_PLACE = "CREATE INDEX IF NOT EXISTS refs_by_place ON refs (model, gallery, reference_id) WHERE visible"
 _STAGED = (
     "refs",
     "models",
@@ -267,10 +269,11 @@ def abandon_restoration(db: sqlite3.Connection) -> None:
         db.execute(f"DROP TABLE IF EXISTS new_{table}")
 
 
-def prune(db: sqlite3.Connection, before_unix_ms: int) -> None:
+def prune(db: sqlite3.Connection, before_unix_ms: int, stones_unix_ms: int | None = None) -> None:
     """Forget finished writes and tombstones that are over."""
+    stones = before_unix_ms if stones_unix_ms is None else stones_unix_ms
     db.execute("DELETE FROM writes WHERE expires < ? AND state != ?", (before_unix_ms, State.PENDING))
-    db.execute("DELETE FROM tombstones WHERE expires < ?", (before_unix_ms,))
+    db.execute("DELETE FROM tombstones WHERE expires < ?", (stones,))
 
 
 _INTO = "INSERT INTO {} VALUES ({})"
