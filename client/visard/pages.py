@@ -56,7 +56,7 @@ def files(pages: Path) -> dict[str, bytes]:
     try:
         sums = _SUM.findall((pages / SUMS).read_text())
     except FileNotFoundError as error:
-        raise InvalidRequest(f"{pages}: no pages there: make web-pages builds them, --pages names them") from error
+        raise InvalidRequest(f"{pages}: no pages there: make web-pages builds them") from error
     found = {name: _checked(pages, name, digest) for digest, name in sums}
     if "index.html" not in found:
         raise InvalidRequest(f"{pages / SUMS}: not the list of a release's pages")

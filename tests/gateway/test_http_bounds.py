@@ -5,7 +5,6 @@ import gzip
 import json
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -183,24 +182,9 @@ async def connections__should_be_bounded(folder: Path) -> None:
     async with running(folder, http_listen=ANY_PORT, max_calls=16) as house:
         held = [await connected(house) for _ in range(16)]
         await eventually(lambda: len(connections()) == 16)
-        with pytest.raises(ConnectionError):
-            await connected(house)
+        assert await said(await connected(house)) == b""
         for _, writer in held:
             writer.transport.abort()
-        await eventually(lambda: not connections())
-        assert (await asked(house, STATUS))[0] == 200
-
-
-async def connections_without_a_handshake__should_be_counted(folder: Path) -> None:
-    async with running(folder, http_listen=ANY_PORT, max_calls=16) as house:
-        port = int(house.http.rpartition(":")[2])
-        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(16)]
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        with suppress(ConnectionError):
-            assert await asyncio.wait_for(reader.read(), PATIENCE) == b""
-        assert len(connections()) == 16  # these wait still: none was ended by its time
-        for _, one in (*held, (reader, writer)):
-            one.transport.abort()
         await eventually(lambda: not connections())
         assert (await asked(house, STATUS))[0] == 200
 

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import shutil
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -38,9 +39,10 @@ async def house(folder: Path, tmp_path: Path) -> AsyncIterator[House]:
 
 
 async def run(words: list[str], home: Path, given: bytes = b"") -> bytes:
-    process = await asyncio.create_subprocess_exec(*words, cwd=home, stdin=-1, stdout=-1)
+    # sed is gone before it could be given nothing
+    process = await asyncio.create_subprocess_exec(*words, cwd=home, stdin=PIPE if given else DEVNULL, stdout=PIPE)
     async with asyncio.timeout(PATIENCE):
-        found, _ = await process.communicate(given)
+        found, _ = await process.communicate(given or None)
     assert process.returncode == 0, words
     return found
 

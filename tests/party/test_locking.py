@@ -179,7 +179,7 @@ async def leftover__should_be_named_with_what_erases_it(bench: Bench) -> None:
         (WithdrawModel(), request(1, common_pb2.OPERATION_WITHDRAW, subject="", gallery="")),
         (galleries.DeleteGallery(), request(2, common_pb2.OPERATION_DELETE_GALLERY, subject="", model="")),
     ):
-        with pytest.raises(FailedPrecondition, match=r"'doors'.*visard admin unlock --all"):
+        with pytest.raises(FailedPrecondition, match=r"'doors'.*visard admin unlock"):
             await operation.prepare(resources, Asked(asked, bytes(16), None, 1.0))
 
 

@@ -13,6 +13,7 @@ from tests.attacks.campaign.deviations import ALL_LIES, Place
 from tests.attacks.campaign.engine import HUNG, WRONG, Case, Deviation, judged, play
 from tests.attacks.campaign.questions import (
     BATCH,
+    COUNTED,
     ENROL,
     IDENTIFY,
     QUESTIONS,
@@ -160,9 +161,9 @@ def _told(seed: int, case: Case, deviation: Deviation, kind: str = "") -> Report
 def _beside(seed: int, sort: str, nth: int, rng: Rng) -> Report:
     q, party = FIELDS[nth % 2], int(rng.integers(3))
     askable = {
-        REFERENCE: (VERIFY, IDENTIFY, UNIQUE, SEARCH),
+        REFERENCE: (VERIFY, IDENTIFY, UNIQUE, SEARCH, COUNTED),
         PIECES: (VERIFY, IDENTIFY, RUN, SEARCH),
-        ACCOMPLICE: (VERIFY, IDENTIFY, ENROL, UNIQUE, SEARCH),
+        ACCOMPLICE: (VERIFY, IDENTIFY, ENROL, UNIQUE, SEARCH, COUNTED),
     }
     some: Sequence[str] = askable.get(sort, QUESTIONS)
     case = case_of(some[nth // 2 % len(some)], q, rng)

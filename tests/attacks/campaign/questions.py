@@ -9,9 +9,10 @@ from visard import opening
 from visard_engine import matching, nearest, searching
 from visard_engine.bits import ReplicatedBits
 from visard_engine.describe import describe, describe_plan, evaluate
-from visard_engine.field import Elements, Integers
+from visard_engine.field import Elements, Integers, field_of
 from visard_engine.kits import Kit, KitPlan
 from visard_engine.nn.execute import Model
+from visard_engine.protocols import lockout
 from visard_engine.protocols.search import Labels
 from visard_engine.searching import Tables
 from visard_engine.session import Run
@@ -22,7 +23,8 @@ from visard_wire.v1 import common_pb2
 from tests.attacks.campaign.world import MATCH, OPEN, Network, World, rounding_of
 
 VERIFY, IDENTIFY, ENROL, UNIQUE, RUN, SEARCH = "verify", "identify", "enrol", "enrol unique", "run", "search"
-QUESTIONS = (VERIFY, IDENTIFY, ENROL, UNIQUE, RUN, SEARCH)
+COUNTED, ALLOWED = "verify counted", 5  # failures in a row
+QUESTIONS = (VERIFY, IDENTIFY, ENROL, UNIQUE, RUN, SEARCH, COUNTED)
 SEED, ROOM = bytes(range(16)), cells.ROOMS[0]
 POINTS = ("default", "strict")  # of a search: the limit, and half of it
 KNOWN, LIKE_THE_MEAN = "known", "like the mean"  # why a photo is not stored
@@ -45,6 +47,8 @@ def plans_of(question: str, network: Network, images: int, references: int) -> t
     match question:
         case "verify":
             return (*each, matching.verify_plan(q, references, size, 1))
+        case "verify counted":
+            return (*each, matching.counted_plan(q, references, size, 1, ALLOWED))
         case "identify":
             return (*each, *nearest.identify_plans(q, references, size, 1))
         case "search":
@@ -83,6 +87,11 @@ class Desk:
         match question:
             case "verify":
                 return await matching.verify(run, first, found[0], *args, mean)
+            case "verify counted":
+                counter = lockout.nothing(field_of(self.model.program.q), ALLOWED + 1)
+                assert not await matching.is_locked(run, first, counter)
+                bits, _ = await matching.verify_counted(run, first, found[0], *args, mean, counter)
+                return bits
             case "identify":
                 return await nearest.identify(run, self.kits[count:], found[0], *args, mean)
             case "search":
@@ -106,7 +115,7 @@ def right_answer(question: str, world: World, images: Integers, plan: KitPlan, k
     within = [world.distances(one) <= world.limit for one in found]
     alike = [world.network.resembles_mean(one) for one in found]
     match question:
-        case "verify":
+        case "verify" | "verify counted":
             return bool(within[0].any()) and not alike[0]
         case "identify":
             matches = within[0].any() and not alike[0]
@@ -154,7 +163,7 @@ def outcome(question: str, world: World, answer: Any, party: int) -> common_pb2.
 def taken(question: str, world: World, outcomes: Sequence[common_pb2.Outcome]) -> Any:
     """What the client takes for the answer; raises InconsistentAnswer."""
     match question:
-        case "verify":
+        case "verify" | "verify counted":
             return opening.match_bit(outcomes)
         case "identify":
             return opening.matched_subject(outcomes)

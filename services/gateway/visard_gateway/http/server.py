@@ -86,9 +86,17 @@ class HttpServer:
     async def start(self) -> None:
         """Listen; raises CannotListen, OSError and ValueError."""
         host, port = host_and_port(self._address)
-        self._secure = Contexts(self._tls).now
+        context = Contexts(self._tls).now
         with listening(self._address):
-            self._server = await asyncio.start_server(self._connected, host, port, backlog=BACKLOG)
+            self._server = await asyncio.start_server(
+                self._connected,
+                host,
+                port,
+                ssl=context,
+                backlog=BACKLOG,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS,
+                ssl_shutdown_timeout=PARTING_SECONDS,
+            )
         log.info("listening for HTTP", address=self._address)
 
     async def stop(self, seconds: float) -> None:
@@ -102,17 +110,15 @@ class HttpServer:
         await asyncio.gather(*self._connections, return_exceptions=True)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Counted before its handshake, for which a stranger may let us wait."""
-        task, plain = asyncio.current_task(), writer  # held: asyncio closes what nobody holds
+        task = asyncio.current_task()
         if task is None or len(self._connections) >= self._most:
             writer.transport.abort()
             return
         self._connections.add(task)
         try:
             async with asyncio.timeout(self._age):
-                reader, writer = await _secured(plain.transport, self._secure)
                 await self._serve(reader, writer)
-        except (TimeoutError, OSError):
+        except TimeoutError:
             pass
         except Exception as error:  # what a client can do to hypercorn costs its own connection
             log.info("a connection failed", reason=type(error).__name__)
@@ -128,23 +134,3 @@ class HttpServer:
 
         loop = asyncio.get_running_loop()
         await Connection(app, loop, self._config, self._context, {}, reader, writer).run()
-
-
-async def _secured(
-    transport: asyncio.WriteTransport, context: ssl.SSLContext
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A connection within TLS, of one from which nothing was read yet. Raises OSError."""
-    loop, reader = asyncio.get_running_loop(), asyncio.StreamReader()
-    protocol = asyncio.StreamReaderProtocol(reader)
-    within = await loop.start_tls(
-        transport,
-        protocol,
-        context,
-        server_side=True,
-        ssl_handshake_timeout=HANDSHAKE_SECONDS,
-        ssl_shutdown_timeout=PARTING_SECONDS,
-    )
-    if within is None:  # gone in that moment
-        raise ConnectionError
-    protocol.connection_made(within)
-    return reader, asyncio.StreamWriter(within, protocol, reader, loop)

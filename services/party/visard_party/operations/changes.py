@@ -158,7 +158,7 @@ class WithdrawModel(_Changing):
         over = await resources.store.expired(request.model, request.sent_unix_ms, count) if count else []
         first = await resources.store.model_page(request.model, "", _LEFT_OVER) if count <= _LEFT_OVER else []
         if left := {row.gallery[1:] for row in first if row.counts}:  # an erasure and a verification have met
-            text = f"failures of who is gone are counted in gallery {min(left)!r}: visard admin unlock --all"
+            text = f"failures of who is gone are counted in gallery {min(left)!r}: visard admin unlock"
             raise FailedPrecondition(text)
         if len(over) < count:
             raise FailedPrecondition(f"model {request.model!r} has references: delete their subjects first")

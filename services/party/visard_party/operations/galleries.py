@@ -167,7 +167,7 @@ class DeleteGallery(Ruling):
         if await store.count_in(gallery) or await store.count_in(waiting_room(gallery)):
             raise FailedPrecondition(f"gallery {gallery!r} has references: delete its subjects first")
         if await store.count_in(counting_room(gallery)):  # an erasure and a verification have met
-            raise FailedPrecondition(f"gallery {gallery!r} counts failures of who is gone: visard admin unlock --all")
+            raise FailedPrecondition(f"gallery {gallery!r} counts failures of who is gone: visard admin unlock")
         rights = [right for right in await all_rights(store) if right.gallery == gallery]
         return Prepared(
             asked, names=[right.name for right in rights], write=Rule(take=tuple(right.right_id for right in rights))
