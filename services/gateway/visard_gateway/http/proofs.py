@@ -21,10 +21,8 @@ from visard_wire.proofs import WINDOW_MS, hosts_of, offered, read, verify
 
 from visard_gateway.http.peers import Peer
 
-MOST, MOST_EACH = (
-    60_000,
-    6_000,
-)  # proofs that are remembered: in all, and of one caller (some ten million bytes; 50 a second)
+# proofs that are remembered: some ten million bytes in all, and of one caller 50 a second
+MOST, MOST_EACH = 60_000, 6_000
 
 log = structlog.get_logger()
 
